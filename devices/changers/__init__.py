@@ -1,0 +1,1 @@
+"""Changers: one a file."""

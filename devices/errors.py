@@ -1,0 +1,106 @@
+"""Errors of devices and changers, by what the caller does next.
+
+End of volume is never an error here: it is a result
+(:class:`devices.interfaces.WriteEnd`, :class:`devices.interfaces.FileStart`).
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Status(enum.IntFlag):
+    """Device status bits (volumes-and-devices 2.3). A device is "in error" when exactly 1."""
+
+    SUCCESS = 0
+    DEVICE_ERROR = 1
+    DEVICE_BUSY = 2
+    VOLUME_MISSING = 4
+    VOLUME_UNLABELED = 8
+    VOLUME_ERROR = 16
+
+
+STATUS_TEXTS = {
+    Status.SUCCESS: "Success",
+    Status.DEVICE_ERROR: "Device error",
+    Status.DEVICE_BUSY: "Device busy",
+    Status.VOLUME_MISSING: "Volume not found",
+    Status.VOLUME_UNLABELED: "Volume not labeled",
+    Status.VOLUME_ERROR: "Volume error",
+}
+
+
+def describe_status(status: Status) -> str:
+    """One flag's text, or ``one of A, B, or C`` (volumes-and-devices 2.3)."""
+    texts = [text for flag, text in STATUS_TEXTS.items() if flag and status & flag]
+    if not texts:
+        return STATUS_TEXTS[Status.SUCCESS]
+    if len(texts) == 1:
+        return texts[0]
+    if len(texts) == 2:
+        return f"one of {texts[0]}, or {texts[1]}"
+    return f"one of {', '.join(texts[:-1])}, or {texts[-1]}"
+
+
+class DeviceError(Exception):
+    """A device operation failed.
+
+    :ivar text: the text for the log and the driver, exactly as stock words it.
+    :ivar status: the device status bits after the failure.
+    """
+
+    def __init__(self, text: str, status: Status = Status.DEVICE_ERROR) -> None:
+        super().__init__(text)
+        self.text = text
+        self.status = status
+
+
+class DriveFailed(DeviceError):
+    """The device itself cannot be used (status 1): try another device."""
+
+
+class VolumeFailed(DeviceError):
+    """This volume is bad or unusable (status 16, 17): try another volume."""
+
+
+class DeviceBusy(DeviceError):
+    """Somebody else uses the device (status 2): wait, or try another."""
+
+
+class PropertyRefused(DeviceError):
+    """A property value was refused; the text is the reason alone (volumes-and-devices 3.1)."""
+
+
+class ChangerReason(enum.Enum):
+    """Why a changer operation failed (scan-and-changers 0)."""
+
+    NOTFOUND = "notfound"
+    INVALID = "invalid"
+    NOTIMPL = "notimpl"
+    VOLINUSE = "volinuse"
+    DRIVEINUSE = "driveinuse"
+    UNKNOWN = "unknown"
+    DEVICE = "device"
+    EMPTY = "empty"
+
+
+class ChangerError(Exception):
+    """A changer operation failed (scan-and-changers 2.5).
+
+    :ivar message: text for log and driver, exactly as stock words it.
+    :ivar reason: None for a *fatal* error: the changer cannot be used at all;
+        otherwise the reason of a *failed* operation.
+    :ivar slot: the slot spoken of, where stock names one.
+    """
+
+    def __init__(
+        self, message: str, reason: ChangerReason | None = None, slot: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.slot = slot
+
+    @property
+    def fatal(self) -> bool:
+        return self.reason is None

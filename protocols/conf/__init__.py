@@ -1,0 +1,1 @@
+"""amanda.conf: lexer, grammar, typed sections, loader."""

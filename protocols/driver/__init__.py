@@ -1,0 +1,1 @@
+"""The conversation of driver and taper: messages and codec."""

@@ -1,0 +1,1 @@
+"""Who decides what: conversation, volumes, parts. No thread, file, socket or reactor."""

@@ -1,0 +1,1 @@
+"""The scan algorithms: which volume is written next."""

@@ -1,0 +1,1 @@
+"""The data plane: sources, caches and the pump. Threads and buffers, no twisted."""

@@ -1,0 +1,1 @@
+"""The reactor side: the only place where concrete classes meet."""
