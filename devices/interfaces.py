@@ -105,7 +105,9 @@ class IDevice(Interface):
     leom = Attribute("bool: warns before the end (property LEOM)")
     streaming = Attribute("Streaming")
     allow_take_scribe_from = Attribute("bool: another worker may go on with the open volume")
-    bytes_written = Attribute("int: payload bytes in the current file, 0 outside a file; any thread may read it")
+    bytes_written = Attribute(
+        "int: payload bytes in the current file, 0 outside a file; any thread may read it"
+    )
     properties = Attribute("devices.properties.Properties: typed values with source and surety")
 
     def read_label() -> VolumeReading:  # type: ignore[misc]

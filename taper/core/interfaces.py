@@ -1,0 +1,126 @@
+"""What the core asks of the world around it.
+
+``taper.run.assembly`` provides every one of these; tests provide fakes. Nothing here blocks:
+what takes time returns a Deferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from devices.interfaces import IAsyncDevice
+    from protocols.driver.messages import Reply
+    from protocols.header import Header
+    from protocols.tapelist import Tapelist
+    from taper.core.splitting import SplitPlan
+
+
+class IDriver(Interface):
+    """The driver's end of the conversation."""
+
+    def send(reply: Reply) -> None:
+        """Send one message, as one whole line."""
+
+
+class ITraceLog(Interface):
+    """The trace log (taper-protocol 6.1). Records are written in the order of asking."""
+
+    def append(record: Any) -> Deferred[None]:
+        """Write one record of :mod:`protocols.tracelog`; fires when it is in the file."""
+
+
+class IConsole(Interface):
+    """Our stderr, which is the amdump log (taper-protocol 6.3)."""
+
+    def write_line(text: str) -> None:
+        """Write one line, unbuffered."""
+
+
+class ITapelistStore(Interface):
+    """The tapelist file, shared with every other Amanda program (config-and-state 3.3)."""
+
+    def read() -> Deferred[Tapelist]:
+        """The list as it is now, without locking."""
+
+    def update(change: Callable[[Tapelist], Tapelist]) -> Deferred[Tapelist]:
+        """Lock, read, apply the pure function ``change``, replace the file, unlock.
+
+        ``change`` runs outside the reactor thread. What it raises arrives in the Deferred, with
+        the file untouched and unlocked. Fires with the new list.
+        """
+
+
+class IStatusFile(Interface):
+    """The status file of one running dump (taper-protocol 6.4)."""
+
+    path = Attribute("str")
+
+    def remove() -> Deferred[None]:
+        """Stop refreshing and delete it."""
+
+
+@frozen(kw_only=True)
+class PartResult:
+    """How one part went (data-plane 2.1).
+
+    :ivar size: payload bytes accepted in this attempt (no header, no padding).
+    :ivar duration: seconds, from before the file header to after finish_file.
+    :ivar fileno: number of the file on the volume; 0 when not even the header fitted.
+    :ivar successful: what is on the volume is good and complete for ``size`` bytes.
+    :ivar eom: the volume is at its end.
+    :ivar eof: the source is exhausted: this was the dump's last part.
+    :ivar error: text of what went wrong at the device, or None.
+    """
+
+    size: int
+    duration: float
+    fileno: int
+    successful: bool
+    eom: bool
+    eof: bool
+    error: str | None = None
+
+
+class ITransfer(Interface):
+    """One dump on its way from a source to volumes, part by part (data-plane 2, 4).
+
+    Failures of the source end the part and are told in ``input_errors``; nothing is raised for
+    them. CRC texts are ``xxxxxxxx:size``.
+    """
+
+    input_errors = Attribute("list[str]: what went wrong on the source side, in order")
+    bytes_written = Attribute(
+        "int: of finished good parts and the current one, for the status file"
+    )
+
+    def start() -> None:
+        """Begin reading ahead; called once the header is accepted."""
+
+    def write_part(device: IAsyncDevice, header: Header, plan: SplitPlan) -> Deferred[PartResult]:
+        """Write the next part, or the same again after a failed one if the source can.
+
+        One part at a time. The part's bytes begin where the last *successful* part ended.
+        """
+
+    def can_retry() -> bool:
+        """The bytes of the failed part can be had again."""
+
+    def cancel(reason: str) -> None:
+        """Stop as soon as possible: the running part ends unsuccessful, ``reason`` becomes an
+        input error unless empty. Never blocks; safe to repeat."""
+
+    def close() -> Deferred[None]:
+        """Release sockets, files, threads, cache; fires when nothing is left."""
+
+    def source_crc() -> str:
+        """CRC of the bytes read so far; ``00000000:0`` if none."""
+
+    def dest_crc() -> str:
+        """CRC of the bytes in successful parts."""
