@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from devices.interfaces import IAsyncDevice
-    from protocols.driver.messages import Reply
+    from protocols.crc import Crc
+    from protocols.driver.messages import Message
     from protocols.header import Header
     from protocols.tapelist import Tapelist
     from taper.core.splitting import SplitPlan
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class IDriver(Interface):
     """The driver's end of the conversation."""
 
-    def send(reply: Reply) -> None:
+    def send(reply: Message) -> None:
         """Send one message, as one whole line."""
 
 
@@ -92,7 +93,7 @@ class ITransfer(Interface):
     """One dump on its way from a source to volumes, part by part (data-plane 2, 4).
 
     Failures of the source end the part and are told in ``input_errors``; nothing is raised for
-    them. CRC texts are ``xxxxxxxx:size``.
+    them.
     """
 
     input_errors = Attribute("list[str]: what went wrong on the source side, in order")
@@ -119,8 +120,8 @@ class ITransfer(Interface):
     def close() -> Deferred[None]:
         """Release sockets, files, threads, cache; fires when nothing is left."""
 
-    def source_crc() -> str:
-        """CRC of the bytes read so far; ``00000000:0`` if none."""
+    def source_crc() -> Crc:
+        """CRC of the bytes read so far."""
 
-    def dest_crc() -> str:
+    def dest_crc() -> Crc:
         """CRC of the bytes in successful parts."""
