@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from protocols.driver.messages import Message
     from protocols.header import Header
     from protocols.tapelist import Tapelist
+    from taper.core.retention import Retention
     from taper.core.splitting import SplitPlan
+
+
+class IClock(Interface):
+    """The time of day."""
+
+    def seconds() -> float:
+        """Seconds since the epoch."""
 
 
 class IDriver(Interface):
@@ -58,13 +66,30 @@ class ITapelistStore(Interface):
         """
 
 
+class IHistory(Interface):
+    """What retention must know besides the tapelist (config-and-state 3.5, 3.6)."""
+
+    def refresh() -> Deferred[None]:
+        """Read again the command file and, where a policy asks for it, the trace logs."""
+
+    def retention(tapelist: Tapelist) -> Retention:
+        """The retention rules over ``tapelist`` with the facts last read. Any thread."""
+
+
 class IStatusFile(Interface):
     """The status file of one running dump (taper-protocol 6.4)."""
 
     path = Attribute("str")
 
     def remove() -> Deferred[None]:
-        """Stop refreshing and delete it."""
+        """Stop refreshing and delete it; a missing file is no error."""
+
+
+class IStatusFiles(Interface):
+    """Makes status files."""
+
+    def create(progress: Callable[[], int]) -> Deferred[IStatusFile]:
+        """A new file, refreshed every 5 s with what ``progress`` says (bytes)."""
 
 
 @frozen(kw_only=True)
@@ -102,7 +127,7 @@ class ITransfer(Interface):
     )
 
     def start() -> None:
-        """Begin reading ahead; called once the header is accepted."""
+        """Begin reading ahead; called once the data can be had."""
 
     def write_part(device: IAsyncDevice, header: Header, plan: SplitPlan) -> Deferred[PartResult]:
         """Write the next part, or the same again after a failed one if the source can.
@@ -125,3 +150,59 @@ class ITransfer(Interface):
 
     def dest_crc() -> Crc:
         """CRC of the bytes in successful parts."""
+
+
+class FeedError(Exception):
+    """A dump cannot be had from its source.
+
+    :ivar text: what the driver is told.
+    :ivar device: blame the storage side, not the source.
+    """
+
+    def __init__(self, text: str, *, device: bool = False) -> None:
+        super().__init__(text)
+        self.text = text
+        self.device = device
+
+
+@frozen
+class Offer:
+    """Where a dumper may connect: header port on localhost, and data addresses ``IP:PORT``."""
+
+    header_port: int
+    addresses: tuple[str, ...]
+
+
+class IFeed(Interface):
+    """Where one dump comes from: a holding file, a pair of ports (data-plane 4)."""
+
+    cache_inform = Attribute("bool: a failed part can be read again from the source itself")
+    result_follows = Attribute("bool: the driver tells the dumper's result by DONE or FAILED")
+
+    def offer() -> Deferred[Offer | None]:
+        """Begin to listen. None: nobody needs to connect."""
+
+    def header() -> Deferred[Header]:
+        """The dump's header. Fails with FeedError."""
+
+    def ready() -> Deferred[None]:
+        """The data can be had now. Fails with FeedError."""
+
+    def transfer(plan: SplitPlan) -> ITransfer:
+        """The flow of this dump; after ``header``, once."""
+
+    def close() -> Deferred[None]:
+        """Stop listening, close what is open; safe at any time and to repeat."""
+
+
+class IFeeds(Interface):
+    """Makes feeds, and knows the places a part cache may lie in."""
+
+    def holding(filename: str) -> IFeed:
+        """A dump in holding files (FILE-WRITE)."""
+
+    def port() -> IFeed:
+        """A dump over TCP by way of this host (PORT-WRITE, data path AMANDA)."""
+
+    def free_space(directory: str) -> Deferred[int | None]:
+        """Bytes free for ordinary users in a directory; None if there is no such directory."""
