@@ -1,0 +1,60 @@
+"""What every message of the driver conversation is: a name and fields declared once.
+
+The annotation of a field says how it stands on the wire (:mod:`protocols.driver.codec`):
+``str``, ``int``, ``Crc``, ``SplitFields`` (eight words) or ``tuple[str, ...]`` (joined by ``;``).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from protocols.records import Record
+
+
+class Message(Record):
+    """One line of the conversation (taper-protocol 3).
+
+    :cvar name: the first word of the line, e.g. ``FILE-WRITE``.
+    """
+
+    name: ClassVar[str] = ""
+
+    def __init_subclass__(cls, name: str) -> None:
+        super().__init_subclass__()
+        cls.name = name
+
+
+class SplitFields(Record):
+    """The eight SPLIT fields of a write command (taper-protocol 3.1); None: an empty field.
+
+    The ``dle_`` ones come from the dumptype, the others from the storage's tapetype.
+
+    :ivar dle_tape_splitsize: bytes
+    :ivar dle_split_diskbuffer: directory
+    :ivar dle_fallback_splitsize: bytes
+    :ivar part_size: bytes
+    :ivar part_cache_type: ``none``, ``memory`` or ``disk``
+    :ivar part_cache_dir: directory
+    :ivar part_cache_max_size: bytes
+    """
+
+    dle_tape_splitsize: int | None = None
+    dle_split_diskbuffer: str | None = None
+    dle_fallback_splitsize: int | None = None
+    dle_allow_split: bool | None = None
+    part_size: int | None = None
+    part_cache_type: str | None = None
+    part_cache_dir: str | None = None
+    part_cache_max_size: int | None = None
+
+
+WIRE_NAMES = {
+    "allow": "allow_take_scribe_from",
+    "from_worker": "from_worker_name",
+    "header_port": "port",
+    "tape": "taper",
+    "taper": "taper_name",
+    "text": "message",
+    "worker": "worker_name",
+}
+"""Names of fields in BAD-COMMAND texts where they are not ours (taper-protocol 3.5)."""
