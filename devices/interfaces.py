@@ -9,13 +9,22 @@ Facts: volumes-and-devices 2, scan-and-changers 2.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 from zope.interface import Attribute, Interface
 
 from devices.errors import Status
-from protocols.header import HeaderType
+from protocols.header import Header, HeaderType
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from devices.properties import Properties
+
+T = TypeVar("T")
 
 
 class AccessMode(enum.IntEnum):
@@ -47,7 +56,11 @@ class WriteEnd(enum.Enum):
 
 @frozen
 class Written:
-    """Result of one :meth:`IDevice.write_blocks`: bytes stored of those offered, and why it ended."""
+    """Result of one :meth:`IDevice.write_blocks`.
+
+    :ivar accepted: bytes stored of those offered, whole blocks unless a short last one.
+    :ivar end: why it ended.
+    """
 
     accepted: int
     end: WriteEnd
@@ -92,83 +105,85 @@ class IDevice(Interface):
     ``status`` until ``reset`` or a successful ``read_label``/``start``.
     """
 
-    name = Attribute("str: the name as given (alias or TYPE:NODE)")
-    status = Attribute("Status: bits of the last failure, SUCCESS if none")
-    error = Attribute("str | None: text of the last failure")
-    access_mode = Attribute("AccessMode")
-    file = Attribute("int: number of the current file, 0 the label, -1 none")
-    in_file = Attribute("bool: between start_file/seek_file and the end of that file")
-    is_eom = Attribute("bool: writing: at the logical or physical end of medium")
-    label = Attribute("str | None: volume label, from read_label or start; None after erase")
-    timestamp = Attribute("str | None: write timestamp of the volume")
-    block_size = Attribute("int: bytes of a full block")
-    leom = Attribute("bool: warns before the end (property LEOM)")
-    streaming = Attribute("Streaming")
-    allow_take_scribe_from = Attribute("bool: another worker may go on with the open volume")
-    bytes_written = Attribute(
-        "int: payload bytes in the current file, 0 outside a file; any thread may read it"
+    name: str = Attribute("the name as given (alias or TYPE:NODE)")
+    status: Status = Attribute("bits of the last failure, SUCCESS if none")
+    error: str | None = Attribute("text of the last failure")
+    access_mode: AccessMode = Attribute("NULL until start, and again after finish")
+    file: int = Attribute("number of the current file, 0 the label, -1 none")
+    in_file: bool = Attribute("between start_file/seek_file and the end of that file")
+    is_eom: bool = Attribute("writing: at the logical or physical end of medium")
+    label: str | None = Attribute("volume label, from read_label or start; None after erase")
+    timestamp: str | None = Attribute("write timestamp of the volume")
+    block_size: int = Attribute("bytes of a full block")
+    leom: bool = Attribute("warns before the end (property LEOM)")
+    streaming: Streaming = Attribute("property STREAMING")
+    allow_take_scribe_from: bool = Attribute("another worker may go on with the open volume")
+    bytes_written: int = Attribute(
+        "payload bytes in the current file, 0 outside a file; any thread may read it"
     )
-    properties = Attribute("devices.properties.Properties: typed values with source and surety")
+    properties: Properties = Attribute("typed values with source and surety")
 
-    def read_label() -> VolumeReading:  # type: ignore[misc]
-        """Read file 0. Needs access mode NULL. Never raises for what is on the medium."""
+    def read_label() -> VolumeReading:
+        """Read file 0. Needs access mode NULL. Never raises for what is on the medium.
 
-    def start(mode, label=None, timestamp=None):
+        A status 1 left by an earlier failure does not stop it: it looks again.
+        """
+
+    def start(mode: AccessMode, label: str | None = None, timestamp: str | None = None) -> None:
         """Begin to read or write. WRITE destroys the contents and writes the label.
 
-        :param mode: AccessMode, not NULL
-        :param label: str, for WRITE
+        :param mode: not NULL
+        :param label: for WRITE
         :param timestamp: ``X``, 8 or 14 digits, for WRITE
         :raise DeviceError: not started; ``finish`` may still be called
         """
 
-    def start_file(header):
+    def start_file(header: Header) -> FileStart:
         """Write the header of the next file, fixing ``blocksize`` in it.
 
-        :param header: protocols.header.Header
-        :return: FileStart; running out of room is a result, any other failure a DeviceError
+        :return: running out of room is a result, any other failure a DeviceError
         """
 
-    def write_blocks(data):
+    def write_blocks(data: memoryview) -> Written:
         """Append whole blocks, or as the file's very last write a remainder shorter than a block.
 
         The end of the medium is judged block by block, exactly as if each had been written alone.
 
-        :param data: memoryview of whole blocks, or whole blocks and one short last block
-        :return: Written. FAILED carries its text in ``error``; no exception for a full volume
+        :param data: whole blocks, or whole blocks and one short last block
+        :return: FAILED carries its text in ``error``; no exception for a full volume
         """
 
-    def finish_file():
+    def finish_file() -> None:
         """End the current file, making it durable. ``in_file`` is False even if this raises."""
 
-    def seek_file(number):
+    def seek_file(number: int) -> Header | None:
         """Position at file ``number`` or the next existing one (mode READ; 0: the label).
 
         :return: its Header; a TAPEEND header for one past the last; None beyond
         """
 
-    def seek_block(number):
-        """Position in the current file so that the next read gives block ``number`` (0 the first)."""
+    def seek_block(number: int) -> None:
+        """Let the next read of the current file begin at block ``number`` (0 the first)."""
 
-    def read_blocks(buffer):
+    def read_blocks(buffer: memoryview) -> int:
         """Fill ``buffer`` (a writable memoryview of at least one block) with data of the file.
 
         :return: bytes read; 0 at the end of the file (``in_file`` becomes False)
         """
 
-    def recycle_file(number):
+    def recycle_file(number: int) -> None:
         """Delete one file (mode APPEND); other numbers stay."""
 
-    def erase():
+    def erase() -> None:
         """Make the volume unlabelled (mode NULL)."""
 
-    def eject():
+    def eject() -> None:
         """Take the medium out, where the device can; otherwise nothing."""
 
-    def reset():
+    def reset() -> None:
         """Forget status, error text and is_eom."""
 
-    def finish():
+    def finish() -> None:
         """Release the volume and the drive; mode NULL again. A finished device finishes again."""
 
 
@@ -235,25 +250,25 @@ class LoadRequest:
 class IReservation(Interface):
     """A slot that is ours until released, with its device opened and its label read. Blocking."""
 
-    slot = Attribute("str")
-    device = Attribute("IDevice: opened, configured, label read, not started")
-    reading = Attribute("VolumeReading: what read_label found at load")
-    barcode = Attribute("str | None")
-    meta = Attribute("str | None")
+    slot: str = Attribute("the slot's name")
+    device: IDevice = Attribute("opened, configured, label read, not started")
+    reading: VolumeReading = Attribute("what read_label found at load")
+    barcode: str | None = Attribute("of the volume, where the changer reads barcodes")
+    meta: str | None = Attribute("meta label, where the changer keeps them")
 
-    def release(eject=False, need_another=False):
+    def release(eject: bool = False, need_another: bool = False) -> None:
         """Finish the device, then give the slot back. A second release does nothing."""
 
-    def set_label(label):
+    def set_label(label: str | None) -> None:
         """Tell the changer that the volume now bears ``label`` (None: erased)."""
 
-    def set_device_error(reading):
+    def set_device_error(reading: VolumeReading) -> None:
         """Tell the changer that labelling failed; ``reading`` is what the device says now."""
 
-    def get_meta_label():
+    def get_meta_label() -> str | None:
         """The meta label the changer keeps for this volume, or None."""
 
-    def set_meta_label(meta):
+    def set_meta_label(meta: str | None) -> None:
         """Let the changer remember a meta label; nothing where it has none."""
 
 
@@ -263,111 +278,133 @@ class IChanger(Interface):
     Every method may raise :class:`devices.errors.ChangerError`; NOTIMPL where a changer lacks it.
     """
 
-    name = Attribute("str: the name as given, a key inside state files")
-    has_inventory = Attribute("bool: inventory() is implemented")
-    scan_require_update = Attribute("bool: call update() before a new inventory (chg-single)")
-    global_space = Attribute("bool: all slots share one file system")
+    name: str = Attribute("the name as given, a key inside state files")
+    has_inventory: bool = Attribute("inventory() is implemented")
+    scan_require_update: bool = Attribute("call update() before a new inventory (chg-single)")
+    global_space: bool = Attribute("all slots share one file system")
 
-    def load(request):
-        """Load a volume and read its label. :param request: LoadRequest :return: IReservation"""
+    def load(request: LoadRequest) -> IReservation:
+        """Load a volume and read its label."""
 
-    def info():
-        """:return: ChangerInfo"""
+    def info() -> ChangerInfo:
+        """Facts that hold as long as the changer is open."""
 
-    def inventory():
-        """:return: list of InventoryEntry in the changer's stable order"""
+    def inventory() -> list[InventoryEntry]:
+        """What is known of each slot, in the changer's stable order."""
 
-    def reset():
+    def reset() -> None:
         """Make the first slot the current one."""
 
-    def eject(drive=None):
+    def eject(drive: str | None = None) -> None:
         """Take a volume out of a drive."""
 
-    def update(changed=None):
+    def update(changed: str | None = None) -> None:
         """Look again at the slots named by ``changed`` (None: all)."""
 
-    def move(source, target):
+    def move(source: str, target: str) -> None:
         """Move a volume from one slot to another."""
 
-    def close():
+    def close() -> None:
         """Give everything back; the object is not used afterwards."""
 
 
 class IAsyncDevice(Interface):
-    """The asynchronous face of a device. Attributes are those of :class:`IDevice`, any time."""
+    """The asynchronous face of a device.
 
-    device = Attribute("IDevice: for its attributes only; its methods belong to the lane")
+    The methods, and what is given to ``run``, are done one after another in the device's lane.
+    """
 
-    def run(function, *args):
-        """Run ``function(device, *args)`` in the device's lane. :return: Deferred of its result"""
+    device: IDevice = Attribute("for its attributes, any time; its methods belong to the lane")
 
-    def read_label():
-        """:return: Deferred of VolumeReading"""
+    def run(function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Run ``function(device, *args)`` in the device's lane."""
 
-    def start(mode, label=None, timestamp=None):
-        """:return: Deferred of None"""
+    def read_label() -> Deferred[VolumeReading]:
+        """See :meth:`IDevice.read_label`."""
 
-    def erase():
-        """:return: Deferred of None"""
+    def start(
+        mode: AccessMode, label: str | None = None, timestamp: str | None = None
+    ) -> Deferred[None]:
+        """See :meth:`IDevice.start`."""
 
-    def finish():
-        """:return: Deferred of None"""
+    def erase() -> Deferred[None]:
+        """See :meth:`IDevice.erase`."""
+
+    def finish() -> Deferred[None]:
+        """See :meth:`IDevice.finish`."""
 
 
 class IAsyncReservation(Interface):
     """The asynchronous face of :class:`IReservation`: same meaning, Deferreds as results."""
 
-    slot = Attribute("str")
-    device = Attribute("IAsyncDevice")
-    reading = Attribute("VolumeReading")
-    barcode = Attribute("str | None")
-    meta = Attribute("str | None")
+    slot: str = Attribute("as of IReservation")
+    device: IAsyncDevice = Attribute("the device, in a lane of its own")
+    reading: VolumeReading = Attribute("as of IReservation")
+    barcode: str | None = Attribute("as of IReservation")
+    meta: str | None = Attribute("as of IReservation")
 
-    def release(eject=False, need_another=False):
-        """:return: Deferred of None"""
+    def release(eject: bool = False, need_another: bool = False) -> Deferred[None]:
+        """Finish the device, give the slot back, end the device's lane.
 
-    def set_label(label):
-        """:return: Deferred of None"""
+        The slot is given back even if finishing fails, whose error then arrives here. Once asked
+        for it cannot be cancelled.
+        """
 
-    def set_device_error(reading):
-        """:return: Deferred of None"""
+    def set_label(label: str | None) -> Deferred[None]:
+        """See :meth:`IReservation.set_label`."""
 
-    def get_meta_label():
-        """:return: Deferred of str | None"""
+    def set_device_error(reading: VolumeReading) -> Deferred[None]:
+        """See :meth:`IReservation.set_device_error`."""
 
-    def set_meta_label(meta):
-        """:return: Deferred of None"""
+    def get_meta_label() -> Deferred[str | None]:
+        """See :meth:`IReservation.get_meta_label`."""
+
+    def set_meta_label(meta: str | None) -> Deferred[None]:
+        """See :meth:`IReservation.set_meta_label`."""
 
 
 class IAsyncChanger(Interface):
     """The asynchronous face of :class:`IChanger`: one operation at a time, in order of asking."""
 
-    name = Attribute("str")
-    has_inventory = Attribute("bool")
-    scan_require_update = Attribute("bool")
-    global_space = Attribute("bool")
+    name: str = Attribute("as of IChanger")
+    has_inventory: bool = Attribute("as of IChanger")
+    scan_require_update: bool = Attribute("as of IChanger")
+    global_space: bool = Attribute("as of IChanger")
 
-    def load(request):
-        """:return: Deferred of IAsyncReservation"""
+    def load(request: LoadRequest) -> Deferred[IAsyncReservation]:
+        """See :meth:`IChanger.load`. A cancelled load leaves nothing reserved."""
 
-    def info():
-        """:return: Deferred of ChangerInfo"""
+    def info() -> Deferred[ChangerInfo]:
+        """See :meth:`IChanger.info`."""
 
-    def inventory():
-        """:return: Deferred of list of InventoryEntry"""
+    def inventory() -> Deferred[list[InventoryEntry]]:
+        """See :meth:`IChanger.inventory`."""
 
-    def update(changed=None):
-        """:return: Deferred of None"""
+    def update(changed: str | None = None) -> Deferred[None]:
+        """See :meth:`IChanger.update`."""
 
-    def close():
-        """Cancels a waiting operation, releases what is left. :return: Deferred of None"""
+    def close() -> Deferred[None]:
+        """Cancel waiting operations, release what is left, close the changer, end the lanes."""
 
 
 class ILane(Interface):
-    """One thread: calls in, Deferreds out, in order."""
+    """One thread: calls in, Deferreds out, in order. Its methods belong to the reactor thread.
 
-    def call(function, *args, **kwargs):
-        """:return: Deferred of ``function(*args, **kwargs)`` run in the lane's thread"""
+    Cancelling a call's Deferred drops its result and, if it has not begun yet, the call itself;
+    a call that has begun runs to its end, and the next one waits for it.
+    """
 
-    def stop():
-        """Let the thread end after what was asked so far. :return: Deferred of None"""
+    def call(function: Callable[..., T], *args: Any, **kwargs: Any) -> Deferred[T]:
+        """Run ``function(*args, **kwargs)`` in the lane's thread; fires in the reactor thread."""
+
+    def call_surely(function: Callable[..., T], *args: Any, **kwargs: Any) -> Deferred[T]:
+        """Like ``call``, but it runs even if the Deferred is cancelled before it has begun."""
+
+    def call_owning(
+        dispose: Callable[[T], object], function: Callable[..., T], *args: Any
+    ) -> Deferred[T]:
+        """Like ``call``, for results that must not be lost: that of a cancelled call is given to
+        ``dispose``, in the lane."""
+
+    def stop() -> Deferred[None]:
+        """Let the thread end after what was asked so far. Calls after it raise ``ValueError``."""

@@ -1,0 +1,329 @@
+"""One thread per open device: a call goes in, a Deferred comes out.
+
+:class:`Lane` is that thread. :class:`LaneDevice`, :class:`LaneReservation` and
+:class:`LaneChanger` give blocking devices, reservations and changers the asynchronous face of
+:mod:`devices.interfaces`.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Generator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from zope.interface import implementer
+
+from devices.interfaces import (
+    AccessMode,
+    ChangerInfo,
+    IAsyncChanger,
+    IAsyncDevice,
+    IAsyncReservation,
+    IChanger,
+    IDevice,
+    ILane,
+    InventoryEntry,
+    IReservation,
+    LoadRequest,
+    VolumeReading,
+)
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorFromThreads
+    from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+
+class _Call(Generic[T]):
+    """One call on its way through a lane.
+
+    ``abandoned`` is written by the reactor thread and read by the lane's; either order of the
+    two is right, since the result passes through the reactor thread once more.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[], T],
+        deferred: Deferred[T],
+        *,
+        surely: bool = False,
+        dispose: Callable[[T], object] | None = None,
+    ) -> None:
+        self.function = function
+        self.deferred = deferred
+        self.surely = surely
+        self.dispose = dispose
+        self.abandoned = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Do it (in the lane's thread), unless it was given up before."""
+        if self.abandoned and not self.surely:
+            return
+        try:
+            self.result = self.function()
+        except BaseException as error:  # whatever it is, it belongs to the one who asked
+            self.error = error
+
+
+@implementer(ILane)
+class Lane:
+    """A daemon thread, started on first use, so that a stuck device cannot keep us alive."""
+
+    def __init__(self, reactor: IReactorFromThreads, name: str) -> None:
+        self._reactor = reactor
+        self._name = name
+        self._queue: SimpleQueue[_Call[Any] | None] = SimpleQueue()
+        self._started = False
+        # calls asked for and not yet delivered; touched in the reactor thread only
+        self._outstanding = 0
+        self._stopped: list[Deferred[None]] | None = None
+        self._ended = False
+
+    def __repr__(self) -> str:
+        return f"<Lane {self._name}>"
+
+    def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> Deferred[T]:
+        return self._ask(lambda: function(*args, **kwargs))
+
+    def call_surely(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> Deferred[T]:
+        return self._ask(lambda: function(*args, **kwargs), surely=True)
+
+    def call_owning(
+        self, dispose: Callable[[T], object], function: Callable[..., T], *args: Any
+    ) -> Deferred[T]:
+        return self._ask(lambda: function(*args), dispose=dispose)
+
+    def stop(self) -> Deferred[None]:
+        done: Deferred[None] = Deferred(lambda _: None)
+        if self._ended:
+            return succeed(None)
+        if self._stopped is None:
+            self._stopped = []
+        self._stopped.append(done)
+        self._end_if_idle()
+        return done
+
+    def _ask(
+        self,
+        function: Callable[[], T],
+        *,
+        surely: bool = False,
+        dispose: Callable[[T], object] | None = None,
+    ) -> Deferred[T]:
+        if self._stopped is not None:
+            raise ValueError(f"{self!r} was stopped and takes no more calls")
+
+        def cancel(_: Deferred[T]) -> None:
+            call.abandoned = True
+
+        call = _Call(function, Deferred(cancel), surely=surely, dispose=dispose)
+        self._put(call)
+        return call.deferred
+
+    def _put(self, call: _Call[Any]) -> None:
+        self._outstanding += 1
+        self._queue.put(call)
+        if not self._started:
+            self._started = True
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+
+    def _serve(self) -> None:
+        """The thread's work: until None comes."""
+        while (call := self._queue.get()) is not None:
+            call.run()
+            self._reactor.callFromThread(self._deliver, call)
+
+    def _deliver(self, call: _Call[Any]) -> None:
+        if not call.abandoned:
+            if call.error is not None:
+                call.deferred.errback(call.error)
+            else:
+                call.deferred.callback(call.result)
+        elif call.dispose is not None and call.result is not None:
+            # nobody is left to hear of a failure here but the log of unhandled errors
+            self._put(_Call(functools.partial(call.dispose, call.result), Deferred()))
+        self._outstanding -= 1
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._stopped is None or self._outstanding or self._ended:
+            return
+        self._ended = True
+        if self._started:
+            self._queue.put(None)
+        for done in self._stopped:
+            done.callback(None)
+
+
+@implementer(IAsyncDevice)
+class LaneDevice:
+    """A blocking device in a lane."""
+
+    def __init__(self, device: IDevice, lane: ILane) -> None:
+        self.device = device
+        self.lane = lane
+
+    def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        return self.lane.call(function, self.device, *args)
+
+    def read_label(self) -> Deferred[VolumeReading]:
+        return self.lane.call(self.device.read_label)
+
+    def start(
+        self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
+    ) -> Deferred[None]:
+        return self.lane.call(self.device.start, mode, label, timestamp)
+
+    def erase(self) -> Deferred[None]:
+        return self.lane.call(self.device.erase)
+
+    def finish(self) -> Deferred[None]:
+        return self.lane.call_surely(self.device.finish)
+
+
+@implementer(IAsyncReservation)
+class LaneReservation:
+    """A blocking reservation: its device in a lane of its own, the rest in the changer's."""
+
+    def __init__(self, reservation: IReservation, changer_lane: ILane, device_lane: ILane) -> None:
+        self._reservation = reservation
+        self._changer_lane = changer_lane
+        self._device_lane = device_lane
+        self._release: Deferred[None] | None = None
+        self._released = False
+        self._waiting: list[Deferred[None]] = []
+        self.slot = reservation.slot
+        self.device: IAsyncDevice = LaneDevice(reservation.device, device_lane)
+        self.reading = reservation.reading
+
+    @property
+    def barcode(self) -> str | None:
+        return self._reservation.barcode
+
+    @property
+    def meta(self) -> str | None:
+        return self._reservation.meta
+
+    def release(self, eject: bool = False, need_another: bool = False) -> Deferred[None]:
+        if self._released:
+            return succeed(None)
+        # cancelling what we hand out must not stop the release
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        if self._release is None:
+            self._release = self._give_back(eject, need_another)
+            self._release.addBoth(self._tell)
+        return done
+
+    @inlineCallbacks
+    def _give_back(self, eject: bool, need_another: bool) -> Generator[Deferred[Any], Any, None]:
+        try:
+            # in the device's lane first: rewinding may take long, and the changer serves others
+            yield self._device_lane.call_surely(self._reservation.device.finish)
+        finally:
+            try:
+                yield self._changer_lane.call_surely(self._reservation.release, eject, need_another)
+            finally:
+                yield self._device_lane.stop()
+
+    def _tell(self, outcome: Failure | None) -> None:
+        """Fire all who wait for the release; the first of them gets what went wrong."""
+        self._released = True
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            if outcome is None:
+                done.callback(None)
+            else:
+                done.errback(outcome)
+                outcome = None
+
+    def set_label(self, label: str | None) -> Deferred[None]:
+        return self._changer_lane.call_surely(self._reservation.set_label, label)
+
+    def set_device_error(self, reading: VolumeReading) -> Deferred[None]:
+        return self._changer_lane.call_surely(self._reservation.set_device_error, reading)
+
+    def get_meta_label(self) -> Deferred[str | None]:
+        return self._changer_lane.call(self._reservation.get_meta_label)
+
+    def set_meta_label(self, meta: str | None) -> Deferred[None]:
+        return self._changer_lane.call_surely(self._reservation.set_meta_label, meta)
+
+
+@implementer(IAsyncChanger)
+class LaneChanger:
+    """A blocking changer in a lane.
+
+    :param make_lane: makes a lane from a name: one for the changer, one for each device it loads;
+        in production ``functools.partial(Lane, reactor)``.
+    """
+
+    def __init__(self, changer: IChanger, make_lane: Callable[[str], ILane]) -> None:
+        self._changer = changer
+        self._make_lane = make_lane
+        self._lane = make_lane(f"changer {changer.name}")
+        self._waiting: set[Deferred[Any]] = set()
+        self._held: set[LaneReservation] = set()
+        self.name = changer.name
+        self.has_inventory = changer.has_inventory
+        self.scan_require_update = changer.scan_require_update
+        self.global_space = changer.global_space
+
+    def load(self, request: LoadRequest) -> Deferred[IAsyncReservation]:
+        loading = self._lane.call_owning(
+            lambda reservation: reservation.release(), self._changer.load, request
+        )
+        return cast("Deferred[IAsyncReservation]", self._note(loading).addCallback(self._hold))
+
+    def _hold(self, reservation: IReservation) -> LaneReservation:
+        lane = self._make_lane(f"device {reservation.slot}")
+        held = LaneReservation(reservation, self._lane, lane)
+        self._held = {other for other in self._held if not other._released}
+        self._held.add(held)
+        return held
+
+    def info(self) -> Deferred[ChangerInfo]:
+        return self._note(self._lane.call(self._changer.info))
+
+    def inventory(self) -> Deferred[list[InventoryEntry]]:
+        return self._note(self._lane.call(self._changer.inventory))
+
+    def update(self, changed: str | None = None) -> Deferred[None]:
+        return self._note(self._lane.call(self._changer.update, changed))
+
+    def _note(self, deferred: Deferred[T]) -> Deferred[T]:
+        """Remember an operation until it is over, for ``close`` to cancel."""
+        self._waiting.add(deferred)
+
+        def forget(result: T) -> T:
+            self._waiting.discard(deferred)
+            return result
+
+        return deferred.addBoth(forget)
+
+    @inlineCallbacks
+    def close(self) -> Generator[Deferred[Any], Any, None]:
+        for deferred in list(self._waiting):
+            deferred.cancel()
+        # what was cancelled on its way back to us is disposed of before anything that follows
+        yield self._lane.call_surely(lambda: None)
+        first: Exception | None = None
+        for reservation in list(self._held):
+            try:
+                yield reservation.release()
+            except Exception as error:
+                # the others are given back all the same; the first error is told at the end
+                first = first or error
+        yield self._lane.call_surely(self._changer.close)
+        yield self._lane.stop()
+        if first is not None:
+            raise first
