@@ -11,19 +11,6 @@ from typing import ClassVar
 from protocols.records import Record
 
 
-class Message(Record):
-    """One line of the conversation (taper-protocol 3).
-
-    :cvar name: the first word of the line, e.g. ``FILE-WRITE``.
-    """
-
-    name: ClassVar[str] = ""
-
-    def __init_subclass__(cls, name: str) -> None:
-        super().__init_subclass__()
-        cls.name = name
-
-
 class SplitFields(Record):
     """The eight SPLIT fields of a write command (taper-protocol 3.1); None: an empty field.
 
@@ -48,7 +35,7 @@ class SplitFields(Record):
     part_cache_max_size: int | None = None
 
 
-WIRE_NAMES = {
+_WIRE_NAMES = {
     "allow": "allow_take_scribe_from",
     "from_worker": "from_worker_name",
     "header_port": "port",
@@ -57,4 +44,27 @@ WIRE_NAMES = {
     "text": "message",
     "worker": "worker_name",
 }
-"""Names of fields in BAD-COMMAND texts where they are not ours (taper-protocol 3.5)."""
+
+
+def wire_name(field: str) -> str:
+    """The name of a field in BAD-COMMAND texts (taper-protocol 3.5)."""
+    return _WIRE_NAMES.get(field, field)
+
+
+class Message(Record):
+    """One line of the conversation (taper-protocol 3).
+
+    :cvar name: the first word of the line, e.g. ``FILE-WRITE``.
+    :cvar words: what the other words are called in BAD-COMMAND texts.
+    """
+
+    name: ClassVar[str] = ""
+    words: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, name: str) -> None:
+        super().__init_subclass__()
+        cls.name = name
+        words: list[str] = []
+        for field, kind in cls.kinds.items():
+            words.extend(SplitFields.fields if kind == "SplitFields" else (wire_name(field),))
+        cls.words = tuple(words)
