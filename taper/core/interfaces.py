@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from protocols.tapelist import Tapelist
     from taper.core.retention import Retention
-    from taper.core.splitting import SplitPlan
+    from taper.core.splitting import DirectoryFacts, SplitPlan
 
 
 class IClock(Interface):
@@ -117,11 +117,10 @@ class PartResult:
 class ITransfer(Interface):
     """One dump on its way from a source to volumes, part by part (data-plane 2, 4).
 
-    Failures of the source end the part and are told in ``input_errors``; nothing is raised for
+    Failures of the source end the part and are told by ``take_errors``; nothing is raised for
     them.
     """
 
-    input_errors = Attribute("list[str]: what went wrong on the source side, in order")
     bytes_written = Attribute(
         "int: of finished good parts and the current one, for the status file"
     )
@@ -137,6 +136,9 @@ class ITransfer(Interface):
 
     def can_retry() -> bool:
         """The bytes of the failed part can be had again."""
+
+    def take_errors() -> list[str]:
+        """What went wrong at the source since this was last asked, in order."""
 
     def cancel(reason: str) -> None:
         """Stop as soon as possible: the running part ends unsuccessful, ``reason`` becomes an
@@ -201,8 +203,8 @@ class IFeeds(Interface):
     def holding(filename: str) -> IFeed:
         """A dump in holding files (FILE-WRITE)."""
 
-    def port() -> IFeed:
-        """A dump over TCP by way of this host (PORT-WRITE, data path AMANDA)."""
+    def port(data_path: str) -> IFeed:
+        """A dump over TCP (PORT-WRITE). :param data_path: ``AMANDA`` or ``DIRECTTCP``"""
 
-    def free_space(directory: str) -> Deferred[int | None]:
-        """Bytes free for ordinary users in a directory; None if there is no such directory."""
+    def directory_facts(directory: str) -> Deferred[DirectoryFacts]:
+        """Look at a directory that may serve as part cache."""

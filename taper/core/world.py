@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import sys
+import traceback
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from protocols.conf import Config, Storage
     from taper.core.interfaces import (
         IClock,
@@ -31,6 +35,7 @@ def _from_one() -> Iterator[int]:
 class World:
     """What is around the core of one taper process.
 
+    :ivar debug: writes one text to the debug log.
     :ivar tapes: numbers of the volumes labelled by this process, 1, 2, ... over all workers.
     """
 
@@ -45,4 +50,14 @@ class World:
     feeds: IFeeds
     status_files: IStatusFiles
     clock: IClock
+    debug: Callable[[str], None]
     tapes: Iterator[int] = field(factory=_from_one)
+
+    def debug_failure(self, text: str) -> None:
+        """Keep a failure that nobody else is told of, with where it came from."""
+        self.debug(f"{text}\n{traceback.format_exc()}" if sys.exc_info()[0] else text)
+
+    def log_failure(self, failure: Failure) -> None:
+        """The last errback of a chain of our own: such a failure is a bug."""
+        self.debug(failure.getTraceback())
+        self.console.write_line(f"taper: internal error: {failure.getErrorMessage()}")

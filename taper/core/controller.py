@@ -1,0 +1,124 @@
+"""The controller: gives the driver's commands to the workers (taper-protocol 3.1, 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from protocols import tracelog
+from protocols.driver import commands, replies
+from protocols.labels import LabelError, check_datestamp
+from taper.core.worker import Refused, Worker
+
+if TYPE_CHECKING:
+    from protocols.driver.codec import BadLine
+    from protocols.driver.messages import Message
+    from taper.core.world import World
+
+
+class Controller:
+    """The conversation with one driver.
+
+    :param world: what the workers work with
+    :param ended: called once, when everything is released after QUIT or the driver's end of file
+    """
+
+    def __init__(self, world: World, ended: Callable[[], None]) -> None:
+        self._world = world
+        self._ended = ended
+        self._workers: dict[str, Worker] = {}
+        self._quitting = False
+        self._actions: dict[type[Message], Callable[[Any], None]] = {
+            commands.StartTaper: self._start_taper,
+            commands.FileWrite: self._file_write,
+            commands.PortWrite: self._port_write,
+            commands.StartScan: lambda command: self._worker(command).start_scan(command),
+            commands.NewTape: lambda command: self._worker(command).new_tape(command),
+            commands.NoNewTape: lambda command: self._worker(command).no_new_tape(command),
+            commands.TakeScribeFrom: self._take_scribe_from,
+            commands.Done: lambda command: self._worker(command).dumper_done(command),
+            commands.Failed: lambda command: self._worker(command).dumper_failed(command),
+            commands.CloseVolume: lambda command: self._worker(command).close_volume(command),
+            commands.CloseSourceVolume: lambda command: self._worker(command).close_source_volume(
+                command
+            ),
+            commands.Quit: lambda command: self.quit(),
+        }
+
+    # What comes from the driver
+
+    def command_received(self, command: Message) -> None:
+        """Carry out one command; what cannot be carried out gets a BAD-COMMAND."""
+        if self._quitting:
+            return
+        action = self._actions.get(type(command))
+        try:
+            if action is None:
+                raise Refused(f"{command.name} is not supported by this taper")
+            action(command)
+        except Refused as fault:
+            self._world.driver.send(replies.BadCommand(fault.text))
+
+    def bad_line_received(self, line: BadLine) -> None:
+        """Refuse a line that is no command; it also goes to trace log and stderr."""
+        if self._quitting:
+            return
+        self._world.console.write_line(line.text)
+        self._world.trace_log.append(tracelog.Error(line.text)).addErrback(self._world.log_failure)
+        self._world.driver.send(replies.BadCommand(line.text))
+
+    def driver_lost(self) -> None:
+        """End of file from the driver means QUIT."""
+        self.quit()
+
+    # Commands
+
+    def _worker(self, command: Any) -> Worker:
+        return self._named(command, command.worker)
+
+    def _named(self, command: Message, name: str) -> Worker:
+        worker = self._workers.get(name)
+        if worker is None:
+            raise Refused(f"unknown worker '{name}' in {command.name}")
+        return worker
+
+    def _start_taper(self, command: commands.StartTaper) -> None:
+        old = self._workers.get(command.worker)
+        if old is not None and not old.restartable:
+            raise Refused(f"{command.name}: worker '{command.worker}' is already started")
+        try:
+            check_datestamp(command.timestamp)
+        except LabelError as fault:
+            raise Refused(f"{command.name}: {fault.text}") from fault
+        worker = Worker(self._world, command.worker, command.taper, command.timestamp)
+        self._workers[command.worker] = worker
+        worker.start()
+
+    def _file_write(self, command: commands.FileWrite) -> None:
+        self._worker(command).write(command, self._world.feeds.holding(command.filename))
+
+    def _port_write(self, command: commands.PortWrite) -> None:
+        self._worker(command).write(command, self._world.feeds.port(command.data_path))
+
+    def _take_scribe_from(self, command: commands.TakeScribeFrom) -> None:
+        worker = self._worker(command)
+        other = self._named(command, command.from_worker)
+        worker.take_scribe_from(command, other)
+        del self._workers[command.from_worker]
+
+    # The end
+
+    def quit(self) -> None:
+        """Stop everything cleanly, once."""
+        if self._quitting:
+            return
+        self._quitting = True
+        Deferred.fromCoroutine(self._quit()).addErrback(self._world.log_failure).addBoth(
+            lambda _: self._ended()
+        )
+
+    async def _quit(self) -> None:
+        quits = [Deferred.fromCoroutine(worker.quit()) for worker in self._workers.values()]
+        await gatherResults(quits, consumeErrors=True)

@@ -1,0 +1,410 @@
+"""One dump, from the write command to its result (taper-protocol 4.2, 4.3; data-plane 3.2).
+
+:meth:`Dump.run` reads top to bottom as the story it tells. Waiting is ``await``; whoever wants the
+dump to end calls :meth:`Dump.interrupt`, which breaks the wait for anything but a running part;
+that is cancelled in its transfer and comes back unsuccessful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
+
+from protocols.driver import commands
+from protocols.header import HeaderType
+from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
+from taper.core.interfaces import FeedError
+from taper.core.outcome import DumperResult, Ledger, Verdict
+from taper.core.report import Report
+from taper.core.splitting import DeviceFacts, cache_directory, plan
+
+if TYPE_CHECKING:
+    from devices.interfaces import IDevice
+    from protocols.header import Header
+    from taper.core.interfaces import IFeed, IStatusFile, ITransfer, PartResult
+    from taper.core.scribe import Scribe, Volume
+    from taper.core.splitting import SplitPlan
+    from taper.core.worker import Worker
+
+T = TypeVar("T")
+
+DUMP_HEADERS = (HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE)
+
+
+class Dump:
+    """The dump of one write command.
+
+    :param command: the command, for its names, split fields and ``orig_kb``
+    :param feed: where header and data come from
+    """
+
+    def __init__(
+        self, worker: Worker, command: commands.FileWrite | commands.PortWrite, feed: IFeed
+    ) -> None:
+        self.worker = worker
+        self.world = worker.world
+        self.command = command
+        self.handle = command.handle
+        self.feed = feed
+        self.ledger = Ledger()
+        self.report = Report(worker, command, self.ledger)
+        self.block_size: int | None = None
+        self._header: Header | None = None
+        self._transfer: ITransfer | None = None
+        self._status_file: IStatusFile | None = None
+        self._interruption: str | None = None
+        self._waiting: Deferred[Any] | None = None
+        self._answer: Deferred[None] | None = None
+        self._verdict_wanted: Deferred[None] | None = None
+        self._ready_sent = False
+        self._partnum = 1
+
+    @property
+    def scribe(self) -> Scribe:
+        return self.worker.scribe
+
+    # What others tell the dump
+
+    def interrupt(self, reason: str) -> None:
+        """End the dump as soon as possible; ``reason`` is an input error. Only the first counts."""
+        if self._interruption is not None:
+            return
+        self._interruption = reason
+        self.ledger.input_errors.append(reason)
+        if self._transfer is not None:
+            self._transfer.cancel("")
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def dumper_done(self, command: commands.Done) -> None:
+        """The driver says that the dumper is done."""
+        if self.ledger.dumper is DumperResult.UNKNOWN and self.feed.result_follows:
+            self.ledger.dumper = DumperResult.DONE
+            self.report.dumper_done(command)
+            self._dumper_heard()
+
+    def dumper_failed(self) -> None:
+        """The driver says that the dumper failed."""
+        if self.ledger.dumper is not DumperResult.UNKNOWN or not self.feed.result_follows:
+            return
+        self.ledger.dumper = DumperResult.FAILED
+        if self._verdict_wanted is not None:
+            self._dumper_heard()
+        elif self._header is None:
+            self.interrupt("Got empty header")
+        else:
+            self.interrupt("dumper failed")
+
+    def _dumper_heard(self) -> None:
+        wanted, self._verdict_wanted = self._verdict_wanted, None
+        if wanted is not None:
+            wanted.callback(None)
+
+    def volume_granted(self) -> None:
+        """NEW-TAPE came."""
+        self._take_answer().callback(None)
+
+    def volume_denied(self, reason: str) -> None:
+        """NO-NEW-TAPE came."""
+        self._take_answer().errback(VolumeDenied(reason))
+
+    def scribe_given(self) -> None:
+        """TAKE-SCRIBE-FROM came; :attr:`scribe` is already the other one."""
+        self._ready_sent = False
+        self._take_answer().errback(ScribeTaken())
+
+    def _take_answer(self) -> Deferred[None]:
+        answer, self._answer = self._answer, None
+        assert answer is not None, "the rules allow an answer only to a request"
+        return answer
+
+    @property
+    def asking(self) -> bool:
+        """REQUEST-NEW-TAPE is unanswered."""
+        return self._answer is not None
+
+    # The story
+
+    async def run(self) -> None:
+        """Write the dump and report its end. Never fails."""
+        try:
+            await self._write()
+        except Interrupted:
+            pass  # the reason is among the input errors
+        except VolumeDenied as fault:
+            self.ledger.denial = fault.reason
+        except NoVolume as fault:
+            self.ledger.device_errors.append(fault.text)
+        except FeedError as fault:
+            errors = self.ledger.device_errors if fault.device else self.ledger.input_errors
+            errors.append(fault.text)
+        except Exception as fault:
+            # One dump that goes wrong in an unforeseen way must not take the others with it.
+            self.world.debug_failure(f"dump {self.handle}: {fault!r}")
+            self.ledger.device_errors.append(f"internal error: {type(fault).__name__}: {fault}")
+        await self._finish()
+
+    async def _write(self) -> None:
+        device = await self._device_at_hand()
+        self.block_size = device.block_size
+        offer = await self.feed.offer()
+        if offer is not None:
+            self.worker.rules.header_awaited()
+            self.report.port(offer)
+        self._header = header = await self._wait(self.feed.header())
+        self._check(header)
+        if header.is_partial and not self.feed.result_follows:
+            self.ledger.dumper = DumperResult.FAILED
+        self.worker.rules.header_accepted()
+        self.report.header_accepted(header)
+        plan = await self._make_plan(device)
+        for warning in plan.warnings:
+            await self.report.warning(warning)
+        self._status_file = await self.world.status_files.create(self._progress)
+        self.report.status_file(self._status_file.path)
+        flowing = self._begin_to_flow(plan)
+        while True:
+            volume = await self._volume()
+            await self._wait(flowing)
+            if await self._write_part(volume, plan):
+                return
+
+    async def _device_at_hand(self) -> IDevice:
+        try:
+            return await self._wait(self.scribe.device_at_hand())
+        except NoVolume as fault:
+            raise NoVolume(f"error; got_device failed: {fault.text}") from fault
+
+    async def _make_plan(self, device: IDevice) -> SplitPlan:
+        """Decide how to cut this dump; looks at the cache directory where one is named."""
+        split, storage = self.command.split, self.world.storage
+        directory = cache_directory(split)
+        general = self.world.config.general
+        return plan(
+            split,
+            DeviceFacts(
+                leom=device.leom,
+                directtcp=False,
+                block_size=device.block_size,
+            ),
+            file_write=self.feed.cache_inform,
+            buffer_size=storage.device_output_buffer_size,
+            buffer_size_set=storage.is_set("device_output_buffer_size")
+            or general.is_set("device_output_buffer_size"),
+            directory=None
+            if directory is None
+            else await self._wait(self.world.feeds.directory_facts(directory)),
+        )
+
+    def _check(self, header: Header) -> None:
+        """The header must be that of the dump we were told to write."""
+        if header.type not in DUMP_HEADERS:
+            raise FeedError(f"Header of dumpfile is not that of a dump (type {int(header.type)})")
+        command = self.command
+        for what, found, expected in (
+            ("level", str(header.level), command.level),
+            ("host", header.host, command.hostname),
+            ("disk", header.disk, command.diskname),
+            ("datestamp", header.datestamp, command.datestamp),
+        ):
+            if found != expected:
+                raise FeedError(
+                    "Header of dumpfile does not match command from driver: "
+                    f"{what} is '{found}', expected '{expected}'"
+                )
+
+    def _begin_to_flow(self, plan: SplitPlan) -> Deferred[None]:
+        """Read ahead from the moment data can be had, permission or not."""
+
+        def begin(_: None) -> None:
+            self._transfer = self.feed.transfer(plan)
+            self._transfer.start()
+
+        def fail(failure: Any) -> None:
+            if failure.trap(FeedError, CancelledError) is FeedError:
+                self.interrupt(failure.value.text)
+
+        return self.feed.ready().addCallback(begin).addErrback(fail)
+
+    async def _volume(self) -> Volume:
+        """A volume that can take the next part."""
+        while not self.scribe.usable:
+            try:
+                await self.scribe.obtain_volume(self)
+            except ScribeTaken:
+                continue
+        volume = self.scribe.volume
+        assert volume is not None
+        if volume.device.device.block_size != self.block_size:
+            raise NoVolume("All devices used by the taper must have the same block size")
+        if not self._ready_sent:
+            self._ready_sent = True
+            self.report.ready()
+        return volume
+
+    async def _write_part(self, volume: Volume, plan: SplitPlan) -> bool:
+        """Write one part and judge it. :return: the dump is at its end, good or bad"""
+        if self._interruption is not None:
+            raise Interrupted
+        transfer, header = self._transfer, self._header
+        assert transfer is not None
+        assert header is not None
+        first_file = volume.device.device.file < 1
+        part = evolve(
+            header,
+            type=HeaderType.SPLIT_DUMPFILE,
+            partnum=self._partnum,
+            totalparts=-1,
+            cont_filename="",
+        )
+        result = await transfer.write_part(volume.device, part, plan)
+        self.ledger.input_errors.extend(transfer.take_errors())
+        await self._record(volume, result)
+        if result.successful and result.size:
+            self._partnum += 1
+        if result.eom:
+            volume.full = True
+        if self._interruption is not None or self.ledger.input_errors:
+            return True
+        if result.successful and result.eof:
+            return True
+        if result.eom:
+            return await self._at_end_of_medium(result, plan, transfer, first_file, volume.label)
+        if not result.successful:
+            self.ledger.device_errors.append(result.error or "the part could not be written")
+            return True
+        return False
+
+    async def _record(self, volume: Volume, result: PartResult) -> None:
+        """Log and report a part; one of which only the header fitted never happened."""
+        if result.fileno == 0 or (result.successful and not result.size and not result.eof):
+            return
+        self.ledger.parts = self._partnum
+        self.ledger.last_part_good = result.successful
+        if result.successful:
+            self.ledger.size += result.size
+            volume.payload += result.size
+            volume.good_parts += 1
+        await self.report.part(volume.label, self._partnum, result, self._interruption)
+
+    async def _at_end_of_medium(
+        self,
+        result: PartResult,
+        plan: SplitPlan,
+        transfer: ITransfer,
+        first_file: bool,
+        label: str,
+    ) -> bool:
+        """Go on with another volume, if that can lead anywhere."""
+        trouble = result.error or "No space left on device"
+        errors = self.ledger.device_errors
+        if not plan.allow_split:
+            errors.append(f"{trouble}, splitting not enabled")
+        elif first_file and (not result.successful or not result.size):
+            errors.append(
+                f"{trouble}: part {self._partnum} does not fit on the empty volume {label}"
+            )
+        elif result.successful:
+            return False
+        elif plan.retry and transfer.can_retry():
+            await self.report.will_retry()
+            return False
+        else:
+            errors.append(f"{trouble}: the failed part was not cached, cannot retry")
+        return True
+
+    # The end
+
+    async def _finish(self) -> None:
+        report, ledger = self.report, self.ledger
+        try:
+            await self._settle()
+        except Exception as fault:
+            self.world.debug_failure(f"dump {self.handle}: {fault!r}")
+            ledger.device_errors.append(f"internal error: {type(fault).__name__}: {fault}")
+        await report.log_result()
+        self.worker.rules.dump_ended()
+        self.worker.dump_over(self)
+        report.result()
+        if self._status_file is not None:
+            await self._status_file.remove()
+
+    async def _settle(self) -> None:
+        """Gather what the ledger lacks: checksums, late errors, the dumper's result."""
+        ledger, transfer = self.ledger, self._transfer
+        self.report.transfer_ended()
+        if transfer is not None:
+            await transfer.close()
+            ledger.input_errors.extend(transfer.take_errors())
+            ledger.source_crc = transfer.source_crc()
+            ledger.dest_crc = transfer.dest_crc()
+        await self.feed.close()
+        ledger.compare_crcs()
+        if (
+            ledger.verdict is Verdict.DONE
+            and self.feed.result_follows
+            and ledger.dumper is DumperResult.UNKNOWN
+        ):
+            self._verdict_wanted = wanted = Deferred[None]()
+            self.report.dumper_status()
+            try:
+                await self._wait(wanted)
+            except Interrupted:
+                self._verdict_wanted = None
+
+    def _progress(self) -> int:
+        return 0 if self._transfer is None else self._transfer.bytes_written
+
+    async def _wait(self, awaited: Deferred[T] | Coroutine[Deferred[Any], Any, T]) -> T:
+        """Wait for something that an interruption may cut short.
+
+        :raise Interrupted: it did
+        """
+        waiting = awaited if isinstance(awaited, Deferred) else Deferred.fromCoroutine(awaited)
+        if self._interruption is not None:
+            waiting.cancel()
+            waiting.addErrback(lambda _: None)
+            raise Interrupted
+        self._waiting = waiting
+        try:
+            return await waiting
+        except CancelledError:
+            if self._interruption is None:
+                raise
+            raise Interrupted from None
+        finally:
+            self._waiting = None
+
+    # Talking to the driver about volumes, for the scribe
+
+    async def ask_for_volume(self) -> None:
+        """Send REQUEST-NEW-TAPE and wait for the answer.
+
+        :raise VolumeDenied: NO-NEW-TAPE
+        :raise ScribeTaken: TAKE-SCRIBE-FROM
+        :raise Interrupted: the dump is to end; the request stands unanswered
+        """
+        if self._interruption is not None:
+            raise Interrupted
+        self._answer = answer = Deferred[None]()
+        self.worker.rules.volume_requested()
+        self.report.request_new_tape()
+        try:
+            await self._wait(answer)
+        except VolumeDenied as fault:
+            await self.report.volume_denied(fault.reason)
+            raise
+        except Interrupted:
+            if self._answer is not None:
+                self._answer = None
+                self.worker.request_withdrawn(self.handle)
+            raise
+
+    def say_new_tape(self, label: str) -> None:
+        self.report.new_tape(label)
+
+    def say_no_new_tape(self) -> None:
+        self.report.no_new_tape()

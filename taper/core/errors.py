@@ -1,0 +1,33 @@
+"""Why a dump ends early, by who is to blame (taper-protocol 3.4)."""
+
+from __future__ import annotations
+
+
+class VolumeDenied(Exception):
+    """The driver refuses a volume: TAPE-CONFIG.
+
+    :ivar reason: the driver's reason.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class NoVolume(Exception):
+    """No volume can be had or kept: TAPE-ERROR.
+
+    :ivar text: what the driver and the trace log are told.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class Interrupted(Exception):
+    """The dump is to end now; why is already among its errors."""
+
+
+class ScribeTaken(Exception):
+    """Instead of a volume the driver gave another worker's scribe (TAKE-SCRIBE-FROM)."""

@@ -1,0 +1,192 @@
+"""Labelling one volume: the moment at which old data dies.
+
+So everything is looked at once more here: what is on the medium, and what the tapelist, read under
+its lock, says of it. Order of the steps: data-plane 3.4, config-and-state 3.4 and 4.4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from devices.errors import ChangerError, DeviceError, Status
+from devices.interfaces import AccessMode, VolumeReading
+from protocols.labels import LabelError, check_label, make_label, make_meta_label
+from protocols.tapelist import TapelistEntry, TapelistError
+from taper.core.permission import VolumeStillActive, refuse_overwrite
+
+if TYPE_CHECKING:
+    from protocols.tapelist import Tapelist
+    from taper.core.scan import ScanResult
+    from taper.core.world import World
+
+
+class LabellingFailed(Exception):
+    """The volume was not labelled and must not be written.
+
+    :ivar text: for the trace log.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+async def label_volume(world: World, found: ScanResult, timestamp: str) -> str:
+    """Write the label of the volume a scan found, and its tapelist entry.
+
+    :param timestamp: the run's timestamp, of label and entry
+    :return: the label written
+    :raise LabellingFailed: the device was told; the caller releases the reservation
+    """
+    await _check_medium(found)
+    try:
+        return await _label(world, found, timestamp)
+    except (LabelError, VolumeStillActive, DeviceError) as fault:
+        raise LabellingFailed(f"while labeling new volume: {fault.text}") from fault
+    except ChangerError as fault:
+        raise LabellingFailed(f"while labeling new volume: {fault.message}") from fault
+    except (TapelistError, OSError) as fault:
+        raise LabellingFailed(f"while labeling new volume: {fault}") from fault
+
+
+async def _check_medium(found: ScanResult) -> None:
+    """Refuse when the medium is not the one the scan judged, perhaps hours ago."""
+    before = found.reservation.reading
+    now = await found.reservation.device.read_label()
+    refused = "while reading label on new volume: "
+    if not found.is_new and now.status and not now.status & Status.VOLUME_UNLABELED:
+        raise LabellingFailed(refused + (now.error or "unreadable"))
+    if (now.status, now.label, now.timestamp) != (before.status, before.label, before.timestamp):
+        raise LabellingFailed(
+            f"{refused}slot {found.reservation.slot} now holds {_describe(now)}, "
+            f"the scan saw {_describe(before)}"
+        )
+
+
+def _describe(reading: VolumeReading) -> str:
+    if reading.label is None:
+        return f"no label ({reading.error or 'blank'})"
+    return f"label {reading.label} of {reading.timestamp}"
+
+
+async def _label(world: World, found: ScanResult, timestamp: str) -> str:
+    reservation = found.reservation
+    meta = reservation.meta or await reservation.get_meta_label()
+    if found.is_new:
+        label, meta = await _announce_new_label(world, found, meta, timestamp)
+    else:
+        label = found.label
+        meta = await _check_known_label(world, found, meta, timestamp)
+    device = reservation.device
+    try:
+        await device.start(AccessMode.WRITE, label, timestamp)
+    except DeviceError as fault:
+        if found.is_new:
+            await world.tapelists.update(lambda tapelist: tapelist.removing(label))
+        await reservation.set_device_error(VolumeReading(fault.status, error=fault.text))
+        raise
+    entry = TapelistEntry(
+        datestamp=timestamp,
+        label=label,
+        barcode=reservation.barcode,
+        meta=meta,
+        blocksize=device.device.block_size // 1024,
+        pool=world.storage.tapepool,
+        storage=world.storage.name,
+        config=world.config.name,
+    )
+    await world.tapelists.update(lambda tapelist: _recording(tapelist, entry))
+    if meta is not None:
+        await reservation.set_meta_label(meta)
+    return label
+
+
+def _recording(tapelist: Tapelist, entry: TapelistEntry) -> Tapelist:
+    """Replace the label's entry, keeping its comment."""
+    old = tapelist.lookup(entry.label)
+    if old is not None:
+        entry = evolve(entry, comment=old.comment)
+        tapelist = tapelist.removing(entry.label)
+    return tapelist.adding(entry)
+
+
+async def _announce_new_label(
+    world: World, found: ScanResult, meta: str | None, timestamp: str
+) -> tuple[str, str | None]:
+    """Choose the label under the tapelist's lock and claim it with a ``1 ... no-reuse`` entry."""
+    chosen: list[TapelistEntry] = []
+    storage, config = world.storage, world.config
+    reservation = found.reservation
+    retention = world.history.retention
+
+    def claim(tapelist: Tapelist) -> Tapelist:
+        refuse_overwrite(
+            tapelist, retention(tapelist), storage, found.reservation.reading, timestamp
+        )
+        meta_label = meta
+        if meta_label is None and storage.meta_autolabel:
+            meta_label = make_meta_label(
+                storage.meta_autolabel, tapelist.entries, config=config.name, org=config.general.org
+            )
+        label = make_label(
+            storage.autolabel.template,
+            tapelist.entries,
+            config=config.name,
+            org=config.general.org,
+            storage=storage.name,
+            barcode=reservation.barcode,
+            meta=meta_label,
+            slot=reservation.slot,
+        )
+        check_label(label)
+        entry = TapelistEntry(
+            datestamp="1",
+            label=label,
+            reuse=False,
+            barcode=reservation.barcode,
+            meta=meta_label,
+            pool=storage.tapepool,
+            storage=storage.name,
+            config=config.name,
+        )
+        chosen.append(entry)
+        return tapelist.adding(entry)
+
+    await world.tapelists.update(claim)
+    return chosen[-1].label, chosen[-1].meta
+
+
+async def _check_known_label(
+    world: World, found: ScanResult, meta: str | None, timestamp: str
+) -> str | None:
+    """Ask the tapelist, under its lock, whether this label may be written again.
+
+    :return: the meta label to go on with
+    """
+    reservation = found.reservation
+    known: list[TapelistEntry] = []
+
+    def check(tapelist: Tapelist) -> Tapelist:
+        entry = tapelist.lookup(found.label)
+        if entry is not None:
+            if reservation.barcode and entry.barcode and reservation.barcode != entry.barcode:
+                raise LabelError(
+                    f"tapelist for label '{found.label}' have barcode '{entry.barcode}' "
+                    f"but changer report '{reservation.barcode}'"
+                )
+            known.append(entry)
+        refuse_overwrite(
+            tapelist,
+            world.history.retention(tapelist),
+            world.storage,
+            reservation.reading,
+            timestamp,
+        )
+        return tapelist
+
+    await world.tapelists.update(check)
+    if meta is None and known:
+        return known[-1].meta
+    return meta

@@ -1,0 +1,191 @@
+"""All that one dump says: replies to the driver, trace-log lines, stderr lines, in one place.
+
+A trace line always precedes the reply that it belongs to (taper-protocol 8, "must match").
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocols import tracelog
+from protocols.crc import UNKNOWN, Crc
+from protocols.driver import commands, replies
+from protocols.quoting import quote
+from protocols.stats import format_stats
+from taper.core.outcome import DumperResult, Verdict
+
+if TYPE_CHECKING:
+    from protocols.header import Header
+    from taper.core.interfaces import Offer, PartResult
+    from taper.core.outcome import Ledger
+    from taper.core.worker import Worker
+
+FULL = "No space left on device"
+
+
+class Report:
+    """The voice of one dump.
+
+    :param ledger: what is known of the dump; read when its end is told
+    """
+
+    def __init__(
+        self, worker: Worker, command: commands.FileWrite | commands.PortWrite, ledger: Ledger
+    ) -> None:
+        self._worker = worker
+        self._world = worker.world
+        self._command = command
+        self._ledger = ledger
+        self._orig_kb: str | None = getattr(command, "orig_kb", None)
+        self._native = UNKNOWN
+        self._client = UNKNOWN
+        self._began: float | None = None
+        self._seconds = 0.0
+
+    @property
+    def _who(self) -> tuple[str, str]:
+        return self._worker.name, self._command.handle
+
+    def _send(self, reply: replies.Message) -> None:
+        self._world.driver.send(reply)
+
+    # Facts
+
+    def header_accepted(self, header: Header) -> None:
+        """The dump begins: from here on its time is counted."""
+        self._began = self._world.clock.seconds()
+        self._ledger.header_crc = header.server_crc
+        # a DONE may have come before the header; what it said counts more
+        self._native = self._native if self._native.known else header.native_crc
+        self._client = self._client if self._client.known else header.client_crc
+
+    def dumper_done(self, command: commands.Done) -> None:
+        """Keep what the dumper's DONE says."""
+        self._orig_kb = command.orig_kb
+        self._native = command.native_crc
+        self._client = command.client_crc
+
+    def transfer_ended(self) -> None:
+        """The data is over: stop counting time, in whole seconds (taper-protocol 3.3)."""
+        if self._began is not None:
+            self._seconds = int(self._world.clock.seconds()) - int(self._began)
+
+    def _stats(self) -> str:
+        return format_stats(self._seconds, self._ledger.size, self._orig_kb)
+
+    # While it runs
+
+    def port(self, offer: Offer) -> None:
+        self._send(replies.Port(*self._who, offer.header_port, offer.addresses))
+
+    def request_new_tape(self) -> None:
+        self._send(replies.RequestNewTape(*self._who))
+
+    def new_tape(self, label: str) -> None:
+        self._send(replies.NewTape(*self._who, label))
+
+    def no_new_tape(self) -> None:
+        self._send(replies.NoNewTape(*self._who))
+
+    def ready(self) -> None:
+        self._send(replies.Ready(*self._who))
+
+    def dumper_status(self) -> None:
+        self._send(replies.DumperStatus(*self._who))
+
+    async def warning(self, text: str) -> None:
+        command = self._command
+        await self._world.trace_log.append(
+            tracelog.Warning_(command.hostname, command.diskname, text)
+        )
+
+    def status_file(self, path: str) -> None:
+        """Tell amstatus, by way of the amdump log, where progress can be read."""
+        worker, command = self._worker, self._command
+        self._world.console.write_line(
+            f"taper: status file {worker.taper_name} {worker.name} "
+            f"{quote(command.hostname)} {quote(command.diskname)}:{path}"
+        )
+
+    async def volume_denied(self, reason: str) -> None:
+        await self._world.trace_log.append(tracelog.NoTapeConfig(reason))
+
+    async def will_retry(self) -> None:
+        await self._world.trace_log.append(
+            tracelog.Info("Will request retry of failed split part.")
+        )
+
+    async def part(
+        self, label: str, partnum: int, result: PartResult, interruption: str | None
+    ) -> None:
+        """Log one part; tell the driver of a good one."""
+        stats = format_stats(result.duration, result.size, self._orig_kb)
+        command, storage = self._command, self._world.storage
+        facts = {
+            "storage": storage.name,
+            "pool": storage.tapepool,
+            "label": label,
+            "fileno": result.fileno,
+            "host": command.hostname,
+            "disk": command.diskname,
+            "datestamp": command.datestamp,
+            "partnum": partnum,
+            "totalparts": -1,
+            "level": command.level,
+            "stats": stats,
+        }
+        if result.successful:
+            await self._world.trace_log.append(tracelog.Part(**facts))
+            self._send(
+                replies.PartDone(*self._who, label, result.fileno, result.size // 1024, stats)
+            )
+            return
+        reason = interruption or result.error or FULL
+        if reason.startswith(FULL):
+            reason = FULL
+        await self._world.trace_log.append(tracelog.PartPartial(**facts, message=reason))
+
+    # Its end
+
+    async def log_result(self) -> None:
+        """The trace-log line of the dump's end."""
+        ledger = self._ledger
+        command, storage = self._command, self._world.storage
+        names = {
+            "storage": storage.name,
+            "pool": storage.tapepool,
+            "host": command.hostname,
+            "disk": command.diskname,
+            "datestamp": command.datestamp,
+            "level": command.level,
+        }
+        if ledger.verdict is Verdict.FAILED:
+            blame = "config" if ledger.denial is not None and not ledger.device_errors else "error"
+            await self._world.trace_log.append(
+                tracelog.Fail(**names, blame=blame, message=ledger.messages)
+            )
+            return
+        facts = {
+            **names,
+            "parts": ledger.parts,
+            "native_crc": self._native,
+            "client_crc": self._client,
+            "server_crc": ledger.logged_crc,
+            "stats": self._stats(),
+        }
+        if ledger.verdict is Verdict.DONE and ledger.dumper is not DumperResult.FAILED:
+            await self._world.trace_log.append(tracelog.Done(**facts))
+            return
+        await self._world.trace_log.append(tracelog.Partial(**facts, message=ledger.messages))
+
+    def result(self) -> None:
+        """The reply that ends the dump."""
+        ledger = self._ledger
+        words = (ledger.input_word, ledger.tape_word)
+        texts = (ledger.input_text, ledger.tape_text)
+        if ledger.verdict is Verdict.FAILED:
+            self._send(replies.Failed(*self._who, *words, *texts))
+            return
+        kind = replies.Done if ledger.verdict is Verdict.DONE else replies.Partial
+        crc: Crc = ledger.dest_crc
+        self._send(kind(*self._who, *words, crc, self._stats(), *texts))

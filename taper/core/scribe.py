@@ -1,0 +1,281 @@
+"""The scribe: one worker's volumes, from the scan to the release (data-plane 3).
+
+A scribe holds at most one started volume and at most one *candidate*: a volume that a scan found
+and reserved, peeked at but untouched until the driver permits a new volume.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
+
+from devices.errors import ChangerError, DeviceError
+from devices.interfaces import AccessMode, IAsyncDevice, IAsyncReservation, IDevice
+from protocols.tracelog import Info, Start, TapeInfo
+from taper.core.errors import NoVolume, VolumeDenied
+from taper.core.labelling import LabellingFailed, label_volume
+from taper.core.scan import ScanFailed, ScanResult
+
+if TYPE_CHECKING:
+    from protocols.tapelist import Tapelist
+    from taper.core.world import World
+
+MIXED_BLOCK_SIZES = "All devices used by the taper must have the same block size"
+
+
+class Volume:
+    """A labelled volume in hand, open for writing.
+
+    :ivar payload: bytes of good parts written to it in this tenure.
+    :ivar good_parts: how many there are.
+    :ivar full: at the end of medium; it takes no further part.
+    """
+
+    def __init__(self, reservation: IAsyncReservation, label: str) -> None:
+        self.reservation = reservation
+        self.label = label
+        self.payload = 0
+        self.good_parts = 0
+        self.full = False
+
+    @property
+    def device(self) -> IAsyncDevice:
+        return self.reservation.device
+
+
+class Petitioner(Protocol):
+    """The dump that needs a volume, as the scribe sees it."""
+
+    block_size: int | None
+
+    async def ask_for_volume(self) -> None:
+        """Send REQUEST-NEW-TAPE and wait for NEW-TAPE.
+
+        :raise VolumeDenied: the driver said NO-NEW-TAPE
+        """
+
+    def say_new_tape(self, label: str) -> None:
+        """Send NEW-TAPE."""
+
+    def say_no_new_tape(self) -> None:
+        """Send NO-NEW-TAPE."""
+
+
+class Scribe:
+    """One worker's volumes.
+
+    :param timestamp: the run's timestamp, written on every volume it labels
+    """
+
+    def __init__(self, world: World, timestamp: str) -> None:
+        self._world = world
+        self._timestamp = timestamp
+        self.volume: Volume | None = None
+        self._candidate: ScanResult | None = None
+        self._scanning: Deferred[None] | None = None
+        self._waiters: list[Deferred[None]] = []
+        self._failure: str | None = None
+
+    # Scanning
+
+    def begin_scan(self) -> None:
+        """Look for a volume, unless one is being looked for or waits to be labelled."""
+        if self._scanning is None and self._candidate is None:
+            self._failure = None
+            scanning = Deferred.fromCoroutine(self._scan())
+            if not scanning.called:
+                self._scanning = scanning
+
+    async def _scan(self) -> None:
+        try:
+            await self._world.history.refresh()
+            self._candidate = await self._world.scan.scan(self._timestamp)
+        except ScanFailed as fault:
+            self._failure = fault.text
+        except CancelledError:
+            self._failure = "the scan was cancelled"
+        except Exception as fault:
+            # A scan that breaks is this scan's failure, never the end of the taper.
+            self._world.debug_failure(f"scan: {fault!r}")
+            self._failure = str(fault) or type(fault).__name__
+        self._scanning = None
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    async def _scan_over(self) -> None:
+        if self._scanning is not None:
+            waiter: Deferred[None] = Deferred()
+            self._waiters.append(waiter)
+            await waiter
+
+    async def find_volume(self) -> ScanResult:
+        """The candidate; scans first if there is none.
+
+        :raise NoVolume: the scan failed
+        """
+        if self._failure is None:
+            self.begin_scan()
+        await self._scan_over()
+        if self._candidate is None:
+            text, self._failure = self._failure, None
+            raise NoVolume(text or "No acceptable volumes found")
+        return self._candidate
+
+    async def device_at_hand(self) -> IDevice:
+        """The device the next part will most likely go to, for its facts.
+
+        :raise NoVolume: no volume is in hand and none was found
+        """
+        if self.volume is not None:
+            return self.volume.device.device
+        return (await self.find_volume()).reservation.device.device
+
+    @property
+    def usable(self) -> bool:
+        """A started volume that can take a part is in hand."""
+        return self.volume is not None and not self.volume.full
+
+    # Volumes
+
+    async def obtain_volume(self, dump: Petitioner) -> None:
+        """Have a labelled volume in hand, by the driver's permission.
+
+        :raise VolumeDenied: the driver refused
+        :raise NoVolume: none was found, or the old one could not be released
+        """
+        await self.release_volume()
+        while self.volume is None:
+            try:
+                await dump.ask_for_volume()
+            except VolumeDenied:
+                await self._scan_over()
+                await self._drop_candidate()
+                raise
+            try:
+                found = await self.find_volume()
+                self._check_block_size(dump, found)
+            except NoVolume as fault:
+                await self._drop_candidate()
+                await self._world.trace_log.append(Info(fault.text))
+                dump.say_no_new_tape()
+                raise
+            await self._label_candidate(dump, found)
+
+    @staticmethod
+    def _check_block_size(dump: Petitioner, found: ScanResult) -> None:
+        """Parts of one dump are cut for one block size; see before a label is lost to it."""
+        size = found.reservation.device.device.block_size
+        if dump.block_size is not None and size != dump.block_size:
+            raise NoVolume(MIXED_BLOCK_SIZES)
+
+    async def _label_candidate(self, dump: Petitioner, found: ScanResult) -> None:
+        world = self._world
+        try:
+            label = await label_volume(world, found, self._timestamp)
+        except LabellingFailed as fault:
+            await world.trace_log.append(Info(fault.text))
+            self._candidate = None
+            await self._give_back(found)
+            dump.say_no_new_tape()
+            return
+        self._candidate = None
+        self.volume = Volume(found.reservation, label)
+        await world.trace_log.append(
+            Start(
+                datestamp=self._timestamp,
+                storage=world.storage.name,
+                pool=world.storage.tapepool,
+                label=label,
+                tape=next(world.tapes),
+            )
+        )
+        world.console.write_line(f"taper: wrote label '{label}'")
+        dump.say_new_tape(label)
+        try:
+            await found.reservation.set_label(label)
+        except ChangerError as fault:
+            await world.trace_log.append(Info(f"Error from set_label: {fault.message}"))
+
+    async def _drop_candidate(self) -> None:
+        """Give an unused candidate back, so that it may be found again."""
+        candidate, self._candidate = self._candidate, None
+        if candidate is not None:
+            self._world.scan.untouched(candidate)
+            await self._give_back(candidate)
+
+    async def _give_back(self, candidate: ScanResult) -> None:
+        try:
+            await candidate.reservation.release()
+        except (ChangerError, DeviceError) as fault:
+            await self._world.trace_log.append(Info(f"while releasing a volume: {fault}"))
+
+    async def release_volume(self) -> None:
+        """Finish the volume in hand and give its slot back; nothing without one.
+
+        :raise NoVolume: that failed; the volume is no longer in hand all the same
+        """
+        volume, self.volume = self.volume, None
+        if volume is None:
+            return
+        world, storage = self._world, self._world.storage
+        await world.trace_log.append(
+            TapeInfo(label=volume.label, kb=volume.payload // 1024, fm=volume.device.device.file)
+        )
+        errors: list[str] = []
+        erase = storage.erase_on_failure and volume.good_parts == 0
+        try:
+            await volume.device.finish()
+            if erase:
+                await self._forget_contents(volume)
+            elif storage.set_no_reuse:
+                await self._forbid_reuse(volume)
+        except (DeviceError, OSError) as fault:
+            errors.append(str(fault))
+        try:
+            await volume.reservation.release(eject=storage.eject_volume)
+        except (ChangerError, DeviceError) as fault:
+            errors.append(str(fault))
+        if errors:
+            raise NoVolume("; ".join(errors))
+
+    async def _forget_contents(self, volume: Volume) -> None:
+        """A volume that got no good part counts as never written (config-and-state 4.4)."""
+
+        def unused(tapelist: Tapelist) -> Tapelist:
+            entry = tapelist.lookup(volume.label)
+            if entry is None:
+                return tapelist
+            blank = evolve(entry, datestamp="0", reuse=True, storage=None, config=None)
+            return tapelist.removing(volume.label).adding(blank)
+
+        await self._world.tapelists.update(unused)
+        await volume.device.erase()
+        await volume.device.start(AccessMode.WRITE, volume.label, "X")
+        await volume.device.finish()
+
+    async def _forbid_reuse(self, volume: Volume) -> None:
+        def kept(tapelist: Tapelist) -> Tapelist:
+            entry = tapelist.lookup(volume.label)
+            if entry is None:
+                return tapelist
+            return tapelist.removing(volume.label).adding(evolve(entry, reuse=False))
+
+        await self._world.tapelists.update(kept)
+
+    def stop_scan(self) -> None:
+        """Give up a running scan: whoever waits for it is told that it failed."""
+        if self._scanning is not None:
+            self._scanning.cancel()
+
+    async def quit(self) -> None:
+        """Stop scanning and give everything back.
+
+        :raise NoVolume: the volume in hand could not be released well
+        """
+        self.stop_scan()
+        await self._scan_over()
+        await self._drop_candidate()
+        await self.release_volume()

@@ -1,0 +1,216 @@
+"""One worker: takes the commands meant for it, one dump at a time (taper-protocol 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from automat import NoTransition
+from twisted.internet.defer import Deferred, DeferredList
+
+from protocols.driver import commands, replies
+from protocols.tracelog import NoTapeError
+from taper.core.dump import Dump
+from taper.core.errors import NoVolume
+from taper.core.rules import make_rules, refusal
+from taper.core.scribe import Scribe
+
+if TYPE_CHECKING:
+    from protocols.driver.messages import Message
+    from taper.core.interfaces import IFeed
+    from taper.core.world import World
+
+
+class Refused(Exception):
+    """A command is not legal now.
+
+    :ivar text: for BAD-COMMAND.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class Worker:
+    """A worker, from START-TAPER to QUIT.
+
+    :param taper_name: what the driver calls this process, for the status-file line
+    :param timestamp: the run's, written on every volume
+    """
+
+    def __init__(self, world: World, name: str, taper_name: str, timestamp: str) -> None:
+        self.world = world
+        self.name = name
+        self.taper_name = taper_name
+        self.rules = make_rules()
+        self.scribe = Scribe(world, timestamp)
+        self._dump: Dump | None = None
+        self._running: list[Deferred[None]] = []
+        self._quitting = False
+        self._withdrawn: str | None = None
+        self._start_failed = False
+
+    def _spawn(self, story: Coroutine[Deferred[Any], Any, None]) -> None:
+        """Let a coroutine run, and remember it until it is over."""
+        running = Deferred.fromCoroutine(story).addErrback(self.world.log_failure)
+        if not running.called:
+            self._running.append(running)
+            running.addCallback(lambda _: self._running.remove(running))
+
+    # START-TAPER
+
+    def start(self) -> None:
+        """Look for the first volume, then say TAPER-OK or TAPE-ERROR."""
+        self._spawn(self._start())
+
+    async def _start(self) -> None:
+        try:
+            found = await self.scribe.find_volume()
+        except NoVolume as fault:
+            if self._quitting:
+                return
+            self._start_failed = True
+            await self.world.trace_log.append(NoTapeError(fault.text))
+            self.rules.scan_failed()
+            self.world.driver.send(replies.TapeError(self.name, fault.text))
+            return
+        self.rules.scan_succeeded()
+        allowed = found.reservation.device.device.allow_take_scribe_from
+        word = replies.ALLOW_TAKE_SCRIBE_FROM if allowed else replies.NO_TAKE_SCRIBE_FROM
+        self.world.driver.send(replies.TaperOk(self.name, word))
+
+    @property
+    def restartable(self) -> bool:
+        """A new START-TAPER may take this worker's name."""
+        return self._start_failed
+
+    # Commands
+
+    def _allow(self, event: Callable[[], None], command: Message) -> None:
+        """Let the rules judge a command.
+
+        :raise Refused: it is not legal in the present state
+        """
+        try:
+            event()
+        except NoTransition as fault:
+            raise Refused(refusal(f"{command.name} {self.name}", fault)) from fault
+
+    def write(self, command: commands.FileWrite | commands.PortWrite, feed: IFeed) -> None:
+        """FILE-WRITE, PORT-WRITE: start the dump."""
+        self._allow(self.rules.write, command)
+        self._withdrawn = None
+        self._dump = Dump(self, command, feed)
+        self._spawn(self._dump.run())
+
+    def start_scan(self, command: commands.StartScan) -> None:
+        """START-SCAN: look for the next volume ahead of the permission."""
+        self.scribe.begin_scan()
+
+    def new_tape(self, command: commands.NewTape) -> None:
+        """NEW-TAPE: the asked-for volume is granted."""
+        if self._crossed(command.handle):
+            self.world.driver.send(replies.NoNewTape(self.name, command.handle))
+            return
+        self._asking(command).volume_granted()
+
+    def no_new_tape(self, command: commands.NoNewTape) -> None:
+        """NO-NEW-TAPE: it is denied."""
+        if not self._crossed(command.handle):
+            self._asking(command).volume_denied(command.reason)
+
+    def _asking(
+        self, command: commands.NewTape | commands.NoNewTape | commands.TakeScribeFrom
+    ) -> Dump:
+        """The dump that a volume answer is for."""
+        dump = self._dump
+        if dump is not None and dump.asking and dump.handle != command.handle:
+            raise Refused(
+                f"{command.name} {self.name}: handle '{command.handle}' is not that of the dump "
+                f"being written, '{dump.handle}'"
+            )
+        self._allow(self.rules.answer, command)
+        assert dump is not None, "the rules allow an answer only to a dump"
+        return dump
+
+    def request_withdrawn(self, handle: str) -> None:
+        """The dump ended before its REQUEST-NEW-TAPE was answered; the answer may still come."""
+        self._withdrawn = handle
+
+    def _crossed(self, handle: str) -> bool:
+        """An answer crossed the end of the dump on the way; that is nobody's mistake."""
+        crossed = self._withdrawn is not None and self._withdrawn == handle
+        if crossed:
+            self._withdrawn = None
+        return crossed
+
+    def take_scribe_from(self, command: commands.TakeScribeFrom, other: Worker) -> None:
+        """TAKE-SCRIBE-FROM: go on with another worker's volume or reservation."""
+        if other is self:
+            raise Refused(f"{command.name} {self.name}: a worker cannot take its own scribe")
+        dump = self._dump
+        if dump is None or not dump.asking:
+            self._asking(command)
+        other._allow(other.rules.give_away, command)
+        dump = self._asking(command)
+        mine, self.scribe = self.scribe, other.scribe
+        other.scribe = mine
+        self._spawn(self._hand_over(mine, dump))
+
+    async def _hand_over(self, old: Scribe, dump: Dump) -> None:
+        """Our own spare reservation goes back before the dump goes on with the new scribe."""
+        try:
+            await old.quit()
+        except NoVolume as fault:
+            self.world.debug_failure(f"{self.name}: giving up a scribe: {fault.text}")
+        if dump.asking:
+            dump.scribe_given()
+
+    def dumper_done(self, command: commands.Done) -> None:
+        """DONE: the dumper's good result."""
+        if self._dump is not None and self._dump.handle == command.handle:
+            self._dump.dumper_done(command)
+
+    def dumper_failed(self, command: commands.Failed) -> None:
+        """FAILED: the dumper's bad result."""
+        if self._dump is not None and self._dump.handle == command.handle:
+            self._dump.dumper_failed()
+
+    def close_volume(self, command: commands.CloseVolume) -> None:
+        """CLOSE-VOLUME: finish and release a started volume; one only reserved stays ours."""
+        self._allow(self.rules.close, command)
+        self._spawn(self._close_volume())
+
+    async def _close_volume(self) -> None:
+        try:
+            await self.scribe.release_volume()
+        except NoVolume as fault:
+            self.world.debug_failure(f"{self.name}: closing a volume: {fault.text}")
+        self.rules.closed()
+        self.world.driver.send(replies.ClosedVolume(self.name))
+
+    def close_source_volume(self, command: commands.CloseSourceVolume) -> None:
+        """CLOSE-SOURCE-VOLUME: nothing is open, say so."""
+        self._allow(self.rules.close, command)
+        self.rules.closed()
+        self.world.driver.send(replies.ClosedSourceVolume(self.name))
+
+    # The end
+
+    def dump_over(self, dump: Dump) -> None:
+        """The dump's end is about to be told: the worker is free for the next command."""
+        if self._dump is dump:
+            self._dump = None
+
+    async def quit(self) -> None:
+        """Stop the dump, release the volumes; the trace log tells what became of it."""
+        self._quitting = True
+        if self._dump is not None:
+            self._dump.interrupt("taper is quitting")
+        self.scribe.stop_scan()
+        await DeferredList(list(self._running))
+        try:
+            await self.scribe.quit()
+        except NoVolume as fault:
+            self.world.debug_failure(f"{self.name}: quit: {fault.text}")
