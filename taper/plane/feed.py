@@ -1,0 +1,97 @@
+"""What the device is given: the ring, or before it what a failed part must be given again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from taper.plane.crc import RunningCrc
+from taper.plane.interfaces import IReplay, SourceError
+from taper.plane.ring import CHUNK, Ring, Stopped
+
+
+class Feed:
+    """The bytes of a dump, part by part; a part begins where the last good one ended.
+
+    Bytes between the part's begin and the ring's cursor were given before. They come again, all
+    of them, from the ring if it keeps them, else from ``replay`` (data-plane 7, Q2).
+
+    :ivar part_start: position of the part's first byte = bytes in good parts.
+    :ivar position: position of the next byte to give.
+    """
+
+    def __init__(self, ring: Ring, replay: IReplay | None, failed: Callable[[str], None]) -> None:
+        """:param failed: told the text when bytes cannot be had again; must stop the ring."""
+        self.part_start = 0
+        self.position = 0
+        self._ring = ring
+        self._replay = replay
+        self._failed = failed
+        self._buffer = memoryview(b"")
+        self._crc = RunningCrc()
+        self._good_crc = RunningCrc()
+
+    @property
+    def repeatable(self) -> bool:
+        """The bytes from the part's first one on can be given."""
+        kept = self._ring.keep or self._replay is not None
+        return kept or self._ring.cursor == self.part_start
+
+    @property
+    def crc(self) -> RunningCrc:
+        """CRC of the good parts, over what the device accepted."""
+        return self._good_crc
+
+    def prime(self) -> None:
+        """Wait until the ring is full; not while there is something to repeat."""
+        if self.position == self._ring.cursor:
+            self._ring.wait_primed()
+
+    def peek(self, limit: int) -> memoryview:
+        """As :meth:`taper.plane.ring.Ring.peek`."""
+        behind = self._ring.cursor - self.position
+        if behind:
+            return self._read_again(min(behind, limit))
+        return self._ring.peek(limit)
+
+    def accept(self, data: memoryview) -> None:
+        """The device has taken ``data``, the front of what :meth:`peek` gave."""
+        self._crc.update(data)
+        size = len(data)
+        if self.position == self._ring.cursor:
+            self._ring.advance(size)
+        self.position += size
+
+    def commit(self) -> None:
+        """The part is good: its bytes are never wanted again."""
+        self.part_start = self.position
+        self._good_crc.restore(self._crc.snapshot())
+        if self.position == self._ring.cursor:
+            self._buffer = memoryview(b"")
+            self._ring.commit()
+        if self._replay is not None:
+            self._replay.forget(self.position)
+
+    def rollback(self) -> None:
+        """The part is bad: all of its bytes are wanted again."""
+        self.position = self.part_start
+        self._crc.restore(self._good_crc.snapshot())
+        if self._ring.keep:
+            self._ring.rewind()
+
+    def _read_again(self, size: int) -> memoryview:
+        if self._replay is None:
+            raise ValueError(f"nothing keeps the bytes from {self.position} on")
+        if self._ring.halted:
+            raise Stopped
+        if not self._buffer:
+            block = self._ring.block_size
+            self._buffer = memoryview(bytearray(max(CHUNK // block, 1) * block))
+        data = self._buffer[:size]
+        done = 0
+        try:
+            while done < len(data):
+                done += self._replay.reread(self.position + done, data[done:])
+        except SourceError as error:
+            self._failed(str(error))
+            raise Stopped from error
+        return data

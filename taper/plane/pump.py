@@ -1,0 +1,187 @@
+"""The loop of one part: blocks from the feed to the device, in the device's thread.
+
+What ends a part, and what is said about it: data-plane 2.1-2.3, volumes-and-devices 7.2.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import frozen
+
+from devices.errors import DeviceError
+from devices.interfaces import IDevice, Streaming, WriteEnd
+from taper.plane.ring import Stopped
+
+if TYPE_CHECKING:
+    from protocols.header import Header
+
+NO_SPACE = "No space left on device"
+NO_LIMIT = 1 << 62
+"""Bytes of a part without a limit."""
+
+
+@frozen(kw_only=True)
+class PartResult:
+    """How one part went (data-plane 2.1).
+
+    :ivar size: payload bytes accepted in this attempt (no header, no padding).
+    :ivar duration: seconds, from before the file header to after finish_file.
+    :ivar fileno: number of the file on the volume; 0 when not even the header fitted.
+    :ivar successful: what is on the volume is good and complete for ``size`` bytes.
+    :ivar eom: the volume is at its end.
+    :ivar eof: the source is exhausted: this was the dump's last part.
+    :ivar error: text of what went wrong at the device, or None. With ``successful``: why the
+        volume takes no more.
+    """
+
+    size: int
+    duration: float
+    fileno: int
+    successful: bool
+    eom: bool
+    eof: bool
+    error: str | None = None
+
+
+class IFeed(Protocol):
+    """Where the loop gets its blocks."""
+
+    def prime(self) -> None: ...
+
+    def peek(self, limit: int) -> memoryview: ...
+
+    def accept(self, data: memoryview) -> None: ...
+
+
+class _End(enum.Enum):
+    DATA = enum.auto()
+    SIZE = enum.auto()
+    MEDIUM = enum.auto()
+    FAILED = enum.auto()
+    STOPPED = enum.auto()
+
+
+class Pump:
+    """Writes one part.
+
+    :ivar size: bytes the device has accepted, while it runs.
+    """
+
+    def __init__(
+        self,
+        device: IDevice,
+        feed: IFeed,
+        *,
+        part_size: int,
+        cached: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        """:param part_size: bytes, whole blocks; 0: no limit.
+        :param cached: a part comes from a cache, so that every trouble of the device is taken as
+            the end of the volume and its warnings are not needed (data-plane 2.3).
+        """
+        self.size = 0
+        self._device = device
+        self._feed = feed
+        self._part_size = part_size
+        self._cached = cached
+        self._clock = clock
+        self._error: str | None = None
+
+    def run(self, header: Header) -> PartResult:
+        """Write one file with ``header`` and the next bytes of the feed."""
+        began = self._clock()
+        number, end = self._start(header)
+        if end is None:
+            end = self._move()
+        end = self._finish(end)
+        successful = end in (_End.DATA, _End.SIZE, _End.MEDIUM)
+        return PartResult(
+            size=self.size,
+            duration=max(self._clock() - began, 0.0),
+            fileno=number,
+            successful=successful,
+            eom=self._at_end_of_medium(end),
+            eof=end is _End.DATA,
+            error=self._error,
+        )
+
+    def _start(self, header: Header) -> tuple[int, _End | None]:
+        """Write the header: the file's number, and the part's end if it ends already here."""
+        refused = _End.FAILED if self._cached else _End.MEDIUM
+        try:
+            start = self._device.start_file(header)
+        except DeviceError as error:
+            self._error = error.text
+            return 0, refused
+        if not start.number:
+            self._error = self._device.error or NO_SPACE
+            return 0, refused
+        if start.eom and not self._cached:
+            return 0, _End.MEDIUM
+        return start.number, None
+
+    def _move(self) -> _End:
+        """Hand over blocks until something ends the part."""
+        feed, device = self._feed, self._device
+        starving = device.streaming is not Streaming.NONE
+        try:
+            while True:
+                if starving:
+                    feed.prime()
+                    starving = device.streaming is Streaming.REQUIRED
+                left = self._part_size - self.size if self._part_size else NO_LIMIT
+                data = feed.peek(left)
+                if not data:
+                    return _End.DATA
+                end = self._write(data)
+                if end is not None:
+                    return end
+                if self.size == self._part_size:
+                    return _End.SIZE
+        except Stopped:
+            return _End.STOPPED
+
+    def _write(self, data: memoryview) -> _End | None:
+        try:
+            written = self._device.write_blocks(data)
+        except DeviceError as error:
+            self._error = error.text
+            return _End.FAILED
+        self.size += written.accepted
+        end = written.end
+        if end is WriteEnd.FAILED or (self._cached and end in (WriteEnd.FULL, WriteEnd.SPACE)):
+            self._error = self._device.error or NO_SPACE
+            return _End.FAILED
+        self._feed.accept(data[: written.accepted])
+        if end in (WriteEnd.FULL, WriteEnd.SPACE):
+            self._error = self._device.error or NO_SPACE
+            return _End.MEDIUM
+        if self._cached and end is WriteEnd.EARLY:
+            return None
+        if end is WriteEnd.EARLY or (self._device.is_eom and not self._cached):
+            return _End.MEDIUM
+        if written.accepted != len(data):
+            self._error = f"{self._device.name} took {written.accepted} of {len(data)} bytes"
+            return _End.FAILED
+        return None
+
+    def _finish(self, end: _End) -> _End:
+        if not self._device.in_file:
+            return end
+        try:
+            self._device.finish_file()
+        except DeviceError as error:
+            self._error = self._error or error.text
+            return end if end is _End.STOPPED else _End.FAILED
+        return end
+
+    def _at_end_of_medium(self, end: _End) -> bool:
+        if end is _End.MEDIUM:
+            return True
+        if self._cached and end is not _End.STOPPED:
+            return end is _End.FAILED
+        return bool(self._device.is_eom)

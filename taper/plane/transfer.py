@@ -1,0 +1,232 @@
+"""One dump on its way from a source to volumes: a reader thread, a ring, and the pump."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from taper.plane.cache import DiskCache, memory_cache
+from taper.plane.crc import RunningCrc
+from taper.plane.feed import Feed
+from taper.plane.interfaces import IReplay, ISource, SourceError
+from taper.plane.pump import PartResult, Pump
+from taper.plane.ring import Ring
+
+if TYPE_CHECKING:
+    from devices.interfaces import IDevice
+    from protocols.crc import Crc
+    from protocols.header import Header
+
+RING_SIZE = 2 * 1024 * 1024
+"""Bytes between source and device, unless the configuration wants more."""
+
+NO_CACHE = "No cache for previous failed part; cannot retry"
+BLOCK_SIZES_DIFFER = "All devices used by the taper must have the same block size"
+
+
+class ICacheKind(Protocol):
+    """``taper.core.splitting.CacheKind``, of which only the word matters here."""
+
+    @property
+    def value(self) -> str: ...
+
+
+class IPlan(Protocol):
+    """What the data plane needs of ``taper.core.splitting.SplitPlan``: same names, same units."""
+
+    @property
+    def part_size(self) -> int: ...
+    @property
+    def block_size(self) -> int: ...
+    @property
+    def buffer_size(self) -> int: ...
+    @property
+    def cache(self) -> ICacheKind: ...
+    @property
+    def cache_dir(self) -> str | None: ...
+
+
+class Transfer:
+    """Moves one dump, part by part. Blocking; calls marked so may come from any thread.
+
+    :ivar input_errors: what went wrong on the source side, in order. Read them after a part: what
+        was read before the source failed is still written, and only then a part fails.
+    """
+
+    def __init__(
+        self,
+        source: ISource,
+        plan: IPlan,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """:param source: ours from now on; if it provides IReplay, failed parts can be repeated.
+        :param plan: holds for the whole dump.
+        :param clock: monotonic seconds.
+        """
+        self.input_errors: list[str] = []
+        self._source = source
+        self._plan = plan
+        self._clock = clock
+        self._cache: DiskCache | None = None
+        self._cached = plan.cache.value != "none"
+        self._ring = self._make_ring()
+        self._feed = Feed(self._ring, self._make_replay(), self._fail)
+        self._source_crc = RunningCrc()
+        self._pump: Pump | None = None
+        self._reader: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin reading ahead. Does not block."""
+        if self._reader is not None:
+            raise ValueError("the transfer was started before")
+        self._reader = threading.Thread(target=self._read, name="taper-reader", daemon=True)
+        self._reader.start()
+
+    def write_part(self, device: IDevice, header: Header) -> PartResult:
+        """Write the next part, or the same again after a failed one.
+
+        In the device's thread, one part at a time. The part's bytes begin where the last
+        successful part ended. A part that cannot be begun comes back with fileno 0, and nothing
+        was done to the device.
+        """
+        if self._reader is None:
+            raise ValueError("the transfer is not started")
+        if device.block_size != self._plan.block_size:
+            return _not_begun(BLOCK_SIZES_DIFFER)
+        if not self._feed.repeatable:
+            return _not_begun(NO_CACHE)
+        if self._ring.stopped and self._feed.position == self._ring.cursor:
+            return _not_begun(None)
+        pump = Pump(
+            device,
+            self._feed,
+            part_size=self._plan.part_size,
+            cached=self._cached,
+            clock=self._clock,
+        )
+        self._pump = pump
+        good = False
+        try:
+            result = pump.run(header)
+            good = result.successful
+        finally:
+            self._pump = None
+            self._settle(good)
+        return result
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of good parts and of the running one, for the status file. Any thread."""
+        pump = self._pump
+        return self._feed.part_start + (pump.size if pump is not None else 0)
+
+    def can_retry(self) -> bool:
+        """The bytes of the part that failed can be had again, and the source is well."""
+        return self._feed.repeatable and not self._ring.failed
+
+    def cancel(self, reason: str) -> None:
+        """Stop as soon as possible: the running part ends unsuccessful. Never blocks; any thread;
+        safe to repeat. ``reason`` becomes an input error unless empty."""
+        if reason and reason not in self.input_errors:
+            self.input_errors.append(reason)
+        self._ring.stop()
+        self._source.cancel()
+
+    def source_crc(self) -> Crc:
+        """CRC of the bytes read so far, each counted once. Any thread."""
+        return self._source_crc.value()
+
+    def dest_crc(self) -> Crc:
+        """CRC of the bytes in successful parts, as the device accepted them. Any thread."""
+        return self._feed.crc.value()
+
+    def close(self) -> None:
+        """Release everything. Blocks until the reader has seen it; no part may be running."""
+        self._ring.stop()
+        self._source.cancel()
+        if self._reader is not None:
+            self._reader.join()
+        self._source.close()
+        if self._cache is not None:
+            self._cache.close()
+        self._ring.release()
+
+    def _make_ring(self) -> Ring:
+        plan = self._plan
+        block = plan.block_size
+        size = max(plan.buffer_size, RING_SIZE)
+        if plan.cache.value == "memory":
+            return memory_cache(plan.part_size, size, block)
+        ring = Ring(max(-(-size // block), 2) * block, block)
+        if plan.cache.value == "disk":
+            if plan.cache_dir is None or not plan.part_size:
+                raise ValueError("a disk cache needs a directory and a part size")
+            self._cache = DiskCache(plan.cache_dir)
+            ring.limit(plan.part_size)
+        return ring
+
+    def _make_replay(self) -> IReplay | None:
+        if self._cache is not None:
+            return self._cache
+        return self._source if IReplay.providedBy(self._source) else None
+
+    def _settle(self, good: bool) -> None:
+        if not good:
+            self._feed.rollback()
+            return
+        self._feed.commit()
+        if self._cache is not None:
+            # the next part's bytes wait until the file can start over
+            self._ring.limit(self._feed.part_start + self._plan.part_size)
+
+    def _fail(self, text: str) -> None:
+        self.input_errors.append(text)
+        self._ring.stop()
+
+    def _read(self) -> None:
+        """The reader thread."""
+        ring = self._ring
+        try:
+            self._prepare()
+            self._read_all()
+        except SourceError as error:
+            if not ring.halted:
+                self.input_errors.append(str(error))
+            ring.fail()
+        except BaseException as error:
+            # whatever it was, nobody may wait for this thread for ever
+            self.input_errors.append(f"error while reading: {error!r}")
+            ring.fail()
+            raise
+
+    def _prepare(self) -> None:
+        try:
+            self._ring.allocate()
+        except (OSError, OverflowError) as error:
+            size = self._ring.capacity
+            text = f"Could not allocate {size} bytes of memory: {error}"
+            raise SourceError(text) from error
+        if self._cache is not None:
+            self._cache.open()
+
+    def _read_all(self) -> None:
+        ring, source, crc, cache = self._ring, self._source, self._source_crc, self._cache
+        while (space := ring.space()) is not None:
+            size = source.read_into(space)
+            if not size:
+                ring.end()
+                return
+            data = space[:size]
+            crc.update(data)
+            if cache is not None:
+                cache.append(data)
+            ring.publish(size)
+
+
+def _not_begun(error: str | None) -> PartResult:
+    return PartResult(
+        size=0, duration=0.0, fileno=0, successful=False, eom=False, eof=False, error=error
+    )
