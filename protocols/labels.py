@@ -1,0 +1,294 @@
+"""Labels: which ones a storage's templates match, and making new ones.
+
+Pure: knows templates and tapelist entries, neither files nor configuration.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from protocols.conf import AutoLabel, LabelStr
+    from protocols.ere import Ere
+    from protocols.tapelist import TapelistEntry
+
+MAX_LABEL = 255
+"""Bytes; a header field holds 256 with its end."""
+
+_MAX_DIGITS = 100
+
+# Stand for barcode and slot in a label being made; no label holds a NUL.
+_BARCODE, _SLOT = "\0b", "\0s"
+
+
+class LabelError(Exception):
+    """No label can be made, or a template is wrong.
+
+    :ivar text: the reason, as stock words it where it has words.
+    :ivar exists: the label was made, but another volume has it: the next volume may do better.
+    """
+
+    def __init__(self, text: str, exists: bool = False) -> None:
+        super().__init__(text)
+        self.text = text
+        self.exists = exists
+
+
+# Matching (config-and-state 4.1)
+
+
+def labelstr_template(labelstr: LabelStr, autolabel: AutoLabel) -> str | None:
+    """ "The labelstr template": with MATCH-AUTOLABEL, that of autolabel."""
+    return autolabel.template if labelstr.match_autolabel else labelstr.template
+
+
+def match_labelstr(
+    labelstr: LabelStr,
+    autolabel: AutoLabel,
+    label: str,
+    *,
+    config: str,
+    org: str,
+    storage: str | None,
+    barcode: str | None = None,
+    meta: str | None = None,
+) -> bool:
+    """Is ``label`` one of this storage's? MATCH-AUTOLABEL is anchored, labelstr is not.
+
+    Raises :class:`LabelError` when the template is not a valid expression.
+    """
+    template = labelstr_template(labelstr, autolabel)
+    if labelstr.match_autolabel and template:
+        template = f"^{template}$"
+    return match_template(
+        template, label, config=config, org=org, storage=storage, barcode=barcode, meta=meta
+    )
+
+
+def match_template(
+    template: str | None,
+    label: str,
+    *,
+    config: str,
+    org: str,
+    storage: str | None,
+    barcode: str | None = None,
+    meta: str | None = None,
+) -> bool:
+    """Does the template match anywhere in ``label``? An empty one matches everything.
+
+    Raises :class:`LabelError` when the template is not a valid expression.
+    """
+    if not template:
+        return True
+    values = {"c": config, "o": org, "b": barcode, "m": meta, "r": storage}
+    return _expression(_expand(template, values)).search(label)
+
+
+@lru_cache(maxsize=64)
+def _expression(pattern: str) -> Ere:
+    from protocols.ere import Ere, EreError  # not needed before the first scan
+
+    try:
+        return Ere(pattern)
+    except EreError as error:
+        raise LabelError(f'regex "{pattern}": {error}') from error
+
+
+def _expand(template: str, values: dict[str, str | None]) -> str:
+    """The regular expression that a template stands for."""
+    out = []
+    at = 0
+    while at < len(template):
+        char = template[at]
+        after = template[at + 1 : at + 2]
+        at += 1
+        if char == "\\":
+            out.append(after)  # bare: what follows keeps its meaning in the expression
+            at += 1
+        elif char == "%":
+            out.append("[0-9]")
+        elif char == "!":
+            out.append("[A-Z]")
+        elif char != "$" or not after:
+            out.append(char)
+        elif after in values:
+            out.append(values[after] or "")
+            at += 1
+        elif after == "$":
+            out.append("$")
+            at += 1
+        elif after == "s":
+            out.append("[0-9]*")
+            at += 1
+        elif after in "0123456789":
+            width, end = _width(template, at)
+            at = end + 1
+            if template[end : end + 1] == "s":
+                out.append(f"[0-9]{{{width}}}")
+        else:
+            out.append(after)  # the character comes twice: here, and as itself
+    return "".join(out)
+
+
+def _width(template: str, at: int) -> tuple[int, int]:
+    """The number at ``at`` of a template, and where it ends."""
+    end = at
+    while end < len(template) and template[end] in "0123456789":
+        end += 1
+    digits = template[at:end].lstrip("0")
+    if len(digits) > 3 or int(digits or 0) > _MAX_DIGITS:
+        raise LabelError(f"'${template[at:end]}s' in a label template asks for over 100 digits")
+    return int(digits or 0), end
+
+
+# Making (config-and-state 4.3, 4.5)
+
+
+def make_label(
+    template: str | None,
+    known: Iterable[TapelistEntry],
+    *,
+    config: str,
+    org: str,
+    storage: str,
+    barcode: str | None,
+    meta: str | None,
+    slot: str | None,
+) -> str:
+    """A label that no entry of ``known`` has.
+
+    Raises :class:`LabelError`, with ``exists`` when the only possible label is taken.
+    """
+    if not template:
+        raise LabelError("template is not set, you must set autolabel")
+    entries = tuple(known)
+    values = {"o": org, "c": config, "m": meta or "", "r": storage}
+    text, slot_width = _substitute(template, values)
+
+    place = (slot or "").rpartition(":")[2]
+    if place.isascii() and place.isdigit():
+        place = place.lstrip("0").rjust(slot_width, "0")
+
+    def finish(draft: str) -> str:
+        return draft.replace(_BARCODE, barcode or "").replace(_SLOT, place)
+
+    drafts = _counted(text, "label")
+    if drafts is None:
+        label = finish(text)
+        if _BARCODE not in text and _SLOT not in text:
+            raise LabelError("autolabel require at least one '%' or '!'")
+        if any(entry.label == label for entry in entries):
+            raise LabelError(f"Label '{label}' already exists", exists=True)
+    else:
+        # With a barcode in it the counter runs over all barcodes, so that the number alone
+        # tells volumes apart; the finished label is tested as well, whatever it is made of.
+        taken = {entry.label for entry in entries}
+        drafted = {_without_barcode(entry) for entry in entries}
+        free = _first_free(drafts, lambda draft: draft in drafted or finish(draft) in taken)
+        if free is None:
+            raise LabelError("Can't label unlabeled volume: All labels used")
+        label = finish(free)
+    if not label:
+        raise LabelError("Generated label is empty")
+    check_label(label)
+    return label
+
+
+def make_meta_label(
+    template: str | None, known: Iterable[TapelistEntry], *, config: str, org: str
+) -> str | None:
+    """A meta label that no entry of ``known`` has; None when the template is not set.
+
+    Raises :class:`LabelError`.
+    """
+    if not template:
+        return None
+    text = re.sub(r"\$([$oc])", lambda match: {"$": "$", "o": org, "c": config}[match[1]], template)
+    drafts = _counted(text, "meta-label")
+    if drafts is None:
+        raise LabelError("Can't generate meta-label: no '%' or '!' in meta-autolabel")
+    taken = {entry.meta for entry in known}
+    meta = _first_free(drafts, taken.__contains__)
+    if meta is None:
+        raise LabelError("Can't label unlabeled meta volume: All meta labels used")
+    check_label(meta)
+    return meta
+
+
+def check_label(label: str) -> None:
+    """Refuse a label that tapelist, log or file names could not hold.
+
+    Raises :class:`LabelError` for one that is empty, too long, or holds a blank, a control
+    character or a slash.
+    """
+    size = len(label.encode("utf-8", "surrogateescape"))
+    if not label:
+        raise LabelError("label is empty, expected at least one character")
+    if size > MAX_LABEL:
+        raise LabelError(f"label {label[:40]!r}... has {size} bytes, over {MAX_LABEL}")
+    if bad := next((char for char in label if char <= " " or char in "/\x7f"), None):
+        raise LabelError(f"label {label!r} holds {bad!r}, which no label may")
+
+
+def _substitute(template: str, values: dict[str, str]) -> tuple[str, int]:
+    """The template with all but barcode and slot filled in, and the width of the slot.
+
+    The first slot placeholder sets the width of all; an unknown ``$x`` stays.
+    """
+    width = 1
+    for match in re.finditer(r"\$(\$|[0-9]*s)", template):
+        if match[1] != "$":
+            width = max(_width(template, match.start(1))[0], 1)
+            break
+
+    def value(match: re.Match[str]) -> str:
+        key = match[1]
+        if key == "$":
+            return "$"
+        if key == "b":
+            return _BARCODE
+        return values.get(key, _SLOT)
+
+    return re.sub(r"\$([$bmocr]|[0-9]*s)", value, template), width
+
+
+def _counted(text: str, what: str) -> Iterator[str] | None:
+    """All texts that the counter in ``text`` gives, in order; None when it has no counter.
+
+    A counter is *one* run of ``%`` or of ``!``.
+    """
+    digits, letters = _only_run(text, "%"), _only_run(text, "!")
+    if digits and letters:
+        raise LabelError(f"Can't generate {what}: '%' and '!' in {_SETTING[what]}")
+    if digits:
+        head, tail = text.split(digits)
+        width = len(digits)
+        return (f"{head}{number:0{width}d}{tail}" for number in range(1, 10**width))
+    if letters:
+        head, tail = text.split(letters)
+        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        runs = itertools.product(alphabet, repeat=len(letters))
+        return (f"{head}{''.join(run)}{tail}" for run in runs)
+    return None
+
+
+_SETTING = {"label": "autolabel", "meta-label": "meta-autolabel"}
+
+
+def _only_run(text: str, char: str) -> str:
+    """The run of ``char``, if there is exactly one, else nothing."""
+    runs = re.findall(f"{char}+", text)
+    return runs[0] if len(runs) == 1 else ""
+
+
+def _first_free(drafts: Iterator[str], is_taken: Callable[[str], bool]) -> str | None:
+    return next((draft for draft in drafts if not is_taken(draft)), None)
+
+
+def _without_barcode(entry: TapelistEntry) -> str:
+    return entry.label.replace(entry.barcode, _BARCODE) if entry.barcode else entry.label

@@ -1,0 +1,110 @@
+"""The last look before a volume's data dies: a volume that is still active is never overwritten.
+
+The scan has judged the volume before, perhaps hours ago. This judges again, under the tapelist's
+lock and right at labelling, from what the tapelist says now and from what is on the medium.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from devices.errors import Status
+from protocols.labels import match_labelstr
+
+if TYPE_CHECKING:
+    from devices.interfaces import VolumeReading
+    from protocols.conf import Storage
+    from protocols.tapelist import Tapelist
+    from taper.core.retention import Retention
+
+
+class VolumeStillActive(Exception):
+    """The volume must not be written.
+
+    :ivar text: which volume, and why; one line for the trace log.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+def refuse_overwrite(
+    tapelist: Tapelist,
+    retention: Retention,
+    storage: Storage,
+    reading: VolumeReading,
+    write_timestamp: str,
+    *,
+    barcode: str | None = None,
+    scanned: Tapelist | None = None,
+) -> None:
+    """Raise :class:`VolumeStillActive` unless ``storage`` may write over the volume.
+
+    Refused is every volume that is active by any rule of any storage, that this run wrote, that
+    another config or pool owns, and that has another tapelist entry than when the scan looked.
+
+    :param tapelist: as read under its lock; ``retention`` must be of this very list.
+    :param reading: what is on the medium now.
+    :param write_timestamp: this run's.
+    :param barcode: the changer's; tells whose a volume is that cannot be read.
+    :param scanned: the tapelist by which the scan chose the volume.
+    """
+    if retention.tapelist is not tapelist:
+        raise ValueError("retention was computed for another tapelist than the one to judge by")
+    label = reading.label if reading.status == Status.SUCCESS else None
+    if label is None:
+        _refuse_by_barcode(retention, storage, write_timestamp, barcode)
+        return
+    if reading.timestamp == write_timestamp:
+        raise _refusal(label, f"its header says that this run ({write_timestamp}) wrote it")
+    entry = tapelist.lookup(label)
+    if scanned is not None and scanned.lookup(label) != entry:
+        raise _refusal(label, "its tapelist entry changed since the scan looked at it")
+    if entry is None:
+        _refuse_unlisted(retention, storage, label, barcode)
+        return
+    reason = retention.why_not_reusable(
+        label, storage, new_label_ok=True, write_timestamp=write_timestamp
+    )
+    if reason is not None:
+        raise _refusal(label, reason)
+
+
+def _refusal(label: str, reason: str) -> VolumeStillActive:
+    return VolumeStillActive(f"Volume '{label}' must not be overwritten: {reason}")
+
+
+def _refuse_by_barcode(
+    retention: Retention, storage: Storage, write_timestamp: str, barcode: str | None
+) -> None:
+    """A volume without readable label may still be one we know."""
+    # chg-rait makes up "{,,}" for volumes without barcodes: that names nobody
+    if barcode is None or not any(char.isalnum() for char in barcode):
+        return
+    for entry in retention.tapelist.entries:
+        if entry.barcode != barcode:
+            continue
+        reason = retention.why_not_reusable(
+            entry.label, storage, new_label_ok=True, write_timestamp=write_timestamp
+        )
+        if reason is not None:
+            raise _refusal(entry.label, f"{reason} (known by its barcode '{barcode}')")
+
+
+def _refuse_unlisted(
+    retention: Retention, storage: Storage, label: str, barcode: str | None
+) -> None:
+    """An Amanda label that our tapelist does not know (config-and-state 4.2)."""
+    if match_labelstr(
+        storage.labelstr,
+        storage.autolabel,
+        label,
+        config=retention.config.name,
+        org=retention.config.general.org,
+        storage=storage.name,
+        barcode=barcode,
+    ):
+        raise _refusal(label, "its label is one of this storage's, but not in the tapelist")
+    if not storage.autolabel.other_config:
+        raise _refusal(label, "it may belong to another config, and autolabel has no other-config")

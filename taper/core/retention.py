@@ -1,0 +1,305 @@
+"""Which volumes are still needed, and so must not be written again (config-and-state 3.5).
+
+A :class:`Retention` answers for one tapelist, the facts read with it and one moment. It is made
+afresh for every question that matters, and every rule is evaluated on its own: stock skips in
+one rule what another one protects at that moment, and so loses volumes when that other one lets
+go of them in the middle of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from protocols.labels import labelstr_template, match_template
+
+if TYPE_CHECKING:
+    from protocols.catalog import DumpCopy
+    from protocols.commandfile import Command
+    from protocols.conf import Config, Policy, Storage
+    from protocols.tapelist import Tapelist, TapelistEntry
+
+_FULL_LEVEL = 0
+_ABOVE_ALL_LEVELS = 1000
+
+
+class Retention:
+    """The retention rules of all defined storages over one tapelist.
+
+    :param stamp_days_ago: the local time so many days of 86400 s ago, as 14 digits.
+    :param dumps: what the trace logs and holding disks tell; needed where a policy has
+        retention-recover or retention-full.
+    :param commands: the command file's.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        tapelist: Tapelist,
+        *,
+        stamp_days_ago: Callable[[int], str],
+        dumps: Iterable[DumpCopy] = (),
+        commands: Iterable[Command] = (),
+    ) -> None:
+        self.config = config
+        self.tapelist = tapelist
+        self._stamp_days_ago = stamp_days_ago
+        self._dumps = tuple(dumps)
+        self._commands = tuple(commands)
+        self._reasons: dict[str, str] | None = None
+        self._by_disk: dict[tuple[str, str], list[DumpCopy]] | None = None
+
+    # Questions
+
+    def retained_by(self, label: str) -> str | None:
+        """The name of a rule that retains the volume, as ``amadmin retention`` names it."""
+        return self._retained().get(label)
+
+    def is_reusable(
+        self, label: str, storage: Storage, *, new_label_ok: bool, write_timestamp: str | None
+    ) -> bool:
+        """May ``storage`` write over the volume of this label?
+
+        :param new_label_ok: so it may over one that was labelled and never written.
+        :param write_timestamp: this run's; volumes that bear it are never reusable.
+        """
+        reason = self.why_not_reusable(
+            label, storage, new_label_ok=new_label_ok, write_timestamp=write_timestamp
+        )
+        return reason is None
+
+    def why_not_reusable(
+        self, label: str, storage: Storage, *, new_label_ok: bool, write_timestamp: str | None
+    ) -> str | None:
+        """The first reason against writing over the volume, or None (parameters as above)."""
+        entry = self.tapelist.lookup(label)
+        if entry is None:
+            return "it is not in the tapelist"
+        if not entry.reuse:
+            return "it is marked no-reuse"
+        if not self._is_our_config(entry):
+            return f"it belongs to config {entry.config}"
+        if not self._is_of_pool(entry, storage):
+            if entry.pool is not None:
+                return f"it is in pool {entry.pool}, not in {storage.tapepool}"
+            return f"it is in no pool, and its label does not match that of storage {storage.name}"
+        if entry.datestamp == "0":
+            return None if new_label_ok else "it was labelled but never written"
+        if entry.datestamp == write_timestamp:
+            return f"it was written in this run ({write_timestamp})"
+        rule = self.retained_by(label)
+        return None if rule is None else f"it is retained by {rule}"
+
+    def oldest_reusable(self, storage: Storage, write_timestamp: str | None) -> str | None:
+        """The volume to overwrite first, if more than retention-tapes could be.
+
+        Only labels that match the storage's template are looked at, even in its own pool. Unlike
+        stock's choice it is really reusable: never of this run, never retained by any rule.
+        """
+        keep = self._retention_tapes(storage)
+        candidates = [
+            entry
+            for entry in self.tapelist.entries
+            if entry.reuse
+            and entry.datestamp != "0"
+            and self._is_ours(entry, storage)
+            and self._matches_template(entry, storage)
+            and self.retained_by(entry.label) in (None, "retention-tapes")
+        ]
+        for entry in reversed(candidates[keep:]):
+            if self.is_reusable(
+                entry.label, storage, new_label_ok=False, write_timestamp=write_timestamp
+            ):
+                return entry.label
+        return None
+
+    def is_newly_labelled(self, label: str, storage: Storage) -> bool:
+        """Was the volume labelled for ``storage`` and never written? (scan-and-changers 1.2)"""
+        entry = self.tapelist.lookup(label)
+        return (
+            entry is not None
+            and entry.reuse
+            and entry.datestamp == "0"
+            and self._is_of_pool(entry, storage)
+        )
+
+    # Whose volume it is
+
+    def _is_our_config(self, entry: TapelistEntry) -> bool:
+        return entry.config is None or entry.config == self.config.name
+
+    def _is_of_pool(self, entry: TapelistEntry, storage: Storage) -> bool:
+        if entry.pool is not None:
+            return entry.pool == storage.tapepool
+        return self._matches_template(entry, storage)
+
+    def _is_ours(self, entry: TapelistEntry, storage: Storage) -> bool:
+        return (
+            self._is_our_config(entry)
+            and entry.storage in (None, storage.name)
+            and self._is_of_pool(entry, storage)
+        )
+
+    def _matches_template(self, entry: TapelistEntry, storage: Storage) -> bool:
+        """The labelstr template, never anchored, with what the tapelist knows of the volume."""
+        return match_template(
+            labelstr_template(storage.labelstr, storage.autolabel),
+            entry.label,
+            config=self.config.name,
+            org=self.config.general.org,
+            storage=entry.storage,
+            barcode=entry.barcode,
+            meta=entry.meta,
+        )
+
+    # The rules
+
+    def _retained(self) -> dict[str, str]:
+        """Label to rule, for every retained volume."""
+        if self._reasons is None:
+            self._reasons = {}
+            for entry in self.tapelist.entries:
+                if not entry.reuse:
+                    self._reasons[entry.label] = "no-reuse"
+                elif not self._is_our_config(entry):
+                    self._reasons[entry.label] = "other-config"
+            for storage in self.config.storages():
+                self._apply_rules(storage, self._reasons)
+        return self._reasons
+
+    def _apply_rules(self, storage: Storage, reasons: dict[str, str]) -> None:
+        """Add what the policy of ``storage`` retains; the first rule to do so names it."""
+        ours = [
+            entry
+            for entry in self.tapelist.entries
+            if entry.reuse and self._is_ours(entry, storage)
+        ]
+        for label in self._newest(ours, self._retention_tapes(storage), reasons):
+            reasons.setdefault(label, "retention-tapes")
+        policy = self._policy(storage)
+        if policy is not None:
+            self._apply_policy(policy, ours, reasons)
+        for label, rule in self._wanted_by_commands(storage, ours):
+            reasons.setdefault(label, rule)
+
+    def _apply_policy(
+        self, policy: Policy, ours: list[TapelistEntry], reasons: dict[str, str]
+    ) -> None:
+        if policy.retention_days > 0:
+            since = self._stamp_days_ago(policy.retention_days)
+            for entry in ours:
+                if entry.datestamp > since:
+                    reasons.setdefault(entry.label, "retention-days")
+        if policy.retention_recover > 0:
+            for label in self._needed_to_recover(policy.retention_recover, ours):
+                reasons.setdefault(label, "retention-recover")
+        if policy.retention_full > 0:
+            for label in self._with_fulls(policy.retention_full, ours, reasons):
+                reasons.setdefault(label, "retention-full")
+
+    def _policy(self, storage: Storage) -> Policy | None:
+        return self.config.policy(storage.policy) if storage.policy else None
+
+    def _retention_tapes(self, storage: Storage) -> int:
+        policy = self._policy(storage)
+        if policy is not None and policy.is_set("retention_tapes"):
+            return max(policy.retention_tapes, 0)
+        return max(self.config.general.tapecycle - 1, 0)
+
+    @staticmethod
+    def _newest(ours: list[TapelistEntry], count: int, reasons: dict[str, str]) -> Iterator[str]:
+        """The newest ``count`` written volumes.
+
+        Where storages share volumes, those that an earlier one retains do not count, as in stock;
+        so there are two answers, with them and without, and both are kept.
+        """
+        written = [entry.label for entry in ours if entry.datestamp != "0"]
+        free = [label for label in written if label not in reasons]
+        yield from free[:count]
+        yield from written[:count]
+
+    def _wanted_by_commands(
+        self, storage: Storage, ours: list[TapelistEntry]
+    ) -> Iterator[tuple[str, str]]:
+        """Sources of unfinished copies and restores (config-and-state 3.6)."""
+        labels = {entry.label for entry in ours}
+        for command in self._commands:
+            if command.unfinished and (command.src_storage, command.src_pool) == (
+                storage.name,
+                storage.tapepool,
+            ):
+                rule = "command-copy" if command.operation == "COPY" else "command-restore"
+                yield from ((label, rule) for label in command.source_labels if label in labels)
+
+    # The rules that look into the catalogue
+
+    def _dumps_by_disk(self) -> dict[tuple[str, str], list[DumpCopy]]:
+        """All known dumps, per host and disk newest first, lower levels first."""
+        if self._by_disk is None:
+            self._by_disk = {}
+            for dump in sorted(self._dumps, key=lambda dump: dump.level):
+                self._by_disk.setdefault((dump.host, dump.disk), []).append(dump)
+            for dumps in self._by_disk.values():
+                dumps.sort(key=lambda dump: dump.timestamp, reverse=True)
+        return self._by_disk
+
+    @staticmethod
+    def _volumes(dump: DumpCopy, ours: dict[str, str]) -> list[str]:
+        """The volumes of the dump that are ours and were not written again since."""
+        return [label for label, written in dump.volumes if ours.get(label) == written]
+
+    def _needed_to_recover(self, days: int, ours: list[TapelistEntry]) -> Iterator[str]:
+        """Volumes to restore any state of the last ``days`` of a disk dumped since then.
+
+        These are all dumps since then, and of those before what the first of them builds on:
+        the last dump, and before it each of a lower level. Stock keeps less: only the first
+        volume of an older dump, and nothing that failed dumps or other storages hide.
+        """
+        since = self._stamp_days_ago(days)
+        stamps = {entry.label: entry.datestamp for entry in ours}
+        for dumps in self._dumps_by_disk().values():
+            if dumps[0].timestamp <= since:
+                continue
+            level_seen = _ABOVE_ALL_LEVELS
+            for timestamp, level, labels, done in self._dumps_on(dumps, stamps):
+                if timestamp > since:
+                    yield from labels
+                elif level < level_seen:
+                    yield from labels
+                    if done:
+                        level_seen = level
+
+    def _with_fulls(
+        self, count: int, ours: list[TapelistEntry], reasons: dict[str, str]
+    ) -> Iterator[str]:
+        """Volumes of the last full dumps of each disk.
+
+        As in stock, a dump on volumes that other rules retain does not count. Unlike there, a
+        dump counts once however many volumes it has, and all of them are kept.
+        """
+        stamps = {entry.label: entry.datestamp for entry in ours}
+        for dumps in self._dumps_by_disk().values():
+            missing = count
+            for _, level, labels, done in self._dumps_on(dumps, stamps):
+                if level != _FULL_LEVEL:
+                    continue
+                new = any(label not in reasons for label in labels)
+                yield from labels
+                missing -= done and new
+                if missing == 0:
+                    break
+
+    def _dumps_on(
+        self, dumps: list[DumpCopy], stamps: dict[str, str]
+    ) -> Iterator[tuple[str, int, list[str], bool]]:
+        """Timestamp, level, volumes and completeness of the dumps that these volumes hold."""
+        for dump in dumps:
+            labels = self._volumes(dump, stamps)
+            if labels:
+                # A copy that lost a volume to overwriting is no whole dump any more.
+                yield (
+                    dump.timestamp,
+                    dump.level,
+                    labels,
+                    dump.done and len(labels) == len(dump.volumes),
+                )
