@@ -1,5 +1,8 @@
 """Headers of files on volumes and holding disks, read and written (volumes-and-devices 1)."""
 
+from protocols.header.build import build_header
+from protocols.header.describe import summary
+from protocols.header.parse import parse_header
 from protocols.header.types import Header, HeaderError, HeaderType
 
-__all__ = ["Header", "HeaderError", "HeaderType"]
+__all__ = ["Header", "HeaderError", "HeaderType", "build_header", "parse_header", "summary"]
