@@ -5,14 +5,19 @@ A new device or changer is one file and one line here. Nothing is imported befor
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from devices.errors import DriveFailed
+from devices.errors import ChangerError, DriveFailed
 
 if TYPE_CHECKING:
-    from devices.interfaces import IDevice
+    import threading
+
+    from devices.interfaces import IChanger, IDevice
+    from protocols.conf import Config
+    from protocols.conf.sections import ChangerSection, Storage
 
 # scheme -> "module:factory"; a device factory takes (name as given, what follows the colon)
 DEVICES: dict[str, str] = {
@@ -20,7 +25,12 @@ DEVICES: dict[str, str] = {
     "null": "devices.null:NullDevice",
 }
 
-CHANGERS: dict[str, str] = {}
+# kind -> "module:factory"; a changer factory takes a devices.changers.base.ChangerSetup
+CHANGERS: dict[str, str] = {
+    "disk": "devices.changers.disk:DiskChanger",
+    "null": "devices.changers.null:NullChanger",
+    "single": "devices.changers.single:SingleChanger",
+}
 
 
 class DeviceSection(Protocol):
@@ -76,3 +86,86 @@ def open_device(
         raise DriveFailed(f'Device type "{scheme}" is not known')
     device: IDevice = load_factory(DEVICES[scheme])(name, rest)
     return device
+
+
+def open_changer(
+    name: str | None,
+    config: Config,
+    storage: Storage | None,
+    *,
+    stop: threading.Event | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> IChanger:
+    """Build the changer called ``name`` (config-and-state 2.8).
+
+    :param name: a ``define changer`` section, ``chg-TYPE:REST``, a device section or a device;
+        None: what the storage names, or without a storage the global parameters.
+    :param stop: once set, by any thread, every wait for a lock ends.
+    :param warn: hears of old-style device names.
+    :raise ChangerError: text as stock words it
+    """
+    from devices.changers.base import ChangerSetup
+
+    if name is None:
+        name = _configured_changer(config, storage)
+    section = config.changer(name)
+    uri = name if section is None else _section_uri(section)
+    kind, argument = _split_uri(uri)
+    if kind not in CHANGERS:
+        if section is not None:
+            raise ChangerError(f"Changer '{name}' specifies invalid tpchanger '{uri}'")
+        kind, argument = "single", name
+    setup = ChangerSetup(
+        name=name,
+        kind=kind,
+        argument=argument,
+        config=config,
+        storage=storage,
+        section=section,
+        open_device=functools.partial(open_device, config=config, warn=warn),
+        **({} if stop is None else {"stop": stop}),
+    )
+    changer: IChanger = load_factory(CHANGERS[kind])(setup)
+    return changer
+
+
+_BOTH = "Cannot specify both 'tapedev' and 'tpchanger'"
+_NEITHER = "You must specify one of 'tapedev' or 'tpchanger'"
+
+
+def _configured_changer(config: Config, storage: Storage | None) -> str:
+    if storage is not None:
+        name = storage.tpchanger or storage.tapedev
+        if not name:
+            raise ChangerError(
+                "You must specify the 'tapedev' or 'tpchanger'"
+                f" in the '{storage.name}' storage section"
+            )
+        return name
+    general = config.general
+    if general.tpchanger and general.tapedev:
+        raise ChangerError(_BOTH)
+    name = general.tpchanger or general.tapedev
+    if not name:
+        raise ChangerError(_NEITHER)
+    return name
+
+
+def _section_uri(section: ChangerSection) -> str:
+    """What a changer section stands for: it sets exactly one of its two parameters."""
+    given = section.is_set("tpchanger"), section.is_set("tapedev")
+    if all(given):
+        raise ChangerError(_BOTH)
+    if not any(given):
+        raise ChangerError(_NEITHER)
+    return section.tpchanger or section.tapedev or ""
+
+
+def _split_uri(uri: str) -> tuple[str, str]:
+    """``chg-TYPE:REST`` as (type, rest); ("", "") for anything else."""
+    head, colon, rest = uri.partition(":")
+    kind = head.removeprefix("chg-")
+    word = kind.replace("_", "")
+    if not colon or kind == head or not (kind and word.isascii() and (word.isalpha() or not word)):
+        return "", ""
+    return kind.lower(), rest

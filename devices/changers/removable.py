@@ -1,0 +1,238 @@
+"""A vtape root on a disk that comes and goes (scan-and-changers 3.1, quirk 17).
+
+The disk is mounted when it is needed and unmounted when nobody needs it: every user holds a
+shared lock on the lock file, and only who gets it exclusively unmounts.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import IO, TYPE_CHECKING
+
+from attrs import frozen
+
+from devices.changers.state import WaitCancelled
+from devices.errors import ChangerError, ChangerReason
+
+if TYPE_CHECKING:
+    from devices.changers.base import ChangerSetup
+
+_log = logging.getLogger(__name__)
+
+#: Seconds that mount and umount may take before we give up on them.
+COMMAND_TIMEOUT = 300.0
+
+_STEP = 0.1
+_LONGEST = 10.0
+
+
+@frozen(kw_only=True)
+class RemovableSettings:
+    """The properties of a removable root.
+
+    :ivar mount: run ``/bin/mount`` when nothing is mounted.
+    :ivar umount: run ``/bin/umount`` when nobody uses it.
+    :ivar lockfile: needed for unmounting; lies outside of the root.
+    :ivar idle: seconds without use before unmounting; 0 at once; None: only at the end.
+    """
+
+    mount: bool = False
+    umount: bool = False
+    lockfile: str | None = None
+    idle: int | None = None
+    lock_timeout: float = 1000.0
+
+
+def removable_root(setup: ChangerSetup, directory: str, lock_timeout: float) -> RemovableRoot:
+    """The root as a changer's properties describe it."""
+    settings = RemovableSettings(
+        mount=setup.boolean("mount"),
+        umount=setup.boolean("umount"),
+        lockfile=setup.text("umount-lockfile"),
+        idle=setup.integer("umount-idle"),
+        lock_timeout=lock_timeout,
+    )
+    return RemovableRoot(directory, settings, setup.stop)
+
+
+class _SharedLock:
+    """One shared record lock per process and file, since the lock belongs to the process."""
+
+    _held: dict[str, tuple[IO[bytes], int]] = {}  # noqa: RUF012 - of the process, on purpose
+    _mutex = threading.Lock()
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.realpath(path)
+
+    def take(self) -> bool:
+        """Share the lock. :return: False while somebody holds it exclusively"""
+        with self._mutex:
+            if self.path in self._held:
+                file, users = self._held[self.path]
+                self._held[self.path] = file, users + 1
+                return True
+            file = open(self.path, "ab+")  # noqa: SIM115 - closed by drop
+            try:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                file.close()
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    return False
+                raise
+            self._held[self.path] = file, 1
+            return True
+
+    def drop(self, alone: Callable[[], None]) -> None:
+        """Stop sharing, and call ``alone`` under the exclusive lock if nobody else shares it."""
+        with self._mutex:
+            file, users = self._held.pop(self.path)
+            if users > 1:
+                self._held[self.path] = file, users - 1
+                return
+            with file:
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    if error.errno in (errno.EACCES, errno.EAGAIN):
+                        return
+                    raise
+                alone()
+
+
+class RemovableRoot:
+    """The root directory of a changer with property ``removable``.
+
+    :param run: runs a command line, for tests
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        settings: RemovableSettings,
+        stop: threading.Event,
+        run: Callable[[Sequence[str]], None] | None = None,
+    ) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._stop = stop
+        self._run = run or _run
+        self._lock = _SharedLock(settings.lockfile) if settings.lockfile else None
+        self._mutex = threading.RLock()
+        self._users = 0
+        self._locked = False
+        self._timer: threading.Timer | None = None
+
+    def enter(self) -> None:
+        """Begin to use the root, mounting it if need be and allowed.
+
+        :raise ChangerError: nothing is mounted; the lock was not to be had
+        """
+        with self._mutex:
+            self._cancel_timer()
+            self._users += 1
+            try:
+                if not self._locked and self._lock is not None and self._settings.mount:
+                    self._take_lock(self._lock)
+                    self._locked = True
+                if not self._mounted() and self._settings.mount:
+                    self._run(["/bin/mount", self._directory])
+                if not self._mounted():
+                    raise ChangerError(
+                        f"No removable disk mounted on '{self._directory}'", ChangerReason.NOTFOUND
+                    )
+            except BaseException:
+                self._users -= 1
+                raise
+
+    def leave(self) -> None:
+        """End one use; the last one starts the wait before unmounting."""
+        with self._mutex:
+            self._users -= 1
+            idle = self._settings.idle
+            if self._users or idle is None:
+                return
+            if idle == 0:
+                self._let_go()
+                return
+            self._timer = threading.Timer(idle, self._let_go_if_idle)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def close(self) -> None:
+        """The end: unmount now unless a reservation is still out."""
+        with self._mutex:
+            self._cancel_timer()
+            if not self._users:
+                self._let_go()
+
+    def _mounted(self) -> bool:
+        try:
+            own = os.stat(self._directory).st_dev
+            parent = os.stat(os.path.dirname(os.path.abspath(self._directory))).st_dev
+        except OSError as error:
+            _log.warning("cannot look at '%s': %s", self._directory, error.strerror)
+            return False
+        return own != parent
+
+    def _take_lock(self, lock: _SharedLock) -> None:
+        deadline = time.monotonic() + self._settings.lock_timeout
+        wait = 0.0
+        try:
+            while not lock.take():
+                if time.monotonic() >= deadline:
+                    raise ChangerError(f"Timeout trying to lock '{lock.path}'")
+                wait = min(wait + _STEP, _LONGEST)
+                if self._stop.wait(wait):
+                    raise WaitCancelled(lock.path)
+        except OSError as error:
+            raise ChangerError(f"Error locking '{lock.path}': {error.strerror}") from error
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _let_go_if_idle(self) -> None:
+        with self._mutex:
+            if self._timer is threading.current_thread() and not self._users:
+                self._timer = None
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Give up the shared lock and unmount if nobody else uses the disk."""
+        if self._locked and self._lock is not None:
+            self._locked = False
+            self._lock.drop(self._umount)
+        elif self._lock is not None and not self._settings.mount and self._lock.take():
+            # Without "mount" nobody shares the lock, but it still keeps two from unmounting.
+            self._lock.drop(self._umount)
+
+    def _umount(self) -> None:
+        if self._settings.umount and self._mounted():
+            self._run(["/bin/umount", self._directory])
+
+
+def _run(command: Sequence[str]) -> None:
+    """Run mount or umount; whether it helped is seen from the directory afterwards."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=COMMAND_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        _log.warning("%s: %s", " ".join(command), error)
+        return
+    if done.returncode:
+        text = done.stdout.decode("utf-8", "surrogateescape").strip()
+        _log.warning("%s: status %d: %s", " ".join(command), done.returncode, text)

@@ -1,0 +1,115 @@
+"""The directories ``slotN`` of chg-disk and what their file names tell (scan-and-changers 3.1)."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+
+from devices.changers.vtapes import slot_number
+from devices.errors import ChangerError
+
+_DIRECTORY = re.compile(r"slot[0-9]{1,18}", re.ASCII)
+_LABEL_PREFIX = "00000."
+
+_log = logging.getLogger(__name__)
+
+
+class SlotDirectories:
+    """``slotN`` directories below one root, by number; the link ``data`` names the current one."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def _names(self) -> dict[int, str]:
+        """Directory names by number; ``slot007`` counts as 7 unless ``slot7`` exists too."""
+        names: dict[int, str] = {}
+        try:
+            with os.scandir(self._root) as entries:
+                for entry in entries:
+                    if _DIRECTORY.fullmatch(entry.name) and entry.is_dir():
+                        number = int(entry.name[4:])
+                        if number not in names or entry.name == f"slot{number}":
+                            names[number] = entry.name
+        except OSError as error:
+            raise ChangerError(f"Can't read '{self._root}': {error.strerror}") from error
+        return names
+
+    def numbers(self) -> list[int]:
+        return sorted(self._names())
+
+    def path(self, slot: int) -> str:
+        plain = f"{self._root}/slot{slot}"
+        if os.path.isdir(plain):
+            return plain
+        return f"{self._root}/{self._names().get(slot, f'slot{slot}')}"
+
+    def exists(self, slot: int) -> bool:
+        return os.path.isdir(self.path(slot))
+
+    def create(self, slot: int) -> bool:
+        """Make the directory. :return: whether it is there and ours to remove"""
+        try:
+            os.mkdir(f"{self._root}/slot{slot}", 0o700)
+        except OSError as error:
+            _log.warning("cannot make slot %d in '%s': %s", slot, self._root, error.strerror)
+            return False
+        return True
+
+    def remove_if_blank(self, slot: int) -> None:
+        """Remove the directory unless something has been put in it."""
+        try:
+            os.rmdir(f"{self._root}/slot{slot}")
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                _log.warning("cannot remove slot %d of '%s': %s", slot, self._root, error.strerror)
+
+    def label(self, slot: int) -> str:
+        """The label that the slot's file names promise, empty for a blank volume.
+
+        :raise OSError: the directory cannot be read
+        """
+        names = [name for name in os.listdir(self.path(slot)) if name.startswith(_LABEL_PREFIX)]
+        return min(names, default=_LABEL_PREFIX)[len(_LABEL_PREFIX) :]
+
+    def find(self, label: str) -> int | None:
+        """The slot whose file names promise ``label``; the lowest if there are several."""
+        if not label or "/" in label or "\0" in label:
+            return None  # no file name, and never a way out of the root
+        names = self._names()
+        found = [
+            slot
+            for slot in sorted(names)
+            if os.path.lexists(f"{self._root}/{names[slot]}/{_LABEL_PREFIX}{label}")
+        ]
+        if len(found) > 1:
+            _log.warning("label '%s' is in several slots of '%s': %s", label, self._root, found)
+        return found[0] if found else None
+
+    def linked(self) -> int | None:
+        """The slot that ``data`` points to; an old-style link ``current`` becomes ``data``."""
+        link, old = f"{self._root}/data", f"{self._root}/current"
+        try:
+            if os.path.islink(old) and not os.path.exists(link):
+                os.rename(old, link)
+            return slot_number(os.readlink(link)) if os.path.islink(link) else None
+        except OSError as error:
+            _log.warning("cannot read the link '%s': %s", link, error.strerror)
+            return None
+
+    def link(self, slot: int) -> None:
+        """Let ``data`` point to ``slot``. A failure is only noted: the state file decides."""
+        target, link = os.path.basename(self.path(slot)), f"{self._root}/data"
+        temporary = f"{link}.{os.getpid()}"
+        try:
+            if os.path.islink(link) and os.readlink(link) == target:
+                return
+            os.symlink(target, temporary)
+            try:
+                os.rename(temporary, link)
+            except OSError:
+                os.unlink(temporary)
+                raise
+        except OSError as error:
+            _log.warning("cannot let '%s' point to %s: %s", link, target, error.strerror)

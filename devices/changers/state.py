@@ -1,0 +1,248 @@
+"""The state file of a changer, shared with every other Amanda program (scan-and-changers 2.6).
+
+The lock is a POSIX record lock on the file itself, and the file is rewritten in place: others
+hold or wait for this very inode. Such a lock belongs to the process and is lost when *any*
+descriptor of the file is closed; hence one descriptor at a time and a guard per file.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from devices.errors import ChangerError, ChangerReason
+from protocols.perldata import PerlDataError, format_perl_data, parse_perl_data
+
+#: Seconds to wait for the lock unless the changer says otherwise.
+DEFAULT_LOCK_TIMEOUT = 1000.0
+
+#: Steps of the wait between two tries, and the longest wait, in seconds.
+_STEP = 0.1
+_LONGEST = 10.0
+
+#: Larger files are refused: a library of 10000 slots needs some 6 MiB.
+MAX_STATE_BYTES = 64 * 2**20
+
+_log = logging.getLogger(__name__)
+
+
+class WaitCancelled(ChangerError):
+    """The wait for a lock was given up because the caller asked for it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"Stopped waiting for the lock of '{path}'", ChangerReason.UNKNOWN)
+
+
+class _Guard:
+    """In-process exclusion for one state file."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.owner: int | None = None
+
+
+class _Patience:
+    """How long one caller still waits for one lock."""
+
+    def __init__(self, file: StateFile, grace: float) -> None:
+        self._file = file
+        self._grace = grace
+        self._deadline = file._clock() + file.lock_timeout
+        self._stopped_at: float | None = None
+
+    def pause(self, error: OSError, seconds: float) -> None:
+        """Wait up to ``seconds`` before the next try, or raise: time is up, or told to stop."""
+        file, now = self._file, self._file._clock()
+        if now >= self._deadline:
+            raise ChangerError(f"Timeout trying to lock '{file.path}': {error.strerror}") from error
+        if not file._stop.wait(min(seconds, self._deadline - now)):
+            return
+        if self._stopped_at is None:
+            self._stopped_at = now
+        if now >= self._stopped_at + self._grace:
+            raise WaitCancelled(file.path) from error
+        time.sleep(min(seconds, _STEP))
+
+
+_guards: dict[str, _Guard] = {}
+_guards_lock = threading.Lock()
+
+
+class StateFile:
+    """One state file.
+
+    :ivar path: the file; it and its parent directory are made when missing.
+    :param lock_timeout: seconds to wait for the lock
+    :param stop: when set, a wait ends at once with :class:`WaitCancelled`
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        lock_timeout: float = DEFAULT_LOCK_TIMEOUT,
+        stop: threading.Event | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self.lock_timeout = lock_timeout
+        self._stop = threading.Event() if stop is None else stop
+        self._clock = clock
+
+    @contextmanager
+    def locked(self, grace: float = 0.0) -> Iterator[dict[str, Any]]:
+        """Hold the lock; give the state as a dict to change, and write it back at the end.
+
+        It is written back whether or not the body raises. A damaged file is an empty state.
+
+        :param grace: seconds to go on waiting after the stop event was set
+        :raise ChangerError: fatal: not locked in time, unreadable, not writable
+        :raise WaitCancelled: the stop event was set while waiting
+        """
+        patience = _Patience(self, grace)
+        guard = self._enter_guard(patience)
+        try:
+            descriptor = self._open_locked(patience)
+            try:
+                data = self._read(descriptor)
+                state, clean = self._parse(data)
+                before = format_perl_data(state) if clean else None
+                try:
+                    yield state
+                finally:
+                    after = format_perl_data(state)
+                    if after != before:
+                        self._write(descriptor, len(data), after)
+            finally:
+                os.close(descriptor)  # gives up the lock
+        finally:
+            guard.owner = None
+            guard.lock.release()
+
+    def _enter_guard(self, patience: _Patience) -> _Guard:
+        with _guards_lock:
+            guard = _guards.setdefault(os.path.realpath(self.path), _Guard())
+        if guard.owner == threading.get_ident():
+            raise RuntimeError(f"state file {self.path!r} is locked twice by one thread")
+        while not guard.lock.acquire(timeout=_STEP):
+            patience.pause(OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)), 0.0)
+        guard.owner = threading.get_ident()
+        return guard
+
+    def _open_locked(self, patience: _Patience) -> int:
+        """Open and lock the file that bears the name at this moment."""
+        wait = 0.0
+        while True:
+            try:
+                descriptor = self._open()
+                try:
+                    fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if self._is_current(descriptor):
+                        return descriptor
+                except BaseException:
+                    os.close(descriptor)
+                    raise
+                os.close(descriptor)  # removed by somebody between our two calls: a new one
+            except OSError as error:
+                # Unlike stock we do not take a file we may not open for a busy one (quirk 19).
+                if error.errno != errno.EAGAIN and not _is_lock_denial(error):
+                    text = f"Error locking '{self.path}': {error.strerror}"
+                    raise ChangerError(text) from error
+                wait = min(wait + _STEP, _LONGEST)
+                patience.pause(error, wait)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+        try:
+            descriptor = os.open(self.path, flags, 0o666)
+        except FileNotFoundError:
+            with suppress(FileExistsError):  # somebody else was as quick
+                os.mkdir(os.path.dirname(self.path) or ".", 0o700)
+            descriptor = os.open(self.path, flags, 0o666)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "not a regular file", self.path)
+        return descriptor
+
+    def _is_current(self, descriptor: int) -> bool:
+        ours = os.fstat(descriptor)
+        try:
+            named = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        return (ours.st_dev, ours.st_ino) == (named.st_dev, named.st_ino)
+
+    def _read(self, descriptor: int) -> bytes:
+        size = os.fstat(descriptor).st_size
+        if size > MAX_STATE_BYTES:
+            text = f"State file '{self.path}' has {size} bytes, at most {MAX_STATE_BYTES} expected"
+            raise ChangerError(text)
+        try:
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(MAX_STATE_BYTES)
+        except OSError as error:
+            raise ChangerError(f"Error reading '{self.path}': {error.strerror}") from error
+
+    def _parse(self, data: bytes) -> tuple[dict[str, Any], bool]:
+        """The state, and whether the file was sound."""
+        try:
+            return parse_perl_data(data), True
+        except PerlDataError as error:
+            _log.warning("state file '%s' is damaged and starts afresh: %s", self.path, error)
+            return {}, False
+
+    def _write(self, descriptor: int, size: int, data: bytes) -> None:
+        """Rewrite in place so that a crash or a full disk at any point leaves a readable file."""
+        try:
+            if len(data) > size:
+                # Claim the room with blanks first: if there is none, the old state stays whole.
+                try:
+                    _write_all(descriptor, b"\n" * (len(data) - size), size)
+                except OSError:
+                    os.ftruncate(descriptor, size)
+                    raise
+            _write_all(descriptor, data.ljust(size, b"\n"), 0)
+            os.ftruncate(descriptor, len(data))
+        except OSError as error:
+            raise ChangerError(f"Error writing '{self.path}': {error.strerror}") from error
+
+
+def _is_lock_denial(error: OSError) -> bool:
+    """EACCES from fcntl means busy; from open, which names the file, it means not allowed."""
+    return error.errno == errno.EACCES and error.filename is None
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def subhash(state: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The hash at ``keys``, made where it is missing or where something else stands."""
+    for key in keys:
+        inner = state.get(key)
+        if not isinstance(inner, dict):
+            inner = state[key] = {}
+        state = inner
+    return state
+
+
+def lookup(state: dict[str, Any], *keys: str) -> Any:
+    """The value at ``keys``, or None; nothing is made on the way."""
+    value: Any = state
+    for key in keys:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value

@@ -1,0 +1,101 @@
+"""Device properties from the configuration (volumes-and-devices 2.7, config-and-state 2.9)."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from devices.errors import ChangerError, ChangerReason, DeviceError
+
+if TYPE_CHECKING:
+    from devices.interfaces import IDevice
+    from protocols.conf import Config
+    from protocols.conf.sections import DeviceSection, Storage, Tapetype
+
+_log = logging.getLogger(__name__)
+
+
+class _OnFailure(enum.Enum):
+    FAIL = "the load fails"
+    WARN = "worth a warning"
+    IGNORE = "the device knows no such thing"
+
+
+@frozen
+class _Wanted:
+    """The values of one property, and what a refusal means."""
+
+    values: tuple[str, ...]
+    on_failure: _OnFailure = _OnFailure.FAIL
+
+
+def configure_device(
+    device: IDevice,
+    config: Config,
+    storage: Storage | None,
+    device_section: DeviceSection | None,
+    changer_properties: Mapping[str, tuple[str, ...]],
+) -> None:
+    """Set the properties of a freshly opened device.
+
+    Sources, a later one replacing the whole list of values of an earlier one: what the tapetype
+    implies, the global ``device-property``, the ``define device`` section, the changer's
+    ``device-property``. The block size is set first, since others are judged by it.
+
+    :raise ChangerError: reason DEVICE: a property was refused
+    """
+    wanted = _implied(config, storage)
+    sources = [config.general.device_property, changer_properties]
+    if device_section is not None:
+        sources.insert(1, device_section.device_property)
+    for source in sources:
+        wanted.update({name: _Wanted(tuple(values)) for name, values in source.items()})
+    for name in sorted(wanted, key=lambda name: name != "block-size"):
+        for value in wanted[name].values:
+            _set(device, name, value, wanted[name].on_failure)
+
+
+def _set(device: IDevice, name: str, value: str, on_failure: _OnFailure) -> None:
+    try:
+        device.properties.set(name, value)
+    except DeviceError as error:
+        text = (
+            f"Error setting device property '{name}' to value '{value}'"
+            f" on device '{device.name}': {error.text}"
+        )
+        if on_failure is _OnFailure.FAIL:
+            raise ChangerError(text, ChangerReason.DEVICE) from error
+        if on_failure is _OnFailure.WARN:
+            _log.warning("%s (ignored)", text)
+        else:
+            _log.debug("%s (ignored)", text)
+
+
+def tapetype_of(config: Config, storage: Storage | None) -> Tapetype | None:
+    """The storage's tapetype if it exists, else the global one."""
+    names = [config.general.tapetype] if storage is None else [
+        storage.tapetype,
+        config.general.tapetype,
+    ]  # fmt: skip
+    found = (config.tapetype(name) for name in names if name)
+    return next((tapetype for tapetype in found if tapetype is not None), None)
+
+
+def _implied(config: Config, storage: Storage | None) -> dict[str, _Wanted]:
+    """What the tapetype implies; only what its section sets counts. Sizes are KiB there."""
+    tapetype = tapetype_of(config, storage)
+    wanted: dict[str, _Wanted] = {}
+    if tapetype is None:
+        return wanted
+    if tapetype.is_set("length"):
+        wanted["max-volume-usage"] = _Wanted((str(tapetype.length * 1024),), _OnFailure.IGNORE)
+    if tapetype.is_set("readblocksize"):
+        size = str(tapetype.readblocksize * 1024)
+        wanted["read-block-size"] = _Wanted((size,), _OnFailure.WARN)
+    if tapetype.is_set("blocksize"):
+        wanted["block-size"] = _Wanted((str(tapetype.blocksize * 1024),))
+    return wanted
