@@ -1,0 +1,160 @@
+"""``pytest tests/conformance --taper PATH``: which tapers, what each is known to fail, the report."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.harness import Options, Program, World
+
+STOCK = "/usr/lib/amanda/taper"
+RESULTS: dict[tuple[str, str], str] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the suite's options."""
+    group = parser.getgroup("conformance")
+    group.addoption("--taper", action="append", metavar="PATH", help="taper to test (repeatable)")
+    group.addoption("--conformance-report", metavar="FILE", help="write a table case x taper")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker that says what the stock taper does wrong."""
+    config.addinivalue_line(
+        "markers", "known_stock_failure(reason): the stock taper fails this case, and why"
+    )
+
+
+def program_at(path: str) -> Program:
+    """Describe the taper at a path; Amanda's own is a Perl script."""
+    with open(path, "rb") as stream:
+        stock = b"perl" in stream.readline()
+    own = os.path.abspath(path) == own_path()
+    name = "stock" if stock else "ours" if own else path
+    return Program(os.path.abspath(path), name, stock)
+
+
+def own_path() -> str:
+    """Find the console script that belongs to this Python."""
+    return str(Path(sys.executable).absolute().parent / "taper")
+
+
+def programs(config: pytest.Config) -> list[Program]:
+    """Choose the tapers to test: those given, else ours."""
+    paths = config.getoption("--taper", default=None) or [own_path()]
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        raise pytest.UsageError(f"no taper at {', '.join(missing)}")
+    return [program_at(path) for path in paths]
+
+
+def pair(config: pytest.Config) -> tuple[Program, Program] | None:
+    """Choose the two tapers to compare: the two given, else ours and Amanda's if installed."""
+    given = programs(config)
+    if len(given) == 2:
+        return given[0], given[1]
+    for other in (STOCK, own_path()):
+        if len(given) == 1 and os.path.exists(other):
+            program = program_at(other)
+            if program.path != given[0].path:
+                return given[0], program
+    return None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each case once for each taper."""
+    if "taper" in metafunc.fixturenames:
+        chosen = programs(metafunc.config)
+        metafunc.parametrize("taper", chosen, ids=[program.name for program in chosen])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what stock is known to fail; skip where no private namespace can be had."""
+    for item in items:
+        if not isinstance(item, pytest.Function) or "conformance" not in item.nodeid:
+            continue
+        if os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root for a private mount namespace"))
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        program = params.get("taper")
+        mark = item.get_closest_marker("known_stock_failure")
+        if mark is not None and program is not None and program.stock:
+            item.add_marker(pytest.mark.xfail(reason=mark.args[0], strict=True))
+
+
+@pytest.fixture
+def world(taper: Program, request: pytest.FixtureRequest) -> Iterator[World]:
+    """Give a case its own world, with the plain configuration; show all of it on failure."""
+    place = World(taper)
+    place.configure(Options())
+    try:
+        yield place
+    finally:
+        report = getattr(request.node, "conformance_call", None)
+        if report is not None and not report.passed:
+            report.sections.append(("what happened", history(place)))
+        place.close()
+
+
+def history(place: World) -> str:
+    """Tell everything a failed case has said, logged and complained."""
+    lines = []
+    for talk in place.talks:
+        lines += ["conversation:", *talk.transcript, "stderr:", *talk.stderr()]
+        lines.append(f"exit status: {talk.process.poll()}")
+    lines += ["trace log:", *place.log(), "tapelist:", *place.tapelist()]
+    return "\n".join(line.encode("utf-8", "backslashreplace").decode() for line in lines)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """Keep the result for the fixture above and for the report."""
+    report = yield
+    if call.when == "call":
+        item.conformance_call = report  # type: ignore[attr-defined]
+    remember(item, report)
+    return report
+
+
+def remember(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Note the outcome of a case for the report."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    program = params.get("taper")
+    if program is None:
+        return
+    case = item.nodeid.split("/")[-1].replace(f"[{program.name}]", "")
+    case = case.replace(f"{program.name}-", "").replace(f"-{program.name}", "")
+    key = (case, program.name)
+    if hasattr(report, "wasxfail"):
+        RESULTS[key] = f"known failure: {report.wasxfail}"
+    elif report.failed:
+        RESULTS[key] = "FAILED"
+    elif report.skipped:
+        RESULTS[key] = "skipped"
+    else:
+        RESULTS.setdefault(key, "pass")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the report if one is wanted."""
+    path = session.config.getoption("--conformance-report", default=None)
+    if not path:
+        return
+    names = list(dict.fromkeys(name for _, name in RESULTS))
+    cases = list(dict.fromkeys(case for case, _ in RESULTS))
+    width = max((len(case) for case in cases), default=4)
+    lines = [f"{'case':{width}}  " + " | ".join(names)]
+    lines += [
+        f"{case:{width}}  " + " | ".join(RESULTS.get((case, name), "-") for name in names)
+        for case in cases
+    ]
+    for name in names:
+        results = [result for (_, who), result in RESULTS.items() if who == name]
+        counts = {word: sum(r.startswith(word) for r in results) for word in
+                  ("pass", "known failure", "FAILED", "skipped")}
+        lines.append(f"{name}: " + ", ".join(f"{n} {word}" for word, n in counts.items()))
+    Path(path).write_text("\n".join(lines) + "\n")

@@ -1,0 +1,318 @@
+"""One case's little world: a private mount namespace, a configuration, vtapes, a taper in it.
+
+The machine's own Amanda directories are never seen: each case has a mount namespace where
+/etc/amanda, /var/lib/amanda, /var/log/amanda and /tmp/amanda are directories of its own, so that
+paths (and with them error texts) are the same for every taper and every case.
+"""
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conformance import harness_files as files
+from tests.conformance.harness_talk import Conversation
+from tests.conformance.harness_text import in_order, matches
+
+CONFIG = "PROTO"
+STAMP = "20260101000000"
+ETC = "/etc/amanda/PROTO"
+VTAPES = "/var/lib/amanda/vtapes"
+HOLDING = "/var/lib/amanda/holding"
+TAPELIST = f"{ETC}/tapelist"
+LOG = "/var/log/amanda/log.20260101000000.0"
+USER = "backup"
+
+ROOMS = ("/etc/amanda", "/var/lib/amanda", "/var/log/amanda", "/tmp/amanda")
+CONF = """org "conformance"
+dumpuser "backup"
+infofile "{ETC}/curinfo"
+logdir "/var/log/amanda"
+indexdir "{ETC}/index"
+tapelist "{TAPELIST}"
+tapecycle {tapecycle}
+runtapes 4
+dtimeout {dtimeout}
+{changer}
+tapetype T
+{labels}
+{properties}
+{extra}
+define tapetype T {{
+  length 100 mbytes
+  {tapetype}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A taper under test: where it is, how the report calls it, whether it is Amanda's own."""
+
+    path: str
+    name: str
+    stock: bool
+
+
+@dataclass
+class Options:
+    """The knobs of a case's amanda.conf."""
+
+    slots: int = 4
+    usage_kib: int | None = 4096
+    leom: bool | None = False
+    labels: str = 'labelstr "^PROTO[0-9][0-9]$"\nautolabel "PROTO%%" any'
+    changer: str = f'tpchanger "chg-disk:{VTAPES}"'
+    tapecycle: int = 20
+    dtimeout: int = 30
+    tapetype: str = ""
+    properties: str = ""
+    extra: str = ""
+
+    def text(self) -> str:
+        """Write the amanda.conf."""
+        lines = [self.properties]
+        if self.usage_kib is not None:
+            lines.append(f'device-property "MAX_VOLUME_USAGE" "{self.usage_kib * 1024}"')
+        if self.leom is not None:
+            lines.append(f'device-property "LEOM" "{str(self.leom).lower()}"')
+        return CONF.format(
+            ETC=ETC,
+            TAPELIST=TAPELIST,
+            tapecycle=self.tapecycle,
+            dtimeout=self.dtimeout,
+            changer=self.changer,
+            labels=self.labels,
+            properties="\n".join(lines),
+            extra=self.extra,
+            tapetype=self.tapetype,
+        )
+
+
+class World:
+    """The namespace of one case; ends every process it started, removes what it made."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.talks: list[Conversation] = []
+        self.user = pwd.getpwnam(USER)
+        self.base = Path(tempfile.mkdtemp(prefix="conformance."))
+        self.base.chmod(0o755)
+        Path("/tmp/amanda").mkdir(mode=0o700, exist_ok=True)
+        mounts = []
+        for number, room in enumerate(ROOMS):
+            (self.base / str(number)).mkdir(mode=0o700)
+            shutil.chown(self.base / str(number), USER, USER)
+            mounts.append(f"mount --bind {self.base}/{number} {room}")
+        # cat keeps the namespace alive; it ends by itself when this process is gone
+        self.keeper = subprocess.Popen(
+            ["unshare", "-m", "sh", "-ec", "\n".join([*mounts, "echo ready", "exec cat"])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self.keeper.stdout is not None
+        assert self.keeper.stdout.readline() == b"ready\n", "no private mount namespace"
+        self.mkdir(ETC)
+        self.mkdir(HOLDING)
+
+    def close(self) -> None:
+        """End what runs, remove what was made."""
+        for talk in self.talks:
+            talk.end()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.keeper.pid, signal.SIGKILL)
+        self.keeper.communicate()
+        shutil.rmtree(self.base)
+
+    # files, by the path that the taper sees
+
+    def path(self, path: str | bytes) -> Path:
+        """Find a path of the namespace from outside of it."""
+        text = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
+        return Path(f"/proc/{self.keeper.pid}/root{text}")
+
+    def own(self, path: str) -> None:
+        """Give a file to the dump user."""
+        os.chown(self.path(path), self.user.pw_uid, self.user.pw_gid)
+
+    def mkdir(self, path: str) -> None:
+        """Make a directory of the dump user, parents too."""
+        at = Path(path)
+        for step in [*reversed(at.parents), at]:
+            if not self.path(str(step)).exists():
+                self.path(str(step)).mkdir(mode=0o755)
+                self.own(str(step))
+
+    def write(self, path: str, content: bytes | str, mode: int = 0o600) -> str:
+        """Write a file of the dump user."""
+        data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+        self.path(path).write_bytes(data)
+        self.path(path).chmod(mode)
+        self.own(path)
+        return path
+
+    def inside(self, *command: str) -> str:
+        """Run a command as root in the namespace; its output."""
+        done = subprocess.run(
+            ["nsenter", "-t", str(self.keeper.pid), "-m", *command],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+    def as_user(self, *command: str) -> str:
+        """Run a command as the dump user in the namespace; its output."""
+        user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"]
+        return self.inside(*user, *command)
+
+    def mount_small(self, path: str, kib: int) -> None:
+        """Put a really small file system on a directory."""
+        self.mkdir(path)
+        self.inside("mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=755", "tmpfs", path)
+        self.own(path)
+
+    # the taper
+
+    def configure(self, options: Options) -> None:
+        """Write the configuration and make as many slots as it says, no more."""
+        self.write(f"{ETC}/amanda.conf", options.text())
+        self.mkdir(VTAPES)
+        for slot in range(1, options.slots + 1):
+            self.mkdir(f"{VTAPES}/slot{slot}")
+        for path in self.path(VTAPES).glob("slot*"):
+            if int(path.name[4:]) > options.slots:
+                path.rmdir()
+
+    def start(
+        self,
+        *overrides: str,
+        config: str = CONFIG,
+        arguments: Sequence[str] | None = None,
+    ) -> Conversation:
+        """Start the taper as driver does (taper-protocol 1)."""
+        words = ["--storage", config, "--log-filename", LOG] if arguments is None else arguments
+        command = [self.program.path, config, *words, *overrides]
+        talk = Conversation(command, self.keeper.pid, USER, self)
+        self.talks.append(talk)
+        return talk
+
+    def log(self, wanted: str = "") -> list[str]:
+        """Read the trace log; only the lines that begin with *wanted*."""
+        path = self.path(LOG)
+        if not path.exists():
+            return []
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        assert text.endswith("\n") or not text, "trace log ends in half a line"
+        return [line for line in text.split("\n")[:-1] if line.startswith(wanted)]
+
+    def story(self) -> list[str]:
+        """Read the trace log without the pid lines."""
+        return [line for line in self.log() if not re.search(r" pid(-done)? \d+$", line)]
+
+    def check_log(self, *templates: str) -> None:
+        """Check that the trace log (without pid lines) is exactly this."""
+        lines = self.story()
+        for template, line in zip(templates, lines, strict=False):
+            assert matches(template, line), f"log: expected\n  {template}\nfound\n  {line}"
+        assert len(lines) == len(templates), f"log: expected {len(templates)} lines: {lines}"
+
+    def check_logged(self, *templates: str) -> None:
+        """Check that the trace log has these lines in this order, others between."""
+        missing = in_order(templates, self.log())
+        assert missing is None, f"log: no line\n  {missing}\n(in this order) in {self.log()}"
+
+    def check_not_logged(self, template: str) -> None:
+        """Check that no line of the trace log is like this."""
+        found = [line for line in self.log() if matches(template, line)]
+        assert not found, f"log: did not expect {found}"
+
+    def tapelist(self) -> list[str]:
+        """Read the lines of the tapelist."""
+        path = self.path(TAPELIST)
+        return path.read_text().splitlines() if path.exists() else []
+
+    def status_files(self) -> list[Path]:
+        """List the status files that exist now."""
+        return sorted(self.path("/tmp/amanda").glob("taper_status_file_*"))
+
+    # volumes
+
+    def slot(self, number: int) -> list[files.VolumeFile]:
+        """Read the volume in a slot."""
+        return files.read_volume(self.path(f"{VTAPES}/slot{number}"))
+
+    def volume(self, label: str, slots: int = 9) -> list[files.VolumeFile]:
+        """Read the volume with this label."""
+        for number in range(1, slots + 1):
+            if self.path(f"{VTAPES}/slot{number}").is_dir():
+                found = self.slot(number)
+                name = files.volume_label(found)
+                if name and name[0] == label:
+                    return found
+        raise AssertionError(f"no volume {label} in the slots")
+
+    def labelled(self, slot: int, label: str, stamp: str, entry: str | None = "reuse") -> None:
+        """Put a labelled volume into a slot, and a line into the tapelist unless *entry* is None.
+
+        Lines must be added newest first, as the tapelist is ordered.
+        """
+        self.write(f"{VTAPES}/slot{slot}/00000.{label}", files.label_header(label, stamp))
+        if entry is not None:
+            tail = f" BLOCKSIZE:32 POOL:{CONFIG} STORAGE:{CONFIG} CONFIG:{CONFIG}"
+            self.tapelist_add(f"{stamp} {label} {entry}{tail}")
+
+    def tapelist_add(self, line: str) -> None:
+        """Append a line to the tapelist."""
+        self.write(TAPELIST, "\n".join([*self.tapelist(), line]) + "\n")
+
+    def holding(
+        self,
+        data: bytes,
+        dump: files.Dump | None = None,
+        chunk: int = 0,
+        name: str = "",
+        lines: str = "",
+    ) -> str:
+        """Put a dump on the holding disk; the path of its first chunk."""
+        dump = dump or files.Dump()
+        count = len(list(self.path(HOLDING).iterdir()))
+        first = f"{HOLDING}/{name or f'dump{count}'}"
+        for path, content in files.holding_chunks(dump, data, chunk, first, lines).items():
+            self.write(path, content)
+        return first
+
+    def check_dump(self, handle: str, data: bytes, dump: files.Dump | None = None) -> None:
+        """Check that the parts reported for a handle hold these bytes, each with its header."""
+        dump = dump or files.Dump()
+        parts = [part for talk in self.talks for part in talk.parts.get(handle, [])]
+        assert parts, f"no part was reported for {handle}"
+        found = b""
+        for number, (label, fileno) in enumerate(parts, 1):
+            by_number = {file.number: file for file in self.volume(label)}
+            assert fileno in by_number, f"{label} has no file {fileno}, but it was reported"
+            file = by_number[fileno]
+            words = file.first_line[:12]
+            name = [dump.datestamp, dump.host, dump.disk, "part", f"{number}/-1"]
+            expected = ["AMANDA:", "SPLIT_FILE", *name, "lev", str(dump.level), "comp", "N"]
+            assert words[:11] == expected, f"{file.name}: {words} is not {expected}"
+            found += file.data
+        assert found == data, f"{handle}: {len(found)} bytes on the volumes, not {len(data)} right"
+
+    def wait_for(self, what: str, test: object, seconds: float = 10.0) -> None:
+        """Wait until a condition (a callable) holds."""
+        deadline = time.monotonic() + seconds
+        assert callable(test)
+        while not test():
+            assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+            time.sleep(0.02)

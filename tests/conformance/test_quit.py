@@ -1,0 +1,273 @@
+"""The end: QUIT and end of input in every state, CLOSE-VOLUME, being killed."""
+
+import pytest
+
+from tests.conformance.harness import STAMP, World
+from tests.conformance.harness_files import Dump, dump_header
+from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_text import crc, payload
+
+DATA = payload(200_000)
+H2 = "00-00002"
+POOL = '"ST:PROTO" "POOL:PROTO"'
+HOME = f"localhost /home {STAMP}"
+DIES = "stock dies: 'Scribe cannot quit while a transfer is active' (taper-protocol 4.8)"
+
+both_ways = pytest.mark.parametrize("way", ["quit", "eof", "quit-and-close"])
+
+
+def leave(talk: Conversation, way: str) -> None:
+    """Say QUIT, or close our side, or both, and see the taper off."""
+    if way != "eof":
+        talk.send("QUIT")
+    if way != "quit":
+        talk.socket.shutdown(1)
+    talk.expect_end(0)
+
+
+@both_ways
+def test_before_any_worker(world: World, way: str) -> None:
+    """Nothing was started: pid, pid-done, exit 0 (T24)."""
+    leave(world.start(), way)
+    world.check_log()
+    assert len(world.log()) == 2
+
+
+@both_ways
+def test_with_a_volume_in_hand(world: World, way: str) -> None:
+    """The volume is finished and released, exit 0 (T24)."""
+    talk = world.start()
+    talk.start_taper()
+    talk.file_write(world.holding(DATA))
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 200_000)
+    talk.done(crc(DATA))
+    leave(talk, way)
+    assert world.story()[-1] == "INFO taper tape PROTO01 kb 195 fm 1 [OK]"
+    assert world.log()[-1].startswith("INFO taper pid-done")
+
+
+def test_while_the_header_is_awaited(world: World) -> None:
+    """Exit 0, no line about the dump (T24)."""
+    talk = world.start()
+    talk.start_taper()
+    talk.port_write()
+    talk.quit()
+
+
+def test_while_the_dumpers_status_is_awaited(world: World) -> None:
+    """Exit 0; the part and the volume are in the log (T24)."""
+    talk = world.start()
+    talk.start_taper()
+    dumper = talk.port_write()
+    dumper.header(dump_header(Dump()))
+    dumper.data(DATA)
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 200_000, None)
+    talk.expect(f"DUMPER-STATUS {W} {H}")
+    talk.send("QUIT")
+    talk.exit = None
+    line = talk.read_line()
+    while line is not None:
+        line = talk.read_line()
+    assert talk.process.wait(10) == 0
+    world.check_logged(
+        f"PART taper {POOL} PROTO01 1 {HOME} 1/-1 0 <*>",
+        "INFO taper tape PROTO01 kb 195 fm 1 [OK]",
+        "INFO taper pid-done <n>",
+    )
+
+
+def test_a_second_quit_is_nothing(world: World) -> None:
+    """QUIT twice, then the end of input: one end, exit 0."""
+    talk = world.start()
+    talk.start_taper()
+    talk.send("QUIT", "QUIT")
+    talk.expect_end(0)
+    assert len(world.log("INFO taper pid-done")) == 1
+
+
+def test_what_was_sent_before_quit_is_done_first(world: World) -> None:
+    """CLOSE-VOLUME and QUIT in one packet: CLOSED-VOLUME, then the end."""
+    talk = world.start()
+    talk.start_taper()
+    talk.send(f"CLOSE-VOLUME {W}", "QUIT")
+    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.expect_end(0)
+
+
+def gone(talk: Conversation) -> None:
+    """Read to the end, whatever comes; exit 0 in time."""
+    while talk.read_line(6) is not None:
+        pass
+    assert talk.process.wait(6) == 0
+
+
+@pytest.mark.known_stock_failure("stock dies when a scan is running (taper-protocol 4.8)")
+@pytest.mark.parametrize("way", ["quit", "eof"])
+def test_while_scanning(world: World, way: str) -> None:
+    """QUIT right behind START-TAPER: clean end, exit 0."""
+    talk = world.start()
+    command = f"START-TAPER taper0 {W} PROTO {STAMP}\n" + ("QUIT\n" if way == "quit" else "")
+    talk.send_bytes(command.encode())
+    if way == "eof":
+        talk.socket.shutdown(1)
+    gone(talk)
+    assert world.log()[-1].startswith("INFO taper pid-done")
+    world.check_not_logged("FATAL <*>")
+
+
+@pytest.mark.known_stock_failure(DIES)
+def test_while_a_volume_is_asked_for(world: World) -> None:
+    """The dump is logged as failed, exit 0, no status file left."""
+    talk = world.start()
+    talk.start_taper()
+    talk.file_write(world.holding(DATA))
+    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.send("QUIT")
+    gone(talk)
+    world.check_logged(f"FAIL taper {POOL} {HOME} 0 <*>", "INFO taper pid-done <n>")
+    assert world.status_files() == []
+
+
+@pytest.mark.known_stock_failure(DIES)
+def test_while_a_second_volume_is_asked_for(world: World) -> None:
+    """What is on the first volume is logged with PARTIAL, the volume released, exit 0."""
+    from tests.conformance.harness import Options
+
+    world.configure(Options(usage_kib=512))
+    talk = world.start()
+    talk.start_taper()
+    talk.file_write(world.holding(payload(500_000)), split_by(262144))
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 262144)
+    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.send("QUIT")
+    gone(talk)
+    world.check_logged("INFO taper tape PROTO01 kb 256 fm 2 [OK]")
+    world.check_logged(f"PARTIAL taper {POOL} {HOME} 2 0 <*>", "INFO taper pid-done <n>")
+    world.check_dump(H, payload(500_000)[:262144])
+
+
+@pytest.mark.known_stock_failure(DIES)
+@pytest.mark.parametrize("way", ["quit", "eof"])
+def test_while_writing(world: World, way: str) -> None:
+    """The volume is finished, what is on it logged (PARTIAL, tape line), exit 0."""
+    talk = world.start()
+    talk.start_taper()
+    dumper = talk.port_write(split_by(131072, "none"))
+    dumper.header(dump_header(Dump()))
+    data = dumper.connect()
+    talk.grant("PROTO01")
+    talk.ready()
+    data.sendall(DATA)
+    talk.part("PROTO01", 1, 131072, None)
+    if way == "quit":
+        talk.send("QUIT")
+    else:
+        talk.socket.shutdown(1)
+    gone(talk)
+    data.close()
+    world.check_logged(f"PARTIAL taper {POOL} {HOME} <n> 0 <*>")
+    world.check_logged("INFO taper tape PROTO01 kb 128 fm <n> [OK]", "INFO taper pid-done <n>")
+    world.check_dump(H, DATA[:131072])
+    assert world.status_files() == []
+
+
+def test_closing_a_volume_and_dumping_on(world: World) -> None:
+    """CLOSE-VOLUME releases it; the next dump scans before it asks for a volume (T23)."""
+    talk = world.start()
+    talk.start_taper()
+    talk.file_write(world.holding(DATA))
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 200_000)
+    talk.done(crc(DATA))
+    talk.send(f"CLOSE-VOLUME {W}")
+    talk.expect(f"CLOSED-VOLUME {W}")
+    assert world.story()[-1] == "INFO taper tape PROTO01 kb 195 fm 1 [OK]"
+    talk.send(f"CLOSE-VOLUME {W}")
+    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.file_write(world.holding(DATA), handle=H2)
+    talk.expect(f"REQUEST-NEW-TAPE {W} {H2}")
+    assert world.story()[-1] == "INFO taper Slot 2 without label can be labeled"
+    talk.send(f"NEW-TAPE {W} {H2}")
+    talk.expect(f"NEW-TAPE {W} {H2} PROTO02")
+    talk.ready(H2)
+    talk.part("PROTO02", 1, 200_000, handle=H2)
+    talk.done(crc(DATA), handle=H2)
+    talk.quit()
+    assert len(world.log("INFO taper tape PROTO01")) == 1
+
+
+def test_closing_what_is_only_reserved(world: World) -> None:
+    """CLOSE-VOLUME before any label: answered, the reservation stays, no new scan."""
+    talk = world.start()
+    talk.start_taper()
+    talk.send(f"CLOSE-VOLUME {W}")
+    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.file_write(world.holding(DATA))
+    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.send(f"NEW-TAPE {W} {H}")
+    talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+    world.check_not_logged("INFO taper tape <*>")
+    assert len(world.log("INFO taper Slot")) == 1
+
+
+def test_no_volume_is_left_after_closing(world: World) -> None:
+    """The next dump's own scan fails: FAILED TAPE-ERROR with the prefix of early errors (T23)."""
+    from tests.conformance.harness import Options
+
+    world.configure(Options(slots=1))
+    talk = world.start()
+    talk.start_taper()
+    talk.file_write(world.holding(b"q" * 100))
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 100)
+    talk.done(crc(b"q" * 100))
+    talk.send(f"CLOSE-VOLUME {W}")
+    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.file_write(world.holding(DATA), handle=H2)
+    text = '"error; got_device failed: No acceptable volumes found"'
+    talk.expect(f'FAILED {W} {H2} INPUT-GOOD TAPE-ERROR "" {text}')
+    world.check_logged(f"FAIL taper {POOL} {HOME} 0 error {text}")
+    talk.quit()
+
+
+def test_closing_a_vault_source_that_was_never_opened(world: World) -> None:
+    """CLOSE-SOURCE-VOLUME of an idle worker does no harm, whether it is answered or not."""
+    talk = world.start()
+    talk.start_taper()
+    talk.send(f"CLOSE-SOURCE-VOLUME {W}", f"CLOSE-VOLUME {W}")
+    line = talk.expect("CLOSED-<*>")
+    if line.startswith("CLOSED-SOURCE"):
+        assert line == f"CLOSED-SOURCE-VOLUME {W}"
+        talk.expect(f"CLOSED-VOLUME {W}")
+    talk.quit()
+
+
+def test_killed_in_the_middle_and_started_again(world: World) -> None:
+    """A taper killed while writing: the next run takes another volume, loses nothing."""
+    talk = world.start()
+    talk.start_taper()
+    talk.file_write(world.holding(DATA))
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 200_000)
+    talk.end()
+    again = world.start()
+    again.start_taper(stamp="20260102000000")
+    again.file_write(world.holding(DATA), handle=H2)
+    again.grant("PROTO02", H2)
+    again.ready(H2)
+    again.part("PROTO02", 1, 200_000, handle=H2)
+    again.done(crc(DATA), handle=H2)
+    again.quit()
+    world.check_dump(H, DATA)
+    world.check_dump(H2, DATA)
+    labels = [line.split()[:3] for line in world.tapelist()]
+    assert labels == [["20260102000000", "PROTO02", "reuse"], [STAMP, "PROTO01", "reuse"]]
