@@ -1,0 +1,108 @@
+"""One data file of a volume that lies in a file system: appended to in blocks, or read.
+
+It is what ``file:`` and other devices on files share: a header region, then payload, and a way
+back to the last whole block when the file system is full.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+# errors that mean: no room here; freeing some may help (EFBIG as stock has it)
+NO_SPACE = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+
+# how much is written before the disk is told to begin storing it
+WRITEBACK_BYTES = 32 * 2**20
+
+
+class DataFile:
+    """An open file and the place where its payload begins.
+
+    Its methods raise OSError.
+
+    :ivar fd: the descriptor.
+    :ivar stored: bytes of payload written.
+    :param start: offset of the payload: the header region ends there.
+    :param durable: make ``close`` wait until the bytes are on the disk.
+    """
+
+    def __init__(self, fd: int, start: int, durable: bool) -> None:
+        self.fd = fd
+        self._start = start
+        self._durable = durable
+        self.stored = 0
+        self._sent_to_disk = 0
+
+    def append(self, data: memoryview) -> None:
+        """Write bytes behind those written before; ``stored`` tells how far a failure let it."""
+        offset = 0
+        while offset < len(data):
+            wrote = os.write(self.fd, data[offset:] if offset else data)
+            if wrote == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            offset += wrote
+            self.stored += wrote
+        if self._durable and self.stored - self._sent_to_disk >= WRITEBACK_BYTES:
+            self._begin_writeback()
+
+    def cut_back(self, size: int) -> None:
+        """Keep only the first ``size`` bytes of payload, and go on from there."""
+        os.ftruncate(self.fd, self._start + size)
+        os.lseek(self.fd, self._start + size, os.SEEK_SET)
+        self.stored = size
+
+    def _begin_writeback(self) -> None:
+        """Let the disk begin now, so that there is little left to wait for at the end.
+
+        The kernel starts writing the dirty pages of a range that it is told not to keep.
+        """
+        size = self.stored - self._sent_to_disk
+        offset = self._start + self._sent_to_disk
+        os.posix_fadvise(self.fd, offset, size, os.POSIX_FADV_DONTNEED)
+        self._sent_to_disk = self.stored
+
+    def seek(self, offset: int) -> None:
+        """Let the next read begin at payload byte ``offset``."""
+        os.lseek(self.fd, self._start + offset, os.SEEK_SET)
+
+    def read(self, buffer: memoryview) -> int:
+        """Fill the buffer; less only at the end of the file."""
+        done = 0
+        while done < len(buffer):
+            got = os.readv(self.fd, [buffer[done:]])
+            if got == 0:
+                break
+            done += got
+        return done
+
+    def store(self) -> None:
+        """Wait until everything is on the disk, if that is wanted."""
+        if self._durable:
+            os.fdatasync(self.fd)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of ``data``. :raise OSError: ENOSPC too if the system stops without saying why"""
+    view = memoryview(data)
+    while view:
+        wrote = os.write(fd, view)
+        if wrote == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        view = view[wrote:]
+
+
+def sync_directory(path: bytes) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        # a file system that has no such operation on directories says EINVAL
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(fd)

@@ -1,0 +1,326 @@
+"""The device ``file:``: a volume is a directory, a vtape (volumes-and-devices 4)."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from zope.interface import implementer
+
+from devices.base import HEADER_SIZE, timestamp_now
+from devices.datafile import NO_SPACE, sync_directory, write_all
+from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
+from devices.interfaces import AccessMode, FileStart, IDevice, VolumeReading
+from devices.vfs import LIMIT_REACHED, VfsDevice, warn
+from devices.vtape import (
+    DRAFT_NAME,
+    LARGEST_NUMBER,
+    NAME_MAX,
+    Numbered,
+    VtapeDirectory,
+    file_name,
+    label_name,
+    to_text,
+)
+from protocols.header import Header, HeaderError, HeaderType, build_header, parse_header
+
+_BAD_VOLUME = Status.DEVICE_ERROR | Status.VOLUME_ERROR
+_DUMPS = frozenset({HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE})
+INVALID_HEADER = "Invalid amanda header while reading file header"
+
+
+@implementer(IDevice)
+class FileDevice(VfsDevice):
+    """A vtape.
+
+    :param node: the directory, which must exist before it is used.
+    """
+
+    def __init__(self, name: str, node: str) -> None:
+        self._vtape = VtapeDirectory(node)
+        super().__init__(name, self._vtape.path)
+        self._fix(appendable=True, partial_deletion=True)
+
+    # -- labels ---------------------------------------------------------------------------------
+
+    def read_label(self) -> VolumeReading:
+        self._need_mode("read_label", AccessMode.NULL)
+        self.label = self.timestamp = None
+        self.reset()
+        found: HeaderType | None = None
+        try:
+            files = self._files()
+            if not files or files[0].number != 0:
+                found = HeaderType.EMPTY
+                raise self._fail("File 0 not found", Status.VOLUME_UNLABELED, VolumeFailed)
+            fd, header = self._open_header(files[0])
+            os.close(fd)
+            if header.type is not HeaderType.TAPESTART:
+                raise self._fail("Got a bad volume label", Status.VOLUME_ERROR, VolumeFailed)
+        except DeviceError as error:
+            return VolumeReading(error.status, found, error=error.text)
+        self._room.size = sum(file.size for file in files)
+        self.label, self.timestamp = header.label, header.datestamp
+        return VolumeReading(Status.SUCCESS, header.type, header.label, header.datestamp)
+
+    def start(
+        self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
+    ) -> None:
+        self._need_mode("start", AccessMode.NULL)
+        if mode is AccessMode.NULL:
+            raise ValueError(f"start on {self.name} in mode NULL, expected READ, WRITE or APPEND")
+        if mode is AccessMode.WRITE:
+            if not label:
+                raise ValueError(f"start on {self.name} for writing without a label")
+            self._start_write(label, timestamp or timestamp_now())
+        else:
+            self._start_labelled()
+        self.access_mode = mode
+
+    def _start_labelled(self) -> None:
+        """Read the label afresh, so that nothing is appended to a volume changed meanwhile."""
+        known = self.label
+        reading = self.read_label()
+        if reading.status is not Status.SUCCESS:
+            raise VolumeFailed(reading.error or "", reading.status)
+        if known is not None and known != self.label:
+            text = f"Volume label is '{self.label}', but was '{known}' when it was read before"
+            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
+        self.file = 0
+
+    def _start_write(self, label: str, timestamp: str) -> None:
+        """Replace the contents by a new label; refuse before anything is deleted."""
+        if self.status is Status.DEVICE_ERROR:
+            raise DriveFailed(self.error or "", self.status)
+        name = label_name(label)
+        if "/" in label or "\0" in label or label.split() != [label] or len(name) > NAME_MAX:
+            text = f"Volume label '{label}' is refused: it has white space or '/', or is too long"
+            raise self._fail(text, _BAD_VOLUME, VolumeFailed)
+        block = self._build(Header(type=HeaderType.TAPESTART, datestamp=timestamp, label=label))
+        self._check_directory()
+        path = self._vtape.full(name)
+        try:
+            self._replace_contents(path, block)
+        except OSError as error:
+            text = f"Can't open file {to_text(path)}: {error.strerror}"
+            raise self._fail(text, _BAD_VOLUME, VolumeFailed) from error
+        self.reset()
+        self._room.size = HEADER_SIZE
+        self.label, self.timestamp = label, timestamp
+
+    def _replace_contents(self, path: bytes, block: bytes) -> None:
+        """Write the label under another name, wipe, and let it take its place.
+
+        So most failures leave the old volume as it was. Only where there is no room for both
+        are the old files deleted first.
+        """
+        draft = self._vtape.full(DRAFT_NAME)
+        remove_if_there(draft)
+        drafted = self._write_new(draft, block, os.O_WRONLY)
+        try:
+            self._wipe(keep=DRAFT_NAME)
+            if not drafted and not self._write_new(draft, block, os.O_WRONLY):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.rename(draft, path)
+        except (OSError, DeviceError):
+            remove_if_there(draft)
+            raise
+        if self._durable:
+            sync_directory(self._vtape.path)
+
+    def _write_new(self, path: bytes, block: bytes, flags: int) -> bool:
+        """Make a file of a label's header block. :return: False: no room, and nothing left"""
+        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            write_all(fd, block)
+            if self._durable:
+                os.fdatasync(fd)
+        except OSError as error:
+            os.unlink(path)
+            if error.errno not in NO_SPACE:
+                raise
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def _wipe(self, keep: bytes | None = None) -> None:
+        try:
+            self._vtape.wipe(keep)
+        except OSError as error:
+            path = to_text(error.filename or self._vtape.path)
+            text = f"Error unlinking {path}: {error.strerror}"
+            raise self._fail(text, _BAD_VOLUME, VolumeFailed) from error
+
+    def erase(self) -> None:
+        self._need_mode("erase", AccessMode.NULL)
+        self._check_directory()
+        self.label = self.timestamp = None
+        self._wipe()
+        self._room.size = 0
+        self._note("Unlabeled volume", Status.VOLUME_UNLABELED)
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def start_file(self, header: Header) -> FileStart:
+        """See IDevice. The header region is 32768 bytes whatever the block size is.
+
+        At the limit the status is 1, as stock has it, but that is no obstacle here.
+        """
+        self._need_writable("start_file", False)
+        self.is_eom = False
+        block = self._build(header)
+        run = self._room.judge_header(HEADER_SIZE, self._terms())
+        self.is_eom = run.early
+        if not run.size:
+            self._note(LIMIT_REACHED, Status.DEVICE_ERROR)
+            return FileStart(0, True)
+        number = self._next_number()
+        name = file_name(number, header.host, header.disk, header.level)
+        path = self._vtape.full(name)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                write_all(fd, block)
+            except OSError:
+                os.close(fd)
+                os.unlink(path)
+                raise
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                self.is_eom = True
+                self._note(f"No space left on device: {error.strerror}", Status.VOLUME_ERROR)
+                return FileStart(0, True)
+            text = f"Can't create file {to_text(path)}: {error.strerror}"
+            raise self._fail(text, _BAD_VOLUME, VolumeFailed) from error
+        self._open_data(fd, HEADER_SIZE)
+        self._room.wrote(HEADER_SIZE)
+        self._begin_file(number)
+        return FileStart(number, self.is_eom)
+
+    def _next_number(self) -> int:
+        files = self._files()
+        if not files or files[0].number != 0 or files[-1].number >= LARGEST_NUMBER:
+            # the label is gone: somebody erased the volume under us; or no number is left
+            raise self._fail("Could not create header filename", _BAD_VOLUME, VolumeFailed)
+        return files[-1].number + 1
+
+    def seek_file(self, number: int) -> Header | None:
+        if number < 0:
+            raise ValueError(f"seek_file on {self.name}: no file has number {number}")
+        if number or self.access_mode is not AccessMode.NULL:
+            self._need_mode("seek_file", AccessMode.READ)
+        self.in_file = False
+        self._close_data()
+        files = self._files()
+        # a file without a header is what a failed start leaves: not there, for a reader
+        readable = [file for file in files if file.size]
+        wanted = next((file for file in readable if file.number >= number), None)
+        if wanted is None or (number == 0 and wanted.number != 0):
+            return self._seek_past(number, files, readable)
+        fd, header = self._open_header(wanted)
+        if wanted.number == 0:
+            os.close(fd)
+            if header.type is not HeaderType.TAPESTART:
+                raise self._fail(INVALID_HEADER, Status.VOLUME_ERROR, VolumeFailed)
+            self.file = 0
+            return header
+        if header.type not in _DUMPS:
+            os.close(fd)
+            raise self._fail(INVALID_HEADER, Status.VOLUME_ERROR, VolumeFailed)
+        self._open_data(fd, HEADER_SIZE)
+        self._begin_file(wanted.number)
+        return header
+
+    def _seek_past(
+        self, number: int, files: list[Numbered], readable: list[Numbered]
+    ) -> Header | None:
+        """There is no such file: the volume's end, or a place beyond it."""
+        first = readable[-1].number + 1 if readable else 1
+        last = files[-1].number + 1 if files else 1
+        if not number:
+            raise self._fail("File 0 not found", Status.VOLUME_UNLABELED, VolumeFailed)
+        if first <= number <= last:
+            self.file = number
+            return Header(type=HeaderType.TAPEEND, datestamp=timestamp_now())
+        self._note("Attempt to read past tape-end file", Status.SUCCESS)
+        return None
+
+    def recycle_file(self, number: int) -> None:
+        self._need_mode("recycle_file", AccessMode.APPEND)
+        self._need_file("recycle_file", False)
+        if number < 1:
+            raise ValueError(f"recycle_file on {self.name}: file {number} is no dump")
+        found = next((file for file in self._files() if file.number == number), None)
+        if found is None:
+            raise self._fail(f"File {number} not found", Status.VOLUME_ERROR, VolumeFailed)
+        path = self._vtape.full(found.name)
+        try:
+            os.unlink(path)
+        except OSError as error:
+            text = f"Unlink of {to_text(path)} failed: {error.strerror}"
+            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed) from error
+        self._room.wrote(-found.size)
+
+    # -- what both need -------------------------------------------------------------------------
+
+    def _build(self, header: Header) -> bytes:
+        try:
+            return build_header(header, HEADER_SIZE, HEADER_SIZE)
+        except HeaderError as error:
+            text = str(error)
+            if error.too_large:
+                text = "Amanda file header won't fit in a single block!"
+            raise self._fail(text, Status.DEVICE_ERROR) from error
+
+    def _check_directory(self) -> None:
+        trouble = self._vtape.trouble()
+        if trouble:
+            raise self._fail(trouble, Status.DEVICE_ERROR, DriveFailed)
+
+    def _files(self) -> list[Numbered]:
+        """The volume's files now, oddities logged."""
+        self._check_directory()
+        try:
+            files = self._vtape.files()
+        except OSError as error:
+            text = (
+                f"Couldn't open device {self.name} (directory {self._vtape}) for reading: "
+                f"{error.strerror}"
+            )
+            raise self._fail(text, Status.DEVICE_ERROR, DriveFailed) from error
+        for remark in self._vtape.remarks:
+            warn(remark)
+        return files
+
+    def _open_header(self, file: Numbered) -> tuple[int, Header]:
+        """Open a file of the volume for reading, and read its header."""
+        path = self._vtape.full(file.name)
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            text = f"Couldn't open file {to_text(path)}: {error.strerror}"
+            raise self._fail(text, Status.DEVICE_ERROR, VolumeFailed) from error
+        text = ""
+        try:
+            block = os.read(fd, HEADER_SIZE)
+            if not block:
+                text = "Problem reading Amanda header: Unknown Device error"
+        except OSError as error:
+            text = f"Problem reading Amanda header: Error reading fd {fd}: {error.strerror}"
+        else:
+            header = parse_header(block)
+            if header.type in (HeaderType.WEIRD, HeaderType.EMPTY, HeaderType.UNKNOWN):
+                text = INVALID_HEADER
+        if text:
+            os.close(fd)
+            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
+        return fd, header
+
+
+def remove_if_there(path: bytes) -> None:
+    """Delete a file that may not exist."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return

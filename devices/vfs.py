@@ -1,0 +1,247 @@
+"""What devices on a file system share: their properties, their room, and blocks in a data file."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from attrs import evolve
+
+from devices.base import BaseDevice
+from devices.datafile import NO_SPACE, DataFile, sync_directory
+from devices.errors import DeviceError, Status, VolumeFailed
+from devices.interfaces import AccessMode, WriteEnd, Written
+from devices.properties import (
+    SET_ANY_TIME,
+    SET_BEFORE_START,
+    SET_EXCEPT_IN_WRITTEN_FILE,
+    Kind,
+    Property,
+    Source,
+    Value,
+)
+from devices.room import Room, Terms
+
+LIMIT_REACHED = "No space left on device: more than MAX_VOLUME_USAGE bytes written"
+
+_USE_DATA = {"NO": "NO", "FALSE": "NO", "YES": "YES", "TRUE": "YES", "EXIST": "EXIST"}
+
+
+def warn(text: str) -> None:
+    """Log a warning. The logging package costs start-up time and is rarely needed."""
+    import logging
+
+    logging.getLogger("devices").warning("%s", text)
+
+
+class VfsDevice(BaseDevice):
+    """A device whose volume is files.
+
+    The property FSYNC is ours: with it (the default) ``finish_file`` returns only when the file
+    and its name are on the disk. A dump is told DONE after its parts were finished, and then the
+    driver deletes the holding file, so without it a power failure can lose a dump that is in no
+    other place. The disk is told to begin after every 32 MiB, so little is left to wait for at
+    the end of a part; what remains is the speed of the disk, which no dump larger than the memory
+    escapes anyhow. ``FSYNC no`` gives stock's behaviour: fast until the power fails.
+
+    :param directory: a path in the file system that holds the volume.
+    """
+
+    def __init__(self, name: str, directory: bytes) -> None:
+        super().__init__(name, (1, 2**31 - 1, 32768))
+        self._directory = directory
+        self._room = Room(self._poll_free_space)
+        self._data: DataFile | None = None
+        add = self.properties.declare
+        self._fix(full_deletion=True)
+        add(evolve(self.properties["leom"], value=True, access=SET_BEFORE_START))
+        add(Property("max_volume_usage", Kind.UINT64, SET_EXCEPT_IN_WRITTEN_FILE))
+        add(
+            Property(
+                "enforce_max_volume_usage",
+                Kind.BOOL,
+                SET_EXCEPT_IN_WRITTEN_FILE,
+                True,
+                source=Source.DETECTED,
+            )
+        )
+        add(Property("monitor_free_space", Kind.BOOL, SET_ANY_TIME, True))
+        add(Property("slow_write", Kind.BOOL, SET_ANY_TIME, False))
+        add(Property("use_data", Kind.STRING, SET_ANY_TIME, "EXIST"), self._check_use_data)
+        add(Property("fsync", Kind.BOOL, SET_BEFORE_START, True))
+
+    def _check_use_data(self, value: Value) -> Value:
+        """Kept for configurations that set it; the directory is chosen at open all the same."""
+        known = _USE_DATA.get(str(value).upper())
+        if known is None:
+            current = str(self.properties["use_data"].value)
+            warn(f"Illegal USE-DATA value ({value}), using '{current}'.")
+            return current
+        return known
+
+    def _poll_free_space(self) -> int | None:
+        """Bytes an ordinary user may still write to the file system."""
+        try:
+            facts = os.statvfs(self._directory)
+        except OSError as error:
+            if self.properties.flag("monitor_free_space"):
+                warn(
+                    f"Filesystem cannot provide free space: {error.strerror}; "
+                    "setting MONITOR_FREE_SPACE false"
+                )
+                self.properties.note("monitor_free_space", False)
+            return None
+        return facts.f_bavail * facts.f_frsize
+
+    def _terms(self) -> Terms:
+        get = self.properties
+        enforced = get.flag("enforce_max_volume_usage")
+        return Terms(
+            block_size=self.block_size,
+            limit=get.number("max_volume_usage") if enforced else 0,
+            leom=self.leom,
+            monitor=get.flag("monitor_free_space"),
+        )
+
+    @property
+    def _durable(self) -> bool:
+        return self.properties.flag("fsync")
+
+    def _open_data(self, fd: int, start: int) -> DataFile:
+        self._data = DataFile(fd, start, self._durable)
+        return self._data
+
+    def _current(self) -> DataFile:
+        if self._data is None:
+            raise ValueError(f"{self.name} has no file open")
+        return self._data
+
+    def write_blocks(self, data: memoryview) -> Written:
+        """See IDevice. After SPACE, ``reset`` and the rest may be offered again.
+
+        What lies in the early-warning zone is written block by block, everything before it in
+        one go.
+        """
+        self._check_offer(len(data))
+        terms = self._terms()
+        slow = self.properties.flag("slow_write")
+        accepted = 0
+        while accepted < len(data):
+            offered = len(data) - accepted
+            if self.is_eom or slow:
+                offered = min(offered, terms.block_size)
+            run = self._room.next_run(offered, terms)
+            self.is_eom = self.is_eom or run.early
+            if not run.size:
+                self._note(LIMIT_REACHED, Status.VOLUME_ERROR)
+                return Written(accepted, WriteEnd.FULL if terms.leom else WriteEnd.FAILED)
+            if slow and self._file_bytes // terms.block_size % 2 == 0:
+                time.sleep(1)
+            try:
+                self._current().append(data[accepted : accepted + run.size])
+            except OSError as error:
+                stored = self._count_whole_blocks()
+                return Written(accepted + stored, self._after_failure(error))
+            accepted += run.size
+            self._room.wrote(run.size)
+            self._count(run.size)
+            if self.is_eom:
+                return Written(accepted, WriteEnd.EARLY)
+        return Written(accepted, WriteEnd.NONE)
+
+    def _count_whole_blocks(self) -> int:
+        """After a failed write: count the whole blocks it stored. :return: their bytes"""
+        stored = self._current().stored
+        whole = stored - stored % self.block_size - self._file_bytes
+        self._room.wrote(stored - self._file_bytes)
+        self._count(whole)
+        return whole
+
+    def _after_failure(self, error: OSError) -> WriteEnd:
+        """Bring the file back to its whole blocks if the file system is full."""
+        data = self._current()
+        if error.errno in NO_SPACE:
+            extra = data.stored - self._file_bytes
+            try:
+                data.cut_back(self._file_bytes)
+            except OSError as worse:
+                error = worse
+            else:
+                self._room.wrote(-extra)
+                self.is_eom = True
+                text = f"No space left on device: {error.strerror}"
+                self._note(text, Status.VOLUME_ERROR)
+                return WriteEnd.SPACE if self.leom else WriteEnd.FAILED
+        self._note(f"Error writing device fd {data.fd}: {error.strerror}", Status.VOLUME_ERROR)
+        return WriteEnd.FAILED
+
+    def finish_file(self) -> None:
+        self._need_writable("finish_file", True)
+        data = self._current()
+        self.in_file = False
+        try:
+            data.store()
+            self._close_data()
+            if self._durable:
+                sync_directory(self._directory)
+        except OSError as error:
+            # what the disk did not take is lost, and the part with it
+            self._close_data_after_error()
+            raise self._fail(
+                f"Error writing device fd {data.fd}: {error.strerror}",
+                Status.VOLUME_ERROR,
+                VolumeFailed,
+            ) from error
+
+    def seek_block(self, number: int) -> None:
+        self._need_mode("seek_block", AccessMode.READ)
+        self._need_file("seek_block", True)
+        if number < 0:
+            raise ValueError(f"seek_block on {self.name}: block {number} is before the first")
+        try:
+            self._current().seek(number * self.block_size)
+        except OSError as error:
+            raise self._drive_error(f"Error seeking within file: {error.strerror}") from error
+
+    def read_blocks(self, buffer: memoryview) -> int:
+        self._need_mode("read_blocks", AccessMode.READ)
+        self._need_file("read_blocks", True)
+        if len(buffer) < self.block_size:
+            raise ValueError(
+                f"read_blocks on {self.name}: buffer of {len(buffer)} bytes, "
+                f"expected at least {self.block_size}"
+            )
+        try:
+            got = self._current().read(buffer)
+        except OSError as error:
+            text = f"Error reading from data file: {error.strerror}"
+            raise self._drive_error(text) from error
+        if not got:
+            self.in_file = False
+        return got
+
+    def _drive_error(self, text: str) -> DeviceError:
+        return self._fail(text, Status.DEVICE_ERROR | Status.VOLUME_ERROR, VolumeFailed)
+
+    def _close_data(self) -> None:
+        data, self._data = self._data, None
+        if data is not None:
+            data.close()
+
+    def _close_data_after_error(self) -> None:
+        """Close what is still open; the error that brought us here is the one to tell."""
+        try:
+            self._close_data()
+        except OSError as error:
+            warn(f"Error closing a file of {self.name}: {error.strerror}")
+
+    def finish(self) -> None:
+        """See IDevice. A file still open is closed as it is: not finished, not durable."""
+        self.access_mode = AccessMode.NULL
+        self.in_file = False
+        try:
+            self._close_data()
+        except OSError as error:
+            raise self._drive_error(
+                f"Error closing a file of {self.name}: {error.strerror}"
+            ) from error

@@ -1,0 +1,139 @@
+"""The directory of one vtape: names, numbers and scan rules (volumes-and-devices 4.1 to 4.3).
+
+Paths are bytes inside, since names come from clients in any encoding; texts are for messages.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from attrs import frozen
+
+LOCK_NAME = b"00000-lock"
+# the new label while the old contents are still there; the wipes of stock and ours remove it
+DRAFT_NAME = b"00000-label"
+LARGEST_NUMBER = 2**31 - 1
+NAME_MAX = 255
+
+
+def to_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def to_text(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
+
+
+def label_name(label: str) -> bytes:
+    """Name of the label file. The label is refused elsewhere if it is no part of a path."""
+    return b"00000." + to_bytes(label)
+
+
+def file_name(number: int, host: str, disk: str, level: int) -> bytes:
+    """Name of file ``number``: nothing in it leaves the directory (volumes-and-devices 4.2).
+
+    A name longer than a file system takes is cut: the number alone identifies the file.
+    """
+    tail = f".{level}".encode()
+    head = to_bytes(f"{number:05d}.{host}.{disk}")[: NAME_MAX - len(tail)]
+    name = head + tail
+    for byte in (b"/", b":", b"\\", b"\0"):
+        name = name.replace(byte, b"_")
+    return name
+
+
+@frozen
+class Numbered:
+    """A regular file of the volume."""
+
+    number: int
+    name: bytes
+    size: int
+
+
+class VtapeDirectory:
+    """A vtape's files.
+
+    :ivar path: of the directory, ending in ``/``: ``NODE/data/`` if that exists when the device
+        is opened, else ``NODE/``.
+    :ivar remarks: oddities met in the last look, for the log.
+    """
+
+    def __init__(self, node: str) -> None:
+        path = to_bytes(node) + b"/"
+        data = path + b"data/"
+        self.path = data if os.path.isdir(data) else path
+        self.remarks: list[str] = []
+
+    def __str__(self) -> str:
+        return to_text(self.path)
+
+    def full(self, name: bytes) -> bytes:
+        """Full path of a name, with stock's double slash."""
+        return self.path + b"/" + name
+
+    def trouble(self) -> str | None:
+        """Why the directory cannot be used, None if it can."""
+        try:
+            mode = os.stat(self.path).st_mode
+        except OSError as error:
+            return f"Error checking directory {self}: {error.strerror}"
+        if not stat.S_ISDIR(mode):
+            return f"VFS Device path {self} is not a directory"
+        return None
+
+    def files(self) -> list[Numbered]:
+        """Regular files named by a number, sorted by it, one for each number."""
+        self.remarks = []
+        found: dict[int, Numbered] = {}
+        for entry, number, mark in self._entries():
+            if mark != b"." or number > LARGEST_NUMBER:
+                continue
+            try:
+                facts = entry.stat()
+            except OSError as error:
+                path = to_text(self.full(entry.name))
+                self.remarks.append(f"Cannot stat file {path} ({error.strerror}), ignoring it")
+                continue
+            if not stat.S_ISREG(facts.st_mode):
+                path = to_text(self.full(entry.name))
+                self.remarks.append(f"{path} is not a regular file, ignoring it")
+            elif number in found:
+                chosen = to_text(found[number].name)
+                self.remarks.append(
+                    f"Found multiple names for file number {number}, choosing file {chosen}"
+                )
+            else:
+                found[number] = Numbered(number, entry.name, facts.st_size)
+        return [found[number] for number in sorted(found)]
+
+    def wipe(self, keep: bytes | None = None) -> None:
+        """Delete all of the volume's files but ``keep``, the label last.
+
+        So a wipe cut short by a crash leaves a labelled volume. Nothing is deleted if one of the
+        names is a directory, which cannot be.
+
+        :raise OSError: with the path as ``filename``; what is left stays
+        """
+        doomed: list[tuple[int, bytes]] = []
+        for entry, number, _ in self._entries():
+            if entry.name in (LOCK_NAME, keep):
+                continue
+            path = self.full(entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                raise IsADirectoryError(21, os.strerror(21), path)
+            doomed.append((number, path))
+        for _, path in sorted(doomed, reverse=True):
+            os.unlink(path)
+
+    def _entries(self) -> Iterator[tuple[os.DirEntry[bytes], int, bytes]]:
+        """Names that begin with digits and ``.`` or ``-``: entry, number, that character."""
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                rest = entry.name.lstrip(b"0123456789")
+                digits = len(entry.name) - len(rest)
+                if digits and rest[:1] in (b".", b"-"):
+                    # NAME_MAX bounds the digits
+                    yield entry, int(entry.name[:digits]), rest[:1]
