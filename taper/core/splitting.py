@@ -193,7 +193,7 @@ def _from_dumptype(split: SplitFields, directory: DirectoryFacts) -> _Wanted:
     return _Wanted(
         part_size=size,
         cache=CacheKind.MEMORY,
-        cache_max=split.dle_fallback_splitsize or FALLBACK_SPLITSIZE,
+        cache_max=max(split.dle_fallback_splitsize or 0, 0) or FALLBACK_SPLITSIZE,
         allow_split=True,
         warnings=warnings,
     )

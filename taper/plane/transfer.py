@@ -51,8 +51,8 @@ class IPlan(Protocol):
 class Transfer:
     """Moves one dump, part by part. Blocking; calls marked so may come from any thread.
 
-    :ivar input_errors: what went wrong on the source side, in order. Read them after a part: what
-        was read before the source failed is still written, and only then a part fails.
+    When the source fails, what was read before is still written, and only then a part fails and
+    :meth:`take_errors` tells why: so it does not depend on the moment which parts are good.
     """
 
     def __init__(
@@ -66,7 +66,9 @@ class Transfer:
         :param plan: holds for the whole dump.
         :param clock: monotonic seconds.
         """
-        self.input_errors: list[str] = []
+        self._errors: list[str] = []
+        self._read_error: str | None = None
+        self._lock = threading.Lock()
         self._source = source
         self._plan = plan
         self._clock = clock
@@ -129,11 +131,22 @@ class Transfer:
 
     def cancel(self, reason: str) -> None:
         """Stop as soon as possible: the running part ends unsuccessful. Never blocks; any thread;
-        safe to repeat. ``reason`` becomes an input error unless empty."""
-        if reason and reason not in self.input_errors:
-            self.input_errors.append(reason)
+        safe to repeat. ``reason`` becomes an input error unless empty.
+        """
+        with self._lock:
+            if reason:
+                self._errors.append(reason)
         self._ring.stop()
         self._source.cancel()
+
+    def take_errors(self) -> list[str]:
+        """What went wrong at the source since this was last asked, in order. Any thread."""
+        with self._lock:
+            errors, self._errors = self._errors, []
+            if self._read_error is not None and self._ring.stopped:
+                errors.append(self._read_error)
+                self._read_error = None
+        return errors
 
     def source_crc(self) -> Crc:
         """CRC of the bytes read so far, each counted once. Any thread."""
@@ -183,7 +196,8 @@ class Transfer:
             self._ring.limit(self._feed.part_start + self._plan.part_size)
 
     def _fail(self, text: str) -> None:
-        self.input_errors.append(text)
+        with self._lock:
+            self._errors.append(text)
         self._ring.stop()
 
     def _read(self) -> None:
@@ -194,11 +208,11 @@ class Transfer:
             self._read_all()
         except SourceError as error:
             if not ring.halted:
-                self.input_errors.append(str(error))
+                self._read_error = str(error)
             ring.fail()
         except BaseException as error:
             # whatever it was, nobody may wait for this thread for ever
-            self.input_errors.append(f"error while reading: {error!r}")
+            self._read_error = f"error while reading: {error!r}"
             ring.fail()
             raise
 
