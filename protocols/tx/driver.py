@@ -1,0 +1,92 @@
+"""The driver conversation on a Twisted transport, from either end (taper-protocol 1, 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from protocols.driver.codec import (
+    LINE_LIMIT,
+    BadLine,
+    LineBuffer,
+    decode_command,
+    decode_reply,
+    encode,
+)
+from protocols.driver.messages import Message
+
+
+@implementer(IHalfCloseableProtocol)
+class _Conversation(Protocol):
+    """Lines in, messages to a callback; messages out, as whole lines.
+
+    :param on_message: called with every message, and with a BadLine for every line that is none.
+    :param on_eof: called once, when the peer will say no more; a last line without LF comes
+        before it. Messages may still be sent: only half of the connection may be gone.
+    :param limit: bytes of the longest line taken.
+    """
+
+    def __init__(
+        self,
+        on_message: Callable[[Message | BadLine], None],
+        on_eof: Callable[[], None],
+        limit: int = LINE_LIMIT,
+    ) -> None:
+        self._on_message = on_message
+        self._on_eof = on_eof
+        self._lines = LineBuffer(limit)
+        self._ended = False
+
+    def send(self, message: Message) -> None:
+        """Send one message, as one whole line. Once the peer is gone, it goes nowhere."""
+        if self.transport is None:
+            raise RuntimeError(f"not connected yet: cannot send {message!r}")
+        self.transport.write(encode(message))
+
+    def dataReceived(self, data: bytes) -> None:
+        for line in self._lines.feed(data):
+            self._take(line)
+
+    def readConnectionLost(self) -> None:
+        self._end()
+
+    def writeConnectionLost(self) -> None:
+        """Nobody reads us any more; what still comes in is executed, as on a whole connection."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        line = self._lines.finish()
+        if line is not None:
+            self._take(line)
+        self._on_eof()
+
+    def _take(self, line: bytes | BadLine) -> None:
+        message = line if isinstance(line, BadLine) else self._decode(line)
+        if message is not None:
+            self._on_message(message)
+
+    def _decode(self, line: bytes) -> Message | BadLine | None:
+        raise NotImplementedError
+
+
+class DriverProtocol(_Conversation):
+    """The taper's side: commands come in, replies go out."""
+
+    def _decode(self, line: bytes) -> Message | BadLine | None:
+        return decode_command(line)
+
+
+class TaperProtocol(_Conversation):
+    """The driver's side: replies come in, commands go out."""
+
+    def _decode(self, line: bytes) -> Message | BadLine | None:
+        return decode_reply(line)
