@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from protocols import tracelog
 from protocols.driver import commands, replies
-from protocols.labels import LabelError, check_datestamp
 from taper.core.worker import Refused, Worker
 
 if TYPE_CHECKING:
@@ -88,11 +87,12 @@ class Controller:
         old = self._workers.get(command.worker)
         if old is not None and not old.restartable:
             raise Refused(f"{command.name}: worker '{command.worker}' is already started")
-        try:
-            check_datestamp(command.timestamp)
-        except LabelError as fault:
-            raise Refused(f"{command.name}: {fault.text}") from fault
-        worker = Worker(self._world, command.worker, command.taper, command.timestamp)
+        stamp = command.timestamp
+        if not (stamp.isascii() and stamp.isdigit() and len(stamp) in (8, 14)):
+            raise Refused(
+                f"{command.name}: timestamp '{stamp}' is not a datestamp of 8 or 14 digits"
+            )
+        worker = Worker(self._world, command.worker, command.taper, stamp)
         self._workers[command.worker] = worker
         worker.start()
 
@@ -100,7 +100,7 @@ class Controller:
         self._worker(command).write(command, self._world.feeds.holding(command.filename))
 
     def _port_write(self, command: commands.PortWrite) -> None:
-        self._worker(command).write(command, self._world.feeds.port(command.data_path))
+        self._worker(command).write(command, self._world.feeds.port())
 
     def _take_scribe_from(self, command: commands.TakeScribeFrom) -> None:
         worker = self._worker(command)

@@ -149,6 +149,7 @@ class Dump:
 
     async def _write(self) -> None:
         device = await self._device_at_hand()
+        self._check_data_path(device)
         self.block_size = device.block_size
         offer = await self.feed.offer()
         if offer is not None:
@@ -171,6 +172,13 @@ class Dump:
             await self._wait(flowing)
             if await self._write_part(volume, plan):
                 return
+
+    def _check_data_path(self, device: IDevice) -> None:
+        if getattr(self.command, "data_path", "AMANDA") == "DIRECTTCP":
+            raise NoVolume(
+                f"error; Can't dump DIRECTTCP data-path dle to a device ('{device.name}') "
+                "that doesn't support it"
+            )
 
     async def _device_at_hand(self) -> IDevice:
         try:
@@ -260,7 +268,7 @@ class Dump:
             totalparts=-1,
             cont_filename="",
         )
-        result = await transfer.write_part(volume.device, part, plan)
+        result = await transfer.write_part(volume.device, part)
         self.ledger.input_errors.extend(transfer.take_errors())
         await self._record(volume, result)
         if result.successful and result.size:
@@ -325,7 +333,12 @@ class Dump:
         except Exception as fault:
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
             ledger.device_errors.append(f"internal error: {type(fault).__name__}: {fault}")
-        await report.log_result()
+        try:
+            await report.log_result()
+        except OSError as fault:
+            # The catalogue is made from the trace log: what is not in it cannot be restored.
+            self.world.debug_failure(f"dump {self.handle}: {fault!r}")
+            ledger.device_errors.append(f"cannot write the trace log: {fault}")
         self.worker.rules.dump_ended()
         self.worker.dump_over(self)
         report.result()

@@ -128,7 +128,7 @@ class ITransfer(Interface):
     def start() -> None:
         """Begin reading ahead; called once the data can be had."""
 
-    def write_part(device: IAsyncDevice, header: Header, plan: SplitPlan) -> Deferred[PartResult]:
+    def write_part(device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
         """Write the next part, or the same again after a failed one if the source can.
 
         One part at a time. The part's bytes begin where the last *successful* part ended.
@@ -203,8 +203,8 @@ class IFeeds(Interface):
     def holding(filename: str) -> IFeed:
         """A dump in holding files (FILE-WRITE)."""
 
-    def port(data_path: str) -> IFeed:
-        """A dump over TCP (PORT-WRITE). :param data_path: ``AMANDA`` or ``DIRECTTCP``"""
+    def port() -> IFeed:
+        """A dump over TCP by way of this host (PORT-WRITE, data path AMANDA)."""
 
     def directory_facts(directory: str) -> Deferred[DirectoryFacts]:
         """Look at a directory that may serve as part cache."""

@@ -108,8 +108,7 @@ def _recording(tapelist: Tapelist, entry: TapelistEntry) -> Tapelist:
     old = tapelist.lookup(entry.label)
     if old is not None:
         entry = evolve(entry, comment=old.comment)
-        tapelist = tapelist.removing(entry.label)
-    return tapelist.adding(entry)
+    return tapelist.replacing(entry)
 
 
 async def _announce_new_label(
@@ -123,7 +122,12 @@ async def _announce_new_label(
 
     def claim(tapelist: Tapelist) -> Tapelist:
         refuse_overwrite(
-            tapelist, retention(tapelist), storage, found.reservation.reading, timestamp
+            tapelist,
+            retention(tapelist),
+            storage,
+            reservation.reading,
+            timestamp,
+            barcode=reservation.barcode,
         )
         meta_label = meta
         if meta_label is None and storage.meta_autolabel:
@@ -183,6 +187,7 @@ async def _check_known_label(
             world.storage,
             reservation.reading,
             timestamp,
+            barcode=reservation.barcode,
         )
         return tapelist
 

@@ -5,11 +5,12 @@ A trace line always precedes the reply that it belongs to (taper-protocol 8, "mu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from protocols import tracelog
 from protocols.crc import UNKNOWN, Crc
 from protocols.driver import commands, replies
+from protocols.driver.messages import Message
 from protocols.quoting import quote
 from protocols.stats import format_stats
 from taper.core.outcome import DumperResult, Verdict
@@ -46,7 +47,7 @@ class Report:
     def _who(self) -> tuple[str, str]:
         return self._worker.name, self._command.handle
 
-    def _send(self, reply: replies.Message) -> None:
+    def _send(self, reply: Message) -> None:
         self._world.driver.send(reply)
 
     # Facts
@@ -121,7 +122,7 @@ class Report:
         """Log one part; tell the driver of a good one."""
         stats = format_stats(result.duration, result.size, self._orig_kb)
         command, storage = self._command, self._world.storage
-        facts = {
+        facts: dict[str, Any] = {
             "storage": storage.name,
             "pool": storage.tapepool,
             "label": label,
@@ -130,7 +131,6 @@ class Report:
             "disk": command.diskname,
             "datestamp": command.datestamp,
             "partnum": partnum,
-            "totalparts": -1,
             "level": command.level,
             "stats": stats,
         }
@@ -143,7 +143,7 @@ class Report:
         reason = interruption or result.error or FULL
         if reason.startswith(FULL):
             reason = FULL
-        await self._world.trace_log.append(tracelog.PartPartial(**facts, message=reason))
+        await self._world.trace_log.append(tracelog.PartPartial(**facts, text=reason))
 
     # Its end
 
@@ -151,7 +151,7 @@ class Report:
         """The trace-log line of the dump's end."""
         ledger = self._ledger
         command, storage = self._command, self._world.storage
-        names = {
+        names: dict[str, Any] = {
             "storage": storage.name,
             "pool": storage.tapepool,
             "host": command.hostname,
@@ -160,12 +160,12 @@ class Report:
             "level": command.level,
         }
         if ledger.verdict is Verdict.FAILED:
-            blame = "config" if ledger.denial is not None and not ledger.device_errors else "error"
+            denied = ledger.denial is not None
             await self._world.trace_log.append(
-                tracelog.Fail(**names, blame=blame, message=ledger.messages)
+                tracelog.Fail(**names, config=denied, text=ledger.messages)
             )
             return
-        facts = {
+        facts: dict[str, Any] = {
             **names,
             "parts": ledger.parts,
             "native_crc": self._native,
@@ -176,7 +176,7 @@ class Report:
         if ledger.verdict is Verdict.DONE and ledger.dumper is not DumperResult.FAILED:
             await self._world.trace_log.append(tracelog.Done(**facts))
             return
-        await self._world.trace_log.append(tracelog.Partial(**facts, message=ledger.messages))
+        await self._world.trace_log.append(tracelog.Partial(**facts, text=ledger.messages or None))
 
     def result(self) -> None:
         """The reply that ends the dump."""
@@ -186,6 +186,7 @@ class Report:
         if ledger.verdict is Verdict.FAILED:
             self._send(replies.Failed(*self._who, *words, *texts))
             return
-        kind = replies.Done if ledger.verdict is Verdict.DONE else replies.Partial
+        done = ledger.verdict is Verdict.DONE
+        kind: type[replies.Done] | type[replies.Partial] = replies.Done if done else replies.Partial
         crc: Crc = ledger.dest_crc
         self._send(kind(*self._who, *words, crc, self._stats(), *texts))

@@ -249,7 +249,7 @@ class Scribe:
             if entry is None:
                 return tapelist
             blank = evolve(entry, datestamp="0", reuse=True, storage=None, config=None)
-            return tapelist.removing(volume.label).adding(blank)
+            return tapelist.replacing(blank)
 
         await self._world.tapelists.update(unused)
         await volume.device.erase()
@@ -261,7 +261,7 @@ class Scribe:
             entry = tapelist.lookup(volume.label)
             if entry is None:
                 return tapelist
-            return tapelist.removing(volume.label).adding(evolve(entry, reuse=False))
+            return tapelist.replacing(entry.no_reuse())
 
         await self._world.tapelists.update(kept)
 

@@ -1,0 +1,43 @@
+# Two commands for newcomers, each of which does all its own set-up:
+#   make demo   watch a real taper write, span and restore real files
+#   make test   run every check there is
+# and for those who change the data plane:
+#   make bench  compare speed, CPU, start and memory with the stock taper
+
+PYTHON ?= $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo python3)
+VENV ?= .venv
+DEMO ?=
+BENCH ?=
+PYTEST ?=
+
+.PHONY: demo test bench check
+
+demo: $(VENV)/.for-use
+	$(VENV)/bin/taperctl demo $(DEMO)
+
+test: check
+	$(VENV)/bin/python -m pytest $(PYTEST)
+
+check: $(VENV)/.for-tests
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.for-tests
+	$(VENV)/bin/python -m tests.bench $(BENCH)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "Python lacks the venv module; installing Debian's python3-venv"; \
+	  as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+	  $$as_root apt-get update -qq && $$as_root apt-get install -y -qq python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.for-use: pyproject.toml $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.for-tests: pyproject.toml $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/.for-use

@@ -1,0 +1,16 @@
+"""``taper``: the command that Amanda's driver runs."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the stock command line, and end with its exit status."""
+    from taper.run.process import main as run
+
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

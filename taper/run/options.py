@@ -1,0 +1,63 @@
+"""The command line, as the driver gives it (taper-protocol 1, config-and-state 1.1)."""
+
+from __future__ import annotations
+
+import getopt
+from collections.abc import Sequence
+
+from attrs import frozen
+
+USAGE = (
+    "USAGE: taper [-o OVERRIDE]... [--storage-name NAME] [--log-filename FILE] CONFIG\n"
+    "       taper --version\n"
+)
+
+
+class UsageError(Exception):
+    """The command line is wrong; the text says how."""
+
+
+@frozen(kw_only=True)
+class Options:
+    """What the command line says.
+
+    :ivar config_name: name of the configuration, or ``.``; empty with ``version``.
+    :ivar storage: of the storage to serve; None: the configuration's first.
+    :ivar log_filename: the trace log.
+    :ivar overrides: ``KEY=VALUE`` texts, in order.
+    """
+
+    config_name: str = ""
+    storage: str | None = None
+    log_filename: str | None = None
+    overrides: tuple[str, ...] = ()
+    version: bool = False
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    """Read the command line: options and the configuration's name, in any order.
+
+    :raise UsageError: an unknown option, a missing value, not exactly one name
+    """
+    try:
+        # which takes any unambiguous abbreviation, so --storage as well
+        found, rest = getopt.gnu_getopt(
+            list(arguments), "o:", ["storage-name=", "log-filename=", "version"]
+        )
+    except getopt.GetoptError as fault:
+        raise UsageError(f"taper: {fault.msg}") from fault
+    values = dict(found)
+    overrides = tuple(value for name, value in found if name == "-o")
+    if "--version" in values:
+        return Options(version=True)
+    bad = next((text for text in overrides if "=" not in text), None)
+    if bad is not None:
+        raise UsageError(f"Must specify a value for {bad}.")
+    if len(rest) != 1:
+        raise UsageError(f"taper: expected one configuration name, got {len(rest)}")
+    return Options(
+        config_name=rest[0],
+        storage=values.get("--storage-name"),
+        log_filename=values.get("--log-filename"),
+        overrides=overrides,
+    )

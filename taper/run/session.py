@@ -1,0 +1,198 @@
+"""One conversation with a driver: everything made for it, and taken down after it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from devices.errors import ChangerError, DeviceError
+from devices.lane import Lane, LaneChanger
+from devices.registry import open_changer
+from protocols.tapelist import TapelistError
+from protocols.tracelog import Fatal, Info, NoTapeError, PidDone, PidStart
+from taper.core.controller import Controller
+from taper.core.interfaces import IClock, IConsole
+from taper.core.scan import ScanFailed, make_scan
+from taper.core.world import World
+from taper.run.feeds import Feeds
+from taper.run.history import History
+from taper.run.setup import Setup, SetupFailed, StartFailed
+from taper.run.status_files import StatusFiles
+from taper.run.tapelist_store import TapelistStore
+from taper.run.trace_log import TraceLog, append_record
+
+if TYPE_CHECKING:
+    from devices.interfaces import IChanger, ILane
+    from protocols.conf import Storage
+    from taper.core.interfaces import IDriver
+    from taper.core.scan import IScan
+
+
+@implementer(IConsole)
+class Stderr:
+    """Our stderr; the driver makes it the amdump log."""
+
+    def write_line(self, text: str) -> None:
+        os.write(sys.stderr.fileno(), text.encode("utf-8", "surrogateescape") + b"\n")
+
+
+@implementer(IClock)
+class Clock:
+    """The reactor's clock."""
+
+    def __init__(self, reactor: Any) -> None:
+        self.seconds: Callable[[], float] = reactor.seconds
+
+
+class Session:
+    """One conversation.
+
+    :param setup: the configuration and where things are
+    :param driver: takes our replies
+    :ivar controller: takes the driver's commands, once :meth:`open` is over
+    :ivar ended: fires when all is released, after QUIT or the driver's end of file
+    """
+
+    def __init__(self, reactor: Any, setup: Setup, driver: IDriver) -> None:
+        self._reactor = reactor
+        self._setup = setup
+        self._driver = driver
+        self._lanes: list[ILane] = []
+        self._changer: LaneChanger | None = None
+        self._stop_waiting = threading.Event()
+        self.controller: Controller | None = None
+        self.ended: Deferred[None] = Deferred()
+
+    def log(self, record: Any) -> None:
+        """Write one trace-log record at once; for start and end only."""
+        append_record(self._setup.log_filename, record)
+
+    def begin(self) -> None:
+        """First line of the trace log."""
+        self.log(PidStart(os.getpid()))
+
+    def open(self) -> None:
+        """Open tapelist, changer and scan, and make the controller.
+
+        :raise StartFailed: the tapelist is unreadable
+        :raise SetupFailed: the storage cannot be served
+        """
+        config = self._setup.config
+        tapelists = TapelistStore(config.path(config.general.tapelist), self._lane("tapelist"))
+        try:
+            tapelists.load()
+        except (TapelistError, OSError) as fault:
+            raise StartFailed(f"Could not read the tapelist: {fault}") from fault
+        storage = self._setup.storage()
+        changer = self._open_changer(storage)
+        self._changer = LaneChanger(changer, functools.partial(Lane, self._reactor))
+        history = History(config, tapelists, self._lane("history"))
+        trace_log = TraceLog(self._setup.log_filename, self._lane("trace log"))
+        files = self._lane("files")
+        scan = self._make_scan(storage, tapelists, history, trace_log)
+        world = World(
+            config=config,
+            storage=storage,
+            driver=self._driver,
+            trace_log=trace_log,
+            console=Stderr(),
+            tapelists=tapelists,
+            history=history,
+            scan=scan,
+            feeds=Feeds(
+                self._reactor,
+                functools.partial(Lane, self._reactor),
+                config.general.dtimeout,
+                files,
+            ),
+            status_files=StatusFiles(self._reactor, files, self._setup.paths.tmpdir),
+            clock=Clock(self._reactor),
+            debug=self._setup.debug.write,
+        )
+        self._world = world
+        self.controller = Controller(world, self._controller_ended)
+
+    def _open_changer(self, storage: Storage) -> IChanger:
+        try:
+            return open_changer(
+                None,
+                self._setup.config,
+                storage,
+                stop=self._stop_waiting,
+                warn=self._setup.debug.write,
+            )
+        except ChangerError as fault:
+            raise SetupFailed(fault.message) from fault
+        except DeviceError as fault:
+            raise SetupFailed(fault.text) from fault
+
+    def _make_scan(
+        self, storage: Storage, tapelists: TapelistStore, history: History, trace_log: TraceLog
+    ) -> IScan:
+        assert self._changer is not None
+
+        def note(text: str) -> None:
+            trace_log.append(Info(text)).addErrback(self._world.log_failure)
+
+        try:
+            return make_scan(
+                storage.taperscan,
+                storage=storage,
+                config=self._setup.config,
+                changer=self._changer,
+                tapelists=tapelists,
+                retention=history.retention,
+                note=note,
+                clock=self._reactor,
+            )
+        except ScanFailed as fault:
+            raise SetupFailed(fault.text) from fault
+
+    def _lane(self, name: str) -> Lane:
+        lane = Lane(self._reactor, name)
+        self._lanes.append(lane)
+        return lane
+
+    def set_up_failed(self, text: str) -> None:
+        """Leave the trace-log lines of a storage that cannot be served."""
+        self.log(NoTapeError(text))
+        self.log(PidDone(os.getpid()))
+
+    def start_failed(self, text: str) -> None:
+        """Leave the trace-log line of a process that cannot start."""
+        self.log(Fatal(text))
+
+    # The end
+
+    def quit(self) -> Deferred[None]:
+        """Stop everything cleanly, as QUIT does. :return: fires like :attr:`ended`"""
+        done: Deferred[None] = Deferred()
+        if self.controller is None or self.ended.called:
+            done.callback(None)
+            return done
+        self.ended.addBoth(lambda _: done.callback(None))
+        self._stop_waiting.set()
+        self.controller.quit()
+        return done
+
+    def _controller_ended(self) -> None:
+        Deferred.fromCoroutine(self._close()).addErrback(self._world.log_failure).addBoth(
+            lambda _: self.ended.callback(None)
+        )
+
+    async def _close(self) -> None:
+        assert self._changer is not None
+        try:
+            await self._changer.close()
+        except (ChangerError, DeviceError) as fault:
+            self._setup.debug.write(f"closing the changer: {fault}")
+        for lane in self._lanes:
+            await lane.stop()
+        self.log(PidDone(os.getpid()))

@@ -1,0 +1,135 @@
+"""What comes before any conversation: configuration, user, working directory (taper-protocol 1)."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from protocols.conf import load
+
+if TYPE_CHECKING:
+    from protocols.conf import Config, Storage
+    from taper.run.debug_log import DebugLog
+    from taper.run.options import Options
+    from taper.run.paths import Paths
+
+
+class StartFailed(Exception):
+    """The process cannot start: exit status 1, after a FATAL line where there is a trace log."""
+
+
+class SetupFailed(Exception):
+    """The storage cannot be served: TAPE-ERROR SETUP, exit status 0.
+
+    :ivar text: for driver and trace log.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+@frozen(kw_only=True)
+class Setup:
+    """What a conversation is set up from.
+
+    :ivar log_filename: the trace log.
+    :ivar storage_name: as asked for, or the configuration's first; None if it has none.
+    """
+
+    config: Config
+    paths: Paths
+    debug: DebugLog
+    log_filename: str
+    storage_name: str | None
+
+    def storage(self) -> Storage:
+        """The storage to serve. :raise SetupFailed: there is none of that name"""
+        found = None if self.storage_name is None else self.config.storage(self.storage_name)
+        if found is None:
+            raise SetupFailed(f"Storage '{self.storage_name or ''}' not found")
+        return found
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def load_config(options: Options, paths: Paths) -> Config:
+    """Read amanda.conf; every message goes to stderr.
+
+    :raise StartFailed: a message was an error
+    """
+    loaded = load(
+        options.config_name,
+        _read,
+        overrides=options.overrides,
+        config_root=paths.config_root,
+        cwd=os.getcwd(),
+    )
+    for message in loaded.messages:
+        sys.stderr.write(f"{message.text}\n")
+    if any(message.level == "error" for message in loaded.messages):
+        raise StartFailed("Errors processing config file")
+    return loaded.config
+
+
+def check_user(dumpuser: str) -> None:
+    """Only the dump user may run a taper (config-and-state 6).
+
+    :raise StartFailed: somebody else does
+    """
+    uid = os.getuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        raise StartFailed(f"current userid {uid} not found in password database") from None
+    try:
+        wanted = pwd.getpwnam(dumpuser).pw_uid
+    except KeyError:
+        raise StartFailed(f'cannot look up dumpuser "{dumpuser}"') from None
+    if os.geteuid() != uid or uid != wanted:
+        raise StartFailed(
+            f'taper must be executed as the "{dumpuser}" user instead of the "{name}" user'
+        )
+
+
+def change_directory(paths: Paths) -> None:
+    """Work where a core dump is safe: the debug or temporary directory if private, else ``/``."""
+    for directory in (paths.dbgdir, paths.tmpdir):
+        try:
+            found = os.stat(directory)
+        except FileNotFoundError:
+            continue
+        if stat.S_IMODE(found.st_mode) == 0o700 and found.st_uid == os.getuid():
+            os.chdir(directory)
+            return
+    os.chdir("/")
+
+
+def make_setup(options: Options, paths: Paths, debug: DebugLog, log_filename: str | None) -> Setup:
+    """Read the configuration and settle where this process works.
+
+    :param log_filename: the trace log; None: the one of the run in progress, ``log`` in logdir.
+
+    :raise StartFailed: the configuration cannot be used
+    """
+    config = load_config(options, paths)
+    debug.move_to(config.name)
+    if log_filename is None:
+        log_filename = os.path.join(config.path(config.general.logdir), "log")
+    log_filename = os.path.abspath(log_filename)
+    change_directory(paths)
+    return Setup(
+        config=config,
+        paths=paths,
+        debug=debug,
+        log_filename=log_filename,
+        storage_name=options.storage or config.default_storage_name(),
+    )

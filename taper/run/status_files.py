@@ -1,0 +1,94 @@
+"""Status files: how far a running dump is, for amstatus (taper-protocol 6.4)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from taper.core.interfaces import IStatusFile, IStatusFiles
+from taper.run.paths import make_private
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from devices.interfaces import ILane
+
+REFRESH_SECONDS = 5.0
+
+
+def _create(directory: str) -> tuple[int, str]:
+    make_private(directory)
+    # amstatus cannot find a name with a blank or a colon in it; mkstemp makes none
+    descriptor, path = tempfile.mkstemp(prefix="taper_status_file_", dir=directory)
+    os.write(descriptor, b"0")
+    return descriptor, path
+
+
+def _rewrite(descriptor: int, written: int) -> None:
+    text = b"%d" % written
+    os.pwrite(descriptor, text, 0)
+    os.ftruncate(descriptor, len(text))
+
+
+def _remove(descriptor: int, path: str) -> None:
+    os.close(descriptor)
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return  # somebody tidied up the temporary directory; it is gone, as it should be
+
+
+@implementer(IStatusFile)
+class StatusFile:
+    """One status file; made by :class:`StatusFiles`."""
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        lane: ILane,
+        descriptor: int,
+        path: str,
+        progress: Callable[[], int],
+    ) -> None:
+        self.path = path
+        self._reactor = reactor
+        self._lane = lane
+        self._descriptor = descriptor
+        self._progress = progress
+        self._timer: IDelayedCall | None = None
+        self._wait()
+
+    def _wait(self) -> None:
+        self._timer = self._reactor.callLater(REFRESH_SECONDS, self._refresh)
+
+    def _refresh(self) -> None:
+        # A full temporary directory must not end a dump: the next refresh tries again.
+        self._lane.call(_rewrite, self._descriptor, self._progress()).addErrback(lambda _: None)
+        self._wait()
+
+    def remove(self) -> Deferred[None]:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return self._lane.call(_remove, self._descriptor, self.path)
+
+
+@implementer(IStatusFiles)
+class StatusFiles:
+    """Makes the status files of one process."""
+
+    def __init__(self, reactor: IReactorTime, lane: ILane, directory: str) -> None:
+        self._reactor = reactor
+        self._lane = lane
+        self._directory = directory
+
+    def create(self, progress: Callable[[], int]) -> Deferred[IStatusFile]:
+        made = self._lane.call(_create, self._directory)
+        return made.addCallback(
+            lambda created: StatusFile(self._reactor, self._lane, *created, progress)
+        )

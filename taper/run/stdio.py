@@ -1,0 +1,81 @@
+"""One conversation on stdin and stdout, for as long as the process lives."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from twisted.internet.stdio import StandardIO
+
+from protocols.driver.codec import BadLine, encode
+from protocols.driver.messages import Message
+from protocols.driver.replies import SETUP, TapeError
+from protocols.tx.driver import DriverProtocol
+from taper.run.session import Session
+from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorCore
+
+
+def converse(setup: Setup) -> int:
+    """Serve the driver on fd 0 and 1 until it is done with us. :return: the exit status"""
+    from twisted.internet import reactor
+
+    conversation = Conversation(reactor, setup)
+    session = conversation.session
+    session.begin()
+    try:
+        check_user(setup.config.general.dumpuser)
+        session.open()
+    except StartFailed as fault:
+        session.start_failed(str(fault))
+        return 1
+    except SetupFailed as fault:
+        os.write(sys.stdout.fileno(), encode(TapeError(SETUP, fault.text)))
+        session.set_up_failed(fault.text)
+        return 0
+    StandardIO(conversation.protocol, reactor=reactor)
+    stop_with(reactor, session)
+    reactor.run()  # type: ignore[attr-defined]
+    return 0
+
+
+class Conversation:
+    """A session and the protocol that carries it.
+
+    :ivar protocol: to be connected once the session is open
+    """
+
+    def __init__(self, reactor: object, setup: Setup) -> None:
+        self.protocol = DriverProtocol(self._received, self._driver_lost)
+        self.session = Session(reactor, setup, self.protocol)
+
+    def _received(self, message: Message | BadLine) -> None:
+        controller = self.session.controller
+        assert controller is not None, "nothing is received before the session is open"
+        if isinstance(message, BadLine):
+            controller.bad_line_received(message)
+        else:
+            controller.command_received(message)
+
+    def _driver_lost(self) -> None:
+        self.session.quit()
+
+
+def stop_with(reactor: IReactorCore, session: Session) -> None:
+    """Let session and reactor end together, whichever is first; a signal is a QUIT."""
+    stopping = False
+
+    def before_shutdown() -> object:
+        nonlocal stopping
+        stopping = True
+        return session.quit()
+
+    def session_ended(_: object) -> None:
+        if not stopping:
+            reactor.stop()
+
+    reactor.addSystemEventTrigger("before", "shutdown", before_shutdown)
+    session.ended.addBoth(session_ended)
