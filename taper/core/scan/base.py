@@ -1,0 +1,153 @@
+"""What all scans share: taking turns, holding one volume at a time, and giving it back.
+
+A scan holds at most one reservation. It leaves in exactly one of two ways: handed over in the
+result, or released by the scan, whatever ends it, cancellation included.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from zope.interface import implementer
+
+from devices.errors import ChangerError, DeviceError
+from protocols.labels import LabelError
+from protocols.tapelist import TapelistError
+from taper.core.scan import texts
+from taper.core.scan.interfaces import IScan, ScanFailed, ScanResult, Surroundings
+from taper.core.scan.judging import Judge, Volume
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from devices.interfaces import IAsyncReservation, LoadRequest
+
+T = TypeVar("T")
+
+
+async def undisturbed(work: Deferred[T]) -> T:
+    """The result of ``work``, waited for to its end; a cancellation takes effect only then."""
+    results: list[T] = []
+    failures: list[Failure] = []
+    waiter: Deferred[None] = Deferred()
+
+    def done(result: T) -> None:
+        results.append(result)
+        waiter.callback(None)
+
+    def failed(failure: Failure) -> None:
+        failures.append(failure)
+        waiter.callback(None)
+
+    work.addCallbacks(done, failed)
+    cancelled = False
+    while True:
+        try:
+            await waiter
+            break
+        except CancelledError:
+            cancelled = True
+            if results or failures:
+                break
+            waiter = Deferred()
+    if failures:
+        failures[0].raiseException()
+    if cancelled:
+        raise CancelledError
+    return results[0]
+
+
+@implementer(IScan)
+class BaseScan:
+    """A scan without its algorithm, which is :meth:`search`."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self.changer = around.changer
+        self._turn = DeferredLock()
+        self._held: IAsyncReservation | None = None
+
+    async def search(self, judge: Judge) -> ScanResult:
+        """Find a volume; what is held when this raises is released by the caller."""
+        raise NotImplementedError
+
+    def forget(self, slot: str, label: str) -> None:
+        """Let the volume in ``slot`` be found again."""
+        raise NotImplementedError
+
+    def scan(self, write_timestamp: str) -> Deferred[ScanResult]:
+        """See :class:`IScan`."""
+        return Deferred.fromCoroutine(self._in_turn(write_timestamp))
+
+    def untouched(self, result: ScanResult) -> None:
+        """See :class:`IScan`."""
+        self.forget(result.reservation.slot, result.label)
+
+    async def _in_turn(self, write_timestamp: str) -> ScanResult:
+        await self._turn.acquire()
+        try:
+            return await self._search_or_fail(write_timestamp)
+        finally:
+            self._turn.release()
+
+    async def _search_or_fail(self, write_timestamp: str) -> ScanResult:
+        try:
+            return await self.search(await self.make_judge(write_timestamp))
+        except (ChangerError, DeviceError, LabelError, TapelistError, OSError) as fault:
+            await self._let_go()
+            raise ScanFailed(texts.one_line(fault)) from fault
+        except Exception:
+            await self._let_go()
+            raise
+
+    async def _let_go(self) -> None:
+        try:
+            await self.release()
+        except (ChangerError, DeviceError) as fault:
+            # The scan has failed already, for the reason its caller is told; this is one more.
+            self.note(texts.one_line(fault))
+
+    async def make_judge(self, write_timestamp: str) -> Judge:
+        """The rules over the tapelist as it is now."""
+        around = self.around
+        tapelist = await around.tapelists.read()
+        if around.refresh is not None:
+            await around.refresh()
+        retention = around.retention(tapelist)
+        return Judge(around.config, around.storage, tapelist, retention, write_timestamp)
+
+    def note(self, text: str) -> None:
+        """One ``INFO taper`` line."""
+        self.around.note(text)
+
+    async def load(self, request: LoadRequest) -> IAsyncReservation:
+        """Load and hold; nothing may be held before.
+
+        A load that is cancelled leaves nothing reserved; that is the changer's word.
+        """
+        if self._held is not None:
+            raise ValueError(f"slot {self._held.slot} is still held")
+        self._held = await self.changer.load(request)
+        return self._held
+
+    async def release(self, *, need_another: bool = False) -> None:
+        """Give back what is held, if anything; never twice, and to the end once begun."""
+        held, self._held = self._held, None
+        if held is not None:
+            await undisturbed(held.release(need_another=need_another))
+
+    async def new_label(self, judge: Judge, held: IAsyncReservation) -> str:
+        """A candidate for the held volume's label.
+
+        :raise LabelError: see :meth:`Judge.new_label`
+        """
+        meta = await held.get_meta_label()
+        return judge.new_label(Volume.loaded(held), meta)
+
+    def hand_over(self, label: str, *, is_new: bool) -> ScanResult:
+        """The result: from here on the held volume is the caller's."""
+        held, self._held = self._held, None
+        if held is None:
+            raise ValueError("no volume is held")
+        return ScanResult(reservation=held, label=label, is_new=is_new)
