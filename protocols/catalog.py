@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+from protocols.tracelog import Done, Part, PartPartial, Start, read_record
+
 
 @frozen(kw_only=True)
 class CataloguedPart:
@@ -53,3 +55,80 @@ class DumpCopy:
     level: int
     volumes: frozenset[tuple[str, str]] = frozenset()
     done: bool = True
+
+
+_TYPES = ("START", "PART", "PARTPARTIAL", "DONE")
+_PROGRAMS = ("taper", "amvault")
+
+
+def parts_of_log(lines: Iterable[str], log_datestamp: str) -> list[CataloguedPart]:
+    """All parts that one log tells of, in its order.
+
+    :param log_datestamp: of the log's name; taken for a volume whose START it does not have.
+    """
+    written: dict[str, str] = {}
+    parts: list[Part | PartPartial] = []
+    done = set()
+    for line in lines:
+        type_, _, rest = line.partition(" ")
+        if type_ not in _TYPES:
+            continue
+        program, _, text = rest.rstrip("\n").partition(" ")
+        if program not in _PROGRAMS:
+            continue
+        record = read_record(type_, text)
+        if isinstance(record, Start):
+            written[record.label] = record.datestamp
+        elif isinstance(record, Part | PartPartial):
+            parts.append(record)
+        elif isinstance(record, Done):
+            done.add(_dump_of(record))
+    return [
+        CataloguedPart(
+            label=part.label,
+            written=written.get(part.label, log_datestamp),
+            fileno=part.fileno,
+            storage=part.storage,
+            pool=part.pool,
+            host=part.host,
+            disk=part.disk,
+            timestamp=part.datestamp,
+            level=int(part.level),
+            partnum=part.partnum,
+            good=isinstance(part, Part),
+            dump_done=_dump_of(part) in done,
+        )
+        for part in parts
+        if part.level.isascii() and part.level.isdigit() and len(part.level) < 4
+    ]
+
+
+def _dump_of(record: Part | PartPartial | Done) -> tuple[str, ...]:
+    """What tells a copy of a dump from all others in the same log."""
+    return (
+        record.storage,
+        record.pool,
+        record.host,
+        record.disk,
+        record.datestamp,
+        record.level,
+    )
+
+
+def copies_of_dumps(parts: Iterable[CataloguedPart]) -> list[DumpCopy]:
+    """The dumps that the parts of one log make up."""
+    by_dump: dict[tuple[str | int, ...], list[CataloguedPart]] = {}
+    for part in parts:
+        key = (part.storage, part.pool, part.host, part.disk, part.timestamp, part.level)
+        by_dump.setdefault(key, []).append(part)
+    return [
+        DumpCopy(
+            host=parts[0].host,
+            disk=parts[0].disk,
+            timestamp=parts[0].timestamp,
+            level=parts[0].level,
+            volumes=frozenset((part.label, part.written) for part in parts),
+            done=parts[0].dump_done,
+        )
+        for parts in by_dump.values()
+    ]

@@ -30,6 +30,7 @@ class Retention:
     :param dumps: what the trace logs and holding disks tell; needed where a policy has
         retention-recover or retention-full.
     :param commands: the command file's.
+    :param unread: labels of volumes whose logs, though needed, were not read yet; retained.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class Retention:
         stamp_days_ago: Callable[[int], str],
         dumps: Iterable[DumpCopy] = (),
         commands: Iterable[Command] = (),
+        unread: Iterable[str] = (),
     ) -> None:
         self.config = config
         self.tapelist = tapelist
         self._stamp_days_ago = stamp_days_ago
         self._dumps = tuple(dumps)
         self._commands = tuple(commands)
+        self._unread = frozenset(unread)
         self._reasons: dict[str, str] | None = None
         self._by_disk: dict[tuple[str, str], list[DumpCopy]] | None = None
 
@@ -155,47 +158,37 @@ class Retention:
     # The rules
 
     def _retained(self) -> dict[str, str]:
-        """Label to rule, for every retained volume."""
+        """Label to the first rule that retains it, in stock's order of rules."""
         if self._reasons is None:
-            self._reasons = {}
+            reasons: dict[str, str] = {}
             for entry in self.tapelist.entries:
                 if not entry.reuse:
-                    self._reasons[entry.label] = "no-reuse"
+                    reasons[entry.label] = "no-reuse"
                 elif not self._is_our_config(entry):
-                    self._reasons[entry.label] = "other-config"
-            for storage in self.config.storages():
-                self._apply_rules(storage, self._reasons)
+                    reasons[entry.label] = "other config"
+            ours = [(storage, self._usable_by(storage)) for storage in self.config.storages()]
+            for name, rule in (
+                ("retention-tapes", self._newest),
+                ("retention-days", self._young),
+                ("retention-recover", self._needed_to_recover),
+                ("retention-full", self._with_fulls),
+                ("command-copy", self._to_be_copied),
+                ("command-restore", self._to_be_restored),
+            ):
+                for storage, entries in ours:
+                    retained = dict.fromkeys(rule(storage, entries, reasons), name)
+                    reasons = retained | reasons
+            for label in self._unread:
+                reasons.setdefault(label, "logs not read yet")
+            self._reasons = reasons
         return self._reasons
 
-    def _apply_rules(self, storage: Storage, reasons: dict[str, str]) -> None:
-        """Add what the policy of ``storage`` retains; the first rule to do so names it."""
-        ours = [
+    def _usable_by(self, storage: Storage) -> list[TapelistEntry]:
+        return [
             entry
             for entry in self.tapelist.entries
             if entry.reuse and self._is_ours(entry, storage)
         ]
-        for label in self._newest(ours, self._retention_tapes(storage), reasons):
-            reasons.setdefault(label, "retention-tapes")
-        policy = self._policy(storage)
-        if policy is not None:
-            self._apply_policy(policy, ours, reasons)
-        for label, rule in self._wanted_by_commands(storage, ours):
-            reasons.setdefault(label, rule)
-
-    def _apply_policy(
-        self, policy: Policy, ours: list[TapelistEntry], reasons: dict[str, str]
-    ) -> None:
-        if policy.retention_days > 0:
-            since = self._stamp_days_ago(policy.retention_days)
-            for entry in ours:
-                if entry.datestamp > since:
-                    reasons.setdefault(entry.label, "retention-days")
-        if policy.retention_recover > 0:
-            for label in self._needed_to_recover(policy.retention_recover, ours):
-                reasons.setdefault(label, "retention-recover")
-        if policy.retention_full > 0:
-            for label in self._with_fulls(policy.retention_full, ours, reasons):
-                reasons.setdefault(label, "retention-full")
 
     def _policy(self, storage: Storage) -> Policy | None:
         return self.config.policy(storage.policy) if storage.policy else None
@@ -206,41 +199,57 @@ class Retention:
             return max(policy.retention_tapes, 0)
         return max(self.config.general.tapecycle - 1, 0)
 
-    @staticmethod
-    def _newest(ours: list[TapelistEntry], count: int, reasons: dict[str, str]) -> Iterator[str]:
-        """The newest ``count`` written volumes.
+    # Each rule gives labels among ``ours``, the volumes that the storage may use. ``reasons`` is
+    # what the rules before it retain.
 
-        Where storages share volumes, those that an earlier one retains do not count, as in stock;
-        so there are two answers, with them and without, and both are kept.
-        """
+    def _newest(
+        self, storage: Storage, ours: list[TapelistEntry], reasons: dict[str, str]
+    ) -> list[str]:
         written = [entry.label for entry in ours if entry.datestamp != "0"]
-        free = [label for label in written if label not in reasons]
-        yield from free[:count]
-        yield from written[:count]
+        return written[: self._retention_tapes(storage)]
 
-    def _wanted_by_commands(
-        self, storage: Storage, ours: list[TapelistEntry]
-    ) -> Iterator[tuple[str, str]]:
-        """Sources of unfinished copies and restores (config-and-state 3.6)."""
+    def _young(
+        self, storage: Storage, ours: list[TapelistEntry], reasons: dict[str, str]
+    ) -> list[str]:
+        policy = self._policy(storage)
+        if policy is None or policy.retention_days <= 0:
+            return []
+        since = self._stamp_days_ago(policy.retention_days)
+        return [entry.label for entry in ours if entry.datestamp > since]
+
+    def _to_be_copied(
+        self, storage: Storage, ours: list[TapelistEntry], reasons: dict[str, str]
+    ) -> list[str]:
+        return self._sources("COPY", storage, ours)
+
+    def _to_be_restored(
+        self, storage: Storage, ours: list[TapelistEntry], reasons: dict[str, str]
+    ) -> list[str]:
+        return self._sources("RESTORE", storage, ours)
+
+    def _sources(self, operation: str, storage: Storage, ours: list[TapelistEntry]) -> list[str]:
+        """Volumes that unfinished commands will read (config-and-state 3.6)."""
         labels = {entry.label for entry in ours}
-        for command in self._commands:
-            if command.unfinished and (command.src_storage, command.src_pool) == (
-                storage.name,
-                storage.tapepool,
-            ):
-                rule = "command-copy" if command.operation == "COPY" else "command-restore"
-                yield from ((label, rule) for label in command.source_labels if label in labels)
+        return [
+            label
+            for command in self._commands
+            if command.unfinished
+            and command.operation == operation
+            and (command.src_storage, command.src_pool) == (storage.name, storage.tapepool)
+            for label in command.source_labels
+            if label in labels
+        ]
 
     # The rules that look into the catalogue
 
     def _dumps_by_disk(self) -> dict[tuple[str, str], list[DumpCopy]]:
-        """All known dumps, per host and disk newest first, lower levels first."""
+        """All known dumps, by host and disk, of each the newest first, lower levels first."""
         if self._by_disk is None:
             self._by_disk = {}
-            for dump in sorted(self._dumps, key=lambda dump: dump.level):
+            by_level = sorted(self._dumps, key=lambda dump: dump.level)
+            by_age = sorted(by_level, key=lambda dump: dump.timestamp, reverse=True)
+            for dump in sorted(by_age, key=lambda dump: (dump.host, dump.disk)):
                 self._by_disk.setdefault((dump.host, dump.disk), []).append(dump)
-            for dumps in self._by_disk.values():
-                dumps.sort(key=lambda dump: dump.timestamp, reverse=True)
         return self._by_disk
 
     @staticmethod
@@ -248,14 +257,19 @@ class Retention:
         """The volumes of the dump that are ours and were not written again since."""
         return [label for label, written in dump.volumes if ours.get(label) == written]
 
-    def _needed_to_recover(self, days: int, ours: list[TapelistEntry]) -> Iterator[str]:
-        """Volumes to restore any state of the last ``days`` of a disk dumped since then.
+    def _needed_to_recover(
+        self, storage: Storage, ours: list[TapelistEntry], reasons: dict[str, str]
+    ) -> Iterator[str]:
+        """Volumes to restore any state of the policy's last days, of disks dumped since then.
 
         These are all dumps since then, and of those before what the first of them builds on:
         the last dump, and before it each of a lower level. Stock keeps less: only the first
         volume of an older dump, and nothing that failed dumps or other storages hide.
         """
-        since = self._stamp_days_ago(days)
+        policy = self._policy(storage)
+        if policy is None or policy.retention_recover <= 0:
+            return
+        since = self._stamp_days_ago(policy.retention_recover)
         stamps = {entry.label: entry.datestamp for entry in ours}
         for dumps in self._dumps_by_disk().values():
             if dumps[0].timestamp <= since:
@@ -270,20 +284,26 @@ class Retention:
                         level_seen = level
 
     def _with_fulls(
-        self, count: int, ours: list[TapelistEntry], reasons: dict[str, str]
+        self, storage: Storage, ours: list[TapelistEntry], reasons: dict[str, str]
     ) -> Iterator[str]:
-        """Volumes of the last full dumps of each disk.
+        """Volumes of the last full dumps of each disk, as many as the policy says.
 
-        As in stock, a dump on volumes that other rules retain does not count. Unlike there, a
-        dump counts once however many volumes it has, and all of them are kept.
+        As in stock, a dump on volumes that are retained already, by other rules or for another
+        disk, does not count. Unlike there, a dump counts once however many volumes it has, and
+        all of them are kept.
         """
+        policy = self._policy(storage)
+        if policy is None or policy.retention_full <= 0:
+            return
         stamps = {entry.label: entry.datestamp for entry in ours}
+        retained = set(reasons)
         for dumps in self._dumps_by_disk().values():
-            missing = count
+            missing = policy.retention_full
             for _, level, labels, done in self._dumps_on(dumps, stamps):
                 if level != _FULL_LEVEL:
                     continue
-                new = any(label not in reasons for label in labels)
+                new = not retained.issuperset(labels)
+                retained.update(labels)
                 yield from labels
                 missing -= done and new
                 if missing == 0:

@@ -1,0 +1,238 @@
+"""What retention must know besides the tapelist: commands, trace logs, holding disks.
+
+Reading them blocks, so it happens in a lane; what was read is kept as values. Trace logs and
+holding disks are read only when a policy asks for them, and each log only when it has changed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from zope.interface import implementer
+
+from taper.core.interfaces import IHistory
+from taper.core.retention import Retention
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from devices.interfaces import ILane
+    from protocols.catalog import DumpCopy
+    from protocols.commandfile import Command
+    from protocols.conf import Config
+    from protocols.tapelist import Tapelist
+    from taper.run.tapelist_store import TapelistStore
+
+_DAY = 86400
+_LOCK_TRIES = 600
+_LOCK_WAIT = 0.1
+_HEADER_SIZE = 32768
+_MAX_LINE = 65536
+
+
+class HistoryError(OSError):
+    """What retention must know cannot be read. The text names the file and the reason."""
+
+
+@frozen
+class Facts:
+    """What one reading gave.
+
+    :ivar stamps: the volumes' timestamps whose logs were read; None: no policy needs logs.
+    """
+
+    commands: tuple[Command, ...] = ()
+    dumps: tuple[DumpCopy, ...] = ()
+    stamps: frozenset[str] | None = None
+
+
+@implementer(IHistory)
+class History:
+    """Reads the facts and makes :class:`~taper.core.retention.Retention` of them.
+
+    :param tapelists: tells which logs there may be.
+    :param lane: where files are read.
+    :param now: seconds since the epoch.
+    :param note: is told of lines that make no sense.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        tapelists: TapelistStore,
+        lane: ILane,
+        *,
+        now: Callable[[], float] = time.time,
+        note: Callable[[str], object] = lambda text: None,
+    ) -> None:
+        self._config = config
+        self._tapelists = tapelists
+        self._lane = lane
+        self._now = now
+        self._note = note
+        self._facts: Facts | None = None
+        self._cache: dict[str, tuple[tuple[int, ...], tuple[DumpCopy, ...]]] = {}
+
+    def refresh(self) -> Deferred[None]:
+        """Read everything again. Fails with HistoryError, TapelistError or OSError."""
+        return self._lane.call(self.read)
+
+    def retention(self, tapelist: Tapelist) -> Retention:
+        """The rules over ``tapelist``, at this moment, with the facts last read. Any thread.
+
+        Raises HistoryError before the first successful :meth:`refresh`.
+        """
+        facts = self._facts
+        if facts is None:
+            raise HistoryError("the command file and the trace logs were not read yet")
+        unread = () if facts.stamps is None else _unread(tapelist, facts.stamps)
+        return Retention(
+            self._config,
+            tapelist,
+            stamp_days_ago=_calendar(self._now()),
+            dumps=facts.dumps,
+            commands=facts.commands,
+            unread=unread,
+        )
+
+    def read(self) -> None:
+        """:meth:`refresh`, in this thread."""
+        commands = self._read_commands()
+        if not self._needs_logs():
+            self._facts = Facts(commands)
+            return
+        stamps = frozenset(entry.datestamp for entry in self._tapelists.load().entries)
+        logdir = self._config.path(self._config.general.logdir)
+        files: dict[str, str | None] = dict(_logs(logdir, stamps))
+        files.update(dict.fromkeys(_holding_files(self._config), None))
+        self._cache = {path: known for path, known in self._cache.items() if path in files}
+        dumps = [dump for path, stamp in files.items() for dump in self._dumps_in(path, stamp)]
+        self._facts = Facts(commands, tuple(dumps), stamps)
+
+    def _needs_logs(self) -> bool:
+        policies = (self._config.policy(storage.policy) for storage in self._config.storages())
+        return any(
+            policy is not None and (policy.retention_recover > 0 or policy.retention_full > 0)
+            for policy in policies
+        )
+
+    def _read_commands(self) -> tuple[Command, ...]:
+        path = self._config.path(self._config.general.command_file)
+        data = read_locked(path)
+        if not data:
+            return ()
+        from protocols.commandfile import parse_command_file  # most sites have no commands
+
+        parsed = parse_command_file(data)
+        for line in parsed.bad_lines:
+            self._note(f"{path}: line not understood: {line[:500]}")
+        return parsed.commands
+
+    def _dumps_in(self, path: str, stamp: str | None) -> tuple[DumpCopy, ...]:
+        """What one file tells: a log of that datestamp, or (None) one on a holding disk."""
+        try:
+            with open(path, "rb") as file:
+                status = os.fstat(file.fileno())
+                signature = (status.st_ino, status.st_size, status.st_mtime_ns)
+                known = self._cache.get(path)
+                if known is not None and known[0] == signature:
+                    return known[1]
+                if stamp is None:
+                    dumps = _dump_in_holding(file.read(_HEADER_SIZE))
+                else:
+                    lines = iter(lambda: file.readline(_MAX_LINE), b"")
+                    dumps = _dumps_in_log(
+                        (line.decode("utf-8", "surrogateescape") for line in lines), stamp
+                    )
+        except FileNotFoundError:
+            return ()  # flushed, or tidied away, since the directory was read
+        self._cache[path] = signature, dumps
+        return dumps
+
+
+def _unread(tapelist: Tapelist, stamps: frozenset[str]) -> Iterator[str]:
+    for entry in tapelist.entries:
+        if entry.datestamp not in stamps and entry.datestamp not in ("0", "1"):
+            yield entry.label
+
+
+def _calendar(now: float) -> Callable[[int], str]:
+    """Days back from ``now`` to a local time of 14 digits."""
+
+    def stamp_days_ago(days: int) -> str:
+        # no local time is defined for times far before the epoch
+        return time.strftime("%Y%m%d%H%M%S", time.localtime(max(now - days * _DAY, 0)))
+
+    return stamp_days_ago
+
+
+def read_locked(path: str) -> bytes:
+    """A command file's content, read under the write lock its writers take (3.6).
+
+    Nothing if there is no such file. Raises OSError, and HistoryError if it stays locked.
+    """
+    try:
+        file = open(path, "r+b", buffering=0)  # noqa: SIM115 (closed below; closing unlocks)
+    except FileNotFoundError:
+        return b""
+    with file:
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                time.sleep(_LOCK_WAIT)
+            else:
+                return file.readall()
+    raise HistoryError(f"{path} is locked by another process for over {_LOCK_TRIES // 10} s")
+
+
+def _logs(logdir: str, stamps: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Paths and datestamps of the logs that may tell of these volumes (3.5)."""
+    for stamp in stamps:
+        sequence = 0
+        while os.path.exists(path := f"{logdir}/log.{stamp}.{sequence}"):
+            yield path, stamp
+            sequence += 1
+        for path in (f"{logdir}/log.{stamp}", f"{logdir}/log.{stamp}.amflush"):
+            if os.path.exists(path):
+                yield path, stamp
+
+
+def _holding_files(config: Config) -> Iterator[str]:
+    """Files of dumps that wait on holding disks, second and further chunks among them."""
+    for name in config.general.holdingdisk:
+        section = config.holdingdisk(name)
+        if section is None or not os.path.isdir(section.directory):
+            continue
+        for run in os.scandir(section.directory):
+            if run.name.isascii() and run.name.isdigit() and run.is_dir():
+                yield from (file.path for file in os.scandir(run) if file.is_file())
+
+
+def _dumps_in_log(lines: Iterator[str], stamp: str) -> tuple[DumpCopy, ...]:
+    from protocols.catalog import copies_of_dumps, parts_of_log  # only some policies need it
+
+    return tuple(copies_of_dumps(parts_of_log(lines, stamp)))
+
+
+def _dump_in_holding(block: bytes) -> tuple[DumpCopy, ...]:
+    from protocols.catalog import DumpCopy
+    from protocols.header import HeaderType, parse_header
+
+    header = parse_header(block)
+    if header.type != HeaderType.DUMPFILE:
+        return ()
+    return (
+        DumpCopy(
+            host=header.host,
+            disk=header.disk,
+            timestamp=header.datestamp,
+            level=header.level,
+            done=not header.is_partial,
+        ),
+    )

@@ -1,0 +1,192 @@
+"""The tapelist file, shared with every other Amanda program (config-and-state 3.3).
+
+Who changes it holds a POSIX record lock on ``tapelist.lock``, reads the list, writes a new file
+beside it and renames that over it. Record locks belong to the process, and closing *any*
+descriptor of the lock file drops them; so no other code of ours may open that file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, DeferredLock
+from zope.interface import implementer
+
+from protocols.tapelist import MAX_BYTES, Tapelist, parse_tapelist
+from taper.core.interfaces import ITapelistStore
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from devices.interfaces import ILane
+
+_FIRST_WAIT = 0.05
+_LONGEST_WAIT = 1.0
+
+# Lock files held by this process, since record locks do not exclude a process from itself.
+_held: set[str] = set()
+_held_guard = threading.Lock()
+
+
+@implementer(ITapelistStore)
+class TapelistStore:
+    """Reads and changes the file in a lane of its own; updates happen in the order of asking.
+
+    Waiting for another program's lock holds neither the lane nor the reactor: reads go on.
+
+    :param path: of the tapelist.
+    :param lane: where files are read and written; nobody else's.
+    :param clock: times the retries on a busy lock.
+    :param note: is told, once an update, that another program holds the lock.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        lane: ILane,
+        clock: IReactorTime,
+        note: Callable[[str], object] = lambda text: None,
+    ) -> None:
+        self._path = path
+        self._lane = lane
+        self._clock = clock
+        self._note = note
+        self._turn = DeferredLock()
+
+    def load(self) -> Tapelist:
+        """The list as it is now, read by this thread. Raises TapelistError or OSError."""
+        return read_tapelist(self._path)
+
+    def read(self) -> Deferred[Tapelist]:
+        """The list as it is now. Fails with TapelistError or OSError."""
+        return self._lane.call(read_tapelist, self._path)
+
+    def update(self, change: Callable[[Tapelist], Tapelist]) -> Deferred[Tapelist]:
+        """Change the list under its lock (see :class:`ITapelistStore`).
+
+        A ``change`` that gives the list back as it was writes nothing. Fails with what ``change``
+        raises, TapelistError or OSError; the file is then as it was. Cancelling ends the wait for
+        the lock at once; a change that has begun by then is still made as a whole.
+        """
+        return Deferred.fromCoroutine(self._update(change))
+
+    async def _update(self, change: Callable[[Tapelist], Tapelist]) -> Tapelist:
+        await self._turn.acquire()
+        try:
+            wait = _FIRST_WAIT
+            while True:
+                changed: Tapelist | None = await self._lane.call(try_update, self._path, change)
+                if changed is not None:
+                    return changed
+                if wait == _FIRST_WAIT:
+                    self._note(f"{self._path}.lock is locked by another process, waiting for it")
+                await self._pause(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+        finally:
+            self._turn.release()
+
+    def _pause(self, seconds: float) -> Deferred[None]:
+        pause: Deferred[None] = Deferred(lambda _: timer.cancel())
+        timer = self._clock.callLater(seconds, pause.callback, None)
+        return pause
+
+
+def read_tapelist(path: str) -> Tapelist:
+    """The list in the file, without locking; empty if there is no file.
+
+    Raises TapelistError, and OSError for a file that is there and cannot be read: to take that
+    for an empty list, as stock does, would free every label in it.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return Tapelist()
+    return parse_tapelist(data, path)
+
+
+def try_update(path: str, change: Callable[[Tapelist], Tapelist]) -> Tapelist | None:
+    """Lock, read, change, replace, unlock; None if somebody else holds the lock.
+
+    Raises what ``change`` raises, TapelistError or OSError; the old file is then still there.
+    """
+    with _locked(f"{path}.lock") as locked:
+        if not locked:
+            return None
+        old = read_tapelist(path)
+        new = change(old)
+        if new != old:
+            _replace(path, new.format())
+        return new
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[bool]:
+    """Hold the lock on this file, created if missing; False if somebody else has it."""
+    name = os.path.realpath(path)
+    with _held_guard:
+        if name in _held:
+            yield False
+            return
+        _held.add(name)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):  # EAGAIN or EACCES: held elsewhere
+                locked = False
+            else:
+                locked = True
+            yield locked
+        finally:
+            os.close(descriptor)
+    finally:
+        with _held_guard:
+            _held.discard(name)
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Put a new file in the place of the old one, durably, with the steps others rely on."""
+    temporary = f"{path}-new-{int(time.time())}"
+    last_write = f"{path}.last_write"
+    try:
+        _write_durably(temporary, data)
+        # A program that finds its own pid here does not read the list again. So the link of the
+        # writer before us must go first: without a link everybody reads.
+        with suppress(FileNotFoundError):
+            os.unlink(last_write)
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    # The new list is in place. What follows saves others work and guards against a power cut; a
+    # failure of it is none of the update.
+    with suppress(OSError):
+        os.symlink(str(os.getpid()), last_write)
+    with suppress(OSError):
+        _sync_directory(os.path.dirname(path) or ".")
+
+
+def _write_durably(path: str, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
