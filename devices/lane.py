@@ -139,8 +139,11 @@ class Lane:
     def _serve(self) -> None:
         """The thread's work: until None comes."""
         while (call := self._queue.get()) is not None:
-            call.run()
-            self._reactor.callFromThread(self._deliver, call)
+            self._do(call)
+
+    def _do(self, call: _Call[Any]) -> None:
+        call.run()
+        self._reactor.callFromThread(self._deliver, call)
 
     def _deliver(self, call: _Call[Any]) -> None:
         if not call.abandoned:
@@ -192,14 +195,17 @@ class LaneDevice:
 
 @implementer(IAsyncReservation)
 class LaneReservation:
-    """A blocking reservation: its device in a lane of its own, the rest in the changer's."""
+    """A blocking reservation: its device in a lane of its own, the rest in the changer's.
+
+    :ivar released: the slot was given back.
+    """
 
     def __init__(self, reservation: IReservation, changer_lane: ILane, device_lane: ILane) -> None:
         self._reservation = reservation
         self._changer_lane = changer_lane
         self._device_lane = device_lane
         self._release: Deferred[None] | None = None
-        self._released = False
+        self.released = False
         self._waiting: list[Deferred[None]] = []
         self.slot = reservation.slot
         self.device: IAsyncDevice = LaneDevice(reservation.device, device_lane)
@@ -214,7 +220,7 @@ class LaneReservation:
         return self._reservation.meta
 
     def release(self, eject: bool = False, need_another: bool = False) -> Deferred[None]:
-        if self._released:
+        if self.released:
             return succeed(None)
         # cancelling what we hand out must not stop the release
         done: Deferred[None] = Deferred()
@@ -237,7 +243,7 @@ class LaneReservation:
 
     def _tell(self, outcome: Failure | None) -> None:
         """Fire all who wait for the release; the first of them gets what went wrong."""
-        self._released = True
+        self.released = True
         waiting, self._waiting = self._waiting, []
         for done in waiting:
             if outcome is None:
@@ -265,9 +271,17 @@ class LaneChanger:
 
     :param make_lane: makes a lane from a name: one for the changer, one for each device it loads;
         in production ``functools.partial(Lane, reactor)``.
+    :param interrupt: called by ``close`` to end what the changer waits for (the ``set`` of its
+        stop event); must not block.
     """
 
-    def __init__(self, changer: IChanger, make_lane: Callable[[str], ILane]) -> None:
+    def __init__(
+        self,
+        changer: IChanger,
+        make_lane: Callable[[str], ILane],
+        interrupt: Callable[[], None] | None = None,
+    ) -> None:
+        self._interrupt = interrupt
         self._changer = changer
         self._make_lane = make_lane
         self._lane = make_lane(f"changer {changer.name}")
@@ -287,7 +301,7 @@ class LaneChanger:
     def _hold(self, reservation: IReservation) -> LaneReservation:
         lane = self._make_lane(f"device {reservation.slot}")
         held = LaneReservation(reservation, self._lane, lane)
-        self._held = {other for other in self._held if not other._released}
+        self._held = {other for other in self._held if not other.released}
         self._held.add(held)
         return held
 
@@ -312,6 +326,8 @@ class LaneChanger:
 
     @inlineCallbacks
     def close(self) -> Generator[Deferred[Any], Any, None]:
+        if self._interrupt is not None:
+            self._interrupt()
         for deferred in list(self._waiting):
             deferred.cancel()
         # what was cancelled on its way back to us is disposed of before anything that follows
@@ -323,7 +339,9 @@ class LaneChanger:
             except Exception as error:
                 # the others are given back all the same; the first error is told at the end
                 first = first or error
-        yield self._lane.call_surely(self._changer.close)
-        yield self._lane.stop()
+        try:
+            yield self._lane.call_surely(self._changer.close)
+        finally:
+            yield self._lane.stop()
         if first is not None:
             raise first

@@ -26,6 +26,7 @@ class NullDevice(BaseDevice):
 
     def __init__(self, name: str, node: str) -> None:
         super().__init__(name, (1, 2**31 - 1, 32768))
+        self._files = 0
         self._fix(canonical_name="null:", medium_access_type=3)
 
     def read_label(self) -> VolumeReading:
@@ -46,7 +47,7 @@ class NullDevice(BaseDevice):
         self._build(Header(type=HeaderType.TAPESTART, datestamp=stamp, label=label))
         self.reset()
         self.label, self.timestamp = label, stamp
-        self.access_mode, self.file = mode, 0
+        self.access_mode, self._files = mode, 0
 
     def _build(self, header: Header) -> None:
         try:
@@ -58,7 +59,8 @@ class NullDevice(BaseDevice):
         self._need_writable("start_file", False)
         self._build(header)
         self.is_eom = False
-        self._begin_file(self.file + 1)
+        self._files += 1
+        self._begin_file(self._files)
         return FileStart(self.file, False)
 
     def write_blocks(self, data: memoryview) -> Written:
