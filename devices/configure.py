@@ -13,7 +13,7 @@ from devices.errors import ChangerError, ChangerReason, DeviceError
 
 if TYPE_CHECKING:
     from devices.interfaces import IDevice
-    from protocols.conf import Config
+    from protocols.conf.config import Config
     from protocols.conf.sections import DeviceSection, Storage, Tapetype
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import threading
 
     from devices.interfaces import IChanger, IDevice
-    from protocols.conf import Config
+    from protocols.conf.config import Config
     from protocols.conf.sections import ChangerSection, Storage
 
 # scheme -> "module:factory"; a device factory takes (name as given, what follows the colon)

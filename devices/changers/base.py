@@ -19,7 +19,7 @@ from devices.properties import parse_boolean
 
 if TYPE_CHECKING:
     from devices.interfaces import ChangerInfo, IDevice, InventoryEntry, LoadRequest
-    from protocols.conf import Config
+    from protocols.conf.config import Config
     from protocols.conf.sections import ChangerSection, Storage
 
 _log = logging.getLogger(__name__)
@@ -65,9 +65,7 @@ class ChangerSetup:
 
     def values(self, name: str) -> tuple[str, ...]:
         """All values of a changer property, ``()`` if it is not set."""
-        if self.section is None:
-            return ()
-        return tuple(self.section.property.get(name, ()))
+        return () if self.section is None else self.section.property.get(name, ())
 
     def text(self, name: str) -> str | None:
         """The first value of a changer property."""

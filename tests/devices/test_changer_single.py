@@ -10,9 +10,10 @@ import pytest
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import AccessMode, LoadRequest, SlotState
 from devices.registry import open_changer
+from protocols.conf.sections import ChangerSection, DeviceSection, Storage, Tapetype
 from tests.contract.changer import ChangerContract
 from tests.fakes.changer import FakeChanger
-from tests.fakes.config import FakeConfig, storage_section
+from tests.fakes.config import make_config
 from tests.fakes.device import FakeVolume
 
 
@@ -29,7 +30,7 @@ class TestBareDevice(ChangerContract):
 
     @pytest.fixture
     def changer(self, tmp_path):
-        return open_changer(f"file:{tmp_path}", FakeConfig(), None)
+        return open_changer(f"file:{tmp_path}", make_config(), None)
 
 
 class TestNullChanger(ChangerContract):
@@ -39,7 +40,7 @@ class TestNullChanger(ChangerContract):
 
     @pytest.fixture
     def changer(self):
-        return open_changer("chg-null:", FakeConfig(), None)
+        return open_changer("chg-null:", make_config(), None)
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def write_label(changer: Any, label: str) -> None:
 
 def test_single_in_use_texts(vtape):
     """A held drive is refused: the same label as volume in use, others as drive in use."""
-    changer = open_changer(f"chg-single:{vtape}", FakeConfig(), None)
+    changer = open_changer(f"chg-single:{vtape}", make_config(), None)
     write_label(changer, "S-01")
     reservation = changer.load(LoadRequest(label="S-01"))
     for label, reason in (("S-01", ChangerReason.VOLINUSE), ("S-02", ChangerReason.DRIVEINUSE)):
@@ -68,8 +69,7 @@ def test_single_in_use_texts(vtape):
 
 def test_two_changers_on_one_drive_in_one_process(vtape):
     """A second changer object, even by an alias, cannot take a drive the first one holds."""
-    config = FakeConfig()
-    config.define_device("Drive", tapedev=vtape)
+    config = make_config(DeviceSection("Drive", tapedev=vtape))
     reservation = open_changer(vtape, config, None).load(LoadRequest(slot="1"))
     other = open_changer("drive", config, None)
     with pytest.raises(ChangerError, match="'drive' is already reserved"):
@@ -80,7 +80,7 @@ def test_two_changers_on_one_drive_in_one_process(vtape):
 
 def test_single_inventory_is_the_last_reading(vtape):
     """The inventory knows what the last load saw, and update forgets it."""
-    changer = open_changer(vtape, FakeConfig(), None)
+    changer = open_changer(vtape, make_config(), None)
     (entry,) = changer.inventory()
     assert (entry.slot, entry.state, entry.label) == ("1", None, None)
     changer.load(LoadRequest(slot="1")).release()
@@ -99,7 +99,7 @@ def test_single_inventory_is_the_last_reading(vtape):
 )
 def test_single_ejects_when_asked_or_another_is_needed(vtape, monkeypatch, how, ejected):
     """The volume comes out when the configuration says so or another one is needed."""
-    changer = open_changer(vtape, FakeConfig(), None)
+    changer = open_changer(vtape, make_config(), None)
     reservation = changer.load(LoadRequest(slot="1"))
     ejects = []
     monkeypatch.setattr(type(reservation.device), "eject", lambda device: ejects.append(device))
@@ -123,10 +123,11 @@ def test_single_ejects_when_asked_or_another_is_needed(vtape, monkeypatch, how, 
 )
 def test_names_that_are_no_changer(name, text):
     """A bad name or section fails at once, with the text stock gives."""
-    config = FakeConfig()
-    config.define_changer("both", tpchanger="chg-disk:/x", tapedev="chg-disk:/y")
-    config.define_changer("neither")
-    config.define_changer("wrong", tpchanger="file:/x")
+    config = make_config(
+        ChangerSection("both", tpchanger="chg-disk:/x", tapedev="chg-disk:/y"),
+        ChangerSection("neither"),
+        ChangerSection("wrong", tpchanger="file:/x"),
+    )
     with pytest.raises(ChangerError) as caught:
         open_changer(name, config, None)
     assert caught.value.message == text
@@ -135,14 +136,13 @@ def test_names_that_are_no_changer(name, text):
 
 def test_the_storage_names_its_changer(tmp_path, vtape):
     """tpchanger wins over tapedev; with neither the error names the storage."""
-    config = FakeConfig()
-    config.define_changer("Robot", tapedev=f"chg-disk:{tmp_path}")
-    storage = storage_section("S", tpchanger="robot", tapedev=vtape)
+    config = make_config(ChangerSection("Robot", tapedev=f"chg-disk:{tmp_path}"))
+    storage = Storage("S", tpchanger="robot", tapedev=vtape)
     assert open_changer(None, config, storage).info().vendor_string == "chg-disk"
-    storage = storage_section("S", tapedev=vtape)
+    storage = Storage("S", tapedev=vtape)
     assert open_changer(None, config, storage).name == vtape
     with pytest.raises(ChangerError) as caught:
-        open_changer(None, config, storage_section("S"))
+        open_changer(None, config, Storage("S"))
     assert caught.value.message == (
         "You must specify the 'tapedev' or 'tpchanger' in the 'S' storage section"
     )
@@ -150,26 +150,23 @@ def test_the_storage_names_its_changer(tmp_path, vtape):
 
 def test_without_a_storage_the_global_parameters_name_the_changer(vtape):
     """Old configurations name the changer at top level, by one of two parameters."""
-    config = FakeConfig()
     with pytest.raises(ChangerError, match="You must specify one of"):
-        open_changer(None, config, None)
-    config.general.tapedev = vtape
-    assert open_changer(None, config, None).name == vtape
-    config.general.tpchanger = "chg-null:"
+        open_changer(None, make_config(), None)
+    assert open_changer(None, make_config(tapedev=vtape), None).name == vtape
     with pytest.raises(ChangerError, match="Cannot specify both"):
-        open_changer(None, config, None)
+        open_changer(None, make_config(tapedev=vtape, tpchanger="chg-null:"), None)
 
 
 def test_types_of_changers_have_no_case(tmp_path):
     """CHG is not folded, its type is."""
     os.mkdir(tmp_path / "slot1")
-    changer = open_changer(f"chg-DISK:{tmp_path}", FakeConfig(), None)
+    changer = open_changer(f"chg-DISK:{tmp_path}", make_config(), None)
     assert changer.info().slots == ("1",)
 
 
 def test_null_has_a_slot_of_its_own_name():
     """chg-null answers every load, and never claims a label."""
-    reservation = open_changer("chg-null:", FakeConfig(), None).load(LoadRequest(label="L"))
+    reservation = open_changer("chg-null:", make_config(), None).load(LoadRequest(label="L"))
     assert (reservation.slot, reservation.device.name) == ("null", "null:")
     assert reservation.reading.status == Status.VOLUME_UNLABELED | Status.VOLUME_ERROR
 
@@ -179,15 +176,16 @@ def test_null_has_a_slot_of_its_own_name():
 
 def test_properties_come_from_four_sources_the_last_one_wins(vtape):
     """Tapetype, global, device section and changer section, each replacing the one before."""
-    config = FakeConfig()
-    config.define_tapetype("T", length=1000, blocksize=64)
-    config.general.tapetype = "none"
-    config.general.device_property = {"comment": ("global", "again"), "leom": ("no",)}
-    config.define_device("drive", tapedev=vtape, device_property={"max-volume-usage": ("5m",)})
-    config.define_changer(
-        "C", tpchanger="chg-single:drive", device_property={"comment": ("changer",)}
+    config = make_config(
+        Tapetype("T", length=1000, blocksize=64),
+        DeviceSection("drive", tapedev=vtape, device_property={"max-volume-usage": ("5m",)}),
+        ChangerSection(
+            "C", tpchanger="chg-single:drive", device_property={"comment": ("changer",)}
+        ),
+        tapetype="none",
+        device_property={"comment": ("global", "again"), "leom": ("no",)},
     )
-    changer = open_changer("C", config, storage_section("S", tapetype="T"))
+    changer = open_changer("C", config, Storage("S", tapetype="T"))
     device = changer.load(LoadRequest(slot="1")).device
     values = {p.name: p.value for p in device.properties}
     assert values["block_size"] == 65536
@@ -207,20 +205,15 @@ def test_properties_come_from_four_sources_the_last_one_wins(vtape):
 )
 def test_a_refused_property_fails_the_load(vtape, name, value, reason):
     """A property the device refuses is told with name, value, device and reason."""
-    config = FakeConfig()
-    config.general.device_property = {name: (value,)}
-    changer = open_changer(vtape, config, None)
+    changer = open_changer(vtape, make_config(device_property={name: (value,)}), None)
     with pytest.raises(ChangerError) as caught:
         changer.load(LoadRequest(slot="1"))
     start = f"Error setting device property '{name}' to value '{value}' on device '{vtape}': "
     assert caught.value.message.startswith(start + reason)
-    config.general.device_property = {}
-    changer.load(LoadRequest(slot="1")).release()
+    open_changer(vtape, make_config(), None).load(LoadRequest(slot="1")).release()
 
 
 def test_what_only_the_tapetype_implies_may_be_refused():
     """A tape length does not trouble a device that knows no limit."""
-    config = FakeConfig()
-    config.define_tapetype("T", length=1000)
-    config.general.tapetype = "T"
+    config = make_config(Tapetype("T", length=1000), tapetype="T")
     open_changer("null:", config, None).load(LoadRequest(slot="1")).release()
