@@ -10,23 +10,22 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from zope.interface import implementer
 
 from taper.core.interfaces import IHistory
 from taper.core.retention import Retention
+from taper.run.tapelist_store import read_tapelist
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from devices.interfaces import ILane
     from protocols.catalog import DumpCopy
     from protocols.commandfile import Command
     from protocols.conf import Config
     from protocols.tapelist import Tapelist
-    from taper.run.tapelist_store import TapelistStore
 
 _DAY = 86400
 _LOCK_TRIES = 600
@@ -55,8 +54,7 @@ class Facts:
 class History:
     """Reads the facts and makes :class:`~taper.core.retention.Retention` of them.
 
-    :param tapelists: tells which logs there may be.
-    :param lane: where files are read.
+    :param call: runs a blocking function elsewhere, one after the other, as ``Lane.call`` does.
     :param now: seconds since the epoch.
     :param note: is told of lines that make no sense.
     """
@@ -64,15 +62,13 @@ class History:
     def __init__(
         self,
         config: Config,
-        tapelists: TapelistStore,
-        lane: ILane,
+        call: Callable[..., Deferred[Any]],
         *,
         now: Callable[[], float] = time.time,
         note: Callable[[str], object] = lambda text: None,
     ) -> None:
         self._config = config
-        self._tapelists = tapelists
-        self._lane = lane
+        self._call = call
         self._now = now
         self._note = note
         self._facts: Facts | None = None
@@ -80,7 +76,7 @@ class History:
 
     def refresh(self) -> Deferred[None]:
         """Read everything again. Fails with HistoryError, TapelistError or OSError."""
-        return self._lane.call(self.read)
+        return self._call(self.read)
 
     def retention(self, tapelist: Tapelist) -> Retention:
         """The rules over ``tapelist``, at this moment, with the facts last read. Any thread.
@@ -106,7 +102,10 @@ class History:
         if not self._needs_logs():
             self._facts = Facts(commands)
             return
-        stamps = frozenset(entry.datestamp for entry in self._tapelists.load().entries)
+        stamps = frozenset(
+            entry.datestamp
+            for entry in read_tapelist(self._config.path(self._config.general.tapelist)).entries
+        )
         logdir = self._config.path(self._config.general.logdir)
         files: dict[str, str | None] = dict(_logs(logdir, stamps))
         files.update(dict.fromkeys(_holding_files(self._config), None))

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
@@ -23,8 +23,6 @@ from taper.core.interfaces import ITapelistStore
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
-
-    from devices.interfaces import ILane
 
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 1.0
@@ -41,7 +39,7 @@ class TapelistStore:
     Waiting for another program's lock holds neither the lane nor the reactor: reads go on.
 
     :param path: of the tapelist.
-    :param lane: where files are read and written; nobody else's.
+    :param call: runs a blocking function elsewhere, one after the other, as ``Lane.call`` does.
     :param clock: times the retries on a busy lock.
     :param note: is told, once an update, that another program holds the lock.
     """
@@ -49,23 +47,19 @@ class TapelistStore:
     def __init__(
         self,
         path: str,
-        lane: ILane,
+        call: Callable[..., Deferred[Any]],
         clock: IReactorTime,
         note: Callable[[str], object] = lambda text: None,
     ) -> None:
         self._path = path
-        self._lane = lane
+        self._call = call
         self._clock = clock
         self._note = note
         self._turn = DeferredLock()
 
-    def load(self) -> Tapelist:
-        """The list as it is now, read by this thread. Raises TapelistError or OSError."""
-        return read_tapelist(self._path)
-
     def read(self) -> Deferred[Tapelist]:
         """The list as it is now. Fails with TapelistError or OSError."""
-        return self._lane.call(read_tapelist, self._path)
+        return self._call(read_tapelist, self._path)
 
     def update(self, change: Callable[[Tapelist], Tapelist]) -> Deferred[Tapelist]:
         """Change the list under its lock (see :class:`ITapelistStore`).
@@ -81,7 +75,7 @@ class TapelistStore:
         try:
             wait = _FIRST_WAIT
             while True:
-                changed: Tapelist | None = await self._lane.call(try_update, self._path, change)
+                changed: Tapelist | None = await self._call(try_update, self._path, change)
                 if changed is not None:
                     return changed
                 if wait == _FIRST_WAIT:
