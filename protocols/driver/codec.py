@@ -68,8 +68,9 @@ def encode(message: Message) -> bytes:
     """The whole line of a message, with its LF."""
     words = [message.name]
     for field, kind in message.kinds.items():
-        words.extend(_WRITERS[kind](getattr(message, field)))
-    line = " ".join([quote(word) for word in words]) + "\n"
+        written = _WRITERS[kind](getattr(message, field))
+        words.extend(written if field in message.unquoted else map(quote, written))
+    line = " ".join(words) + "\n"
     return line.encode("utf-8", "surrogateescape")
 
 

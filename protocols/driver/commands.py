@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from protocols.crc import Crc
 from protocols.driver.messages import Message, SplitFields
 
@@ -108,6 +110,8 @@ class TakeScribeFrom(Message, name="TAKE-SCRIBE-FROM"):
 
 class Done(Message, name="DONE"):
     """The dumper is done; its checksums."""
+
+    unquoted: ClassVar[tuple[str, ...]] = ("native_crc", "client_crc", "server_crc")
 
     worker: str
     handle: str

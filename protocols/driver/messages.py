@@ -56,10 +56,12 @@ class Message(Record):
 
     :cvar name: the first word of the line, e.g. ``FILE-WRITE``.
     :cvar words: what the other words are called in BAD-COMMAND texts.
+    :cvar unquoted: fields whose sender never quotes them, though others would.
     """
 
     name: ClassVar[str] = ""
     words: ClassVar[tuple[str, ...]] = ()
+    unquoted: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, name: str) -> None:
         super().__init_subclass__()
