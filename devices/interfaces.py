@@ -66,6 +66,29 @@ class Written:
     end: WriteEnd
 
 
+@frozen(kw_only=True)
+class PartResult:
+    """How one part went (data-plane 2.1).
+
+    :ivar size: payload bytes accepted in this attempt (no header, no padding).
+    :ivar duration: seconds, from before the file header to after finish_file.
+    :ivar fileno: number of the file on the volume; 0 when not even the header fitted.
+    :ivar successful: what is on the volume is good and complete for ``size`` bytes.
+    :ivar eom: the volume is at its end.
+    :ivar eof: the source is exhausted: this was the dump's last part.
+    :ivar error: text of what went wrong at the device, or None. With ``successful``: why the
+        volume takes no more.
+    """
+
+    size: int
+    duration: float
+    fileno: int
+    successful: bool
+    eom: bool
+    eof: bool
+    error: str | None = None
+
+
 @frozen
 class FileStart:
     """Result of :meth:`IDevice.start_file`.

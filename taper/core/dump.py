@@ -22,9 +22,9 @@ from taper.core.report import Report
 from taper.core.splitting import DeviceFacts, cache_directory, plan
 
 if TYPE_CHECKING:
-    from devices.interfaces import IDevice
+    from devices.interfaces import IDevice, PartResult
     from protocols.header import Header
-    from taper.core.interfaces import IFeed, IStatusFile, ITransfer, PartResult
+    from taper.core.interfaces import IFeed, IStatusFile, ITransfer
     from taper.core.scribe import Scribe, Volume
     from taper.core.splitting import SplitPlan
     from taper.core.worker import Worker
@@ -190,6 +190,9 @@ class Dump:
         """Decide how to cut this dump; looks at the cache directory where one is named."""
         split, storage = self.command.split, self.world.storage
         directory = cache_directory(split)
+        facts = None
+        if directory is not None:
+            facts = await self._wait(self.world.feeds.directory_facts(directory))
         general = self.world.config.general
         return plan(
             split,
@@ -202,9 +205,7 @@ class Dump:
             buffer_size=storage.device_output_buffer_size,
             buffer_size_set=storage.is_set("device_output_buffer_size")
             or general.is_set("device_output_buffer_size"),
-            directory=None
-            if directory is None
-            else await self._wait(self.world.feeds.directory_facts(directory)),
+            directory=facts,
         )
 
     def _check(self, header: Header) -> None:

@@ -15,7 +15,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from devices.interfaces import IAsyncDevice
+    from devices.interfaces import IAsyncDevice, PartResult
     from protocols.crc import Crc
     from protocols.driver.messages import Message
     from protocols.header import Header
@@ -90,28 +90,6 @@ class IStatusFiles(Interface):
 
     def create(progress: Callable[[], int]) -> Deferred[IStatusFile]:
         """A new file, refreshed every 5 s with what ``progress`` says (bytes)."""
-
-
-@frozen(kw_only=True)
-class PartResult:
-    """How one part went (data-plane 2.1).
-
-    :ivar size: payload bytes accepted in this attempt (no header, no padding).
-    :ivar duration: seconds, from before the file header to after finish_file.
-    :ivar fileno: number of the file on the volume; 0 when not even the header fitted.
-    :ivar successful: what is on the volume is good and complete for ``size`` bytes.
-    :ivar eom: the volume is at its end.
-    :ivar eof: the source is exhausted: this was the dump's last part.
-    :ivar error: text of what went wrong at the device, or None.
-    """
-
-    size: int
-    duration: float
-    fileno: int
-    successful: bool
-    eom: bool
-    eof: bool
-    error: str | None = None
 
 
 class ITransfer(Interface):

@@ -16,8 +16,9 @@ from protocols.stats import format_stats
 from taper.core.outcome import DumperResult, Verdict
 
 if TYPE_CHECKING:
+    from devices.interfaces import PartResult
     from protocols.header import Header
-    from taper.core.interfaces import Offer, PartResult
+    from taper.core.interfaces import Offer
     from taper.core.outcome import Ledger
     from taper.core.worker import Worker
 

@@ -9,7 +9,7 @@ can fail halfway.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from automat import NoTransition, TypeMachineBuilder
 
@@ -91,7 +91,7 @@ def make_rules() -> Rules:
     return _build(_Nothing())
 
 
-def refusal(command: str, fault: NoTransition) -> str:
+def refusal(command: str, fault: NoTransition[Any, Any]) -> str:
     """The text of a BAD-COMMAND: stock's words, then command and reason (taper-protocol 3.5).
 
     :param command: the command and the worker it was for, such as ``NEW-TAPE worker0-0``

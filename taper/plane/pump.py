@@ -9,10 +9,8 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
-
 from devices.errors import DeviceError
-from devices.interfaces import IDevice, Streaming, WriteEnd
+from devices.interfaces import IDevice, PartResult, Streaming, WriteEnd
 from taper.plane.ring import Stopped
 
 if TYPE_CHECKING:
@@ -21,29 +19,6 @@ if TYPE_CHECKING:
 NO_SPACE = "No space left on device"
 NO_LIMIT = 1 << 62
 """Bytes of a part without a limit."""
-
-
-@frozen(kw_only=True)
-class PartResult:
-    """How one part went (data-plane 2.1).
-
-    :ivar size: payload bytes accepted in this attempt (no header, no padding).
-    :ivar duration: seconds, from before the file header to after finish_file.
-    :ivar fileno: number of the file on the volume; 0 when not even the header fitted.
-    :ivar successful: what is on the volume is good and complete for ``size`` bytes.
-    :ivar eom: the volume is at its end.
-    :ivar eof: the source is exhausted: this was the dump's last part.
-    :ivar error: text of what went wrong at the device, or None. With ``successful``: why the
-        volume takes no more.
-    """
-
-    size: int
-    duration: float
-    fileno: int
-    successful: bool
-    eom: bool
-    eof: bool
-    error: str | None = None
 
 
 class IFeed(Protocol):

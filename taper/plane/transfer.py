@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from devices.interfaces import PartResult
 from taper.plane.cache import DiskCache, memory_cache
 from taper.plane.crc import RunningCrc
 from taper.plane.feed import Feed
 from taper.plane.interfaces import IReplay, ISource, SourceError
-from taper.plane.pump import PartResult, Pump
-from taper.plane.ring import Ring
+from taper.plane.pump import Pump
+from taper.plane.ring import Ring, ring_size
 
 if TYPE_CHECKING:
     from devices.interfaces import IDevice
@@ -173,7 +174,7 @@ class Transfer:
         size = max(plan.buffer_size, RING_SIZE)
         if plan.cache.value == "memory":
             return memory_cache(plan.part_size, size, block)
-        ring = Ring(max(-(-size // block), 2) * block, block)
+        ring = Ring(ring_size(size, block), block)
         if plan.cache.value == "disk":
             if plan.cache_dir is None or not plan.part_size:
                 raise ValueError("a disk cache needs a directory and a part size")

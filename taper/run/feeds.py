@@ -19,6 +19,8 @@ from taper.plane.transfer import Transfer
 from taper.run.listeners import OneShotListener, receive_all
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from devices.interfaces import IAsyncDevice, ILane, PartResult
     from protocols.crc import Crc
     from protocols.header import Header
@@ -39,7 +41,6 @@ class LaneTransfer:
     def __init__(self, transfer: Transfer, lane: ILane) -> None:
         self._transfer = transfer
         self._lane = lane
-        self._told = 0
 
     @property
     def bytes_written(self) -> int:
@@ -55,9 +56,7 @@ class LaneTransfer:
         return self._transfer.can_retry()
 
     def take_errors(self) -> list[str]:
-        errors = self._transfer.input_errors[self._told :]
-        self._told += len(errors)
-        return errors
+        return self._transfer.take_errors()
 
     def cancel(self, reason: str) -> None:
         self._transfer.cancel(reason)
@@ -91,7 +90,7 @@ class HoldingFeed:
         return succeed(None)
 
     def header(self) -> Deferred[Header]:
-        def blame(failure: Any) -> None:
+        def blame(failure: Failure) -> Header:
             failure.trap(SourceError)
             raise FeedError(str(failure.value)) from failure.value
 
@@ -172,7 +171,7 @@ class PortFeed:
     def ready(self) -> Deferred[None]:
         assert self._data is not None, "offer() comes first"
         self._data.wait_at_most(self._patience)
-        return self._data.accepted
+        return self._data.accepted.addCallback(lambda _: None)
 
     def transfer(self, plan: SplitPlan) -> ITransfer:
         assert self._connection is not None, "ready() comes first"

@@ -138,7 +138,7 @@ def receive_all(reactor: object, connection: socket.socket, limit: int) -> Defer
     :return: fails with FeedError for more bytes than that, or a connection that broke midway
     """
     receiver = _Receiver(limit)
-    factory = Factory.forProtocol(lambda: receiver)  # type: ignore[arg-type]
+    factory = Factory.forProtocol(lambda: receiver)
     connection.setblocking(False)
     family = connection.family
     reactor.adoptStreamConnection(connection.fileno(), family, factory)  # type: ignore[attr-defined]

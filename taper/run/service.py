@@ -7,6 +7,7 @@ import time
 from typing import Any, ClassVar
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
@@ -41,7 +42,7 @@ class TaperOptions(CommandLine):
     ]
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.overrides: list[str] = []
 
     def opt_override(self, text: str) -> None:
@@ -71,14 +72,14 @@ class TaperService(Service):
         self.conversation: Conversation | None = None
 
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         if self._driver == STDIO:
             conversation = self.open_conversation()
             StandardIO(conversation.protocol, reactor=self._reactor)
             stop_with(self._reactor, conversation.session)
             return
         endpoint = serverFromString(self._reactor, self._driver)
-        factory = Factory.forProtocol(lambda: Usher(self))  # type: ignore[arg-type]
+        factory = Factory.forProtocol(lambda: Usher(self))
         endpoint.listen(factory).addCallbacks(self._listening, self._deaf)
 
     def _listening(self, port: IListeningPort) -> None:
@@ -115,14 +116,12 @@ class TaperService(Service):
 
     async def _stop(self) -> None:
         if self._port is not None:
-            await self._port.stopListening()
+            await maybeDeferred(self._port.stopListening)
         if self.conversation is not None:
             await self.conversation.session.quit()
 
     def stopService(self) -> Any:
-        from twisted.internet.defer import Deferred
-
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 
 
@@ -146,7 +145,7 @@ class Usher(Protocol):
         except StartFailed as fault:
             self._refuse(encode(TapeError(SETUP, str(fault))))
             return
-        self._conversation.protocol.makeConnection(self.transport)
+        self._conversation.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
         self._conversation.session.ended.addBoth(self._goodbye)
 
     def _refuse(self, line: bytes) -> None:

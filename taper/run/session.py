@@ -25,7 +25,7 @@ from taper.run.feeds import Feeds
 from taper.run.history import History
 from taper.run.setup import Setup, SetupFailed, StartFailed
 from taper.run.status_files import StatusFiles
-from taper.run.tapelist_store import TapelistStore
+from taper.run.tapelist_store import TapelistStore, read_tapelist
 from taper.run.trace_log import TraceLog, append_record
 
 if TYPE_CHECKING:
@@ -85,15 +85,18 @@ class Session:
         :raise SetupFailed: the storage cannot be served
         """
         config = self._setup.config
-        tapelists = TapelistStore(config.path(config.general.tapelist), self._lane("tapelist"))
+        tapelist = config.path(config.general.tapelist)
         try:
-            tapelists.load()
+            read_tapelist(tapelist)
         except (TapelistError, OSError) as fault:
             raise StartFailed(f"Could not read the tapelist: {fault}") from fault
+        tapelists = TapelistStore(
+            tapelist, self._lane("tapelist").call, self._reactor, self._setup.debug.write
+        )
         storage = self._setup.storage()
         changer = self._open_changer(storage)
         self._changer = LaneChanger(changer, functools.partial(Lane, self._reactor))
-        history = History(config, tapelists, self._lane("history"))
+        history = History(config, self._lane("history").call, note=self._setup.debug.write)
         trace_log = TraceLog(self._setup.log_filename, self._lane("trace log"))
         files = self._lane("files")
         scan = self._make_scan(storage, tapelists, history, trace_log)

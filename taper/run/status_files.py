@@ -89,6 +89,8 @@ class StatusFiles:
 
     def create(self, progress: Callable[[], int]) -> Deferred[IStatusFile]:
         made = self._lane.call(_create, self._directory)
-        return made.addCallback(
-            lambda created: StatusFile(self._reactor, self._lane, *created, progress)
-        )
+        return made.addCallback(self._watch, progress)
+
+    def _watch(self, created: tuple[int, str], progress: Callable[[], int]) -> IStatusFile:
+        descriptor, path = created
+        return StatusFile(self._reactor, self._lane, descriptor, path, progress)

@@ -7,11 +7,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from twisted.internet.stdio import StandardIO
+from zope.interface import implementer
 
 from protocols.driver.codec import BadLine, encode
 from protocols.driver.messages import Message
 from protocols.driver.replies import SETUP, TapeError
 from protocols.tx.driver import DriverProtocol
+from taper.core.interfaces import IDriver
 from taper.run.session import Session
 from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
 
@@ -38,8 +40,22 @@ def converse(setup: Setup) -> int:
         return 0
     StandardIO(conversation.protocol, reactor=reactor)
     stop_with(reactor, session)
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()
     return 0
+
+
+@implementer(IDriver)
+class Replies:
+    """Sends to the driver, and keeps what was said in the debug log if ``debug-taper`` asks."""
+
+    def __init__(self, protocol: DriverProtocol, setup: Setup) -> None:
+        self._protocol = protocol
+        self._debug = setup.debug.write if setup.config.general.debug_taper else None
+
+    def send(self, reply: Message) -> None:
+        if self._debug is not None:
+            self._debug(f"taper >> {encode(reply).decode('utf-8', 'surrogateescape').rstrip()}")
+        self._protocol.send(reply)
 
 
 class Conversation:
@@ -50,11 +66,14 @@ class Conversation:
 
     def __init__(self, reactor: object, setup: Setup) -> None:
         self.protocol = DriverProtocol(self._received, self._driver_lost)
-        self.session = Session(reactor, setup, self.protocol)
+        self.session = Session(reactor, setup, Replies(self.protocol, setup))
+        self._debug = setup.debug.write if setup.config.general.debug_taper else None
 
     def _received(self, message: Message | BadLine) -> None:
         controller = self.session.controller
         assert controller is not None, "nothing is received before the session is open"
+        if self._debug is not None:
+            self._debug(f"taper << {message!r}")
         if isinstance(message, BadLine):
             controller.bad_line_received(message)
         else:
