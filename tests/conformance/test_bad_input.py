@@ -28,7 +28,7 @@ def many(name: str, field: str) -> str:
 TOO_FEW = [
     ("START-TAPER", "taper_name"),
     ("START-TAPER taper0", "worker_name"),
-    (f"START-TAPER taper0 {W}", "storage_name"),
+    (f"START-TAPER taper0 {W}", "storage"),
     (f"START-TAPER taper0 {W} PROTO", "timestamp"),
     (f"FILE-WRITE {W}", "handle"),
     (f"FILE-WRITE {W} {H}", "filename"),
