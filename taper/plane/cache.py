@@ -11,7 +11,7 @@ import os
 from zope.interface import implementer
 
 from taper.plane.interfaces import IReplay, SourceError, reason
-from taper.plane.ring import CHUNK, Ring
+from taper.plane.ring import Ring, ring_size
 
 
 def memory_cache(part_size: int, buffer_size: int, block_size: int) -> Ring:
@@ -20,9 +20,8 @@ def memory_cache(part_size: int, buffer_size: int, block_size: int) -> Ring:
     :param part_size: bytes, a multiple of ``block_size``, not 0
     :param buffer_size: bytes to read ahead
     """
-    ahead = max(buffer_size, 2 * CHUNK, 2 * block_size)
-    blocks = part_size // block_size + -(-ahead // block_size)
-    return Ring(blocks * block_size, block_size, keep=True)
+    ahead = ring_size(buffer_size, block_size)
+    return Ring(ring_size(part_size + ahead, block_size), block_size, keep=True)
 
 
 @implementer(IReplay)

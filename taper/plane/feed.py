@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from taper.plane.crc import RunningCrc
 from taper.plane.interfaces import IReplay, SourceError
-from taper.plane.ring import CHUNK, Ring, Stopped
+from taper.plane.ring import Ring, Stopped, chunk_size
 
 
 class Feed:
@@ -84,8 +84,7 @@ class Feed:
         if self._ring.halted:
             raise Stopped
         if not self._buffer:
-            block = self._ring.block_size
-            self._buffer = memoryview(bytearray(max(CHUNK // block, 1) * block))
+            self._buffer = memoryview(bytearray(chunk_size(self._ring.block_size)))
         data = self._buffer[:size]
         done = 0
         try:

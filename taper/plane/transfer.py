@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from protocols.crc import Crc
     from protocols.header import Header
 
-RING_SIZE = 2 * 1024 * 1024
+RING_SIZE = 3 * 1024 * 1024
 """Bytes between source and device, unless the configuration wants more."""
 
 NO_CACHE = "No cache for previous failed part; cannot retry"

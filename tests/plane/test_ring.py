@@ -1,0 +1,145 @@
+"""The ring between reader and writer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from taper.plane.ring import Ring, Stopped
+
+
+def ring_of(capacity: int, block: int, *, keep: bool = False) -> Ring:
+    ring = Ring(capacity, block, keep=keep)
+    ring.allocate()
+    return ring
+
+
+def fill(ring: Ring, data: bytes) -> None:
+    space = ring.space()
+    assert space is not None
+    space[: len(data)] = data
+    ring.publish(len(data))
+
+
+def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Run in a thread; the returned function waits for its result."""
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append(function())
+        except Stopped as stopped:
+            found.append(stopped)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def wait() -> Any:
+        thread.join(30)
+        assert not thread.is_alive()
+        return found[0]
+
+    return wait
+
+
+def test_a_ring_must_fit_its_blocks() -> None:
+    with pytest.raises(ValueError, match="does not fit blocks of 10"):
+        Ring(25, 10)
+    with pytest.raises(ValueError, match="does not fit"):
+        Ring(10, 10)
+
+
+def test_only_whole_blocks_come_out_until_the_end() -> None:
+    ring = ring_of(40, 10)
+    fill(ring, b"a" * 20)
+    fill(ring, b"b" * 7)
+    assert ring.peek(100) == b"a" * 20
+    assert ring.peek(10) == b"a" * 10
+    ring.advance(20)
+    ring.end()
+    assert ring.peek(100) == b"b" * 7
+    ring.advance(7)
+    assert ring.peek(100) == b""
+
+
+def test_a_writer_sleeps_until_a_block_is_there() -> None:
+    ring = ring_of(40, 10)
+    fill(ring, b"a" * 9)
+    wait = in_thread(lambda: bytes(ring.peek(100)))
+    fill(ring, b"b")
+    assert wait() == b"a" * 9 + b"b"
+
+
+def test_a_reader_sleeps_until_there_is_room() -> None:
+    ring = ring_of(40, 10)
+    fill(ring, b"a" * 20)
+    fill(ring, b"b" * 20)
+    wait = in_thread(lambda: len(ring.space() or b""))
+    ring.wait_primed()
+    ring.advance(20)
+    assert wait() == 20
+
+
+@pytest.mark.parametrize("side", ["reader", "writer", "primer"])
+def test_stopping_wakes_everybody(side: str) -> None:
+    ring = ring_of(20, 10)
+    if side == "reader":
+        fill(ring, b"a" * 10)
+        fill(ring, b"a" * 10)
+    calls = {"reader": ring.space, "writer": lambda: ring.peek(10), "primer": ring.wait_primed}
+    wait = in_thread(calls[side])
+    ring.stop()
+    ring.stop()
+    result = wait()
+    assert result is None if side == "reader" else isinstance(result, Stopped)
+
+
+def test_after_a_failure_whole_blocks_still_come_but_no_end() -> None:
+    """What was read before the source failed belongs to parts that may be complete."""
+    ring = ring_of(40, 10)
+    fill(ring, b"a" * 15)
+    ring.fail()
+    assert ring.failed
+    assert not ring.stopped
+    ring.advance(len(ring.peek(100)))
+    assert ring.stopped
+    with pytest.raises(Stopped):
+        ring.peek(100)
+
+
+def test_a_ring_that_keeps_gives_the_part_again() -> None:
+    ring = ring_of(40, 10, keep=True)
+    fill(ring, b"a" * 20)
+    ring.advance(20)
+    ring.commit()
+    fill(ring, b"b" * 20)
+    ring.advance(20)
+    fill(ring, b"c" * 20)
+    assert ring.peek(100) == b"c" * 20
+    ring.rewind()
+    assert ring.cursor == 20
+    assert ring.peek(100) == b"b" * 20
+
+
+def test_a_ring_that_does_not_keep_cannot_go_back() -> None:
+    with pytest.raises(ValueError, match="keeps nothing"):
+        ring_of(20, 10).rewind()
+
+
+def test_a_limit_holds_the_reader_at_the_end_of_the_part() -> None:
+    ring = ring_of(40, 10)
+    ring.limit(15)
+    assert len(ring.space() or b"") == 15
+    fill(ring, b"a" * 15)
+    wait = in_thread(lambda: len(ring.space() or b""))
+    ring.wait_primed()
+    ring.limit(30)
+    assert wait() == 15
+
+
+def test_memory_that_cannot_be_had_is_an_error() -> None:
+    with pytest.raises((OSError, OverflowError)):
+        Ring(1 << 62, 1 << 20).allocate()

@@ -1,0 +1,439 @@
+"""What is said of parts, good and bad, and how a transfer is stopped (data-plane 2, 7)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devices.interfaces import AccessMode, Streaming
+from taper.core.splitting import CacheKind
+from taper.plane.cache import memory_cache
+from taper.plane.interfaces import ISource
+from taper.plane.pump import PartResult
+from taper.plane.ring import CHUNK, ring_size
+from taper.plane.sources import HoldingSource, SocketSource
+from taper.plane.transfer import BLOCK_SIZES_DIFFER, NO_CACHE, RING_SIZE, Transfer
+from tests.fakes.device import FULL_TEXT, SPACE_TEXT, FakeDevice, FakeVolume
+from tests.plane.dumping import (
+    HEADER,
+    PiecesSource,
+    Plan,
+    SeekableSource,
+    connection,
+    crc_of,
+    volumes,
+    write_dump,
+    write_holding,
+)
+
+BLOCK = 100
+DATA = bytes(n * 7 % 251 for n in range(10_050))
+
+
+class Faults:
+    """Makes the n-th call (from 0) of one kind fail."""
+
+    def __init__(self, kind: str, *numbers: int) -> None:
+        self._kind = kind
+        self._numbers = numbers
+        self._count = -1
+
+    def __call__(self, what: str) -> bool:
+        if what != self._kind:
+            return False
+        self._count += 1
+        return self._count in self._numbers
+
+
+def blank(capacity: int | None = None, **options: object) -> FakeDevice:
+    """A device with an unlabelled volume; a header takes one block of room."""
+    options = {"block_size": BLOCK, "header_size": BLOCK} | options
+    return FakeDevice(FakeVolume(capacity), **options)  # type: ignore[arg-type]
+
+
+def started(capacity: int | None = None, **options: object) -> FakeDevice:
+    device = blank(capacity, **options)
+    device.start(AccessMode.WRITE, "V", "20261123000000")
+    return device
+
+
+def transfer_of(source: ISource, **plan: object) -> Transfer:
+    transfer = Transfer(source, Plan(**({"block_size": BLOCK} | plan)))  # type: ignore[arg-type]
+    transfer.start()
+    return transfer
+
+
+def stored(device: FakeDevice, number: int = 1) -> bytes:
+    assert device.volume is not None
+    return bytes(device.volume.files[number].data)
+
+
+def ticking() -> Iterator[float]:
+    return (float(second) for second in range(100, 200, 7))
+
+
+def test_a_dump_without_splitting_is_one_part() -> None:
+    clock = ticking()
+    transfer = Transfer(PiecesSource(DATA), Plan(block_size=BLOCK), clock=lambda: next(clock))
+    transfer.start()
+    device = started()
+    result = transfer.write_part(device, HEADER)
+    assert result == PartResult(
+        size=len(DATA), duration=7.0, fileno=1, successful=True, eom=False, eof=True
+    )
+    assert stored(device) == DATA
+    assert transfer.bytes_written == len(DATA)
+    assert transfer.source_crc() == transfer.dest_crc() == crc_of(DATA)
+    transfer.close()
+    assert transfer.take_errors() == []
+
+
+def test_an_empty_dump_is_one_empty_part() -> None:
+    dump = write_dump(
+        Transfer(PiecesSource(b""), Plan(block_size=BLOCK, part_size=1000)),
+        volumes(blank),
+    )
+    assert dump.shape == [(0, True, False, True)]
+
+
+def test_a_dump_of_whole_parts_ends_with_an_empty_one() -> None:
+    dump = write_dump(
+        Transfer(PiecesSource(DATA[:2000]), Plan(block_size=BLOCK, part_size=1000)),
+        volumes(blank),
+    )
+    assert [(part.size, part.eof) for part in dump.results] == [
+        (1000, False),
+        (1000, False),
+        (0, True),
+    ]
+
+
+def test_leom_on_the_last_block_asks_for_a_volume_for_the_empty_part() -> None:
+    dump = write_dump(
+        Transfer(PiecesSource(DATA[:1000]), Plan(block_size=BLOCK)),
+        # label, header, ten blocks, and four before the end
+        volumes(lambda: blank(100 + 100 + 1000 + 300)),
+    )
+    assert dump.shape == [(1000, True, True, False), (0, True, False, True)]
+
+
+def test_no_room_for_the_header_is_an_empty_good_part_without_number() -> None:
+    """Whether a full volume refuses it or warns only."""
+    for leom, capacity in ((False, 150), (True, 250)):
+        transfer = transfer_of(PiecesSource(DATA))
+        device = started(capacity, leom=leom)
+        result = transfer.write_part(device, HEADER)
+        assert (result.fileno, result.size, result.successful) == (0, 0, True)
+        assert (result.eom, result.eof) == (True, False)
+        assert result.error == (None if leom else FULL_TEXT)
+        assert transfer.write_part(started(), HEADER).size == len(DATA)
+        transfer.close()
+
+
+def test_a_header_that_fails_otherwise_says_why() -> None:
+    transfer = transfer_of(PiecesSource(DATA))
+    result = transfer.write_part(started(faults=Faults("start_file", 0)), HEADER)
+    assert (result.fileno, result.successful, result.eom) == (0, True, True)
+    assert result.error == "the fake header fails"
+    transfer.close()
+
+
+@pytest.mark.parametrize(("shared", "text"), [(False, FULL_TEXT), (True, SPACE_TEXT)])
+def test_a_volume_that_takes_no_more_ends_a_good_part(shared: bool, text: str) -> None:
+    """The block that was refused is the next part's first."""
+    transfer = transfer_of(PiecesSource(DATA))
+    device = started(1200, warning=0)
+    assert device.volume is not None
+    device.volume.shared = shared
+    device._warn = lambda size: None  # type: ignore[method-assign]
+    result = transfer.write_part(device, HEADER)
+    assert (result.size, result.successful, result.eom, result.error) == (1000, True, True, text)
+    rest = started()
+    assert transfer.write_part(rest, HEADER).eof
+    assert stored(device) + stored(rest) == DATA
+    transfer.close()
+
+
+def test_a_failed_part_comes_again_from_its_first_byte_however_often_it_ends_early() -> None:
+    """First attempt 50 blocks, second fails at 20, third ends well at 10 by the warning: nothing
+    between is lost, and the checksums agree."""
+    transfer = transfer_of(SeekableSource(DATA))
+    first = transfer.write_part(started(faults=Faults("write", 50)), HEADER)
+    assert (first.size, first.successful, first.error) == (5000, False, "the fake block fails")
+    assert transfer.can_retry()
+    assert transfer.bytes_written == 0
+    second = transfer.write_part(started(faults=Faults("write", 20)), HEADER)
+    assert (second.size, second.successful) == (2000, False)
+    third_device = started(100 + 100 + 1000 + 300)
+    third = transfer.write_part(third_device, HEADER)
+    assert (third.size, third.successful, third.eom) == (1000, True, True)
+    last_device = started()
+    last = transfer.write_part(last_device, HEADER)
+    assert (last.size, last.eof) == (len(DATA) - 1000, True)
+    assert stored(third_device) + stored(last_device) == DATA
+    assert transfer.source_crc() == transfer.dest_crc() == crc_of(DATA)
+    transfer.close()
+
+
+def test_a_short_last_block_is_repeated_after_a_failed_filemark(tmp_path: Path) -> None:
+    transfer = transfer_of(HoldingSource(write_holding(str(tmp_path), DATA, 3333)))
+    result = transfer.write_part(started(faults=Faults("finish_file", 0)), HEADER)
+    assert (result.size, result.successful, result.eof) == (len(DATA), False, False)
+    assert result.error == "the fake filemark fails"
+    device = started()
+    assert transfer.write_part(device, HEADER).eof
+    assert stored(device) == DATA
+    transfer.close()
+
+
+@pytest.mark.parametrize("cache", [CacheKind.MEMORY, CacheKind.DISK])
+@pytest.mark.parametrize("fault", ["start_file", "write", "finish_file"])
+def test_with_a_cache_every_trouble_is_the_end_of_the_volume(
+    cache: CacheKind, fault: str, tmp_path: Path
+) -> None:
+    """The part is repeated on the next volume; the text is the true one."""
+    transfer = transfer_of(PiecesSource(DATA), part_size=4000, cache=cache, cache_dir=str(tmp_path))
+    result = transfer.write_part(started(leom=False, faults=Faults(fault, 0)), HEADER)
+    assert (result.successful, result.eom, result.eof) == (False, True, False)
+    assert result.error is not None
+    assert result.error.startswith("the fake")
+    assert transfer.can_retry()
+    device = started(leom=False)
+    for number, size in ((1, 4000), (2, 4000), (3, 2050)):
+        result = transfer.write_part(device, HEADER)
+        assert (result.size, result.fileno, result.successful) == (size, number, True)
+    assert stored(device, 1) + stored(device, 2) + stored(device, 3) == DATA
+    transfer.close()
+
+
+def test_with_a_cache_warnings_do_not_end_a_part() -> None:
+    transfer = transfer_of(PiecesSource(DATA), part_size=20_000, cache=CacheKind.MEMORY)
+    result = transfer.write_part(started(100 + 100 + 10_050, leom=True), HEADER)
+    assert (result.size, result.successful, result.eom, result.eof) == (10_050, True, False, True)
+    transfer.close()
+
+
+def test_without_a_cache_a_failed_part_is_lost() -> None:
+    """And nothing is done to the device that is asked to write it again."""
+    data = DATA * 500
+    transfer = transfer_of(PiecesSource(data))
+    blocks = 2 * CHUNK // BLOCK
+    result = transfer.write_part(started(leom=False, faults=Faults("write", blocks)), HEADER)
+    assert not result.successful
+    assert not transfer.can_retry()
+    device = started(leom=False)
+    result = transfer.write_part(device, HEADER)
+    assert (result.fileno, result.successful, result.error) == (0, False, NO_CACHE)
+    assert device.file == -1
+    transfer.close()
+
+
+def test_a_part_that_failed_at_once_needs_no_cache() -> None:
+    transfer = transfer_of(PiecesSource(DATA))
+    assert not transfer.write_part(started(faults=Faults("write", 3)), HEADER).successful
+    assert transfer.can_retry()
+    device = started()
+    assert transfer.write_part(device, HEADER).eof
+    assert stored(device) == DATA
+    transfer.close()
+
+
+def test_a_device_with_other_blocks_is_refused_untouched() -> None:
+    transfer = transfer_of(PiecesSource(DATA))
+    device = started(block_size=200)
+    result = transfer.write_part(device, HEADER)
+    assert (result.fileno, result.successful, result.error) == (0, False, BLOCK_SIZES_DIFFER)
+    assert device.file == -1
+    transfer.close()
+
+
+def test_parts_complete_before_the_source_fails_are_good() -> None:
+    """Only the part the failure falls into is bad, and the reason is told then, not before."""
+    transfer = transfer_of(
+        PiecesSource(DATA, error="while reading holding file: E"), part_size=4000
+    )
+    device = started()
+    for _ in range(2):
+        assert transfer.write_part(device, HEADER).successful
+        assert transfer.take_errors() == []
+    result = transfer.write_part(device, HEADER)
+    assert (result.size, result.successful, result.eof, result.error) == (2000, False, False, None)
+    assert transfer.take_errors() == ["while reading holding file: E"]
+    assert transfer.take_errors() == []
+    assert not transfer.can_retry()
+    assert transfer.write_part(device, HEADER).fileno == 0
+    assert device.file == 3
+    assert transfer.dest_crc() == crc_of(DATA[:8000])
+    transfer.close()
+
+
+def test_a_reset_connection_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    transfer = transfer_of(SocketSource(ours))
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    assert not transfer.write_part(started(), HEADER).successful
+    (text,) = transfer.take_errors()
+    assert text.endswith("Connection reset by peer")
+    transfer.close()
+
+
+def test_a_reader_that_breaks_is_told_and_nobody_waits() -> None:
+    class Broken(PiecesSource):
+        def read_into(self, buffer: memoryview) -> int:
+            raise RuntimeError("a mistake")
+
+    hooked: list[object] = []
+    hook, threading.excepthook = threading.excepthook, hooked.append
+    try:
+        transfer = transfer_of(Broken(b""))
+        assert not transfer.write_part(started(), HEADER).successful
+        transfer.close()
+    finally:
+        threading.excepthook = hook
+    assert transfer.take_errors() == ["error while reading: RuntimeError('a mistake')"]
+    assert len(hooked) == 1
+
+
+def test_cancelling_ends_a_part_that_waits_for_its_peer() -> None:
+    """The peer never closes; the part ends all the same, and everything can be closed."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(DATA)
+    transfer = transfer_of(SocketSource(ours))
+    device = started(streaming=Streaming.REQUIRED)
+    results: list[PartResult] = []
+    writer = threading.Thread(target=lambda: results.append(transfer.write_part(device, HEADER)))
+    writer.start()
+    transfer.cancel("dumper failed")
+    transfer.cancel("")
+    writer.join(30)
+    (result,) = results
+    assert (result.successful, result.eof, result.error) == (False, False, None)
+    assert not device.in_file
+    assert transfer.take_errors() == ["dumper failed"]
+    assert not transfer.can_retry()
+    transfer.close()
+    assert theirs.recv(1) == b""
+    theirs.close()
+
+
+def test_a_cancelled_transfer_does_not_touch_the_next_device() -> None:
+    transfer = transfer_of(SeekableSource(DATA))
+    transfer.cancel("")
+    device = started()
+    assert transfer.write_part(device, HEADER).fileno == 0
+    assert device.file == -1
+    transfer.close()
+    assert transfer.take_errors() == []
+
+
+def test_a_part_that_cannot_be_read_again_ends_the_dump(tmp_path: Path) -> None:
+    path = write_holding(str(tmp_path), DATA, len(DATA))
+    transfer = transfer_of(HoldingSource(path))
+    assert not transfer.write_part(started(faults=Faults("finish_file", 0)), HEADER).successful
+    os.unlink(path)
+    assert not transfer.write_part(started(), HEADER).successful
+    assert transfer.take_errors() == [
+        f"Could not open '{path}' for reading: No such file or directory"
+    ]
+    transfer.close()
+
+
+def test_a_cache_directory_that_vanished_is_an_input_error(tmp_path: Path) -> None:
+    name = f"{tmp_path}/none"
+    transfer = transfer_of(PiecesSource(DATA), part_size=1000, cache=CacheKind.DISK, cache_dir=name)
+    assert not transfer.write_part(started(), HEADER).successful
+    assert transfer.take_errors() == [
+        f"Error creating cache file in '{name}': No such file or directory"
+    ]
+    transfer.close()
+
+
+def test_a_full_cache_disk_is_an_input_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    transfer = transfer_of(
+        PiecesSource(DATA), part_size=1000, cache=CacheKind.DISK, cache_dir=str(tmp_path)
+    )
+    assert not transfer.write_part(started(), HEADER).successful
+    assert transfer.take_errors() == [
+        f"Error writing to disk cache file in '{tmp_path}': No space left on device"
+    ]
+    transfer.close()
+
+
+def test_a_part_too_large_for_memory_is_an_input_error() -> None:
+    transfer = transfer_of(PiecesSource(DATA), part_size=BLOCK << 55, cache=CacheKind.MEMORY)
+    assert not transfer.write_part(started(), HEADER).successful
+    (text,) = transfer.take_errors()
+    assert text.startswith("Could not allocate ")
+    assert " bytes of memory: " in text
+    transfer.close()
+
+
+def test_a_device_that_breaks_leaves_the_part_repeatable() -> None:
+    """A mistake in a device comes out as it is; the bytes are not gone."""
+    transfer = transfer_of(SeekableSource(DATA))
+    broken = started(faults=Faults("write"))
+    broken.write_blocks = None  # type: ignore[assignment,method-assign]
+    with pytest.raises(TypeError):
+        transfer.write_part(broken, HEADER)
+    device = started()
+    assert transfer.write_part(device, HEADER).eof
+    assert stored(device) == DATA
+    transfer.close()
+
+
+def test_calls_out_of_order_are_refused() -> None:
+    transfer = Transfer(PiecesSource(DATA), Plan(block_size=BLOCK))
+    with pytest.raises(ValueError, match="not started"):
+        transfer.write_part(started(), HEADER)
+    transfer.start()
+    with pytest.raises(ValueError, match="started before"):
+        transfer.start()
+    transfer.close()
+    with pytest.raises(ValueError, match="needs a directory"):
+        Transfer(PiecesSource(b""), Plan(cache=CacheKind.DISK, part_size=32768))
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    """No thread, no descriptor: neither after a whole dump nor after one never started."""
+    before = set(os.listdir("/proc/self/fd"))
+    ours, peer = connection(DATA)
+    options = {"part_size": 4000, "cache": CacheKind.DISK, "cache_dir": str(tmp_path)}
+    transfer = transfer_of(SocketSource(ours), **options)
+    assert transfer.write_part(started(), HEADER).successful
+    transfer.close()
+    peer.join()
+    source = PiecesSource(DATA)
+    Transfer(source, Plan()).close()
+    assert source.closed
+    holding = transfer_of(HoldingSource(write_holding(str(tmp_path), DATA, 400)), part_size=1000)
+    holding.write_part(started(faults=Faults("write", 5)), HEADER)
+    holding.write_part(started(faults=Faults("write", 3)), HEADER)
+    holding.close()
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert all(thread.name != "taper-reader" for thread in threading.enumerate())
+
+
+def test_buffers_stay_small() -> None:
+    """Three chunks at usual blocks, two blocks at huge ones; a memory cache adds its part."""
+    for block in (1, 512, 32768, 49152, 1 << 20):
+        size = ring_size(RING_SIZE, block)
+        assert size % block == 0
+        assert size <= 4 * CHUNK
+    assert ring_size(RING_SIZE, 10 * CHUNK) == 20 * CHUNK
+    assert memory_cache(10 * CHUNK, 2 * CHUNK, 32768).capacity == 12 * CHUNK
