@@ -155,7 +155,7 @@ def parse_tapelist(data: bytes, name: str = "tapelist") -> Tapelist:
     entries = []
     seen = set()
     for number, line in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), 1):
-        if not line or line.isspace():
+        if not line.strip(" \t\r"):
             continue
         match = _LINE.fullmatch(line)
         if match is None:
