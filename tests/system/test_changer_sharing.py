@@ -1,0 +1,335 @@
+"""Ours and stock programs use one chg-disk at the same time (scan-and-changers 2.6, 3.1).
+
+Stock runs as the dump user in a mount namespace with its own /etc/amanda; ours runs in this very
+process, on the same vtapes and state file.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devices.changers.processes import is_alive
+from devices.changers.state import StateFile
+from devices.errors import ChangerError, ChangerReason
+from devices.interfaces import AccessMode, LoadRequest, Relative
+from devices.registry import open_changer
+from protocols.conf.sections import ChangerSection, Storage
+from protocols.perldata import parse_perl_data
+from tests.fakes.config import make_config
+
+AMTAPE, USER = "/usr/sbin/amtape", "backup"
+PERL_LIB = "/usr/lib/x86_64-linux-gnu/amanda/perl"
+
+
+def _missing() -> str | None:
+    if os.geteuid() != 0:
+        return "needs root, to make a mount namespace"
+    for program in (AMTAPE, PERL_LIB):
+        if not os.path.exists(program):
+            return f"{program} is not installed"
+    if not any(entry.pw_name == USER for entry in pwd.getpwall()):
+        return f"there is no user {USER}"
+    probe = subprocess.run(["unshare", "-m", "true"], capture_output=True)
+    return None if probe.returncode == 0 else "mount namespaces are not allowed"
+
+
+_REASON = _missing()
+pytestmark = [pytest.mark.system, pytest.mark.skipif(_REASON is not None, reason=_REASON or "")]
+
+# What a Perl program of Amanda's kind needs before and after its own part.
+PROLOGUE = f"""
+use lib '{PERL_LIB}';
+use strict; use warnings;
+use Amanda::Config qw( :init ); use Amanda::Util qw( :constants ); use Amanda::Debug;
+use Amanda::MainLoop; use Amanda::Storage; use Amanda::Changer;
+$| = 1;
+Amanda::Util::setup_application("test", "server", $CONTEXT_CMDLINE, "amanda", "amanda");
+config_init($CONFIG_INIT_EXPLICIT_NAME, "SHARE");
+my ($level, @errors) = config_errors();
+die "@errors" if @errors;
+Amanda::Util::finish_setup($RUNNING_AS_ANY);
+my $storage = Amanda::Storage->new();
+my $chg = $storage->{{'chg'}};
+"""
+
+HOLD_SLOT_2 = (
+    PROLOGUE
+    + """
+my $held;
+Amanda::MainLoop::call_later(sub {
+    $chg->load(slot => "2", mode => "write", res_cb => sub {
+        my ($err, $res) = @_;
+        print $err ? "error $err\\n" : "holding $$\\n";
+        $held = $res;
+        my $word = <STDIN>;
+        $held->release(finished_cb => sub {
+            print "released\\n";
+            Amanda::MainLoop::quit();
+        });
+    });
+});
+Amanda::MainLoop::run();
+$storage->quit(); $chg->quit();
+Amanda::Util::finish_application();
+"""
+)
+
+COUNT_UP = (
+    PROLOGUE
+    + """
+my ($file, $left) = ($chg->{'state_filename'}, ROUNDS);
+my $once; $once = sub {
+    $chg->with_locked_state($file, sub {
+        my ($err) = @_;
+        die "$err" if $err;
+        return Amanda::MainLoop::quit() unless --$left;
+        Amanda::MainLoop::call_later($once);
+    }, sub {
+        my ($state, $done) = @_;
+        $state->{'count'} += 1;
+        $state->{'theirs'}{"round $left"} = { 'text' => "it's \\\\ round $left", 'none' => undef };
+        delete $state->{'theirs'}{"round " . ($left + 3)};
+        $done->(undef);
+    });
+};
+Amanda::MainLoop::call_later($once);
+print "counting\\n";
+Amanda::MainLoop::run();
+$storage->quit(); $chg->quit();
+Amanda::Util::finish_application();
+"""
+)
+
+CONF = """org "share"
+dumpuser "{user}"
+infofile "/etc/amanda/SHARE/curinfo"
+logdir "/var/log/amanda"
+indexdir "/etc/amanda/SHARE/index"
+tapecycle 4
+runtapes 2
+tpchanger "mydisk"
+tapetype T
+labelstr "^SHARE-[0-9]+$"
+define tapetype T {{
+  length 100 mbytes
+}}
+define changer mydisk {{
+  tpchanger "chg-disk:{vtapes}"
+  property "lock-timeout" "30"
+}}
+"""
+
+
+class World:
+    """Four slots, a configuration for stock, and the same one for ours."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.vtapes = base / "vtapes"
+        for slot in range(1, 5):
+            (self.vtapes / f"slot{slot}").mkdir(parents=True)
+        for room in ("etc/SHARE", "lib", "log"):
+            (base / room).mkdir(parents=True)
+        text = CONF.format(user=USER, vtapes=self.vtapes)
+        (base / "etc/SHARE/amanda.conf").write_text(text)
+        (base / "etc/SHARE/tapelist").touch()
+        self.state_path = self.vtapes / "state"
+        self.state_path.touch()
+        for path in (base, *base.rglob("*")):
+            shutil.chown(path, USER, USER)
+            path.chmod(0o700 if path.is_dir() else 0o600)
+
+    def changer(self) -> Any:
+        """Ours, for the same configuration, storage and changer."""
+        section = ChangerSection(
+            "mydisk", tpchanger=f"chg-disk:{self.vtapes}", property={"lock-timeout": ("30",)}
+        )
+        storage = Storage("SHARE", tpchanger="mydisk", runtapes=2)
+        return open_changer(None, make_config(section, name="SHARE"), storage)
+
+    def state(self) -> dict[str, Any]:
+        return parse_perl_data(self.state_path.read_bytes())
+
+    def command(self, *command: str) -> list[str]:
+        binds = {"etc": "/etc/amanda", "lib": "/var/lib/amanda", "log": "/var/log/amanda"}
+        mounts = [f"mount --bind {self.base}/{ours} {theirs}" for ours, theirs in binds.items()]
+        script = "; ".join(
+            ["set -e", *mounts, "mount -t tmpfs -o mode=1777 tmpfs /tmp", "cd /", 'exec "$@"']
+        )
+        return ["unshare", "-m", "sh", "-c", script, "sh", "runuser", "-u", USER, "--", *command]
+
+    def amtape(self, *words: str) -> str:
+        """What amtape says on either output."""
+        done = subprocess.run(
+            self.command(AMTAPE, "SHARE", *words), capture_output=True, text=True, timeout=60
+        )
+        return done.stdout + done.stderr
+
+    def perl(self, program: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command("perl", "-e", program),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    base = Path(tempfile.mkdtemp(prefix="changer-sharing-", dir="/var/tmp"))
+    yield World(base)
+    shutil.rmtree(base)
+
+
+class Impatient(threading.Event):
+    """Makes us try again at once, so that the two really meet."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(0.001)
+
+
+def in_child(work: Callable[[], object]) -> tuple[int, int]:
+    """Do ``work`` in a forked child that then stays. :return: its pid, a pipe to end it"""
+    ready_read, ready_write = os.pipe()
+    stay_read, stay_write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(stay_write)
+            keep = work()
+            os.write(ready_write, b"+")
+            os.read(stay_read, 1)
+            status = 0 if keep is not None else 2
+        finally:
+            os._exit(status)
+    os.close(ready_write)
+    os.close(stay_read)
+    assert os.read(ready_read, 1) == b"+"
+    os.close(ready_read)
+    return child, stay_write
+
+
+def test_the_current_slot_set_by_stock_is_ours_too(world):
+    """amtape slot 3, then next: ours loads what stock made current."""
+    assert "slot" in world.amtape("slot", "3")
+    reservation = world.changer().load(LoadRequest(relative=Relative.CURRENT))
+    assert reservation.slot == "3"
+    reservation.release()
+    world.amtape("slot", "next")
+    assert [e.slot for e in world.changer().inventory() if e.current] == ["4"]
+    assert os.readlink(world.vtapes / "data") == "slot4"
+
+
+def test_the_current_slot_set_by_ours_is_stocks_too(world):
+    """A load of ours that sets the current slot is what amtape current shows."""
+    changer = world.changer()
+    reservation = changer.load(LoadRequest(slot="2", set_current=True))
+    reservation.device.start(AccessMode.WRITE, "SHARE-2", "20260102030405")
+    reservation.release()
+    shutil.chown(world.vtapes / "slot2" / "00000.SHARE-2", USER, USER)
+    shown = world.amtape("current")
+    assert "slot   2:" in shown
+    assert "SHARE-2" in shown
+    inventory = world.amtape("inventory")
+    assert "slot 2: label SHARE-2" in inventory
+    assert [line[:7] for line in inventory.splitlines() if "(current)" in line] == ["slot 2:"]
+    assert changer.inventory()[1].label == "SHARE-2"
+
+
+def test_a_slot_held_by_ours_is_refused_by_stock(world):
+    """Stock says which process holds the slot: ours; after the release it loads it."""
+    reservation = world.changer().load(LoadRequest(slot="2"))
+    text = f"Slot 2 is already in use by drive 'drive0' and process '{os.getpid()}'"
+    assert text in world.amtape("slot", "2")
+    assert "slot   2: in use" in world.amtape("show")
+    assert "slot 2: blank reserved" in world.amtape("inventory")
+    reservation.release()
+    assert "already in use" not in world.amtape("slot", "2")
+
+
+def test_our_entries_keep_what_stock_does_not_know(world):
+    """Stock rewrites the state round our reservation without harming it."""
+    reservation = world.changer().load(LoadRequest(slot="2"))
+    before = world.state()["drives"]
+    world.amtape("slot", "1")
+    assert world.state()["current"] == "slot1"
+    assert world.state()["drives"] == before
+    reservation.release()
+    assert world.state()["drives"] == {}
+
+
+def test_a_slot_held_by_stock_is_refused_by_ours(world):
+    """Ours says which stock process holds the slot, and loads it once that is over."""
+    with world.perl(HOLD_SLOT_2) as holder:
+        words = holder.stdout.readline().split()
+        assert words[:1] == ["holding"], holder.stderr.read()
+        changer = world.changer()
+        with pytest.raises(ChangerError) as caught:
+            changer.load(LoadRequest(slot="2"))
+        assert caught.value.message == (
+            f"Slot 2 is already in use by drive 'drive0' and process '{words[1]}'"
+        )
+        assert caught.value.reason is ChangerReason.VOLINUSE
+        assert [e.slot for e in changer.inventory() if e.reserved] == ["2"]
+        holder.stdin.write("go\n")
+        holder.stdin.flush()
+        assert holder.stdout.readline() == "released\n"
+        changer.load(LoadRequest(slot="2")).release()
+
+
+def test_a_killed_holder_of_stock_blocks_nobody(world):
+    """After kill -9 of a stock program its slot is free for ours."""
+    with world.perl(HOLD_SLOT_2) as holder:
+        pid = int(holder.stdout.readline().split()[1])
+        os.kill(pid, signal.SIGKILL)
+        holder.wait()
+        assert not is_alive(pid)
+        world.changer().load(LoadRequest(slot="2")).release()
+
+
+def test_our_killed_process_blocks_nobody(world):
+    """After kill -9 of ours its slot is free for stock, and for another of ours."""
+    for take in (
+        lambda: "already in use" not in world.amtape("slot", "2"),
+        lambda: world.changer().load(LoadRequest(slot="2")),
+    ):
+        child, pipe = in_child(lambda: world.changer().load(LoadRequest(slot="2")))
+        assert f"and process '{child}'" in world.amtape("slot", "2")
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(pipe)
+        assert world.state()["drives"]["drive0"]["pid"] == child
+        assert take()
+
+
+def test_both_hammering_one_state_file_lose_nothing(world):
+    """300 updates by stock and 300 by ours at the same time: all counted, nothing wiped."""
+    rounds = 300
+    file = StateFile(str(world.state_path), lock_timeout=50, stop=Impatient())
+    with file.locked() as state:
+        state["kept"] = {"since": "the start"}
+    with world.perl(COUNT_UP.replace("ROUNDS", str(rounds))) as stock:
+        assert stock.stdout.readline() == "counting\n", stock.stderr.read()
+        for number in range(rounds):
+            with file.locked() as state:
+                state["count"] = int(state.get("count") or 0) + 1
+                state["ours"] = {"text": "'\\" * (number % 7 * 40)}
+        _, errors = stock.communicate(timeout=60)
+        assert stock.returncode == 0, errors
+    state = world.state()
+    assert int(state["count"]) == 2 * rounds
+    assert state["kept"] == {"since": "the start"}
+    assert state["theirs"]["round 1"] == {"text": "it's \\ round 1", "none": None}
