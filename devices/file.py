@@ -26,6 +26,7 @@ from protocols.header import Header, HeaderError, HeaderType, build_header, pars
 
 _BAD_VOLUME = Status.DEVICE_ERROR | Status.VOLUME_ERROR
 _DUMPS = frozenset({HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE})
+_NO_HEADERS = frozenset({HeaderType.WEIRD, HeaderType.EMPTY, HeaderType.UNKNOWN})
 INVALID_HEADER = "Invalid amanda header while reading file header"
 
 
@@ -301,21 +302,18 @@ class FileDevice(VfsDevice):
         except OSError as error:
             text = f"Couldn't open file {to_text(path)}: {error.strerror}"
             raise self._fail(text, Status.DEVICE_ERROR, VolumeFailed) from error
-        text = ""
+        trouble = "Unknown Device error"
         try:
             block = os.read(fd, HEADER_SIZE)
-            if not block:
-                text = "Problem reading Amanda header: Unknown Device error"
         except OSError as error:
-            text = f"Problem reading Amanda header: Error reading fd {fd}: {error.strerror}"
-        else:
-            header = parse_header(block)
-            if header.type in (HeaderType.WEIRD, HeaderType.EMPTY, HeaderType.UNKNOWN):
-                text = INVALID_HEADER
-        if text:
-            os.close(fd)
-            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
-        return fd, header
+            block = b""
+            trouble = f"Error reading fd {fd}: {error.strerror}"
+        header = parse_header(block)
+        if block and header.type not in _NO_HEADERS:
+            return fd, header
+        os.close(fd)
+        text = INVALID_HEADER if block else f"Problem reading Amanda header: {trouble}"
+        raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
 
 
 def remove_if_there(path: bytes) -> None:

@@ -39,6 +39,8 @@ class NullDevice(BaseDevice):
         self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
     ) -> None:
         self._need_mode("start", AccessMode.NULL)
+        if mode is AccessMode.NULL:
+            raise ValueError(f"start on {self.name} in mode NULL, expected WRITE")
         if mode is not AccessMode.WRITE:
             raise self._fail(CANNOT_READ, _UNREADABLE, VolumeFailed)
         if not label:

@@ -1,0 +1,369 @@
+"""What every device must do (volumes-and-devices 2).
+
+A device joins by a test class that inherits :class:`DeviceContract`, and of the classes below it
+and of :mod:`tests.contract.device_end` those for what it can do, and that says how the device is
+opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from attrs import evolve
+from zope.interface.verify import verifyObject
+
+from devices.errors import DeviceError, PropertyRefused, Status
+from devices.interfaces import AccessMode, IDevice, WriteEnd, Written
+from protocols.header import Header, HeaderType
+
+BLOCK = 1024
+STAMP = "20240102030405"
+PART = Header(
+    type=HeaderType.SPLIT_DUMPFILE,
+    datestamp=STAMP,
+    host="client.example.com",
+    disk="/home",
+    partnum=1,
+    totalparts=-1,
+    program="/bin/tar",
+)
+
+
+def some_bytes(size: int) -> memoryview:
+    return memoryview(os.urandom(size))
+
+
+def write_part(device: IDevice, data: memoryview, header: Header = PART) -> int:
+    """Write one whole part. :return: the file's number"""
+    start = device.start_file(header)
+    assert not start.eom
+    if data:
+        assert device.write_blocks(data) == Written(len(data), WriteEnd.NONE)
+    device.finish_file()
+    return start.number
+
+
+def read_rest(device: IDevice, size: int = 8 * BLOCK) -> bytes:
+    """All data from here to the end of the file."""
+    buffer = memoryview(bytearray(size))
+    data = b""
+    while got := device.read_blocks(buffer):
+        data += buffer[:got]
+    assert not device.in_file
+    return data
+
+
+class DeviceContract:
+    """What all devices do. Inherit, and override ``open_device``."""
+
+    @pytest.fixture
+    def open_device(self) -> Callable[..., IDevice]:
+        """A function that opens a new device object on always the same volume, at first blank.
+
+        Its parameters, all optional: ``limit`` in bytes (0: none) and ``leom``; blocks are of
+        BLOCK bytes.
+        """
+        raise NotImplementedError
+
+    @pytest.fixture
+    def device(self, open_device: Callable[..., IDevice]) -> IDevice:
+        return open_device()
+
+    @pytest.fixture
+    def started(self, device: IDevice) -> IDevice:
+        device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+        return device
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def test_provides_the_interface(self, device: IDevice) -> None:
+        """Everything IDevice names is there."""
+        verifyObject(IDevice, device)
+
+    def test_fresh(self, device: IDevice) -> None:
+        """A device just opened has done nothing yet."""
+        assert device.status is Status.SUCCESS
+        assert device.error is None
+        assert device.access_mode is AccessMode.NULL
+        assert (device.file, device.in_file, device.is_eom) == (-1, False, False)
+        assert (device.label, device.timestamp, device.bytes_written) == (None, None, 0)
+        assert device.block_size == BLOCK
+
+    def test_calls_out_of_order(self, device: IDevice) -> None:
+        """A call at the wrong moment is the caller's mistake, and says so before doing harm."""
+        block = some_bytes(BLOCK)
+        for call in (
+            lambda: device.start(AccessMode.NULL, "TAPE-01", STAMP),
+            lambda: device.start(AccessMode.WRITE, None, STAMP),
+            lambda: device.start_file(PART),
+            lambda: device.write_blocks(block),
+            device.finish_file,
+        ):
+            with pytest.raises(ValueError, match=r"."):
+                call()
+        device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+        for call in (
+            lambda: device.start(AccessMode.WRITE, "TAPE-01", STAMP),
+            device.read_label,
+            device.eject,
+            lambda: device.write_blocks(block),
+            device.finish_file,
+        ):
+            with pytest.raises(ValueError, match=r"."):
+                call()
+        device.start_file(PART)
+        for call in (
+            lambda: device.start_file(PART),
+            lambda: device.write_blocks(memoryview(b"")),
+        ):
+            with pytest.raises(ValueError, match=r"."):
+                call()
+        device.write_blocks(block[:10])
+        with pytest.raises(ValueError, match=r"."):
+            device.write_blocks(block)
+        device.finish_file()
+        assert device.status is Status.SUCCESS
+
+    def test_finish(self, started: IDevice) -> None:
+        """A device finishes more than once, inside a file too, and can be started again."""
+        started.start_file(PART)
+        started.finish()
+        assert started.access_mode is AccessMode.NULL
+        assert (started.in_file, started.bytes_written) == (False, 0)
+        started.finish()
+        started.start(AccessMode.WRITE, "TAPE-02", STAMP)
+        assert started.label == "TAPE-02"
+        assert write_part(started, some_bytes(BLOCK)) == 1
+
+    def test_bytes_written(self, started: IDevice) -> None:
+        """Payload of the file being written is counted, header excluded, and only inside it."""
+        started.start_file(PART)
+        assert started.bytes_written == 0
+        started.write_blocks(some_bytes(3 * BLOCK))
+        started.write_blocks(some_bytes(10))
+        assert started.bytes_written == 3 * BLOCK + 10
+        started.finish_file()
+        assert started.bytes_written == 0
+        started.start_file(PART)
+        assert started.bytes_written == 0
+
+    def test_bad_header_is_refused(self, started: IDevice) -> None:
+        """A header that cannot be written is an error, not the end of the volume."""
+        with pytest.raises(DeviceError) as caught:
+            started.start_file(evolve(PART, host=""))
+        assert not started.is_eom
+        assert not started.in_file
+        assert started.error == caught.value.text
+        assert started.start_file(PART).number == 1
+
+    def test_errors_stay(self, started: IDevice) -> None:
+        """Text and status of a failure stay until reset."""
+        with pytest.raises(DeviceError) as caught:
+            started.start_file(evolve(PART, host=""))
+        text, status = started.error, started.status
+        assert (text, status) == (caught.value.text, caught.value.status)
+        assert text
+        assert status
+        started.finish()
+        assert (started.error, started.status) == (text, status)
+        started.reset()
+        assert (started.error, started.status, started.is_eom) == (None, Status.SUCCESS, False)
+
+    # -- labels ---------------------------------------------------------------------------------
+
+    def test_blank_volume(self, device: IDevice) -> None:
+        """A volume without a label says so, and raises nothing."""
+        reading = device.read_label()
+        assert reading.status & Status.VOLUME_UNLABELED
+        assert reading.label is reading.timestamp is None
+        assert (reading.status, reading.error) == (device.status, device.error)
+
+    @pytest.mark.parametrize("stamp", [STAMP, "20240102", "X"])
+    def test_label(self, open_device: Callable[..., IDevice], stamp: str) -> None:
+        """A volume started for writing bears the label and timestamp it was given."""
+        device = open_device()
+        device.start(AccessMode.WRITE, "TAPE-01", stamp)
+        assert (device.label, device.timestamp) == ("TAPE-01", stamp)
+        assert (device.status, device.error) == (Status.SUCCESS, None)
+        device.finish()
+
+    def test_timestamp_is_now_by_default(self, device: IDevice) -> None:
+        """A volume started without a timestamp gets one of 14 digits."""
+        device.start(AccessMode.WRITE, "TAPE-01")
+        assert device.timestamp is not None
+        assert len(device.timestamp) == 14
+        assert device.timestamp.isdecimal()
+
+    def test_reading_a_blank_volume(self, device: IDevice) -> None:
+        """Neither reading nor appending starts on a volume without a label."""
+        for mode in (AccessMode.READ, AccessMode.APPEND):
+            with pytest.raises(DeviceError) as caught:
+                device.start(mode)
+            assert caught.value.status & Status.VOLUME_UNLABELED
+            device.finish()
+            device.reset()
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def test_numbers(self, started: IDevice) -> None:
+        """Files are numbered from 1."""
+        assert [write_part(started, some_bytes(BLOCK)) for _ in range(3)] == [1, 2, 3]
+        assert started.file == 3
+
+    # -- properties -----------------------------------------------------------------------------
+
+    def test_unknown_properties(self, device: IDevice) -> None:
+        """A property nobody knows, and one of other devices, are refused with their words."""
+        for name, text in (
+            ("nosuch-prop", "No such device-property"),
+            ("BROKEN-GMT-ONLINE", "unknwon device-property"),
+        ):
+            with pytest.raises(PropertyRefused) as caught:
+                device.properties.set(name, "1")
+            assert caught.value.text == text
+
+    def test_comment(self, started: IDevice) -> None:
+        """The comment can be set at any time."""
+        started.properties.set("Comment", "a b")
+        started.start_file(PART)
+        started.properties.set("COMMENT", "c")
+        assert started.properties["comment"].value == "c"
+
+
+class ReadContract(DeviceContract):
+    """Devices whose volumes can be read back, and erased."""
+
+    @pytest.mark.parametrize("stamp", [STAMP, "20240102", "X"])
+    def test_label_is_read(self, open_device: Callable[..., IDevice], stamp: str) -> None:
+        """Label and timestamp written by one are read by another."""
+        device = open_device()
+        device.start(AccessMode.WRITE, "TAPE-01", stamp)
+        device.finish()
+        other = open_device()
+        reading = other.read_label()
+        assert (reading.status, reading.header_type) == (Status.SUCCESS, HeaderType.TAPESTART)
+        assert (reading.label, reading.timestamp, reading.error) == ("TAPE-01", stamp, None)
+        assert (other.label, other.timestamp) == ("TAPE-01", stamp)
+
+    def test_relabelling_destroys(self, open_device: Callable[..., IDevice]) -> None:
+        """A new label leaves nothing of what was on the volume."""
+        device = open_device()
+        device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+        write_part(device, some_bytes(BLOCK))
+        write_part(device, some_bytes(BLOCK))
+        device.finish()
+        device.start(AccessMode.WRITE, "TAPE-02", "X")
+        device.finish()
+        other = open_device()
+        assert other.read_label().label == "TAPE-02"
+        other.start(AccessMode.READ)
+        tail = other.seek_file(1)
+        assert tail is not None
+        assert tail.type is HeaderType.TAPEEND
+
+    def test_erase(self, open_device: Callable[..., IDevice]) -> None:
+        """An erased volume is blank, and erasing it again is no error."""
+        device = open_device()
+        device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+        write_part(device, some_bytes(BLOCK))
+        with pytest.raises(ValueError, match=r"."):
+            device.erase()
+        device.finish()
+        for _ in range(2):
+            device.erase()
+            assert device.label is device.timestamp is None
+            assert device.status & Status.VOLUME_UNLABELED
+        assert open_device().read_label().status & Status.VOLUME_UNLABELED
+
+    @pytest.mark.parametrize("size", [0, 1, BLOCK, 5 * BLOCK, 37 * BLOCK + 11])
+    @pytest.mark.parametrize("reading", [BLOCK, 8 * BLOCK, 5000])
+    def test_read_back(self, open_device: Callable[..., IDevice], size: int, reading: int) -> None:
+        """What comes back is what was written, whatever the buffers were."""
+        data = some_bytes(size)
+        device = open_device()
+        device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+        device.start_file(PART)
+        step = 3 * BLOCK
+        for at in range(0, size, step):
+            piece = data[at : at + step]
+            assert device.write_blocks(piece) == Written(len(piece), WriteEnd.NONE)
+        device.finish_file()
+        device.finish()
+        other = open_device()
+        other.start(AccessMode.READ)
+        header = other.seek_file(1)
+        assert header is not None
+        assert (header.host, header.disk, header.partnum) == (PART.host, PART.disk, 1)
+        assert (other.file, other.in_file) == (1, True)
+        assert read_rest(other, reading)[:size] == data
+
+    def test_seek(self, open_device: Callable[..., IDevice]) -> None:
+        """Any file can be reached in any order; the end is told; beyond it is nothing."""
+        parts = [some_bytes(4 * BLOCK) for _ in range(3)]
+        device = open_device()
+        device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+        for number, data in enumerate(parts, 1):
+            write_part(device, data, evolve(PART, partnum=number))
+        device.finish()
+        device.start(AccessMode.READ)
+        for number in (2, 1, 3, 3):
+            header = device.seek_file(number)
+            assert header is not None
+            assert header.partnum == number
+            device.seek_block(2)
+            assert read_rest(device) == parts[number - 1][2 * BLOCK :]
+        label = device.seek_file(0)
+        assert label is not None
+        assert (label.type, label.label) == (HeaderType.TAPESTART, "TAPE-01")
+        assert not device.in_file
+        end = device.seek_file(4)
+        assert end is not None
+        assert end.type is HeaderType.TAPEEND
+        assert not device.in_file
+        assert device.seek_file(5) is None
+        assert device.status is Status.SUCCESS
+        for call in (lambda: device.read_blocks(some_bytes(BLOCK)), lambda: device.seek_block(0)):
+            with pytest.raises(ValueError, match=r"."):
+                call()
+
+
+class AppendContract(DeviceContract):
+    """Devices that append to a volume and delete single files."""
+
+    def test_append(self, open_device: Callable[..., IDevice]) -> None:
+        """Appending goes on behind the last file and leaves the others alone."""
+        old, new = some_bytes(2 * BLOCK), some_bytes(BLOCK)
+        device = open_device()
+        device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+        write_part(device, old)
+        device.finish()
+        other = open_device()
+        other.start(AccessMode.APPEND)
+        assert other.label == "TAPE-01"
+        assert write_part(other, new) == 2
+        other.finish()
+        other.start(AccessMode.READ)
+        for number, data in ((1, old), (2, new)):
+            other.seek_file(number)
+            assert read_rest(other) == data
+
+    def test_recycle(self, open_device: Callable[..., IDevice]) -> None:
+        """A deleted file is skipped by readers, and its number is not used again."""
+        device = open_device()
+        device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+        for number in (1, 2, 3):
+            write_part(device, some_bytes(BLOCK), evolve(PART, partnum=number))
+        device.finish()
+        device.start(AccessMode.APPEND)
+        device.recycle_file(2)
+        with pytest.raises(DeviceError):
+            device.recycle_file(2)
+        assert device.status & Status.VOLUME_ERROR
+        assert write_part(device, some_bytes(BLOCK), evolve(PART, partnum=4)) == 4
+        device.finish()
+        device.start(AccessMode.READ)
+        header = device.seek_file(2)
+        assert header is not None
+        assert (header.partnum, device.file) == (3, 3)

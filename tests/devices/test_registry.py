@@ -1,0 +1,77 @@
+"""How a name becomes a device."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from devices.errors import DriveFailed
+from devices.registry import CHANGERS, DEVICES, load_factory, open_device
+
+
+@frozen
+class Section:
+    tapedev: str | None
+
+
+@frozen
+class Sections:
+    sections: dict[str, Section]
+
+    def device(self, name: str, /) -> Section | None:
+        return self.sections.get(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("", '"" is not a valid device name'),
+        (":x", '":x" is not a valid device name'),
+        ("foobar:x", 'Device type "foobar" is not known'),
+        ("FILE:/x", 'Device type "FILE" is not known'),
+        ("bare", 'Device "bare" has no tapedev'),
+    ],
+)
+def test_bad_names(name: str, text: str) -> None:
+    """What is no device is refused in stock's words."""
+    with pytest.raises(DriveFailed) as caught:
+        open_device(name, Sections({"bare": Section(None)}))
+    assert caught.value.text == text
+
+
+def test_alias(tmp_path: Path) -> None:
+    """A device keeps its alias as its name, and opening it touches nothing."""
+    config = Sections({"vtape": Section(f"file:{tmp_path}/none")})
+    device = open_device("vtape", config)
+    assert device.name == "vtape"
+    assert device.properties["canonical_name"].value == "vtape"
+    assert not any(tmp_path.iterdir())
+    assert open_device(f"file:{tmp_path}", config).name == f"file:{tmp_path}"
+
+
+def test_old_style_name() -> None:
+    """A name without a colon is a tape, with a warning."""
+    warnings: list[str] = []
+    with pytest.raises(DriveFailed, match='"tape"'):
+        open_device("/dev/nst0", warn=warnings.append)
+    assert warnings == [
+        '"/dev/nst0" uses deprecated device naming convention; \nusing "tape:/dev/nst0" instead.\n'
+    ]
+
+
+def test_every_entry_can_be_imported() -> None:
+    """Each line of the tables names something that is there."""
+    for entry in (*DEVICES.values(), *CHANGERS.values()):
+        assert callable(load_factory(entry))
+
+
+def test_importing_the_table_imports_no_device() -> None:
+    """A start pays for the devices it uses only."""
+    code = "import sys, devices.registry as r; print([m for m in sys.modules if 'devices.' in m])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "devices.file" not in done.stdout
+    assert "devices.registry" in done.stdout
