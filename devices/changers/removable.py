@@ -149,6 +149,8 @@ class RemovableRoot:
                     )
             except BaseException:
                 self._users -= 1
+                if not self._users:
+                    self._let_go()
                 raise
 
     def leave(self) -> None:

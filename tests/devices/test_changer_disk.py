@@ -546,8 +546,10 @@ def test_a_disk_another_process_uses_stays_mounted(root, tmp_path, monkeypatch):
     assert mounts.commands == ["mount"]
 
 
-def test_a_mount_that_does_not_help(root, monkeypatch):
-    """When mounting brings nothing the text says that no disk is there."""
+def test_a_mount_that_does_not_help(root, tmp_path, monkeypatch):
+    """When mounting brings nothing the text says that no disk is there, and no lock is kept."""
     Mounts(monkeypatch, root, works=False)
+    lock = tmp_path / "lock"
     with pytest.raises(ChangerError, match="No removable disk mounted on"):
-        disk(root, removable="yes", mount="yes")
+        disk(root, removable="yes", mount="yes", umount_lockfile=str(lock))
+    assert removable._SharedLock._held == {}
