@@ -1,0 +1,126 @@
+"""The driver conversation on transports, both ends."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from zope.interface.verify import verifyObject
+
+from protocols.driver import commands, replies
+from protocols.driver.codec import BadLine
+from protocols.driver.messages import Message
+from protocols.tx.driver import DriverProtocol, TaperProtocol
+
+EOF = "EOF"
+
+
+class Conversation:
+    """One end of a conversation on a transport in memory, and what it heard."""
+
+    def __init__(
+        self, kind: type[DriverProtocol | TaperProtocol] = DriverProtocol, limit: int = 100
+    ) -> None:
+        self.heard: list[Message | BadLine | str] = []
+        self.protocol = kind(self.heard.append, lambda: self.heard.append(EOF), limit)
+        self.transport = StringTransport()
+
+    def connected(self) -> Conversation:
+        self.protocol.makeConnection(self.transport)
+        return self
+
+    def lose(self) -> None:
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+SCRIPT = (
+    b"START-TAPER taper0 worker0-0 PROTO 20260101000000\n\n0\nGARBAGE\n"
+    b'NO-NEW-TAPE worker0-0 00-00001 "caf\xe9 x"\n' + b"x" * 200 + b"\nclose-volume worker0-0\nQUIT"
+)
+HEARD = [
+    commands.StartTaper("taper0", "worker0-0", "PROTO", "20260101000000"),
+    BadLine("unknown command"),
+    commands.NoNewTape("worker0-0", "00-00001", "caf\udce9 x"),
+    BadLine(f"line of '{'x' * 40}' is too long, expected at most 100 bytes"),
+    commands.CloseVolume("worker0-0"),
+    commands.Quit(),
+    EOF,
+]
+
+
+@given(st.lists(st.integers(0, len(SCRIPT))))
+def test_commands_cut_anywhere_are_heard_in_order(cuts: list[int]) -> None:
+    conversation = Conversation().connected()
+    for start, end in pairwise(sorted({0, len(SCRIPT), *cuts})):
+        conversation.protocol.dataReceived(SCRIPT[start:end])
+    conversation.lose()
+    assert conversation.heard == HEARD
+
+
+def test_end_of_input_executes_the_last_line_and_is_told_once() -> None:
+    conversation = Conversation().connected()
+    conversation.protocol.dataReceived(b"CLOSE-VOLUME w")
+    conversation.protocol.readConnectionLost()
+    assert conversation.heard == [commands.CloseVolume("w"), EOF]
+    conversation.lose()
+    assert conversation.heard == [commands.CloseVolume("w"), EOF]
+
+
+def test_replies_may_follow_the_end_of_input() -> None:
+    conversation = Conversation().connected()
+    conversation.protocol.readConnectionLost()
+    conversation.protocol.send(replies.ClosedVolume("w"))
+    assert conversation.transport.value() == b"CLOSED-VOLUME w\n"
+
+
+def test_every_reply_is_one_write_of_a_whole_line() -> None:
+    conversation = Conversation().connected()
+    writes: list[bytes] = []
+    conversation.transport.write = writes.append  # type: ignore[method-assign]
+    conversation.protocol.send(replies.TaperOk("w", replies.ALLOW_TAKE_SCRIBE_FROM))
+    conversation.protocol.send(replies.Port("w", "h", 1, ("127.0.0.1:2",)))
+    assert writes == [
+        b"TAPER-OK w ALLOW-TAKE-SCRIBE-FROM\n",
+        b'PORT w h 1 "127.0.0.1:2"\n',
+    ]
+
+
+def test_the_drivers_end_hears_replies() -> None:
+    conversation = Conversation(TaperProtocol).connected()
+    conversation.protocol.dataReceived(b"READY w h\nready w h\n")
+    assert conversation.heard == [replies.Ready("w", "h"), BadLine("unknown reply 'ready'")]
+
+
+def test_both_ends_understand_each_other() -> None:
+    taper, driver = Conversation().connected(), Conversation(TaperProtocol).connected()
+    driver.protocol.send(commands.StartScan("w", "h"))
+    taper.protocol.dataReceived(driver.transport.value())
+    taper.protocol.send(replies.NewTape("w", "h", "A tape"))
+    driver.protocol.dataReceived(taper.transport.value())
+    assert taper.heard == [commands.StartScan("w", "h")]
+    assert driver.heard == [replies.NewTape("w", "h", "A tape")]
+
+
+def test_losing_the_writing_half_leaves_the_reading_one() -> None:
+    conversation = Conversation().connected()
+    conversation.protocol.writeConnectionLost()
+    conversation.protocol.dataReceived(b"QUIT\n")
+    assert conversation.heard == [commands.Quit()]
+
+
+def test_sending_before_there_is_a_connection_is_a_mistake() -> None:
+    with pytest.raises(RuntimeError, match="not connected"):
+        Conversation().protocol.send(replies.ClosedVolume("w"))
+
+
+@pytest.mark.parametrize("kind", [DriverProtocol, TaperProtocol])
+def test_both_ends_are_protocols(kind: type[DriverProtocol | TaperProtocol]) -> None:
+    protocol = Conversation(kind).connected().protocol
+    assert verifyObject(IProtocol, protocol)
+    assert verifyObject(IHalfCloseableProtocol, protocol)
