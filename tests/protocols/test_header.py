@@ -253,9 +253,9 @@ def test_a_header_cut_anywhere_still_gives_one(length: int) -> None:
 def test_hostile_headers_take_linear_time() -> None:
     """Each of these would take minutes if anything were looked at again and again."""
     for piece in ("program x ", '"', "\\", " ", "DLE=<<E\n", "|", "\n\tdd if=<tape> |"):
-        parse_header(b"AMANDA: FILE X h " + piece.encode() * 200_000)
+        parse_header(b"AMANDA: FILE X h " + piece.encode() * 20_000)
         start = b"AMANDA: FILE X h /d lev 0 comp N "
-        parse_header(start + piece.encode() * 200_000)
+        parse_header(start + piece.encode() * 20_000)
 
 
 @pytest.mark.parametrize(
@@ -567,7 +567,7 @@ def test_stock_reads_what_we_write_and_sums_it_up_alike() -> None:
         "Amanda::Header",
         "my $h = Amanda::Header->from_string(from_hex($q));"
         f" return {{ summary => to_hex($h->summary()), {fields} }}",
-        [to_hex(block) for block in blocks],
+        [to_hex(block.rstrip(b"\0") + b"\0junk") for block in blocks],
     )
     for block, theirs in zip(blocks, answers, strict=True):
         ours = parse_header(block)

@@ -32,7 +32,7 @@ class Conversation:
         self.transport = StringTransport()
 
     def connected(self) -> Conversation:
-        self.protocol.makeConnection(self.transport)
+        self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
         return self
 
     def lose(self) -> None:
