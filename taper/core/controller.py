@@ -21,11 +21,15 @@ class Controller:
     """The conversation with one driver.
 
     :param world: what the workers work with
+    :param quitting: called once, when the end begins: nothing shall wait for long any more
     :param ended: called once, when everything is released after QUIT or the driver's end of file
     """
 
-    def __init__(self, world: World, ended: Callable[[], None]) -> None:
+    def __init__(
+        self, world: World, quitting: Callable[[], None], ended: Callable[[], None]
+    ) -> None:
         self._world = world
+        self._announce_quit = quitting
         self._ended = ended
         self._workers: dict[str, Worker] = {}
         self._quitting = False
@@ -115,6 +119,7 @@ class Controller:
         if self._quitting:
             return
         self._quitting = True
+        self._announce_quit()
         Deferred.fromCoroutine(self._quit()).addErrback(self._world.log_failure).addBoth(
             lambda _: self._ended()
         )

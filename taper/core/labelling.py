@@ -42,6 +42,7 @@ async def label_volume(world: World, found: ScanResult, timestamp: str) -> str:
     """
     await _check_medium(found)
     try:
+        await world.history.refresh()
         return await _label(world, found, timestamp)
     except (LabelError, VolumeStillActive, DeviceError) as fault:
         raise LabellingFailed(f"while labeling new volume: {fault.text}") from fault

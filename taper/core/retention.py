@@ -243,12 +243,13 @@ class Retention:
     # The rules that look into the catalogue
 
     def _dumps_by_disk(self) -> dict[tuple[str, str], list[DumpCopy]]:
-        """All known dumps, by host and disk, of each the newest first, lower levels first."""
+        """All known dumps, by host and disk, of each the newest first, higher levels first."""
         if self._by_disk is None:
             self._by_disk = {}
-            by_level = sorted(self._dumps, key=lambda dump: dump.level)
-            by_age = sorted(by_level, key=lambda dump: dump.timestamp, reverse=True)
-            for dump in sorted(by_age, key=lambda dump: (dump.host, dump.disk)):
+            newest = sorted(
+                self._dumps, key=lambda dump: (dump.timestamp, dump.level), reverse=True
+            )
+            for dump in sorted(newest, key=lambda dump: (dump.host, dump.disk)):
                 self._by_disk.setdefault((dump.host, dump.disk), []).append(dump)
         return self._by_disk
 

@@ -90,7 +90,6 @@ class Scribe:
 
     async def _scan(self) -> None:
         try:
-            await self._world.history.refresh()
             self._candidate = await self._world.scan.scan(self._timestamp)
         except ScanFailed as fault:
             self._failure = fault.text

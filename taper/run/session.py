@@ -120,7 +120,7 @@ class Session:
             debug=self._setup.debug.write,
         )
         self._world = world
-        self.controller = Controller(world, self._controller_ended)
+        self.controller = Controller(world, self._stop_waiting.set, self._controller_ended)
 
     def _open_changer(self, storage: Storage) -> IChanger:
         try:
@@ -153,6 +153,7 @@ class Session:
                 tapelists=tapelists,
                 retention=history.retention,
                 note=note,
+                refresh=history.refresh,
                 clock=self._reactor,
             )
         except ScanFailed as fault:
@@ -181,7 +182,6 @@ class Session:
             done.callback(None)
             return done
         self.ended.addBoth(lambda _: done.callback(None))
-        self._stop_waiting.set()
         self.controller.quit()
         return done
 

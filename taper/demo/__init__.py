@@ -1,0 +1,1 @@
+"""The demonstration: a small driver, a real taper, real files, written, spanned and restored."""
