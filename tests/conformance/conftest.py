@@ -1,4 +1,4 @@
-"""``pytest tests/conformance --taper PATH``: which tapers, what each is known to fail, the report."""
+"""`pytest tests/conformance --taper PATH`: which tapers, what stock may fail, the report."""
 
 import os
 import sys
@@ -109,9 +109,7 @@ def history(place: World) -> str:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Keep the result for the fixture above and for the report."""
     report = yield
     if call.when == "call":
@@ -154,7 +152,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     ]
     for name in names:
         results = [result for (_, who), result in RESULTS.items() if who == name]
-        counts = {word: sum(r.startswith(word) for r in results) for word in
-                  ("pass", "known failure", "FAILED", "skipped")}
+        counts = {
+            word: sum(r.startswith(word) for r in results)
+            for word in ("pass", "known failure", "FAILED", "skipped")
+        }
         lines.append(f"{name}: " + ", ".join(f"{n} {word}" for word, n in counts.items()))
     Path(path).write_text("\n".join(lines) + "\n")

@@ -3,16 +3,23 @@
 import pytest
 
 from tests.conformance.harness import STAMP, World
+from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import PLAIN, H, W
 from tests.conformance.harness_text import crc, stats
 
 UNKNOWN = 'BAD-COMMAND "unknown command"'
 START = f"START-TAPER taper0 {W} PROTO {STAMP}"
 DUMP = f"localhost /home 0 {STAMP}"
-SPLIT_FIELDS = (
-    "dle_tape_splitsize dle_split_diskbuffer dle_fallback_splitsize dle_allow_split "
-    "part_size part_cache_type part_cache_dir part_cache_max_size"
-).split()
+SPLIT_FIELDS = [
+    "dle_tape_splitsize",
+    "dle_split_diskbuffer",
+    "dle_fallback_splitsize",
+    "dle_allow_split",
+    "part_size",
+    "part_cache_type",
+    "part_cache_dir",
+    "part_cache_max_size",
+]
 
 
 def few(name: str, field: str) -> str:
@@ -186,8 +193,6 @@ def test_commands_that_must_wait_for_the_end_of_a_dump(world: World) -> None:
 
 def test_commands_while_the_header_is_awaited(world: World) -> None:
     """Waiting for a header is a state of its own; the dump is not disturbed."""
-    from tests.conformance.harness_files import Dump, dump_header
-
     talk = world.start()
     talk.start_taper()
     dumper = talk.port_write()

@@ -222,8 +222,11 @@ WRONG = "stock dies of it, with every worker (taper-protocol 8: header mismatch,
 
 
 @pytest.mark.known_stock_failure(WRONG)
-def test_a_missing_holding_file_fails_one_dump_only(world: World) -> None:
+@pytest.mark.parametrize("way", ["missing", "forbidden"])
+def test_a_holding_file_that_cannot_be_opened(world: World, way: str) -> None:
     """FAILED INPUT-ERROR with the file's name; logged; the next dump is fine."""
+    if way == "forbidden":
+        world.inside("chown", "root", world.holding(DATA, name="nosuch"))
     talk = world.start()
     talk.start_taper()
     talk.file_write(f"{HOLDING}/nosuch")

@@ -82,7 +82,6 @@ def test_permission_without_a_scan_scans(world: World) -> None:
     talk.done(crc(DATA[:500_000]))
 
 
-@pytest.mark.known_stock_failure("stock crashes on a second permission")
 def test_a_second_permission_is_refused_or_ignored(world: World) -> None:
     """NEW-TAPE while writing: perhaps BAD-COMMAND, no second volume, the dump is whole."""
     talk = started(world)
@@ -256,7 +255,7 @@ def test_set_no_reuse_marks_the_volume(world: World) -> None:
     """A storage with set-no-reuse: the entry is no-reuse after release, and life goes on."""
     storage = 'define storage PROTO {\n  tpchanger "chg-disk:/var/lib/amanda/vtapes"\n'
     labels = '  labelstr "^PROTO[0-9][0-9]$"\n  autolabel "PROTO%%" any\n'
-    options = '  tapetype T\n  tapepool "PROTO"\n  set-no-reuse yes\n}\nstorage "PROTO"'
+    options = '  tapetype "T"\n  tapepool "PROTO"\n  set-no-reuse yes\n}\nstorage "PROTO"'
     talk = started(world, changer="", labels="", extra=storage + labels + options)
     small_dump(world, talk, "PROTO01")
     talk.send(f"CLOSE-VOLUME {W}")

@@ -4,12 +4,14 @@ import fcntl
 import re
 
 from tests.conformance.harness import LOG, TAPELIST, World
-from tests.conformance.harness_files import Dump
+from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import Conversation, H, W, split_by
 from tests.conformance.harness_text import crc, payload
 
 DATA = payload(200_000)
-STATUS = r"taper: status file taper0 worker0-0 localhost /home:(/tmp/amanda/taper_status_file_\w{6})"
+STATUS = (
+    r"taper: status file taper0 worker0-0 localhost /home:(/tmp/amanda/taper_status_file_\w{6})"
+)
 
 
 def asked(world: World) -> Conversation:
@@ -147,8 +149,6 @@ def test_a_labelled_volume_without_a_file(world: World) -> None:
     """A volume whose dump never came: fm -1, kb 0."""
     talk = world.start()
     talk.start_taper()
-    from tests.conformance.harness_files import dump_header
-
     dumper = talk.port_write()
     dumper.header(dump_header(Dump()))
     talk.grant("PROTO01")

@@ -333,16 +333,25 @@ def test_the_directtcp_path_needs_a_device_that_can(world: World) -> None:
     recovers(world, talk, volume=True)
 
 
+def taken(dumper: Dumper) -> bool:
+    """Say whether somebody keeps a further data connection open."""
+    try:
+        with dumper.connect() as link:
+            link.settimeout(3)
+            link.sendall(b"x" * 1000)
+            return link.recv(1) != b""
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+
+
 def test_each_port_takes_one_connection(world: World) -> None:
     """A second connection to a port is refused or cut; the first is the one that counts."""
     talk, dumper = begun(world)
     data = dumper.connect()
     time.sleep(0.3)
-    with pytest.raises(OSError), dumper.connect() as second:
-        second.settimeout(5)
-        second.sendall(b"x" * 1000)
-        if second.recv(1) == b"":
-            raise ConnectionResetError
+    assert not taken(dumper), "a second connection was taken"
     dumper.header(HEADER)
     talk.grant("PROTO01")
     talk.ready()

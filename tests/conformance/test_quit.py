@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.harness import STAMP, World
+from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import Conversation, H, W, split_by
 from tests.conformance.harness_text import crc, payload
@@ -68,7 +68,6 @@ def test_while_the_dumpers_status_is_awaited(world: World) -> None:
     talk.part("PROTO01", 1, 200_000, None)
     talk.expect(f"DUMPER-STATUS {W} {H}")
     talk.send("QUIT")
-    talk.exit = None
     line = talk.read_line()
     while line is not None:
         line = talk.read_line()
@@ -135,8 +134,6 @@ def test_while_a_volume_is_asked_for(world: World) -> None:
 @pytest.mark.known_stock_failure(DIES)
 def test_while_a_second_volume_is_asked_for(world: World) -> None:
     """What is on the first volume is logged with PARTIAL, the volume released, exit 0."""
-    from tests.conformance.harness import Options
-
     world.configure(Options(usage_kib=512))
     talk = world.start()
     talk.start_taper()
@@ -219,8 +216,6 @@ def test_closing_what_is_only_reserved(world: World) -> None:
 
 def test_no_volume_is_left_after_closing(world: World) -> None:
     """The next dump's own scan fails: FAILED TAPE-ERROR with the prefix of early errors (T23)."""
-    from tests.conformance.harness import Options
-
     world.configure(Options(slots=1))
     talk = world.start()
     talk.start_taper()

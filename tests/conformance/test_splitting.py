@@ -222,9 +222,7 @@ def test_a_dumpers_data_spans_with_leom_and_no_cache(world: World) -> None:
 
 
 @pytest.mark.parametrize(("leom", "kept"), [(False, 0), (True, 360448)])
-def test_a_dump_that_may_not_be_split_and_does_not_fit(
-    world: World, leom: bool, kept: int
-) -> None:
+def test_a_dump_that_may_not_be_split_and_does_not_fit(world: World, leom: bool, kept: int) -> None:
     """PARTIAL TAPE-ERROR 'splitting not enabled'; the next dump gets a new volume (T12)."""
     talk = started(world, 512, leom=leom)
     talk.file_write(world.holding(DATA), NO_SPLIT)
@@ -333,8 +331,6 @@ def test_warning_when_the_cache_directory_is_too_small(world: World) -> None:
 def test_warning_when_the_split_buffer_is_too_small(world: World) -> None:
     """dle_split_diskbuffer too small: memory with the fallback size."""
     world.mount_small("/var/lib/amanda/cache", 128)
-    text = (
-        "falling back to memory buffer for splitting: insufficient space in disk cache directory"
-    )
+    text = "falling back to memory buffer for splitting: insufficient space in disk cache directory"
     split = by_dle(393216, "/var/lib/amanda/cache", "262144")
     warned(world, split, text, [262144, 262144, 0])
