@@ -3,119 +3,62 @@
 ``IDevice``, ``IChanger`` and ``IReservation`` are blocking and single-threaded: one thread at a
 time calls them, whichever it is. :mod:`devices.lane` gives each of them its asynchronous face
 (``IAsyncDevice``, ``IAsyncChanger``, ``IAsyncReservation``), which is all the scribe sees.
+The values they speak in are in :mod:`devices.values` and can be imported from here.
 Facts: volumes-and-devices 2, scan-and-changers 2.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import frozen
 from zope.interface import Attribute, Interface
 
 from devices.errors import Status
-from protocols.header import Header, HeaderType
+from devices.values import (
+    AccessMode,
+    ChangerInfo,
+    FileStart,
+    InventoryEntry,
+    LoadRequest,
+    PartResult,
+    Relative,
+    SlotState,
+    Streaming,
+    VolumeReading,
+    WriteEnd,
+    Written,
+)
+from protocols.header import Header
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from devices.properties import Properties
 
+__all__ = [
+    "AccessMode",
+    "ChangerInfo",
+    "FileStart",
+    "IAsyncChanger",
+    "IAsyncDevice",
+    "IAsyncReservation",
+    "IChanger",
+    "IDevice",
+    "ILane",
+    "IReservation",
+    "InventoryEntry",
+    "LoadRequest",
+    "PartResult",
+    "Relative",
+    "SlotState",
+    "Streaming",
+    "VolumeReading",
+    "WriteEnd",
+    "Written",
+]
+
 T = TypeVar("T")
-
-
-class AccessMode(enum.IntEnum):
-    """How a device is started (volumes-and-devices 2.2)."""
-
-    NULL = 0
-    READ = 1
-    WRITE = 2
-    APPEND = 3
-
-
-class Streaming(enum.IntEnum):
-    """How much a device suffers from a stalling source (volumes-and-devices 3.2)."""
-
-    NONE = 0
-    DESIRED = 1
-    REQUIRED = 2
-
-
-class WriteEnd(enum.Enum):
-    """Why :meth:`IDevice.write_blocks` stopped (volumes-and-devices 2.5, data-plane 0)."""
-
-    NONE = "all offered blocks are stored; go on"
-    EARLY = "logical end of medium: what is stored is good, end the part here"
-    FULL = "volume limit: nothing more is stored, what is stored is good"
-    SPACE = "shared space is full: nothing more is stored, what is stored is good; freeing helps"
-    FAILED = "the part on the volume is bad; IDevice.is_eom tells whether the volume is full"
-
-
-@frozen
-class Written:
-    """Result of one :meth:`IDevice.write_blocks`.
-
-    :ivar accepted: bytes stored of those offered, whole blocks unless a short last one.
-    :ivar end: why it ended.
-    """
-
-    accepted: int
-    end: WriteEnd
-
-
-@frozen(kw_only=True)
-class PartResult:
-    """How one part went (data-plane 2.1).
-
-    :ivar size: payload bytes accepted in this attempt (no header, no padding).
-    :ivar duration: seconds, from before the file header to after finish_file.
-    :ivar fileno: number of the file on the volume; 0 when not even the header fitted.
-    :ivar successful: what is on the volume is good and complete for ``size`` bytes.
-    :ivar eom: the volume is at its end.
-    :ivar eof: the source is exhausted: this was the dump's last part.
-    :ivar error: text of what went wrong at the device, or None. With ``successful``: why the
-        volume takes no more.
-    """
-
-    size: int
-    duration: float
-    fileno: int
-    successful: bool
-    eom: bool
-    eof: bool
-    error: str | None = None
-
-
-@frozen
-class FileStart:
-    """Result of :meth:`IDevice.start_file`.
-
-    :ivar number: the file's number on the volume, or 0 when there was no room for the header
-        (then nothing of it is left on the volume).
-    :ivar eom: the volume is at its logical or physical end.
-    """
-
-    number: int
-    eom: bool
-
-
-@frozen
-class VolumeReading:
-    """What :meth:`IDevice.read_label` found (volumes-and-devices 2.9).
-
-    :ivar header_type: type of the header in file 0 (EMPTY: nothing, WEIRD: not Amanda's), or None
-        when nothing usable was read.
-    :ivar error: the device's text when status is not SUCCESS.
-    """
-
-    status: Status
-    header_type: HeaderType | None = None
-    label: str | None = None
-    timestamp: str | None = None
-    error: str | None = None
 
 
 class IDevice(Interface):
@@ -208,66 +151,6 @@ class IDevice(Interface):
 
     def finish() -> None:
         """Release the volume and the drive; mode NULL again. A finished device finishes again."""
-
-
-class SlotState(enum.IntEnum):
-    """Whether a slot holds a volume (scan-and-changers 0)."""
-
-    FULL = 1
-    EMPTY = 2
-    UNKNOWN = 3
-
-
-@frozen(kw_only=True)
-class InventoryEntry:
-    """One slot as the changer knows it (scan-and-changers 2.3); None: not known."""
-
-    slot: str
-    state: SlotState | None = None
-    device_status: Status | None = None
-    device_error: str | None = None
-    header_type: HeaderType | None = None
-    label: str | None = None
-    barcode: str | None = None
-    reserved: bool = False
-    loaded_in: str | None = None
-    import_export: bool = False
-    current: bool = False
-
-
-@frozen(kw_only=True)
-class ChangerInfo:
-    """Facts of a changer (scan-and-changers 2.2)."""
-
-    num_slots: int
-    slots: tuple[str, ...]
-    vendor_string: str = ""
-    fast_search: bool = False
-
-
-class Relative(enum.Enum):
-    """A slot named by its place: the current one, or the one after another."""
-
-    CURRENT = "current"
-    NEXT = "next"
-
-
-@frozen(kw_only=True)
-class LoadRequest:
-    """What to load: exactly one of label, slot, relative (scan-and-changers 2.2).
-
-    :ivar after: with ``Relative.NEXT``: the slot to start from; None: the current one.
-    :ivar set_current: make the loaded slot the current one.
-    :ivar except_slots: a hit fails with NOTFOUND, the end signal of a scan.
-    """
-
-    label: str | None = None
-    slot: str | None = None
-    relative: Relative | None = None
-    after: str | None = None
-    set_current: bool = False
-    except_slots: AbstractSet[str] = frozenset()
-    mode: AccessMode = AccessMode.WRITE
 
 
 class IReservation(Interface):
