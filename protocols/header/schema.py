@@ -26,7 +26,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 _PART = re.compile(r"([+-]?[0-9]{1,10})/([+-]?[0-9]{1,10})")
 _DIGITS = re.compile(r"[0-9]+")
 _INT_MAX = 2**31 - 1
-_MAX_SIZE_DIGITS = 18
+_MAX_SIZE_DIGITS = 19
 
 _SPACE = frozenset(" \t\n\r\v\f\0")
 

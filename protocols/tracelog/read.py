@@ -22,7 +22,7 @@ from protocols.tracelog.records import (
     Warning_,
 )
 
-_MAX_DIGITS = 18
+_MAX_DIGITS = 19
 
 
 def parse_line(line: str) -> Record | None:

@@ -24,6 +24,7 @@ from protocols.driver.messages import Message
 class _Conversation(Protocol):
     """Lines in, messages to a callback; messages out, as whole lines.
 
+    :param decode: line to message; None: a line to be ignored.
     :param on_message: called with every message, and with a BadLine for every line that is none.
     :param on_eof: called once, when the peer will say no more; a last line without LF comes
         before it. Messages may still be sent: only half of the connection may be gone.
@@ -32,10 +33,12 @@ class _Conversation(Protocol):
 
     def __init__(
         self,
+        decode: Callable[[bytes], Message | BadLine | None],
         on_message: Callable[[Message | BadLine], None],
         on_eof: Callable[[], None],
-        limit: int = LINE_LIMIT,
+        limit: int,
     ) -> None:
+        self._decode = decode
         self._on_message = on_message
         self._on_eof = on_eof
         self._lines = LineBuffer(limit)
@@ -74,19 +77,26 @@ class _Conversation(Protocol):
         if message is not None:
             self._on_message(message)
 
-    def _decode(self, line: bytes) -> Message | BadLine | None:
-        raise NotImplementedError
-
 
 class DriverProtocol(_Conversation):
     """The taper's side: commands come in, replies go out."""
 
-    def _decode(self, line: bytes) -> Message | BadLine | None:
-        return decode_command(line)
+    def __init__(
+        self,
+        on_command: Callable[[Message | BadLine], None],
+        on_eof: Callable[[], None],
+        limit: int = LINE_LIMIT,
+    ) -> None:
+        super().__init__(decode_command, on_command, on_eof, limit)
 
 
 class TaperProtocol(_Conversation):
     """The driver's side: replies come in, commands go out."""
 
-    def _decode(self, line: bytes) -> Message | BadLine | None:
-        return decode_reply(line)
+    def __init__(
+        self,
+        on_reply: Callable[[Message | BadLine], None],
+        on_eof: Callable[[], None],
+        limit: int = LINE_LIMIT,
+    ) -> None:
+        super().__init__(decode_reply, on_reply, on_eof, limit)

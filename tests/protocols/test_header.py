@@ -20,7 +20,7 @@ from protocols.header import (
     summary,
 )
 from tests.protocols.oracle import ask, from_hex, needs_amanda_perl, to_hex
-from tests.protocols.strategies import crcs, wire_text
+from tests.protocols.strategies import counts, crcs, wire_text
 
 REGION = 32768
 
@@ -179,7 +179,7 @@ dump_fields = st.fixed_dictionaries(
         "cont_filename": one_line,
         "application": one_line,
         "is_partial": st.booleans(),
-        "orig_size": st.integers(0, 10**15),
+        "orig_size": counts,
         "native_crc": crcs.filter(lambda crc: crc.value > 0),
         "client_crc": st.just(UNKNOWN),
         "dle": st.lists(st.text("<dle>/ENDDLE1 é", min_size=1), max_size=4).map("\n".join),
