@@ -1,6 +1,7 @@
 """amanda.conf: lexer, grammar, typed sections, loader."""
 
 from protocols.conf.config import Config, ConfMessage, Loaded
+from protocols.conf.loader import load
 from protocols.conf.sections import (
     Application,
     ChangerSection,
@@ -40,4 +41,5 @@ __all__ = [
     "Storage",
     "Taperscan",
     "Tapetype",
+    "load",
 ]
