@@ -16,9 +16,10 @@ from tests.fakes.scanning import Stage, set_stage
 
 @implementer(IInteractivity)
 class FakeOperator:
-    """Keeps the questions; a test gives the replies."""
+    """Keeps the questions; a test gives the replies, and lets the time pass."""
 
     def __init__(self) -> None:
+        self.clock = Clock()
         self.questions: list[str] = []
         self.taken_back = 0
         self.changers: dict[str, FakeAsyncChanger] = {}
@@ -43,16 +44,11 @@ class FakeOperator:
 
 
 def ask_stage(slots: dict[str, FakeVolume | None], **facts: bool) -> tuple[Stage, FakeOperator]:
-    operator, clock = FakeOperator(), Clock()
+    operator = FakeOperator()
     changer = FakeAsyncChanger(slots, **facts)
-    stage = set_stage("lexical", changer, clock=clock, interactivity=operator)
+    stage = set_stage("lexical", changer, clock=operator.clock, interactivity=operator)
     verifyObject(IInteractivity, operator)
-    operator.clock = clock  # type: ignore[attr-defined]
     return stage, operator
-
-
-def pass_time(operator: FakeOperator, seconds: float) -> None:
-    operator.clock.advance(seconds)  # type: ignore[attr-defined]
 
 
 def test_a_slot_in_use_is_tried_again_at_every_look() -> None:
@@ -60,14 +56,14 @@ def test_a_slot_in_use_is_tried_again_at_every_look() -> None:
     held = blank(in_use=True)
     stage, operator = ask_stage({"1": held})
     outcome = stage.run()
-    pass_time(operator, 10)
+    operator.clock.advance(10)
     assert not outcome.fired
     held.in_use = False
-    pass_time(operator, 10)
+    operator.clock.advance(10)
     assert outcome.result.label == "Scan-01"
     assert operator.questions == ["Slot 1 is already in use in fake"]
     assert operator.taken_back == 1
-    assert operator.clock.getDelayedCalls() == []  # type: ignore[attr-defined]
+    assert operator.clock.getDelayedCalls() == []
 
 
 def test_a_reply_without_a_name_means_look_again() -> None:
@@ -104,7 +100,7 @@ def test_a_reply_during_a_look_is_not_lost() -> None:
     stage, operator = ask_stage({"1": None})
     outcome = stage.run()
     stage.changer.gate.open = False
-    pass_time(operator, 10)
+    operator.clock.advance(10)
     operator.reply("")
     stage.changer.gate.step()
     stage.changer.slots["1"] = blank()
@@ -126,8 +122,8 @@ def test_a_hand_fed_drive_is_looked_at_before_each_poll() -> None:
     """A changer that notices nothing by itself is told to look."""
     stage, operator = ask_stage({"1": None}, scan_require_update=True)
     stage.run()
-    pass_time(operator, 10)
-    pass_time(operator, 10)
+    operator.clock.advance(10)
+    operator.clock.advance(10)
     assert stage.changer.updates == 2
 
 
@@ -148,4 +144,4 @@ def test_a_scan_stopped_while_waiting_takes_its_question_back() -> None:
     deferred.cancel()
     assert len(caught) == 1
     assert operator.taken_back == 1
-    assert operator.clock.getDelayedCalls() == []  # type: ignore[attr-defined]
+    assert operator.clock.getDelayedCalls() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from attrs import evolve
 from zope.interface.verify import verifyObject
@@ -48,7 +50,7 @@ def test_without_fast_search_the_slots_are_walked_from_the_current_one() -> None
     assert stage.changer.loaded == ["current", "next"]
 
 
-CONFIGS: dict[str, dict[str, str]] = {
+CONFIGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "any": {"autolabel": '"Scan-%%" any'},
     "words": {"autolabel": '"Scan-%%" volume-error'},

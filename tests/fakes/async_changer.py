@@ -246,7 +246,7 @@ class FakeAsyncChanger:
             raise AssertionError(f"slot {held.slot} was released twice")
         self._releasing.append(held)
 
-    def load(self, request: LoadRequest) -> Deferred[FakeAsyncReservation]:
+    def load(self, request: LoadRequest) -> Deferred[IAsyncReservation]:
         self.requests.append(request)
         return self.gate.pass_through(lambda: self._load(request))
 
@@ -309,11 +309,10 @@ class FakeAsyncChanger:
             return InventoryEntry(slot=slot, state=SlotState.EMPTY, current=current)
         if not volume.known:
             return InventoryEntry(slot=slot, state=SlotState.UNKNOWN, current=current)
+        status, header_type = volume.status, volume.header_type
         if volume.listed_label is not None:
             # As chg-disk: the name of the file is believed.
             status, header_type = Status.SUCCESS, HeaderType.TAPESTART
-        else:
-            status, header_type = volume.status, volume.header_type
         return InventoryEntry(
             slot=slot,
             state=SlotState.FULL,

@@ -36,7 +36,7 @@ define policy keep {{
 define storage main {{
   tpchanger "chg-disk:/nowhere"
   tapepool "pool"
-  policy keep
+  policy "keep"
   labelstr {labelstr}
   autolabel {autolabel}
 }}
@@ -61,7 +61,7 @@ def make_config(
         policy=policy,
         scans=scans,
     )
-    loaded = load("Conf", {"/etc/amanda/Conf/amanda.conf": text.encode()}.__getitem__)
+    loaded = load("Conf", {"/etc/amanda/Conf/amanda.conf": text.encode()}.get)
     errors = [message.text for message in loaded.messages]
     assert not errors, errors
     return loaded.config
