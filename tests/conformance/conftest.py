@@ -133,8 +133,8 @@ def remember(item: pytest.Item, report: pytest.TestReport) -> None:
         RESULTS[key] = "FAILED"
     elif report.skipped:
         RESULTS[key] = "skipped"
-    else:
-        RESULTS.setdefault(key, "pass")
+    elif report.when == "call":
+        RESULTS[key] = "pass"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

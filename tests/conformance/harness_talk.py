@@ -253,7 +253,8 @@ class Dumper:
         """Send the data and close, in the background: the taper may let it wait for a volume."""
 
         def run() -> None:
-            with self.connect() as link, contextlib.suppress(OSError):
+            # a taper that has died meanwhile is found out by the conversation, not here
+            with contextlib.suppress(OSError), self.connect() as link:
                 link.settimeout(30)
                 link.sendall(data)
 

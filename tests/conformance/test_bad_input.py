@@ -148,7 +148,7 @@ def test_a_long_line_that_makes_sense(world: World) -> None:
     talk = world.start()
     talk.start_taper()
     talk.send(f"NO-NEW-TAPE {W} {H} {'r' * 100_000}")
-    talk.expect("BAD-COMMAND \"command not appropriate in state 'idle' : 'writing'\"")
+    talk.expect("BAD-COMMAND \"command not appropriate in state 'idle' : 'writing'<*>\"")
     talk.send(f"CLOSE-VOLUME {W} {'x' * 100_000}")
     talk.expect('BAD-COMMAND "too many arguments <*>"')
     talk.quit()
@@ -161,7 +161,7 @@ def test_commands_in_the_wrong_state(world: World) -> None:
     talk.start_taper()
     for line in [f"NEW-TAPE {W} {H}", f'NO-NEW-TAPE {W} {H} "no more"']:
         talk.send(line)
-        talk.expect("BAD-COMMAND \"command not appropriate in state 'idle' : 'writing'\"")
+        talk.expect("BAD-COMMAND \"command not appropriate in state 'idle' : 'writing'<*>\"")
     talk.send(f"DONE {W} {H} 1 2 3 4", f"FAILED {W} {H}", f"CLOSE-VOLUME {W}")
     talk.expect(f"CLOSED-VOLUME {W}")
     talk.quit()
@@ -175,7 +175,7 @@ def test_commands_that_must_wait_for_the_end_of_a_dump(world: World) -> None:
     hf = world.holding(b"z" * 70_000)
     talk.file_write(hf)
     talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    busy = "BAD-COMMAND \"command not appropriate in state 'writing' : 'idle'\""
+    busy = "BAD-COMMAND \"command not appropriate in state 'writing' : 'idle'<*>\""
     talk.send(f"CLOSE-VOLUME {W}")
     talk.expect(busy)
     talk.file_write(hf, handle="00-00002")
@@ -197,9 +197,9 @@ def test_commands_while_the_header_is_awaited(world: World) -> None:
     talk.start_taper()
     dumper = talk.port_write()
     talk.send(f"NEW-TAPE {W} {H}")
-    talk.expect("BAD-COMMAND \"command not appropriate in state 'getting_header' : 'writing'\"")
+    talk.expect("BAD-COMMAND \"command not appropriate in state 'getting_header' : 'writing'<*>\"")
     talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect("BAD-COMMAND \"command not appropriate in state 'getting_header' : 'idle'\"")
+    talk.expect("BAD-COMMAND \"command not appropriate in state 'getting_header' : 'idle'<*>\"")
     dumper.header(dump_header(Dump()))
     dumper.data(b"y" * 5000)
     talk.grant("PROTO01")

@@ -232,7 +232,7 @@ def test_a_volume_granted_too_late(world: World) -> None:
     talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
     talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Error accepting <*>" ""')
     talk.send(f"NEW-TAPE {W} {H}")
-    talk.expect("BAD-COMMAND \"command not appropriate in state 'idle' : 'writing'\"")
+    talk.expect("BAD-COMMAND \"command not appropriate in state 'idle' : 'writing'<*>\"")
 
 
 def test_failed_before_the_header_connection(world: World) -> None:

@@ -79,7 +79,7 @@ def test_no_acceptable_volume_leaves_a_worker_in_error(world: World) -> None:
     talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
     talk.expect(f'TAPE-ERROR {W} "No acceptable volumes found"')
     talk.file_write(world.holding(b"x"))
-    talk.expect("BAD-COMMAND \"command not appropriate in state 'error' : 'idle'\"")
+    talk.expect("BAD-COMMAND \"command not appropriate in state 'error' : 'idle'<*>\"")
     talk.quit()
     empty = [f"INFO taper Slot {slot} is empty, autolabel not set" for slot in (1, 2, 3, 4)]
     failed = "ERROR taper no-tape error [No acceptable volumes found]"
@@ -181,6 +181,7 @@ def test_a_second_taper_leaves_the_first_ones_slot_alone(world: World) -> None:
     second.file_write(dump)
     second.grant("PROTO01")
     second.ready()
+    second.part("PROTO01", 1, 1000)
     assert world.slot(1) == []
     assert world.volume("PROTO01") == world.slot(2)
     first.quit()
