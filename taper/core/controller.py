@@ -69,8 +69,9 @@ class Controller:
         if self._quitting:
             return
         self._world.console.write_line(line.text)
-        self._world.trace_log.append(tracelog.Error(line.text)).addErrback(self._world.log_failure)
-        self._world.driver.send(replies.BadCommand(line.text))
+        logged = self._world.trace_log.append(tracelog.Error(line.text))
+        logged.addErrback(self._world.log_failure)
+        logged.addCallback(lambda _: self._world.driver.send(replies.BadCommand(line.text)))
 
     def driver_lost(self) -> None:
         """End of file from the driver means QUIT."""

@@ -43,6 +43,7 @@ class DebugLog:
                 )
             except FileExistsError:
                 continue
+            os.fchmod(descriptor, 0o640)  # whatever the umask is
             self.path = path
             self._file = os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape")
             return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import random
+import string
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,16 @@ REFRESH_SECONDS = 5.0
 
 def _create(directory: str) -> tuple[int, str]:
     make_private(directory)
-    # amstatus cannot find a name with a blank or a colon in it; mkstemp makes none
-    descriptor, path = tempfile.mkstemp(prefix="taper_status_file_", dir=directory)
-    os.write(descriptor, b"0")
-    return descriptor, path
+    while True:
+        # amstatus finds no name with a blank or a colon in it
+        letters = "".join(random.choices(string.ascii_letters + string.digits, k=6))
+        path = os.path.join(directory, f"taper_status_file_{letters}")
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            continue
+        os.write(descriptor, b"0")
+        return descriptor, path
 
 
 def _rewrite(descriptor: int, written: int) -> None:
