@@ -97,7 +97,7 @@ def connection(data: bytes) -> tuple[socket.socket, threading.Thread]:
         with theirs:
             theirs.sendall(data)
 
-    thread = threading.Thread(target=send)
+    thread = threading.Thread(target=send, daemon=True)
     thread.start()
     return ours, thread
 

@@ -66,6 +66,17 @@ def test_the_file_starts_over_with_each_part(tmp_path: Path) -> None:
     cache.close()
 
 
+def test_what_follows_the_forgotten_stays(tmp_path: Path) -> None:
+    cache = opened(tmp_path)
+    cache.append(memoryview(b"abcdef"))
+    cache.forget(4)
+    cache.append(memoryview(b"gh"))
+    buffer = memoryview(bytearray(10))
+    assert cache.reread(4, buffer) == 4
+    assert buffer[:4] == b"efgh"
+    cache.close()
+
+
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     name = f"{tmp_path}/none"
     with pytest.raises(SourceError) as caught:

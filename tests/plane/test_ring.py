@@ -34,7 +34,7 @@ def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
         except Stopped as stopped:
             found.append(stopped)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
 
     def wait() -> Any:
@@ -143,3 +143,17 @@ def test_a_limit_holds_the_reader_at_the_end_of_the_part() -> None:
 def test_memory_that_cannot_be_had_is_an_error() -> None:
     with pytest.raises((OSError, OverflowError)):
         Ring(1 << 62, 1 << 20).allocate()
+
+
+def test_a_ring_that_keeps_is_not_overwritten_before_the_commit() -> None:
+    ring = ring_of(40, 10, keep=True)
+    fill(ring, b"a" * 20)
+    fill(ring, b"b" * 20)
+    ring.advance(20)
+    wait = in_thread(lambda: len(ring.space() or b""))
+    ring.wait_primed()
+    ring.rewind()
+    assert ring.peek(20) == b"a" * 20
+    ring.advance(20)
+    ring.commit()
+    assert wait() == 20

@@ -178,6 +178,19 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> Non
         reread(source, 0, 2)
 
 
+def test_a_file_counts_as_long_as_it_was_when_opened(tmp_path: Path) -> None:
+    """Reading and reading again agree, though somebody appends meanwhile."""
+    last = chunk(tmp_path / "1", b"end", type=HeaderType.CONT_DUMPFILE)
+    first = chunk(tmp_path / "0", b"begin", cont_filename=last)
+    source = HoldingSource(first)
+    source.read_header()
+    with open(first, "ab") as file:
+        file.write(b"more")
+    assert read_all(source) == b"beginend"
+    assert reread(source, 0, 8) == b"beginend"
+    source.close()
+
+
 def test_a_connection_is_read_to_its_end() -> None:
     ours, peer = connection(DATA)
     source = SocketSource(ours)
@@ -214,7 +227,7 @@ def test_cancelling_wakes_a_sleeping_read_and_tells_the_peer() -> None:
     source = SocketSource(ours)
     found: list[int] = []
     thread = threading.Thread(
-        target=lambda: found.append(source.read_into(memoryview(bytearray(9))))
+        target=lambda: found.append(source.read_into(memoryview(bytearray(9)))), daemon=True
     )
     thread.start()
     source.cancel()

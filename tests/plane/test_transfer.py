@@ -311,7 +311,9 @@ def test_cancelling_ends_a_part_that_waits_for_its_peer() -> None:
     transfer = transfer_of(SocketSource(ours))
     device = started(streaming=Streaming.REQUIRED)
     results: list[PartResult] = []
-    writer = threading.Thread(target=lambda: results.append(transfer.write_part(device, HEADER)))
+    writer = threading.Thread(
+        target=lambda: results.append(transfer.write_part(device, HEADER)), daemon=True
+    )
     writer.start()
     transfer.cancel("dumper failed")
     transfer.cancel("")
@@ -373,6 +375,23 @@ def test_a_full_cache_disk_is_an_input_error(
         f"Error writing to disk cache file in '{tmp_path}': No space left on device"
     ]
     transfer.close()
+
+
+def test_a_cache_disk_with_room_for_one_part_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That much was asked for when the cache was chosen."""
+    pwrite, ends = os.pwrite, [0]
+
+    def spy(fd: int, data: memoryview, offset: int) -> int:
+        ends.append(offset + len(data))
+        return pwrite(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", spy)
+    plan = Plan(block_size=BLOCK, part_size=1000, cache=CacheKind.DISK, cache_dir=str(tmp_path))
+    dump = write_dump(Transfer(PiecesSource(DATA, [700]), plan), volumes(blank))
+    assert dump.stored == DATA
+    assert max(ends) == 1000
 
 
 def test_a_part_too_large_for_memory_is_an_input_error() -> None:
