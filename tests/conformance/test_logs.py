@@ -10,7 +10,7 @@ from tests.conformance.harness_text import crc, payload
 
 DATA = payload(200_000)
 STATUS = (
-    r"taper: status file taper0 worker0-0 localhost /home:(/tmp/amanda/taper_status_file_\w{6})"
+    r"taper: status file taper0 worker0-0 localhost /home:(/tmp/amanda/taper_status_file_\w{6,8})"
 )
 
 
