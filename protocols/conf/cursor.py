@@ -105,7 +105,9 @@ class Cursor:
 
     def recover(self) -> None:
         """After an error: go past the rest of the line and past the block that it, or a ``{`` at
-        the start of the next line, opens."""
+        the start of the next line, opens. A ``{`` that is itself the error opens nothing."""
+        if self.kind == LEFT and (self._at == 0 or self._tokens[self._at - 1][0] == NEWLINE):
+            self.skip()
         while self.kind != END:
             depth = 0
             while self.kind != END and (depth > 0 or self.kind != NEWLINE):

@@ -56,7 +56,7 @@ GLOBAL = _table(
     intk/positive: netusage
     int64k/positive: bumpsize
     int64k: maxdumpsize
-    size: device-output-buffer-size
+    size/nonnegative: device-output-buffer-size
     real/bumpmult: bumpmult
     bool: eject-volume report-use-media report-next-media usetimestamps compress-index
     bool: sort-index amrecover-do-fsf amrecover-check-label
@@ -87,11 +87,10 @@ _STORAGE = _table(
     autolabel: autolabel
     str/label: meta-autolabel tapepool
     interactivity: interactivity
-    size: device-output-buffer-size
+    size/nonnegative: device-output-buffer-size
     bool: eject-volume erase-volume set-no-reuse erase-on-failure erase-on-full
     bool: report-use-media report-next-media
-    int: runtapes taper-parallel-write
-    int/positive: max-dle-by-volume
+    int: runtapes taper-parallel-write max-dle-by-volume
     int/nonnegative: flush-threshold-dumped flush-threshold-scheduled taperflush
     algo: taperalgo
     nya: autoflush

@@ -37,11 +37,9 @@ def _wrap(number: int, half: int) -> int:
 
 
 def _literal(text: str) -> int:
-    """The number as stock reads it: 64 bits, more is lost. Bounded work for any length."""
-    number = 0
-    for char in text.lstrip("-"):
-        number = (number * 10 + ord(char) - 48) % 2**64
-    return _wrap(-number if text.startswith("-") else number, _HALF64)
+    """The number as stock reads it, in 64 bits of which an overflow is lost."""
+    digits = text.lstrip("-")[-64:]  # what is left of these is a multiple of 2**64
+    return _wrap(-int(digits) if text.startswith("-") else int(digits), _HALF64)
 
 
 def _bounded(number: int, half: int, found: str) -> int:

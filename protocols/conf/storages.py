@@ -1,5 +1,7 @@
 """What a storage gets from the global parameters (config-and-state 1.10 step 10, 2.6)."""
 
+import re
+
 from protocols.conf.draft import Draft, Drafts
 from protocols.conf.grammar import GLOBAL, SECTIONS
 from protocols.conf.settings import GlobalSettings
@@ -14,6 +16,7 @@ _SHARED = tuple(keyword for keyword in SECTIONS["storage"] if keyword in GLOBAL)
 def finish_storage(storage: Draft, drafts: Drafts, general: GlobalSettings, config: str) -> None:
     """Fill in and check one storage; contradictions become messages."""
     _check_labels(storage, drafts, general)
+    _check_names(storage, drafts)
     pool = storage.values.get("tapepool")
     if pool is None:
         storage.derived["tapepool"] = config
@@ -23,7 +26,6 @@ def finish_storage(storage: Draft, drafts: Drafts, general: GlobalSettings, conf
         storage.derived["tapepool"] = pool
     if "policy" not in storage.values:
         storage.derived["policy"] = config
-    own_autolabel = "autolabel" in storage.values
     for keyword in _SHARED:
         if keyword in storage.values:
             continue
@@ -32,8 +34,7 @@ def finish_storage(storage: Draft, drafts: Drafts, general: GlobalSettings, conf
         if general.is_set(attribute):
             storage.values[keyword] = value
         storage.derived[keyword] = value
-    _finish_labelstr(storage, own_autolabel=own_autolabel)
-    _check_names(storage, drafts)
+    _finish_labelstr(storage)
     _check_expression(storage, drafts, general, config)
 
 
@@ -41,7 +42,7 @@ def _final(storage: Draft, keyword: str) -> object:
     return storage.derived.get(keyword, storage.values.get(keyword))
 
 
-def _finish_labelstr(storage: Draft, *, own_autolabel: bool) -> None:
+def _finish_labelstr(storage: Draft) -> None:
     labelstr, autolabel = _final(storage, "labelstr"), _final(storage, "autolabel")
     if isinstance(labelstr, LabelStr) and labelstr.match_autolabel:
         template = autolabel.template if isinstance(autolabel, AutoLabel) else None
@@ -79,13 +80,24 @@ def _check_names(storage: Draft, drafts: Drafts) -> None:
             drafts.warning(f"{where} vault names the storage '{name}', which is not defined")
 
 
+def _is_plain(template: str, org: str, config: str, storage: str) -> bool:
+    """Whether a template is made only of what is surely a regular expression."""
+    for sign, value in (("$o", org), ("$c", config), ("$r", storage)):
+        template = template.replace(sign, value)
+    plain = r"\^?(?:[A-Za-z0-9_%!-]|\$(?:[bms]|[0-9]s)|(?:\.|\[(?:0-9|A-Z|a-z)+\])[*+]?)*\$?"
+    return re.fullmatch(plain, template) is not None
+
+
 def _check_expression(storage: Draft, drafts: Drafts, general: GlobalSettings, config: str) -> None:
     """Refuse a labelstr that is no regular expression: stock dies of it at its first scan."""
-    from protocols.labels import LabelError, match_labelstr  # imports this package for its types
-
     labelstr, autolabel = _final(storage, "labelstr"), _final(storage, "autolabel")
     if not isinstance(labelstr, LabelStr) or not isinstance(autolabel, AutoLabel):
         return
+    if _is_plain(labelstr.template, general.org, config, storage.name):
+        return
+    # Costs more than all the reading, and is hardly ever needed.
+    from protocols.labels import LabelError, match_labelstr
+
     try:
         match_labelstr(
             labelstr, autolabel, "", config=config, org=general.org, storage=storage.name
