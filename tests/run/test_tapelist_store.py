@@ -1,0 +1,308 @@
+"""The tapelist file under Amanda's lock."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred, execute
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from protocols.tapelist import Tapelist, TapelistEntry, TapelistError, parse_tapelist
+from taper.core.interfaces import ITapelistStore
+from taper.run import tapelist_store
+from taper.run.tapelist_store import TapelistStore, read_tapelist, try_update
+
+GOOD = b"20260102120000 B reuse POOL:p\n0 A reuse\n"
+NEW = TapelistEntry(datestamp="1", label="NEW", reuse=False)
+
+HOLD_LOCK = """
+import fcntl, os, sys
+lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+fcntl.lockf(lock, fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    file = tmp_path / "tapelist"
+    file.write_bytes(GOOD)
+    return str(file)
+
+
+def at_once(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+    """Calls as a lane would, but here and now."""
+    return execute(function, *args)
+
+
+def store_on(
+    path: str, clock: Clock | None = None, notes: list[str] | None = None
+) -> TapelistStore:
+    note: Callable[[str], object] = (lambda text: None) if notes is None else notes.append
+    return TapelistStore(path, at_once, clock or Clock(), note)
+
+
+def outcome(deferred: Deferred[Any]) -> Any:
+    """What it fired with; None while it waits."""
+    results: list[Any] = []
+    deferred.addBoth(results.append)
+    return results[0] if results else None
+
+
+def add_new(tapelist: Tapelist) -> Tapelist:
+    return tapelist.adding(NEW)
+
+
+@contextmanager
+def locked_by_another(path: str) -> Iterator[None]:
+    """Another process holds the lock."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, f"{path}.lock"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"locked\n"
+        yield
+    finally:
+        holder.communicate()
+
+
+def others_can_lock(path: str) -> bool:
+    """Would another process get the lock now?"""
+    script = "import fcntl,os,sys; fcntl.lockf(os.open(sys.argv[1], os.O_RDWR), 6)"
+    run = subprocess.run([sys.executable, "-c", script, f"{path}.lock"], capture_output=True)
+    return run.returncode == 0
+
+
+def test_it_provides_the_interface(path: str) -> None:
+    """The core sees no more than that."""
+    verifyObject(ITapelistStore, store_on(path))
+
+
+def test_reading_needs_no_lock(path: str) -> None:
+    """Not even while somebody else holds it; a missing list is an empty one."""
+    with locked_by_another(path):
+        assert outcome(store_on(path).read()).format() == GOOD
+    assert outcome(store_on(path + "-missing").read()) == Tapelist()
+
+
+def test_an_update_replaces_the_file_as_stock_does(path: str) -> None:
+    """New file by rename, mode 0600, link with our pid, empty lock file, nothing left over."""
+    os.symlink("1", f"{path}.last_write")
+    before = os.stat(path).st_ino
+    new = outcome(store_on(path).update(add_new))
+    assert new.lookup("NEW") == NEW
+    assert Path(path).read_bytes() == (
+        b"20260102120000 B reuse POOL:p\n1 NEW no-reuse\n0 A reuse\n"
+    )
+    assert os.stat(path).st_ino != before
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert os.readlink(f"{path}.last_write") == str(os.getpid())
+    assert os.stat(f"{path}.lock").st_size == 0
+    assert stat.S_IMODE(os.stat(f"{path}.lock").st_mode) == 0o600
+    assert sorted(os.listdir(os.path.dirname(path))) == [
+        "tapelist",
+        "tapelist.last_write",
+        "tapelist.lock",
+    ]
+    assert others_can_lock(path)
+
+
+def test_a_change_that_changes_nothing_writes_nothing(path: str) -> None:
+    """As when the permission to overwrite is asked for."""
+    before = os.stat(path)
+    assert outcome(store_on(path).update(lambda tapelist: tapelist)).format() == GOOD
+    assert os.stat(path) == before
+    assert not os.path.lexists(f"{path}.last_write")
+
+
+def test_the_lock_is_held_while_changing(path: str) -> None:
+    """By a record lock that every Amanda program obeys, against this process too."""
+    seen = []
+
+    def change(tapelist: Tapelist) -> Tapelist:
+        seen.append((others_can_lock(path), try_update(path, add_new)))
+        return tapelist
+
+    outcome(store_on(path).update(change))
+    assert seen == [(False, None)]
+
+
+def test_waiting_for_a_busy_lock(path: str) -> None:
+    """Tried again and again, in growing steps up to a second; somebody is told once."""
+    clock = Clock()
+    notes: list[str] = []
+    with locked_by_another(path):
+        waiting = store_on(path, clock, notes).update(add_new)
+        for _ in range(20):
+            clock.advance(1)
+            assert not waiting.called
+            assert len(clock.getDelayedCalls()) == 1
+    clock.advance(1)
+    assert outcome(waiting).lookup("NEW") == NEW
+    assert notes == [f"{path}.lock is locked by another process, waiting for it"]
+
+
+def test_the_wait_can_be_given_up(path: str) -> None:
+    """At once, with nothing changed, and the next update takes its turn."""
+    clock = Clock()
+    store = store_on(path, clock)
+    with locked_by_another(path):
+        waiting, queued, last = (store.update(add_new) for _ in range(3))
+        queued.cancel()
+        waiting.cancel()
+        assert outcome(waiting).check(CancelledError)
+        assert outcome(queued).check(CancelledError)
+        assert Path(path).read_bytes() == GOOD
+    clock.advance(1)
+    assert outcome(last).lookup("NEW") == NEW
+    assert not clock.getDelayedCalls()
+
+
+def test_updates_happen_in_the_order_of_asking(path: str) -> None:
+    """Even when the first has to wait."""
+    clock = Clock()
+    store = store_on(path, clock)
+    order: list[int] = []
+
+    def change(number: int) -> Callable[[Tapelist], Tapelist]:
+        def apply(tapelist: Tapelist) -> Tapelist:
+            order.append(number)
+            return tapelist
+
+        return apply
+
+    with locked_by_another(path):
+        for number in range(4):
+            store.update(change(number))
+    clock.advance(1)
+    assert order == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), BlockingIOError("not the lock")])
+def test_what_the_change_raises_arrives(path: str, error: Exception) -> None:
+    """With the file untouched and unlocked."""
+
+    def change(tapelist: Tapelist) -> Tapelist:
+        raise error
+
+    assert outcome(store_on(path).update(change)).value is error
+    assert Path(path).read_bytes() == GOOD
+    assert others_can_lock(path)
+
+
+def test_a_damaged_list_is_never_replaced(path: str) -> None:
+    """Stock may write back what little it understood."""
+    Path(path).write_bytes(GOOD + b"not a line\n")
+    failure = outcome(store_on(path).update(add_new))
+    assert failure.check(TapelistError)
+    assert path in str(failure.value)
+    assert Path(path).read_bytes() == GOOD + b"not a line\n"
+    assert others_can_lock(path)
+
+
+def test_a_list_that_cannot_be_read_is_no_empty_list(tmp_path: Path) -> None:
+    """Stock takes it for one, and all labels in it for free."""
+    (tmp_path / "tapelist").mkdir()
+    with pytest.raises(OSError):
+        read_tapelist(str(tmp_path / "tapelist"))
+    assert outcome(store_on(str(tmp_path / "tapelist")).update(add_new)).check(OSError)
+
+
+@pytest.mark.parametrize("step", ["fsync", "unlink", "rename"])
+def test_a_failed_step_keeps_the_old_list(
+    path: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Disk full, or whatever: the old list stays, the lock goes, nothing is left over."""
+    real = getattr(os, step)
+    os.symlink("1", f"{path}.last_write")
+
+    def fail(*args: Any) -> None:
+        monkeypatch.setattr(os, step, real)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    assert outcome(store_on(path).update(add_new)).check(OSError)
+    assert Path(path).read_bytes() == GOOD
+    assert not [name for name in os.listdir(os.path.dirname(path)) if "-new-" in name]
+    assert others_can_lock(path)
+    assert outcome(store_on(path).update(add_new)).lookup("NEW") == NEW
+
+
+def test_a_missing_link_is_no_failure(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list is in place by then, and without a link everybody reads it."""
+
+    def fail(*args: Any) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    os.symlink("1", f"{path}.last_write")
+    monkeypatch.setattr(os, "symlink", fail)
+    assert outcome(store_on(path).update(add_new)).lookup("NEW") == NEW
+    assert not os.path.lexists(f"{path}.last_write")
+    assert read_tapelist(path).lookup("NEW") == NEW
+
+
+def test_a_lock_file_that_cannot_be_opened_fails_the_update(tmp_path: Path) -> None:
+    """Stock would go on without lock and die later, or wait for ever."""
+    failure = outcome(store_on(str(tmp_path / "nowhere" / "tapelist")).update(add_new))
+    assert failure.check(FileNotFoundError)
+
+
+@pytest.mark.parametrize("step", ["open", "fsync", "unlink", "rename", "symlink"])
+def test_killed_in_mid_update_leaves_a_good_list(path: str, step: str) -> None:
+    """Old or new, whole, unlocked; and the next update works."""
+    os.symlink("1", f"{path}.last_write")
+    script = f"""
+import os, signal, sys
+from protocols.tapelist import TapelistEntry
+from taper.run.tapelist_store import try_update
+real = os.{step}
+def die(*args):
+    if {step!r} != "open" or "-new-" in str(args[0]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args)
+os.{step} = die
+try_update(sys.argv[1], lambda t: t.adding(TapelistEntry(datestamp="1", label="NEW", reuse=False)))
+"""
+    run = subprocess.run([sys.executable, "-c", script, path], cwd=os.getcwd())
+    assert run.returncode == -9
+    assert others_can_lock(path)
+    expected = add_new(read_old()) if step == "symlink" else read_old()
+    assert read_tapelist(path) == expected
+    later = evolve(NEW, label="LATER")
+    assert outcome(store_on(path).update(lambda t: t.adding(later))).lookup("LATER") == later
+
+
+def read_old() -> Tapelist:
+    return parse_tapelist(GOOD)
+
+
+def test_two_stores_of_one_process_exclude_each_other(path: str) -> None:
+    """Record locks would not."""
+    clock = Clock()
+    one, two = store_on(path, clock), store_on(path, clock)
+    inner: list[Deferred[Tapelist]] = []
+
+    def change(tapelist: Tapelist) -> Tapelist:
+        inner.append(two.update(add_new))
+        return tapelist.removing("A")
+
+    outcome(one.update(change))
+    assert not inner[0].called
+    clock.advance(1)
+    assert outcome(inner[0]).lookup("A") is None
+    assert not tapelist_store._held
