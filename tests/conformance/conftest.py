@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         program = params.get("taper")
         mark = item.get_closest_marker("known_stock_failure")
-        if mark is not None and program is not None and program.stock:
+        if mark is not None and isinstance(program, Program) and program.stock:
             item.add_marker(pytest.mark.xfail(reason=mark.args[0], strict=True))
 
 
@@ -109,7 +109,9 @@ def history(place: World) -> str:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep the result for the fixture above and for the report."""
     report = yield
     if call.when == "call":
@@ -122,7 +124,7 @@ def remember(item: pytest.Item, report: pytest.TestReport) -> None:
     """Note the outcome of a case for the report."""
     params = item.callspec.params if hasattr(item, "callspec") else {}
     program = params.get("taper")
-    if program is None:
+    if not isinstance(program, Program):
         return
     case = item.nodeid.split("/")[-1].replace(f"[{program.name}]", "")
     case = case.replace(f"{program.name}-", "").replace(f"-{program.name}", "")

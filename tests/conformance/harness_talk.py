@@ -50,8 +50,8 @@ class Conversation:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
         self.process = subprocess.Popen(
             ["nsenter", "-t", str(namespace), "-m", "--wd=/", *drop, *launch],
-            stdin=theirs,
-            stdout=theirs,
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
             stderr=self.errors,
             env=environment,
             start_new_session=True,

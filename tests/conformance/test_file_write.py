@@ -13,11 +13,11 @@ H2 = "00-00002"
 POOL = '"ST:PROTO" "POOL:PROTO"'
 
 
-def begun(world: World, data: bytes = DATA, **keywords: str) -> Conversation:
+def begun(world: World, data: bytes = DATA, orig: str = "64") -> Conversation:
     """Start a taper, let it label a volume with a first dump of these bytes."""
     talk = world.start()
     talk.start_taper()
-    talk.file_write(world.holding(data), **keywords)
+    talk.file_write(world.holding(data), orig=orig)
     talk.grant("PROTO01")
     talk.ready()
     return talk

@@ -123,6 +123,28 @@ def test_how_a_dumpers_data_is_cut(world: World, split: str, sizes: list[int]) -
     assert list(world.path("/var/lib/amanda/cache").iterdir()) == []
 
 
+@pytest.mark.parametrize("cache", ["none", "memory"])
+@pytest.mark.parametrize("leom", [False, True])
+def test_a_part_is_reported_as_soon_as_its_bytes_are_there(
+    world: World, cache: str, leom: bool
+) -> None:
+    """A slow dumper: each full part is on the volume while the dumper still thinks."""
+    talk = started(world, 4096, leom)
+    dumper = talk.port_write(split_by(65_536, cache))
+    dumper.header(world_header())
+    talk.grant("PROTO01")
+    talk.ready()
+    with dumper.connect() as data:
+        for fileno in (1, 2, 3):
+            data.sendall(DATA[(fileno - 1) * 65_536 : fileno * 65_536])
+            talk.part("PROTO01", fileno, 65_536, None)
+            assert len(world.volume("PROTO01")[fileno].data) == 65_536
+        data.sendall(DATA[196_608:200_000])
+    talk.part("PROTO01", 4, 3_392, None)
+    talk.dumper_done()
+    talk.done(crc(DATA[:200_000]))
+
+
 @pytest.mark.parametrize("way", ["file", "port"])
 def test_an_exact_multiple_ends_with_an_empty_part(world: World, way: str) -> None:
     """Two full parts and a third of zero bytes, with header and file number (T2)."""
