@@ -23,6 +23,7 @@ class Command:
     :ivar src_storage: storage and pool to read from; empty for FLUSH. The pool ``HOLDING`` means
         that the source is a file, not a volume.
     :ivar source_labels: the volumes to read; none for FLUSH and from a holding disk.
+    :ivar expires: until when a RESTORE holds, seconds since the epoch; then it is as good as done.
     :ivar status: ``TODO``, ``DONE`` or ``PARTIAL:bytes``.
     """
 
@@ -36,11 +37,12 @@ class Command:
     disk: str
     timestamp: str
     level: int
+    expires: int | None = None
     status: str
 
-    @property
-    def unfinished(self) -> bool:
-        return self.status != "DONE"
+    def unfinished(self, now: float) -> bool:
+        """Does it still have to be done at ``now``, seconds since the epoch?"""
+        return self.status != "DONE" and (self.expires is None or self.expires > now)
 
 
 @frozen
@@ -78,14 +80,16 @@ def parse_command_file(data: bytes) -> CommandFile:
 def _command(words: list[str]) -> Command:
     """One line's words; raises ValueError or IndexError."""
     operation, config = words[1], words[2]
+    expires = None
     if operation == "COPY":
         _, _, _, storage, pool, label, _, labels, _, host, disk, timestamp, level, *rest = words
         _dst_storage, _working, status = rest
         listed = tuple(part.strip() for part in labels.split(";") if part.strip())
         sources = listed if label in listed else (label, *listed)
     elif operation == "RESTORE":
-        _, _, _, storage, pool, label, _, _, host, disk, timestamp, level, *rest = words
+        _, _, _, storage, pool, label, _, until, host, disk, timestamp, level, *rest = words
         _working, status = rest
+        expires = int(until)
         sources = (label,) if pool != "HOLDING" else ()
     elif operation == "FLUSH":
         _, _, _, _file, host, disk, timestamp, level, *rest = words
@@ -105,5 +109,6 @@ def _command(words: list[str]) -> Command:
         disk=disk,
         timestamp=timestamp,
         level=int(level),
+        expires=expires,
         status=status,
     )

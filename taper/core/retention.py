@@ -29,7 +29,7 @@ class Retention:
     :param stamp_days_ago: the local time so many days of 86400 s ago, as 14 digits.
     :param dumps: what the trace logs and holding disks tell; needed where a policy has
         retention-recover or retention-full.
-    :param commands: the command file's.
+    :param commands: the unfinished ones of the command file.
     :param unread: labels of volumes whose logs, though needed, were not read yet; retained.
     """
 
@@ -233,8 +233,7 @@ class Retention:
         return [
             label
             for command in self._commands
-            if command.unfinished
-            and command.operation == operation
+            if command.operation == operation
             and (command.src_storage, command.src_pool) == (storage.name, storage.tapepool)
             for label in command.source_labels
             if label in labels

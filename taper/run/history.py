@@ -86,13 +86,14 @@ class History:
         facts = self._facts
         if facts is None:
             raise HistoryError("the command file and the trace logs were not read yet")
+        now = self._now()
         unread = () if facts.stamps is None else _unread(tapelist, facts.stamps)
         return Retention(
             self._config,
             tapelist,
-            stamp_days_ago=_calendar(self._now()),
+            stamp_days_ago=_calendar(now),
             dumps=facts.dumps,
-            commands=facts.commands,
+            commands=(command for command in facts.commands if command.unfinished(now)),
             unread=unread,
         )
 

@@ -194,7 +194,7 @@ def test_the_oldest_reusable_volume_is_not_kept_for_another_storage() -> None:
     assert Retention(config, FIVE, stamp_days_ago=stamp).oldest_reusable(near, stamp(0)) is None
 
 
-def command(operation: str, status: str = "TODO", **changes: str) -> Command:
+def command(operation: str, **changes: str) -> Command:
     where = {"src_storage": "S", "src_pool": "P"} | changes
     return Command(
         id=1,
@@ -205,7 +205,7 @@ def command(operation: str, status: str = "TODO", **changes: str) -> Command:
         disk="/",
         timestamp=stamp(9),
         level=0,
-        status=status,
+        status="TODO",
         **where,
     )
 
@@ -214,8 +214,7 @@ def command(operation: str, status: str = "TODO", **changes: str) -> Command:
     ("given_command", "reason"),
     [
         (command("COPY"), "command-copy"),
-        (command("RESTORE", "PARTIAL:5"), "command-restore"),
-        (command("COPY", "DONE"), None),
+        (command("RESTORE"), "command-restore"),
         (command("COPY", src_storage="T"), None),
         (command("RESTORE", src_pool="Q"), None),
     ],

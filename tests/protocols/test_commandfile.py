@@ -11,7 +11,7 @@ TEXT = b"""VERSION 1
 ID 5
 1 COPY CONF near near-pool NEAR-001 1 " ;NEAR-001 ;NEAR-002 ;" 0 localhost /srv/data \
 20261122190855 0 off WORKING:0 TODO
-2 RESTORE CONF near near-pool NEAR-003 2 0 localhost "/a b" 20261122190855 1 WORKING:7 PARTIAL:5
+2 RESTORE CONF near near-pool NEAR-003 2 1800 localhost "/a b" 20261122190855 1 WORKING:7 PARTIAL:5
 3 RESTORE CONF HOLDING HOLDING /srv/holding/f 0 0 localhost / 20261122190855 0 WORKING:7 TODO
 4 FLUSH CONF /srv/holding/f localhost / 20261122190855 0 near WORKING:0 DONE
 """
@@ -37,7 +37,8 @@ def test_commands_name_the_volumes_they_read() -> None:
     )
     assert (restore.source_labels, restore.disk) == (("NEAR-003",), "/a b")
     assert held.source_labels == flush.source_labels == ()
-    assert [command.unfinished for command in parsed.commands] == [True, True, True, False]
+    assert [command.unfinished(1799.5) for command in parsed.commands] == [True, True, False, False]
+    assert [command.unfinished(1800) for command in parsed.commands] == [True, False, False, False]
 
 
 def test_a_bad_line_spoils_only_itself() -> None:
