@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Final
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 MAX_BYTES = 64 << 20
 """Largest tapelist taken for one (bytes): far over a hundred thousand volumes."""
@@ -59,21 +60,22 @@ _LINE = re.compile(
 )
 
 
-@frozen(eq=False)
 class Tapelist:
     """All volumes, newest first (config-and-state 3.2). Immutable: changes make a new list.
 
     Build one with :func:`parse_tapelist` or :meth:`of`, which sort.
     """
 
-    entries: tuple[TapelistEntry, ...] = ()
-    _by_label: dict[str, TapelistEntry] = field(init=False, repr=False)
+    __slots__ = ("_by_label", "entries")
 
-    def __attrs_post_init__(self) -> None:
-        by_label: dict[str, TapelistEntry] = {}
-        for entry in self.entries:
-            by_label.setdefault(entry.label, entry)
-        object.__setattr__(self, "_by_label", by_label)
+    def __init__(self, entries: tuple[TapelistEntry, ...] = ()) -> None:
+        self.entries: Final = entries
+        self._by_label: dict[str, TapelistEntry] = {}
+        for entry in entries:
+            self._by_label.setdefault(entry.label, entry)
+
+    def __repr__(self) -> str:
+        return f"Tapelist({self.entries!r})"
 
     @classmethod
     def of(cls, entries: Iterable[TapelistEntry]) -> Tapelist:

@@ -10,9 +10,8 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attrs import frozen
 from zope.interface import implementer
 
 from taper.core.interfaces import IHistory
@@ -38,8 +37,7 @@ class HistoryError(OSError):
     """What retention must know cannot be read. The text names the file and the reason."""
 
 
-@frozen
-class Facts:
+class Facts(NamedTuple):
     """What one reading gave.
 
     :ivar stamps: the volumes' timestamps whose logs were read; None: no policy needs logs.
