@@ -45,8 +45,15 @@ class Conversation:
         # a file and not a pipe: nobody has to read it while the taper writes
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
         drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
-        # the plain exec of driver: argv[0] is the word taper
-        launch = ["bash", "-c", 'program=$1; shift; exec -a taper "$program" "$@"', "-", *command]
+        # as driver's exec: argv[0] is the word taper; --norc, as bash takes a socket for a login
+        launch = [
+            "bash",
+            "--norc",
+            "-c",
+            'program=$1; shift; exec -a taper "$program" "$@"',
+            "-",
+            *command,
+        ]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
         self.process = subprocess.Popen(
             ["nsenter", "-t", str(namespace), "-m", "--wd=/", *drop, *launch],
