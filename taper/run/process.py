@@ -47,6 +47,13 @@ def _serve(options: Options) -> int:
         return 1
     from taper.run.stdio import converse
 
+    alarm_file = os.environ.get("TAPER_REACTOR_ALARM")
+    if alarm_file:  # for the system tests only
+        from twisted.internet import reactor
+
+        from taper.run.alarm import watch
+
+        watch(reactor, alarm_file)
     try:
         return converse(setup)
     finally:

@@ -1,0 +1,183 @@
+"""Measures how long each turn keeps the reactor thread; for the system tests.
+
+Switched on by an environment variable that names a file, ``TAPER_REACTOR_ALARM``; a taper without
+it does not even import this module. A turn is all that happens between two waits of the reactor.
+What comes before the first wait (imports, configuration, opening the changer) is not measured:
+no one is served yet, so no one is kept waiting by it.
+
+The rule: a turn is too long when it lasts over :data:`LIMIT` seconds, *not counting* the time in
+which a thread of this process was ready to run and got no processor, nor what the host of a
+virtual machine took away. The kernel counts the first per thread (``schedstat``, second figure),
+the second per machine (``steal`` in ``/proc/stat``). Threads other than the reactor's count,
+since one of them may starve while it holds the interpreter lock that the reactor waits for. What
+is left is our own doing: computing, a file, a lock, or the interpreter lock.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIMIT = 0.050
+"""Seconds that a turn may last."""
+
+_WATCH = 0.010
+_TASKS = "/proc/self/task"
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def starved_by_thread() -> dict[str, float]:
+    """Seconds that each living thread of this process was ready to run and did not."""
+    waited = {}
+    for task in os.listdir(_TASKS):
+        try:
+            with open(f"{_TASKS}/{task}/schedstat") as file:
+                waited[task] = int(file.read().split()[1]) / 1e9
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread that ended just now
+    return waited
+
+
+def stolen() -> float:
+    """Seconds, since the machine started, in which its host ran others, over all processors."""
+    with open("/proc/stat") as file:
+        return int(file.readline().split()[8]) * _TICK
+
+
+def peak_memory() -> int:
+    """KiB that this process had in memory at most (``VmHWM``), libraries included."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+
+
+class Starvation:
+    """How long this process was kept from running since :meth:`begin`."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Remember the counters."""
+        self._threads = starved_by_thread()
+        self._stolen = stolen()
+
+    def since(self) -> float:
+        """Seconds since then; too much rather than too little, as threads starve side by side."""
+        now = starved_by_thread()
+        return (stolen() - self._stolen) + sum(
+            seconds - self._threads.get(task, 0.0) for task, seconds in now.items()
+        )
+
+
+class Alarm:
+    """Judges the turns of one thread.
+
+    :param complain: is given a text, of several lines, for each turn that was too long
+    :param starvation: measures what a turn is excused for
+    :param clock: monotonic seconds
+    :ivar turns: how many were measured
+    :ivar longest: seconds, of the longest turn, excuses taken off
+    """
+
+    def __init__(
+        self,
+        complain: Callable[[str], None],
+        starvation: Any = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.turns = 0
+        self.longest = 0.0
+        self._complain = complain
+        self._starvation = starvation or Starvation()
+        self._clock = clock
+        self._thread = threading.get_ident()
+        self._began: float | None = None
+        self._stack = ""
+
+    def begin_turn(self) -> None:
+        """The wait is over."""
+        self._starvation.begin()
+        self._stack = ""
+        self._began = self._clock()
+
+    def end_turn(self) -> None:
+        """The next wait begins."""
+        began, self._began = self._began, None
+        if began is None:
+            return
+        self.turns += 1
+        wall = own = self._clock() - began
+        if wall > LIMIT:
+            own = max(wall - self._starvation.since(), 0.0)
+        self.longest = max(self.longest, own)
+        if own > LIMIT:
+            stack = self._stack or "  (not seen: something held the interpreter lock)\n"
+            self._complain(f"reactor blocked for {own:.3f} s (turn of {wall:.3f} s):\n{stack}")
+
+    def look(self) -> None:
+        """From another thread: keep the stack of a turn that is getting long."""
+        began = self._began
+        if began is None or self._stack or self._clock() - began < LIMIT / 2:
+            return
+        frame = sys._current_frames().get(self._thread)
+        if frame is not None:
+            self._stack = "".join(traceback.format_stack(frame))
+
+
+class WatchedPoller:
+    """The reactor's poller, telling the alarm where turns begin and end."""
+
+    def __init__(self, poller: Any, alarm: Alarm) -> None:
+        self._poller = poller
+        self._alarm = alarm
+
+    def poll(self, *args: Any) -> Any:
+        """Wait, as the poller does."""
+        self._alarm.end_turn()
+        try:
+            return self._poller.poll(*args)
+        finally:
+            self._alarm.begin_turn()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._poller, name)
+
+
+def watch(reactor: Any, path: str) -> None:
+    """Watch this reactor until it stops. Call it in the reactor's thread, before it runs.
+
+    Turns that were too long are appended to the file ``path``. ``path`` with ``.seen`` gets one
+    line when the reactor stops: process, turns, longest turn, peak memory.
+    """
+
+    def complain(text: str) -> None:
+        _append(path, f"taper {os.getpid()}: {text}")
+
+    alarm = Alarm(complain)
+    reactor._poller = WatchedPoller(reactor._poller, alarm)
+    stopping = threading.Event()
+
+    def look_now_and_then() -> None:
+        while not stopping.wait(_WATCH):
+            alarm.look()
+
+    def summarize() -> None:
+        alarm.end_turn()
+        stopping.set()
+        seen = f"turns {alarm.turns} longest {alarm.longest:.3f} kib {peak_memory()}"
+        _append(f"{path}.seen", f"{os.getpid()} {seen}\n")
+
+    reactor.addSystemEventTrigger("after", "shutdown", summarize)
+    threading.Thread(target=look_now_and_then, name="alarm", daemon=True).start()
+
+
+def _append(path: str, text: str) -> None:
+    with open(path, "a") as file:
+        file.write(text)
