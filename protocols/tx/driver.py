@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -29,6 +30,8 @@ class _Conversation(Protocol):
     :param on_eof: called once, when the peer will say no more; a last line without LF comes
         before it. Messages may still be sent: only half of the connection may be gone.
     :param limit: bytes of the longest line taken.
+    :ivar deaf: what is sent goes nowhere.
+    :ivar lost: fires when the connection is gone, both ways.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class _Conversation(Protocol):
         self._on_eof = on_eof
         self._lines = LineBuffer(limit)
         self._ended = False
+        self.deaf = False
+        self.lost: Deferred[None] = Deferred()
 
     def send(self, message: Message) -> None:
         """Send one message, as one whole line. Once the peer is gone, it goes nowhere."""
@@ -59,9 +64,13 @@ class _Conversation(Protocol):
 
     def writeConnectionLost(self) -> None:
         """Nobody reads us any more; what still comes in is executed, as on a whole connection."""
+        self.deaf = True
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.deaf = True
         self._end()
+        if not self.lost.called:
+            self.lost.callback(None)
 
     def _end(self) -> None:
         if self._ended:

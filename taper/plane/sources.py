@@ -219,7 +219,8 @@ class SocketSource:
 
     def read_into(self, buffer: memoryview) -> int:
         try:
-            return self._socket.recv_into(buffer, 0, socket.MSG_WAITALL)
+            # not MSG_WAITALL: a slow peer's blocks are written as they come
+            return self._socket.recv_into(buffer)
         except OSError as error:
             if self._cancelled:
                 return 0

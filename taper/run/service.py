@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.stdio import StandardIO
 from twisted.logger import Logger
 from twisted.python.usage import Options as CommandLine
 from twisted.python.usage import UsageError
@@ -22,7 +21,7 @@ from taper.run.debug_log import DebugLog
 from taper.run.options import Options
 from taper.run.paths import Paths, paths_from
 from taper.run.setup import Setup, SetupFailed, StartFailed, check_user, make_setup
-from taper.run.stdio import Conversation, stop_with
+from taper.run.stdio import Conversation, Pipes, stop_with
 
 STDIO = "stdio"
 
@@ -75,8 +74,8 @@ class TaperService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         if self._driver == STDIO:
             conversation = self.open_conversation()
-            StandardIO(conversation.protocol, reactor=self._reactor)
-            stop_with(self._reactor, conversation.session)
+            pipes = Pipes(self._reactor, conversation.protocol)
+            stop_with(self._reactor, conversation.session, pipes)
             return
         endpoint = serverFromString(self._reactor, self._driver)
         factory = Factory.forProtocol(lambda: Usher(self))

@@ -95,9 +95,7 @@ def check_user(dumpuser: str) -> None:
     except KeyError:
         raise StartFailed(f'cannot look up dumpuser "{dumpuser}"') from None
     if os.geteuid() != uid or uid != wanted:
-        raise StartFailed(
-            f'taper must be executed as the "{dumpuser}" user instead of the "{name}" user'
-        )
+        raise StartFailed(f'must be executed as the "{dumpuser}" user instead of the "{name}" user')
 
 
 def change_directory(paths: Paths) -> None:

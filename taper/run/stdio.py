@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.stdio import StandardIO
 from zope.interface import implementer
 
@@ -19,6 +20,10 @@ from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorCore
+
+
+FLUSH_SECONDS = 2.0
+"""How long a driver that does not read may keep us from ending."""
 
 
 def converse(setup: Setup) -> int:
@@ -38,10 +43,32 @@ def converse(setup: Setup) -> int:
         os.write(sys.stdout.fileno(), encode(TapeError(SETUP, fault.text)))
         session.set_up_failed(fault.text)
         return 0
-    StandardIO(conversation.protocol, reactor=reactor)
-    stop_with(reactor, session)
+    pipes = Pipes(reactor, conversation.protocol)
+    stop_with(reactor, session, pipes)
     reactor.run()
     return 0
+
+
+class Pipes:
+    """Stdin and stdout, which can be left once all is said."""
+
+    def __init__(self, reactor: Any, protocol: DriverProtocol) -> None:
+        self._reactor = reactor
+        self._protocol = protocol
+        self._transport = StandardIO(protocol, reactor=reactor)
+
+    def leave(self) -> Deferred[None]:
+        """Write what is still to be written, if the driver reads it, and close."""
+        if self._protocol.deaf:
+            return succeed(None)
+        patience = self._reactor.callLater(FLUSH_SECONDS, self._protocol.lost.cancel)
+        self._transport.loseConnection()
+        return self._protocol.lost.addErrback(lambda _: None).addBoth(_forget, patience)
+
+
+def _forget(result: None, timer: Any) -> None:
+    if timer.active():
+        timer.cancel()
 
 
 @implementer(IDriver)
@@ -83,14 +110,14 @@ class Conversation:
         self.session.quit()
 
 
-def stop_with(reactor: IReactorCore, session: Session) -> None:
+def stop_with(reactor: IReactorCore, session: Session, pipes: Pipes) -> None:
     """Let session and reactor end together, whichever is first; a signal is a QUIT."""
     stopping = False
 
     def before_shutdown() -> object:
         nonlocal stopping
         stopping = True
-        return session.quit()
+        return session.quit().addCallback(lambda _: pipes.leave())
 
     def session_ended(_: object) -> None:
         if not stopping:
