@@ -1,4 +1,10 @@
-"""amanda.conf: lexer, grammar, typed sections, loader."""
+"""amanda.conf, read as stock Amanda reads it: ``load`` gives a ``Config`` and the messages.
+
+From text to values: ``lexer`` (tokens), ``cursor`` (reading them), ``grammar`` (tables of all
+parameters), ``readers`` and ``choices`` (values), ``checks``, ``parser`` (statements), ``draft``
+(what was read so far), ``loader`` (files, includes, overrides), ``derive`` and ``storages`` (what
+follows from it), ``sections``, ``settings`` and ``config`` (the typed result).
+"""
 
 from protocols.conf.config import Config, ConfMessage, Loaded
 from protocols.conf.loader import load

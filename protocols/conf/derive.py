@@ -55,10 +55,9 @@ def make_implicit(drafts: Drafts, name: str) -> list[Draft]:
     if not drafts.general.values.get("storage"):
         drafts.general.derived["storage"] = (name,)
         if drafts.find("storage", name) is None:
-            storage = Draft("storage", name)
-            storage.derived["comment"] = "implicit from global config"
-            made.append(storage)
+            made.append(Draft("storage", name))
     for draft in made:
+        draft.derived["comment"] = "implicit from global config"
         drafts.add(draft)
     return made
 

@@ -226,6 +226,9 @@ UNITS: dict[str, int] = {
 TRUE_WORDS = frozenset(_words("y yes t true on"))
 FALSE_WORDS = frozenset(_words("n no f false off"))
 
+DUMPTYPE_DEFAULTS = _words("dumpcycle maxdumps bumppercent bumpsize bumpdays bumpmult")
+"""What a dumptype takes from the global parameters as they are where it is defined."""
+
 BUILT_IN_DUMPTYPES: dict[str, dict[str, object]] = {
     "NO-COMPRESS": {"compress": "none"},
     "COMPRESS-FAST": {"compress": "client fast"},

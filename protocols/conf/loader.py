@@ -113,7 +113,7 @@ class _Loader:
             return
         self._parse(path, data)
 
-    def include(self, name: str, line: int, place: str) -> None:
+    def include(self, name: str, line: int) -> None:
         """See ``parser.Surroundings``."""
         path = name if name.startswith("/") else f"{self._directory}/{name}"
         if path in self._open:

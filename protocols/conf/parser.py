@@ -8,6 +8,7 @@ from protocols.conf.cursor import Cursor, Refused, printable
 from protocols.conf.draft import Draft, Drafts
 from protocols.conf.grammar import (
     DEPRECATED,
+    DUMPTYPE_DEFAULTS,
     GLOBAL,
     KEYWORDS,
     KIND_ALIASES,
@@ -29,7 +30,7 @@ _CHANGERFILE = "warning: Global changerfile is deprecated, it must be set in the
 class Surroundings(Protocol):
     """What a statement may need from outside the file it stands in."""
 
-    def include(self, name: str, line: int, place: str) -> None:
+    def include(self, name: str, line: int) -> None:
         """Read the named file here. Raises Refused."""
 
     def finish(self, draft: Draft) -> None:
@@ -95,7 +96,7 @@ class Parser:
             self._define(line)
         elif word == "includefile":
             cursor.skip()
-            self._around.include(cursor.take(STRING), line, self._place)
+            self._around.include(cursor.take(STRING), line)
         elif word == "holdingdisk":
             cursor.skip()
             self._use_holdingdisks(line)
@@ -172,6 +173,11 @@ class Parser:
         draft = Draft(kind, name, f"{self._place}:{line}")
         self._block(draft)
         self._around.finish(draft)
+        if kind == "dumptype":
+            general = self._drafts.general.values
+            for keyword in DUMPTYPE_DEFAULTS:
+                if keyword in general and keyword not in draft.values:
+                    draft.derived[keyword] = general[keyword]
         self._register(draft)
 
     def _register(self, draft: Draft) -> None:

@@ -114,8 +114,8 @@ class Storage(Section):
     MATCH-AUTOLABEL, ``$c``, ``$o`` and ``$r`` of the pool are replaced. ``policy``, ``tapetype``,
     ``taperscan`` and ``interactivity`` are names ("" = none). ``is_set`` also answers yes for
     what the global parameter of the same name set. ``device_output_buffer_size`` in bytes;
-    ``vault``: (storage, days) pairs; ``dump_selection``: (tag or "all" or "other" with the kind
-    of match before it, level) triples.
+    ``vault``: (storage, days) pairs. ``dump_selection``: triples of what is selected ("tag",
+    "all" or "other"), the tag ("" if none), and the level ("all", "full" or "incr").
     """
 
     policy: str = ""
@@ -263,5 +263,5 @@ class Dumptype(Section):
     fallback_splitsize: int = 10240
     split_diskbuffer: str = ""
     recovery_limit: tuple[str, ...] = ()
-    dump_limit: tuple[str, ...] = ()
+    dump_limit: tuple[str, ...] = ("SERVER",)
     tag: tuple[str, ...] = ()

@@ -40,13 +40,3 @@ class AutoLabel:
     non_amanda: bool = False
     volume_error: bool = False
     other_config: bool = False
-
-
-@frozen
-class Property:
-    """One property of a list while it is read: its values, and whether it was hidden or ranks
-    first (which only client programs use)."""
-
-    values: tuple[str, ...]
-    priority: bool = False
-    visible: bool = True

@@ -291,6 +291,12 @@ def test_a_labelstr_that_is_no_expression_is_refused_at_start() -> None:
     assert messages('autolabel "$c-$3s-%%%" any\n') == []
 
 
+def test_a_negative_buffer_size_is_refused() -> None:
+    """Stock takes it for a number of almost 2**64."""
+    said = messages("device-output-buffer-size -1\n")
+    assert bare(said[0]) == "DEVICE_OUTPUT_BUFFER_SIZE must be nonnegative"
+
+
 def test_names_that_stock_takes_unseen_are_warned_of() -> None:
     text = 'define storage s {\ntapetype "no"\ntaperscan "no"\nvault off 3\n}\nvault-storage v\n'
     loaded = load("T", {FILE: text.encode()}.get)

@@ -227,13 +227,19 @@ def shown(type_: str, value: object) -> list[str] | None:
     if isinstance(value, float):
         return [f"{value:.5f}"]
     text = str(value)
+    if type_ == "application" and not text:
+        return [""]
     if type_ in _TEXTS:
         return [quoted(text)]
     return [text if type_ in ("ident", "nya") else text.upper()]
 
 
 def printed(config: Config, key: str) -> list[str] | None:
-    """What ``amgetconf CONFIG key`` prints, a line each; properties sorted, without their flags."""
+    """What ``amgetconf CONFIG key`` prints, a line each.
+
+    Properties sorted and without their flags; the tapetype of a storage, which amgetconf puts in
+    quotes if the storage set it, without.
+    """
     kind, _, rest = key.partition(":")
     if kind == "list":
         classes = {"device": "DeviceSection", "changer": "ChangerSection"}
@@ -245,6 +251,8 @@ def printed(config: Config, key: str) -> list[str] | None:
     section = getattr(config, kind)(name)
     if section is None:
         return None
+    if parameter == "tapetype":
+        return [section.tapetype]
     lines = shown(SECTIONS[kind][parameter][0], getattr(section, parameter.replace("-", "_")))
     return sorted(lines) if lines is not None and parameter.endswith("property") else lines
 
