@@ -129,6 +129,7 @@ async def _announce_new_label(
             reservation.reading,
             timestamp,
             barcode=reservation.barcode,
+            scanned=found.tapelist,
         )
         meta_label = meta
         if meta_label is None and storage.meta_autolabel:
@@ -189,6 +190,7 @@ async def _check_known_label(
             reservation.reading,
             timestamp,
             barcode=reservation.barcode,
+            scanned=found.tapelist,
         )
         return tapelist
 

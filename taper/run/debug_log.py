@@ -59,8 +59,8 @@ class DebugLog:
         fraction = f"{now % 1:.9f}"[1:]
         thread = threading.get_ident()
         head = f"{stamp}{fraction} {year}: pid {os.getpid()}: thd-0x{thread:x}: taper: "
-        for line in text.splitlines():
-            self._file.write(f"{head}{line}\n")
+        # one write, since lanes write here as well
+        self._file.write("".join(f"{head}{line}\n" for line in text.splitlines()))
         self._file.flush()
 
     def move_to(self, config_name: str) -> None:

@@ -145,9 +145,9 @@ class BaseScan:
         meta = await held.get_meta_label()
         return judge.new_label(Volume.loaded(held), meta)
 
-    def hand_over(self, label: str, *, is_new: bool) -> ScanResult:
+    def hand_over(self, judge: Judge, label: str, *, is_new: bool) -> ScanResult:
         """The result: from here on the held volume is the caller's."""
         held, self._held = self._held, None
         if held is None:
             raise ValueError("no volume is held")
-        return ScanResult(reservation=held, label=label, is_new=is_new)
+        return ScanResult(reservation=held, label=label, is_new=is_new, tapelist=judge.tapelist)

@@ -39,11 +39,13 @@ class ScanResult:
     :ivar label: the label to write. If ``is_new`` it is only a candidate, to be made again under
         the tapelist lock.
     :ivar is_new: the volume gets a label that is not in the tapelist yet.
+    :ivar tapelist: the list by which the volume was chosen.
     """
 
     reservation: IAsyncReservation
     label: str
     is_new: bool
+    tapelist: Tapelist
     mode: AccessMode = AccessMode.WRITE
 
 

@@ -185,7 +185,7 @@ class InventoryScan(BaseScan):
         self, judge: Judge, held: IAsyncReservation, volume: Volume, keeps_label: bool
     ) -> ScanResult | None:
         if keeps_label and volume.label is not None:
-            return self.hand_over(volume.label, is_new=False)
+            return self.hand_over(judge, volume.label, is_new=False)
         try:
             label = await self.new_label(judge, held)
         except LabelError as fault:
@@ -193,7 +193,7 @@ class InventoryScan(BaseScan):
                 raise
             self.note(texts.cannot_label(volume.slot, str(fault)))
             return None
-        return self.hand_over(label, is_new=True)
+        return self.hand_over(judge, label, is_new=True)
 
     # Waiting
 

@@ -66,7 +66,7 @@ class TraditionalScan(BaseScan):
         self._seen.add(held.slot)
         self._spent.add(wanted)
         if good and judge.matches_labelstr(volume, wanted):
-            return self.hand_over(wanted, is_new=False), None
+            return self.hand_over(judge, wanted, is_new=False), None
         await self.release()
         return None, held.slot
 
@@ -150,9 +150,9 @@ class TraditionalScan(BaseScan):
         self.note(verdict.text)
         if verdict.fate is Fate.REUSE and volume.label is not None:
             self._spent.add(volume.label)
-            return self.hand_over(volume.label, is_new=False)
+            return self.hand_over(judge, volume.label, is_new=False)
         if verdict.fate is Fate.LABEL:
             label = await self.new_label(judge, held)
-            return self.hand_over(label, is_new=True)
+            return self.hand_over(judge, label, is_new=True)
         await self.release()
         return None
