@@ -60,6 +60,7 @@ class Dump:
         self._answer: Deferred[None] | None = None
         self._verdict_wanted: Deferred[None] | None = None
         self._ready_sent = False
+        self._settled = False
         self._partnum = 1
 
     @property
@@ -69,8 +70,9 @@ class Dump:
     # What others tell the dump
 
     def interrupt(self, reason: str) -> None:
-        """End the dump as soon as possible; ``reason`` is an input error. Only the first counts."""
-        if self._interruption is not None:
+        """End the dump as soon as possible; ``reason`` is an input error. Only the first counts,
+        and none once the result is being told."""
+        if self._interruption is not None or self._settled:
             return
         self._interruption = reason
         self.ledger.input_errors.append(reason)
@@ -334,6 +336,7 @@ class Dump:
         except Exception as fault:
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
             ledger.device_errors.append(f"internal error: {type(fault).__name__}: {fault}")
+        self._settled = True  # trace log and driver must be told the same
         try:
             await report.log_result()
         except OSError as fault:
