@@ -1,0 +1,98 @@
+"""``taperctl``: the command for people."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+DEMO = """\
+Writes a real directory to small volumes by way of a real taper process, restores it from them
+and compares every file. Needs GNU tar, no Amanda, no root. Everything happens in a temporary
+directory that is deleted in the end.
+
+exit status: 0 every file was restored as it is in the source; 1 something failed; 3 the taper
+did all right, but files of the source changed meanwhile; 130 interrupted"""
+
+INSTALL = """\
+Puts this taper in the place of Amanda's own, which is kept beside it under the name taper.amanda
+(by dpkg-divert, so that upgrades of Amanda respect it). Before that it is checked that the dump
+user can run this installation. Needs root. "taperctl uninstall" goes back."""
+
+
+def main() -> None:
+    """Run the command line, and end with its exit status."""
+    options = _parser().parse_args()
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        sys.exit(run(options))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="taperctl", description="Try taper, or put it in Amanda's place."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="watch a real taper write, span and restore real files",
+        description=DEMO,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    demo.add_argument("--source", metavar="DIR", help="what to dump (default: Python's library)")
+    demo.add_argument(
+        "--keep", metavar="DIR", help="a new or empty directory; keep everything in it"
+    )
+    demo.set_defaults(run=_demo)
+
+    install = commands.add_parser(
+        "install",
+        help="put this taper in the place of Amanda's",
+        description=INSTALL,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    uninstall = commands.add_parser("uninstall", help="give Amanda's own taper its place back")
+    status = commands.add_parser("status", help="say which taper is in place")
+    for command, run in ((install, _install), (uninstall, _uninstall), (status, _status)):
+        command.add_argument(
+            "--taper",
+            metavar="PATH",
+            default="/usr/lib/amanda/taper",
+            help="the taper that Amanda's driver starts (default: %(default)s)",
+        )
+        command.set_defaults(run=run)
+    install.add_argument(
+        "--user", default="backup", help="the dump user, who runs it (default: %(default)s)"
+    )
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from taper.demo.play import demo
+
+    return demo(options.source, options.keep)
+
+
+def _install(options: argparse.Namespace) -> int:
+    from taper.install import install, run
+
+    return run(lambda say: install(options.taper, options.user, say))
+
+
+def _uninstall(options: argparse.Namespace) -> int:
+    from taper.install import run, uninstall
+
+    return run(lambda say: uninstall(options.taper, say))
+
+
+def _status(options: argparse.Namespace) -> int:
+    from taper.install import run, status
+
+    return run(lambda say: status(options.taper, say))
+
+
+if __name__ == "__main__":
+    main()
