@@ -166,8 +166,7 @@ class Dump:
         plan = await self._make_plan(device)
         for warning in plan.warnings:
             await self.report.warning(warning)
-        self._status_file = await self.world.status_files.create(self._progress)
-        self.report.status_file(self._status_file.path)
+        await self._show_progress()
         flowing = self._begin_to_flow(plan)
         while True:
             volume = await self._volume()
@@ -347,7 +346,10 @@ class Dump:
         self.worker.dump_over(self)
         report.result()
         if self._status_file is not None:
-            await self._status_file.remove()
+            try:
+                await self._status_file.remove()
+            except OSError as fault:
+                self.world.debug_failure(f"dump {self.handle}: {fault!r}")
 
     async def _settle(self) -> None:
         """Gather what the ledger lacks: checksums, late errors, the dumper's result."""
@@ -371,6 +373,15 @@ class Dump:
                 await self._wait(wanted)
             except Interrupted:
                 self._verdict_wanted = None
+
+    async def _show_progress(self) -> None:
+        """Make the status file; without one amstatus shows less, and nothing else is lost."""
+        try:
+            self._status_file = await self.world.status_files.create(self._progress)
+        except OSError as fault:
+            self.world.debug_failure(f"dump {self.handle}: no status file: {fault}")
+            return
+        self.report.status_file(self._status_file.path)
 
     def _progress(self) -> int:
         return 0 if self._transfer is None else self._transfer.bytes_written
