@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -95,6 +96,17 @@ class DebugLog:
             except OSError as fault:
                 sys.stderr.write(f"taper: cannot remove an old debug file: {fault}\n")
                 return
+
+
+class DebugHandler(logging.Handler):
+    """Takes the warnings of ``devices`` to the debug log."""
+
+    def __init__(self, debug: DebugLog) -> None:
+        super().__init__(logging.WARNING)
+        self._debug = debug
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._debug.write(f"{record.name}: {record.getMessage()}")
 
 
 def expired(names: Sequence[str], oldest: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import stat
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from protocols.conf import load
+from taper.run.debug_log import DebugHandler
 
 if TYPE_CHECKING:
     from protocols.conf import Config, Storage
