@@ -122,6 +122,7 @@ def make_setup(options: Options, paths: Paths, debug: DebugLog, log_filename: st
     """
     config = load_config(options, paths)
     debug.move_to(config.name)
+    logging.getLogger("devices").addHandler(DebugHandler(debug))
     if log_filename is None:
         log_filename = os.path.join(config.path(config.general.logdir), "log")
     log_filename = os.path.abspath(log_filename)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from taper.run.session import Session
 from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorCore
+    pass
 
 
 FLUSH_SECONDS = 2.0
@@ -110,7 +111,7 @@ class Conversation:
         self.session.quit()
 
 
-def stop_with(reactor: IReactorCore, session: Session, pipes: Pipes) -> None:
+def stop_with(reactor: Any, session: Session, pipes: Pipes) -> None:
     """Let session and reactor end together, whichever is first; a signal is a QUIT."""
     stopping = False
 
@@ -123,5 +124,7 @@ def stop_with(reactor: IReactorCore, session: Session, pipes: Pipes) -> None:
         if not stopping:
             reactor.stop()
 
+    # before it kills us, a driver that has waited long enough sends a SIGHUP
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(session.quit))
     reactor.addSystemEventTrigger("before", "shutdown", before_shutdown)
     session.ended.addBoth(session_ended)
