@@ -97,9 +97,7 @@ class Report:
 
     async def warning(self, text: str) -> None:
         command = self._command
-        await self._world.trace_log.append(
-            tracelog.Warning_(command.hostname, command.diskname, text)
-        )
+        await self._world.note(tracelog.Warning_(command.hostname, command.diskname, text))
 
     def status_file(self, path: str) -> None:
         """Tell amstatus, by way of the amdump log, where progress can be read."""
@@ -110,12 +108,10 @@ class Report:
         )
 
     async def volume_denied(self, reason: str) -> None:
-        await self._world.trace_log.append(tracelog.NoTapeConfig(reason))
+        await self._world.note(tracelog.NoTapeConfig(reason))
 
     async def will_retry(self) -> None:
-        await self._world.trace_log.append(
-            tracelog.Info("Will request retry of failed split part.")
-        )
+        await self._world.note(tracelog.Info("Will request retry of failed split part."))
 
     async def part(
         self, label: str, partnum: int, result: PartResult, interruption: str | None

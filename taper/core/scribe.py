@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from devices.errors import ChangerError, DeviceError
 from devices.interfaces import AccessMode, IAsyncDevice, IAsyncReservation, IDevice
+from protocols.tapelist import TapelistError
 from protocols.tracelog import Info, Start, TapeInfo
 from taper.core.errors import NoVolume, VolumeDenied
 from taper.core.labelling import LabellingFailed, label_volume
@@ -158,7 +159,7 @@ class Scribe:
                 self._check_block_size(dump, found)
             except NoVolume as fault:
                 await self._drop_candidate()
-                await self._world.trace_log.append(Info(fault.text))
+                await self._world.note(Info(fault.text))
                 dump.say_no_new_tape()
                 raise
             await self._label_candidate(dump, found)
@@ -175,28 +176,39 @@ class Scribe:
         try:
             label = await label_volume(world, found, self._timestamp)
         except LabellingFailed as fault:
-            await world.trace_log.append(Info(fault.text))
+            await world.note(Info(fault.text))
             self._candidate = None
             await self._give_back(found)
             dump.say_no_new_tape()
             return
+        except Exception:
+            self._candidate = None
+            await self._give_back(found)
+            dump.say_no_new_tape()
+            raise
         self._candidate = None
         self.volume = Volume(found.reservation, label)
-        await world.trace_log.append(
-            Start(
-                datestamp=self._timestamp,
-                storage=world.storage.name,
-                pool=world.storage.tapepool,
-                label=label,
-                tape=next(world.tapes),
+        try:
+            await world.trace_log.append(
+                Start(
+                    datestamp=self._timestamp,
+                    storage=world.storage.name,
+                    pool=world.storage.tapepool,
+                    label=label,
+                    tape=next(world.tapes),
+                )
             )
-        )
+        except OSError as fault:
+            # parts on a volume that the trace log does not name could not be found again
+            dump.say_no_new_tape()
+            await self.release_volume()
+            raise NoVolume(f"cannot write the trace log: {fault}") from fault
         world.console.write_line(f"taper: wrote label '{label}'")
         dump.say_new_tape(label)
         try:
             await found.reservation.set_label(label)
-        except ChangerError as fault:
-            await world.trace_log.append(Info(f"Error from set_label: {fault.message}"))
+        except (ChangerError, OSError) as fault:
+            await world.note(Info(f"Error from set_label: {fault}"))
 
     async def _drop_candidate(self) -> None:
         """Give an unused candidate back, so that it may be found again."""
@@ -208,8 +220,8 @@ class Scribe:
     async def _give_back(self, candidate: ScanResult) -> None:
         try:
             await candidate.reservation.release()
-        except (ChangerError, DeviceError) as fault:
-            await self._world.trace_log.append(Info(f"while releasing a volume: {fault}"))
+        except (ChangerError, DeviceError, OSError) as fault:
+            await self._world.note(Info(f"while releasing a volume: {fault}"))
 
     async def release_volume(self) -> None:
         """Finish the volume in hand and give its slot back; nothing without one.
@@ -220,7 +232,7 @@ class Scribe:
         if volume is None:
             return
         world, storage = self._world, self._world.storage
-        await world.trace_log.append(
+        await world.note(
             TapeInfo(label=volume.label, kb=volume.payload // 1024, fm=volume.device.device.file)
         )
         errors: list[str] = []
@@ -231,11 +243,11 @@ class Scribe:
                 await self._forget_contents(volume)
             elif storage.set_no_reuse:
                 await self._forbid_reuse(volume)
-        except (DeviceError, OSError) as fault:
+        except (DeviceError, TapelistError, OSError) as fault:
             errors.append(str(fault))
         try:
             await volume.reservation.release(eject=storage.eject_volume)
-        except (ChangerError, DeviceError) as fault:
+        except (ChangerError, DeviceError, OSError) as fault:
             errors.append(str(fault))
         if errors:
             raise NoVolume("; ".join(errors))

@@ -71,7 +71,7 @@ class Worker:
             if self._quitting:
                 return
             self._start_failed = True
-            await self.world.trace_log.append(NoTapeError(fault.text))
+            await self.world.note(NoTapeError(fault.text))
             self.rules.scan_failed()
             self.world.driver.send(replies.TapeError(self.name, fault.text))
             return

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from protocols.conf import Config, Storage
+    from protocols.tracelog import Info, NoTapeConfig, NoTapeError, TapeInfo, Warning_
     from taper.core.interfaces import (
         IClock,
         IConsole,
@@ -52,6 +53,17 @@ class World:
     clock: IClock
     debug: Callable[[str], None]
     tapes: Iterator[int] = field(factory=_from_one)
+
+    async def note(self, record: Info | NoTapeConfig | NoTapeError | TapeInfo | Warning_) -> None:
+        """Write a trace-log line for people; if it cannot be written, nothing ends for that.
+
+        The lines that the catalogue is made of (START, PART and the dump's end) are no notes.
+        """
+        try:
+            await self.trace_log.append(record)
+        except OSError as fault:
+            self.debug_failure(f"not in the trace log: {record!r}: {fault}")
+            self.console.write_line(f"taper: cannot write the trace log: {fault}")
 
     def debug_failure(self, text: str) -> None:
         """Keep a failure that nobody else is told of, with where it came from."""
