@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList
 
 from protocols import tracelog
 from protocols.driver import commands, replies
@@ -127,4 +127,6 @@ class Controller:
 
     async def _quit(self) -> None:
         quits = [Deferred.fromCoroutine(worker.quit()) for worker in self._workers.values()]
-        await gatherResults(quits, consumeErrors=True)
+        for quitting in quits:
+            quitting.addErrback(self._world.log_failure)
+        await DeferredList(quits)
