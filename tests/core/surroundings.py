@@ -1,0 +1,254 @@
+"""What the core asks of the world, in memory and in steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from protocols import tracelog
+from protocols.conf import Config
+from protocols.driver.codec import encode
+from protocols.driver.messages import Message
+from protocols.header import Header, HeaderType
+from protocols.tapelist import Tapelist, TapelistEntry
+from taper.core.interfaces import (
+    FeedError,
+    IConsole,
+    IDriver,
+    IFeed,
+    IFeeds,
+    IHistory,
+    IStatusFile,
+    IStatusFiles,
+    ITapelistStore,
+    ITraceLog,
+    ITransfer,
+    Offer,
+)
+from taper.core.retention import Retention
+from taper.core.splitting import DirectoryFacts, SplitPlan
+from taper.plane.transfer import Transfer
+from taper.run.feeds import LaneTransfer
+from tests.core.moments import MomentLane, Moments
+from tests.fakes.scanning import retention_over
+from tests.fakes.tapelist_store import FakeTapelistStore
+from tests.plane.dumping import PiecesSource, SeekableSource
+
+
+@implementer(IDriver)
+class FakeDriver:
+    """Keeps what it is sent, as the lines that go over the wire.
+
+    :ivar on_reply: called with each reply, for a driver that answers.
+    """
+
+    def __init__(self) -> None:
+        self.replies: list[Message] = []
+        self.lines: list[str] = []
+        self.on_reply: Callable[[Message], object] = lambda reply: None
+
+    def send(self, reply: Message) -> None:
+        self.replies.append(reply)
+        self.lines.append(encode(reply).decode("utf-8", "surrogateescape").rstrip("\n"))
+        self.on_reply(reply)
+
+
+@implementer(ITraceLog)
+class FakeTraceLog:
+    """Keeps records, and the lines they make."""
+
+    def __init__(self, moments: Moments) -> None:
+        self._moments = moments
+        self.records: list[Any] = []
+
+    @property
+    def lines(self) -> list[str]:
+        return [tracelog.encode(record).decode().rstrip("\n") for record in self.records]
+
+    def append(self, record: Any) -> Deferred[None]:
+        tracelog.encode(record)
+        name = f"log {type(record).__name__}"
+        return self._moments.do(name, lambda: self.records.append(record), surely=True)
+
+
+@implementer(IConsole)
+class FakeConsole:
+    """Keeps what goes to stderr."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write_line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@implementer(ITapelistStore)
+class SteppedTapelists:
+    """The fake store in steps."""
+
+    def __init__(self, moments: Moments, entries: Iterable[TapelistEntry] = ()) -> None:
+        self.store = FakeTapelistStore(entries)
+        self._moments = moments
+
+    def read(self) -> Deferred[Tapelist]:
+        return self._moments.do("tapelist read", lambda: self.store.tapelist)
+
+    def update(self, change: Callable[[Tapelist], Tapelist]) -> Deferred[Tapelist]:
+        def replace() -> Tapelist:
+            self.store.tapelist = change(self.store.tapelist)
+            return self.store.tapelist
+
+        return self._moments.do("tapelist update", replace)
+
+
+@implementer(IHistory)
+class FakeHistory:
+    """The real retention rules, with nothing known besides the tapelist."""
+
+    def __init__(self, moments: Moments, config: Config) -> None:
+        self._moments = moments
+        self._config = config
+
+    def refresh(self) -> Deferred[None]:
+        return self._moments.do("history", lambda: None)
+
+    def retention(self, tapelist: Tapelist) -> Retention:
+        return retention_over(self._config, tapelist)
+
+
+@implementer(IStatusFile)
+class FakeStatusFile:
+    def __init__(self, path: str, files: FakeStatusFiles) -> None:
+        self.path = path
+        self._files = files
+
+    def remove(self) -> Deferred[None]:
+        return self._files.moments.do("status remove", lambda: self._files.there.remove(self.path))
+
+
+@implementer(IStatusFiles)
+class FakeStatusFiles:
+    """Status files that only have names.
+
+    :ivar there: those not removed yet.
+    """
+
+    def __init__(self, moments: Moments) -> None:
+        self.moments = moments
+        self.made = 0
+        self.there: list[str] = []
+
+    def create(self, progress: Callable[[], int]) -> Deferred[IStatusFile]:
+        def make() -> FakeStatusFile:
+            self.made += 1
+            assert progress() >= 0
+            path = f"/tmp/amanda/taper_status_file_{self.made}"
+            self.there.append(path)
+            return FakeStatusFile(path, self)
+
+        return self.moments.do("status create", make)
+
+
+@define
+class Dumped:
+    """A dump that can be asked for.
+
+    :ivar header: None: whatever the command says.
+    :ivar source_error: what the source fails with after the data.
+    :ivar header_error: what reading the header fails with.
+    :ivar silent: the dumper does not connect for the data, or never sends the header.
+    """
+
+    data: bytes = b""
+    header: Header | None = None
+    pieces: tuple[int, ...] = (65536,)
+    source_error: str = ""
+    header_error: FeedError | None = None
+    offer_error: FeedError | None = None
+    silent: set[str] = field(factory=set)
+
+
+@implementer(IFeed)
+class MemoryFeed:
+    """A dump from memory: over in-memory sources, with the real transfer."""
+
+    def __init__(self, moments: Moments, dumped: Dumped, header: Header, *, port: bool) -> None:
+        self.cache_inform = not port
+        self.result_follows = port
+        self.begun = False
+        self.closed = False
+        self.transfers: list[LaneTransfer] = []
+        self._moments = moments
+        self._dumped = dumped
+        self._header = header
+        self._port = port
+        self._lane = MomentLane(moments, "transfer")
+
+    def offer(self) -> Deferred[Offer | None]:
+        self.begun = True
+        if self._dumped.offer_error is not None:
+            return fail(self._dumped.offer_error)
+        return succeed(Offer(40000, ("127.0.0.1:40001",)) if self._port else None)
+
+    def header(self) -> Deferred[Header]:
+        return self._wait("header", self._read_header)
+
+    def _read_header(self) -> Header:
+        if self._dumped.header_error is not None:
+            raise self._dumped.header_error
+        return self._dumped.header or self._header
+
+    def ready(self) -> Deferred[None]:
+        return self._wait("data", lambda: None)
+
+    def _wait(self, name: str, operation: Callable[[], Any]) -> Deferred[Any]:
+        if name in self._dumped.silent:
+            return Deferred()
+        return self._moments.do(name, operation)
+
+    def transfer(self, plan: SplitPlan) -> ITransfer:
+        kind = PiecesSource if self._port else SeekableSource
+        source = kind(self._dumped.data, self._dumped.pieces, self._dumped.source_error)
+        transfer = LaneTransfer(Transfer(source, plan), self._lane)
+        self.transfers.append(transfer)
+        return transfer
+
+    def close(self) -> Deferred[None]:
+        self.closed = True
+        return self._lane.stop()
+
+
+@implementer(IFeeds)
+class MemoryFeeds:
+    """Makes feeds of what :attr:`dumps` has: by file name, and in order for ports.
+
+    :ivar made: every feed made.
+    """
+
+    def __init__(self, moments: Moments) -> None:
+        self._moments = moments
+        self.dumps: dict[str, Dumped] = {}
+        self.dumpers: list[Dumped] = []
+        self.next_header = Header(type=HeaderType.DUMPFILE)
+        self.made: list[MemoryFeed] = []
+        self.directories: dict[str, DirectoryFacts] = {}
+
+    def holding(self, filename: str) -> IFeed:
+        missing = Dumped(header_error=FeedError(f"while opening holding file '{filename}'"))
+        return self._make(self.dumps.get(filename, missing), port=False)
+
+    def port(self) -> IFeed:
+        return self._make(self.dumpers.pop(0), port=True)
+
+    def _make(self, dumped: Dumped, *, port: bool) -> IFeed:
+        feed = MemoryFeed(self._moments, dumped, evolve(self.next_header), port=port)
+        self.made.append(feed)
+        return feed
+
+    def directory_facts(self, directory: str) -> Deferred[DirectoryFacts]:
+        facts = self.directories.get(directory, DirectoryFacts(exists=False))
+        return self._moments.do("directory", lambda: facts)
