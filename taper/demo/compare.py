@@ -73,7 +73,7 @@ def _difference(
     if owners and (now.st_uid, now.st_gid) != (was.st_uid, was.st_gid):
         return f"owner is {now.st_uid}:{now.st_gid}, not {was.st_uid}:{was.st_gid}"
     if now.st_mtime_ns != was.st_mtime_ns:
-        return f"time is {now.st_mtime_ns / 1e9:.9f}, not {was.st_mtime_ns / 1e9:.9f}"
+        return f"time is {_seconds(now.st_mtime_ns)}, not {_seconds(was.st_mtime_ns)}"
     if not stat.S_ISREG(was.st_mode):
         return None
     if was.st_nlink > 1 and links.setdefault((was.st_dev, was.st_ino), now.st_ino) != now.st_ino:
@@ -81,6 +81,10 @@ def _difference(
     if now.st_size != was.st_size:
         return f"has {now.st_size} bytes, not {was.st_size}"
     return _contents(os.path.join(source, entry.name), path)
+
+
+def _seconds(ns: int) -> str:
+    return f"{ns // 10**9}.{ns % 10**9:09}"
 
 
 def _contents(one: bytes, other: bytes) -> str | None:

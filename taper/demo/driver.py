@@ -30,6 +30,9 @@ END_SECONDS = 30.0
 SILENCE_SECONDS = 120.0
 _POLL_SECONDS = 0.02
 
+# after NO-NEW-TAPE the taper says itself how the dump ends
+_NEWS = (replies.NewTape, replies.NoNewTape, replies.Ready, replies.PartDone)
+
 Result = replies.Done | replies.Partial | replies.Failed
 
 
@@ -218,7 +221,7 @@ class Driver:
                 sender.start(reply)
             elif isinstance(reply, replies.DumperStatus) and sender is not None:
                 self._protocol.send(await sender.status())
-            elif not isinstance(reply, replies.NewTape | replies.Ready | replies.PartDone):
+            elif not isinstance(reply, _NEWS):
                 raise _unexpected(reply, f"an answer to {dump.kind}")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from taper import install as place
+from tests.installation import installed
 
 LIBEXEC = "/usr/lib/amanda"
 TAPER = f"{LIBEXEC}/taper"
@@ -36,9 +36,6 @@ def _missing() -> str | None:
         return f"there is no user {USER}"
     if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         return "mount namespaces are not allowed"
-    readable = ["runuser", "-u", USER, "--", sys.executable, "-I", "-c", "import taper.cli"]
-    if subprocess.run(readable, capture_output=True, cwd="/").returncode:
-        return f"user {USER} cannot read this installation"
     return None
 
 
@@ -49,7 +46,8 @@ pytestmark = pytest.mark.skipif(_REASON is not None, reason=_REASON or "")
 class Machine:
     """A copy of Amanda's programs and an empty list of diversions."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, python: str) -> None:
+        self.python = python
         self.libexec = top / "amanda"
         self.libexec.mkdir()
         self.taper = self.libexec / "taper"
@@ -71,15 +69,15 @@ class Machine:
             cwd="/",
         )
 
-    def ctl(self, *arguments: str, python: str = sys.executable) -> str:
+    def ctl(self, *arguments: str, python: str = "") -> str:
         """Run taperctl, which must succeed. :return: what it says"""
-        done = self.inside(python, "-m", "taper.ctl", *arguments)
+        done = self.inside(python or self.python, "-m", "taper.ctl", *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def refused(self, *arguments: str, python: str = sys.executable) -> str:
+    def refused(self, *arguments: str, python: str = "") -> str:
         """Run taperctl, which must refuse. :return: why"""
-        done = self.inside(python, "-m", "taper.ctl", *arguments)
+        done = self.inside(python or self.python, "-m", "taper.ctl", *arguments)
         assert done.returncode == 1
         assert not done.stdout
         assert done.stderr.startswith("taperctl: ")
@@ -117,9 +115,29 @@ def top() -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.fixture(scope="module")
+def packages() -> Iterator[Path]:
+    """Our packages and what they need, where the dump user can read them."""
+    with installed() as launcher:
+        yield launcher.parent / "packages"
+
+
+@pytest.fixture(scope="module")
+def python(packages: Path) -> str:
+    return make_venv(packages.parent / "venv", packages)
+
+
+def make_venv(top: Path, packages: Path) -> str:
+    """An installation as ours is, in a venv. :return: its Python"""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(top)], check=True)
+    (site,) = top.glob("lib/python*/site-packages")
+    (site / "ours.pth").write_text(f"{packages}\n")
+    return str(top / "bin" / "python")
+
+
 @pytest.fixture
-def machine(top: Path) -> Machine:
-    return Machine(top)
+def machine(top: Path, python: str) -> Machine:
+    return Machine(top, python)
 
 
 def test_there_and_back(machine: Machine) -> None:
@@ -156,7 +174,7 @@ def test_status_of_ours(machine: Machine) -> None:
     """Status tells which installation is in place."""
     machine.ctl("install")
     said = machine.ctl("status")
-    assert f"{TAPER} is our taper: {sys.executable} -I -m taper.cli\n" in said
+    assert f"{TAPER} is our taper: {machine.python} -I -m taper.cli\n" in said
     assert f"kept as {TAPER}.amanda" in said
 
 
@@ -171,30 +189,20 @@ def test_upgrade_of_amanda(machine: Machine) -> None:
     assert machine.taper.read_bytes() == b"newer"
 
 
-def test_another_installation_takes_over(machine: Machine, top: Path) -> None:
+def test_another_installation_takes_over(machine: Machine, top: Path, packages: Path) -> None:
     """Installing from elsewhere replaces our launcher, and keeps Amanda's taper."""
     machine.ctl("install")
-    python = _installation(top / "other")
+    python = make_venv(top / "other", packages)
     machine.ctl("install", python=python)
     assert python in machine.taper.read_text()
     assert machine.aside.read_bytes() == machine.stock
 
 
-def _installation(top: Path) -> str:
-    """Another Python that sees the same packages. :return: its path"""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(top)], check=True)
-    (packages,) = top.glob("lib/python*/site-packages")
-    # what is on our path may be added by hooks, so that all of it is needed
-    roots = [path for path in sys.path if path] + [str(Path(place.__file__).parents[1])]
-    (packages / "same.pth").write_text("\n".join(dict.fromkeys(roots)) + "\n")
-    return str(top / "bin" / "python")
-
-
-def test_unreadable_installation(machine: Machine, top: Path) -> None:
+def test_unreadable_installation(machine: Machine, top: Path, packages: Path) -> None:
     """An installation that the dump user cannot enter is refused, with the directory named."""
     closed = top / "closed"
     closed.mkdir(mode=0o700)
-    reason = machine.refused("install", python=_installation(closed / "venv"))
+    reason = machine.refused("install", python=make_venv(closed / "venv", packages))
     assert f"user {USER} may not enter {closed}, but " in reason
     machine.check_untouched()
 
@@ -214,7 +222,7 @@ def test_no_amanda(machine: Machine) -> None:
 
 def test_not_root(machine: Machine) -> None:
     """Only root can install."""
-    command = ["runuser", "-u", USER, "--", sys.executable, "-m", "taper.ctl", "install"]
+    command = ["runuser", "-u", USER, "--", machine.python, "-m", "taper.ctl", "install"]
     done = machine.inside(*command)
     assert (done.returncode, done.stderr) == (1, "taperctl: install needs root\n")
     machine.check_untouched()
@@ -247,18 +255,17 @@ def test_diverting_fails(machine: Machine) -> None:
     machine.check_untouched()
 
 
-def test_renaming_fails(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renaming_fails(machine: Machine) -> None:
     """When the launcher cannot be put in place, diversion and second name are undone."""
-
-    def fail(*names: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    # in this very process: a place of its own needs no namespace
-    monkeypatch.setenv("DPKG_ADMINDIR", str(machine.admin))
-    monkeypatch.setattr(os, "rename", fail)
-    with pytest.raises(OSError, match="No space left"):
-        place.install(str(machine.taper), USER, print)
-    monkeypatch.undo()
+    code = (
+        "import errno, os, sys, taper.install as place\n"
+        "def fail(*names): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "os.rename = fail\n"
+        f"sys.exit(place.run(lambda say: place.install({TAPER!r}, {USER!r}, say)))"
+    )
+    done = machine.inside(machine.python, "-c", code)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
     machine.check_untouched()
 
 
