@@ -7,17 +7,21 @@ import sys
 from collections.abc import Callable
 
 DEMO = """\
-Writes a real directory to small volumes by way of a real taper process, restores it from them
-and compares every file. Needs GNU tar, no Amanda, no root. Everything happens in a temporary
-directory that is deleted in the end.
+Writes a real directory to small volumes by way of a real taper process,
+restores it from them and compares every file. Needs GNU tar, no Amanda, no
+root. All happens in a temporary directory that is deleted in the end.
 
-exit status: 0 every file was restored as it is in the source; 1 something failed; 3 the taper
-did all right, but files of the source changed meanwhile; 130 interrupted"""
+exit status:
+  0    every file was restored as it is in the source
+  1    something failed
+  3    the taper did all right, but files of the source changed meanwhile
+  130  interrupted"""
 
 INSTALL = """\
-Puts this taper in the place of Amanda's own, which is kept beside it under the name taper.amanda
-(by dpkg-divert, so that upgrades of Amanda respect it). Before that it is checked that the dump
-user can run this installation. Needs root. "taperctl uninstall" goes back."""
+Puts this taper in the place of Amanda's own, which is kept beside it under
+the name taper.amanda (by dpkg-divert, so that upgrades of Amanda respect it).
+Before that it is checked that the dump user can run this installation. Needs
+root. "taperctl uninstall" goes back."""
 
 
 def main() -> None:

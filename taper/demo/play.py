@@ -12,6 +12,7 @@ import time
 from types import FrameType
 
 from taper.demo.compare import Comparison, compare
+from taper.demo.progress import bar
 from taper.demo.restore import Shelf, read_shelf, restore
 from taper.demo.screen import MIB, DemoFailed, Screen, count, mib, printable
 from taper.demo.stage import Stage, remove_tree, stage_for
@@ -223,18 +224,18 @@ class Restored:
         self._kind = written.dump.kind
         self.target = stage.path("restored", self._kind)
         self.troubles: list[str] = []
+        self._began = 0.0
 
     def run(self, tar: str, owners: bool) -> Comparison:
         """Restore and compare; what is wrong is in :attr:`troubles` and the result."""
         from devices.errors import DeviceError
 
-        began = time.monotonic()
+        began = self._began = time.monotonic()
         os.mkdir(self.target, 0o700)
         self._check_numbers()
-        self._screen.update(f"  {self._kind}: restoring")
         run = Tar(restoring(tar, self.target, owners), self._stage.path("log", "tar.restore"))
         try:
-            crc = restore(self._parts, run)
+            crc = restore(self._parts, run, self._restoring)
         except DeviceError as fault:
             self._trouble(f"cannot be read: {fault.text}")
         else:
@@ -254,6 +255,10 @@ class Restored:
 
     def _trouble(self, text: str) -> None:
         self.troubles.append(f"{self._kind}: {text}")
+
+    def _restoring(self, size: int) -> None:
+        seconds = time.monotonic() - self._began
+        self._screen.update(bar(self._kind, size, self._written.crc.size, seconds))
 
     def _comparing(self, done: int) -> None:
         total = len(self._found.entries)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from attrs import define, field, frozen
 
@@ -95,13 +95,21 @@ def _read_headers(device: FileDevice, slot: str, volume: Volume, troubles: list[
         number = device.file + 1
 
 
-def restore(parts: list[StoredPart], tar: Tar) -> Crc:
+def restore(parts: list[StoredPart], tar: Tar, tell: Callable[[int], None]) -> Crc:
     """Give a dump to tar, part by part.
 
+    :param tell: hears how many bytes are done
     :return: checksum of all data
     :raise DeviceError: a part cannot be read
     """
-    return tar.restore_from(block for part in parts for block in _blocks(part))
+
+    def blocks() -> Iterator[memoryview]:
+        for part in parts:
+            for block in _blocks(part):
+                yield block
+                tell(tar.crc.size)
+
+    return tar.restore_from(blocks())
 
 
 def _blocks(part: StoredPart) -> Iterator[memoryview]:

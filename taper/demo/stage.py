@@ -10,7 +10,7 @@ import sys
 
 from attrs import frozen
 
-from taper.demo.screen import MIB
+from taper.demo.screen import MIB, DemoFailed
 
 KIB = 1024
 BLOCK = 32 * KIB
@@ -118,7 +118,10 @@ class Stage:
 
 
 def _user_name() -> str:
-    return pwd.getpwuid(os.getuid()).pw_name
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        raise DemoFailed(f"user {os.getuid()} has no name, and a dump user needs one") from None
 
 
 def stage_for(root: str, size: int) -> Stage:

@@ -62,9 +62,10 @@ class Survey:
 
     @property
     def size(self) -> int:
-        """About how many bytes a tar archive of it has."""
-        contents = sum(e.facts.st_size for e in self.entries if stat.S_ISREG(e.facts.st_mode))
-        return contents + len(self.entries) * (_EXTRA_HEADERS + TAR_BLOCK // 2)
+        """About how many bytes a tar archive of it has; hard links count once."""
+        files = [entry.facts for entry in self.entries if stat.S_ISREG(entry.facts.st_mode)]
+        contents = {(facts.st_dev, facts.st_ino): facts.st_size for facts in files}
+        return sum(contents.values()) + len(self.entries) * (_EXTRA_HEADERS + TAR_BLOCK // 2)
 
     def write_list(self, path: str) -> None:
         """Write the names for tar, NUL behind each."""
