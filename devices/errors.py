@@ -71,6 +71,22 @@ class PropertyRefused(DeviceError):
     """A property value was refused; the text is the reason alone (volumes-and-devices 3.1)."""
 
 
+class IncompatibleConnection(DeviceError):
+    """A device cannot go on with a connection that another device made.
+
+    :ivar device_name: the device that was to use it.
+    :ivar connection_name: the device that made it.
+    """
+
+    def __init__(self, device_name: str, connection_name: str) -> None:
+        super().__init__(
+            "existing DirectTCPConnection is not compatible with this device: "
+            f"'{connection_name}' made it, '{device_name}' was to use it"
+        )
+        self.device_name = device_name
+        self.connection_name = connection_name
+
+
 class ChangerReason(enum.Enum):
     """Why a changer operation failed (scan-and-changers 0)."""
 

@@ -1,0 +1,94 @@
+"""What a device promises that moves dump data over a raw TCP connection.
+
+Facts: directtcp-and-ndmp 1.4, 1.5. All of it is asynchronous and belongs to the reactor thread.
+A device that can do it provides :class:`IDirectTCPDevice` beside
+:class:`devices.interfaces.IAsyncDevice`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from devices.interfaces import FileStart
+    from protocols.directtcp import Address
+    from protocols.header import Header
+
+
+@frozen(kw_only=True)
+class Moved:
+    """Result of moving data between a connection and the current file.
+
+    :ivar size: bytes moved, padding of the last record included.
+    :ivar eof: writing: the peer closed the connection; reading: the file is at its end.
+    :ivar eom: the volume is at its logical end; nothing of the stream is lost.
+    """
+
+    size: int
+    eof: bool
+    eom: bool
+
+
+class IDirectTCPConnection(Interface):
+    """A data connection, opaque to all but the devices that can use it.
+
+    It outlives the device that made it, and the volume that was in that device.
+    """
+
+    device_name: str = Attribute("name of the device that made it, for error texts")
+
+    def close() -> Deferred[None]:
+        """End the connection, at any time, also in mid-stream. Once."""
+
+
+class IDirectTCPDevice(Interface):
+    """A device that can be fed from, or feed, a data connection.
+
+    Cancelling a Deferred stops what it stands for; the device can then only be finished. Failures
+    are :class:`devices.errors.DeviceError`.
+    """
+
+    listens_late: bool = Attribute(
+        "the volume must be labelled and the header written before anybody can connect: accept() "
+        "comes back at once, and the addresses of listen() are an IndirectTCP one"
+    )
+
+    def listen(for_writing: bool) -> Deferred[tuple[Address, ...]]:
+        """Begin to wait for a peer; no other call until ``accept`` is over.
+
+        :return: where a peer may connect, the one that a stock client can use first
+        """
+
+    def accept() -> Deferred[IDirectTCPConnection]:
+        """Wait for the peer; may take for ever."""
+
+    def connect(
+        for_writing: bool, addresses: tuple[Address, ...]
+    ) -> Deferred[IDirectTCPConnection]:
+        """Connect to the first of ``addresses`` that answers."""
+
+    def use_connection(connection: IDirectTCPConnection) -> Deferred[None]:
+        """Go on with a connection that another device made; before ``start``.
+
+        Fails with :class:`devices.errors.IncompatibleConnection`, which names both devices.
+        """
+
+    def start_file(header: Header) -> Deferred[FileStart]:
+        """As :meth:`devices.interfaces.IDevice.start_file`."""
+
+    def write_from_connection(size: int) -> Deferred[Moved]:
+        """Move at most ``size`` bytes (0: no limit) from the connection into the current file."""
+
+    def finish_file() -> Deferred[None]:
+        """As :meth:`devices.interfaces.IDevice.finish_file`."""
+
+    def seek_file(number: int) -> Deferred[Header | None]:
+        """As :meth:`devices.interfaces.IDevice.seek_file`."""
+
+    def read_to_connection(size: int) -> Deferred[Moved]:
+        """Move at most ``size`` bytes (0: no limit) of the current file to the connection."""
