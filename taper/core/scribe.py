@@ -131,6 +131,7 @@ class Scribe:
         """
         if self.volume is not None:
             return self.volume.device.device
+        self._failure = None  # of a scan for another dump; things may be better now
         return (await self.find_volume()).reservation.device.device
 
     @property
