@@ -1,0 +1,207 @@
+"""One run: a fresh taper process, one dump, its figures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import sender
+from tests.conformance.harness import ETC, HOLDING, LOG, VTAPES, Options, Program, World
+from tests.conformance.harness_files import Dump, dump_header
+from tests.conformance.harness_talk import PLAIN, Conversation, H, W, split_by
+from tests.conformance.harness_text import split_line
+
+MIB = 2**20
+CHUNK = 64 * MIB
+"""Payload of a chunk of the holding disk, where there are several."""
+PATIENCE = 600.0
+"""Seconds without a line from the taper after which a run has failed."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is dumped, and how.
+
+    :ivar idle: nothing is dumped; the process starts and ends.
+    :ivar port: by PORT-WRITE; else by FILE-WRITE.
+    :ivar parts: parts this large in MiB, from holding files of chunks that do not fit them;
+        0: one part from one file.
+    """
+
+    name: str
+    text: str
+    idle: bool = False
+    port: bool = False
+    parts: int = 0
+
+
+CASES = (
+    Case("start", "start and end of the process", idle=True),
+    Case("file", "FILE-WRITE, one part"),
+    Case("parts", "FILE-WRITE, chunks of 64 MiB into parts of 100 MiB", parts=100),
+    Case("port", "PORT-WRITE", port=True),
+)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one run cost.
+
+    :ivar start: seconds from the start of the process to TAPER-OK.
+    :ivar rate: MB/s from READY to DONE.
+    :ivar cpu: seconds, user and system, of the whole process from start to exit.
+    :ivar dump_cpu: of these, from TAPER-OK to DONE; in clock ticks of the kernel.
+    :ivar memory: MiB, at most (VmHWM).
+    :ivar crc: of the dump, as DONE has it.
+    """
+
+    start: float
+    rate: float
+    cpu: float
+    dump_cpu: float
+    memory: float
+    crc: str
+
+
+@contextmanager
+def stage(case: Case, size: int) -> Iterator[World]:
+    """A world with holding disk and vtapes on tmpfs, and the dump on the holding disk.
+
+    :param size: bytes of the dump
+    """
+    world = World(Program("", "", False))
+    try:
+        # room for the dump and all its headers; what is not written takes no memory
+        for room in (HOLDING, VTAPES):
+            world.mount_small(room, (size + size // 16 + 64 * MIB) // 1024)
+        world.configure(Options(usage_kib=None, leom=None, tapetype="length 1 tbytes"))
+        if not case.idle:
+            write_holding(world, size, CHUNK if case.parts else size)
+        yield world
+    finally:
+        world.close()
+
+
+def write_holding(world: World, size: int, chunk: int) -> None:
+    """Put a dump on the holding disk, piece by piece: no gigabyte passes through here at once."""
+    noise = os.urandom(MIB)
+    done = number = 0
+    while done < size or not number:
+        piece = min(chunk, size - done)
+        done += piece
+        more = f"CONT_FILENAME={HOLDING}/dump.{number + 1}\n" if done < size else ""
+        header = dump_header(Dump(), "CONT_FILE" if number else "FILE", more)
+        path = f"{HOLDING}/dump.{number}" if number else f"{HOLDING}/dump"
+        with open(world.path(path), "wb") as file:
+            file.write(header)
+            for at in range(0, piece, MIB):
+                file.write(noise[: piece - at])
+        world.own(path)
+        number += 1
+
+
+def clean(world: World) -> None:
+    """Forget what the run before has written."""
+    for path in world.path(VTAPES).iterdir():
+        if path.is_symlink() or path.name == "state":
+            path.unlink()
+            continue
+        for file in path.iterdir():
+            file.unlink()
+    for name in (f"{ETC}/tapelist", f"{ETC}/tapelist.lock", LOG):
+        world.path(name).unlink(missing_ok=True)
+    for rest in world.path("/tmp/amanda").iterdir():
+        shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+
+
+def run(world: World, program: Program, case: Case, size: int) -> Figures:
+    """Start a taper, let it write the dump, see it off."""
+    clean(world)
+    world.program = program
+    began = time.monotonic()
+    talk = world.start()
+    talk.deadline = PATIENCE
+    talk.start_taper()
+    started = time.monotonic()
+    ticks = cpu_ticks(talk.process.pid)
+    seconds, crc = _dump(world, talk, case)
+    dump_ticks = cpu_ticks(talk.process.pid) - ticks
+    memory = peak_memory(talk.process.pid)
+    cpu = see_off(talk)
+    talk.end()
+    return Figures(
+        start=started - began,
+        rate=size / 1e6 / seconds,
+        cpu=cpu,
+        dump_cpu=dump_ticks / os.sysconf("SC_CLK_TCK"),
+        memory=memory,
+        crc=crc,
+    )
+
+
+def _dump(world: World, talk: Conversation, case: Case) -> tuple[float, str]:
+    """Let the dump be written. :return: seconds from READY to DONE; the CRC"""
+    if case.idle:
+        return float("inf"), ""
+    split = split_by(case.parts * MIB) if case.parts else PLAIN
+    if not case.port:
+        talk.file_write(f"{HOLDING}/dump", split)
+        return _until_done(talk)
+    path = str(world.path(f"{HOLDING}/dump"))
+    command = [sys.executable, "-I", "-S", sender.__file__, path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+        dumper = talk.port_write(split)
+        assert process.stdin is not None
+        process.stdin.write(f"{dumper.header_port} {dumper.data_port}\n")
+        process.stdin.flush()
+        return _until_done(talk)
+
+
+def _until_done(talk: Conversation) -> tuple[float, str]:
+    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+    talk.expect(f"NEW-TAPE {W} {H} <w>", f"READY {W} {H}")
+    ready = time.monotonic()
+    while True:
+        line = talk.read_line()
+        now = time.monotonic()
+        words = split_line(line or "")
+        if words[0] == "DUMPER-STATUS":
+            talk.send(f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 cccccccc:3")
+        elif words[0] == "DONE":
+            assert words[3:5] == ["INPUT-GOOD", "TAPE-GOOD"], line
+            return now - ready, words[5]
+        else:
+            assert words[0] == "PARTDONE", f"expected PARTDONE or DONE, got {line}"
+
+
+def cpu_ticks(pid: int) -> int:
+    """User and system time that a process has taken so far, all its threads, in ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def peak_memory(pid: int) -> float:
+    """MiB that a process has had in memory at most."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"process {pid} has no VmHWM")
+
+
+def see_off(talk: Conversation) -> float:
+    """QUIT. :return: CPU seconds of the process's whole life"""
+    talk.send("QUIT")
+    line = talk.read_line()
+    assert line is None, f"expected the end of the conversation, got {line}"
+    _, status, usage = os.wait4(talk.process.pid, 0)
+    talk.process.returncode = os.waitstatus_to_exitcode(status)
+    assert talk.process.returncode == 0, f"exit status {talk.process.returncode}"
+    return usage.ru_utime + usage.ru_stime
