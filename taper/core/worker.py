@@ -149,22 +149,24 @@ class Worker:
         """TAKE-SCRIBE-FROM: go on with another worker's volume or reservation."""
         if other is self:
             raise Refused(f"{command.name} {self.name}: a worker cannot take its own scribe")
-        dump = self._dump
-        if dump is None or not dump.asking:
-            self._asking(command)
-        other._allow(other.rules.give_away, command)
-        dump = self._asking(command)
+        dump = None if self._crossed(command.handle) else self._asking(command)
+        try:
+            other._allow(other.rules.give_away, command)
+        except Refused:
+            if dump is not None:
+                self.rules.volume_requested()  # it is still unanswered
+            raise
         mine, self.scribe = self.scribe, other.scribe
         other.scribe = mine
         self._spawn(self._hand_over(mine, dump))
 
-    async def _hand_over(self, old: Scribe, dump: Dump) -> None:
+    async def _hand_over(self, old: Scribe, dump: Dump | None) -> None:
         """Our own spare reservation goes back before the dump goes on with the new scribe."""
         try:
             await old.quit()
         except NoVolume as fault:
             self.world.debug_failure(f"{self.name}: giving up a scribe: {fault.text}")
-        if dump.asking:
+        if dump is not None and dump.asking:
             dump.scribe_given()
 
     def dumper_done(self, command: commands.Done) -> None:
