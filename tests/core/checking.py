@@ -8,6 +8,7 @@ from protocols import tracelog
 from protocols.driver import replies
 from tests.core.conversing import Talk
 
+ENDS_LOGGED = (tracelog.Done, tracelog.Partial, tracelog.Fail)
 ENDS = (replies.Done, replies.Partial, replies.Failed)
 
 
@@ -59,9 +60,8 @@ def _check_log(talk: Talk, disk: str, word: str, told: bytes) -> None:
             assert record.label in started
             if record.disk == disk:
                 logged += _stored(talk, record.label, record.fileno)
-        elif isinstance(record, tracelog.Done | tracelog.Partial | tracelog.Fail):
-            if record.disk == disk:
-                ends.append(type(record).__name__)
+        elif isinstance(record, ENDS_LOGGED) and record.disk == disk:
+            ends.append(type(record).__name__)
     assert logged == told
     allowed = {"DONE": ("Done", "Partial"), "PARTIAL": ("Partial",), "FAILED": ("Fail",)}
     assert len(ends) == 1
