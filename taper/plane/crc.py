@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from crc32c import crc32c
-
 from protocols.crc import Crc
 
 Snapshot = tuple[int, int]
@@ -26,6 +24,9 @@ class RunningCrc:
 
     def update(self, data: memoryview) -> None:
         """Count ``data``, a view of bytes. Large views let other threads run meanwhile."""
+        # here, as the package imports much at its first use, for which no start should wait
+        from crc32c import crc32c
+
         value, size = self._state
         self._state = (crc32c(data, value), size + len(data))
 

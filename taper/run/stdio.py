@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -46,6 +47,8 @@ def converse(setup: Setup) -> int:
         return 0
     pipes = Pipes(reactor, conversation.protocol)
     stop_with(reactor, session, pipes)
+    gc.freeze()  # what was made so far stays: no collection need look at it
+    gc.enable()
     reactor.run()
     return 0
 
