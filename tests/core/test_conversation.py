@@ -22,7 +22,7 @@ from taper.core.interfaces import (
     ITraceLog,
     ITransfer,
 )
-from taper.core.splitting import CacheKind, DirectoryFacts, Mode, SplitPlan
+from taper.core.splitting import CacheKind, Mode, SplitPlan
 from tests.core.checking import check_dump, check_permissions
 from tests.core.conversing import (
     RUN,

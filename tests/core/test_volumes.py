@@ -1,0 +1,365 @@
+"""Volumes in a conversation: spanning, retries, labelling, release, QUIT and CLOSE-VOLUME."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from attrs import evolve
+
+from devices.errors import Status
+from protocols.tapelist import Tapelist, TapelistEntry, TapelistError
+from taper.core.splitting import DirectoryFacts
+from tests.core.checking import check_dump, check_permissions
+from tests.core.conversing import (
+    RUN,
+    START,
+    H,
+    Talk,
+    W,
+    content,
+    file_write,
+    masked,
+    port_write,
+    split_by,
+)
+from tests.core.stocked import Tape
+from tests.core.surroundings import Dumped
+
+BLOCK = 1000
+DATA = content(9500)
+
+
+def small(blocks: int = 10, **options: object) -> Tape:
+    """A volume for so many blocks, label and file headers included."""
+    return Tape(blocks * BLOCK, block_size=BLOCK, warning=1, **options)  # type: ignore[arg-type]
+
+
+def idle(*tapes: Tape, data: bytes = DATA, **options: object) -> Talk:
+    options = {"dumps": {"HF": Dumped(data)}, "dumpers": [Dumped(data)], **options}
+    talk = Talk(*tapes, **options)  # type: ignore[arg-type]
+    assert talk.say(START) == [f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM"]
+    return talk
+
+
+# Spanning
+
+
+def test_a_failed_part_is_written_again_from_the_holding_file() -> None:
+    """T3: PARTPARTIAL, the volume is let go, the same part comes first on the next."""
+    talk = idle(small(leom=False), small(leom=False))
+    talk.say(file_write(split=split_by(4000)))
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert [line.split(" ")[0] for line in talk.logged()] == [
+        "INFO",
+        "START",
+        "PART",
+        "PARTPARTIAL",
+        "INFO",
+        "INFO",
+        "INFO",
+        "START",
+        "PART",
+        "PART",
+        "DONE",
+    ]
+    assert talk.logged("PARTPARTIAL")[0].endswith(
+        '2/-1 0 [3000 orig-kb 64] "No space left on device"'
+    )
+    assert talk.logged("INFO")[1:3] == [
+        "INFO taper Will request retry of failed split part.",
+        "INFO taper tape PROTO01 kb 3 fm 2 [OK]",
+    ]
+    talk.quit()
+
+
+def test_with_leom_no_part_fails() -> None:
+    """T4: parts end early, all good, and go on where they stopped."""
+    talk = idle(small(), small())
+    talk.say(file_write(split=split_by(4000)))
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert not talk.logged("PARTPARTIAL")
+    talk.quit()
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_a_part_in_a_cache_is_written_again(cache: str, tmp_path: object) -> None:
+    """A dump over TCP, no LEOM: from memory or disk onto the next volume."""
+    split = f'"" "" "" 1 4000 {cache} {tmp_path} ""'
+    talk = idle(small(leom=False), small(leom=False))
+    talk.feeds.directories[str(tmp_path)] = DirectoryFacts(exists=True, free=1 << 30)
+    talk.tell(port_write(split=split))
+    talk.settle()
+    talk.say(f"DONE {W} {H} 1 1:1 2:2 3:3")
+    assert check_dump(talk, H, DATA, "/var") == "DONE"
+    assert talk.logged("PARTPARTIAL")
+    talk.quit()
+
+
+def test_a_cache_directory_that_is_missing_is_warned_of() -> None:
+    talk = idle(Tape(leom=False))
+    talk.say(port_write(split='"" "" "" 1 65536 disk /nowhere ""'))
+    assert talk.logged("WARNING") == [
+        "WARNING taper localhost:/var: part-cache-dir '/nowhere does not exist; "
+        "using part cache type 'none'"
+    ]
+    talk.quit()
+
+
+def test_without_cache_the_end_of_the_volume_is_fatal() -> None:
+    """T12: PARTIAL, splitting not enabled; the next dump asks for another volume."""
+    talk = idle(small(leom=False), small(20))
+    replies = talk.say(file_write(split='"" "" "" 0 "" "" "" ""'))
+    assert masked(replies)[-1] == (
+        f'PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR "00000000:0" "[0 orig-kb 64]" "" "No space left '
+        'on device: more than MAX_VOLUME_USAGE bytes written, splitting not enabled"'
+    )
+    assert talk.say(file_write("HF", "00-00002").replace("/home", "/b"))[0].startswith("REQUEST")
+    assert check_dump(talk, "00-00002", DATA, "/b") == "DONE"
+    assert talk.logged("INFO taper tape") == ["INFO taper tape PROTO01 kb 0 fm 1 [OK]"]
+    talk.quit()
+
+
+def test_leom_without_splitting_keeps_what_was_written() -> None:
+    talk = idle(small(), small())
+    replies = talk.say(file_write(split='"" "" "" 0 "" "" "" ""'))
+    assert replies[-1].endswith('"" "No space left on device, splitting not enabled"')
+    assert check_dump(talk, H, DATA, "/home") == "PARTIAL"
+    talk.quit()
+
+
+def test_a_header_that_does_not_fit_is_no_part() -> None:
+    """T5 done better: nothing is told of it, and its number is used on the next volume."""
+    talk = idle(small(5, leom=False), small(20), data=content(1000))
+    talk.say(file_write())
+    assert check_dump(talk, H, content(1000), "/home") == "DONE"
+    talk.tapes["1"].medium.capacity = 4 * BLOCK
+    talk.say(file_write("HF", "00-00002", split_by(3000)).replace("/home", "/b"))
+    assert check_dump(talk, "00-00002", content(1000), "/b") == "DONE"
+    assert " PROTO02 1 localhost /b 20260101000000 1/-1 " in talk.logged("PART ")[-1]
+    talk.quit()
+
+
+@pytest.mark.parametrize("leom", [False, True])
+def test_a_part_larger_than_any_volume_stops_after_one(leom: bool) -> None:
+    """It does not go from volume to volume for ever (data-plane 7, Q14)."""
+    talk = idle(*(small(2 if leom else 6, leom=leom) for _ in range(4)))
+    talk.say(file_write(split=split_by(8000)))
+    assert check_dump(talk, H, DATA, "/home") == ("FAILED" if leom else "PARTIAL")
+    assert "does not fit on the empty volume PROTO01" in talk.driver.lines[-1]
+    assert talk.words().count("REQUEST-NEW-TAPE") == 1
+    talk.quit()
+
+
+def test_a_second_volume_of_another_block_size_is_refused_before_its_label_dies() -> None:
+    """NO-NEW-TAPE, PARTIAL; the volume is not written (data-plane 7, Q7)."""
+    other = Tape(block_size=2000)
+    talk = idle(small(), other)
+    talk.say(file_write(split=split_by(4000)))
+    assert check_dump(talk, H, DATA, "/home") == "PARTIAL"
+    assert "must have the same block size" in talk.driver.lines[-1]
+    assert other.medium.label is None
+    check_permissions(talk)
+    talk.quit()
+
+
+def test_a_scan_that_finds_no_second_volume() -> None:
+    """T9: NO-NEW-TAPE, then PARTIAL TAPE-ERROR."""
+    talk = idle(small())
+    replies = talk.say(file_write(split=split_by(4000)))
+    assert [line.split()[0] for line in replies[-3:]] == [
+        "REQUEST-NEW-TAPE",
+        "NO-NEW-TAPE",
+        "PARTIAL",
+    ]
+    assert "INPUT-GOOD TAPE-ERROR" in replies[-1]
+    assert replies[-1].endswith('"" "No acceptable volumes found"')
+    check_dump(talk, H, DATA, "/home")
+    # and it is looked for again when the next dump begins
+    (reply,) = talk.say(file_write("HF", "00-00002"))
+    assert reply == (
+        f'FAILED {W} 00-00002 INPUT-GOOD TAPE-ERROR "" '
+        '"error; got_device failed: No acceptable volumes found"'
+    )
+    talk.quit()
+
+
+def test_a_new_tape_without_a_scan_scans() -> None:
+    """No START-SCAN is needed (data-plane 7, Q17)."""
+    talk = idle(small(), small(), granting=False)
+    talk.say(file_write(split=split_by(4000)), f"NEW-TAPE {W} {H}")
+    talk.say(f"NEW-TAPE {W} {H}")
+    talk.say(f"NEW-TAPE {W} {H}")
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.quit()
+
+
+def test_a_second_permission_is_refused() -> None:
+    talk = idle(Tape(), granting=False)
+    talk.say(file_write())
+    talk.tell(f"NEW-TAPE {W} {H}")
+    talk.tell(f"NEW-TAPE {W} {H}")
+    assert talk.driver.lines[-1].startswith("BAD-COMMAND")
+    talk.settle()
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    check_permissions(talk)
+    talk.quit()
+
+
+def test_a_device_error_in_a_part_ends_the_dump() -> None:
+    wanted = {"finish_file"}
+    talk = idle(Tape(faults=wanted.__contains__), Tape())
+    talk.say(file_write())
+    assert check_dump(talk, H, DATA, "/home") == "PARTIAL"
+    assert talk.driver.lines[-1].endswith('"" "the fake filemark fails"')
+    wanted.clear()
+    talk.say(file_write("HF", "00-00002").replace("/home", "/b"))
+    assert check_dump(talk, "00-00002", DATA, "/b") == "DONE"
+    talk.quit()
+
+
+def test_cancelled_while_a_part_is_written() -> None:
+    """FAILED comes between two blocks: PARTPARTIAL with the true reason, PARTIAL, no waiting."""
+    talk = idle(Tape(block_size=BLOCK), data=content(4_000_000))
+    blocks: list[int] = []
+
+    def fail_at_third() -> None:
+        blocks.append(1)
+        if len(blocks) == 3:
+            talk.tell(f"FAILED {W} {H}")
+
+    talk.tapes["1"].at_write = fail_at_third
+    talk.say(port_write())
+    assert check_dump(talk, H, content(4_000_000), "/var") == "PARTIAL"
+    assert '"dumper failed" ""' in talk.driver.lines[-1]
+    assert talk.logged("PARTPARTIAL")[0].endswith('"dumper failed"')
+    assert len(blocks) < 4000
+    talk.quit()
+    talk.check_sound()
+
+
+def test_quit_while_a_part_is_written() -> None:
+    """The part ends, all is logged, the volume is finished."""
+    talk = idle(Tape(block_size=BLOCK), data=content(4_000_000))
+    talk.tapes["1"].at_write = lambda: talk.tell("QUIT")
+    talk.say(file_write())
+    talk.check_released()
+    assert check_dump(talk, H, content(4_000_000), "/home") == "PARTIAL"
+    assert '"taper is quitting" ""' in talk.driver.lines[-1]
+    assert talk.logged()[-1].startswith("INFO taper tape PROTO01 kb 0 fm 1")
+    talk.check_sound()
+
+
+# Labelling
+
+
+def test_a_volume_that_cannot_be_labelled_is_told_and_the_next_one_asked_for() -> None:
+    """T10: NO-NEW-TAPE and REQUEST-NEW-TAPE; the tapelist keeps no trace of the first."""
+    wanted = {"start"}
+    talk = idle(Tape(faults=wanted.__contains__), Tape(), granting=False)
+    talk.say(file_write())
+    assert talk.say(f"NEW-TAPE {W} {H}") == [f"NO-NEW-TAPE {W} {H}", f"REQUEST-NEW-TAPE {W} {H}"]
+    assert talk.tapelists.store.tapelist == Tapelist()
+    assert talk.changer.told[0][1].status is Status.DEVICE_ERROR
+    assert "INFO taper while labeling new volume: the fake drive does not start" in talk.logged()
+    talk.say(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert talk.changer.released == [("1", False)]
+    check_permissions(talk)
+    talk.quit()
+
+
+def disturbed(change: Callable[[Talk], object]) -> Talk:
+    """A permission for a known volume of which something changed since the scan."""
+    known = TapelistEntry(
+        datestamp="20250101000000", label="PROTO07", pool="PROTO", storage="PROTO", config="PROTO"
+    )
+    older = [evolve(known, label=f"PROTO{n}", datestamp=f"202502{n}000000") for n in (20, 21)]
+    talk = idle(
+        Tape(label="PROTO07", timestamp="20250101000000", barcode="B7"),
+        entries=[known, *older],
+        granting=False,
+    )
+    talk.say(file_write())
+    change(talk)
+    talk.say(f"NEW-TAPE {W} {H}")
+    return talk
+
+
+def test_a_known_volume_is_labelled_again() -> None:
+    talk = disturbed(lambda talk: None)
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    entry = talk.tapelists.store.tapelist.lookup("PROTO07")
+    assert entry is not None
+    assert (entry.datestamp, entry.barcode) == (RUN, "B7")
+    talk.quit()
+
+
+def _entry_changes(**facts: object) -> Callable[[Talk], None]:
+    def change(talk: Talk) -> None:
+        store = talk.tapelists.store
+        entry = store.tapelist.lookup("PROTO07")
+        assert entry is not None
+        store.tapelist = store.tapelist.replacing(evolve(entry, **facts))
+
+    return change
+
+
+def _entry_goes(talk: Talk) -> None:
+    talk.tapelists.store.tapelist = talk.tapelists.store.tapelist.removing("PROTO07")
+
+
+def _medium_changes(talk: Talk) -> None:
+    talk.tapes["1"].medium.label = "PROTO99"
+
+
+def _medium_goes(talk: Talk) -> None:
+    talk.tapes["1"].medium.label = None
+
+
+CHANGES = {
+    "written by another run": _entry_changes(datestamp="20260531000000"),
+    "no-reuse": _entry_changes(reuse=False),
+    "of another pool": _entry_changes(pool="other"),
+    "of another config": _entry_changes(config="other"),
+    "another barcode": _entry_changes(barcode="B8"),
+    "no longer listed": _entry_goes,
+    "another volume": _medium_changes,
+    "erased": _medium_goes,
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_changed_since_the_scan_is_seen_before_the_label_is_written(what: str) -> None:
+    """NO-NEW-TAPE; the volume is as it was, the tapelist too."""
+    before: list[object] = []
+
+    def change(talk: Talk) -> None:
+        CHANGES[what](talk)
+        before.append((talk.tapelists.store.tapelist, talk.tapes["1"].medium.label))
+
+    talk = disturbed(change)
+    assert talk.words()[-2:] == ["NO-NEW-TAPE", "REQUEST-NEW-TAPE"]
+    assert (talk.tapelists.store.tapelist, talk.tapes["1"].medium.label) == before[0]
+    assert talk.tapes["1"].medium.timestamp == "20250101000000"
+    assert talk.changer.reserved == []
+    talk.say(f'NO-NEW-TAPE {W} {H} "taper found no tape"')
+    assert check_dump(talk, H, DATA, "/home") == "FAILED"
+    talk.quit()
+    talk.check_sound()
+
+
+@pytest.mark.parametrize(
+    "fault", [TapelistError("line 3: not well formed"), OSError(5, "Input/output error")]
+)
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_tapelist_that_cannot_be_changed_is_no_permission(fault: Exception, which: int) -> None:
+    """The claim of a new label fails, or the entry after labelling: NO-NEW-TAPE with the reason."""
+    talk = idle(Tape(), Tape(), granting=False)
+    talk.say(file_write())
+    talk.moments.fail("tapelist update", *[None] * which, fault)
+    assert talk.say(f"NEW-TAPE {W} {H}") == [f"NO-NEW-TAPE {W} {H}", f"REQUEST-NEW-TAPE {W} {H}"]
+    assert f"while labeling new volume: {fault}" in talk.logged("INFO taper while")[0]
+    talk.say(f"NEW-TAPE {W} {H}")
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.quit()
