@@ -92,12 +92,7 @@ class Controller:
         old = self._workers.get(command.worker)
         if old is not None and not old.restartable:
             raise Refused(f"{command.name}: worker '{command.worker}' is already started")
-        stamp = command.timestamp
-        if not (stamp.isascii() and stamp.isdigit() and len(stamp) in (8, 14)):
-            raise Refused(
-                f"{command.name}: timestamp '{stamp}' is not a datestamp of 8 or 14 digits"
-            )
-        worker = Worker(self._world, command.worker, command.taper, stamp)
+        worker = Worker(self._world, command.worker, command.taper, command.timestamp)
         self._workers[command.worker] = worker
         worker.start()
 
