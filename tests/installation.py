@@ -1,0 +1,114 @@
+"""Our taper, installed where the dump user can read it.
+
+A checkout or its venv may lie below a private directory, as a fresh clone in a home directory
+does; Amanda's dump user then cannot run the taper in it. So the packages, and what they need, are
+copied to a world-readable place, with a launcher that can be bind-mounted over Amanda's taper.
+"""
+
+from __future__ import annotations
+
+import compileall
+import importlib.metadata
+import os
+import re
+import shutil
+import stat
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+LAUNCHER = """#!{python} -I
+import sys
+
+sys.path.insert(0, {packages!r})
+from taper.cli import main
+
+main()
+"""
+
+UNUSED = re.compile(r"/twisted/(conch|mail|names|pair|runner|spread|trial|web|words)/")
+"""What no start of ours imports, and so needs no byte code."""
+
+
+def needed() -> set[str]:
+    """Names of the distributions that ours needs to run, and of those that they need."""
+    from packaging.requirements import Requirement  # pytest brings it along
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names: set[str] = set()
+    waiting: list[str] = list(project["dependencies"])
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        if requirement.name not in names:
+            names.add(requirement.name)
+            waiting += importlib.metadata.requires(requirement.name) or []
+    return names
+
+
+def _wanted(path: Path) -> bool:
+    return "__pycache__" not in path.parts and ".." not in path.parts and "test" not in path.parts
+
+
+def _copy_distribution(name: str, target: Path) -> None:
+    for file in importlib.metadata.files(name) or []:
+        if _wanted(Path(file)):
+            copy = target / file
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(str(file.locate()), copy)
+
+
+def _copy_own(target: Path) -> None:
+    for package in ("taper", "protocols", "devices", "twisted/plugins"):
+        for source in (ROOT / package).rglob("*"):
+            if source.is_file() and _wanted(source.relative_to(ROOT)):
+                copy = target / source.relative_to(ROOT)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, copy)
+
+
+def _public_directory() -> str | None:
+    """A directory for temporary things that everybody may enter; None: the usual one."""
+    usual = Path(tempfile.gettempdir())
+    if all(step.stat().st_mode & stat.S_IXOTH for step in (usual, *usual.parents)):
+        return None
+    return "/tmp"
+
+
+def _interpreter() -> str:
+    """The Python below our venv, which is not in a private place as the venv may be."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    base = Path(sys.base_prefix) / "bin" / name
+    return str(base) if base.exists() else os.path.realpath(sys.executable)
+
+
+@contextmanager
+def installed() -> Iterator[Path]:
+    """A world-readable installation of the working tree as it is now, removed in the end.
+
+    :return: the launcher, to be run like Amanda's taper
+    """
+    place = Path(tempfile.mkdtemp(prefix="taper-installed.", dir=_public_directory()))
+    before = os.umask(0o022)
+    try:
+        place.chmod(0o755)
+        packages = place / "packages"
+        for name in sorted(needed()):
+            _copy_distribution(name, packages)
+        _copy_own(packages)
+        # the dump user cannot write byte code; without it each start would compile everything
+        compileall.compile_dir(packages, quiet=2, rx=UNUSED)
+        launcher = place / "taper"
+        launcher.write_text(LAUNCHER.format(python=_interpreter(), packages=str(packages)))
+        launcher.chmod(0o755)
+        os.umask(before)
+        yield launcher
+    finally:
+        os.umask(before)
+        shutil.rmtree(place)
