@@ -136,6 +136,10 @@ class Worker:
 
     def request_withdrawn(self, handle: str) -> None:
         """The dump ended before its REQUEST-NEW-TAPE was answered; the answer may still come."""
+        try:
+            self.rules.answer()
+        except NoTransition:
+            return  # a TAKE-SCRIBE-FROM has answered it, and is being carried out
         self._withdrawn = handle
 
     def _crossed(self, handle: str) -> bool:

@@ -233,3 +233,18 @@ def test_an_old_scans_failure_does_not_fail_the_next_dump() -> None:
     talk.say(file_write("HF", "00-00002"))
     assert talk.driver.lines[-1] == f"REQUEST-NEW-TAPE {W} 00-00002"
     talk.quit()
+
+
+def test_a_second_answer_to_a_dump_that_ends_is_refused() -> None:
+    """The first one crossed the end and gets its reply; the second answers nothing."""
+    talk = Talk(Tape(), dumpers=[Dumped(DATA)], granting=False)
+    talk.say(START)
+    talk.say(f"PORT-WRITE {W} {H} localhost /var 0 20260101000000 {split_by(4000)} AMANDA")
+    talk.tell(f"FAILED {W} {H}")
+    talk.tell(f"NEW-TAPE {W} {H}")
+    talk.tell(f"NEW-TAPE {W} {H}")
+    assert [line.split()[0] for line in talk.driver.lines[-2:]] == ["NO-NEW-TAPE", "BAD-COMMAND"]
+    talk.settle()
+    assert check_dump(talk, H, DATA, "/var") == "FAILED"
+    talk.quit()
+    talk.check_sound()
