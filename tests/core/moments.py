@@ -14,6 +14,23 @@ from zope.interface import implementer
 
 from devices.interfaces import ILane
 
+_LANES = {
+    **{word: word for word in ("log", "tapelist", "transfer", "status")},
+    **dict.fromkeys(
+        (
+            "changer",
+            "load",
+            "released",
+            "set_label",
+            "set_device_error",
+            "get_meta_label",
+            "set_meta_label",
+        ),
+        "changer",
+    ),
+}
+"""By the first word of their names: operations that keep their order."""
+
 
 class Moments:
     """Operations asked for and not yet done, in order; stands for the gate of a fake changer.
@@ -52,6 +69,17 @@ class Moments:
 
     def _give_up(self, deferred: Deferred[Any]) -> None:
         self.waiting = [entry for entry in self.waiting if entry[1] is not deferred]
+
+    def lanes(self) -> list[int]:
+        """Places in ``waiting`` of what may come next: the first of each lane."""
+        seen: set[str] = set()
+        places: list[int] = []
+        for place, (name, _, _) in enumerate(self.waiting):
+            lane = _LANES.get(name.split(" ")[0], f"{place}")
+            if lane not in seen:
+                seen.add(lane)
+                places.append(place)
+        return places
 
     def step(self, which: int = 0) -> bool:
         """Let one operation happen. :return: False if none waits"""

@@ -31,6 +31,7 @@ class Tape:
     :ivar medium: what is stored.
     :ivar listing: the changer's view, kept up to date by the device.
     :ivar at_write: called before each block is written, as if it happened meanwhile.
+    :ivar at_label: called with the old label and timestamp before a new label is written.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Tape:
         self.medium = Medium(capacity, shared=shared, label=label, timestamp=timestamp)
         self.listing = FakeVolume(barcode=barcode)
         self.at_write: Callable[[], object] = lambda: None
+        self.at_label: Callable[[str | None, str | None], object] = lambda label, timestamp: None
         self.block_size = block_size
         self.leom = leom
         self.warning = warning
@@ -108,6 +110,8 @@ class SteppedDevice:
         self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
     ) -> Deferred[None]:
         def begin() -> None:
+            if mode is AccessMode.WRITE:
+                self._tape.at_label(self._tape.medium.label, self._tape.medium.timestamp)
             self.device.start(mode, label, timestamp)
             self._tape.look()
 

@@ -88,10 +88,14 @@ class FakeConsole:
 
 @implementer(ITapelistStore)
 class SteppedTapelists:
-    """The fake store in steps."""
+    """The fake store in steps.
+
+    :ivar judged: the list as it was when we last held its lock.
+    """
 
     def __init__(self, moments: Moments, entries: Iterable[TapelistEntry] = ()) -> None:
         self.store = FakeTapelistStore(entries)
+        self.judged = self.store.tapelist
         self._moments = moments
 
     def read(self) -> Deferred[Tapelist]:
@@ -99,6 +103,7 @@ class SteppedTapelists:
 
     def update(self, change: Callable[[Tapelist], Tapelist]) -> Deferred[Tapelist]:
         def replace() -> Tapelist:
+            self.judged = self.store.tapelist
             self.store.tapelist = change(self.store.tapelist)
             return self.store.tapelist
 
