@@ -15,6 +15,7 @@ from devices.errors import ChangerError, DriveFailed
 if TYPE_CHECKING:
     import threading
 
+    from devices.changers.base import ChangerSetup
     from devices.interfaces import IChanger, IDevice
     from protocols.conf.config import Config
     from protocols.conf.sections import ChangerSection, Storage
@@ -25,11 +26,24 @@ DEVICES: dict[str, str] = {
     "null": "devices.null:NullDevice",
 }
 
+# the same for devices that are asynchronous by nature; their factory takes (name as given, what
+# follows the colon, reactor, patience)
+ASYNC_DEVICES: dict[str, str] = {
+    "ndmp": "devices.ndmp:open_ndmp",
+}
+
 # kind -> "module:factory"; a changer factory takes a devices.changers.base.ChangerSetup
 CHANGERS: dict[str, str] = {
     "disk": "devices.changers.disk:DiskChanger",
     "null": "devices.changers.null:NullChanger",
     "single": "devices.changers.single:SingleChanger",
+}
+
+# the same for changers that are asynchronous by nature; their factory takes (ChangerSetup,
+# devices.asynchronous.Surroundings, opener of asynchronous devices)
+ASYNC_CHANGERS: dict[str, str] = {
+    "ndmp": "devices.changers.ndmp:open_ndmp_changer",
+    "single of an asynchronous device": "devices.changers.async_single:AsyncSingleChanger",
 }
 
 
@@ -66,6 +80,19 @@ def open_device(
     :param warn: hears of an old-style name without a colon.
     :raise DriveFailed: no such device type, or not a device name; text as stock words it.
     """
+    scheme, rest = split_device_name(name, config, warn)
+    return device_factory(scheme)(name, rest)
+
+
+def split_device_name(
+    name: str,
+    config: DeviceSections | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> tuple[str, str]:
+    """The type of a device and what follows the colon, an alias being looked up.
+
+    :raise DriveFailed: not a device name; text as stock words it
+    """
     node = name
     section = config.device(name) if config is not None else None
     if section is not None:
@@ -82,10 +109,19 @@ def open_device(
     scheme, _, rest = node.partition(":")
     if not scheme:
         raise DriveFailed(f'"{node}" is not a valid device name')
+    return scheme, rest
+
+
+def device_factory(scheme: str) -> Callable[[str, str], IDevice]:
+    """What makes blocking devices of this type.
+
+    :raise DriveFailed: there is no such type
+    """
+    if scheme in ASYNC_DEVICES:
+        raise DriveFailed(f'Device type "{scheme}" is asynchronous and cannot be used here')
     if scheme not in DEVICES:
         raise DriveFailed(f'Device type "{scheme}" is not known')
-    device: IDevice = load_factory(DEVICES[scheme])(name, rest)
-    return device
+    return load_factory(DEVICES[scheme])
 
 
 def open_changer(
@@ -104,6 +140,19 @@ def open_changer(
     :param warn: hears of old-style device names.
     :raise ChangerError: text as stock words it
     """
+    setup = prepare_changer(name, config, storage, stop=stop, warn=warn)
+    return changer_factory(setup.kind)(setup)
+
+
+def prepare_changer(
+    name: str | None,
+    config: Config,
+    storage: Storage | None,
+    *,
+    stop: threading.Event | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> ChangerSetup:
+    """All that the changer is made of; see :func:`open_changer`."""
     from devices.changers.base import ChangerSetup
 
     if name is None:
@@ -111,11 +160,11 @@ def open_changer(
     section = config.changer(name)
     uri = name if section is None else _section_uri(section)
     kind, argument = _split_uri(uri)
-    if kind not in CHANGERS:
+    if kind not in CHANGERS and kind not in ASYNC_CHANGERS:
         if section is not None:
             raise ChangerError(f"Changer '{name}' specifies invalid tpchanger '{uri}'")
         kind, argument = "single", name
-    setup = ChangerSetup(
+    return ChangerSetup(
         name=name,
         kind=kind,
         argument=argument,
@@ -125,8 +174,16 @@ def open_changer(
         open_device=functools.partial(open_device, config=config, warn=warn),
         **({} if stop is None else {"stop": stop}),
     )
-    changer: IChanger = load_factory(CHANGERS[kind])(setup)
-    return changer
+
+
+def changer_factory(kind: str) -> Callable[[ChangerSetup], IChanger]:
+    """What makes blocking changers of this kind.
+
+    :raise ChangerError: its kind is asynchronous
+    """
+    if kind not in CHANGERS:
+        raise ChangerError(f"Changer type '{kind}' is asynchronous and cannot be used here")
+    return load_factory(CHANGERS[kind])
 
 
 _BOTH = "Cannot specify both 'tapedev' and 'tpchanger'"

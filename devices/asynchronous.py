@@ -1,0 +1,124 @@
+"""Devices and changers by their asynchronous face, whatever their nature.
+
+Those that block get a lane, those that are asynchronous by nature need none; who opens one here
+cannot tell them apart.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from zope.interface import Interface
+
+if TYPE_CHECKING:
+    import threading
+
+    from twisted.internet.defer import Deferred
+
+    from devices.interfaces import IAsyncChanger, IAsyncDevice, ILane
+    from devices.registry import DeviceSections
+    from protocols.conf.config import Config
+    from protocols.conf.sections import Storage
+
+
+class IEjectsItself(Interface):
+    """An asynchronous device that needs no lane to take its medium out."""
+
+    def eject() -> Deferred[None]:
+        """Take the medium out."""
+
+
+@frozen
+class Surroundings:
+    """What asynchronous devices and changers are given to work with.
+
+    :ivar make_lane: makes a lane from a name.
+    :ivar patience: seconds to wait for the peer of a data connection.
+    """
+
+    reactor: Any
+    make_lane: Callable[[str], ILane]
+    patience: float = 1800.0
+
+
+def open_async_device(
+    name: str,
+    surroundings: Surroundings,
+    config: DeviceSections | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> IAsyncDevice:
+    """Open a device, touching no hardware; see :func:`devices.registry.open_device`.
+
+    :raise DriveFailed: as from there
+    """
+    from devices.registry import ASYNC_DEVICES, device_factory, load_factory, split_device_name
+
+    scheme, rest = split_device_name(name, config, warn)
+    if scheme in ASYNC_DEVICES:
+        factory = load_factory(ASYNC_DEVICES[scheme])
+        device: IAsyncDevice = factory(name, rest, surroundings.reactor, surroundings.patience)
+        return device
+    from devices.lane import LaneDevice
+
+    blocking = device_factory(scheme)(name, rest)
+    return LaneDevice(blocking, surroundings.make_lane(f"device {name}"))
+
+
+def end_device(device: IAsyncDevice) -> Deferred[None]:
+    """Let go of a finished device: its lane, if it has one, ends."""
+    from twisted.internet.defer import succeed
+
+    from devices.lane import LaneDevice
+
+    return device.lane.stop() if isinstance(device, LaneDevice) else succeed(None)
+
+
+def eject_device(device: IAsyncDevice) -> Deferred[None]:
+    """Take the medium out of a finished device."""
+    if IEjectsItself.providedBy(device):
+        ejecting: Deferred[None] = IEjectsItself(device).eject()
+        return ejecting
+    return device.run(lambda blocking: blocking.eject())
+
+
+def open_async_changer(
+    name: str | None,
+    config: Config,
+    storage: Storage | None,
+    surroundings: Surroundings,
+    *,
+    stop: threading.Event | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> IAsyncChanger:
+    """Build a changer; see :func:`devices.registry.open_changer`.
+
+    :raise ChangerError: text as stock words it
+    """
+    from devices.registry import ASYNC_CHANGERS, changer_factory, load_factory, prepare_changer
+
+    setup = prepare_changer(name, config, storage, stop=stop, warn=warn)
+    open_one = functools.partial(
+        open_async_device, surroundings=surroundings, config=config, warn=warn
+    )
+    kind = setup.kind
+    if kind == "single" and _is_asynchronous(setup.argument, config):
+        kind = "single of an asynchronous device"
+    if kind in ASYNC_CHANGERS:
+        changer: IAsyncChanger = load_factory(ASYNC_CHANGERS[kind])(setup, surroundings, open_one)
+        return changer
+    from devices.lane import LaneChanger
+
+    return LaneChanger(changer_factory(kind)(setup), surroundings.make_lane)
+
+
+def _is_asynchronous(device_name: str, config: DeviceSections) -> bool:
+    from devices.errors import DriveFailed
+    from devices.registry import ASYNC_DEVICES, split_device_name
+
+    try:
+        return split_device_name(device_name, config)[0] in ASYNC_DEVICES
+    except DriveFailed:
+        return False  # the changer will say what is wrong with it

@@ -1,0 +1,257 @@
+"""The device ``ndmp:``: a drive of an NDMP server (directtcp-and-ndmp 3).
+
+Asynchronous by nature: waiting for a mover holds no thread and can be cancelled at any moment.
+What the taper itself writes, labels and headers, goes record by record through TAPE requests; the
+data of a dump goes from its source straight to the mover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
+
+from devices.asynchronous import IEjectsItself
+from devices.errors import DriveFailed, IncompatibleConnection, Status
+from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, Moved
+from devices.indirect import CannotListenYet, ILateListener, IndirectTCP
+from devices.interfaces import AccessMode, IAsyncDevice
+from devices.ndmp_control import Link, parse_server_name
+from devices.ndmp_facts import NdmpFacts
+from devices.ndmp_mover import NdmpConnection, WindowRefused
+from devices.ndmp_volume import NdmpVolume
+from protocols.ndmp.codes import INFINITY
+
+if TYPE_CHECKING:
+    from protocols.directtcp import Address
+    from protocols.tx.ndmp import NdmpSession
+
+CONNECT_PATIENCE = 60.0
+"""Seconds to wait for a server to answer and to let us in."""
+
+
+def open_ndmp(name: str, node: str, reactor: Any, patience: float) -> IndirectTCP:
+    """The device as the registry opens it, with IndirectTCP for servers that need it.
+
+    :param patience: seconds to wait for somebody to ask for the addresses, and to connect
+    """
+    return IndirectTCP(NdmpDevice(name, node, reactor, patience=patience), reactor, patience)
+
+
+@implementer(IAsyncDevice, IDirectTCPDevice, ILateListener, IEjectsItself)
+class NdmpDevice(NdmpVolume):
+    """One drive.
+
+    :param node: ``HOST[:PORT]@DEVICE``
+    :param patience: seconds a mover listens for a peer that was told its address
+    :param connect: makes sessions, as :func:`protocols.tx.ndmp.connect_session`
+    """
+
+    def __init__(
+        self,
+        name: str,
+        node: str,
+        reactor: Any,
+        *,
+        patience: float | None = None,
+        connect: Callable[..., Deferred[NdmpSession]] | None = None,
+    ) -> None:
+        server, drive = parse_server_name(name, node)
+        facts = NdmpFacts(name)
+        super().__init__(facts, Link(self._new_session, facts, server, drive))
+        self._reactor = reactor
+        self._patience = patience
+        self._connect = connect
+        self._connection: NdmpConnection | None = None
+        self._handed_out = False
+
+    def _new_session(self) -> Deferred[NdmpSession]:
+        if self._connect is None:
+            from protocols.tx.ndmp import connect_session  # only when one is made
+
+            self._connect = connect_session
+        server, text = self._link.server, self.device.text
+        return self._connect(
+            self._reactor,
+            server.host,
+            server.real_port,
+            username=text("ndmp_username"),
+            password=text("ndmp_password"),
+            auth=text("ndmp_auth").lower(),
+            timeout=CONNECT_PATIENCE,
+        )
+
+    # the data connection
+
+    @property
+    def listens_late(self) -> bool:
+        return self.device.properties.flag("indirect")
+
+    def listen(self, for_writing: bool) -> Deferred[tuple[Address, ...]]:
+        """See IDirectTCPDevice. Fails with CannotListenYet where that must wait."""
+        return self._do(lambda: self._listen(for_writing))
+
+    async def _listen(self, for_writing: bool) -> tuple[Address, ...]:
+        await self._link.opened()
+        if for_writing and self.listens_late:
+            raise CannotListenYet("property INDIRECT is on")
+        try:
+            return await self._begin(for_writing, 0 if for_writing else INFINITY)
+        except WindowRefused as refusal:
+            raise CannotListenYet(refusal.text) from refusal
+
+    async def _begin(self, for_writing: bool, room: int) -> tuple[Address, ...]:
+        connection = await self._new_connection(for_writing)
+        try:
+            addresses = await connection.listen(room)
+        except BaseException:
+            await self._give_up(connection)
+            raise
+        self._connection = connection
+        return addresses
+
+    async def _new_connection(self, for_writing: bool) -> NdmpConnection:
+        if self._connection is not None:
+            raise ValueError(f"{self.device.name} has a data connection already")
+        facts = self.device
+        return NdmpConnection(
+            self._reactor,
+            await self._link.opened(),
+            facts.name,
+            facts.block_size,
+            writing=for_writing,
+        )
+
+    async def _let_go(self) -> None:
+        """A data connection that nobody was given ends with the device."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not self._handed_out:
+            await connection.close()
+        self._handed_out = False
+        await super()._let_go()
+
+    async def _give_up(self, connection: NdmpConnection) -> None:
+        self._connection = None
+        await connection.close()
+
+    def listen_now(self, size: int) -> Deferred[tuple[Address, ...]]:
+        return self._do(lambda: self._listen_now(size))
+
+    async def _listen_now(self, size: int) -> tuple[Address, ...]:
+        self.device.need_file("listen_now", True)
+        block = self.device.block_size
+        return await self._begin(True, -(-size // block) * block if size else INFINITY)
+
+    def late_connection(self) -> IDirectTCPConnection:
+        if self._connection is None:
+            raise ValueError(f"{self.device.name} does not listen")
+        self._handed_out = True
+        return self._connection
+
+    def accept(self) -> Deferred[IDirectTCPConnection]:
+        return self._do(self._accept)
+
+    async def _accept(self) -> IDirectTCPConnection:
+        connection = self._connection
+        if connection is None:
+            raise ValueError(f"accept on {self.device.name} before listen")
+        return await self._met(connection)
+
+    async def _met(self, connection: NdmpConnection) -> IDirectTCPConnection:
+        try:
+            if connection.writing:
+                await connection.await_data()
+            else:
+                await connection.await_reader()
+        except BaseException:
+            await self._give_up(connection)
+            raise
+        self._handed_out = True
+        return connection
+
+    def connect(
+        self, for_writing: bool, addresses: tuple[Address, ...]
+    ) -> Deferred[IDirectTCPConnection]:
+        return self._do(lambda: self._reach(for_writing, addresses))
+
+    async def _reach(
+        self, for_writing: bool, addresses: tuple[Address, ...]
+    ) -> IDirectTCPConnection:
+        connection = await self._new_connection(for_writing)
+        try:
+            await connection.connect(addresses)
+        except BaseException:
+            await self._give_up(connection)
+            raise
+        self._connection = connection
+        return await self._met(connection)
+
+    def use_connection(self, connection: IDirectTCPConnection) -> Deferred[None]:
+        return self._do(lambda: self._use_connection(connection))
+
+    async def _use_connection(self, connection: IDirectTCPConnection) -> None:
+        facts = self.device
+        facts.need_mode("use_connection", AccessMode.NULL)
+        if not isinstance(connection, NdmpConnection) or not self._link.leads_to(
+            connection.control
+        ):
+            raise IncompatibleConnection(facts.name, connection.device_name)
+        if connection.record_size != facts.block_size:
+            raise DriveFailed(
+                f"the data connection has records of {connection.record_size} bytes, "
+                f"{facts.name} has blocks of {facts.block_size}"
+            )
+        if connection.control is not self._link.control:
+            await self._link.adopt(connection.control)
+        self._connection, self._handed_out = connection, True
+
+    def write_from_connection(self, size: int) -> Deferred[Moved]:
+        """See IDirectTCPDevice; ``size`` is rounded up to whole blocks."""
+        return self._do(lambda: self._write_from_connection(size))
+
+    async def _write_from_connection(self, size: int) -> Moved:
+        facts = self.device
+        facts.need_mode("write_from_connection", AccessMode.WRITE)
+        facts.need_file("write_from_connection", True)
+        connection = self._usable("write_from_connection", writing=True)
+        before = facts.file_bytes
+
+        def progress(moved: int) -> None:
+            facts.show(before + moved)
+
+        try:
+            moved = await connection.write(size, progress, self._patience)
+        except CancelledError:
+            await connection.abort()
+            raise
+        facts.show(before + moved.size)
+        facts.is_eom = moved.eom
+        return moved
+
+    def read_to_connection(self, size: int) -> Deferred[Moved]:
+        return self._do(lambda: self._read_to_connection(size))
+
+    async def _read_to_connection(self, size: int) -> Moved:
+        facts = self.device
+        facts.need_mode("read_to_connection", AccessMode.READ)
+        facts.need_file("read_to_connection", True)
+        connection = self._usable("read_to_connection", writing=False)
+        try:
+            moved = await connection.read(size)
+        except CancelledError:
+            await connection.abort()
+            raise
+        facts.show(facts.file_bytes + moved.size)
+        facts.in_file = not moved.eof
+        return moved
+
+    def _usable(self, what: str, *, writing: bool) -> NdmpConnection:
+        """The data connection, on a device that is not in error."""
+        facts, connection = self.device, self._connection
+        if facts.status == Status.DEVICE_ERROR:
+            raise DriveFailed(facts.error or "device already in error")
+        if connection is None or connection.writing is not writing:
+            raise ValueError(f"{what} on {facts.name} without a data connection for it")
+        return connection

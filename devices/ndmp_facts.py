@@ -1,0 +1,150 @@
+"""State and properties of an ``ndmp:`` device (directtcp-and-ndmp 3.11)."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from zope.interface import implementer
+
+from devices.base import BaseDevice
+from devices.errors import DeviceError, PropertyRefused
+from devices.interfaces import (
+    AccessMode,
+    FileStart,
+    IDevice,
+    Streaming,
+    VolumeReading,
+    Written,
+)
+from devices.properties import SET_ANY_TIME, SET_BEFORE_START, Kind, Property, Source, Value
+from protocols.header import Header
+
+SMALLEST_BLOCK = 32768
+LARGEST_BLOCK = 2**32 - 1
+
+
+@implementer(IDevice)
+class NdmpFacts(BaseDevice):
+    """The attributes of IDevice. Its methods refuse: what they do takes no thread here."""
+
+    allow_take_scribe_from = False
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, (SMALLEST_BLOCK, LARGEST_BLOCK, 32768))
+        self._fix(streaming=Streaming.DESIRED, concurrency=0)
+        add = self.properties.declare
+        for credential, default in (
+            ("ndmp_username", "ndmp"),
+            ("ndmp_password", "ndmp"),
+            ("ndmp_auth", "md5"),
+        ):
+            add(Property(credential, Kind.STRING, SET_BEFORE_START, default))
+        add(Property("indirect", Kind.BOOL, SET_ANY_TIME, True))
+        add(Property("verbose", Kind.BOOL, SET_ANY_TIME, False))
+        read_block = Property("read_block_size", Kind.UINT, SET_BEFORE_START, 0)
+        add(read_block, self._check_read_block_size)
+        leom = Property("leom", Kind.BOOL, SET_BEFORE_START, True, source=Source.DETECTED)
+        add(leom, self._check_leom)
+
+    def _check_read_block_size(self, value: Value) -> Value:
+        if value == 0 or self.block_size <= int(value) <= LARGEST_BLOCK:
+            return value
+        raise PropertyRefused(
+            f"Error setting READ-BLOCK-SIZE property to '{value}', "
+            f"it must be between {self.block_size} and {LARGEST_BLOCK}"
+        )
+
+    @staticmethod
+    def _check_leom(value: Value) -> Value:
+        if not value:
+            raise PropertyRefused("Error setting LEOM property, it must be TRUE")
+        return value
+
+    def text(self, name: str) -> str:
+        """A string property's value."""
+        return str(self.properties[name].value or "")
+
+    @property
+    def read_size(self) -> int:
+        """Bytes to ask for when reading a record."""
+        return self.properties.number("read_block_size") or self.block_size
+
+    # what the parts of the device tell
+
+    def failed(self, error: DeviceError) -> DeviceError:
+        """Remember a failure. :return: it, to be raised"""
+        self._note(error.text, error.status)
+        return error
+
+    def begin(self, mode: AccessMode) -> None:
+        self.access_mode, self.file, self.in_file = mode, 0, False
+
+    def begin_file(self, number: int) -> None:
+        self._begin_file(number)
+
+    def end(self) -> None:
+        self.access_mode, self.in_file = AccessMode.NULL, False
+
+    def count(self, size: int) -> None:
+        """Payload of the current file grew by so many bytes."""
+        self._count(size)
+
+    def show(self, size: int) -> None:
+        """Payload of the current file, while it grows."""
+        self._file_bytes = size
+
+    @property
+    def file_bytes(self) -> int:
+        return self._file_bytes
+
+    def check_offer(self, size: int) -> None:
+        self._check_offer(size)
+
+    def need_mode(self, what: str, *modes: AccessMode) -> None:
+        self._need_mode(what, *modes)
+
+    def need_file(self, what: str, inside: bool) -> None:
+        self._need_file(what, inside)
+
+    # what a caller must ask of the asynchronous device instead
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ValueError(f"{what} on {self.name}: this device is asynchronous and has no thread")
+
+    def read_label(self) -> VolumeReading:
+        self._refuse("read_label")
+
+    def start(
+        self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
+    ) -> None:
+        self._refuse("start")
+
+    def start_file(self, header: Header) -> FileStart:
+        self._refuse("start_file")
+
+    def write_blocks(self, data: memoryview) -> Written:
+        self._refuse("write_blocks")
+
+    def finish_file(self) -> None:
+        self._refuse("finish_file")
+
+    def seek_file(self, number: int) -> Header | None:
+        self._refuse("seek_file")
+
+    def seek_block(self, number: int) -> None:
+        self._refuse("seek_block")
+
+    def read_blocks(self, buffer: memoryview) -> int:
+        self._refuse("read_blocks")
+
+    def recycle_file(self, number: int) -> None:
+        self._refuse("recycle_file")
+
+    def erase(self) -> None:
+        self._refuse("erase")
+
+    def eject(self) -> None:
+        self._refuse("eject")
+
+    def finish(self) -> None:
+        self._refuse("finish")

@@ -1,0 +1,395 @@
+"""The data connection of an NDMP mover (directtcp-and-ndmp 3.4 to 3.10).
+
+Every run of the mover, from MOVER_LISTEN, READ or CONTINUE to its pause or halt, ends with one
+post. Each is taken by whoever waits for that run, so that none is mistaken for the end of the
+next; what a state reply says counts only where a server forgets its post.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from devices.errors import DriveFailed
+from devices.idirecttcp import IDirectTCPConnection, Moved
+from devices.ndmp_control import CLOSE_PATIENCE
+from protocols.ndmp.codes import (
+    INFINITY,
+    AddressType,
+    ErrorCode,
+    HaltReason,
+    MoverMode,
+    MoverState,
+    PauseReason,
+)
+from protocols.ndmp.errors import NdmpError, NdmpRefused, NdmpTimeout
+from protocols.ndmp.messages import (
+    DataAddress,
+    MoverAbort,
+    MoverClose,
+    MoverConnect,
+    MoverContinue,
+    MoverGetState,
+    MoverListen,
+    MoverRead,
+    MoverSetRecordSize,
+    MoverSetWindow,
+    MoverStop,
+    NotifyMoverHalted,
+    NotifyMoverPaused,
+)
+
+if TYPE_CHECKING:
+    from devices.ndmp_control import Control
+    from protocols.directtcp import Address
+    from protocols.ndmp.messages import MoverGetStateReply
+
+POLL_SECONDS = 5.0
+"""How often a running mover is asked how far it is, which also shows that its server lives."""
+
+FORGOTTEN_POLLS = 3
+"""States in a row that say that the mover stopped, before a missing post is taken for lost."""
+
+CONSUMER_PATIENCE = 1800.0
+"""Seconds without a byte moved after which a reader is taken for dead; some servers never say."""
+
+_STOPS = (NotifyMoverPaused, NotifyMoverHalted)
+_ROOM_REACHED = (PauseReason.EOW, PauseReason.SEEK)
+
+_log = logging.getLogger(__name__)
+
+
+class WindowRefused(DriveFailed):
+    """The server takes no empty window: it can only listen once the header is on the volume."""
+
+
+@frozen
+class _Stop:
+    """Why the mover stopped: ``pause`` or ``halt`` is not None."""
+
+    pause: int | None = None
+    halt: int | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """The peer closed the connection."""
+        return self.halt == HaltReason.CONNECT_CLOSED
+
+    @property
+    def is_room_reached(self) -> bool:
+        return self.pause in _ROOM_REACHED
+
+
+class _Phase(enum.Enum):
+    """What we know of the mover."""
+
+    IDLE = "not begun, or stopped"
+    RUNNING = "listening or active: a pause or halt is to come"
+    PAUSED = "paused, and its post was taken"
+    HALTED = "halted, and its post was taken"
+
+
+@implementer(IDirectTCPConnection)
+class NdmpConnection:
+    """A mover's data connection, and the control connection that leads to it.
+
+    :param writing: from the connection to the volume
+    :ivar control: shared; left by ``close``.
+    :ivar record_size: bytes of the records it is cut into.
+    """
+
+    def __init__(
+        self, reactor: Any, control: Control, device_name: str, record_size: int, *, writing: bool
+    ) -> None:
+        self._reactor = reactor
+        self.record_size = record_size
+        self._offset = 0
+        self._bytes_moved = 0
+        self._phase = _Phase.IDLE
+        self._last = _Stop()
+        self.control = control.share()
+        self.device_name = device_name
+        self.writing = writing
+
+    @property
+    def _mode(self) -> MoverMode:
+        return MoverMode.READ if self.writing else MoverMode.WRITE
+
+    # beginning
+
+    async def listen(self, room: int) -> tuple[Address, ...]:
+        """Let the mover listen.
+
+        :param room: bytes that may be moved until the first pause; 0: none
+        :raise WindowRefused: the server wants more room than none
+        :raise NdmpError: the server refuses otherwise
+        """
+        self._forget_posts()
+        await self.control.ask(MoverSetRecordSize(self.record_size))
+        if self.control.session.version >= 4:
+            await self._set_first_window(room)
+            addresses = await self._listen()
+        else:  # version 2 and 3 servers take a window only while they listen
+            addresses = await self._listen()
+            await self._set_first_window(room)
+        self._bytes_moved = (await self.control.ask(MoverGetState())).bytes_moved
+        return addresses
+
+    async def _listen(self) -> tuple[Address, ...]:
+        reply = await self.control.ask(MoverListen(self._mode, AddressType.TCP))
+        self._phase = _Phase.RUNNING
+        if reply.address.kind != AddressType.TCP or not reply.address.addresses:
+            raise DriveFailed(f"the mover of {self.control.server} listens on no TCP address")
+        return reply.address.addresses
+
+    async def _set_first_window(self, room: int) -> None:
+        try:
+            await self.control.ask(MoverSetWindow(0, room))
+        except NdmpRefused as error:
+            if room or error.in_header or error.error != ErrorCode.ILLEGAL_ARGS:
+                raise
+            raise WindowRefused(f"{self.control.server} refuses an empty window") from error
+
+    async def connect(self, addresses: tuple[Address, ...]) -> None:
+        """Let the mover connect to the first address that answers."""
+        self._forget_posts()
+        await self.control.ask(MoverSetRecordSize(self.record_size))
+        await self.control.ask(MoverSetWindow(0, 0 if self.writing else INFINITY))
+        for address in addresses:
+            try:
+                await self.control.ask(
+                    MoverConnect(self._mode, DataAddress(AddressType.TCP, (address,)))
+                )
+            except NdmpRefused as error:
+                if error.error != ErrorCode.CONNECT or address == addresses[-1]:
+                    raise
+                _log.info("the mover cannot connect to %s", address)
+            else:
+                self._phase = _Phase.RUNNING
+                return
+        raise DriveFailed("there is no address to connect to")
+
+    async def await_data(self) -> None:
+        """Wait until the first record is there, or the peer has closed an empty stream."""
+        stop = await self._stopped("waiting NDMP_MOVER_PAUSE_SEEK")
+        if not (stop.is_room_reached or stop.is_closed):
+            raise DriveFailed(f"waiting NDMP_MOVER_PAUSE_SEEK: {_describe(stop)}")
+
+    async def await_reader(self) -> None:
+        """Wait until somebody reads, and let the mover begin to read the volume."""
+        wait = 0.01
+        while True:
+            state = await self.control.ask(MoverGetState())
+            if state.state != MoverState.LISTEN:
+                break
+            await deferLater(self._reactor, wait, lambda: None)
+            wait = min(2 * wait, 0.5)
+        if state.state != MoverState.ACTIVE:
+            raise DriveFailed("mover did not enter the ACTIVE state as expected")
+        await self.control.ask(MoverRead(0, INFINITY))
+
+    # moving
+
+    async def write(
+        self, size: int, progress: Callable[[int], None], patience: float | None = None
+    ) -> Moved:
+        """Move up to ``size`` bytes (0: no limit) from the connection to the volume.
+
+        :param progress: hears now and then how many bytes this call has moved
+        :param patience: seconds to wait for a peer that has not connected yet; None: no limit
+        """
+        room = self._room(size)
+        if self._phase is _Phase.HALTED and self._last.is_closed:
+            return Moved(size=0, eof=True, eom=False)
+        if self._phase is not _Phase.RUNNING:
+            await self._continue(room)
+        stop = await self._stopped("waiting for accept", progress, patience)
+        moved = await self._settle()
+        if moved > room:
+            raise DriveFailed(f"the mover moved {moved} bytes, at most {room} were allowed")
+        if stop.is_closed:
+            return Moved(size=moved, eof=True, eom=False)
+        if stop.pause == PauseReason.EOM:
+            return Moved(size=moved, eof=False, eom=True)
+        if stop.is_room_reached:
+            return Moved(size=moved, eof=False, eom=False)
+        raise DriveFailed(f"waiting for accept: {_describe(stop)}")
+
+    async def read(self, size: int) -> Moved:
+        """Move up to ``size`` bytes (0: no limit) from the volume to the connection.
+
+        The first run has no limit, since the mover begins before anybody can say one.
+        """
+        if self._phase is not _Phase.RUNNING:
+            await self._continue(self._room(size))
+        stop = await self._stopped("waiting for accept", stall=CONSUMER_PATIENCE)
+        moved = await self._settle()
+        if stop.pause == PauseReason.EOF or stop.is_closed:
+            return Moved(size=moved, eof=True, eom=False)
+        if stop.is_room_reached:
+            return Moved(size=moved, eof=False, eom=False)
+        raise DriveFailed(f"waiting for accept: {_describe(stop)}")
+
+    def _room(self, size: int) -> int:
+        """Bytes of the next window: whole records, or all there is."""
+        if size == 0 or size >= INFINITY - self._offset:
+            return INFINITY - self._offset
+        return -(-size // self.record_size) * self.record_size
+
+    async def _continue(self, room: int) -> None:
+        state = await self.control.ask(MoverGetState())
+        if state.state != MoverState.PAUSED:
+            raise DriveFailed(f"the mover is {_name(MoverState, state.state)}, PAUSED expected")
+        if state.record_size != self.record_size:
+            # some servers forget it when another drive is opened
+            await self.control.ask(MoverSetRecordSize(self.record_size))
+        self._bytes_moved = state.bytes_moved
+        await self.control.ask(MoverSetWindow(self._offset, room))
+        self._forget_posts()
+        self._phase = _Phase.RUNNING
+        await self.control.ask(MoverContinue())
+
+    async def _settle(self) -> int:
+        """Bytes moved since the last time."""
+        state = await self.control.ask(MoverGetState())
+        moved = state.bytes_moved - self._bytes_moved
+        if moved < 0:
+            raise DriveFailed(f"the mover has moved {-moved} bytes less than before")
+        self._bytes_moved = state.bytes_moved
+        self._offset += moved
+        return moved
+
+    async def _stopped(
+        self,
+        what: str,
+        progress: Callable[[int], None] | None = None,
+        patience: float | None = None,
+        stall: float | None = None,
+    ) -> _Stop:
+        """Wait for the end of the run, looking now and then how far it is.
+
+        :param patience: seconds that the mover may be listening
+        :param stall: seconds that it may be active without moving a byte
+        """
+        forgotten, before = 0, -1
+        since = self._reactor.seconds()
+        while True:
+            try:
+                post = await self.control.session.next_post(_STOPS, timeout=POLL_SECONDS)
+            except NdmpTimeout:
+                state = await self.control.ask(MoverGetState())
+            except NdmpError:
+                self.control.lost = True
+                raise
+            else:
+                return self._note(_stop_of(post))
+            now = self._reactor.seconds()
+            if progress is not None:
+                progress(state.bytes_moved - self._bytes_moved)
+            if state.state in (MoverState.PAUSED, MoverState.HALTED, MoverState.IDLE):
+                forgotten += 1
+                if forgotten >= FORGOTTEN_POLLS:
+                    return self._note(_stop_of_state(state))
+                continue
+            forgotten = 0
+            if state.bytes_moved != before:
+                before, since = state.bytes_moved, now
+            limit = patience if state.state == MoverState.LISTEN else stall
+            if limit is not None and now - since >= limit:
+                raise DriveFailed(f"{what}: nothing happened for {limit:g} seconds")
+
+    def _note(self, stop: _Stop) -> _Stop:
+        self._last = stop
+        self._phase = _Phase.PAUSED if stop.pause is not None else _Phase.HALTED
+        return stop
+
+    def _forget_posts(self) -> None:
+        """Drop what is left of an earlier run."""
+        for post in self.control.session.take_posts(_STOPS):
+            _log.info("a late post of an earlier run: %s", post)
+
+    # ending
+
+    async def abort(self) -> None:
+        """End the run that is on, so that nothing moves any more; errors are only noted."""
+        if self.control.lost or self._phase is _Phase.IDLE:
+            return
+        try:
+            state = await self.control.ask(MoverGetState(), CLOSE_PATIENCE)
+            if state.state == MoverState.PAUSED:
+                await self.control.ask(MoverClose(), CLOSE_PATIENCE)
+            elif state.state in (MoverState.LISTEN, MoverState.ACTIVE):
+                await self._tolerating_state(MoverAbort())
+            if state.state != MoverState.IDLE:
+                await self._await_halt()
+                await self._tolerating_state(MoverStop())
+            self._forget_posts()
+        except NdmpError as error:
+            _log.info("ending the data connection of %s: %s", self.device_name, error.text)
+        self._phase = _Phase.IDLE
+
+    async def _tolerating_state(self, message: MoverAbort | MoverStop) -> None:
+        """The mover may have halted by itself meanwhile, or been stopped."""
+        try:
+            await self.control.ask(message, CLOSE_PATIENCE)
+        except NdmpRefused as error:
+            if error.error != ErrorCode.ILLEGAL_STATE:
+                raise
+
+    async def _await_halt(self) -> None:
+        if self._phase is _Phase.HALTED:
+            return
+        wait = 0.01
+        while wait < CLOSE_PATIENCE:
+            state = await self.control.ask(MoverGetState(), CLOSE_PATIENCE)
+            if state.state in (MoverState.HALTED, MoverState.IDLE):
+                break
+            await deferLater(self._reactor, wait, lambda: None)
+            wait *= 2
+        try:
+            # its post may come after the state
+            await self.control.session.next_post((NotifyMoverHalted,), timeout=0.5)
+        except NdmpTimeout:
+            _log.info("the mover of %s halted without a word", self.device_name)
+
+    def close(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        try:
+            await self.abort()
+        except CancelledError:
+            _log.info("closing the data connection of %s was cut short", self.device_name)
+        finally:
+            await self.control.leave()
+
+
+def _stop_of(post: Any) -> _Stop:
+    if isinstance(post, NotifyMoverPaused):
+        return _Stop(pause=int(post.reason))
+    return _Stop(halt=int(post.reason))
+
+
+def _stop_of_state(state: MoverGetStateReply) -> _Stop:
+    if state.state == MoverState.PAUSED:
+        return _Stop(pause=int(state.pause_reason))
+    # what is IDLE again is at least no longer connected
+    return _Stop(halt=int(state.halt_reason or HaltReason.ABORTED))
+
+
+def _describe(stop: _Stop) -> str:
+    if stop.pause is not None:
+        reason = _name(PauseReason, stop.pause)
+        return f"got NOTIFY_MOVER_PAUSED, but not because of EOW or SEEK ({reason})"
+    return f"unexpected NDMP_NOTIFY_MOVER_HALTED ({_name(HaltReason, stop.halt or 0)})"
+
+
+def _name(kind: type[enum.IntEnum], value: int) -> str:
+    return kind(value).name if value in set(kind) else str(value)

@@ -1,0 +1,111 @@
+"""The tape behind an ``ndmp:`` device: records, filemarks, positions (directtcp-and-ndmp 3.3)."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
+from devices.ndmp_control import TAPE_PATIENCE
+from protocols.ndmp.codes import UNKNOWN, ErrorCode, Mtio, TapeMask
+from protocols.ndmp.errors import NdmpRefused
+from protocols.ndmp.messages import TapeGetState, TapeMtio, TapeRead, TapeWrite
+
+if TYPE_CHECKING:
+    from devices.ndmp_control import Link
+    from protocols.ndmp.base import Opaque
+
+NO_SPACE = "No space left on device"
+
+_WARNINGS = 3
+"""Times that a server may warn of the end for one record; then the volume counts as full."""
+
+
+class Record(enum.Enum):
+    """What became of a record."""
+
+    STORED = "stored"
+    EARLY = "stored, the logical end of the medium is reached"
+    NO_ROOM = "not stored, or not whole: the physical end of the medium"
+
+
+class Tape:
+    """Tape requests on one drive."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def move(self, op: Mtio, count: int = 1) -> int:
+        """Move the tape. :return: how much of the movement was not done"""
+        return (await self._link.ask(TapeMtio(op, count), TAPE_PATIENCE)).resid
+
+    async def _move_all(self, op: Mtio, count: int = 1) -> None:
+        if await self.move(op, count):
+            raise DriveFailed(f"NDMP MTIO operation {int(op)} did not complete")
+
+    async def rewind(self) -> None:
+        await self._move_all(Mtio.REW)
+
+    async def write_filemark(self) -> None:
+        await self._move_all(Mtio.EOF)
+
+    async def unload(self) -> None:
+        await self._move_all(Mtio.OFF)
+
+    async def write(self, record: Opaque) -> Record:
+        """Write one record; a record that met the early warning is offered again."""
+        for attempt in range(_WARNINGS + 1):
+            try:
+                reply = await self._link.ask(TapeWrite(record), TAPE_PATIENCE)
+            except NdmpRefused as error:
+                if error.in_header or error.error not in (ErrorCode.EOM, ErrorCode.IO):
+                    raise
+                if error.error == ErrorCode.IO:
+                    return Record.NO_ROOM
+                continue
+            if reply.count != len(record):
+                raise DriveFailed(
+                    f"the server wrote {reply.count} bytes of a record of {len(record)}",
+                )
+            return Record.EARLY if attempt else Record.STORED
+        return Record.NO_ROOM
+
+    async def read(self, size: int) -> bytes | None:
+        """One record; None at a filemark or at the end of the data."""
+        try:
+            reply = await self._link.ask(TapeRead(size), TAPE_PATIENCE)
+        except NdmpRefused as error:
+            if not error.in_header and error.error in (ErrorCode.EOF, ErrorCode.EOM):
+                return None
+            raise
+        return bytes(reply.data)
+
+    async def file_number(self) -> int | None:
+        """Where the tape stands; None if the server cannot tell."""
+        state = await self._link.ask(TapeGetState())
+        if state.unsupported & TapeMask.FILE_NUM or state.file_num == UNKNOWN:
+            return None
+        return state.file_num
+
+    async def go_to_file(self, number: int, here: int) -> None:
+        """Stand at the beginning of file ``number``.
+
+        :param here: the current file, where the server cannot tell
+        :raise DeviceError: there is no such file
+        """
+        told = await self.file_number()
+        current = here if told is None else told
+        if number > current:
+            if await self.move(Mtio.FSF, number - current):
+                raise VolumeFailed(f"Could not seek forward to file {number}", Status.VOLUME_ERROR)
+            return
+        back = current - number + 1
+        left = await self.move(Mtio.BSF, back)
+        left = left or await self.move(Mtio.FSF)
+        if left:
+            raise DriveFailed(f"BSF operation failed to seek by {back} files")
+
+
+def no_room(what: str) -> DeviceError:
+    """The physical end of the medium, where a record had to be written whole."""
+    return VolumeFailed(f"{NO_SPACE} ({what})", Status.VOLUME_ERROR)

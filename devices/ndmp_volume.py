@@ -1,0 +1,300 @@
+"""The volume in an NDMP drive: labels, files, blocks (directtcp-and-ndmp 3.3).
+
+What the taper itself writes goes record by record through TAPE requests.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredLock
+
+from devices.base import timestamp_now
+from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
+from devices.interfaces import AccessMode, FileStart, VolumeReading, WriteEnd, Written
+from devices.ndmp_control import device_error
+from devices.ndmp_tape import NO_SPACE, Record, Tape, no_room
+from protocols.header import Header, HeaderError, HeaderType, build_header, parse_header
+from protocols.ndmp.codes import Mtio
+from protocols.ndmp.errors import NdmpError, NdmpRefused
+
+if TYPE_CHECKING:
+    from devices.ndmp_control import Link
+    from devices.ndmp_facts import NdmpFacts
+
+T = TypeVar("T")
+Operation = Callable[[], Coroutine["Deferred[Any]", Any, T]]
+
+_log = logging.getLogger(__name__)
+
+
+class NdmpVolume:
+    """A drive with a volume in it. One operation at a time.
+
+    :ivar device: attributes and properties.
+    """
+
+    def __init__(self, facts: NdmpFacts, link: Link) -> None:
+        self.device = facts
+        self._link = link
+        self._tape = Tape(link)
+        self._turn = DeferredLock()
+
+    async def _let_go(self) -> None:
+        """Last thing of ``finish``, whatever went wrong before."""
+        await self._link.leave()
+
+    def _do(self, operation: Operation[T]) -> Deferred[T]:
+        return Deferred.fromCoroutine(self._in_turn(operation))
+
+    async def _in_turn(self, operation: Operation[T]) -> T:
+        await self._turn.acquire()
+        try:
+            return await operation()
+        except NdmpError as error:
+            if not isinstance(error, NdmpRefused):
+                await self._link.abandon()
+            raise self.device.failed(device_error(error)) from error
+        except DeviceError as error:
+            raise self.device.failed(error) from error.__cause__
+        finally:
+            self._turn.release()
+
+    def _surely(self, operation: Operation[T]) -> Deferred[T]:
+        """As ``_do``, but cancelling what is returned does not stop the operation."""
+        told: Deferred[T] = Deferred()
+        self._do(operation).addCallbacks(told.callback, told.errback)
+        return told
+
+    def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        raise ValueError(f"{self.device.name} is asynchronous and has no lane to run anything in")
+
+    # labels
+
+    def read_label(self) -> Deferred[VolumeReading]:
+        return self._do(self._read_label)
+
+    async def _read_label(self) -> VolumeReading:
+        facts = self.device
+        facts.need_mode("read_label", AccessMode.NULL)
+        facts.label = facts.timestamp = None
+        facts.reset()
+        try:
+            return await self._look_at_label()
+        except NdmpError as error:
+            if not isinstance(error, NdmpRefused):
+                await self._link.abandon()
+            failure = device_error(error)
+            if failure.text == "IO error":
+                failure.text = "IO error reading tape label"
+        except DeviceError as error:
+            failure = error
+        facts.failed(failure)
+        return VolumeReading(failure.status, error=failure.text)
+
+    async def _look_at_label(self) -> VolumeReading:
+        facts = self.device
+        await self._tape.rewind()
+        record = await self._tape.read(facts.read_size)
+        if record is None:
+            return self._no_label("no tape label found", HeaderType.EMPTY)
+        header = parse_header(record)
+        if header.type is not HeaderType.TAPESTART:
+            return self._no_label("No tapestart header -- unlabeled device?", header.type)
+        facts.label, facts.timestamp = header.label, header.datestamp
+        return VolumeReading(Status.SUCCESS, header.type, header.label, header.datestamp)
+
+    def _no_label(self, text: str, found: HeaderType) -> VolumeReading:
+        self.device.failed(DeviceError(text, Status.VOLUME_UNLABELED))
+        return VolumeReading(Status.VOLUME_UNLABELED, found, error=text)
+
+    def start(
+        self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
+    ) -> Deferred[None]:
+        return self._do(lambda: self._start(mode, label, timestamp))
+
+    async def _start(self, mode: AccessMode, label: str | None, timestamp: str | None) -> None:
+        facts = self.device
+        facts.need_mode("start", AccessMode.NULL)
+        if mode is AccessMode.NULL:
+            raise ValueError(f"start on {facts.name} in mode NULL, expected READ or WRITE")
+        if mode is AccessMode.APPEND:
+            raise DriveFailed("operation not supported")
+        if mode is AccessMode.WRITE:
+            if not label:
+                raise ValueError(f"start on {facts.name} for writing without a label")
+            await self._write_label(label, timestamp or timestamp_now())
+        else:
+            if facts.label is None:
+                reading = await self._read_label()
+                if reading.status is not Status.SUCCESS:
+                    raise VolumeFailed(reading.error or "no label", reading.status)
+            await self._tape.rewind()
+        facts.begin(mode)
+
+    async def _write_label(self, label: str, timestamp: str) -> None:
+        facts = self.device
+        header = Header(type=HeaderType.TAPESTART, datestamp=timestamp, label=label)
+        block = self._build(header, "Tapestart header won't fit in a single block!")
+        facts.label = facts.timestamp = None
+        await self._tape.rewind()
+        written = await self._tape.write(block)
+        if written is Record.NO_ROOM:
+            raise no_room("volume label")
+        await self._tape.write_filemark()
+        facts.reset()
+        facts.label, facts.timestamp = label, timestamp
+        facts.is_eom = written is Record.EARLY
+
+    def _build(self, header: Header, too_large: str) -> bytes:
+        size = self.device.block_size
+        try:
+            return build_header(header, size, size)
+        except HeaderError as error:
+            raise DriveFailed(too_large if error.too_large else str(error)) from error
+
+    def erase(self) -> Deferred[None]:
+        return self._do(self._cannot_erase)
+
+    async def _cannot_erase(self) -> None:
+        raise DriveFailed("Unimplemented method")
+
+    def eject(self) -> Deferred[None]:
+        """Unload the medium (mode NULL). Fails if the drive does not."""
+        return self._do(self._eject)
+
+    async def _eject(self) -> None:
+        self.device.need_mode("eject", AccessMode.NULL)
+        await self._tape.unload()
+        self.device.label = self.device.timestamp = None
+        await self._link.close_drive()
+        await self._link.leave()
+
+    def finish(self) -> Deferred[None]:
+        return self._surely(self._finish)
+
+    async def _finish(self) -> None:
+        """End a file that is still being written; close the drive, whatever went wrong before."""
+        facts = self.device
+        writing = facts.access_mode is AccessMode.WRITE
+        unfinished = writing and facts.in_file
+        in_error = facts.status == Status.DEVICE_ERROR
+        facts.end()
+        try:
+            if unfinished and not in_error:
+                await self._tape.write_filemark()
+            await self._link.close_drive()
+        except NdmpError as error:
+            if writing and not in_error:
+                raise
+            _log.info("closing the drive of %s: %s", facts.name, error.text)
+        finally:
+            await self._let_go()
+
+    # files
+
+    def start_file(self, header: Header) -> Deferred[FileStart]:
+        return self._do(lambda: self._start_file(header))
+
+    async def _start_file(self, header: Header) -> FileStart:
+        facts = self.device
+        facts.need_mode("start_file", AccessMode.WRITE)
+        facts.need_file("start_file", False)
+        facts.is_eom = False
+        block = self._build(header, "Amanda file header won't fit in a single block!")
+        written = await self._tape.write(block)
+        facts.is_eom = written is not Record.STORED
+        if written is Record.NO_ROOM:
+            facts.failed(no_room("file header"))
+            return FileStart(0, True)
+        told = await self._tape.file_number()
+        number = facts.file + 1 if told is None else told
+        if number < 1:
+            raise DriveFailed(f"the server says that file {number} was begun after the label's")
+        facts.begin_file(number)
+        return FileStart(number, facts.is_eom)
+
+    def write_blocks(self, data: memoryview) -> Deferred[Written]:
+        """As :meth:`devices.interfaces.IDevice.write_blocks`; a short last block is padded."""
+        return self._do(lambda: self._write_blocks(data))
+
+    async def _write_blocks(self, data: memoryview) -> Written:
+        facts = self.device
+        facts.check_offer(len(data))
+        size, stored = facts.block_size, 0
+        while stored < len(data):
+            block = data[stored : stored + size]
+            record = block if len(block) == size else bytes(block).ljust(size, b"\0")
+            written = await self._tape.write(record)
+            if written is Record.NO_ROOM:
+                facts.is_eom = True
+                facts.failed(VolumeFailed(NO_SPACE, Status.VOLUME_ERROR))
+                return Written(stored, WriteEnd.FAILED)
+            stored += len(block)
+            facts.count(len(block))
+            if written is Record.EARLY:
+                facts.is_eom = True
+                return Written(stored, WriteEnd.EARLY)
+        return Written(stored, WriteEnd.NONE)
+
+    def finish_file(self) -> Deferred[None]:
+        return self._do(self._finish_file)
+
+    async def _finish_file(self) -> None:
+        facts = self.device
+        facts.need_mode("finish_file", AccessMode.WRITE)
+        facts.need_file("finish_file", True)
+        facts.in_file = False
+        try:
+            await self._tape.write_filemark()
+        except BaseException:
+            facts.is_eom = True
+            raise
+
+    def seek_file(self, number: int) -> Deferred[Header | None]:
+        return self._do(lambda: self._seek_file(number))
+
+    async def _seek_file(self, number: int) -> Header | None:
+        facts = self.device
+        facts.need_mode("seek_file", AccessMode.READ)
+        if number < 1:
+            raise DriveFailed(f"cannot seek to file {number}")
+        facts.in_file = False
+        here = facts.file
+        await self._tape.go_to_file(number, here)
+        while True:
+            facts.file = number
+            record = await self._tape.read(facts.read_size)
+            if record is None:
+                return Header(type=HeaderType.TAPEEND, datestamp=facts.timestamp or "X")
+            header = parse_header(record)
+            if header.type is not HeaderType.NOOP:
+                break
+            if await self._tape.move(Mtio.FSF):
+                return None
+            number += 1
+        if header.type in (HeaderType.TAPEEND, HeaderType.TAPESTART):
+            return header
+        if header.type < HeaderType.DUMPFILE:
+            raise VolumeFailed(f"file {number} has no valid header", Status.VOLUME_ERROR)
+        facts.begin_file(number)
+        return header
+
+    def read_blocks(self, buffer: memoryview) -> Deferred[int]:
+        """As :meth:`devices.interfaces.IDevice.read_blocks`, one record at a time."""
+        return self._do(lambda: self._read_blocks(buffer))
+
+    async def _read_blocks(self, buffer: memoryview) -> int:
+        facts = self.device
+        facts.need_mode("read_blocks", AccessMode.READ)
+        if not facts.in_file:
+            return 0
+        record = await self._tape.read(min(len(buffer), max(facts.read_size, facts.block_size)))
+        if record is None:
+            facts.in_file = False
+            return 0
+        buffer[: len(record)] = record
+        facts.count(len(record))
+        return len(record)
