@@ -1,0 +1,86 @@
+"""``amdirecttar``: the command that Amanda's client runs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from protocols.application import SUPPORT, Request, one_line, parse_request
+from taper.application.errors import ApplicationError, reason
+
+
+def main() -> None:
+    """Run the command line, and end with its exit status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do one command. :return: the exit status; 1: it failed, and the reason was told"""
+    if "--version" in arguments[:1]:
+        from taper import __version__
+
+        print(f"amdirecttar-{__version__}")
+        return 0
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _stop)
+    try:
+        try:
+            return _run(parse_request(arguments))
+        except OSError as error:
+            raise ApplicationError(f"failed: {reason(error)}") from error
+    except (ApplicationError, ValueError) as error:
+        _tell(str(error), arguments[:1])
+        return 1
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise ApplicationError(f"stopped by {signal.Signals(number).name}")
+
+
+def _tell(text: str, command: Sequence[str]) -> None:
+    """Say what failed where it is read for this command, even if the rest was not understood."""
+    if command == ["backup"]:
+        from taper.application.messages import Messages
+
+        try:
+            Messages().error(text)
+        except OSError as error:
+            sys.stderr.write(f"amdirecttar: {text}; and no message goes out: {reason(error)}\n")
+    elif command in (["estimate"], ["selfcheck"]):
+        print(f"ERROR {one_line(text)}", flush=True)
+    else:
+        sys.stderr.write(f"amdirecttar: {text}\n")
+
+
+def _run(request: Request) -> int:
+    # each command imports only its own
+    if request.command == "support":
+        print("\n".join(SUPPORT))
+    elif request.command == "selfcheck":
+        from taper.application.selfcheck import selfcheck
+
+        selfcheck(request)
+    elif request.command == "estimate":
+        from taper.application.estimate import estimate
+
+        estimate(request)
+    elif request.command == "backup":
+        from taper.application.backup import backup
+        from taper.application.messages import Messages
+
+        backup(request, Messages())
+    else:
+        from taper.application import restore
+
+        {
+            "restore": restore.restore,
+            "validate": restore.validate,
+            "index": restore.index,
+        }[request.command](request)
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The data connection: resolved, made, and ended so that the peer cannot take a death for an end.
+
+Facts: directtcp-and-ndmp 1.1, 1.9, 2.3. End of stream is what a killed sender looks like, too. So a
+connection of ours is set to be *reset* whenever it is closed, by us or by the system when we die;
+only :meth:`Sender.finish` makes it end in an orderly way.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import select
+import socket
+import struct
+import termios
+import time
+from collections.abc import Sequence
+
+from protocols.directtcp import Address, AddressError, AnswerReader, is_indirect
+from taper.application.errors import ApplicationError, reason
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_USUAL_CLOSE = struct.pack("ii", 0, 0)
+_READ = 1 << 16
+_FIRST_LOOK = 1
+_LAST_LOOK = 200
+"""Milliseconds between two looks whether everything was acknowledged."""
+
+
+def place(address: Address) -> str:
+    """The address for people; no brackets, they end an error line."""
+    return f"{address.host} port {address.port}"
+
+
+def connect(
+    addresses: Sequence[Address], connect_timeout: float, answer_timeout: float
+) -> tuple[socket.socket, Address]:
+    """Connect to the first address that answers; an IndirectTCP one is asked for the real ones.
+
+    :param connect_timeout: seconds for all addresses together
+    :raise ApplicationError: none answers, or there is none
+    """
+    if not addresses:
+        raise ApplicationError("no address for the data connection was given")
+    if is_indirect(addresses):
+        addresses = resolve(addresses[0].port, connect_timeout, answer_timeout)
+    end = time.monotonic() + connect_timeout
+    failures = []
+    for number, address in enumerate(addresses):
+        share = max(end - time.monotonic(), 0.1) / (len(addresses) - number)
+        try:
+            return _connect(address, share), address
+        except OSError as error:
+            failures.append(f"{place(address)}: {reason(error)}")
+    raise ApplicationError(f"cannot connect to {'; '.join(failures)}")
+
+
+def _connect(address: Address, timeout: float) -> socket.socket:
+    family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.settimeout(timeout)
+        made.connect((address.host, address.port))
+        made.settimeout(None)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def resolve(port: int, connect_timeout: float, answer_timeout: float) -> tuple[Address, ...]:
+    """Ask the IndirectTCP listener on this host; it answers when its volume is ready.
+
+    :raise ApplicationError: nobody there, no answer in time, or no addresses in it
+    """
+    where = f"the IndirectTCP port {port} on localhost"
+    reader = AnswerReader()
+    end = time.monotonic() + answer_timeout
+    try:
+        with _connect(Address("127.0.0.1", port), connect_timeout) as asked:
+            while True:
+                asked.settimeout(max(end - time.monotonic(), 0.001))
+                data = asked.recv(_READ)
+                if not data:
+                    return reader.finish()
+                reader.feed(data)
+    except (OSError, AddressError) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise ApplicationError(f"cannot get an address from {where}: {why}") from None
+
+
+class Sender:
+    """The connection of a dump. As a context it is reset at its end unless it was finished."""
+
+    def __init__(self, connection: socket.socket, address: Address) -> None:
+        self.address = address
+        self._socket = connection
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+    def __enter__(self) -> Sender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def finish(self) -> None:
+        """End the stream, and wait until the peer's system has all of it.
+
+        It may take for ever as long as the peer is there, for example while it waits for a volume.
+
+        :raise ApplicationError: the connection broke
+        """
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _USUAL_CLOSE)
+            self._socket.shutdown(socket.SHUT_WR)
+            self._wait_until_acknowledged()
+        except OSError as error:
+            raise self.broken(error) from None
+
+    def _wait_until_acknowledged(self) -> None:
+        poller = select.poll()
+        poller.register(self._socket, 0)
+        pause = _FIRST_LOOK
+        while True:
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, "")
+            if not self._unacknowledged():
+                return
+            if poller.poll(pause):  # an error, or the peer has ended its side as well
+                time.sleep(pause / 1000)
+            pause = min(2 * pause, _LAST_LOOK)
+
+    def _unacknowledged(self) -> int:
+        """Bytes that the peer's system has not got."""
+        answer = array.array("i", [0])
+        fcntl.ioctl(self._socket, termios.TIOCOUTQ, answer)
+        return answer[0]
+
+    def broken(self, error: OSError) -> ApplicationError:
+        """What to say when the connection broke."""
+        return ApplicationError(
+            f"the data connection to {place(self.address)} broke: {reason(error)}"
+        )

@@ -1,0 +1,146 @@
+"""GNU tar as a child process: its command lines, with root's rights where Amanda can lend them.
+
+The dump user may read everything by way of Amanda's setuid ``runtar``, which starts the tar that
+``amanda-security.conf`` names, and knows only some of its options.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from protocols.application import Properties, Request
+from taper.application.errors import ApplicationError
+
+_USUAL = ("/bin/tar", "/usr/bin/tar", "/usr/local/bin/gtar", "/usr/bin/gtar")
+_REFUSED_BY_RUNTAR = ("no_unquote", "acls", "selinux", "xattrs", "command_options")
+STDIO = "-"
+
+
+def environment() -> dict[str, str]:
+    """Of every tar: messages are matched, so they must be in no language but C."""
+    return {"LC_ALL": "C", "PATH": "/usr/local/bin:/usr/bin:/bin"}
+
+
+def tar_path(properties: Properties) -> str:
+    """The tar to run.
+
+    :raise ApplicationError: there is none
+    """
+    if properties.gnutar_path is not None:
+        return properties.gnutar_path
+    for path in _USUAL:
+        if os.access(path, os.X_OK):
+            return path
+    raise ApplicationError(f"no GNU tar at {', '.join(_USUAL)}; property GNUTAR-PATH names it")
+
+
+def lent_rights(properties: Properties) -> str | None:
+    """The program by which tar gets root's rights; None: it is run with ours."""
+    path = properties.runtar_path
+    return path if os.geteuid() != 0 and os.access(path, os.X_OK) else None
+
+
+def refused_by_runtar(properties: Properties) -> tuple[str, ...]:
+    """Names of the properties that are set and cannot be had by way of runtar."""
+    names = [name for name in _REFUSED_BY_RUNTAR if getattr(properties, name)]
+    if not properties.check_device:
+        names.append("check_device")
+    return tuple(name.upper().replace("_", "-") for name in names)
+
+
+@frozen(kw_only=True)
+class Files:
+    """Lists for tar: paths of files; None: everything, or nothing excluded."""
+
+    include: str | None = None
+    exclude: str | None = None
+
+
+def create(
+    request: Request, snapshot: str, files: Files, *, archive: str = STDIO, verbose: bool = False
+) -> list[str]:
+    """The command that writes an archive of the disk.
+
+    :raise RequestError: no directory is named
+    :raise ApplicationError: a property cannot be had, or there is no tar
+    """
+    properties = request.properties
+    start = [tar_path(properties)]
+    runtar = lent_rights(properties)
+    if runtar is not None:
+        refused = refused_by_runtar(properties)
+        if refused:
+            raise ApplicationError(f"{runtar} does not allow property {', '.join(refused)}")
+        start = [runtar, request.config, *start]
+    return [
+        *start,
+        "--create",
+        *(["--verbose"] if verbose else []),
+        *("--file", archive),
+        *(["--no-unquote"] if properties.no_unquote else []),
+        *("--directory", request.directory),
+        *(["--one-file-system"] if properties.one_file_system else []),
+        *(["--atime-preserve=system"] if properties.atime_preserve else []),
+        *([] if properties.check_device else ["--no-check-device"]),
+        *_attributes(properties),
+        *("--listed-incremental", snapshot),
+        *(["--sparse"] if properties.sparse else []),
+        *_blocking(properties),
+        *("--ignore-failed-read", "--totals"),
+        *properties.command_options,
+        *([] if files.exclude is None else ["--exclude-from", files.exclude]),
+        *(["."] if files.include is None else ["--files-from", files.include]),
+    ]
+
+
+def _attributes(properties: Properties) -> list[str]:
+    wanted = {name: getattr(properties, name) for name in ("acls", "selinux", "xattrs")}
+    return [f"--{name}" for name, on in wanted.items() if on]
+
+
+def _blocking(properties: Properties) -> list[str]:
+    number = properties.tar_blocksize
+    return [] if number is None else ["--blocking-factor", str(number)]
+
+
+def judge_exit(request: Request, status: int) -> None:
+    """Take tar's exit status for good, or not; 1 stands for files that changed meanwhile.
+
+    :raise ApplicationError: it is not good
+    """
+    if request.properties.exit_handling.get(status, status in (0, 1)):
+        return
+    if status < 0:
+        raise ApplicationError(f"tar was killed by signal {-status}")
+    raise ApplicationError(f"tar exited with status {status}")
+
+
+def extract(request: Request, selecting: Sequence[str]) -> list[str]:
+    """The command that restores from an archive on standard input, with our own rights.
+
+    :param selecting: options that name what is wanted
+    """
+    properties = request.properties
+    target = request.target or properties.directory
+    return [
+        tar_path(properties),
+        "--numeric-owner",
+        *(["--ignore-zeros"] if properties.ignore_zeros else []),
+        *([] if properties.check_device else ["--no-check-device"]),
+        *_attributes(properties),
+        *_blocking(properties),
+        *("-xpGvf", STDIO),
+        *([] if target is None else ["--directory", target]),
+        *properties.command_options,
+        *selecting,
+    ]
+
+
+def list_members(request: Request) -> list[str]:
+    """The command that names the members of an archive on standard input."""
+    properties = request.properties
+    ignoring = ["--ignore-zeros"] if properties.ignore_zeros else []
+    return [tar_path(properties), *ignoring, *_blocking(properties), "-tf", STDIO]
