@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import TextIO
+from contextlib import suppress
 
 from taper.run.paths import make_private
 
@@ -25,7 +25,8 @@ class DebugLog:
     def __init__(self, directory: str, now: float) -> None:
         """Create ``DIRECTORY/server/taper.TIMESTAMP[NNN].debug``."""
         self._root = directory
-        self._file: TextIO | None = None
+        self._file: int | None = None
+        self._lost = False
         self.path: str | None = None
         try:
             self._create(os.path.join(directory, "server"), now)
@@ -46,7 +47,7 @@ class DebugLog:
                 continue
             os.fchmod(descriptor, 0o640)  # whatever the umask is
             self.path = path
-            self._file = os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape")
+            self._file = descriptor
             return
         raise FileExistsError(f"too many debug files taper.{stamp}*.debug in {directory}")
 
@@ -61,8 +62,14 @@ class DebugLog:
         thread = threading.get_ident()
         head = f"{stamp}{fraction} {year}: pid {os.getpid()}: thd-0x{thread:x}: taper: "
         # one write, since lanes write here as well
-        self._file.write("".join(f"{head}{line}\n" for line in text.splitlines()))
-        self._file.flush()
+        lines = "".join(f"{head}{line}\n" for line in text.splitlines())
+        try:
+            os.write(self._file, lines.encode("utf-8", "surrogateescape"))
+        except OSError as fault:
+            # no dump ends because nobody can read later how it went
+            if not self._lost:
+                sys.stderr.write(f"taper: debug file {self.path}: {fault}\n")
+            self._lost = True
 
     def move_to(self, config_name: str) -> None:
         """Move the file to the directory of the configuration, now that it is known."""
@@ -84,18 +91,16 @@ class DebugLog:
         self.write(f"pid {os.getpid()} finish time {time.ctime(now)}")
         if self._file is None or self.path is None:
             return
-        self._file.close()
+        os.close(self._file)
         self._file = None
         oldest = time.strftime("%Y%m%d%H%M%S", time.localtime(now - keep_days * SECONDS_A_DAY))
         directory = os.path.dirname(self.path)
-        for name in expired(os.listdir(directory), f"taper.{oldest}.debug"):
-            try:
-                os.unlink(os.path.join(directory, name))
-            except FileNotFoundError:
-                continue  # another taper is tidying up as well
-            except OSError as fault:
-                sys.stderr.write(f"taper: cannot remove an old debug file: {fault}\n")
-                return
+        try:
+            for name in expired(os.listdir(directory), f"taper.{oldest}.debug"):
+                with suppress(FileNotFoundError):  # another taper is tidying up as well
+                    os.unlink(os.path.join(directory, name))
+        except OSError as fault:
+            sys.stderr.write(f"taper: cannot remove old debug files: {fault}\n")
 
 
 class DebugHandler(logging.Handler):

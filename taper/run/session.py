@@ -37,10 +37,19 @@ if TYPE_CHECKING:
 
 @implementer(IConsole)
 class Stderr:
-    """Our stderr; the driver makes it the amdump log."""
+    """Our stderr; the driver makes it the amdump log.
+
+    :param note: is told what could not be written; no dump ends for that.
+    """
+
+    def __init__(self, note: Callable[[str], object]) -> None:
+        self._note = note
 
     def write_line(self, text: str) -> None:
-        os.write(sys.stderr.fileno(), text.encode("utf-8", "surrogateescape") + b"\n")
+        try:
+            os.write(sys.stderr.fileno(), text.encode("utf-8", "surrogateescape") + b"\n")
+        except OSError as fault:
+            self._note(f"not on stderr: {text}: {fault}")
 
 
 @implementer(IClock)
@@ -105,7 +114,7 @@ class Session:
             storage=storage,
             driver=self._driver,
             trace_log=trace_log,
-            console=Stderr(),
+            console=Stderr(self._setup.debug.write),
             tapelists=tapelists,
             history=history,
             scan=scan,
