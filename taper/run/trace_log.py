@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def append_record(path: str, record: Any) -> None:
-    """Append one record under the lock that all Amanda programs take; blocks.
+    """Append one record under the lock that all Amanda programs take, whole or not at all; blocks.
 
     :raise OSError: the log cannot be opened, locked or written
     """
@@ -26,8 +26,13 @@ def append_record(path: str, record: Any) -> None:
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         fcntl.lockf(log, fcntl.LOCK_EX)
-        while line:
-            line = line[os.write(log, line) :]
+        end = os.fstat(log).st_size
+        try:
+            while line:
+                line = line[os.write(log, line) :]
+        except OSError:
+            os.ftruncate(log, end)  # the next line must not begin inside this one
+            raise
     finally:
         os.close(log)  # which unlocks
 
