@@ -32,7 +32,11 @@ def _create(directory: str) -> tuple[int, str]:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             continue
-        os.write(descriptor, b"0")
+        try:
+            os.write(descriptor, b"0")
+        except OSError:
+            _remove(descriptor, path)
+            raise
         return descriptor, path
 
 
