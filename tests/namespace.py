@@ -46,7 +46,9 @@ class Namespace:
         }
         self.base = Path(tempfile.mkdtemp(prefix="taper-system."))
         self.base.chmod(0o755)
-        Path("/tmp/amanda").mkdir(mode=0o700, exist_ok=True)
+        if not os.path.exists("/tmp/amanda"):  # a place to mount on; as Amanda would make it
+            os.mkdir("/tmp/amanda", mode=0o700)
+            os.chown("/tmp/amanda", self.user.pw_uid, self.user.pw_gid)
         mounts = []
         for number, room in enumerate(ROOMS):
             (self.base / str(number)).mkdir(mode=0o700)

@@ -9,14 +9,17 @@ import time
 
 import pytest
 
-from tests.system.amanda import CONFIG, SOURCE, VTAPES, Options
+from tests.system.amanda import CONFIG, SOURCE, VTAPES, Amanda, Options
 from tests.system.conftest import MakeAmanda
 
 pytestmark = pytest.mark.system
 
 
-def test_a_killed_taper_is_reported_and_the_next_night_is_fine(make_amanda: MakeAmanda) -> None:
-    """The dump it wrote fails, the held one is kept; amcleanup tidies up; then all is taped."""
+DISKS = ("home", "big")
+
+
+def interrupted_night(make_amanda: MakeAmanda, program: str) -> Amanda:
+    """A run in which this program is killed while the taper writes a dump."""
     amanda = make_amanda(
         Options(
             disks=[("home", "plain"), ("big", "squeezed")],
@@ -29,27 +32,53 @@ def test_a_killed_taper_is_reported_and_the_next_night_is_fine(make_amanda: Make
     amanda.fill("home", 2)
     amanda.fill("big", 60)
     running = amanda.start("amdump", CONFIG)
-    while not (running.poll() is None and amanda.driver_log() and amanda.trace_log("PART taper")):
+    while not (amanda.driver_log() and amanda.trace_log("PART taper")):
         assert running.poll() is None, "the run ended before any part was written"
         time.sleep(0.02)
-    (line,) = amanda.trace_log("INFO taper taper pid")
+    (line,) = amanda.trace_log(f"INFO {program} {program} pid")
     os.kill(int(line.split()[4]), signal.SIGKILL)
     assert running.wait(timeout=60) != 0
-    assert "Taper protocol error" in amanda.report(bad=True)
-    assert amanda.trace_log("WARNING driver Taper protocol error")
-    assert any("signal 9" in line for line in amanda.trace_log("WARNING driver"))
+    return amanda
+
+
+def good_night_after(amanda: Amanda) -> None:
+    """amcleanup tidies up; the next run tapes everything, and everything can be restored."""
     cleaned = amanda.run("amcleanup", "-v", CONFIG)
     assert cleaned.returncode == 0, cleaned.stdout
     amanda.satisfied("amtape", "inventory")
-
     amanda.ask("amdump")
     assert amanda.held() == []
     done = {line.split()[5].rpartition("/")[2] for line in amanda.trace_log("DONE taper")}
-    assert done == {"home", "big"}
+    assert done == set(DISKS)
     amanda.report()
-    for disk in ("home", "big"):
-        amanda.check_restored(disk, amanda.fetch(disk))
+    for disk in DISKS:
+        amanda.check_restored(disk, amanda.fetch(disk, amanda.stamp()))
     amanda.check_ours()
+
+
+def test_a_killed_taper_is_reported_and_the_next_night_is_fine(make_amanda: MakeAmanda) -> None:
+    """The dump it wrote fails, what is held is kept, and nothing hinders the next run."""
+    amanda = interrupted_night(make_amanda, "taper")
+    assert "Taper protocol error" in amanda.report(bad=True)
+    assert amanda.trace_log("WARNING driver Taper protocol error")
+    assert any("signal 9" in line for line in amanda.trace_log("WARNING driver"))
+    good_night_after(amanda)
+
+
+def test_a_taper_whose_driver_is_killed_ends_in_good_order(make_amanda: MakeAmanda) -> None:
+    """It logs what is on the volume, leaves nothing behind, and nothing hinders the next run."""
+    amanda = interrupted_night(make_amanda, "driver")
+    deadline = time.monotonic() + 30
+    while not amanda.trace_log("INFO taper pid-done"):
+        assert time.monotonic() < deadline, "the taper goes on without a driver"
+        time.sleep(0.05)
+    parts = len(amanda.trace_log("PART taper"))
+    (left,) = amanda.trace_log("PARTIAL taper")
+    assert "taper is quitting" in left
+    assert amanda.trace_log("INFO taper tape SYS-01 kb ")
+    assert parts <= len(amanda.volumes()["SYS-01"]) <= parts + 1
+    assert not list(amanda.path("/tmp/amanda").glob("taper_status_file*"))
+    good_night_after(amanda)
 
 
 def test_a_full_file_system_is_the_end_of_a_volume(make_amanda: MakeAmanda) -> None:
