@@ -73,6 +73,7 @@ def our_taper(path: str | None) -> Iterator[str]:
         yield os.path.abspath(path)
         return
     with installed() as plain:
+        before = os.umask(0o022)  # the dump user runs it
         home = plain.parent / "venv"
         venv.create(home, symlinks=True)
         site = sysconfig.get_path("purelib", "venv", {"base": str(home)})
@@ -80,8 +81,8 @@ def our_taper(path: str | None) -> Iterator[str]:
         os.symlink(plain.parent / "packages", site)
         launcher = plain.parent / "launcher"
         launcher.write_text(LAUNCHER.format(mark=MARK, python=home / "bin" / "python"))
-        for path_below in (home, home / "bin", launcher):
-            path_below.chmod(0o755)
+        launcher.chmod(0o755)
+        os.umask(before)
         yield str(launcher)
 
 
@@ -98,12 +99,17 @@ def measure(ours: str, stock: str, case: Case, size: int, pairs: int) -> list[Pa
         for number in range(-1, pairs):
             first, second = (run(world, program, case, size) for program in programs)
             assert first.crc == second.crc, f"CRCs differ: {first.crc}, {second.crc}"
-            say = "warm-up" if number < 0 else f"pair {number + 1} of {pairs}"
-            print(f"{case.name}: {say}", end="  \r", file=sys.stderr, flush=True)
+            show("warm-up" if number < 0 else f"{case.name}: pair {number + 1} of {pairs}")
             if number >= 0:
                 found.append((first, second))
-    print(" " * 40, end="\r", file=sys.stderr, flush=True)
+    show("")
     return found
+
+
+def show(text: str) -> None:
+    """Tell how far we are, to a person only."""
+    if sys.stderr.isatty():
+        print(f"{text:40}", end="\r", file=sys.stderr, flush=True)
 
 
 def report(case: Case, size: int, pairs: Sequence[Pair], rows: Sequence[Row]) -> bool:
