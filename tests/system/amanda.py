@@ -56,6 +56,7 @@ define tapetype T {{
   length {length_mb} mbytes
   {tapetype}
 }}
+{storages}
 holdingdisk hd1 {{
   directory "{HOLDING}"
   use 1000 mbytes
@@ -92,6 +93,7 @@ class Options:
     tapetype: str = ""
     autoflush: str = "no"
     extra: str = ""
+    storages: str = ""
 
     def text(self) -> str:
         """The amanda.conf."""

@@ -9,18 +9,6 @@ from tests.system.conftest import MakeAmanda
 
 pytestmark = pytest.mark.system
 
-VAULT = """
-define changer vaulted {
-  tpchanger "chg-disk:/var/lib/amanda/vaulted"
-}
-define storage vault {
-  tpchanger "vaulted"
-  tapetype "T"
-  labelstr "^VAULT-[0-9][0-9]$"
-  autolabel "VAULT-%%" EMPTY
-}
-"""
-
 
 def header_of(amanda: Amanda, slot: int) -> list[str]:
     """Words of the label of the volume in a slot."""
@@ -62,15 +50,3 @@ def test_volumes_go_round_between_two_tapers(make_amanda: MakeAmanda) -> None:
         f"file0.{number}" for number in range(4)
     }
     amanda.check_ours(at_least=2)
-
-
-def test_amvault_copies_our_volume(make_amanda: MakeAmanda) -> None:
-    """Amanda's own vaulting reads what our taper wrote."""
-    amanda = make_amanda(Options(slots=2, tapetype="part-size 1 mbytes", extra=VAULT))
-    amanda.mkdir("/var/lib/amanda/vaulted/slot1")
-    stamp = night(amanda, 0, ours=True)
-    amanda.use(ours=False)
-    amanda.ask("amvault", "--dest-storage", "vault", "--src-timestamp", stamp)
-    copies = sorted(path.name for path in amanda.path("/var/lib/amanda/vaulted/slot1").iterdir())
-    assert copies[0] == "00000.VAULT-01"
-    assert len(copies) == 1 + len(amanda.volumes()["SYS-01"])
