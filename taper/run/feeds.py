@@ -105,6 +105,7 @@ class HoldingFeed:
 
     def close(self) -> Deferred[None]:
         if not self._flowing:  # a transfer closes its source itself
+            self._flowing = True
             self._lane.call(self._source.close)
         return self._lane.stop()
 
