@@ -66,8 +66,6 @@ class Writer:
             data = value.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             raise XdrError(f"text {value!r} cannot be encoded") from None
-        if b"\0" in data:
-            raise XdrError(f"text {value!r} has a NUL, expected none")
         self.opaque(data)
 
 

@@ -118,8 +118,8 @@ class Client:
         """The session is over; everything pending fails with ``error``. Once."""
         if not self.alive:
             return
-        self._life.die()
         self._fail_all(error)
+        self._life.die()
         self.awaited.clear()
         self._events.append(Finished(error))
 
@@ -237,11 +237,12 @@ class Client:
         return sequence
 
     def _fail_all(self, error: NdmpError) -> None:
-        """Every request of the owner fails."""
+        """Every request of the owner fails; those of the opening and the leave are ours."""
         for sequence in self._waiting:
             self._given_up.add(sequence)
-            self.awaited.pop(sequence, None)
-            self._events.append(Failed(sequence, error))
+            del self.awaited[sequence]
+            if self.phase is Phase.OPEN:
+                self._events.append(Failed(sequence, error))
         self._waiting.clear()
 
 
