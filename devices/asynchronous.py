@@ -37,11 +37,13 @@ class Surroundings:
 
     :ivar make_lane: makes a lane from a name.
     :ivar patience: seconds to wait for the peer of a data connection.
+    :ivar statedir: for changer states that no configuration places elsewhere.
     """
 
     reactor: Any
     make_lane: Callable[[str], ILane]
     patience: float = 1800.0
+    statedir: str = "/var/lib/amanda"
 
 
 def open_async_device(

@@ -117,10 +117,12 @@ class Control:
 
     :ivar drive: the drive that is open on it.
     :ivar lost: it is of no use any more.
+    :param verbose: say in the debug log what is asked
     """
 
-    def __init__(self, session: NdmpSession, server: ServerName) -> None:
+    def __init__(self, session: NdmpSession, server: ServerName, *, verbose: bool = False) -> None:
         self.session = session
+        self._level = logging.INFO if verbose else logging.DEBUG
         self.server = server
         self.drive: str | None = None
         self.lost = False
@@ -138,9 +140,11 @@ class Control:
         :raise NdmpRefused: the server says no
         :raise NdmpError: the control connection is of no use any more
         """
+        _log.log(self._level, "%s: %s", self.server, message.label)
         try:
             return await self.session.request(message, timeout=patience)
-        except NdmpRefused:
+        except NdmpRefused as error:
+            _log.log(self._level, "%s: %s", self.server, error.text)
             raise
         except NdmpError:
             # a server that was late with one answer is in a state that we no longer know
@@ -190,7 +194,8 @@ class Link:
         if self.control is not None and self.control.lost:
             await self.abandon()
         if self.control is None:
-            self.control = Control(await self._connected(), self.server)
+            verbose = self._facts.properties.flag("verbose")
+            self.control = Control(await self._connected(), self.server, verbose=verbose)
         if not self._open:
             await self._open_drive(self.control)
         return self.control

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from devices.asynchronous import Surroundings, open_async_changer
 from devices.errors import ChangerError, DeviceError
-from devices.lane import Lane, LaneChanger
-from devices.registry import open_changer
+from devices.lane import Lane
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Fatal, Info, NoTapeError, PidDone, PidStart
 from taper.core.controller import Controller
@@ -29,7 +29,7 @@ from taper.run.tapelist_store import TapelistStore, read_tapelist
 from taper.run.trace_log import TraceLog, append_record
 
 if TYPE_CHECKING:
-    from devices.interfaces import IChanger, ILane
+    from devices.interfaces import IAsyncChanger, ILane
     from protocols.conf import Storage
     from taper.core.interfaces import IDriver
     from taper.core.scan import IScan
@@ -74,7 +74,7 @@ class Session:
         self._setup = setup
         self._driver = driver
         self._lanes: list[ILane] = []
-        self._changer: LaneChanger | None = None
+        self._changer: IAsyncChanger | None = None
         self._stop_waiting = threading.Event()
         self.controller: Controller | None = None
         self.ended: Deferred[None] = Deferred()
@@ -103,8 +103,7 @@ class Session:
             tapelist, self._lane("tapelist").call, self._reactor, self._setup.debug.write
         )
         storage = self._setup.storage()
-        changer = self._open_changer(storage)
-        self._changer = LaneChanger(changer, functools.partial(Lane, self._reactor))
+        self._changer = self._open_changer(storage)
         history = History(config, self._lane("history").call, note=self._setup.debug.write)
         trace_log = TraceLog(self._setup.log_filename, self._lane("trace log"))
         files = self._lane("files")
@@ -131,12 +130,19 @@ class Session:
         self._world = world
         self.controller = Controller(world, self._stop_waiting.set, self._controller_ended)
 
-    def _open_changer(self, storage: Storage) -> IChanger:
+    def _open_changer(self, storage: Storage) -> IAsyncChanger:
+        surroundings = Surroundings(
+            self._reactor,
+            functools.partial(Lane, self._reactor),
+            self._setup.config.general.dtimeout + 1,
+            self._setup.paths.statedir,
+        )
         try:
-            return open_changer(
+            return open_async_changer(
                 None,
                 self._setup.config,
                 storage,
+                surroundings,
                 stop=self._stop_waiting,
                 warn=self._setup.debug.write,
             )

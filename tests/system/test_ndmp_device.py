@@ -1,4 +1,4 @@
-"""The ``ndmp:`` device on the real ndmjob: labels, parts, ends of media, hand-over, reading back."""
+"""The ``ndmp:`` device on the real ndmjob: labels, parts, ends, hand-over, reading back."""
 
 from __future__ import annotations
 
@@ -260,24 +260,37 @@ def test_a_dump_spans_volumes_of_one_server(
     turning.run(story())
 
 
-def test_the_end_of_a_volume_in_a_header_loses_nothing(turning: Turning, small: NdmJob) -> None:
-    """A header that meets the early warning is on the volume, with a filemark; the file is empty."""
+@pytest.mark.parametrize("blocks", [2, 3, 5, 7, 14, 29])
+def test_the_end_of_a_volume_may_come_anywhere(
+    turning: Turning, small: NdmJob, blocks: int
+) -> None:
+    """Whether the early warning meets a header, a first or a last block: no byte is lost."""
+    data = payload(40 * BLOCK)
 
     async def story() -> None:
-        device = blank(turning, small, "header")
-        connection, _ = await connected(device, payload(2048 * KIB))
-        await device.start(AccessMode.WRITE, "HEADER-1", STAMP)
-        numbers, parts = await write_parts(device, 7 * BLOCK)
+        device = blank(turning, small, "anywhere0")
+        connection, sender = await connected(device, data)
+        await device.start(AccessMode.WRITE, "ANY-0", STAMP)
+        numbers, parts = await write_parts(device, blocks * BLOCK)
         await device.finish()
-        while not (parts[-1].eom and parts[-1].size == 0):
-            device = blank(turning, small, "header")
+        volumes = [(numbers, parts)]
+        while not parts[-1].eof:
+            drive = f"anywhere{len(volumes)}"
+            device = blank(turning, small, drive)
             await device.use_connection(connection)
-            await device.start(AccessMode.WRITE, "HEADER-2", STAMP)
-            numbers, parts = await write_parts(device, (len(parts) % 3 + 1) * BLOCK)
+            await device.start(AccessMode.WRITE, drive, STAMP)
+            numbers, parts = await write_parts(device, blocks * BLOCK)
             await device.finish()
-            if parts[-1].eof:
-                break
+            volumes.append((numbers, parts))
         await connection.close()
+        sender.join(10)
+        found = b""
+        for volume, (numbers, parts) in enumerate(volumes):
+            files = [number for number, part in zip(numbers, parts, strict=True) if part.size]
+            if files:
+                reader = opened(turning, small, f"anywhere{volume}")
+                found += await read_back(reader, files)
+        assert found == data
 
     turning.run(story())
 
@@ -430,7 +443,6 @@ def test_a_mover_connects_both_ways(turning: Turning, large: NdmJob) -> None:
             )
             device = blank(turning, large, "connect")
             connecting = device.connect(True, addresses)
-            turning.reactor.callInThread  # noqa: B018 - the sender below runs in its own thread
             accepted = Accepting(server, data)
             connection = await connecting
             await device.start(AccessMode.WRITE, "CONNECT", STAMP)
