@@ -6,6 +6,7 @@
 
 PYTHON ?= $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo python3)
 VENV ?= .venv
+STOCK ?= /usr/lib/amanda/taper
 DEMO ?=
 BENCH ?=
 PYTEST ?=
@@ -16,7 +17,9 @@ demo: $(VENV)/.for-use
 	$(VENV)/bin/taperctl demo $(DEMO)
 
 test: check
-	$(VENV)/bin/python -m pytest $(PYTEST)
+	$(VENV)/bin/python -m pytest --ignore=tests/conformance $(PYTEST)
+	$(VENV)/bin/python -m pytest tests/conformance --taper $(VENV)/bin/taper \
+	    $(addprefix --taper ,$(wildcard $(STOCK))) --conformance-report $(VENV)/conformance.txt
 
 check: $(VENV)/.for-tests
 	$(VENV)/bin/ruff check .
@@ -36,8 +39,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.for-use: pyproject.toml $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(VENV)/bin/python -m compileall -q taper protocols devices
 	@touch $@
 
 $(VENV)/.for-tests: pyproject.toml $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(VENV)/bin/python -m compileall -q taper protocols devices
 	@touch $@ $(VENV)/.for-use

@@ -144,6 +144,9 @@ class Quit(Message, name="QUIT"):
     """End; also what end of file means."""
 
 
+WriteCommand = FileWrite | PortWrite | ShmWrite | VaultWrite
+"""The commands that ask for a dump to be written."""
+
 COMMANDS: dict[str, type[Message]] = {
     message.name: message
     for message in (

@@ -41,9 +41,7 @@ class Dump:
     :param feed: where header and data come from
     """
 
-    def __init__(
-        self, worker: Worker, command: commands.FileWrite | commands.PortWrite, feed: IFeed
-    ) -> None:
+    def __init__(self, worker: Worker, command: commands.WriteCommand, feed: IFeed) -> None:
         self.worker = worker
         self.world = worker.world
         self.command = command

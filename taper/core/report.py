@@ -31,9 +31,7 @@ class Report:
     :param ledger: what is known of the dump; read when its end is told
     """
 
-    def __init__(
-        self, worker: Worker, command: commands.FileWrite | commands.PortWrite, ledger: Ledger
-    ) -> None:
+    def __init__(self, worker: Worker, command: commands.WriteCommand, ledger: Ledger) -> None:
         self._worker = worker
         self._world = worker.world
         self._command = command
@@ -158,8 +156,9 @@ class Report:
         }
         if ledger.verdict is Verdict.FAILED:
             denied = ledger.denial is not None
+            vault = isinstance(command, commands.VaultWrite)
             await self._world.trace_log.append(
-                tracelog.Fail(**names, config=denied, text=ledger.messages)
+                tracelog.Fail(**names, config=denied, text=ledger.messages, vault=vault)
             )
             return
         facts: dict[str, Any] = {

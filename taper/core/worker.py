@@ -97,7 +97,7 @@ class Worker:
         except NoTransition as fault:
             raise Refused(refusal(f"{command.name} {self.name}", fault)) from fault
 
-    def write(self, command: commands.FileWrite | commands.PortWrite, feed: IFeed) -> None:
+    def write(self, command: commands.WriteCommand, feed: IFeed) -> None:
         """FILE-WRITE, PORT-WRITE: start the dump."""
         self._allow(self.rules.write, command)
         self._withdrawn = None

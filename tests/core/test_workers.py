@@ -148,17 +148,26 @@ def test_a_timestamp_that_is_none(stamp: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "vault"),
     [
-        f"SHM-WRITE {W} {H} localhost /home 0 20260101000000" + ' ""' * 8 + " AMANDA",
-        f"VAULT-WRITE {W} {H} S P L localhost /home 0 20260101000000" + ' ""' * 8 + " 1",
+        (f"SHM-WRITE {W} {H} localhost /home 0 20260101000000" + ' ""' * 8 + " AMANDA", ""),
+        (
+            f"VAULT-WRITE {W} {H} S P L localhost /home 0 20260101000000" + ' ""' * 8 + " 1",
+            "VAULT ",
+        ),
     ],
 )
-def test_a_command_that_is_not_served_here_is_refused(line: str) -> None:
-    talk = Talk(Tape())
+def test_a_dump_that_cannot_be_taken_fails_alone(line: str, vault: str) -> None:
+    """A BAD-COMMAND would be the end of the driver's whole night."""
+    talk = Talk(Tape(), dumps={"HF": Dumped(DATA)})
     talk.say(START)
-    (reply,) = talk.say(line)
-    assert reply == f'BAD-COMMAND "{line.split()[0]} is not supported by this taper"'
+    text = f"error; this taper has no {line.split()[0]} yet"
+    assert talk.say(line) == [f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "{text}"']
+    (logged,) = talk.logged("FAIL")
+    assert logged.startswith(f'FAIL taper {vault}"ST:')
+    assert logged.endswith(f'/home 20260101000000 0 error "{text}"')
+    talk.say(file_write())
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
     talk.quit()
 
 
