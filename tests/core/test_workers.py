@@ -165,9 +165,9 @@ def test_a_dump_that_cannot_be_taken_fails_alone(line: str, vault: str) -> None:
     assert talk.say(line) == [f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "{text}"']
     (logged,) = talk.logged("FAIL")
     assert logged.startswith(f'FAIL taper {vault}"ST:')
-    assert logged.endswith(f'/home 20260101000000 0 error "{text}"')
-    talk.say(file_write())
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert logged.endswith(f' 0 error "{text}"')
+    talk.say(file_write("HF", "00-00002"))
+    assert check_dump(talk, "00-00002", DATA, "/home") == "DONE"
     talk.quit()
 
 
