@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from devices.asynchronous import IEjectsItself
-from devices.errors import DriveFailed, IncompatibleConnection, Status
+from devices.errors import ConnectionBroken, DriveFailed, IncompatibleConnection, Status
 from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, Moved
 from devices.indirect import CannotListenYet, ILateListener, IndirectTCP
 from devices.interfaces import AccessMode, IAsyncDevice
@@ -223,7 +223,7 @@ class NdmpDevice(NdmpVolume):
 
         try:
             moved = await connection.write(size, progress, self._patience)
-        except CancelledError:
+        except (CancelledError, ConnectionBroken):
             await connection.abort()
             raise
         facts.show(before + moved.size)
@@ -240,7 +240,7 @@ class NdmpDevice(NdmpVolume):
         connection = self._usable("read_to_connection", writing=False)
         try:
             moved = await connection.read(size)
-        except CancelledError:
+        except (CancelledError, ConnectionBroken):
             await connection.abort()
             raise
         facts.show(facts.file_bytes + moved.size)

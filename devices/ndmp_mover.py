@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from devices.errors import DriveFailed
+from devices.errors import ConnectionBroken, DeviceError, DriveFailed
 from devices.idirecttcp import IDirectTCPConnection, Moved
 from devices.ndmp_control import CLOSE_PATIENCE
 from protocols.ndmp.codes import (
@@ -220,7 +220,7 @@ class NdmpConnection:
             return Moved(size=moved, eof=False, eom=True)
         if stop.is_room_reached:
             return Moved(size=moved, eof=False, eom=False)
-        raise DriveFailed(f"waiting for accept: {_describe(stop)}")
+        raise _unexpected(stop)
 
     async def read(self, size: int) -> Moved:
         """Move up to ``size`` bytes (0: no limit) from the volume to the connection.
@@ -235,7 +235,7 @@ class NdmpConnection:
             return Moved(size=moved, eof=True, eom=False)
         if stop.is_room_reached:
             return Moved(size=moved, eof=False, eom=False)
-        raise DriveFailed(f"waiting for accept: {_describe(stop)}")
+        raise _unexpected(stop)
 
     def _room(self, size: int) -> int:
         """Bytes of the next window: whole records, or all there is."""
@@ -303,7 +303,7 @@ class NdmpConnection:
                 before, since = state.bytes_moved, now
             limit = patience if state.state == MoverState.LISTEN else stall
             if limit is not None and now - since >= limit:
-                raise DriveFailed(f"{what}: nothing happened for {limit:g} seconds")
+                raise ConnectionBroken(f"{what}: nothing happened for {limit:g} seconds")
 
     def _note(self, stop: _Stop) -> _Stop:
         self._last = stop
@@ -382,6 +382,13 @@ def _stop_of_state(state: MoverGetStateReply) -> _Stop:
         return _Stop(pause=int(state.pause_reason))
     # what is IDLE again is at least no longer connected
     return _Stop(halt=int(state.halt_reason or HaltReason.ABORTED))
+
+
+def _unexpected(stop: _Stop) -> DeviceError:
+    """The run ended badly; a peer that broke off says nothing about the volume."""
+    text = f"waiting for accept: {_describe(stop)}"
+    broken = stop.halt == HaltReason.CONNECT_ERROR
+    return ConnectionBroken(text) if broken else DriveFailed(text)
 
 
 def _describe(stop: _Stop) -> str:

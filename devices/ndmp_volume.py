@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.defer import Deferred, DeferredLock
 
 from devices.base import timestamp_now
-from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
+from devices.errors import (
+    ConnectionBroken,
+    DeviceError,
+    DriveFailed,
+    IncompatibleConnection,
+    Status,
+    VolumeFailed,
+)
 from devices.interfaces import AccessMode, FileStart, VolumeReading, WriteEnd, Written
 from devices.ndmp_control import device_error
 from devices.ndmp_tape import NO_SPACE, Record, Tape, no_room
@@ -57,6 +64,8 @@ class NdmpVolume:
             if not isinstance(error, NdmpRefused):
                 await self._link.abandon()
             raise self.device.failed(device_error(error)) from error
+        except (ConnectionBroken, IncompatibleConnection):
+            raise  # the device is well
         except DeviceError as error:
             raise self.device.failed(error) from error.__cause__
         finally:

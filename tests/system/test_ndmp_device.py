@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
 from devices.errors import (
+    ConnectionBroken,
     DeviceBusy,
     DeviceError,
     DriveFailed,
@@ -423,8 +424,9 @@ def test_a_broken_connection_is_no_end_of_file(turning: Turning, large: NdmJob) 
         writing = device.write_from_connection(0)
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         turning.reactor.callLater(0.3, link.close)
-        with pytest.raises(DeviceError, match="CONNECT_ERROR"):
+        with pytest.raises(ConnectionBroken, match="CONNECT_ERROR"):
             await writing
+        await device.finish_file()
         await connection.close()
         await device.finish()
 
