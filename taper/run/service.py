@@ -24,6 +24,8 @@ from taper.run.setup import Setup, SetupFailed, StartFailed, check_user, make_se
 from taper.run.stdio import Conversation, Pipes, stop_with
 
 STDIO = "stdio"
+STDOUT = 1
+"""The descriptor; under twistd ``sys.stdout`` is a log."""
 
 log = Logger()
 
@@ -73,20 +75,34 @@ class TaperService(Service):
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
         if self._driver == STDIO:
-            conversation = self.open_conversation()
-            pipes = Pipes(self._reactor, conversation.protocol)
-            stop_with(self._reactor, conversation.session, pipes)
+            self._serve_stdio()
             return
         endpoint = serverFromString(self._reactor, self._driver)
         factory = Factory.forProtocol(lambda: Usher(self))
         endpoint.listen(factory).addCallbacks(self._listening, self._deaf)
+
+    def _serve_stdio(self) -> None:
+        try:
+            conversation = self.open_conversation()
+        except SetupFailed as fault:
+            os.write(STDOUT, encode(TapeError(SETUP, fault.text)))
+            self._give_up()
+            return
+        except StartFailed as fault:
+            raise SystemExit(f"taper: {fault}") from fault
+        pipes = Pipes(self._reactor, conversation.protocol)
+        stop_with(self._reactor, conversation.session, pipes)
+
+    def _give_up(self) -> None:
+        # a service is started before the reactor is
+        self._reactor.callWhenRunning(self._reactor.stop)
 
     def _listening(self, port: IListeningPort) -> None:
         self._port = port
 
     def _deaf(self, failure: Any) -> None:
         log.failure("cannot listen on {endpoint}", failure, endpoint=self._driver)
-        self._reactor.stop()
+        self._give_up()
 
     def open_conversation(self) -> Conversation:
         """Begin a conversation, logged and opened.
@@ -141,7 +157,7 @@ class Usher(Protocol):
         except SetupFailed as fault:
             self._refuse(encode(TapeError(SETUP, fault.text)))
             return
-        except StartFailed as fault:
+        except (StartFailed, OSError) as fault:
             self._refuse(encode(TapeError(SETUP, str(fault))))
             return
         self._conversation.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]

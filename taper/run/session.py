@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,10 @@ if TYPE_CHECKING:
     from taper.core.scan import IScan
 
 
+STDERR = 2
+"""The descriptor; under twistd ``sys.stderr`` is a log."""
+
+
 @implementer(IConsole)
 class Stderr:
     """Our stderr; the driver makes it the amdump log.
@@ -47,7 +50,7 @@ class Stderr:
 
     def write_line(self, text: str) -> None:
         try:
-            os.write(sys.stderr.fileno(), text.encode("utf-8", "surrogateescape") + b"\n")
+            os.write(STDERR, text.encode("utf-8", "surrogateescape") + b"\n")
         except OSError as fault:
             self._note(f"not on stderr: {text}: {fault}")
 

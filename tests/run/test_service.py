@@ -1,0 +1,193 @@
+"""The taper as a daemon: drivers come and go on an endpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString
+from twisted.python.usage import UsageError
+
+from taper.run.service import TaperOptions, TaperService, make_service
+from tests.plane.dumping import write_holding
+from tests.run.sessions import (
+    START,
+    DriverEnd,
+    H,
+    Place,
+    W,
+    driver_factory,
+    make_place,
+    write_line,
+)
+
+DATA = bytes(range(256)) * 1000
+
+
+def serve(place: Place) -> TaperService:
+    service = TaperService(reactor, place.setup(), f"unix:{place.root}/door")
+    service.startService()
+    return service
+
+
+async def call(place: Place) -> DriverEnd:
+    """A driver at the door."""
+    endpoint = clientFromString(reactor, f"unix:{place.root}/door")
+    found = await endpoint.connect(driver_factory())
+    assert isinstance(found, DriverEnd)
+    return found
+
+
+@ensureDeferred
+async def test_one_driver_after_the_other(tmp_path: Path) -> None:
+    """A whole dump with the first; the second is refused meanwhile, and served afterwards."""
+    place = make_place(tmp_path)
+    service = serve(place)
+    first = await call(place)
+    await first.ask(START, "TAPER-OK")
+    second = await call(place)
+    await second.gone
+    assert second.heard.lines == ['BAD-COMMAND "this taper serves another driver"']
+    holding = write_holding(str(tmp_path), DATA, 100_000)
+    await first.ask(write_line(holding), "REQUEST-NEW-TAPE")
+    done = await first.ask(f"NEW-TAPE {W} {H}", "DONE")
+    assert " INPUT-GOOD TAPE-GOOD " in done
+    first.say("QUIT")
+    await first.gone
+    third = await call(place)
+    await third.ask(START.replace("20260101", "20260102"), "TAPER-OK")
+    await service.stopService()
+    await third.gone
+    assert place.logged().count("INFO taper pid-done") == 2
+
+
+@ensureDeferred
+async def test_stopping_finishes_the_volume(tmp_path: Path) -> None:
+    """As a signal does: the dump's end is logged, the volume finished, the driver let go."""
+    place = make_place(tmp_path)
+    service = serve(place)
+    driver = await call(place)
+    await driver.ask(START, "TAPER-OK")
+    holding = write_holding(str(tmp_path), DATA, 100_000)
+    await driver.ask(write_line(holding), "REQUEST-NEW-TAPE")
+    await driver.ask(f"NEW-TAPE {W} {H}", "DONE")
+    await driver.ask(write_line(holding, "00-00002"), "READY")
+    await service.stopService()
+    await driver.gone
+    assert place.logged()[-2].startswith("INFO taper tape C01 kb fm [OK]")
+    assert service.conversation is None
+    assert not (tmp_path / "door").exists()
+
+
+@ensureDeferred
+async def test_a_driver_that_hangs_up_is_a_quit(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    service = serve(place)
+    driver = await call(place)
+    await driver.ask(START, "TAPER-OK")
+    assert service.conversation is not None
+    ended: Deferred[None] = Deferred()
+    service.conversation.session.ended.addBoth(lambda _: ended.callback(None))
+    driver.transport.loseConnection()  # type: ignore[union-attr]
+    await ended
+    assert service.conversation is None
+    assert place.logged()[-1] == "INFO taper pid-done"
+    await service.stopService()
+
+
+@ensureDeferred
+async def test_a_driver_hears_why_it_cannot_be_served(tmp_path: Path) -> None:
+    """TAPE-ERROR SETUP, and the door stays open for when things are better."""
+    place = make_place(tmp_path)
+    service = serve(place)
+    (tmp_path / "tapelist").write_text("this is no tapelist\n")
+    driver = await call(place)
+    await driver.gone
+    assert driver.heard.lines[0].startswith('TAPE-ERROR SETUP "Could not read the tapelist')
+    (tmp_path / "tapelist").write_text("")
+    (tmp_path / "vtapes").rename(tmp_path / "away")
+    driver = await call(place)
+    await driver.gone
+    assert driver.heard.lines[0].startswith("TAPE-ERROR SETUP ")
+    (tmp_path / "away").rename(tmp_path / "vtapes")
+    (tmp_path / "log").rename(tmp_path / "nolog")
+    driver = await call(place)
+    await driver.gone
+    assert driver.heard.lines[0].startswith("TAPE-ERROR SETUP ")
+    (tmp_path / "nolog").rename(tmp_path / "log")
+    driver = await call(place)
+    await driver.ask(START, "TAPER-OK")
+    await service.stopService()
+
+
+class NotRunning:
+    """A reactor that was not started yet."""
+
+    def __init__(self) -> None:
+        self.later: list[Any] = []
+
+    def callWhenRunning(self, function: Any) -> None:
+        self.later.append(function)
+
+    def stop(self) -> None:
+        """Told apart by identity."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+
+def test_an_endpoint_that_cannot_be_listened_on_ends_the_process(tmp_path: Path) -> None:
+    """A deaf daemon would be of no use to anyone."""
+    idle = NotRunning()
+    service = TaperService(idle, make_place(tmp_path).setup(), "unix:/no/such/directory/door")
+    service.startService()
+    assert idle.later == [idle.stop]
+
+
+def test_a_storage_that_cannot_be_served_on_stdio(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As in a process of its own: the driver hears it on stdout, and the process ends well."""
+    idle = NotRunning()
+    place = make_place(tmp_path)
+    service = TaperService(idle, place.setup(storage="nosuch"), "stdio")
+    service.startService()
+    assert capfd.readouterr().out == "TAPE-ERROR SETUP \"Storage 'nosuch' not found\"\n"
+    assert idle.later == [idle.stop]
+
+
+def test_a_wrong_user_on_stdio(tmp_path: Path) -> None:
+    """The reason on stderr and in the trace log."""
+    place = make_place(tmp_path, user="sys")
+    with pytest.raises(SystemExit, match='must be executed as the "sys" user'):
+        TaperService(NotRunning(), place.setup(), "stdio").startService()
+    assert place.logged()[-1].startswith('FATAL taper must be executed as the "sys" user')
+
+
+def options(*words: str) -> TaperOptions:
+    parsed = TaperOptions()
+    parsed.parseOptions(list(words))
+    return parsed
+
+
+def test_options() -> None:
+    found = options("--config", "C", "-o", "a=b", "--override", "c=d", "-d", "tcp:7")
+    assert (found["config"], found["driver"], found.overrides) == ("C", "tcp:7", ["a=b", "c=d"])
+    assert options("-c", "C")["driver"] == "stdio"
+    with pytest.raises(UsageError, match="--config is required"):
+        options()
+    with pytest.raises(UsageError, match="Must specify a value for a"):
+        options("-c", "C", "-o", "a")
+
+
+def test_a_service_is_made_of_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = make_place(tmp_path)
+    monkeypatch.setattr("os.umask", lambda mask: 0o022)
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(make_service(options("-c", "C"), place.paths), TaperService)
+    with pytest.raises(UsageError, match="Errors processing config file"):
+        make_service(options("-c", "nosuch"), place.paths)
