@@ -6,7 +6,8 @@ and what is wanted (:meth:`Client.request`, :meth:`Client.leave`), then takes wh
 the clock: :attr:`Client.awaited` says what is waited for; whatever stays there too long is given to
 :meth:`Client.expire`. A reply belongs to the request whose sequence it names. A reply to nothing,
 one with another code, and anything that cannot be decoded ends the session: such a server cannot
-be believed. Unknown posts and the late answers to requests given up are ignored.
+be believed. Unknown posts, log lines that cannot be read and the late answers to requests given
+up are ignored.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ GREETING = 0
 """Key of the greeting in :attr:`Client.awaited`; the others are sequence numbers."""
 
 _SEQUENCES = 2**32 - 1
+_LOG_CODES = range(0x600, 0x700)
 
 
 class Client:
@@ -158,7 +160,12 @@ class Client:
         if header.message_type == REPLY:
             self._take_reply(header, record)
             return
-        message = decode_body(header, record, self.version)
+        try:
+            message = decode_body(header, record, self.version)
+        except NdmpGarbage:
+            if header.code not in _LOG_CODES or self.phase is Phase.GREETING:
+                raise
+            return  # no dump shall fail for a line of a log
         if isinstance(message, NotifyConnectionStatus):
             self._take_status(message)
         elif self.phase is Phase.GREETING:

@@ -220,6 +220,17 @@ def test_posts_are_told_between_replies_and_unknown_ones_ignored() -> None:
     assert talk.events == [Posted(paused), Posted(m.LogMessage(0, 1, "hi"))]
 
 
+def test_a_log_line_that_cannot_be_read_is_ignored() -> None:
+    """No dump fails for it; before the greeting it is no NDMP server."""
+    talk = Talk().opened()
+    talk.tell(talk.peer.message(0x603, None))
+    assert not talk.events
+    assert talk.client.phase is Phase.OPEN
+    talk = Talk()
+    talk.tell(talk.peer.message(0x603, None))
+    assert isinstance(talk.end(), NdmpGarbage)
+
+
 def test_a_late_answer_is_ignored() -> None:
     """Of a request that timed out, and of one that was given up."""
     talk = Talk().opened()
