@@ -38,11 +38,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.for-use: pyproject.toml $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable .
 	$(VENV)/bin/python -m compileall -q taper protocols devices
 	@touch $@
 
 $(VENV)/.for-tests: pyproject.toml $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[test]'
 	$(VENV)/bin/python -m compileall -q taper protocols devices
 	@touch $@ $(VENV)/.for-use
