@@ -1,4 +1,4 @@
-"""The server's end of an NDMP session without input or output, told what to say."""
+"""The server's end of an NDMP session without input or output, and a talk with a client."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from collections.abc import Callable, Iterable
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.auth import digest
+from protocols.ndmp.client import Client
 from protocols.ndmp.codec import REPLY, REQUEST, Header, decode_body, decode_header, encode
 from protocols.ndmp.codes import AuthType, ErrorCode, MoverState
+from protocols.ndmp.errors import NdmpError
+from protocols.ndmp.events import Event, Finished, Opened
+from protocols.ndmp.life import Phase
+from protocols.ndmp.opening import Opening
 from protocols.ndmp.record import RecordReader
 
 CHALLENGE = bytes(range(64))
@@ -100,3 +105,45 @@ class Peer:
             case m.TapeRead(count):
                 return self.reply(header, m.TapeReadReply(data=bytes(count)))
         return self.reply(header, m.ErrorReply())
+
+
+class Talk:
+    """A client and a peer, and what the client's owner is told."""
+
+    def __init__(
+        self,
+        peer: Peer | None = None,
+        *,
+        auth: str = "md5",
+        password: str = PASSWORD,
+        versions: tuple[int, ...] = (4, 3, 2),
+    ) -> None:
+        self.peer = peer or Peer()
+        self.client = Client(Opening("me", password, auth, versions), lambda: 5)
+        self.events: list[Event] = []
+
+    def tell(self, data: bytes) -> None:
+        """The client hears it; then both talk until neither has more to say."""
+        self.client.receive(data)
+        self.go_on()
+
+    def go_on(self) -> None:
+        while said := self.client.take_bytes():
+            for data in said:
+                for answer in self.peer.hear(data):
+                    self.client.receive(answer)
+        self.events += self.client.take_events()
+
+    def opened(self) -> Talk:
+        self.tell(self.peer.greeting())
+        assert self.events == [Opened(self.peer.version)]
+        self.events.clear()
+        return self
+
+    def end(self) -> NdmpError:
+        """Why it is over."""
+        last = self.events[-1]
+        assert isinstance(last, Finished)
+        assert self.client.phase is Phase.DEAD
+        assert not self.client.awaited
+        return last.error

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from protocols.ndmp import messages as m
-from protocols.ndmp.client import GREETING, Client
+from protocols.ndmp.client import GREETING
 from protocols.ndmp.codec import REPLY, Header
 from protocols.ndmp.codes import ErrorCode, Mtio
 from protocols.ndmp.errors import (
@@ -22,53 +19,10 @@ from protocols.ndmp.errors import (
     NdmpRefused,
     NdmpTimeout,
 )
-from protocols.ndmp.events import Answered, Event, Failed, Finished, Opened, Posted
+from protocols.ndmp.events import Answered, Failed, Finished, Posted
 from protocols.ndmp.life import Phase
 from protocols.ndmp.opening import Opening
-from protocols.ndmp.postbox import LIMIT, LOG_LIMIT, PostBox
-from tests.protocols.ndmp_peer import PASSWORD, Peer
-
-
-class Talk:
-    """A client and a peer, and what the client's owner is told."""
-
-    def __init__(
-        self,
-        peer: Peer | None = None,
-        *,
-        auth: str = "md5",
-        password: str = PASSWORD,
-        versions: tuple[int, ...] = (4, 3, 2),
-    ) -> None:
-        self.peer = peer or Peer()
-        self.client = Client(Opening("me", password, auth, versions), lambda: 5)
-        self.events: list[Event] = []
-
-    def tell(self, data: bytes) -> None:
-        """The client hears it; then both talk until neither has more to say."""
-        self.client.receive(data)
-        self.go_on()
-
-    def go_on(self) -> None:
-        while said := self.client.take_bytes():
-            for data in said:
-                for answer in self.peer.hear(data):
-                    self.client.receive(answer)
-        self.events += self.client.take_events()
-
-    def opened(self) -> Talk:
-        self.tell(self.peer.greeting())
-        assert self.events == [Opened(self.peer.version)]
-        self.events.clear()
-        return self
-
-    def end(self) -> NdmpError:
-        """Why it is over."""
-        last = self.events[-1]
-        assert isinstance(last, Finished)
-        assert self.client.phase is Phase.DEAD
-        assert not self.client.awaited
-        return last.error
+from tests.protocols.ndmp_peer import Peer, Talk
 
 
 @pytest.mark.parametrize(
@@ -354,136 +308,3 @@ def test_a_message_that_cannot_be_sent_leaves_the_session_as_it_was() -> None:
         talk.client.request(m.MoverConnect(0, m.DataAddress()))
     assert not talk.client.awaited
     assert talk.client.phase is Phase.OPEN
-
-
-def dialogue() -> tuple[bytes, list[m.Message]]:
-    """A whole session as the client hears it, and the requests it made."""
-    talk = Talk()
-    heard: list[bytes] = [talk.peer.greeting()]
-    real = talk.client.receive
-
-    def receive(data: bytes) -> None:
-        heard.append(data)
-        real(data)
-
-    talk.client.receive = receive  # type: ignore[method-assign]
-    real(heard[0])
-    talk.go_on()
-    for request in WORK:
-        talk.client.request(request)
-    talk.go_on()
-    heard.append(talk.peer.post(m.NotifyMoverPaused(3, 5)))
-    return b"".join(heard), talk.peer.heard
-
-
-WORK = (m.TapeOpen("tape", 2), m.TapeRead(40), m.MoverGetState(), m.TapeClose())
-STREAM, REQUESTS = dialogue()
-
-
-def replay(pieces: list[bytes]) -> tuple[Client, list[Event]]:
-    """A client that hears these bytes, whatever it says, and asks once it is open."""
-    client = Client(Opening("me", PASSWORD, "md5"), lambda: 5)
-    events: list[Event] = []
-    for piece in pieces:
-        client.receive(piece)
-        new = client.take_events()
-        events += new
-        if any(isinstance(event, Opened) for event in new) and client.phase is Phase.OPEN:
-            for request in WORK:
-                client.request(request)
-    return client, events
-
-
-def whole_messages(stream: bytes) -> list[bytes]:
-    pieces = []
-    while stream:
-        size = 4 + (int.from_bytes(stream[:4], "big") & 0x7FFFFFFF)
-        pieces.append(stream[:size])
-        stream = stream[size:]
-    return pieces
-
-
-@given(st.lists(st.integers(0, len(STREAM))))
-def test_a_session_cut_anywhere_is_the_same_session(cuts: list[int]) -> None:
-    """The network's pieces do not show. The end of the opening is kept apart from the rest, as
-    the server only answers what it was asked."""
-    opening = sum(len(piece) for piece in whole_messages(STREAM)[:4])
-    places = sorted({0, opening, len(STREAM), *cuts})
-    _, events = replay([STREAM[start:end] for start, end in pairwise(places)])
-    assert [type(event) for event in events] == [Opened, *[Answered] * 4, Posted]
-
-
-@pytest.mark.parametrize("end", range(len(whole_messages(STREAM)) + 1))
-@pytest.mark.parametrize("extra", [0, 1, 4, 17])
-def test_a_connection_cut_at_any_message_ends_everything(end: int, extra: int) -> None:
-    """Between messages, inside a mark, inside a message: all that is pending fails, once."""
-    pieces = whole_messages(STREAM)
-    client, events = replay([*pieces[:end], *([pieces[end][:extra]] if end < len(pieces) else [])])
-    client.lost("cut")
-    events += client.take_events()
-    assert isinstance(events[-1], Finished)
-    assert isinstance(events[-1].error, NdmpLost)
-    answered = [event for event in events if isinstance(event, (Answered, Failed))]
-    assert len(answered) == (4 if end >= 4 else 0)
-    assert not client.awaited
-
-
-@settings(max_examples=300)
-@given(st.integers(0, len(STREAM) - 1), st.integers(1, 255))
-def test_a_flipped_byte_ends_clearly_or_changes_a_value(place: int, flip: int) -> None:
-    """No foreign exception; whatever is still waited for is on the list of what can expire."""
-    data = bytearray(STREAM)
-    data[place] ^= flip
-    pieces = []
-    at = 0
-    for piece in whole_messages(STREAM):
-        pieces.append(bytes(data[at : at + len(piece)]))
-        at += len(piece)
-    client, events = replay(pieces)
-    asked = any(isinstance(event, Opened) for event in events)
-    ends = [event for event in events if isinstance(event, (Answered, Failed))]
-    if client.phase is Phase.DEAD:
-        assert isinstance(events[-1], Finished)
-        assert not client.awaited
-        assert len(ends) == (4 if asked else 0)
-    else:
-        waiting = len(client.awaited) if asked else 4
-        assert len(ends) + waiting == 4
-        for key in list(client.awaited):
-            client.expire(key)
-        assert not client.awaited
-
-
-@given(st.lists(st.binary(max_size=80), max_size=5))
-def test_any_bytes_are_a_session_or_garbage(pieces: list[bytes]) -> None:
-    """Nothing is raised."""
-    client, events = replay(pieces)
-    assert client.awaited or isinstance(events[-1], Finished)
-
-
-def test_the_post_box_keeps_order_and_kinds() -> None:
-    """The first of the kinds asked for, or all of them as they came."""
-    box = PostBox()
-    paused = [m.NotifyMoverPaused(1, number) for number in range(2)]
-    halted = m.NotifyMoverHalted(1)
-    for post in (paused[0], halted, paused[1]):
-        box.put(post)
-    assert box.take_first(m.NotifyMoverHalted) == halted
-    assert box.take_first(m.NotifyMoverHalted) is None
-    box.put(halted)
-    assert box.take_all((m.NotifyMoverPaused, m.NotifyMoverHalted)) == [*paused, halted]
-    assert box.take_all(m.Post) == []
-
-
-def test_the_post_box_is_bounded() -> None:
-    """Old log lines go; a server that pauses for ever is mad."""
-    box = PostBox()
-    for number in range(LOG_LIMIT + 5):
-        box.put(m.LogMessage(0, number, ""))
-    kept = box.take_all(m.LogMessage)
-    assert len(kept) == LOG_LIMIT
-    assert kept[-1] == m.LogMessage(0, LOG_LIMIT + 4, "")
-    for number in range(LIMIT):
-        box.put(m.NotifyMoverPaused(1, number))
-    with pytest.raises(NdmpGarbage, match="more than 1000 NOTIFY_MOVER_PAUSED"):
-        box.put(m.NotifyMoverPaused(1, 0))
