@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.stdio import StandardIO
@@ -19,10 +19,6 @@ from protocols.tx.driver import DriverProtocol
 from taper.core.interfaces import IDriver
 from taper.run.session import Session
 from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
-
-if TYPE_CHECKING:
-    pass
-
 
 FLUSH_SECONDS = 2.0
 """How long a driver that does not read may keep us from ending."""
