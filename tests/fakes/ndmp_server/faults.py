@@ -85,14 +85,21 @@ class Hold:
     _data: bytes = field(default=b"", init=False, repr=False)
 
     def apply(self, session: Session, data: bytes) -> Deferred[bytes]:
-        self._held, self._data = Deferred(), data
-        self.reached.callback(None)
-        return self._held
+        held: Deferred[bytes] = Deferred()
+        self._held, self._data = held, data
+        self.reached.callback(None)  # who waits for this may release it at once
+        return held
+
+    @property
+    def waiting(self) -> bool:
+        """Somebody waits here."""
+        return self._held is not None
 
     def release(self) -> None:
         """Let it go on."""
         assert self._held is not None, "nothing is held"
-        self._held.callback(self._data)
+        held, self._held = self._held, None
+        held.callback(self._data)
 
 
 @frozen

@@ -229,7 +229,7 @@ class Mover:
         if no_window and self.session.version >= 4:
             raise Refused(ErrorCode.PRECONDITION)
         self.state, self.pause_reason = MoverState.ACTIVE, PauseReason.NA
-        self.session.log("mover going active")
+        self.session.afterwards(lambda: self.session.log("mover going active"))
         self.session.afterwards(self.advance)
         return m.ErrorReply()
 

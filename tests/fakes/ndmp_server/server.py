@@ -23,11 +23,11 @@ from tests.fakes.ndmp_server.session import Session
 
 @frozen
 class Noted:
-    """One line of what happened: a request and its error, or a fault.
+    """One line of what happened: a request and its error, a post, or a fault.
 
     :ivar session: number of the session.
-    :ivar what: the request, or a text.
-    :ivar result: name of the error, ``NO_ERR``, or a text.
+    :ivar what: the request, the post, or a text.
+    :ivar result: name of the error, ``NO_ERR``, or a text; of a post ``posted``.
     """
 
     session: int
@@ -152,7 +152,16 @@ class NdmpServer:
 
     def labels(self) -> list[str]:
         """The labels of all requests, in order."""
-        return [noted.label for noted in self.noted if not isinstance(noted.what, str)]
+        return [noted.label for noted in self.noted if isinstance(noted.what, m.Request)]
+
+    def posts(self) -> list[m.Post]:
+        """All posts, in order; greetings and log lines are not among them."""
+        boring = (m.NotifyConnectionStatus, m.LogMessage, m.LogLog)
+        return [
+            noted.what
+            for noted in self.noted
+            if isinstance(noted.what, m.Post) and not isinstance(noted.what, boring)
+        ]
 
     @property
     def mover_session(self) -> Session | None:

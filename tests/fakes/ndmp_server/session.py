@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Handled = m.Reply | Awaitable[m.Reply]
 """What a handler of a request gives."""
+Action = Callable[[], None]
 
 
 class Session(Protocol):
@@ -56,10 +57,10 @@ class Session(Protocol):
         self._records = RecordReader()
         self._waiting: deque[bytes] = deque()
         self._serving = False
-        self._outgoing: deque[tuple[Phase, int, bytes]] = deque()
+        self._outgoing: deque[tuple[Phase, int, bytes, list[Action]]] = deque()
         self._sending = False
         self._sequence = 0
-        self._afterwards: list[Callable[[], None]] = []
+        self._afterwards: list[Action] = []
 
     @property
     def host(self) -> str:
@@ -71,8 +72,9 @@ class Session(Protocol):
     def post(self, message: m.Post) -> None:
         """Say something that nobody asked for; it goes out after what is on its way."""
         self._sequence += 1
+        self.server.note(self, message, "posted")
         header = Header(self._sequence, self.server.now(), REQUEST, message.code)
-        self.send(Phase.POST, message.code, encode(header, message, self.version))
+        self._send(Phase.POST, message.code, encode(header, message, self.version))
 
     def log(self, text: str) -> None:
         """A line for the client's log."""
@@ -81,13 +83,16 @@ class Session(Protocol):
         else:
             self.post(m.LogMessage(kind=LogType.DEBUG, id=self.server.now(), text=text))
 
-    def afterwards(self, action: Callable[[], None]) -> None:
-        """Do this once the reply to the present request is on its way."""
+    def afterwards(self, action: Action) -> None:
+        """Do this once the reply to the present request was sent."""
         self._afterwards.append(action)
 
-    def send(self, phase: Phase, code: int, data: bytes) -> None:
-        """Send bytes, in order, after the faults that wait for them."""
-        self._outgoing.append((phase, code, data))
+    def _send(self, phase: Phase, code: int, data: bytes) -> None:
+        """Send bytes, in order, after the faults that wait for them; then what was to be done."""
+        actions: list[Action] = []
+        if phase is Phase.REPLY:
+            actions, self._afterwards = self._afterwards, []
+        self._outgoing.append((phase, code, data, actions))
         if not self._sending:
             self._sending = True
             Deferred.fromCoroutine(self._send_all()).addErrback(self._failed)
@@ -162,11 +167,8 @@ class Session(Protocol):
         if self.lost:
             return
         reply = self._refusal(header, wrong) if wrong else await self._answer(header, record)
-        actions, self._afterwards = self._afterwards, []
         if reply is not None and not self.lost:
-            self.send(Phase.REPLY, header.code, reply)
-            for done in actions:
-                done()
+            self._send(Phase.REPLY, header.code, reply)
 
     async def _answer(self, header: Header, record: bytes) -> bytes | None:
         """The reply's bytes; None: there is none."""
@@ -230,7 +232,7 @@ class Session(Protocol):
     async def _send_all(self) -> None:
         try:
             while self._outgoing and not self.lost:
-                phase, code, data = self._outgoing.popleft()
+                phase, code, data, afterwards = self._outgoing.popleft()
                 for action in self.server.faults.due(phase, code, self.number):
                     data = await self._act(action, data) or b""
                     if not data:
@@ -238,6 +240,8 @@ class Session(Protocol):
                 if data and not self.lost:
                     self.transport.write(data)
                     await self._sent(phase, code)
+                for action in afterwards if not self.lost else ():
+                    action()
         finally:
             self._sending = False
 
