@@ -11,7 +11,15 @@ from devices.base import HEADER_SIZE, timestamp_now
 from devices.datafile import NO_SPACE, sync_directory, write_all
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.interfaces import AccessMode, FileStart, IDevice, VolumeReading
-from devices.vfs import LIMIT_REACHED, VfsDevice, warn
+from devices.vfs import (
+    BAD_VOLUME,
+    DUMPS,
+    INVALID_HEADER,
+    LIMIT_REACHED,
+    NO_HEADERS,
+    VfsDevice,
+    warn,
+)
 from devices.vtape import (
     DRAFT_NAME,
     LARGEST_NUMBER,
@@ -22,12 +30,7 @@ from devices.vtape import (
     label_name,
     to_text,
 )
-from protocols.header import Header, HeaderError, HeaderType, build_header, parse_header
-
-_BAD_VOLUME = Status.DEVICE_ERROR | Status.VOLUME_ERROR
-_DUMPS = frozenset({HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE})
-_NO_HEADERS = frozenset({HeaderType.WEIRD, HeaderType.EMPTY, HeaderType.UNKNOWN})
-INVALID_HEADER = "Invalid amanda header while reading file header"
+from protocols.header import Header, HeaderType, parse_header
 
 
 @implementer(IDevice)
@@ -64,47 +67,19 @@ class FileDevice(VfsDevice):
         self.label, self.timestamp = header.label, header.datestamp
         return VolumeReading(Status.SUCCESS, header.type, header.label, header.datestamp)
 
-    def start(
-        self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
-    ) -> None:
-        self._need_mode("start", AccessMode.NULL)
-        if mode is AccessMode.NULL:
-            raise ValueError(f"start on {self.name} in mode NULL, expected READ, WRITE or APPEND")
-        if mode is AccessMode.WRITE:
-            if not label:
-                raise ValueError(f"start on {self.name} for writing without a label")
-            self._start_write(label, timestamp or timestamp_now())
-        else:
-            self._start_labelled()
-        self.access_mode = mode
-
-    def _start_labelled(self) -> None:
-        """Read the label afresh, so that nothing is appended to a volume changed meanwhile."""
-        known = self.label
-        reading = self.read_label()
-        if reading.status is not Status.SUCCESS:
-            raise VolumeFailed(reading.error or "", reading.status)
-        if known is not None and known != self.label:
-            text = f"Volume label is '{self.label}', but was '{known}' when it was read before"
-            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
-        self.file = 0
-
     def _start_write(self, label: str, timestamp: str) -> None:
         """Replace the contents by a new label; refuse before anything is deleted."""
-        if self.status is Status.DEVICE_ERROR:
-            raise DriveFailed(self.error or "", self.status)
         name = label_name(label)
-        if "/" in label or "\0" in label or label.split() != [label] or len(name) > NAME_MAX:
-            text = f"Volume label '{label}' is refused: it has white space or '/', or is too long"
-            raise self._fail(text, _BAD_VOLUME, VolumeFailed)
-        block = self._build(Header(type=HeaderType.TAPESTART, datestamp=timestamp, label=label))
+        if len(name) > NAME_MAX:
+            raise self._label_refused(label)
+        block = self._build_label(label, timestamp)
         self._check_directory()
         path = self._vtape.full(name)
         try:
             self._replace_contents(path, block)
         except OSError as error:
             text = f"Can't open file {to_text(path)}: {error.strerror}"
-            raise self._fail(text, _BAD_VOLUME, VolumeFailed) from error
+            raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
         self.reset()
         self._room.size = HEADER_SIZE
         self.label, self.timestamp = label, timestamp
@@ -151,7 +126,7 @@ class FileDevice(VfsDevice):
         except OSError as error:
             path = to_text(error.filename or self._vtape.path)
             text = f"Error unlinking {path}: {error.strerror}"
-            raise self._fail(text, _BAD_VOLUME, VolumeFailed) from error
+            raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
 
     def erase(self) -> None:
         self._need_mode("erase", AccessMode.NULL)
@@ -193,7 +168,7 @@ class FileDevice(VfsDevice):
                 self._note(f"No space left on device: {error.strerror}", Status.VOLUME_ERROR)
                 return FileStart(0, True)
             text = f"Can't create file {to_text(path)}: {error.strerror}"
-            raise self._fail(text, _BAD_VOLUME, VolumeFailed) from error
+            raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
         self._open_data(fd, HEADER_SIZE)
         self._room.wrote(HEADER_SIZE)
         self._begin_file(number)
@@ -203,7 +178,7 @@ class FileDevice(VfsDevice):
         files = self._files()
         if not files or files[0].number != 0 or files[-1].number >= LARGEST_NUMBER:
             # the label is gone: somebody erased the volume under us; or no number is left
-            raise self._fail("Could not create header filename", _BAD_VOLUME, VolumeFailed)
+            raise self._fail("Could not create header filename", BAD_VOLUME, VolumeFailed)
         return files[-1].number + 1
 
     def seek_file(self, number: int) -> Header | None:
@@ -226,7 +201,7 @@ class FileDevice(VfsDevice):
                 raise self._fail(INVALID_HEADER, Status.VOLUME_ERROR, VolumeFailed)
             self.file = 0
             return header
-        if header.type not in _DUMPS:
+        if header.type not in DUMPS:
             os.close(fd)
             raise self._fail(INVALID_HEADER, Status.VOLUME_ERROR, VolumeFailed)
         self._open_data(fd, HEADER_SIZE)
@@ -265,15 +240,6 @@ class FileDevice(VfsDevice):
 
     # -- what both need -------------------------------------------------------------------------
 
-    def _build(self, header: Header) -> bytes:
-        try:
-            return build_header(header, HEADER_SIZE, HEADER_SIZE)
-        except HeaderError as error:
-            text = str(error)
-            if error.too_large:
-                text = "Amanda file header won't fit in a single block!"
-            raise self._fail(text, Status.DEVICE_ERROR) from error
-
     def _check_directory(self) -> None:
         trouble = self._vtape.trouble()
         if trouble:
@@ -309,7 +275,7 @@ class FileDevice(VfsDevice):
             block = b""
             trouble = f"Error reading fd {fd}: {error.strerror}"
         header = parse_header(block)
-        if block and header.type not in _NO_HEADERS:
+        if block and header.type not in NO_HEADERS:
             return fd, header
         os.close(fd)
         text = INVALID_HEADER if block else f"Problem reading Amanda header: {trouble}"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # scheme -> "module:factory"; a device factory takes (name as given, what follows the colon)
 DEVICES: dict[str, str] = {
+    "diskflat": "devices.diskflat:DiskflatDevice",
     "file": "devices.file:FileDevice",
     "null": "devices.null:NullDevice",
 }
@@ -35,6 +36,7 @@ ASYNC_DEVICES: dict[str, str] = {
 # kind -> "module:factory"; a changer factory takes a devices.changers.base.ChangerSetup
 CHANGERS: dict[str, str] = {
     "disk": "devices.changers.disk:DiskChanger",
+    "diskflat": "devices.changers.diskflat:DiskflatChanger",
     "null": "devices.changers.null:NullChanger",
     "single": "devices.changers.single:SingleChanger",
 }

@@ -58,6 +58,9 @@ def read_rest(device: IDevice, size: int = 8 * BLOCK) -> bytes:
 class DeviceContract:
     """What all devices do. Inherit, and override ``open_device``."""
 
+    files = 3
+    """How many files a volume can hold; 3 stands for any number."""
+
     @pytest.fixture
     def open_device(self) -> Callable[..., IDevice]:
         """A function that opens a new device object on always the same volume, at first blank.
@@ -146,8 +149,9 @@ class DeviceContract:
         assert started.bytes_written == 3 * BLOCK + 10
         started.finish_file()
         assert started.bytes_written == 0
-        started.start_file(PART)
-        assert started.bytes_written == 0
+        if self.files > 1:
+            started.start_file(PART)
+            assert started.bytes_written == 0
 
     def test_bad_header_is_refused(self, started: IDevice) -> None:
         """A header that cannot be written is an error, not the end of the volume."""
@@ -209,8 +213,9 @@ class DeviceContract:
 
     def test_numbers(self, started: IDevice) -> None:
         """Files are numbered from 1."""
-        assert [write_part(started, some_bytes(BLOCK)) for _ in range(3)] == [1, 2, 3]
-        assert started.file == 3
+        numbers = list(range(1, self.files + 1))
+        assert [write_part(started, some_bytes(BLOCK)) for _ in numbers] == numbers
+        assert started.file == self.files
 
     # -- properties -----------------------------------------------------------------------------
 
@@ -251,8 +256,8 @@ class ReadContract(DeviceContract):
         """A new label leaves nothing of what was on the volume."""
         device = open_device()
         device.start(AccessMode.WRITE, "TAPE-01", STAMP)
-        write_part(device, some_bytes(BLOCK))
-        write_part(device, some_bytes(BLOCK))
+        for _ in range(min(self.files, 2)):
+            write_part(device, some_bytes(BLOCK))
         device.finish()
         device.start(AccessMode.WRITE, "TAPE-02", "X")
         device.finish()
@@ -301,14 +306,14 @@ class ReadContract(DeviceContract):
 
     def test_seek(self, open_device: Callable[..., IDevice]) -> None:
         """Any file can be reached in any order; the end is told; beyond it is nothing."""
-        parts = [some_bytes(4 * BLOCK) for _ in range(3)]
+        parts = [some_bytes(4 * BLOCK) for _ in range(self.files)]
         device = open_device()
         device.start(AccessMode.WRITE, "TAPE-01", STAMP)
         for number, data in enumerate(parts, 1):
             write_part(device, data, evolve(PART, partnum=number))
         device.finish()
         device.start(AccessMode.READ)
-        for number in (2, 1, 3, 3):
+        for number in [number for number in (2, 1, 3, 3, 1) if number <= self.files]:
             header = device.seek_file(number)
             assert header is not None
             assert header.partnum == number
@@ -318,11 +323,11 @@ class ReadContract(DeviceContract):
         assert label is not None
         assert (label.type, label.label) == (HeaderType.TAPESTART, "TAPE-01")
         assert not device.in_file
-        end = device.seek_file(4)
+        end = device.seek_file(self.files + 1)
         assert end is not None
         assert end.type is HeaderType.TAPEEND
         assert not device.in_file
-        assert device.seek_file(5) is None
+        assert device.seek_file(self.files + 2) is None
         assert device.status is Status.SUCCESS
         for call in (lambda: device.read_blocks(some_bytes(BLOCK)), lambda: device.seek_block(0)):
             with pytest.raises(ValueError, match=r"."):

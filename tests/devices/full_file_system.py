@@ -6,9 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+from devices.diskflat import DiskflatDevice
 from devices.errors import Status
 from devices.file import FileDevice
 from devices.interfaces import AccessMode, FileStart, WriteEnd, Written
+from devices.vfs import VfsDevice
 from tests.contract.device import PART, STAMP, read_rest, some_bytes
 
 BLOCK = 32768
@@ -16,8 +18,11 @@ SIZE = 64 * BLOCK
 DATA = some_bytes(SIZE)
 
 
-def open_it(path: Path, **properties: str) -> FileDevice:
-    device = FileDevice("full", str(path))
+def open_it(path: Path, **properties: str) -> VfsDevice:
+    return begin(FileDevice("full", str(path)), **properties)
+
+
+def begin(device: VfsDevice, **properties: str) -> VfsDevice:
     for name, value in properties.items():
         device.properties.set(name, value)
     device.start(AccessMode.WRITE, "TAPE-01", STAMP)
@@ -25,7 +30,7 @@ def open_it(path: Path, **properties: str) -> FileDevice:
     return device
 
 
-def check_part(device: FileDevice, size: int) -> None:
+def check_part(device: VfsDevice, size: int) -> None:
     """The part holds exactly the first ``size`` bytes."""
     device.finish()
     device.start(AccessMode.READ)
@@ -46,11 +51,12 @@ def warns(path: Path) -> None:
     check_part(device, written.accepted)
 
 
-def runs_full(path: Path, leom: bool) -> None:
+def runs_full(path: Path, leom: bool, flat: bool = False) -> None:
     """Without monitoring the write itself fails; whole blocks stay, freed room is used."""
     ballast = path / "ballast"
     ballast.write_bytes(bytes(5 * BLOCK + 4096))
-    device = open_it(path, monitor_free_space="no", leom="yes" if leom else "no")
+    volume = DiskflatDevice("flat", f"{path}/TAPE-01") if flat else FileDevice("full", str(path))
+    device = begin(volume, monitor_free_space="no", leom="yes" if leom else "no")
     written = device.write_blocks(DATA)
     assert written.end is (WriteEnd.SPACE if leom else WriteEnd.FAILED)
     assert 0 < written.accepted < SIZE
@@ -93,6 +99,8 @@ CASES = {
     "space": lambda path: runs_full(path, True),
     "failed": lambda path: runs_full(path, False),
     "header": next_header,
+    "flat_space": lambda path: runs_full(path, True, flat=True),
+    "flat_failed": lambda path: runs_full(path, False, flat=True),
 }
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ use Amanda::Device qw( :constants );
 use Amanda::Header; use Amanda::MainLoop; use Amanda::Xfer qw( :constants );
 config_init($CONFIG_INIT_EXPLICIT_NAME, "none");
 my $in = decode_json($ARGV[0]);
-my $dev = Amanda::Device->new("file:$in->{dir}");
+my $dev = Amanda::Device->new("$in->{scheme}:$in->{dir}");
 my %out;
 sub check { $_[0] or die($dev->error_or_status()) }
 sub transfer {
@@ -73,6 +73,7 @@ if ($in->{do} eq 'write') {
         close($fh);
         $out{files}{$dev->file} = "$hdr->{disk} $hdr->{partnum} $hdr->{dumplevel}";
         $n = $dev->file;
+        last if $in->{only};
     }
     $dev->finish();
 } elsif ($in->{do} eq 'erase') {
@@ -101,8 +102,8 @@ def _needs_stock() -> None:
 
 
 def stock(what: str, directory: Path, **more: Any) -> dict[str, Any]:
-    """Let stock's device do something with a vtape."""
-    wish = json.dumps({"do": what, "dir": str(directory), **more})
+    """Let stock's device (``scheme``: its type) do something with a volume."""
+    wish = json.dumps({"do": what, "scheme": "file", "dir": str(directory), **more})
     done = subprocess.run(
         ["perl", "-I", PERL_LIBRARY, "-e", SCRIPT, wish], capture_output=True, text=True, timeout=60
     )
