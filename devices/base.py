@@ -66,6 +66,7 @@ class BaseDevice:
         add(Property("max_block_size", Kind.UINT, READ_ONLY, largest))
         add(Property("canonical_name", Kind.STRING, READ_ONLY, self.name))
         add(Property("comment", Kind.STRING, SET_ANY_TIME))
+        add(Property("directtcp_address", Kind.STRING, SET_ANY_TIME), check_hosts)
         for name, kind, value in (
             ("compression", Kind.BOOL, False),
             ("concurrency", Kind.INT, 2),
@@ -155,6 +156,21 @@ class BaseDevice:
         """Payload of the current file grew."""
         self._file_bytes += size
         self._short_block_seen = self._file_bytes % self.block_size != 0
+
+
+def check_hosts(value: Value) -> Value:
+    """A list of IP addresses to listen on, separated by blanks, ``,`` or ``;``."""
+    from protocols.directtcp import is_host  # only where somebody restricts them
+
+    for host in split_hosts(str(value)):
+        if not is_host(host):
+            raise PropertyRefused(f"'{host}' is not an IP address")
+    return value
+
+
+def split_hosts(text: str) -> tuple[str, ...]:
+    """The addresses in the value of DIRECTTCP-ADDRESS."""
+    return tuple(text.replace(",", " ").replace(";", " ").split())
 
 
 def timestamp_now() -> str:

@@ -71,6 +71,10 @@ class PropertyRefused(DeviceError):
     """A property value was refused; the text is the reason alone (volumes-and-devices 3.1)."""
 
 
+class ConnectionBroken(DeviceError):
+    """The peer of a data connection broke off; device and volume are well. Blame the source."""
+
+
 class IncompatibleConnection(DeviceError):
     """A device cannot go on with a connection that another device made.
 

@@ -7,12 +7,15 @@ A device that can do it provides :class:`IDirectTCPDevice` beside
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from twisted.internet.defer import Deferred
 
     from devices.interfaces import FileStart
@@ -92,3 +95,23 @@ class IDirectTCPDevice(Interface):
 
     def read_to_connection(size: int) -> Deferred[Moved]:
         """Move at most ``size`` bytes (0: no limit) of the current file to the connection."""
+
+
+class ISocketConnection(IDirectTCPConnection):
+    """A connection whose socket this process holds: its bytes pass through us."""
+
+    socket: socket = Attribute("the connected socket, in blocking mode")
+
+
+class ISocketFedDevice(IDirectTCPDevice):
+    """A device that this process feeds: it takes every :class:`ISocketConnection`, and none else.
+
+    What it cannot do as a device (``start_file`` ...) fails as there.
+    """
+
+
+class IIndirectConnection(IDirectTCPConnection):
+    """A connection that is still to be made: somebody must ask first where to connect."""
+
+    def on_question(told: Callable[[], object]) -> None:
+        """Call ``told`` once somebody has asked, at once if that was before."""

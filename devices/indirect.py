@@ -18,8 +18,13 @@ from twisted.internet.error import CannotListenError
 from zope.interface import Attribute, implementer
 
 from devices.asynchronous import IEjectsItself
-from devices.errors import DeviceError, DriveFailed
-from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, Moved
+from devices.errors import ConnectionBroken, DeviceError, DriveFailed
+from devices.idirecttcp import (
+    IDirectTCPConnection,
+    IDirectTCPDevice,
+    IIndirectConnection,
+    Moved,
+)
 from devices.interfaces import AccessMode, FileStart, IAsyncDevice, IDevice, VolumeReading
 from protocols.directtcp import INDIRECT_HOST, Address
 from protocols.tx.indirect import IndirectListener
@@ -51,7 +56,7 @@ class ILateListener(IDirectTCPDevice, IAsyncDevice, IEjectsItself):
         """The data connection, after ``listen_now``."""
 
 
-@implementer(IDirectTCPConnection)
+@implementer(IIndirectConnection)
 class IndirectConnection:
     """A connection that is perhaps yet to come.
 
@@ -64,6 +69,15 @@ class IndirectConnection:
         self.listener: IndirectListener | None = listener
         self.made: IDirectTCPConnection | None = None
         self._told: Deferred[None] | None = None
+
+    def on_question(self, told: Callable[[], object]) -> None:
+        if self.listener is None:
+            return
+
+        def tell(result: None) -> None:
+            told()
+
+        self.listener.asked.addCallback(tell)
 
     def answer(self, addresses: tuple[Address, ...], made: IDirectTCPConnection) -> None:
         """The device listens: tell whoever asks, now or until we are closed."""
@@ -178,14 +192,10 @@ class IndirectTCP:
             if late.active():
                 raise
             text = f"Could not accept indirecttcp socket: nobody asked in {self._patience:g} s"
-            raise self._failed(text) from None
+            raise ConnectionBroken(text) from None
         finally:
             if late.active():
                 late.cancel()
-
-    def _failed(self, text: str) -> DeviceError:
-        self.device.status, self.device.error = DeviceError(text).status, text
-        return DriveFailed(text)
 
     # all else is the device's own
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from zope.interface import implementer
 
+from devices.directtcp import SocketFed
 from devices.interfaces import (
     AccessMode,
     ChangerInfo,
@@ -168,10 +169,11 @@ class Lane:
 
 
 @implementer(IAsyncDevice)
-class LaneDevice:
-    """A blocking device in a lane."""
+class LaneDevice(SocketFed):
+    """A blocking device in a lane; what is dumped on it passes through this process."""
 
     def __init__(self, device: IDevice, lane: ILane) -> None:
+        super().__init__()
         self.device = device
         self.lane = lane
 

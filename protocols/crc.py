@@ -28,8 +28,9 @@ class Crc:
 
     @property
     def known(self) -> bool:
-        """False for ``00000000:0``, which stands for "not known"."""
-        return self.value != 0 or self.size != 0
+        """Somebody has counted. ``00000000:0`` and, from an application that moves the data
+        itself, ``ffffffff:0`` mean that nobody has (directtcp-and-ndmp 7)."""
+        return self.size != 0
 
     @classmethod
     def parse(cls, text: str) -> Crc:

@@ -133,6 +133,11 @@ class AnswerReader:
         return addresses
 
 
+def is_host(text: str) -> bool:
+    """An IPv4 or IPv6 address, without brackets."""
+    return _is_ipv4(text) or _is_ipv6(text)
+
+
 def _shown(text: str) -> str:
     """The text for an error message, made short."""
     return repr(text if len(text) <= 80 else text[:80] + "...")

@@ -15,14 +15,16 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from protocols.driver import commands
 from protocols.header import HeaderType
+from protocols.tracelog import Info
 from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
 from taper.core.interfaces import FeedError
 from taper.core.outcome import DumperResult, Ledger, Verdict
 from taper.core.report import Report
 from taper.core.splitting import DeviceFacts, cache_directory, plan
+from taper.core.straight import flows_straight, has_mover, straight_feed
 
 if TYPE_CHECKING:
-    from devices.interfaces import IDevice, PartResult
+    from devices.interfaces import IAsyncDevice, PartResult
     from protocols.header import Header
     from taper.core.interfaces import IFeed, IStatusFile, ITransfer
     from taper.core.scribe import Scribe, Volume
@@ -67,13 +69,14 @@ class Dump:
 
     # What others tell the dump
 
-    def interrupt(self, reason: str) -> None:
-        """End the dump as soon as possible; ``reason`` is an input error. Only the first counts,
-        and none once the result is being told."""
+    def interrupt(self, reason: str, *, device: bool = False) -> None:
+        """End the dump as soon as possible; ``reason`` is an input error, or one of the device.
+        Only the first counts, and none once the result is being told."""
         if self._interruption is not None or self._settled:
             return
         self._interruption = reason
-        self.ledger.input_errors.append(reason)
+        errors = self.ledger.device_errors if device else self.ledger.input_errors
+        errors.append(reason)
         if self._transfer is not None:
             self._transfer.cancel("")
         if self._waiting is not None:
@@ -148,9 +151,8 @@ class Dump:
         await self._finish()
 
     async def _write(self) -> None:
-        device = await self._device_at_hand()
-        self._check_data_path(device)
-        self.block_size = device.block_size
+        device = await self._first_device()
+        self.block_size = device.device.block_size
         offer = await self.feed.offer()
         if offer is not None:
             self.worker.rules.header_awaited()
@@ -161,31 +163,40 @@ class Dump:
             self.ledger.dumper = DumperResult.FAILED
         self.worker.rules.header_accepted()
         self.report.header_accepted(header)
+        if self.feed.remark is not None:
+            await self.world.note(Info(self.feed.remark))
         plan = await self._make_plan(device)
         for warning in plan.warnings:
             await self.report.warning(warning)
         await self._show_progress()
         flowing = self._begin_to_flow(plan)
+        if self.feed.ready_first:
+            await self._wait(flowing)
         while True:
             volume = await self._volume()
             await self._wait(flowing)
             if await self._write_part(volume, plan):
                 return
 
-    def _check_data_path(self, device: IDevice) -> None:
-        if getattr(self.command, "data_path", "AMANDA") == "DIRECTTCP":
-            raise NoVolume(
-                f"error; Can't dump DIRECTTCP data-path dle to a device ('{device.name}') "
-                "that doesn't support it"
-            )
+    async def _first_device(self) -> IAsyncDevice:
+        """The device that the dump begins on; the feed is then the one to use with it."""
+        device = await self._device_at_hand(self.scribe.device_at_hand())
+        if not flows_straight(self.command, device):
+            return device
+        device = await self._device_at_hand(self.scribe.device_to_listen_on())
+        await self.feed.close()
+        self.feed = straight_feed(self.world.feeds, self.command, device)
+        return device
 
-    async def _device_at_hand(self) -> IDevice:
+    async def _device_at_hand(
+        self, sought: Coroutine[Deferred[Any], Any, IAsyncDevice]
+    ) -> IAsyncDevice:
         try:
-            return await self._wait(self.scribe.device_at_hand())
+            return await self._wait(sought)
         except NoVolume as fault:
             raise NoVolume(f"error; got_device failed: {fault.text}") from fault
 
-    async def _make_plan(self, device: IDevice) -> SplitPlan:
+    async def _make_plan(self, device: IAsyncDevice) -> SplitPlan:
         """Decide how to cut this dump; looks at the cache directory where one is named."""
         split, storage = self.command.split, self.world.storage
         directory = cache_directory(split)
@@ -196,9 +207,9 @@ class Dump:
         return plan(
             split,
             DeviceFacts(
-                leom=device.leom,
-                directtcp=False,
-                block_size=device.block_size,
+                leom=device.device.leom,
+                directtcp=has_mover(device),
+                block_size=device.device.block_size,
             ),
             file_write=self.feed.cache_inform,
             buffer_size=storage.device_output_buffer_size,
@@ -233,7 +244,7 @@ class Dump:
 
         def fail(failure: Any) -> None:
             if failure.trap(FeedError, CancelledError) is FeedError:
-                self.interrupt(failure.value.text)
+                self.interrupt(failure.value.text, device=failure.value.device)
 
         return self.feed.ready().addCallback(begin).addErrback(fail)
 
@@ -248,6 +259,7 @@ class Dump:
         assert volume is not None
         if volume.device.device.block_size != self.block_size:
             raise NoVolume("All devices used by the taper must have the same block size")
+        await self.prepare(volume.device)  # one that was not labelled for us
         if not self._ready_sent:
             self._ready_sent = True
             self.report.ready()
@@ -360,6 +372,7 @@ class Dump:
             ledger.dest_crc = transfer.dest_crc()
         await self.feed.close()
         ledger.compare_crcs()
+        ledger.count_without_padding()
         if (
             ledger.verdict is Verdict.DONE
             and self.feed.result_follows
@@ -428,6 +441,12 @@ class Dump:
                 self._answer = None
                 self.worker.request_withdrawn(self.handle)
             raise
+
+    async def prepare(self, device: IAsyncDevice) -> None:
+        try:
+            await self.feed.adopt(device)
+        except FeedError as fault:
+            raise NoVolume(fault.text) from fault
 
     def say_new_tape(self, label: str) -> None:
         self.report.new_tape(label)

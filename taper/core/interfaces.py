@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from devices.interfaces import IAsyncDevice, PartResult
     from protocols.crc import Crc
+    from protocols.driver.commands import PortWrite
     from protocols.driver.messages import Message
     from protocols.header import Header
     from protocols.tapelist import Tapelist
@@ -158,6 +159,8 @@ class IFeed(Interface):
 
     cache_inform = Attribute("bool: a failed part can be read again from the source itself")
     result_follows = Attribute("bool: the driver tells the dumper's result by DONE or FAILED")
+    ready_first = Attribute("bool: no volume may be labelled before ``ready`` has fired")
+    remark = Attribute("str | None: what people should know of the header, for the trace log")
 
     def offer() -> Deferred[Offer | None]:
         """Begin to listen. None: nobody needs to connect."""
@@ -168,8 +171,14 @@ class IFeed(Interface):
     def ready() -> Deferred[None]:
         """The data can be had now. Fails with FeedError."""
 
+    def adopt(device: IAsyncDevice) -> Deferred[None]:
+        """The next part goes to ``device``, which need not be started yet.
+
+        Fails with FeedError if this dump cannot go on there.
+        """
+
     def transfer(plan: SplitPlan) -> ITransfer:
-        """The flow of this dump; after ``header``, once."""
+        """The flow of this dump; after ``header`` and ``ready``, once."""
 
     def close() -> Deferred[None]:
         """Stop listening, close what is open; safe at any time and to repeat."""
@@ -183,6 +192,12 @@ class IFeeds(Interface):
 
     def port() -> IFeed:
         """A dump over TCP by way of this host (PORT-WRITE, data path AMANDA)."""
+
+    def pushed(filename: str, device: IAsyncDevice) -> IFeed:
+        """A dump in holding files for a device that takes data from a connection only."""
+
+    def directtcp(command: PortWrite, device: IAsyncDevice) -> IFeed:
+        """A dump that flows straight into the device, which listens (PORT-WRITE)."""
 
     def directory_facts(directory: str) -> Deferred[DirectoryFacts]:
         """Look at a directory that may serve as part cache."""

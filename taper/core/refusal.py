@@ -13,6 +13,7 @@ from zope.interface import implementer
 from taper.core.interfaces import FeedError, IFeed, ITransfer, Offer
 
 if TYPE_CHECKING:
+    from devices.interfaces import IAsyncDevice
     from protocols.header import Header
     from taper.core.splitting import SplitPlan
 
@@ -26,6 +27,8 @@ class RefusedFeed:
 
     cache_inform = False
     result_follows = True
+    ready_first = False
+    remark: str | None = None
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
@@ -37,6 +40,9 @@ class RefusedFeed:
         raise ValueError("nothing was offered")
 
     def ready(self) -> Deferred[None]:
+        raise ValueError("nothing was offered")
+
+    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
         raise ValueError("nothing was offered")
 
     def transfer(self, plan: SplitPlan) -> ITransfer:

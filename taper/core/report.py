@@ -56,8 +56,8 @@ class Report:
         self._began = self._world.clock.seconds()
         self._ledger.header_crc = header.server_crc
         # a DONE may have come before the header; what it said counts more
-        self._native = self._native if self._native.known else header.native_crc
-        self._client = self._client if self._client.known else header.client_crc
+        self._native = self._native if self._native != UNKNOWN else header.native_crc
+        self._client = self._client if self._client != UNKNOWN else header.client_crc
 
     def dumper_done(self, command: commands.Done) -> None:
         """Keep what the dumper's DONE says."""

@@ -12,7 +12,7 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
 from devices.errors import ChangerError, DeviceError
-from devices.interfaces import AccessMode, IAsyncDevice, IAsyncReservation, IDevice
+from devices.interfaces import AccessMode, IAsyncDevice, IAsyncReservation
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Info, Start, TapeInfo
 from taper.core.errors import NoVolume, VolumeDenied
@@ -55,6 +55,12 @@ class Petitioner(Protocol):
         """Send REQUEST-NEW-TAPE and wait for NEW-TAPE.
 
         :raise VolumeDenied: the driver said NO-NEW-TAPE
+        """
+
+    async def prepare(self, device: IAsyncDevice) -> None:
+        """The volume in ``device`` is about to be labelled for this dump.
+
+        :raise NoVolume: the dump cannot go on on this device
         """
 
     def say_new_tape(self, label: str) -> None:
@@ -124,15 +130,24 @@ class Scribe:
             raise NoVolume(text or "No acceptable volumes found")
         return self._candidate
 
-    async def device_at_hand(self) -> IDevice:
+    async def device_to_listen_on(self) -> IAsyncDevice:
+        """The device that the next part will go to, if it is to listen for the data itself.
+
+        :raise NoVolume: none is to be had, or a full volume in hand could not be released
+        """
+        if self.volume is not None and self.volume.full:
+            await self.release_volume()
+        return await self.device_at_hand()
+
+    async def device_at_hand(self) -> IAsyncDevice:
         """The device the next part will most likely go to, for its facts.
 
         :raise NoVolume: no volume is in hand and none was found
         """
         if self.volume is not None:
-            return self.volume.device.device
+            return self.volume.device
         self._failure = None  # of a scan for another dump; things may be better now
-        return (await self.find_volume()).reservation.device.device
+        return (await self.find_volume()).reservation.device
 
     @property
     def usable(self) -> bool:
@@ -158,6 +173,7 @@ class Scribe:
             try:
                 found = await self.find_volume()
                 self._check_block_size(dump, found)
+                await dump.prepare(found.reservation.device)
             except NoVolume as fault:
                 await self._drop_candidate()
                 await self._world.note(Info(fault.text))

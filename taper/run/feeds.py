@@ -10,25 +10,28 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from protocols.header import parse_header
+from devices.idirecttcp import IDirectTCPDevice, ISocketFedDevice
 from taper.core.interfaces import FeedError, IFeed, IFeeds, ITransfer, Offer
 from taper.core.splitting import DirectoryFacts
 from taper.plane.interfaces import SourceError
 from taper.plane.sources import HoldingSource, SocketSource
 from taper.plane.transfer import Transfer
-from taper.run.listeners import OneShotListener, receive_all
+from taper.run.headers import HeaderPort
+from taper.run.listeners import OneShotListener
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from devices.interfaces import IAsyncDevice, ILane, PartResult
+    from protocols.conf import Config
     from protocols.crc import Crc
+    from protocols.driver.commands import PortWrite
     from protocols.header import Header
     from taper.core.splitting import SplitPlan
     from taper.plane.interfaces import ISource
 
-HEADER_LIMIT = 1024 * 1024
-"""Bytes of a header that we take; a dumper sends 32768."""
+
+HEADER_SILENCE = 3.0
 
 
 @implementer(ITransfer)
@@ -71,6 +74,14 @@ class LaneTransfer:
         return self._transfer.dest_crc()
 
 
+def must_be_fed(device: IAsyncDevice) -> Deferred[None]:
+    """A dump that passes through this process cannot go on on a device with a mover."""
+    if IDirectTCPDevice.providedBy(device) and not ISocketFedDevice.providedBy(device):
+        text = f"'{device.device.name}' takes data from a connection only, this dump has none"
+        return fail(FeedError(text, device=True))
+    return succeed(None)
+
+
 @implementer(IFeed)
 class HoldingFeed:
     """A dump in holding files (data-plane 4.1).
@@ -80,6 +91,8 @@ class HoldingFeed:
 
     cache_inform = True
     result_follows = False
+    ready_first = False
+    remark: str | None = None
 
     def __init__(self, filename: str, lane: ILane) -> None:
         self._source = HoldingSource(filename)
@@ -98,6 +111,9 @@ class HoldingFeed:
 
     def ready(self) -> Deferred[None]:
         return succeed(None)
+
+    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
+        return must_be_fed(device)
 
     def transfer(self, plan: SplitPlan) -> ITransfer:
         self._flowing = True
@@ -123,19 +139,21 @@ class PortFeed:
 
     cache_inform = False
     result_follows = True
+    ready_first = False
+    remark: str | None = None
 
     def __init__(self, reactor: Any, patience: float, lane: ILane) -> None:
         self._reactor = reactor
         self._patience = patience
         self._lane = lane
-        self._header: OneShotListener | None = None
+        self._header: HeaderPort | None = None
         self._data: OneShotListener | None = None
         self._connection: socket.socket | None = None
         self._flowing = False
 
     def offer(self) -> Deferred[Offer | None]:
         try:
-            self._header = OneShotListener(self._reactor)
+            self._header = HeaderPort(self._reactor, self._patience)
             self._data = OneShotListener(self._reactor)
         except OSError as fault:
             return fail(FeedError(f"cannot listen on localhost: {fault.strerror}", device=True))
@@ -147,32 +165,15 @@ class PortFeed:
 
     def header(self) -> Deferred[Header]:
         assert self._header is not None, "offer() comes first"
-        self._header.wait_at_most(self._patience)
-        return self._header.accepted.addCallback(self._receive_header)
-
-    def _receive_header(self, connection: socket.socket) -> Deferred[Header]:
-        received = receive_all(self._reactor, connection, HEADER_LIMIT)
-        # a dumper holds this connection while its client gets going, and gives up by dtimeout
-        deadline = self._reactor.callLater(2 * self._patience, received.cancel)
-        waited = received.addErrback(self._late, deadline).addBoth(_settle, deadline)
-        return waited.addCallback(self._parse)
-
-    @staticmethod
-    def _late(failure: Any, deadline: Any) -> Any:
-        if not deadline.active() and failure.check(FeedError) is None:
-            raise FeedError("Timeout while waiting for the header")
-        return failure
-
-    @staticmethod
-    def _parse(received: bytes) -> Header:
-        if not received:
-            raise FeedError("Got empty header")
-        return parse_header(received)
+        return self._header.header()
 
     def ready(self) -> Deferred[None]:
         assert self._data is not None, "offer() comes first"
         self._data.wait_at_most(self._patience)
         return self._data.accepted.addCallback(lambda _: None)
+
+    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
+        return must_be_fed(device)
 
     def transfer(self, plan: SplitPlan) -> ITransfer:
         assert self._connection is not None, "ready() comes first"
@@ -181,19 +182,14 @@ class PortFeed:
         return LaneTransfer(Transfer(source, plan), self._lane)
 
     def close(self) -> Deferred[None]:
-        for listener in (self._header, self._data):
-            if listener is not None:
-                listener.close()
-                listener.accepted.addErrback(lambda _: None)  # told, or wanted no more
+        if self._header is not None:
+            self._header.close()
+        if self._data is not None:
+            self._data.close()
+            self._data.accepted.addErrback(lambda _: None)  # told, or wanted no more
         if self._connection is not None and not self._flowing:
             self._connection.close()
         return self._lane.stop()
-
-
-def _settle(result: Any, deadline: Any) -> Any:
-    if deadline.active():
-        deadline.cancel()
-    return result
 
 
 def look_at_directory(path: str) -> DirectoryFacts:
@@ -207,27 +203,71 @@ def look_at_directory(path: str) -> DirectoryFacts:
     return DirectoryFacts(exists=True, free=found.f_frsize * found.f_bavail)
 
 
+def header_silence(config: Config | None) -> float:
+    """Seconds after which a header is made for a dumper that sends none: property
+    ``directtcp-header-wait`` of amanda.conf."""
+    values = () if config is None else config.general.property.get("directtcp-header-wait", ())
+    for text in values:
+        if text.isascii() and text.isdigit() and len(text) < 6:
+            return float(text)
+    return HEADER_SILENCE
+
+
 @implementer(IFeeds)
 class Feeds:
     """Makes the feeds of one process.
 
     :param make_lane: makes a lane from a name
     :param dtimeout: seconds to wait for a dumper
+    :param look: lane for files that are looked at
+    :param config: where headers are made from that do not come; None: they must come
     """
 
     def __init__(
-        self, reactor: Any, make_lane: Callable[[str], ILane], dtimeout: float, look: ILane
+        self,
+        reactor: Any,
+        make_lane: Callable[[str], ILane],
+        dtimeout: float,
+        look: ILane,
+        config: Config | None = None,
     ) -> None:
         self._reactor = reactor
         self._make_lane = make_lane
         self._patience = dtimeout + 1
         self._look = look
+        self._config = config
 
     def holding(self, filename: str) -> IFeed:
         return HoldingFeed(filename, self._make_lane("holding"))
 
     def port(self) -> IFeed:
         return PortFeed(self._reactor, self._patience, self._make_lane("port"))
+
+    def pushed(self, filename: str, device: IAsyncDevice) -> IFeed:
+        from taper.run.straight_feeds import PushedFeed  # only for devices with a mover
+
+        return PushedFeed(self._reactor, filename, device, self._make_lane("pushed"))
+
+    def directtcp(self, command: PortWrite, device: IAsyncDevice) -> IFeed:
+        from taper.run.straight_feeds import DirectTCPFeed  # only for such dumps
+
+        substitute = None
+        if command.data_path == "DIRECTTCP" and self._config is not None:
+            substitute = self._look_up_header(command, self._config)
+        return DirectTCPFeed(
+            self._reactor,
+            device,
+            self._patience,
+            self._make_lane("directtcp"),
+            one_address=command.data_path != "DIRECTTCP",
+            substitute=substitute,
+            silence=header_silence(self._config),
+        )
+
+    def _look_up_header(self, command: PortWrite, config: Config) -> Callable[[], Deferred[Header]]:
+        from taper.run.substitute import make_header
+
+        return lambda: self._look.call(make_header, command, config)
 
     def directory_facts(self, directory: str) -> Deferred[DirectoryFacts]:
         return self._look.call(look_at_directory, directory)

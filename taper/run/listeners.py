@@ -110,10 +110,10 @@ class _Receiver(Protocol):
 
     def __init__(self, limit: int) -> None:
         self.received = bytearray()
-        self.done: Deferred[bytes] = Deferred(lambda _: self._abort())
+        self.done: Deferred[bytes] = Deferred(lambda _: self.abort())
         self._limit = limit
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
         if self.transport is not None:
             self.transport.abortConnection()  # type: ignore[attr-defined]
 
@@ -121,7 +121,7 @@ class _Receiver(Protocol):
         self.received += data
         if len(self.received) > self._limit and not self.done.called:
             self.done.errback(FeedError(f"header is longer than {self._limit} bytes"))
-            self._abort()
+            self.abort()
 
     def connectionLost(self, reason: Failure = _connection_done) -> None:
         if self.done.called:
@@ -132,15 +132,63 @@ class _Receiver(Protocol):
             self.done.callback(bytes(self.received))
 
 
-def receive_all(reactor: object, connection: socket.socket, limit: int) -> Deferred[bytes]:
-    """All bytes up to the end of a connection, at most ``limit``; takes the socket over.
+class Reception:
+    """All bytes up to the end of a connection; takes the socket over.
 
-    :return: fails with FeedError for more bytes than that, or a connection that broke midway
+    :param limit: the most bytes taken
+    :ivar done: fires with them; fails with FeedError for more bytes than that, or a connection
+        that broke midway. Cancelling hangs up.
     """
-    receiver = _Receiver(limit)
-    factory = Factory.forProtocol(lambda: receiver)
-    connection.setblocking(False)
-    family = connection.family
-    reactor.adoptStreamConnection(connection.fileno(), family, factory)  # type: ignore[attr-defined]
-    connection.close()  # the transport has a descriptor of its own
-    return receiver.done
+
+    def __init__(self, reactor: object, connection: socket.socket, limit: int) -> None:
+        receiver = self._receiver = _Receiver(limit)
+        factory = Factory.forProtocol(lambda: receiver)
+        connection.setblocking(False)
+        number, family = connection.fileno(), connection.family
+        reactor.adoptStreamConnection(number, family, factory)  # type: ignore[attr-defined]
+        connection.close()  # the transport has a descriptor of its own
+        self.done = receiver.done
+
+    @property
+    def silent(self) -> bool:
+        """Not a byte has come."""
+        return not self._receiver.received
+
+    def abort(self) -> None:
+        """Hang up."""
+        self._receiver.abort()
+
+
+def receive_all(reactor: object, connection: socket.socket, limit: int) -> Deferred[bytes]:
+    """What a :class:`Reception` receives."""
+    return Reception(reactor, connection, limit).done
+
+
+@implementer(IReadDescriptor)
+class FirstByte:
+    """Tells when a connection has something to say; takes nothing of it.
+
+    :ivar there: fires once; cancelling it stops the waiting
+    """
+
+    def __init__(self, reactor: object, connection: socket.socket) -> None:
+        self._reactor = reactor
+        self._connection = connection
+        self.there: Deferred[None] = Deferred(lambda _: self._stop())
+        reactor.addReader(self)  # type: ignore[attr-defined]
+
+    def _stop(self) -> None:
+        self._reactor.removeReader(self)  # type: ignore[attr-defined]
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def logPrefix(self) -> str:
+        return "data connection"
+
+    def doRead(self) -> None:
+        self._stop()
+        self.there.callback(None)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._stop()

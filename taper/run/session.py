@@ -125,6 +125,7 @@ class Session:
                 functools.partial(Lane, self._reactor),
                 config.general.dtimeout,
                 files,
+                config,
             ),
             status_files=StatusFiles(self._reactor, files, self._setup.paths.tmpdir),
             clock=Clock(self._reactor),

@@ -9,9 +9,11 @@ from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from devices.interfaces import IAsyncDevice
 from protocols import tracelog
 from protocols.conf import Config
 from protocols.driver.codec import encode
+from protocols.driver.commands import PortWrite
 from protocols.driver.messages import Message
 from protocols.header import Header, HeaderType
 from protocols.tapelist import Tapelist, TapelistEntry
@@ -184,6 +186,8 @@ class MemoryFeed:
     def __init__(self, moments: Moments, dumped: Dumped, header: Header, *, port: bool) -> None:
         self.cache_inform = not port
         self.result_follows = port
+        self.ready_first = False
+        self.remark = None
         self.begun = False
         self.closed = False
         self.transfers: list[LaneTransfer] = []
@@ -214,6 +218,9 @@ class MemoryFeed:
         if name in self._dumped.silent:
             return Deferred()
         return self._moments.do(name, operation)
+
+    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
+        return succeed(None)
 
     def transfer(self, plan: SplitPlan) -> ITransfer:
         kind = PiecesSource if self._port else SeekableSource
@@ -248,6 +255,12 @@ class MemoryFeeds:
 
     def port(self) -> IFeed:
         return self._make(self.dumpers.pop(0), port=True)
+
+    def pushed(self, filename: str, device: IAsyncDevice) -> IFeed:
+        raise NotImplementedError("no device here has a mover")
+
+    def directtcp(self, command: PortWrite, device: IAsyncDevice) -> IFeed:
+        raise NotImplementedError("no device here has a mover")
 
     def _make(self, dumped: Dumped, *, port: bool) -> IFeed:
         feed = MemoryFeed(self._moments, dumped, evolve(self.next_header), port=port)

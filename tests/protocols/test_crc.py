@@ -38,7 +38,9 @@ def test_upper_case_and_short_values_are_read() -> None:
     assert Crc.parse("1:2") == Crc(1, 2)
 
 
-def test_only_the_all_zero_text_is_unknown() -> None:
+def test_a_checksum_of_nothing_is_unknown() -> None:
+    """Size 0 means that nobody has counted, whatever the other half says."""
     assert not UNKNOWN.known
     assert Crc(0, 5).known
-    assert Crc(5, 0).known
+    assert not Crc(5, 0).known
+    assert str(Crc.parse("ffffffff:0")) == "ffffffff:0"

@@ -1,0 +1,337 @@
+"""DirectTCP for every device that this process feeds: the connection is a socket that we hold.
+
+A device in a lane gets this face from :class:`SocketFed` (:mod:`devices.lane`). Waiting for a peer
+is done in the device's lane, which is what "no other call until accept is over" means here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from devices.errors import ConnectionBroken, DeviceError, IncompatibleConnection
+from devices.idirecttcp import IDirectTCPConnection, ISocketConnection, ISocketFedDevice, Moved
+from devices.values import FileStart, WriteEnd
+from protocols.directtcp import Address
+
+if TYPE_CHECKING:
+    from devices.interfaces import IDevice, ILane
+    from protocols.header import Header
+
+T = TypeVar("T")
+
+CONNECT_PATIENCE = 60.0
+"""Seconds to wait for one address to answer."""
+
+CHUNK = 1024 * 1024
+"""Bytes moved at a time, made whole blocks."""
+
+
+@implementer(ISocketConnection)
+class SocketConnection:
+    """A connected socket. Its bytes go wherever this process likes, so any such device takes it.
+
+    :ivar pending: bytes read from it that no device has taken.
+    """
+
+    def __init__(self, device_name: str, connected: socket.socket) -> None:
+        self.device_name = device_name
+        self.socket = connected
+        self.pending = bytearray()
+        connected.setblocking(True)
+
+    def fill(self, buffer: memoryview) -> int:
+        """Read until ``buffer`` is full or the stream at its end; blocks. :return: bytes"""
+        done = min(len(self.pending), len(buffer))
+        buffer[:done] = self.pending[:done]
+        del self.pending[:done]
+        try:
+            while done < len(buffer):
+                got = self.socket.recv_into(buffer[done:])
+                if not got:
+                    break
+                done += got
+        except OSError as error:
+            text = f"reading from the data connection: {error.strerror}"
+            raise ConnectionBroken(text) from error
+        return done
+
+    def put_back(self, data: memoryview) -> None:
+        """Bytes that no device has taken come first again."""
+        self.pending[:0] = data
+
+    def send(self, data: memoryview) -> None:
+        """Say all of it; blocks."""
+        try:
+            self.socket.sendall(data)
+        except OSError as error:
+            text = f"writing to the data connection: {error.strerror}"
+            raise ConnectionBroken(text) from error
+
+    def break_off(self) -> None:
+        """Let a read or write that waits in another thread come back; the stream is over."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError as error:
+            if error.errno not in (errno.ENOTCONN, errno.EBADF):
+                raise
+
+    def close(self) -> Deferred[None]:
+        self.socket.close()
+        return succeed(None)
+
+
+class GivenUp(DeviceError):
+    """A wait was broken off by whoever waited."""
+
+
+class _Wait:
+    """Something a lane waits for and the reactor's thread may break off."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        self._done = False
+
+    def give_up(self) -> None:
+        if not self._done:
+            os.write(self._write, b"x")
+
+    def until(self, sockets: list[socket.socket], event: int, seconds: float | None) -> list[int]:
+        """Descriptors of the sockets that are ready; none after ``seconds``.
+
+        :raise GivenUp: :meth:`give_up` was called
+        """
+        poll = select.poll()
+        poll.register(self._read, select.POLLIN)
+        for waiting in sockets:
+            poll.register(waiting, event)
+        ready = [number for number, _ in poll.poll(None if seconds is None else seconds * 1000)]
+        if self._read in ready:
+            raise GivenUp("the wait for a peer was given up")
+        return ready
+
+    def close(self) -> None:
+        """In the reactor's thread, when nobody waits any more."""
+        self._done = True
+        os.close(self._read)
+        os.close(self._write)
+
+
+def open_listeners(hosts: tuple[str, ...]) -> list[socket.socket]:
+    """Listen on a free port of each of these addresses.
+
+    :raise OSError: one of them cannot be had
+    """
+    opened: list[socket.socket] = []
+    try:
+        for host in hosts:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            opened.append(listener)
+            listener.bind((host, 0))
+            listener.listen(1)
+    except BaseException:
+        close_all(opened)
+        raise
+    return opened
+
+
+def close_all(sockets: list[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
+
+
+def accept_one(listeners: list[socket.socket], wait: _Wait) -> socket.socket:
+    """The first peer that connects; the listeners are closed, come what may."""
+    try:
+        while True:
+            ready = wait.until(listeners, select.POLLIN, None)
+            for listener in listeners:
+                if listener.fileno() not in ready:
+                    continue
+                try:
+                    return listener.accept()[0]
+                except (BlockingIOError, ConnectionAbortedError):
+                    continue  # he went away; wait for the next
+    except OSError as error:
+        raise DeviceError(f"accepting a connection: {error.strerror}") from error
+    finally:
+        close_all(listeners)
+
+
+def connect_one(addresses: tuple[Address, ...], wait: _Wait) -> socket.socket:
+    """A connection to the first address that answers.
+
+    :raise DeviceError: none does; all of them are named
+    """
+    complaints: list[str] = []
+    for address in addresses:
+        family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
+        trying = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            code = trying.connect_ex((address.host, address.port))
+            if code == errno.EINPROGRESS:
+                if wait.until([trying], select.POLLOUT, CONNECT_PATIENCE):
+                    code = trying.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                else:
+                    code = errno.ETIMEDOUT
+        except BaseException:
+            trying.close()
+            raise
+        if code == 0:
+            return trying
+        trying.close()
+        complaints.append(f"{address}: {os.strerror(code)}")
+    raise DeviceError(f"cannot connect: {'; '.join(complaints) or 'there is no address'}")
+
+
+@implementer(ISocketFedDevice)
+class SocketFed:
+    """The DirectTCP face of a blocking device in a lane.
+
+    The first connection that comes is taken and the others are refused; who connects is not
+    checked, since nobody but the driver and those it trusts is told the ports.
+    """
+
+    listens_late = False
+    device: IDevice
+    lane: ILane
+
+    def __init__(self) -> None:
+        self._listeners: list[socket.socket] = []
+        self._connection: IDirectTCPConnection | None = None
+
+    def listen(self, for_writing: bool) -> Deferred[tuple[Address, ...]]:
+        if self._listeners:
+            raise ValueError(f"{self.device.name} listens already")
+        return self.lane.call_owning(close_all, self._open).addCallback(self._keep)
+
+    def _open(self) -> list[socket.socket]:
+        from devices.addresses import reachable_hosts  # only for DirectTCP dumps
+
+        hosts = self._wanted_hosts() or reachable_hosts()
+        try:
+            return open_listeners(hosts)
+        except OSError as error:
+            raise DeviceError(f"cannot listen on {', '.join(hosts)}: {error.strerror}") from error
+
+    def _keep(self, listeners: list[socket.socket]) -> tuple[Address, ...]:
+        self._listeners = listeners
+        return tuple(Address(*listener.getsockname()[:2]) for listener in listeners)
+
+    def _wanted_hosts(self) -> tuple[str, ...]:
+        from devices.base import split_hosts
+
+        for prop in self.device.properties:
+            if prop.name == "directtcp_address":
+                # a stock client uses the first one, and can use IPv4 only
+                return tuple(sorted(split_hosts(str(prop.value or "")), key=lambda h: ":" in h))
+        return ()
+
+    def accept(self) -> Deferred[IDirectTCPConnection]:
+        listeners, self._listeners = self._listeners, []
+        if not listeners:
+            raise ValueError(f"{self.device.name} does not listen")
+        return self._waiting(lambda wait: accept_one(listeners, wait))
+
+    def connect(
+        self, for_writing: bool, addresses: tuple[Address, ...]
+    ) -> Deferred[IDirectTCPConnection]:
+        return self._waiting(lambda wait: connect_one(addresses, wait))
+
+    def _waiting(self, make: Callable[[_Wait], socket.socket]) -> Deferred[IDirectTCPConnection]:
+        """Make a connection in the lane; cancelling breaks the wait off."""
+        wait = _Wait()
+        made = self.lane.call_owning(lambda orphan: orphan.close(), make, wait)
+
+        def give_up(_: Deferred[IDirectTCPConnection]) -> None:
+            wait.give_up()
+            made.cancel()
+
+        asked: Deferred[IDirectTCPConnection] = Deferred(give_up)
+
+        def keep(connected: socket.socket) -> None:
+            self._connection = SocketConnection(self.device.name, connected)
+            asked.callback(self._connection)
+
+        made.addCallbacks(keep, asked.errback)
+        # the lane takes one call after another: this one comes when the wait is over
+        self.lane.call_surely(lambda: None).addCallback(lambda _: wait.close())
+        return asked
+
+    def use_connection(self, connection: IDirectTCPConnection) -> Deferred[None]:
+        if not ISocketConnection.providedBy(connection):
+            raise IncompatibleConnection(self.device.name, connection.device_name)
+        self._connection = connection
+        return succeed(None)
+
+    # files
+
+    def start_file(self, header: Header) -> Deferred[FileStart]:
+        return self.lane.call(self.device.start_file, header)
+
+    def finish_file(self) -> Deferred[None]:
+        return self.lane.call(self.device.finish_file)
+
+    def seek_file(self, number: int) -> Deferred[Header | None]:
+        return self.lane.call(self.device.seek_file, number)
+
+    def write_from_connection(self, size: int) -> Deferred[Moved]:
+        return self._moving(self._write, size)
+
+    def read_to_connection(self, size: int) -> Deferred[Moved]:
+        return self._moving(self._read, size)
+
+    def _moving(self, move: Callable[[SocketConnection, int], Moved], size: int) -> Deferred[Moved]:
+        connection = self._connection
+        if not isinstance(connection, SocketConnection):
+            raise ValueError(f"{self.device.name} has no data connection")
+        moved = self.lane.call(move, connection, size)
+
+        def cancel(_: Deferred[Moved]) -> None:
+            connection.break_off()
+            moved.cancel()
+
+        asked: Deferred[Moved] = Deferred(cancel)
+        moved.addCallbacks(asked.callback, asked.errback)
+        return asked
+
+    def _write(self, source: SocketConnection, size: int) -> Moved:
+        device, block = self.device, self.device.block_size
+        buffer = memoryview(bytearray(max(CHUNK // block, 1) * block))
+        limit = -(-size // block) * block
+        done = 0
+        while True:
+            room = min(len(buffer), limit - done) if limit else len(buffer)
+            filled = source.fill(buffer[:room])
+            full = False
+            if filled:
+                written = device.write_blocks(buffer[:filled])
+                done += written.accepted
+                source.put_back(buffer[written.accepted : filled])
+                if written.end is WriteEnd.FAILED:
+                    raise DeviceError(device.error or "No space left on device")
+                full = written.end is not WriteEnd.NONE or device.is_eom
+            ended = filled < room and not source.pending
+            if ended or full or done == limit != 0:
+                return Moved(size=done, eof=ended, eom=full)
+
+    def _read(self, target: SocketConnection, size: int) -> Moved:
+        device, block = self.device, self.device.block_size
+        buffer = memoryview(bytearray(max(CHUNK // block, 1) * block))
+        done = 0
+        while not size or done < size:
+            found = device.read_blocks(buffer)
+            if not found:
+                return Moved(size=done, eof=True, eom=False)
+            told = min(found, size - done) if size else found
+            target.send(buffer[:told])
+            done += told
+        return Moved(size=done, eof=False, eom=False)

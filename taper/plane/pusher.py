@@ -1,0 +1,103 @@
+"""A dump on its way into a connection whose other end a mover holds."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from typing import TYPE_CHECKING
+
+from taper.plane.crc import RunningCrc
+from taper.plane.interfaces import ISource, SourceError, reason
+
+if TYPE_CHECKING:
+    from protocols.crc import Crc
+
+CHUNK = 1024 * 1024
+_ABORT = struct.pack("ii", 1, 0)  # close with a reset
+
+
+class Pusher:
+    """Sends a source to its end, in a thread of its own.
+
+    The peer sees an orderly end only if all was sent; a source that fails, or :meth:`cancel`,
+    resets the connection, so that nobody takes the stream for complete.
+
+    :ivar finished: all was handed to the connection.
+    """
+
+    def __init__(self, source: ISource, connection: socket.socket) -> None:
+        """:param source: ours from now on, like the connection."""
+        connection.setblocking(True)
+        self.finished = False
+        self._source = source
+        self._connection = connection
+        self._crc = RunningCrc()
+        self._errors: list[str] = []
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._thread = threading.Thread(target=self._run, name="taper-pusher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send. Does not block."""
+        self._thread.start()
+
+    def crc(self) -> Crc:
+        """Of what was sent so far. Any thread."""
+        return self._crc.value()
+
+    def take_errors(self) -> list[str]:
+        """What went wrong at the source since this was last asked. Any thread."""
+        with self._lock:
+            errors, self._errors = self._errors, []
+        return errors
+
+    def cancel(self) -> None:
+        """Stop soon. Never blocks; any thread; safe to repeat."""
+        with self._lock:
+            if self._cancelled or self.finished:
+                return
+            self._cancelled = True
+        self._source.cancel()
+        try:
+            self._connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it is gone already, and nobody waits for it
+
+    def close(self) -> None:
+        """Release everything; blocks until the thread has seen it."""
+        self.cancel()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._source.close()
+        self._connection.close()
+
+    def _run(self) -> None:
+        try:
+            self._send_all()
+        except SourceError as error:
+            self._break(str(error))
+        except OSError as error:
+            self._break(f"while sending to the device: {reason(error)}")
+        except BaseException as error:
+            self._break(f"error while reading: {error!r}")
+            raise
+
+    def _send_all(self) -> None:
+        buffer = memoryview(bytearray(CHUNK))
+        while size := self._source.read_into(buffer):
+            data = buffer[:size]
+            self._connection.sendall(data)
+            self._crc.update(data)
+        with self._lock:
+            if self._cancelled:
+                raise SourceError("sending to the device was given up")
+            self.finished = True
+        self._connection.shutdown(socket.SHUT_WR)
+
+    def _break(self, text: str) -> None:
+        with self._lock:
+            if not self._cancelled:
+                self._errors.append(text)
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        self._connection.close()

@@ -1,0 +1,204 @@
+"""A dump that a device's own mover takes from a connection (data-plane 2.4)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
+
+from devices.errors import ConnectionBroken, DeviceError
+from devices.idirecttcp import IDirectTCPDevice
+from devices.values import PartResult
+from protocols.crc import UNKNOWN, Crc
+from taper.core.interfaces import ITransfer
+
+if TYPE_CHECKING:
+    from devices.idirecttcp import IDirectTCPConnection, Moved
+    from devices.interfaces import IAsyncDevice, ILane
+    from protocols.header import Header
+    from taper.core.splitting import SplitPlan
+    from taper.plane.pusher import Pusher
+
+_log = logging.getLogger(__name__)
+
+WRITING = "Error writing from DirectTCP connection: "
+FINISHING = "Error finishing tape file: "
+FULL = "No space left on device"
+
+
+@implementer(ITransfer)
+class MoverTransfer:
+    """Part by part, by way of the mover: no byte passes through us, so none can be had again and
+    none is counted, unless we feed the connection ourselves.
+
+    :param lane: where closing waits for what feeds the connection, if that is us
+    :param clock: seconds
+    """
+
+    def __init__(
+        self,
+        connection: IDirectTCPConnection,
+        plan: SplitPlan,
+        clock: Callable[[], float],
+        lane: ILane,
+    ) -> None:
+        self._connection: IDirectTCPConnection | None = connection
+        self._plan = plan
+        self._clock = clock
+        self._lane = lane
+        self._pushed = False
+        self._pusher: Pusher | None = None
+        self._stored_all = False
+        self._errors: list[str] = []
+        self._device: IAsyncDevice | None = None
+        self._moving: Deferred[Moved] | None = None
+        self._cancelled = False
+        self._done = 0
+
+    def pushed_by(self, pusher: Pusher | None) -> None:
+        """We feed the connection ourselves. :param pusher: None if it is still to come"""
+        self._pushed, self._pusher = True, pusher
+
+    @property
+    def bytes_written(self) -> int:
+        current = 0 if self._device is None else self._device.device.bytes_written
+        return self._done + current
+
+    def start(self) -> None:
+        """The mover has the data: nothing can be read ahead."""
+
+    def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
+        return Deferred.fromCoroutine(self._write_part(device, header))
+
+    async def _write_part(self, device: IAsyncDevice, header: Header) -> PartResult:
+        began = self._clock()
+        self._device = device
+        try:
+            result = await self._begin_part(device, header)
+        finally:
+            self._device = None
+        if result.successful:
+            self._done += result.size
+            self._stored_all = result.eof
+        return evolve(result, duration=max(self._clock() - began, 0.0))
+
+    async def _begin_part(self, device: IAsyncDevice, header: Header) -> PartResult:
+        """A file that cannot be begun ends the volume, and nothing of the stream is touched."""
+        if self._cancelled:
+            return _result(successful=False)
+        direct = IDirectTCPDevice(device)
+        try:
+            start = await direct.start_file(header)
+            if start.number and start.eom:
+                await direct.finish_file()
+        except DeviceError as fault:
+            return _result(eom=True, error=fault.text)
+        if not start.number or start.eom:
+            return _result(eom=True, error=device.device.error or FULL)
+        return await self._move(device, start.number)
+
+    async def _move(self, device: IAsyncDevice, number: int) -> PartResult:
+        direct = IDirectTCPDevice(device)
+        failed = _result(fileno=number, successful=False)
+        self._moving = direct.write_from_connection(self._plan.part_size)
+        try:
+            moved = await self._moving
+        except CancelledError:
+            # such a device can only be finished
+            return evolve(failed, size=device.device.bytes_written, eom=True)
+        except DeviceError as fault:
+            failed = evolve(failed, size=device.device.bytes_written, error=WRITING + fault.text)
+            if isinstance(fault, ConnectionBroken):
+                self._errors.append(fault.text)
+            try:
+                await direct.finish_file()
+            except DeviceError as late:
+                _log.warning("after a failed part: %s", late.text)
+            return evolve(failed, eom=bool(device.device.is_eom))
+        finally:
+            self._moving = None
+        try:
+            await direct.finish_file()
+        except DeviceError as fault:
+            return evolve(failed, size=moved.size, error=FINISHING + fault.text)
+        missing = self._missing(moved)
+        if missing is not None:
+            return evolve(failed, size=moved.size, error=missing)
+        return _result(fileno=number, size=moved.size, eom=moved.eom, eof=moved.eof)
+
+    def _missing(self, moved: Moved) -> str | None:
+        """At the end of what we fed ourselves: whether the mover has stored all of it."""
+        if not moved.eof or not self._pushed:
+            return None
+        if self._pusher is None:
+            return f"{WRITING}the device's stream ended before it began"
+        stored, block = self._done + moved.size, self._plan.block_size
+        sent = self._pusher.crc().size
+        if self._pusher.finished and stored in (sent, -(-sent // block) * block):
+            return None
+        how = "all" if self._pusher.finished else "not all"
+        return f"{WRITING}the device stored {stored} bytes, {how} of {sent} sent to it"
+
+    def can_retry(self) -> bool:
+        return False
+
+    def take_errors(self) -> list[str]:
+        errors, self._errors = self._errors, []
+        return errors + ([] if self._pusher is None else self._pusher.take_errors())
+
+    def cancel(self, reason: str) -> None:
+        if reason:
+            self._errors.append(reason)
+        self._cancelled = True
+        if self._pusher is not None:
+            self._pusher.cancel()
+        if self._moving is not None:
+            self._moving.cancel()
+
+    def close(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            await connection.close()
+        except DeviceError as fault:
+            # what counts was decided before; the next listening will tell if it is broken
+            _log.warning(
+                "closing the data connection of %s: %s", connection.device_name, fault.text
+            )
+        if self._pusher is not None:
+            await self._lane.call(self._pusher.close)
+
+    def source_crc(self) -> Crc:
+        return UNKNOWN if self._pusher is None else self._pusher.crc()
+
+    def dest_crc(self) -> Crc:
+        """What we sent, if all of it is stored; the mover counts nothing."""
+        return self.source_crc() if self._stored_all else UNKNOWN
+
+
+def _result(
+    *,
+    size: int = 0,
+    fileno: int = 0,
+    successful: bool = True,
+    eom: bool = False,
+    eof: bool = False,
+    error: str | None = None,
+) -> PartResult:
+    return PartResult(
+        size=size,
+        duration=0.0,
+        fileno=fileno,
+        successful=successful,
+        eom=eom,
+        eof=eof,
+        error=error,
+    )

@@ -1,0 +1,340 @@
+"""Dumps that flow over a data connection of the device's own (directtcp-and-ndmp 1.6)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
+
+from devices.errors import DeviceError
+from devices.idirecttcp import IDirectTCPDevice, IIndirectConnection, ISocketConnection
+from protocols.tx.indirect import IndirectError, resolve
+from taper.core.interfaces import FeedError, IFeed, ITransfer, Offer
+from taper.plane.interfaces import SourceError
+from taper.plane.pusher import Pusher
+from taper.plane.sources import HoldingSource, SocketSource
+from taper.plane.transfer import Transfer
+from taper.run.feeds import LaneTransfer
+from taper.run.headers import HeaderPort, Substitute
+from taper.run.listeners import ACCEPT_FAILED, FirstByte
+from taper.run.moving import MoverTransfer
+
+if TYPE_CHECKING:
+    from devices.idirecttcp import IDirectTCPConnection
+    from devices.interfaces import IAsyncDevice, ILane
+    from protocols.directtcp import Address
+    from protocols.header import Header
+    from taper.core.splitting import SplitPlan
+
+CONNECT_PATIENCE = 60.0
+"""Seconds for one address of the device to answer."""
+
+
+class DataPort:
+    """A device that listens for the data of one dump, and the connection that comes of it.
+
+    :ivar connection: once ``accepted`` has fired.
+    :ivar accepted: fires when there is one; fails with FeedError.
+    :ivar began: fires when the peer has shown that it began: with its first data, or its
+        IndirectTCP question. May never fire.
+    """
+
+    def __init__(self, reactor: Any, device: IAsyncDevice) -> None:
+        self.connection: IDirectTCPConnection | None = None
+        self.accepted: Deferred[None] = Deferred(lambda _: self._give_up())
+        self.began: Deferred[None] = Deferred(lambda _: None)
+        self._reactor = reactor
+        self._device = device
+        self._accepting: Deferred[IDirectTCPConnection] | None = None
+        self._first_byte: FirstByte | None = None
+        self._deadline: Any = None
+        self._taken = False
+
+    async def listen(self) -> tuple[Address, ...]:
+        """Where the peer may connect; from now on it is waited for.
+
+        :raise FeedError: blames the device
+        """
+        device = IDirectTCPDevice(self._device)
+        try:
+            addresses = await device.listen(True)
+        except DeviceError as fault:
+            text = f"Error starting DirectTCP listen: {fault.text}"
+            raise FeedError(text, device=True) from fault
+        if not addresses:
+            raise FeedError(
+                f"Error starting DirectTCP listen: '{self._device.device.name}' has no address",
+                device=True,
+            )
+        self._accepting = device.accept()
+        self._accepting.addCallbacks(self._keep, self._failed)
+        return addresses
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Give up when there is no connection ``seconds`` from now."""
+        if not self.accepted.called:
+            self._deadline = self._reactor.callLater(seconds, self._too_late)
+
+    def _keep(self, connection: IDirectTCPConnection) -> None:
+        self._stop_waiting()
+        self.connection = connection
+        if IIndirectConnection.providedBy(connection):
+            connection.on_question(self._begun)
+        elif ISocketConnection.providedBy(connection):
+            self._first_byte = FirstByte(self._reactor, connection.socket)
+            self._first_byte.there.addCallback(lambda _: self._begun())
+            self._first_byte.there.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        else:
+            self._begun()  # a mover accepts when its first record is there
+        if not self.accepted.called:
+            self.accepted.callback(None)
+
+    def _begun(self) -> None:
+        if not self.began.called:
+            self.began.callback(None)
+
+    def _failed(self, failure: Any) -> None:
+        self._stop_waiting()
+        failure.trap(DeviceError, CancelledError)
+        if not self.accepted.called:
+            text = f"accepting DirectTCP connection: {failure.getErrorMessage()}"
+            self.accepted.errback(FeedError(text, device=True))
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        if not self.accepted.called:
+            self.accepted.errback(FeedError(ACCEPT_FAILED + "Connection timed out"))
+        self._give_up()
+
+    def _stop_waiting(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
+
+    def _give_up(self) -> None:
+        self._stop_waiting()
+        if self._accepting is not None:
+            self._accepting.cancel()
+
+    async def adopt(self, device: IAsyncDevice) -> None:
+        """Let ``device`` go on with the connection.
+
+        :raise FeedError: it cannot; both devices are named
+        """
+        if device is self._device:
+            return
+        if self.connection is not None:
+            if not IDirectTCPDevice.providedBy(device):
+                text = f"'{device.device.name}' cannot take over a data connection"
+                raise FeedError(text, device=True)
+            try:
+                await IDirectTCPDevice(device).use_connection(self.connection)
+            except DeviceError as fault:
+                raise FeedError(fault.text, device=True) from fault
+        self._device = device
+
+    def take(self) -> IDirectTCPConnection:
+        """The connection; whoever takes it closes it."""
+        assert self.connection is not None, "ready() comes first"
+        self._taken = True
+        if self._first_byte is not None:
+            self._first_byte.there.cancel()
+        return self.connection
+
+    async def close(self) -> None:
+        """Stop waiting; close a connection that nobody took."""
+        self._give_up()
+        if self._first_byte is not None:
+            self._first_byte.there.cancel()
+        self.accepted.addErrback(lambda _: None)  # told, or wanted no more
+        connection, self.connection = self.connection, None
+        if connection is not None and not self._taken:
+            await connection.close()
+
+
+@implementer(IFeed)
+class DirectTCPFeed:
+    """A dump whose data come to the device itself; only the header comes to us (PORT-WRITE).
+
+    :param patience: seconds to wait for a connection (dtimeout and a second)
+    :param lane: of its own, for closing
+    :param one_address: the dumper connects by itself, and understands one only
+    :param substitute: makes a header where a dumper sends none; None: it must come
+    :param silence: seconds to wait for it once the client has begun
+    """
+
+    cache_inform = False
+    result_follows = True
+    ready_first = True
+
+    def __init__(
+        self,
+        reactor: Any,
+        device: IAsyncDevice,
+        patience: float,
+        lane: ILane,
+        *,
+        one_address: bool,
+        substitute: Substitute | None,
+        silence: float,
+    ) -> None:
+        self._reactor = reactor
+        self._patience = patience
+        self._lane = lane
+        self._one_address = one_address
+        self._substitute = substitute
+        self._silence = silence
+        self._header: HeaderPort | None = None
+        self._data = DataPort(reactor, device)
+
+    @property
+    def remark(self) -> str | None:
+        return None if self._header is None else self._header.remark
+
+    def offer(self) -> Deferred[Offer | None]:
+        return Deferred.fromCoroutine(self._offer())
+
+    async def _offer(self) -> Offer | None:
+        try:
+            self._header = HeaderPort(self._reactor, self._patience)
+        except OSError as fault:
+            text = f"cannot listen on localhost: {fault.strerror}"
+            raise FeedError(text, device=True) from fault
+        addresses = await self._data.listen()
+        if self._one_address:
+            addresses = addresses[:1]
+        return Offer(self._header.port, tuple(str(address) for address in addresses))
+
+    def header(self) -> Deferred[Header]:
+        assert self._header is not None, "offer() comes first"
+        return self._header.header(self._data.began, self._silence, self._substitute)
+
+    def ready(self) -> Deferred[None]:
+        self._data.wait_at_most(self._patience)
+        return self._data.accepted
+
+    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._data.adopt(device))
+
+    def transfer(self, plan: SplitPlan) -> ITransfer:
+        connection = self._data.take()
+        if ISocketConnection.providedBy(connection):
+            held: socket.socket = connection.socket
+            return LaneTransfer(Transfer(SocketSource(held), plan), self._lane)
+        return MoverTransfer(connection, plan, self._reactor.seconds, self._lane)
+
+    def close(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        if self._header is not None:
+            self._header.close()
+        await self._data.close()
+        await self._lane.stop()
+
+
+@implementer(IFeed)
+class PushedFeed:
+    """Holding files for a device with a mover: we connect to it and send them (FILE-WRITE).
+
+    :param lane: of its own, for the header, connecting and closing
+    """
+
+    cache_inform = True
+    result_follows = False
+    ready_first = True
+    remark: str | None = None
+
+    def __init__(self, reactor: Any, filename: str, device: IAsyncDevice, lane: ILane) -> None:
+        self._reactor = reactor
+        self._lane = lane
+        self._source = HoldingSource(filename)
+        self._data = DataPort(reactor, device)
+        self._addresses: tuple[Address, ...] = ()
+        self._connecting: Deferred[None] | None = None
+        self._pusher: Pusher | None = None
+        self._transfer: MoverTransfer | None = None
+
+    def offer(self) -> Deferred[Offer | None]:
+        return Deferred.fromCoroutine(self._offer())
+
+    async def _offer(self) -> Offer | None:
+        self._addresses = await self._data.listen()
+        return None
+
+    def header(self) -> Deferred[Header]:
+        def blame(failure: Any) -> Header:
+            failure.trap(SourceError)
+            raise FeedError(str(failure.value)) from failure.value
+
+        return self._lane.call(self._source.read_header).addErrback(blame)
+
+    def ready(self) -> Deferred[None]:
+        """Connecting may take until the first part is begun (IndirectTCP)."""
+        self._connecting = Deferred.fromCoroutine(self._connect())
+        self._connecting.addErrback(self._not_connected)
+        return self._data.accepted
+
+    async def _connect(self) -> None:
+        addresses = await resolve(self._reactor, self._addresses, None)
+        connected = await self._lane.call_owning(_drop, connect_to, addresses)
+        self._pusher = Pusher(self._source, connected)
+        self._pusher.start()
+        if self._transfer is not None:
+            self._transfer.pushed_by(self._pusher)
+
+    def _not_connected(self, failure: Any) -> None:
+        if failure.check(CancelledError):
+            return
+        failure.trap(IndirectError, OSError)
+        text = f"cannot send the dump to the device: {failure.getErrorMessage()}"
+        if self._transfer is not None:
+            self._transfer.cancel(text)
+        elif not self._data.accepted.called:
+            self._data.accepted.errback(FeedError(text, device=True))
+
+    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._data.adopt(device))
+
+    def transfer(self, plan: SplitPlan) -> ITransfer:
+        connection = self._data.take()
+        self._transfer = MoverTransfer(connection, plan, self._reactor.seconds, self._lane)
+        self._transfer.pushed_by(self._pusher)
+        return self._transfer
+
+    def close(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+        await self._data.close()
+        await self._lane.call_surely(self._release)
+        await self._lane.stop()
+
+    def _release(self) -> None:
+        if self._pusher is not None:
+            self._pusher.close()
+        else:
+            self._source.close()
+
+
+def connect_to(addresses: tuple[Address, ...]) -> socket.socket:
+    """A connection to the first address that answers; blocks.
+
+    :raise OSError: none does
+    """
+    complaints: list[str] = []
+    for address in addresses:
+        try:
+            return socket.create_connection((address.host, address.port), CONNECT_PATIENCE)
+        except OSError as fault:
+            complaints.append(f"{address}: {fault.strerror or os.strerror(fault.errno or 0)}")
+    raise OSError("; ".join(complaints))
+
+
+def _drop(connected: socket.socket) -> None:
+    connected.close()

@@ -1,0 +1,95 @@
+"""The header of a dump whose dumper sends none, as a 3.5.3 dumper would write it.
+
+The dumper of 3.5.1 never writes the header of a DIRECTTCP dump (directtcp-and-ndmp 7). All that it
+would say is in the driver's command and in the disk's dumptype.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocols.conf import Dumptype, load
+from protocols.disklist import Block, find_disk
+from protocols.header import Header, HeaderType
+from taper.core.interfaces import FeedError
+
+if TYPE_CHECKING:
+    from protocols.conf import Config
+    from protocols.driver.commands import PortWrite
+
+APPLICATIONS = "/usr/lib/amanda/application"
+_INLINE = "the-dumptype-in-the-disklist"
+_WHY = "no header came, and none can be made: "
+
+
+def make_header(command: PortWrite, config: Config) -> Header:
+    """Look the disk up, and make its header. Blocks.
+
+    :raise FeedError: it is not in the disklist, or that cannot be understood
+    """
+    level = command.level
+    if not (level.isascii() and level.isdigit() and len(level) < 4):
+        raise FeedError(f"{_WHY}level '{level}' is no number")
+    config, dumptype = _find_dumptype(command, config)
+    program, application, recover = _program(config, dumptype)
+    return Header(
+        type=HeaderType.DUMPFILE,
+        datestamp=command.datestamp,
+        host=command.hostname,
+        disk=command.diskname,
+        level=int(level),
+        program=program,
+        application=application,
+        recover_cmd=recover,
+    )
+
+
+def _find_dumptype(command: PortWrite, config: Config) -> tuple[Config, Dumptype]:
+    """The disk's dumptype, and the configuration in which its application is to be looked up."""
+    name = config.path(config.general.diskfile)
+    host, disk = command.hostname, command.diskname
+    try:
+        entry = find_disk(name, lambda path: _read(config.path(path)), host, disk)
+    except OSError as fault:
+        raise FeedError(f"{_WHY}{name}: {fault.strerror}") from fault
+    if entry is None:
+        raise FeedError(f"{_WHY}'{host}' '{disk}' is not in the disklist {name}")
+    wanted = entry.dumptype
+    if isinstance(wanted, Block):
+        config, wanted = _with_block(config, wanted.text), _INLINE
+    dumptype = config.dumptype(wanted)
+    if dumptype is None:
+        raise FeedError(f"{_WHY}'{host}' '{disk}' has no dumptype '{wanted}'")
+    return config, dumptype
+
+
+def _with_block(config: Config, block: str) -> Config:
+    """The configuration with one more dumptype, of these parameters."""
+    main = config.path("amanda.conf")
+    extra = f'\ndefine dumptype "{_INLINE}" {{\n{block}\n}}\n'.encode("utf-8", "surrogateescape")
+
+    def read(path: str) -> bytes | None:
+        try:
+            data = _read(path)
+        except FileNotFoundError:
+            return None
+        return data + extra if path == main else data
+
+    root = config.directory.rpartition("/")[0]
+    return load(config.directory.rpartition("/")[2], read, config_root=root).config
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _program(config: Config, dumptype: Dumptype) -> tuple[str, str, str]:
+    """Program, application, and the command that restores."""
+    if not dumptype.application and dumptype.program != "APPLICATION":
+        return dumptype.program, "", "tar -xpGf - ..." if dumptype.program == "GNUTAR" else ""
+    section = config.application(dumptype.application)
+    name = dumptype.application if section is None else section.plugin
+    if not name:
+        raise FeedError(f"{_WHY}dumptype '{dumptype.name}' names no application")
+    return "APPLICATION", name, f"{APPLICATIONS}/{name} restore [./file-to-restore]+"

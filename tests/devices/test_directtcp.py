@@ -1,0 +1,267 @@
+"""DirectTCP onto devices that this process feeds: real sockets, real lanes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from devices import addresses as host_addresses
+from devices.directtcp import SocketConnection
+from devices.errors import DeviceError, IncompatibleConnection, PropertyRefused
+from devices.file import FileDevice
+from devices.idirecttcp import (
+    IDirectTCPConnection,
+    IDirectTCPDevice,
+    ISocketConnection,
+    ISocketFedDevice,
+)
+from devices.interfaces import AccessMode
+from devices.lane import Lane, LaneDevice
+from devices.null import NullDevice
+from protocols.directtcp import Address
+from protocols.header import Header, HeaderType
+from tests.fakes.turning import Receiver, Sender, Turning, turning_reactor
+
+HEADER = Header(
+    type=HeaderType.SPLIT_DUMPFILE,
+    datestamp="20260101000000",
+    host="h",
+    disk="/d",
+    partnum=1,
+    totalparts=-1,
+    program="GNUTAR",
+)
+DATA = bytes(range(256)) * 1300
+BLOCK = 32768
+
+
+@pytest.fixture
+def turning() -> Iterator[Turning]:
+    with turning_reactor() as turning:
+        yield turning
+
+
+def laned(turning: Turning, device: Any, hosts: str = "127.0.0.1") -> LaneDevice:
+    device.properties.set("directtcp-address", hosts)
+    return LaneDevice(device, Lane(turning.reactor, device.name))
+
+
+def vtape(tmp_path: Path, name: str, limit: int | None = None) -> FileDevice:
+    (tmp_path / name).mkdir()
+    device = FileDevice(f"file:{tmp_path}/{name}", f"{tmp_path}/{name}")
+    if limit is not None:
+        device.properties.set("max_volume_usage", limit)
+        device.properties.set("leom", True)
+    return device
+
+
+def test_the_interfaces(turning: Turning) -> None:
+    """A device in a lane has the whole DirectTCP face, and its connection is a socket's."""
+    verifyObject(IDirectTCPDevice, laned(turning, NullDevice("null:", "")))
+    verifyObject(ISocketFedDevice, laned(turning, NullDevice("null:", "")))
+    mine, _ = socket.socketpair()
+    verifyObject(ISocketConnection, SocketConnection("null:", mine))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_stream_becomes_a_file(turning: Turning, tmp_path: Path, host: str) -> None:
+    """Whoever connects is read to his end, by IPv4 and IPv6, part by part."""
+    device = laned(turning, vtape(tmp_path, "v"), host)
+    (address,) = turning.wait(device.listen(True))
+    assert address.host == host
+    sender = Sender(address, DATA)
+    connection = turning.wait(device.accept())
+    turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
+    ends = []
+    for _ in range(10):
+        turning.wait(device.start_file(HEADER))
+        moved = turning.wait(device.write_from_connection(5 * BLOCK - 1))
+        turning.wait(device.finish_file())
+        ends.append(moved)
+        if moved.eof:
+            break
+    assert [moved.size for moved in ends] == [5 * BLOCK, 5 * BLOCK, len(DATA) - 10 * BLOCK]
+    assert [moved.eof for moved in ends] == [False, False, True]
+    sender.join()
+    turning.wait(connection.close())
+    turning.wait(device.finish())
+    stored = b"".join(
+        path.read_bytes()[BLOCK:] for path in sorted((tmp_path / "v").glob("0000[123].*"))
+    )
+    assert stored == DATA
+
+
+def test_a_connection_goes_on_another_device(turning: Turning, tmp_path: Path) -> None:
+    """At the end of a volume not a byte is lost: the next device, of another kind, goes on."""
+    first = laned(turning, vtape(tmp_path, "v", 5 * BLOCK))
+    (address,) = turning.wait(first.listen(True))
+    sender = Sender(address, DATA)
+    connection = turning.wait(first.accept())
+    turning.wait(first.start(AccessMode.WRITE, "V1", "20260101000000"))
+    turning.wait(first.start_file(HEADER))
+    moved = turning.wait(first.write_from_connection(0))
+    assert moved.eom
+    turning.wait(first.finish_file())
+    turning.wait(first.finish())
+    second = laned(turning, NullDevice("null:", ""))
+    turning.wait(second.use_connection(connection))
+    turning.wait(second.start(AccessMode.WRITE, "V2", "20260101000000"))
+    turning.wait(second.start_file(HEADER))
+    rest = turning.wait(second.write_from_connection(0))
+    assert rest.eof
+    assert moved.size + rest.size == len(DATA)
+    sender.join()
+
+
+def test_a_file_is_sent_to_a_connection(turning: Turning, tmp_path: Path) -> None:
+    """A restore: the device connects, and what was written comes out."""
+    device = laned(turning, vtape(tmp_path, "v"))
+    (address,) = turning.wait(device.listen(True))
+    Sender(address, DATA)
+    turning.wait(device.accept())
+    turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
+    turning.wait(device.start_file(HEADER))
+    turning.wait(device.write_from_connection(0))
+    turning.wait(device.finish_file())
+    turning.wait(device.finish())
+    turning.wait(device.start(AccessMode.READ))
+    (address,) = turning.wait(device.listen(False))
+    receiver = Receiver(address)
+    connection = turning.wait(device.accept())
+    turning.wait(device.seek_file(1))
+    assert turning.wait(device.read_to_connection(1000)).size == 1000
+    turning.wait(device.seek_file(1))
+    moved = turning.wait(device.read_to_connection(0))
+    assert (moved.size, moved.eof) == (len(DATA), True)
+    turning.wait(connection.close())
+    receiver.join(10)
+    assert bytes(receiver.data) == DATA[:1000] + DATA
+
+
+def test_the_first_address_that_answers_is_used(turning: Turning) -> None:
+    """Connecting tries one after the other; if none answers, all are named."""
+    device = laned(turning, NullDevice("null:", ""))
+    with socket.create_server(("127.0.0.1", 0)) as dead:
+        gone = Address("127.0.0.1", dead.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        there = Address("127.0.0.1", server.getsockname()[1])
+        connection = turning.wait(device.connect(True, (gone, there)))
+        server.accept()[0].close()
+        turning.wait(connection.close())
+    with pytest.raises(DeviceError, match=f"{gone}: Connection refused"):
+        turning.wait(device.connect(True, (gone,)))
+    with pytest.raises(DeviceError, match="no address"):
+        turning.wait(device.connect(True, ()))
+
+
+def test_only_one_peer_is_taken(turning: Turning) -> None:
+    """The port closes behind the first one."""
+    device = laned(turning, NullDevice("null:", ""), "127.0.0.1 ::1")
+    addresses = turning.wait(device.listen(True))
+    assert [address.host for address in addresses] == ["127.0.0.1", "::1"]
+    with socket.create_connection((addresses[1].host, addresses[1].port)):
+        turning.wait(device.accept())
+        for address in addresses:
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((address.host, address.port))
+
+
+def test_a_wait_for_a_peer_can_be_given_up(turning: Turning) -> None:
+    """Cancelling frees the device's lane and closes the ports; the device goes on."""
+    device = laned(turning, NullDevice("null:", ""))
+    (address,) = turning.wait(device.listen(True))
+    accepting = device.accept()
+    accepting.cancel()
+    assert turning.settle(accepting).check(CancelledError)
+    turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.host, address.port))
+
+
+def test_a_move_can_be_given_up(turning: Turning) -> None:
+    """Cancelling a transfer whose peer is silent ends it, and the device can be finished."""
+    device = laned(turning, NullDevice("null:", ""))
+    (address,) = turning.wait(device.listen(True))
+    with socket.create_connection((address.host, address.port)):
+        turning.wait(device.accept())
+        turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
+        turning.wait(device.start_file(HEADER))
+        moving = device.write_from_connection(0)
+        moving.cancel()
+        assert turning.settle(moving).check(CancelledError)
+        turning.wait(device.finish())
+
+
+@implementer(IDirectTCPConnection)
+class MoverConnection:
+    device_name = "ndmp:tapes@nst0"
+
+    def close(self) -> Any:
+        raise AssertionError("nobody asked for it")
+
+
+def test_a_movers_connection_is_refused(turning: Turning) -> None:
+    """What this process does not hold it cannot feed from: both devices are named."""
+    device = laned(turning, NullDevice("null:", ""))
+    with pytest.raises(IncompatibleConnection) as caught:
+        device.use_connection(MoverConnection())
+    assert "'ndmp:tapes@nst0'" in caught.value.text
+    assert "'null:'" in caught.value.text
+
+
+def test_addresses_are_checked() -> None:
+    """DIRECTTCP-ADDRESS takes IP addresses only."""
+    device = NullDevice("null:", "")
+    device.properties.set("DIRECTTCP-ADDRESS", "10.0.0.1, ::1; 10.0.0.2")
+    with pytest.raises(PropertyRefused, match="'tapehost' is not an IP address"):
+        device.properties.set("DIRECTTCP-ADDRESS", "tapehost")
+
+
+def test_an_address_that_is_not_ours(turning: Turning) -> None:
+    """A wrong DIRECTTCP-ADDRESS fails the listening, and says which."""
+    device = laned(turning, NullDevice("null:", ""), "127.0.0.1 192.0.2.77")
+    with pytest.raises(DeviceError, match=r"192\.0\.2\.77"):
+        turning.wait(device.listen(True))
+
+
+def test_this_hosts_addresses() -> None:
+    """IPv4 comes first, nothing that holds only on one link, and always something."""
+    hosts = host_addresses.reachable_hosts()
+    assert hosts
+    families = [":" in host for host in hosts]
+    assert families == sorted(families)
+    assert not [host for host in hosts if host.startswith(("fe80", "169.254."))]
+
+
+def test_loopback_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without a network can still dump onto itself."""
+    monkeypatch.setattr(host_addresses, "_all_hosts", lambda: ["127.0.0.1"])
+    assert host_addresses.reachable_hosts() == ("127.0.0.1",)
+
+
+def test_the_usual_address_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stock client uses the first one only: it is the one that others see us by."""
+    monkeypatch.setattr(
+        host_addresses, "_all_hosts", lambda: ["2001:db8::1", "10.9.9.9", "10.1.1.1"]
+    )
+    monkeypatch.setattr(host_addresses, "_usual_source", lambda: "10.1.1.1")
+    assert host_addresses.reachable_hosts() == ("10.1.1.1", "10.9.9.9", "2001:db8::1")
+
+
+def test_no_thread_is_left(turning: Turning) -> None:
+    """A lane that waited for a peer ends when it is stopped."""
+    device = laned(turning, NullDevice("null:gone", ""))
+    turning.wait(device.listen(True))
+    accepting = device.accept()
+    accepting.addErrback(lambda _: None)
+    accepting.cancel()
+    turning.wait(device.lane.stop())
+    turning.until(lambda: not [t for t in threading.enumerate() if t.name == "null:gone"])
