@@ -103,6 +103,7 @@ class Properties:
     :ivar crc: tell the CRC of what went to a data connection
     :ivar connect_timeout: seconds for all addresses together
     :ivar answer_timeout: seconds for the answer behind an IndirectTCP address
+    :ivar close_timeout: seconds for the receiver to end its side too, which proves that it read all
     """
 
     gnutar_path: str | None = None
@@ -122,6 +123,7 @@ class Properties:
     tar_blocksize: int | None = None
     connect_timeout: int = 60
     answer_timeout: int = 1800
+    close_timeout: int = 10
     command_options: tuple[str, ...] = ()
     exit_handling: Mapping[int, bool] = field(factory=dict)
     normal: tuple[str, ...] = ()

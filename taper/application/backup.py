@@ -83,7 +83,7 @@ def _dump(request: Request, command: list[str], listener: TarListener, messages:
             sent, crc = _send(tar, sender, request)
         judge_exit(request, tar.returncode)
         size = _checked(listener, sent)
-        sender.finish()
+        sender.finish(request.properties.close_timeout)
     if crc is not None:
         messages.crc(crc)
     return size

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import os
 import select
 import socket
 import struct
@@ -107,33 +108,51 @@ class Sender:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def finish(self) -> None:
-        """End the stream, and wait until the peer's system has all of it.
+    def finish(self, patience: float) -> None:
+        """End the stream, and wait until the peer's system has all of it, then for its own end.
 
-        It may take for ever as long as the peer is there, for example while it waits for a volume.
+        The first may take for ever as long as the peer is there, for example while it waits for a
+        volume. A peer that ends its side after ours has read everything; one that closes without
+        having read everything resets the connection.
 
+        :param patience: seconds for the peer's end; without it, all that was received counts
         :raise ApplicationError: the connection broke
         """
         try:
+            self._raise_if_broken()
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _USUAL_CLOSE)
             self._socket.shutdown(socket.SHUT_WR)
             self._wait_until_acknowledged()
+            self._wait_for_end(patience)
         except OSError as error:
             raise self.broken(error) from None
+
+    def _raise_if_broken(self) -> None:
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
 
     def _wait_until_acknowledged(self) -> None:
         poller = select.poll()
         poller.register(self._socket, 0)
         pause = _FIRST_LOOK
         while True:
-            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                raise OSError(code, "")
+            self._raise_if_broken()
             if not self._unacknowledged():
                 return
             if poller.poll(pause):  # an error, or the peer has ended its side as well
                 time.sleep(pause / 1000)
             pause = min(2 * pause, _LAST_LOOK)
+
+    def _wait_for_end(self, patience: float) -> None:
+        end = time.monotonic() + patience
+        try:
+            while (left := end - time.monotonic()) > 0:
+                self._socket.settimeout(left)
+                if not self._socket.recv(_READ):
+                    return
+        except TimeoutError:
+            return
 
     def _unacknowledged(self) -> int:
         """Bytes that the peer's system has not got."""

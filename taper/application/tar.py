@@ -1,7 +1,7 @@
 """GNU tar as a child process: its command lines, with root's rights where Amanda can lend them.
 
-The dump user may read everything by way of Amanda's setuid ``runtar``, which starts the tar that
-``amanda-security.conf`` names, and knows only some of its options.
+The dump user may read everything by way of Amanda's setuid ``runtar``, which starts the tar that it
+was built for, and knows only some of its options (tried on the Debian build).
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ def refused_by_runtar(properties: Properties) -> tuple[str, ...]:
     names = [name for name in _REFUSED_BY_RUNTAR if getattr(properties, name)]
     if not properties.check_device:
         names.append("check_device")
+    given = properties.gnutar_path
+    if given is not None and os.path.realpath(given) not in map(os.path.realpath, _USUAL):
+        names.append("gnutar_path")  # it takes the name, and runs the tar that it was built for
     return tuple(name.upper().replace("_", "-") for name in names)
 
 

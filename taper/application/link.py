@@ -1,0 +1,64 @@
+"""Our application among Amanda's: a launcher in the directory where its client looks for them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+
+NAME = "amdirecttar"
+USUAL = "/usr/lib/amanda/application"
+MARK = "# Put here by twisted-taper; its taperctl takes it away."
+LAUNCHER = '#!/bin/sh\n{mark}\nexec {python} -I -m taper.application.cli "$@"\n'
+_LONGEST_LAUNCHER = 1 << 16
+
+
+class LinkRefused(Exception):
+    """Nothing was changed; the text says why."""
+
+
+def is_linked(directory: str = USUAL) -> bool:
+    """Our launcher is there.
+
+    :raise OSError: what is there cannot be read
+    """
+    try:
+        with open(os.path.join(directory, NAME), encoding="utf-8", errors="replace") as file:
+            return file.read(_LONGEST_LAUNCHER).split("\n")[1:2] == [MARK]
+    except FileNotFoundError:
+        return False
+
+
+def link(directory: str = USUAL) -> str:
+    """Put the launcher there, over an older one of ours; it runs this Python.
+
+    :return: its path
+    :raise LinkRefused: there is no such directory, or something else of that name in it
+    :raise OSError: it cannot be written
+    """
+    if not os.path.isdir(directory):
+        raise LinkRefused(f"{directory} is no directory; is Amanda's client installed?")
+    path = os.path.join(directory, NAME)
+    if os.path.lexists(path) and not is_linked(directory):
+        raise LinkRefused(f"{path} is there already, and not put there by us")
+    descriptor, name = tempfile.mkstemp(prefix=f".{NAME}.", dir=directory)
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(LAUNCHER.format(mark=MARK, python=shlex.quote(sys.executable)))
+            file.flush()
+            os.fchmod(descriptor, 0o755)
+            os.fsync(descriptor)
+        os.rename(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return path
+
+
+def unlink(directory: str = USUAL) -> bool:
+    """Take our launcher away. :return: it was there"""
+    if not is_linked(directory):
+        return False
+    os.unlink(os.path.join(directory, NAME))
+    return True
