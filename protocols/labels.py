@@ -199,6 +199,25 @@ def make_label(
     return label
 
 
+def slot_of_label(
+    template: str, label: str, *, config: str, org: str, storage: str, meta: str | None
+) -> int | None:
+    """The slot whose label :func:`make_label` says ``label`` is, None if it is that of no slot.
+
+    Raises :class:`LabelError` for a template that does not tell slots apart.
+    """
+    text, width = _substitute(template, {"o": org, "c": config, "m": meta or "", "r": storage})
+    if _SLOT not in text:
+        raise LabelError("No '$s' in autolabel template")
+    head, *rest = text.replace(_BARCODE, "").split(_SLOT)
+    digits = r"([0-9]{1,18})"
+    pattern = re.escape(head) + digits + "".join(rf"{re.escape(one)}\1" for one in rest[:-1])
+    found = re.fullmatch(pattern + re.escape(rest[-1]), label)
+    if found is None or str(int(found[1])).rjust(width, "0") != found[1]:
+        return None
+    return int(found[1])
+
+
 def make_meta_label(
     template: str | None, known: Iterable[TapelistEntry], *, config: str, org: str
 ) -> str | None:

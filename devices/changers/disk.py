@@ -2,164 +2,63 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-
 from zope.interface import implementer
 
-from devices.changers.base import Changer, ChangerSetup, Reservation, check_request
+from devices.changers.base import ChangerSetup
 from devices.changers.slots import SlotDirectories
-from devices.changers.state import DEFAULT_LOCK_TIMEOUT, StateFile
+from devices.changers.vtape_changer import VtapeChanger, listed
 from devices.changers.vtapes import VtapeState
-from devices.errors import ChangerError, ChangerReason, DeviceError, Status
-from devices.interfaces import (
-    AccessMode,
-    ChangerInfo,
-    IChanger,
-    IDevice,
-    InventoryEntry,
-    IReservation,
-    LoadRequest,
-    Relative,
-    SlotState,
-    VolumeReading,
-)
+from devices.errors import ChangerError, ChangerReason, Status
+from devices.interfaces import AccessMode, IChanger, InventoryEntry, SlotState
 from protocols.header import HeaderType
-
-#: Seconds a release still waits for the state file after the changer was told to stop.
-RELEASE_GRACE = 10.0
 
 
 @implementer(IChanger)
-class DiskChanger(Changer):
-    """Slots are directories ``slotN``; who uses one is written in the state file.
-
-    :raise ChangerError: fatal: no such directory, or a property that is no number;
-        NOTFOUND: no removable disk is mounted
-    """
-
-    global_space = True
+class DiskChanger(VtapeChanger):
+    """Slots are directories ``slotN``; the link ``data`` leads to the current one."""
 
     def __init__(self, setup: ChangerSetup) -> None:
-        super().__init__(setup)
-        directory = setup.argument
-        timeout = setup.integer("lock-timeout")
-        lock_timeout = DEFAULT_LOCK_TIMEOUT if timeout is None else float(timeout)
         self._num_slot = setup.integer("num-slot") or 1
-        self._auto_create = setup.boolean("auto-create-slot")
-        self._state_file = StateFile(
-            setup.changerfile or f"{directory}/state", lock_timeout=lock_timeout, stop=setup.stop
-        )
-        self._slots = SlotDirectories(directory)
-        # Reservations whose release could not be recorded, by drive (quirk 20).
-        self._unrecorded: dict[str, int] = {}
-        if not os.path.isdir(directory):
-            raise ChangerError(f"directory '{directory}' does not exist")
-        self._root = None
-        if setup.boolean("removable"):
-            from devices.changers.removable import removable_root  # few need it
+        self._slots = SlotDirectories(setup.argument)
+        super().__init__(setup)
 
-            self._root = removable_root(setup, directory, lock_timeout)
-            with self._in_use():
-                pass  # it must be there from the start
+    def _slots_now(self, state: VtapeState) -> list[int]:
+        return self._slots.numbers()
 
-    # what every operation is wrapped in
+    def _find(self, state: VtapeState, label: str) -> int | None:
+        return self._slots.find(label)
 
-    @contextmanager
-    def _in_use(self) -> Iterator[None]:
-        """Keep a removable disk mounted meanwhile."""
-        if self._root is None:
-            yield
-            return
-        self._root.enter()
-        try:
-            yield
-        finally:
-            self._root.leave()
+    def _device_name(self, state: VtapeState, slot: int) -> str:
+        return f"file:{self._slots.path(slot)}"
 
-    @contextmanager
-    def _locked(self, grace: float = 0.0) -> Iterator[VtapeState]:
-        unrecorded = dict(self._unrecorded)
-        with self._state_file.locked(grace) as data:
-            state = VtapeState(data, self.setup)
-            for drive, slot in unrecorded.items():
-                state.drop(drive, slot)
-            yield state
-        for drive in unrecorded:
-            del self._unrecorded[drive]
-
-    # operations
-
-    def load(self, request: LoadRequest) -> IReservation:
-        check_request(request)
-        with ExitStack() as use:
-            use.enter_context(self._in_use())
-            with self._locked() as state:
-                slot, created = self._choose(state, request)
-                if request.set_current:
-                    self._set_current(state, slot)
-                meta = state.meta
-                drive = state.take(slot)
-            held = _Held(drive, slot, created, use)
-            try:
-                device = self._open(slot)
-                reading = device.read_label()
-                reservation = _DiskReservation(self, held, device, reading, meta)
-            except BaseException:
-                self.give_back(held)
-                raise
-            held.use = use.pop_all()
-        _check_found(request.label, reservation)
-        return reservation
-
-    def info(self) -> ChangerInfo:
-        with self._in_use():
-            slots = tuple(str(slot) for slot in self._slots.numbers())
-        return ChangerInfo(
-            num_slots=len(slots), slots=slots, vendor_string="chg-disk", fast_search=True
+    def _in_use_text(self, label: str, slot: int, drive: str, pid: int) -> str:
+        return (
+            f"Slot {slot}, containing '{label}', is already in use by drive '{drive}' "
+            f"and process '{pid}'"
         )
 
-    def inventory(self) -> list[InventoryEntry]:
-        with self._in_use(), self._locked() as state:
-            current = self._current(state)
-            slots = self._slots.numbers()
-            entries = [self._entry(state, slot, current) for slot in slots]
+    def _linked(self) -> int | None:
+        return self._slots.linked()
+
+    def _link(self, slot: int) -> None:
+        self._slots.link(slot)
+
+    def _remove_if_blank(self, slot: int) -> None:
+        self._slots.remove_if_blank(slot)
+
+    def _entries(self, state: VtapeState) -> list[InventoryEntry]:
+        current = self._current(state)
+        slots = self._slots.numbers()
+        entries = [self._entry(state, slot, current) for slot in slots]
         blank = sum(entry.header_type is HeaderType.EMPTY for entry in entries)
         last = slots[-1] if slots else 0
-        runtapes = (self.setup.storage.runtapes if self.setup.storage else 0) or 1
+        runtapes = self._runtapes()
         if self._auto_create and blank < runtapes:
             entries += [
-                _vtape(str(slot))
+                listed(str(slot))
                 for slot in range(last + 1, min(last + runtapes - blank, self._num_slot) + 1)
             ]
         return entries
-
-    def reset(self) -> None:
-        with self._in_use(), self._locked() as state:
-            slots = self._slots.numbers()
-            if slots:
-                self._set_current(state, slots[0])
-
-    def get_meta_label(self) -> str | None:
-        with self._in_use(), self._locked() as state:
-            return state.meta
-
-    def set_meta_label(self, meta: str | None) -> None:
-        with self._in_use(), self._locked() as state:
-            state.meta = meta
-
-    def close(self) -> None:
-        try:
-            super().close()
-            if self._unrecorded:
-                with self._in_use(), self._locked(RELEASE_GRACE):
-                    pass  # taking the lock records them
-        finally:
-            if self._root is not None:
-                self._root.close()
-
-    # slots
 
     def _entry(self, state: VtapeState, slot: int, current: int) -> InventoryEntry:
         reserved, is_current = state.holder(slot) is not None, slot == current
@@ -174,148 +73,18 @@ class DiskChanger(Changer):
                 reserved=reserved,
                 current=is_current,
             )
-        return _vtape(str(slot), label, reserved=reserved, current=is_current)
+        return listed(str(slot), label, reserved=reserved, current=is_current)
 
-    def _current(self, state: VtapeState) -> int:
-        for slot in (state.current(), self._slots.linked(), *self._slots.numbers()[:1]):
-            if slot is not None:
-                return slot
-        return 0
-
-    def _set_current(self, state: VtapeState, slot: int) -> None:
-        state.set_current(slot)
-        self._slots.link(slot)
-
-    def _choose(self, state: VtapeState, request: LoadRequest) -> tuple[int, bool]:
-        """The slot asked for, which exists and is free; and whether it was made just now."""
-        if request.label is not None:
-            found = self._slots.find(request.label)
-            if found is None:
-                raise ChangerError(f"Label '{request.label}' not found", ChangerReason.NOTFOUND)
-            slot = found
-        elif request.slot is not None:
-            slot = _parse_slot(request.slot)
-        elif request.relative is Relative.CURRENT:
-            slot = self._current(state)
-        else:
-            after = self._current(state) if request.after is None else _parse_slot(request.after)
-            slot = self._next(after)
-            if request.set_current:
-                self._set_current(state, slot)
-        if str(slot) in request.except_slots:
-            raise ChangerError("all slots have been loaded", ChangerReason.NOTFOUND)
-        created = self._provide(slot, request.mode)
-        holder = state.holder(slot)
-        if holder is not None:
-            by = f"in use by drive '{holder.drive}' and process '{holder.pid}'"
-            if request.label is not None:
-                text = f"Slot {slot}, containing '{request.label}', is already {by}"
-                raise ChangerError(text, ChangerReason.VOLINUSE)
-            text = f"Slot {slot} is already {by}"
-            raise ChangerError(text, ChangerReason.VOLINUSE, str(slot))
-        return slot, created
-
-    def _next(self, slot: int) -> int:
-        """The slot after ``slot``: one more, or else the next there is, from the end the first.
-
-        :raise ChangerError: NOTFOUND: there is none, which ends a scan (quirk 11)
-        """
-        slots = self._slots.numbers()
-        if slot + 1 in slots or self._may_create(slot + 1):
-            return slot + 1
-        if not slots:
-            raise ChangerError("all slots have been loaded", ChangerReason.NOTFOUND)
-        following = slots.index(slot) + 1 if slot in slots else 0
-        return slots[following % len(slots)]
+    def _follows_at_once(self, slot: int, state: VtapeState) -> bool:
+        return self._may_create(slot)
 
     def _may_create(self, slot: int) -> bool:
         return self._auto_create and 1 <= slot <= self._num_slot
 
-    def _provide(self, slot: int, mode: AccessMode) -> bool:
+    def _provide(self, state: VtapeState, slot: int, mode: AccessMode) -> bool:
         """Make sure of the slot's directory; only a writer makes new ones (quirk 16)."""
         if self._slots.exists(slot):
             return False
         if mode is not AccessMode.READ and self._may_create(slot) and self._slots.create(slot):
             return True
         raise ChangerError(f"Slot {slot} not found", ChangerReason.INVALID, str(slot))
-
-    def _open(self, slot: int) -> IDevice:
-        name = f"file:{self._slots.path(slot)}"
-        try:
-            return self.open_configured(name)
-        except DeviceError as error:
-            text = f"opening '{name}': {error.text}"
-            raise ChangerError(text, ChangerReason.DEVICE) from error
-
-    def give_back(self, held: _Held) -> None:
-        """The changer's part of a release; a slot made for nothing goes away again."""
-        self._unrecorded[held.drive] = held.slot
-        with held.use, self._locked(RELEASE_GRACE):
-            if held.created:
-                self._slots.remove_if_blank(held.slot)
-
-
-class _Held:
-    """What one reservation holds: a drive entry, a slot, and the mounted disk."""
-
-    def __init__(self, drive: str, slot: int, created: bool, use: ExitStack) -> None:
-        self.drive = drive
-        self.slot = slot
-        self.created = created
-        self.use = use
-
-
-class _DiskReservation(Reservation):
-    """A slot held by this process, as the state file says."""
-
-    def __init__(
-        self,
-        changer: DiskChanger,
-        held: _Held,
-        device: IDevice,
-        reading: VolumeReading,
-        meta: str | None,
-    ) -> None:
-        super().__init__(
-            changer, str(held.slot), device, reading, lambda eject, another: changer.give_back(held)
-        )
-        self._disk = changer
-        self.meta = meta
-
-    def get_meta_label(self) -> str | None:
-        return self._disk.get_meta_label()
-
-    def set_meta_label(self, meta: str | None) -> None:
-        self._disk.set_meta_label(meta)
-        self.meta = meta
-
-
-def _vtape(
-    slot: str, label: str | None = None, *, reserved: bool = False, current: bool = False
-) -> InventoryEntry:
-    """A slot as its file names tell; no volume is opened for an inventory (quirk 32)."""
-    return InventoryEntry(
-        slot=slot,
-        state=SlotState.FULL,
-        device_status=Status.SUCCESS if label else Status.VOLUME_UNLABELED,
-        header_type=HeaderType.TAPESTART if label else HeaderType.EMPTY,
-        label=label,
-        reserved=reserved,
-        current=current,
-    )
-
-
-def _parse_slot(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= 18:
-        return int(text)
-    raise ChangerError(f"Slot {text} not found", ChangerReason.INVALID, text)
-
-
-def _check_found(label: str | None, reservation: Reservation) -> None:
-    """A file's name is a hint, its header is the truth (quirk 32)."""
-    found = reservation.reading
-    if label is None or found.status is not Status.SUCCESS or found.label == label:
-        return
-    reservation.release()
-    text = f"Found unexpected tape '{found.label}' while looking for '{label}'"
-    raise ChangerError(text, ChangerReason.NOTFOUND, reservation.slot)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zope.interface import implementer
 
+from devices.tapelist_file import read_tapelist
 from taper.core.interfaces import IHistory
 from taper.core.retention import Retention
-from taper.run.tapelist_store import read_tapelist
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from devices.asynchronous import Surroundings, open_async_changer
 from devices.errors import ChangerError, DeviceError
 from devices.lane import Lane
+from devices.tapelist_file import read_tapelist
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Fatal, Info, NoTapeError, PidDone, PidStart
 from taper.core.controller import Controller
@@ -24,7 +25,7 @@ from taper.run.feeds import Feeds
 from taper.run.history import History
 from taper.run.setup import Setup, SetupFailed, StartFailed
 from taper.run.status_files import StatusFiles
-from taper.run.tapelist_store import TapelistStore, read_tapelist
+from taper.run.tapelist_store import TapelistStore
 from taper.run.trace_log import TraceLog, append_record
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
-from protocols.tapelist import MAX_BYTES, Tapelist, parse_tapelist
+from devices.tapelist_file import read_tapelist
+from protocols.tapelist import Tapelist
 from taper.core.interfaces import ITapelistStore
 
 if TYPE_CHECKING:
@@ -89,20 +90,6 @@ class TapelistStore:
         pause: Deferred[None] = Deferred(lambda _: timer.cancel())
         timer = self._clock.callLater(seconds, pause.callback, None)
         return pause
-
-
-def read_tapelist(path: str) -> Tapelist:
-    """The list in the file, without locking; empty if there is no file.
-
-    Raises TapelistError, and OSError for a file that is there and cannot be read: to take that
-    for an empty list, as stock does, would free every label in it.
-    """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return Tapelist()
-    return parse_tapelist(data, path)
 
 
 def try_update(path: str, change: Callable[[Tapelist], Tapelist]) -> Tapelist | None:

@@ -18,10 +18,11 @@ from twisted.internet.defer import CancelledError, Deferred, execute
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
+from devices.tapelist_file import read_tapelist
 from protocols.tapelist import Tapelist, TapelistEntry, TapelistError, parse_tapelist
 from taper.core.interfaces import ITapelistStore
 from taper.run import tapelist_store
-from taper.run.tapelist_store import TapelistStore, read_tapelist, try_update
+from taper.run.tapelist_store import TapelistStore, try_update
 
 GOOD = b"20260102120000 B reuse POOL:p\n0 A reuse\n"
 NEW = TapelistEntry(datestamp="1", label="NEW", reuse=False)
