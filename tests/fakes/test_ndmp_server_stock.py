@@ -32,6 +32,8 @@ from tests.fakes.ndmp_server import (
 pytestmark = pytest.mark.skipif(missing_ndmjob() is not None, reason=str(missing_ndmjob()))
 
 KIB = 1024
+WHOLE = 1248
+"""The same with the padding of its last record, in KiB."""
 SCRIPTS = Path(__file__).parent
 WRITTEN = [
     "PART size=393216 partnum=1 fileno=1 eom=0 eof=0",
@@ -83,9 +85,9 @@ def run_perl(script: str, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-async def written(first: str, second: str, indirect: str = "0") -> list[str]:
-    """Let stock write 1230 KiB in parts of 384 KiB."""
-    sizes = (str(1230 * KIB), str(384 * KIB))
+async def written(first: str, second: str, indirect: str = "0", kib: int = 1230) -> list[str]:
+    """Let stock write so much in parts of 384 KiB."""
+    sizes = (str(kib * KIB), str(384 * KIB))
     lines: list[str] = await deferToThread(
         run_perl, "stock_ndmp_write.pl", indirect, *sizes, first, second
     )
@@ -156,21 +158,24 @@ async def test_stock_spans_two_tapes(servers: Servers, profile: Profile, indirec
 
 @ensureDeferred
 async def test_stock_reads_back_what_it_wrote(servers: Servers) -> None:
-    """Restoring by the mover gives the bytes that were written; a spanned dump has the same."""
+    """Restoring by the mover gives the bytes that were written; a spanned dump has the same.
+
+    Stock compares every byte with what it made, so here is no padding; and only one volume, as
+    stock loses count of the stream when it goes from one to the next, on ndmjob too.
+    """
     spanned = servers.make(STRICT)
     assert await written(spanned.url("t0"), spanned.url("t1")) == WRITTEN
     server = servers.make(LENIENT, [Medium(), Medium()])
-    said = await written(server.url("t0"), server.url("t1"))
+    said = await written(server.url("t0"), server.url("t1"), kib=WHOLE)
     assert [line.split()[1] for line in said[:-1]] == ["size=393216"] * 3 + ["size=98304"]
     hold_the_first_part(server)
-    # stock compares every byte with what it made; from two volumes it cannot: it loses count
     said = await deferToThread(run_perl, "stock_ndmp_read.pl", f"{server.url('t0')},1,2,3,4")
     sizes = [line.split()[1] for line in said if line.startswith("PART")]
     assert sizes == ["size=393216"] * 3 + ["size=98304"], said
     assert said[-1] == "END"
-    whole = content(server.drives["t0"].loaded())[: 1230 * KIB]
+    whole = content(server.drives["t0"].loaded())
     parts = [content(spanned.drives[name].loaded()) for name in ("t0", "t1")]
-    assert b"".join(parts)[: 1230 * KIB] == whole
+    assert b"".join(parts)[: 1230 * KIB] == whole[: 1230 * KIB]
 
 
 def content(tape: Medium) -> bytes:
