@@ -38,7 +38,7 @@ class Controller:
             commands.StartTaper: self._start_taper,
             commands.FileWrite: self._file_write,
             commands.PortWrite: self._port_write,
-            commands.ShmWrite: self._cannot_write,
+            commands.ShmWrite: self._shm_write,
             commands.VaultWrite: self._cannot_write,
             commands.StartScan: lambda command: self._worker(command).start_scan(command),
             commands.NewTape: lambda command: self._worker(command).new_tape(command),
@@ -105,7 +105,10 @@ class Controller:
     def _port_write(self, command: commands.PortWrite) -> None:
         self._worker(command).write(command, self._world.feeds.port())
 
-    def _cannot_write(self, command: commands.ShmWrite | commands.VaultWrite) -> None:
+    def _shm_write(self, command: commands.ShmWrite) -> None:
+        self._worker(command).write(command, self._world.feeds.shm())
+
+    def _cannot_write(self, command: commands.VaultWrite) -> None:
         reason = f"error; this taper has no {command.name} yet"
         self._worker(command).write(command, RefusedFeed(reason))
 

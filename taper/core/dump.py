@@ -17,7 +17,7 @@ from protocols.driver import commands
 from protocols.header import HeaderType
 from protocols.tracelog import Info
 from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
-from taper.core.interfaces import FeedError
+from taper.core.interfaces import FeedError, IPlannedFeed
 from taper.core.outcome import DumperResult, Ledger, Verdict
 from taper.core.report import Report
 from taper.core.splitting import DeviceFacts, cache_directory, plan
@@ -87,6 +87,8 @@ class Dump:
         if self.ledger.dumper is DumperResult.UNKNOWN and self.feed.result_follows:
             self.ledger.dumper = DumperResult.DONE
             self.report.dumper_done(command)
+            if isinstance(self.command, commands.ShmWrite):
+                self.ledger.dumper_crc = command.server_crc
             self._dumper_heard()
 
     def dumper_failed(self) -> None:
@@ -153,10 +155,13 @@ class Dump:
     async def _write(self) -> None:
         device = await self._first_device()
         self.block_size = device.device.block_size
+        plan = await self._make_plan(device)
+        if IPlannedFeed.providedBy(self.feed):
+            self.feed.expect(plan)
         offer = await self.feed.offer()
         if offer is not None:
             self.worker.rules.header_awaited()
-            self.report.port(offer)
+            self.report.offer(offer)
         self._header = header = await self._wait(self.feed.header())
         self._check(header)
         if header.is_partial and not self.feed.result_follows:
@@ -165,7 +170,6 @@ class Dump:
         self.report.header_accepted(header)
         if self.feed.remark is not None:
             await self.world.note(Info(self.feed.remark))
-        plan = await self._make_plan(device)
         for warning in plan.warnings:
             await self.report.warning(warning)
         await self._show_progress()
@@ -384,6 +388,7 @@ class Dump:
                 await self._wait(wanted)
             except Interrupted:
                 self._verdict_wanted = None
+        ledger.compare_dumper_crc()
 
     async def _show_progress(self) -> None:
         """Make the status file; without one amstatus shows less, and nothing else is lost."""

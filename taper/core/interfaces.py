@@ -148,10 +148,12 @@ class FeedError(Exception):
 
 @frozen
 class Offer:
-    """Where a dumper may connect: header port on localhost, and data addresses ``IP:PORT``."""
+    """Where a dumper may connect: header port on localhost, and for the data addresses
+    ``IP:PORT``, or the name of a shared-memory ring."""
 
     header_port: int
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
+    shm_name: str | None = None
 
 
 class IFeed(Interface):
@@ -184,6 +186,13 @@ class IFeed(Interface):
         """Stop listening, close what is open; safe at any time and to repeat."""
 
 
+class IPlannedFeed(IFeed):
+    """A feed whose peer is told, with the offer, how the dump will be cut."""
+
+    def expect(plan: SplitPlan) -> None:
+        """The plan of this dump; before ``offer``."""
+
+
 class IFeeds(Interface):
     """Makes feeds, and knows the places a part cache may lie in."""
 
@@ -192,6 +201,9 @@ class IFeeds(Interface):
 
     def port() -> IFeed:
         """A dump over TCP by way of this host (PORT-WRITE, data path AMANDA)."""
+
+    def shm() -> IPlannedFeed:
+        """A dump through shared memory (SHM-WRITE)."""
 
     def pushed(filename: str, device: IAsyncDevice) -> IFeed:
         """A dump in holding files for a device that takes data from a connection only."""

@@ -41,6 +41,7 @@ class Ledger:
     :ivar header_crc: the server CRC that the dump's header names.
     :ivar source_crc: over all that was read.
     :ivar dest_crc: over all that good parts hold.
+    :ivar dumper_crc: the server CRC of the dumper's DONE, where it counts what we read.
     """
 
     parts: int = 0
@@ -53,6 +54,7 @@ class Ledger:
     header_crc: Crc = UNKNOWN
     source_crc: Crc = UNKNOWN
     dest_crc: Crc = UNKNOWN
+    dumper_crc: Crc = UNKNOWN
 
     @property
     def verdict(self) -> Verdict:
@@ -77,6 +79,13 @@ class Ledger:
             self.input_errors.append(f"{found} input server crc ({self.header_crc}) differ)")
         if self.source_crc.known and self.dest_crc.known and self.source_crc != self.dest_crc:
             self.input_errors.append(f"{found} dest server crc ({self.dest_crc}) differ)")
+
+    def compare_dumper_crc(self) -> None:
+        """The same, with what the dumper says once it is done (data-plane 7, Q16)."""
+        source, dumper = self.source_crc, self.dumper_crc
+        if self.verdict is not Verdict.DONE or not dumper.known or dumper == source:
+            return
+        self.input_errors.append(f"source server crc ({source}) and dumper crc ({dumper}) differ")
 
     def count_without_padding(self) -> None:
         """A mover pads its last record; what we gave it ourselves we have counted."""

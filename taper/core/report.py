@@ -75,7 +75,11 @@ class Report:
 
     # While it runs
 
-    def port(self, offer: Offer) -> None:
+    def offer(self, offer: Offer) -> None:
+        """Tell the driver where its dumper may connect."""
+        if offer.shm_name is not None:
+            self._send(replies.ShmName(*self._who, offer.header_port, offer.shm_name))
+            return
         self._send(replies.Port(*self._who, offer.header_port, offer.addresses))
 
     def request_new_tape(self) -> None:

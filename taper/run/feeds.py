@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from devices.idirecttcp import IDirectTCPDevice, ISocketFedDevice
-from taper.core.interfaces import FeedError, IFeed, IFeeds, ITransfer, Offer
+from taper.core.interfaces import FeedError, IFeed, IFeeds, IPlannedFeed, ITransfer, Offer
 from taper.core.splitting import DirectoryFacts
 from taper.plane.interfaces import SourceError
 from taper.plane.sources import HoldingSource, SocketSource
@@ -242,6 +242,11 @@ class Feeds:
 
     def port(self) -> IFeed:
         return PortFeed(self._reactor, self._patience, self._make_lane("port"))
+
+    def shm(self) -> IPlannedFeed:
+        from taper.run.shm_feed import ShmFeed  # only for such dumps
+
+        return ShmFeed(self._reactor, self._patience, self._make_lane("shm"))
 
     def pushed(self, filename: str, device: IAsyncDevice) -> IFeed:
         from taper.run.straight_feeds import PushedFeed  # only for devices with a mover

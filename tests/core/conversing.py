@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 
 from protocols.conf import Config, load
 from protocols.driver.codec import BadLine, decode_command
-from protocols.driver.commands import FileWrite, PortWrite
+from protocols.driver.commands import FileWrite, PortWrite, ShmWrite
 from protocols.driver.messages import Message
 from protocols.driver.replies import RequestNewTape
 from protocols.header import Header, HeaderType
@@ -88,6 +88,10 @@ def file_write(
 
 def port_write(handle: str = H, split: str = PLAIN, worker: str = W, path: str = "AMANDA") -> str:
     return f"PORT-WRITE {worker} {handle} localhost /var 0 20260101000000 {split} {path}"
+
+
+def shm_write(handle: str = H, split: str = PLAIN, worker: str = W) -> str:
+    return f"SHM-WRITE {worker} {handle} localhost /var 0 20260101000000 {split} AMANDA"
 
 
 def content(size: int, seed: int = 1) -> bytes:
@@ -187,7 +191,7 @@ class Talk:
         if isinstance(message, BadLine):
             self.controller.bad_line_received(message)
         elif message is not None:
-            if isinstance(message, FileWrite | PortWrite):
+            if isinstance(message, FileWrite | PortWrite | ShmWrite):
                 self.feeds.next_header = _header(message)
             self.commands.append(message)
             self.controller.command_received(message)
@@ -273,7 +277,7 @@ class Talk:
         assert not trouble
 
 
-def _header(command: FileWrite | PortWrite) -> Header:
+def _header(command: FileWrite | PortWrite | ShmWrite) -> Header:
     return Header(
         type=HeaderType.DUMPFILE,
         datestamp=command.datestamp,

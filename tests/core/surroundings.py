@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from devices.interfaces import IAsyncDevice
@@ -24,6 +25,7 @@ from taper.core.interfaces import (
     IFeed,
     IFeeds,
     IHistory,
+    IPlannedFeed,
     IStatusFile,
     IStatusFiles,
     ITapelistStore,
@@ -35,6 +37,8 @@ from taper.core.retention import Retention
 from taper.core.splitting import DirectoryFacts, SplitPlan
 from taper.plane.transfer import Transfer
 from taper.run.feeds import LaneTransfer
+from taper.run.moving import MoverTransfer
+from taper.run.straight_feeds import DataPort
 from tests.core.moments import MomentLane, Moments
 from tests.fakes.scanning import retention_over
 from tests.fakes.tapelist_store import FakeTapelistStore
@@ -234,6 +238,59 @@ class MemoryFeed:
         return self._lane.stop()
 
 
+@implementer(IPlannedFeed)
+class MemoryRing(MemoryFeed):
+    """The same, through a ring that knows the plan before it is offered."""
+
+    def __init__(self, moments: Moments, dumped: Dumped, header: Header) -> None:
+        super().__init__(moments, dumped, header, port=True)
+        self.plan: SplitPlan | None = None
+
+    def expect(self, plan: SplitPlan) -> None:
+        assert not self.begun, "an offer needs the plan"
+        self.plan = plan
+
+    def offer(self) -> Deferred[Offer | None]:
+        assert self.plan is not None, "an offer needs the plan"
+        return super().offer().addCallback(lambda _: Offer(40000, shm_name="/ring"))
+
+
+@implementer(IFeed)
+class StraightFeed(MemoryFeed):
+    """A dump whose data come to the device: the header as ever, the rest by the real ways."""
+
+    def __init__(self, moments: Moments, plain: MemoryFeed, device: IAsyncDevice) -> None:
+        super().__init__(moments, plain._dumped, plain._header, port=True)
+        self.ready_first = True
+        self.clock = Clock()
+        self._data = DataPort(self.clock, device)
+
+    def offer(self) -> Deferred[Offer | None]:
+        return Deferred.fromCoroutine(self._offer())
+
+    async def _offer(self) -> Offer | None:
+        self.begun = True
+        addresses = await self._data.listen()
+        return Offer(40000, tuple(str(address) for address in addresses))
+
+    def ready(self) -> Deferred[None]:
+        self._data.wait_at_most(60)
+        return self._data.accepted
+
+    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._data.adopt(device))
+
+    def transfer(self, plan: SplitPlan) -> ITransfer:
+        return MoverTransfer(self._data.take(), plan, self.clock.seconds, self._lane)
+
+    def close(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._close_all())
+
+    async def _close_all(self) -> None:
+        await self._data.close()
+        await super().close()
+
+
 @implementer(IFeeds)
 class MemoryFeeds:
     """Makes feeds of what :attr:`dumps` has: by file name, and in order for ports.
@@ -256,11 +313,19 @@ class MemoryFeeds:
     def port(self) -> IFeed:
         return self._make(self.dumpers.pop(0), port=True)
 
+    def shm(self) -> IPlannedFeed:
+        ring = MemoryRing(self._moments, self.dumpers.pop(0), evolve(self.next_header))
+        self.made.append(ring)
+        return ring
+
     def pushed(self, filename: str, device: IAsyncDevice) -> IFeed:
         raise NotImplementedError("no device here has a mover")
 
     def directtcp(self, command: PortWrite, device: IAsyncDevice) -> IFeed:
-        raise NotImplementedError("no device here has a mover")
+        plain = self.made[-1]
+        feed = StraightFeed(self._moments, plain, device)
+        self.made.append(feed)
+        return feed
 
     def _make(self, dumped: Dumped, *, port: bool) -> IFeed:
         feed = MemoryFeed(self._moments, dumped, evolve(self.next_header), port=port)

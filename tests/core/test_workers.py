@@ -150,7 +150,6 @@ def test_a_timestamp_that_is_none(stamp: str) -> None:
 @pytest.mark.parametrize(
     ("line", "vault"),
     [
-        (f"SHM-WRITE {W} {H} localhost /var 0 20260101000000" + ' ""' * 8 + " AMANDA", ""),
         (
             f"VAULT-WRITE {W} {H} S P L localhost /var 0 20260101000000" + ' ""' * 8 + " 1",
             "VAULT ",
