@@ -86,6 +86,10 @@ class Tape:
             self.at_write()
         return self._faults(what)
 
+    def face(self, device: FakeDevice, moments: Moments) -> IAsyncDevice:
+        """The asynchronous face of this tape's drive."""
+        return SteppedDevice(device, self, moments)
+
     def stored(self, fileno: int) -> bytes:
         """Payload of one file."""
         return bytes(self.medium.files[fileno].data)
@@ -138,7 +142,7 @@ class SteppedReservation:
         device = tape.device(slot)
         self.slot = slot
         self.drive = device
-        self.device: IAsyncDevice = SteppedDevice(device, tape, changer.moments)
+        self.device: IAsyncDevice = tape.face(device, changer.moments)
         self.reading = device.read_label()
         self.barcode = tape.listing.barcode
         self.meta = tape.listing.meta
