@@ -39,6 +39,13 @@ STDERR = 2
 """The descriptor; under twistd ``sys.stderr`` is a log."""
 
 
+def sweep_rings() -> None:
+    """Remove what tapers that died have left in shared memory; blocks."""
+    from taper.run.shm_sweep import sweep  # no start need wait for this import
+
+    sweep()
+
+
 @implementer(IConsole)
 class Stderr:
     """Our stderr; the driver makes it the amdump log.
@@ -116,6 +123,7 @@ class Session:
             config=config,
             storage=storage,
             driver=self._driver,
+            changer=self._changer,
             trace_log=trace_log,
             console=Stderr(self._setup.debug.write),
             tapelists=tapelists,
@@ -133,6 +141,7 @@ class Session:
             debug=self._setup.debug.write,
         )
         self._world = world
+        files.call(sweep_rings).addErrback(world.log_failure)
         self.controller = Controller(world, self._stop_waiting.set, self._controller_ended)
 
     def _open_changer(self, storage: Storage) -> IAsyncChanger:
