@@ -71,6 +71,9 @@ class MoverTransfer:
     def start(self) -> None:
         """The mover has the data: nothing can be read ahead."""
 
+    def resume_part(self, device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
+        raise ValueError(f"{device.device.name}: a part that a mover writes is never paused")
+
     def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
         return Deferred.fromCoroutine(self._write_part(device, header))
 
@@ -104,8 +107,10 @@ class MoverTransfer:
     async def _move(self, device: IAsyncDevice, number: int) -> PartResult:
         direct = IDirectTCPDevice(device)
         failed = _result(fileno=number, successful=False)
-        self._moving = direct.write_from_connection(self._plan.part_size)
         try:
+            if self._cancelled:  # meanwhile
+                raise CancelledError
+            self._moving = direct.write_from_connection(self._plan.part_size)
             moved = await self._moving
         except CancelledError:
             # such a device can only be finished
