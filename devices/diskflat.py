@@ -136,7 +136,7 @@ class DiskflatDevice(VfsDevice):
             if error.errno in NO_SPACE:
                 self.is_eom = True
                 self._note(f"No space left on device: {error.strerror}", Status.VOLUME_ERROR)
-                return FileStart(0, True)
+                return FileStart(0, True, space=True)
             text = f"Error writing file {to_text(self._path)}: {error.strerror}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
         self._open_data(fd, DATA_START).seek(0)

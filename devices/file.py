@@ -166,7 +166,7 @@ class FileDevice(VfsDevice):
             if error.errno in NO_SPACE:
                 self.is_eom = True
                 self._note(f"No space left on device: {error.strerror}", Status.VOLUME_ERROR)
-                return FileStart(0, True)
+                return FileStart(0, True, space=True)
             text = f"Can't create file {to_text(path)}: {error.strerror}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
         self._open_data(fd, HEADER_SIZE)

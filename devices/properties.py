@@ -199,6 +199,9 @@ class Properties:
     def __iter__(self) -> Iterator[Property]:
         return iter(self._all.values())
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and normal_name(name) in self._all
+
     def __getitem__(self, name: str) -> Property:
         """:raise KeyError: the device has no such property"""
         return self._all[normal_name(name)]

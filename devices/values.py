@@ -62,6 +62,8 @@ class PartResult:
     :ivar eof: the source is exhausted: this was the dump's last part.
     :ivar error: text of what went wrong at the device, or None. With ``successful``: why the
         volume takes no more.
+    :ivar space: the end came because space that the volume shares with others is full.
+    :ivar paused: the part is not over, its file still open: it can go on if space is freed.
     """
 
     size: int
@@ -71,6 +73,8 @@ class PartResult:
     eom: bool
     eof: bool
     error: str | None = None
+    space: bool = False
+    paused: bool = False
 
 
 @frozen
@@ -80,10 +84,12 @@ class FileStart:
     :ivar number: the file's number on the volume, or 0 when there was no room for the header
         (then nothing of it is left on the volume).
     :ivar eom: the volume is at its logical or physical end.
+    :ivar space: because space that it shares with others is full; freeing some may help.
     """
 
     number: int
     eom: bool
+    space: bool = False
 
 
 @frozen

@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from protocols.driver import commands
 from protocols.header import HeaderType
 from protocols.tracelog import Info
+from taper.core.erasing import frees_space
 from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
 from taper.core.interfaces import FeedError, IPlannedFeed
 from taper.core.outcome import DumperResult, Ledger, Verdict
@@ -208,7 +209,7 @@ class Dump:
         if directory is not None:
             facts = await self._wait(self.world.feeds.directory_facts(directory))
         general = self.world.config.general
-        return plan(
+        decided = plan(
             split,
             DeviceFacts(
                 leom=device.device.leom,
@@ -221,6 +222,7 @@ class Dump:
             or general.is_set("device_output_buffer_size"),
             directory=facts,
         )
+        return evolve(decided, pause_at_space=frees_space(self.world))
 
     def _check(self, header: Header) -> None:
         """The header must be that of the dump we were told to write."""
@@ -284,7 +286,7 @@ class Dump:
             totalparts=-1,
             cont_filename="",
         )
-        result = await transfer.write_part(volume.device, part)
+        result = await self._pump(transfer, volume.device, part)
         self.ledger.input_errors.extend(transfer.take_errors())
         await self._record(volume, result)
         if result.successful and result.size:
@@ -301,6 +303,19 @@ class Dump:
             self.ledger.device_errors.append(result.error or "the part could not be written")
             return True
         return False
+
+    async def _pump(self, transfer: ITransfer, device: IAsyncDevice, header: Header) -> PartResult:
+        """Write one part. Where shared space is full, make room and go on, while that helps."""
+        result = await transfer.write_part(device, header)
+        while result.space and (result.paused or not result.fileno):
+            more = self._interruption is None and await self.scribe.make_room()
+            if result.paused:
+                result = await transfer.resume_part(device, more)
+            elif more:
+                result = await transfer.write_part(device, header)
+            else:
+                break
+        return result
 
     async def _record(self, volume: Volume, result: PartResult) -> None:
         """Log and report a part; one of which only the header fitted never happened."""

@@ -110,8 +110,12 @@ class ITransfer(Interface):
     def write_part(device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
         """Write the next part, or the same again after a failed one if the source can.
 
-        One part at a time. The part's bytes begin where the last *successful* part ended.
+        One part at a time. The part's bytes begin where the last *successful* part ended. A part
+        that comes back paused, as the plan may ask for, is not over: ``resume_part`` follows.
         """
+
+    def resume_part(device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
+        """Go on with a paused part, or if there is no ``more`` space, end it where it is."""
 
     def can_retry() -> bool:
         """The bytes of the failed part can be had again."""

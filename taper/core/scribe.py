@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
 from devices.errors import ChangerError, DeviceError
-from devices.interfaces import AccessMode, IAsyncDevice, IAsyncReservation
+from devices.interfaces import IAsyncDevice, IAsyncReservation
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Info, Start, TapeInfo
+from taper.core.erasing import await_space, blank, frees_space, make_room
 from taper.core.errors import NoVolume, VolumeDenied
 from taper.core.labelling import LabellingFailed, label_volume
 from taper.core.scan import ScanFailed, ScanResult
@@ -190,6 +190,8 @@ class Scribe:
 
     async def _label_candidate(self, dump: Petitioner, found: ScanResult) -> None:
         world = self._world
+        if frees_space(world):
+            await found.reservation.device.run(await_space)
         try:
             label = await label_volume(world, found, self._timestamp)
         except LabellingFailed as fault:
@@ -257,7 +259,8 @@ class Scribe:
         try:
             await volume.device.finish()
             if erase:
-                await self._forget_contents(volume)
+                # as if never written (config-and-state 4.4)
+                await blank(world, volume.device, volume.label, lambda tapelist: None)
             elif storage.set_no_reuse:
                 await self._forbid_reuse(volume)
         except (DeviceError, TapelistError, OSError) as fault:
@@ -269,20 +272,12 @@ class Scribe:
         if errors:
             raise NoVolume("; ".join(errors))
 
-    async def _forget_contents(self, volume: Volume) -> None:
-        """A volume that got no good part counts as never written (config-and-state 4.4)."""
-
-        def unused(tapelist: Tapelist) -> Tapelist:
-            entry = tapelist.lookup(volume.label)
-            if entry is None:
-                return tapelist
-            blank = evolve(entry, datestamp="0", reuse=True, storage=None, config=None)
-            return tapelist.replacing(blank)
-
-        await self._world.tapelists.update(unused)
-        await volume.device.erase()
-        await volume.device.start(AccessMode.WRITE, volume.label, "X")
-        await volume.device.finish()
+    async def make_room(self) -> bool:
+        """Free space that the volume in hand shares with others. :return: there is more now"""
+        volume = self.volume
+        if volume is None:
+            return False
+        return await make_room(self._world, volume.reservation.slot, volume.label, self._timestamp)
 
     async def _forbid_reuse(self, volume: Volume) -> None:
         def kept(tapelist: Tapelist) -> Tapelist:

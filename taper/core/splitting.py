@@ -75,6 +75,7 @@ class SplitPlan:
     :ivar retry: a part that failed at the end of a volume is to be repeated on the next one, if
         its bytes can be had again.
     :ivar holding_is_cache: the source's own files serve for a second try.
+    :ivar pause_at_space: a part that meets the end of shared space stays open and asks first.
     :ivar warnings: texts for the trace log, in stock's words.
     :ivar debug_text: line for the debug log.
     """
@@ -89,6 +90,7 @@ class SplitPlan:
     allow_split: bool
     retry: bool
     holding_is_cache: bool = False
+    pause_at_space: bool = False
     warnings: tuple[str, ...] = ()
     debug_text: str
 

@@ -13,6 +13,7 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from devices.interfaces import IAsyncChanger
     from protocols.conf import Config, Storage
     from protocols.tracelog import Info, NoTapeConfig, NoTapeError, TapeInfo, Warning_
     from taper.core.interfaces import (
@@ -43,6 +44,7 @@ class World:
     config: Config
     storage: Storage
     driver: IDriver
+    changer: IAsyncChanger
     trace_log: ITraceLog
     console: IConsole
     tapelists: ITapelistStore

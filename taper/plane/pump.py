@@ -37,6 +37,7 @@ class _End(enum.Enum):
     MEDIUM = enum.auto()
     FAILED = enum.auto()
     STOPPED = enum.auto()
+    PAUSED = enum.auto()
 
 
 class Pump:
@@ -52,11 +53,14 @@ class Pump:
         *,
         part_size: int,
         cached: bool,
+        pause_at_space: bool = False,
         clock: Callable[[], float],
     ) -> None:
         """:param part_size: bytes, whole blocks; 0: no limit.
         :param cached: a part comes from a cache, so that every trouble of the device is taken as
             the end of the volume and its warnings are not needed (data-plane 2.3).
+        :param pause_at_space: where shared space is full, leave the file open and come back with
+            ``paused``: :meth:`go_on` or :meth:`end` then follows.
         """
         self.size = 0
         self._device = device
@@ -65,23 +69,40 @@ class Pump:
         self._cached = cached
         self._clock = clock
         self._error: str | None = None
+        self._pause_at_space = pause_at_space
+        self._space = False
+        self._began = 0.0
+        self._number = 0
 
     def run(self, header: Header) -> PartResult:
         """Write one file with ``header`` and the next bytes of the feed."""
-        began = self._clock()
-        number, end = self._start(header)
-        if end is None:
-            end = self._move()
-        end = self._finish(end)
-        successful = end in (_End.DATA, _End.SIZE, _End.MEDIUM)
+        self._began = self._clock()
+        self._number, end = self._start(header)
+        return self._result(self._move() if end is None else end)
+
+    def go_on(self) -> PartResult:
+        """Go on with a paused part, now that there is space."""
+        self._device.reset()
+        self._error, self._space = None, False
+        return self._result(self._move())
+
+    def end(self) -> PartResult:
+        """End a paused part here: there is no more space."""
+        return self._result(_End.MEDIUM)
+
+    def _result(self, end: _End) -> PartResult:
+        if end is not _End.PAUSED:
+            end = self._finish(end)
         return PartResult(
             size=self.size,
-            duration=max(self._clock() - began, 0.0),
-            fileno=number,
-            successful=successful,
+            duration=max(self._clock() - self._began, 0.0),
+            fileno=self._number,
+            successful=end in (_End.DATA, _End.SIZE, _End.MEDIUM),
             eom=self._at_end_of_medium(end),
             eof=end is _End.DATA,
             error=self._error,
+            space=self._space,
+            paused=end is _End.PAUSED,
         )
 
     def _start(self, header: Header) -> tuple[int, _End | None]:
@@ -93,6 +114,7 @@ class Pump:
             self._error = error.text
             return 0, refused
         if not start.number:
+            self._space = start.space
             self._error = self._device.error or NO_SPACE
             return 0, refused
         if start.eom and not self._cached:
@@ -134,7 +156,8 @@ class Pump:
         self._feed.accept(data[: written.accepted])
         if end in (WriteEnd.FULL, WriteEnd.SPACE):
             self._error = self._device.error or NO_SPACE
-            return _End.MEDIUM
+            self._space = end is WriteEnd.SPACE
+            return _End.PAUSED if self._space and self._pause_at_space else _End.MEDIUM
         if self._cached and end is WriteEnd.EARLY:
             return None
         if end is WriteEnd.EARLY or (self._device.is_eom and not self._cached):

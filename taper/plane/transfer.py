@@ -47,6 +47,8 @@ class IPlan(Protocol):
     def cache(self) -> ICacheKind: ...
     @property
     def cache_dir(self) -> str | None: ...
+    @property
+    def pause_at_space(self) -> bool: ...
 
 
 class Transfer:
@@ -93,7 +95,7 @@ class Transfer:
 
         In the device's thread, one part at a time. The part's bytes begin where the last
         successful part ended. A part that cannot be begun comes back with fileno 0, and nothing
-        was done to the device.
+        was done to the device. One that is paused must be resumed.
         """
         if self._reader is None:
             raise ValueError("the transfer is not started")
@@ -108,16 +110,32 @@ class Transfer:
             self._feed,
             part_size=self._plan.part_size,
             cached=self._cached,
+            pause_at_space=self._plan.pause_at_space,
             clock=self._clock,
         )
+        return self._pumped(pump, lambda: pump.run(header))
+
+    def resume_part(self, device: IDevice, more: bool) -> PartResult:
+        """Go on with the paused part, if there is more space now, or else end it where it is.
+
+        In the device's thread, like :meth:`write_part`, and like it may pause again.
+        """
+        pump = self._pump
+        if pump is None:
+            raise ValueError(f"no part is paused on {device.name}")
+        return self._pumped(pump, pump.go_on if more else pump.end)
+
+    def _pumped(self, pump: Pump, work: Callable[[], PartResult]) -> PartResult:
+        """Let the pump work, and settle what became of the part once it is over."""
         self._pump = pump
-        good = False
+        good = paused = False
         try:
-            result = pump.run(header)
-            good = result.successful
+            result = work()
+            good, paused = result.successful, result.paused
         finally:
-            self._pump = None
-            self._settle(good)
+            if not paused:
+                self._pump = None
+                self._settle(good)
         return result
 
     @property

@@ -22,7 +22,7 @@ from taper.run.listeners import OneShotListener
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from devices.interfaces import IAsyncDevice, ILane, PartResult
+    from devices.interfaces import IAsyncDevice, IDevice, ILane, PartResult
     from protocols.conf import Config
     from protocols.crc import Crc
     from protocols.driver.commands import PortWrite
@@ -54,6 +54,12 @@ class LaneTransfer:
 
     def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
         return device.run(self._transfer.write_part, header)
+
+    def resume_part(self, device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
+        return device.run(self._resume, more)
+
+    def _resume(self, device: IDevice, more: bool) -> PartResult:
+        return self._transfer.resume_part(device, more)
 
     def can_retry(self) -> bool:
         return self._transfer.can_retry()

@@ -119,6 +119,10 @@ class Session:
         trace_log = TraceLog(self._setup.log_filename, self._lane("trace log"))
         files = self._lane("files")
         scan = self._make_scan(storage, tapelists, history, trace_log)
+        if storage.erase_volume:
+            from taper.core.erasing import EraseFirst, erase_reusable
+
+            scan = EraseFirst(scan, lambda timestamp: erase_reusable(self._world, timestamp))
         world = World(
             config=config,
             storage=storage,

@@ -160,6 +160,7 @@ class Talk:
             config=self.config,
             storage=storage,
             driver=self.driver,
+            changer=self.changer,
             trace_log=self.log,
             console=self.console,
             tapelists=self.tapelists,

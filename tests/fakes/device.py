@@ -149,7 +149,7 @@ class FakeDevice:
         if not self._fits(self._header_size):
             self.is_eom = True
             self._note(SPACE_TEXT if volume.shared else FULL_TEXT, Status.VOLUME_ERROR)
-            return FileStart(0, True)
+            return FileStart(0, True, space=volume.shared)
         self.file = max(volume.files, default=0) + 1
         self.in_file = True
         volume.files[self.file] = FakeFile(evolve(header))

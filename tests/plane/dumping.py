@@ -39,6 +39,7 @@ class Plan:
     buffer_size: int = 1310720
     cache: CacheKind = CacheKind.NONE
     cache_dir: str | None = None
+    pause_at_space: bool = False
 
 
 @implementer(ISource)

@@ -1,0 +1,204 @@
+"""Erasing volumes that nobody needs any more: the storage options erase-volume and erase-on-full.
+
+A volume is erased by the rules by which it could be overwritten, asked under the tapelist's lock,
+and keeps its label: it is then as if newly labelled (config-and-state 2.6, 4.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, DeferredLock
+from zope.interface import implementer
+
+from devices.errors import ChangerError, DeviceError, Status
+from devices.interfaces import AccessMode, LoadRequest
+from devices.properties import Source
+from protocols.labels import LabelError
+from protocols.tapelist import TapelistError
+from protocols.tracelog import Info
+from taper.core.permission import VolumeStillActive, refuse_overwrite
+from taper.core.scan.interfaces import IScan, ScanResult
+from taper.core.scan.texts import one_line
+
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncDevice, IAsyncReservation, IDevice, InventoryEntry
+    from protocols.tapelist import Tapelist
+    from taper.core.world import World
+
+_FAULTS = (ChangerError, DeviceError, LabelError, TapelistError, VolumeStillActive, OSError)
+
+
+async def blank(
+    world: World, device: IAsyncDevice, label: str, check: Callable[[Tapelist], None]
+) -> None:
+    """Empty a volume, in the tapelist first: what is listed as empty may still hold something,
+    but what is listed as a dump must never be gone.
+
+    :param check: called with the list under its lock; what it raises stops everything.
+    """
+
+    def unused(tapelist: Tapelist) -> Tapelist:
+        check(tapelist)
+        entry = tapelist.lookup(label)
+        if entry is None:
+            return tapelist
+        return tapelist.replacing(
+            evolve(entry, datestamp="0", reuse=True, storage=None, config=None)
+        )
+
+    await world.tapelists.update(unused)
+    await device.erase()
+    await device.start(AccessMode.WRITE, label, "X")
+    await device.finish()
+
+
+def frees_space(world: World) -> bool:
+    """Volumes are erased while a dump waits for space (erase-on-full)."""
+    return world.storage.erase_on_full and world.changer.global_space
+
+
+def await_space(device: IDevice) -> None:
+    """Let a device write until its file system is full, if nobody has said otherwise.
+
+    To be warned before would end the part, and there is no need to.
+    """
+    watching = "monitor_free_space"
+    if watching in device.properties and device.properties[watching].source is Source.DEFAULT:
+        device.properties.note(watching, False)
+
+
+async def make_room(world: World, slot: str, label: str, timestamp: str) -> bool:
+    """Erase the oldest reusable volume that shares its space with the volume in ``slot``.
+
+    :param label: of the volume in ``slot``; it tells whether that is one of our changer's, and not
+        of one that an operator named.
+    :param timestamp: this run's; volumes that bear it are never erased.
+    :return: a volume was erased. Never raises for what is wrong with volumes.
+    """
+    if not frees_space(world):
+        return False
+    try:
+        entries = await world.changer.inventory()
+        here = [entry.slot for entry in entries if entry.reserved and entry.label == label]
+        if slot not in here:
+            return False
+        return await _erase(world, entries, timestamp, most=1) > 0
+    except _FAULTS as fault:
+        await world.note(Info(f"cannot make room for volume {label}: {one_line(fault)}"))
+        return False
+
+
+async def erase_reusable(world: World, timestamp: str) -> None:
+    """Erase every volume of the storage that could be overwritten (erase-volume).
+
+    Unlike stock's helper, volumes of other storages are let be.
+    """
+    try:
+        entries = await world.changer.inventory()
+        await _erase(world, entries, timestamp, most=len(entries))
+    except _FAULTS as fault:
+        await world.note(Info(f"cannot erase volumes: {one_line(fault)}"))
+
+
+async def _erase(world: World, entries: list[InventoryEntry], timestamp: str, most: int) -> int:
+    """Erase the oldest reusable ones of these volumes. :return: how many were erased"""
+    tapelist = await world.tapelists.read()
+    await world.history.refresh()
+    retention = world.history.retention(tapelist)
+    slots = {
+        entry.label: entry.slot
+        for entry in entries
+        if entry.label is not None and not entry.reserved and not entry.device_status
+    }
+    erased = 0
+    for known in reversed(tapelist.entries):
+        slot = slots.get(known.label)
+        if slot is None or erased == most:
+            continue
+        reusable = retention.is_reusable(
+            known.label, world.storage, new_label_ok=False, write_timestamp=timestamp
+        )
+        if reusable and await _erase_one(world, slot, known.label, tapelist, timestamp):
+            erased += 1
+    return erased
+
+
+async def _erase_one(
+    world: World, slot: str, label: str, scanned: Tapelist, timestamp: str
+) -> bool:
+    try:
+        held = await world.changer.load(LoadRequest(slot=slot))
+    except ChangerError as fault:
+        await world.note(Info(f"cannot erase volume {label}: {one_line(fault)}"))
+        return False
+    try:
+        await _erase_held(world, held, label, scanned, timestamp)
+    except _FAULTS as fault:
+        await world.note(Info(f"cannot erase volume {label}: {one_line(fault)}"))
+        return False
+    finally:
+        try:
+            await held.release()
+        except (ChangerError, DeviceError, OSError) as fault:
+            await world.note(Info(f"while releasing a volume: {one_line(fault)}"))
+    await world.note(Info(f"Erased volume {label} in slot {slot}, which is reusable"))
+    return True
+
+
+async def _erase_held(
+    world: World, held: IAsyncReservation, label: str, scanned: Tapelist, timestamp: str
+) -> None:
+    reading, device = held.reading, held.device.device
+    if reading.status != Status.SUCCESS or reading.label != label:
+        raise DeviceError(f"slot {held.slot} holds {reading.label or reading.error}")
+    if not device.properties.flag("full_deletion"):
+        raise DeviceError(f"{device.name} cannot erase")
+
+    def check(tapelist: Tapelist) -> None:
+        refuse_overwrite(
+            tapelist,
+            world.history.retention(tapelist),
+            world.storage,
+            reading,
+            timestamp,
+            barcode=held.barcode,
+            scanned=scanned,
+        )
+
+    await blank(world, held.device, label, check)
+    await held.set_label(label)
+
+
+@implementer(IScan)
+class EraseFirst:
+    """A scan before whose first search something is erased.
+
+    :param erase: does it, given the run's timestamp.
+    """
+
+    def __init__(
+        self, scan: IScan, erase: Callable[[str], Coroutine[Deferred[Any], Any, None]]
+    ) -> None:
+        self._scan = scan
+        self._erase = erase
+        self._turn = DeferredLock()
+        self._erased = False
+
+    def scan(self, write_timestamp: str) -> Deferred[ScanResult]:
+        return Deferred.fromCoroutine(self._erase_and_scan(write_timestamp))
+
+    async def _erase_and_scan(self, write_timestamp: str) -> ScanResult:
+        await self._turn.acquire()
+        try:
+            if not self._erased:
+                await self._erase(write_timestamp)
+                self._erased = True
+        finally:
+            self._turn.release()
+        return await self._scan.scan(write_timestamp)
+
+    def untouched(self, result: ScanResult) -> None:
+        self._scan.untouched(result)
