@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 from pytest_twisted import async_yield_fixture, ensureDeferred
 
+from protocols.directtcp import Address
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import (
     INFINITY,
@@ -169,6 +170,31 @@ async def test_a_tape_is_streamed_back_file_by_file(make: Make, profile: Profile
     await session.request(m.MoverClose())
     assert await peer.ended
     assert bytes(peer.received) == DATA
+
+
+@ensureDeferred
+async def test_several_addresses_may_be_offered(make: Make) -> None:
+    """Some of them of no use, in the order that the test wants; version 3 can say only one."""
+    talk = make(LENIENT)
+    dead = Address("127.0.0.1", 1)
+    talk.server.say_before = talk.server.say_after = (dead,)
+    for version in (4, 3):
+        session = await talk.session(versions=(version,))
+        await session.request(m.TapeOpen(device="t0", mode=TapeMode.RAW))
+        reply = await session.request(m.MoverListen(mode=MoverMode.READ))
+        good = [address for address in reply.address.addresses if address != dead]
+        assert len(good) == 1
+        assert len(reply.address.addresses) == (3 if version == 4 else 1)
+        await session.close()
+
+
+def test_limits_are_read_from_a_text() -> None:
+    """In bytes as ndmjob has it, or in records."""
+    assert Limits.parse("1048576") == Limits(early=983040, end=1048576)
+    assert Limits.parse("8r") == Limits(early_records=8)
+    assert Limits.parse("8r-10r") == Limits(early_records=8, end_records=10)
+    with pytest.raises(ValueError, match="expected BYTES"):
+        Limits.parse("8-9")
 
 
 @ensureDeferred

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ from tests.fakes.ndmp_server import (
     NdmpServer,
     Phase,
     Profile,
+    Robot,
 )
+from tests.namespace import Namespace
 
 pytestmark = pytest.mark.skipif(missing_ndmjob() is not None, reason=str(missing_ndmjob()))
 
@@ -245,3 +248,42 @@ async def test_our_server_reads_a_tape_of_ndmjob(servers: Servers) -> None:
         files = Medium.in_file(job.directory / "t0").files()
         assert [len(file) for file in files] == [1, 13, 13, 3]
         assert files[0][0].startswith(b"AMANDA: TAPESTART")
+
+
+CHANGER = """tapetype T
+define tapetype T {{
+  length 10 mbytes
+}}
+tpchanger "robot"
+labelstr "^V"
+define changer "robot" {{
+  tpchanger "chg-ndmp:127.0.0.1:{port}@robot"
+  property "tape-device" "0=ndmp:127.0.0.1:{port}@t0" "1=ndmp:127.0.0.1:{port}@t1"
+  changerfile "/etc/amanda/R/state"
+}}
+"""
+
+
+@ensureDeferred
+async def test_stock_works_with_our_changer(servers: Servers) -> None:
+    """Amanda's chg-ndmp finds the slots, loads two drives and knows where the tapes came from."""
+    server = servers.make(STRICT)
+    drives = list(server.drives.values())
+    tapes = [Medium(barcode=f"TAPE{number}") for number in (1, 2, 3)]
+    for drive in drives:
+        drive.medium = None
+    server.robots["robot"] = Robot(drives, list(tapes))
+    with closing(Namespace()) as namespace:
+        namespace.write("/etc/amanda/R/amanda.conf", CHANGER.format(port=server.port))
+        namespace.write("/etc/amanda/R/tapelist", "")
+
+        async def run(*command: str) -> str:
+            done = await deferToThread(namespace.run, *command)
+            return str(done.stdout)
+
+        assert "Success!" in await run("/usr/sbin/amlabel", "R", "V1", "slot", "2")
+        assert "changed to slot 3" in await run("/usr/sbin/amtape", "R", "slot", "3")
+        inventory = await run("/usr/sbin/amtape", "R", "inventory")
+    assert "slot 2: label V1 barcode TAPE2 (in drive 0)" in inventory
+    assert "slot 3: blank barcode TAPE3 (in drive 1) (current)" in inventory
+    assert [drive.medium for drive in drives] == tapes[1:]

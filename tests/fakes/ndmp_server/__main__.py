@@ -12,6 +12,7 @@ from attrs import evolve
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.stdio import StandardIO
 
+from protocols.directtcp import parse_list
 from protocols.ndmp.codes import VERSIONS
 from tests.fakes.ndmp_server.control import Control
 from tests.fakes.ndmp_server.drives import Drive, Robot
@@ -46,12 +47,19 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="[DEVICE=]FILE[:LIMIT]",
-        help="a drive with this tape; LIMIT as ndmjob's tape-limit; FILE '-': in memory",
+        help="a drive with this tape, FILE 'memory': in no file; LIMIT: bytes as ndmjob's "
+        "tape-limit, or EARLYr or EARLYr-ENDr: records until early warning and until the end",
     )
     parser.add_argument("--empty-drive", action="append", default=[], metavar="DEVICE")
     parser.add_argument("--changer", help="device name; has all drives and slots")
     parser.add_argument("--slot", action="append", default=[], metavar="FILE[:LIMIT]")
-    parser.add_argument("--more-host", action="append", default=[], help="said by MOVER_LISTEN")
+    for when in ("before", "after"):
+        parser.add_argument(
+            f"--say-{when}",
+            default="",
+            metavar="IP:PORT[;IP:PORT]",
+            help=f"addresses that MOVER_LISTEN says {when} its own",
+        )
     parser.add_argument("--fault", action="append", default=[], help="PHASE:MESSAGE:NTH:ACTION")
     parser.add_argument("--log", type=Path, help="file for a line per request and fault")
     return parser
@@ -59,10 +67,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _medium(text: str) -> Medium:
     name, colon, limit = text.rpartition(":")
-    if not (colon and limit.isdigit()):
+    if not colon:
         name, limit = text, ""
-    limits = Limits.of_size(int(limit)) if limit else Limits()
-    return Medium(limits) if name == "-" else Medium.in_file(name, limits)
+    limits = Limits.parse(limit) if limit else Limits()
+    return Medium(limits) if name == "memory" else Medium.in_file(name, limits)
 
 
 def _drives(options: argparse.Namespace) -> dict[str, Drive]:
@@ -115,7 +123,8 @@ def main(arguments: list[str]) -> None:
         now=lambda: int(time.time()),
         transcript=options.log.open("w") if options.log else None,
     )
-    server.more_hosts = tuple(options.more_host)
+    server.say_before = parse_list(options.say_before) if options.say_before else ()
+    server.say_after = parse_list(options.say_after) if options.say_after else ()
     for text in options.fault:
         server.faults.plant(**parse_fault(text))
     server.start(options.port, options.host)

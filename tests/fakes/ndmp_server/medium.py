@@ -59,6 +59,19 @@ class Limits:
         """As ndmjob's ``tape-limit=size``."""
         return cls(early=max(size - EARLY_ROOM, 0), end=size)
 
+    @classmethod
+    def parse(cls, text: str) -> Limits:
+        """``BYTES``, see :meth:`of_size`; ``EARLYr`` or ``EARLYr-ENDr``, in records.
+
+        :raise ValueError: none of these
+        """
+        if text.isdigit():
+            return cls.of_size(int(text))
+        early, _, end = text.partition("-")
+        if not early.endswith("r") or not (end.endswith("r") or not end):
+            raise ValueError(f"tape limit {text!r}, expected BYTES, EARLYr or EARLYr-ENDr")
+        return cls(early_records=int(early[:-1]), end_records=int(end[:-1]) if end else None)
+
 
 @frozen
 class _Item:

@@ -135,14 +135,8 @@ class Mover:
             bytes_left_to_read=self.left,
             window_offset=window.offset,
             window_length=window.length,
-            data_connection_addr=self._said_address(),
+            data_connection_addr=self._address,
         )
-
-    def _said_address(self) -> m.DataAddress:
-        """Before version 4 there is no room for several."""
-        if self.session.version >= 4:
-            return self._address
-        return self._address.evolve(addresses=self._address.addresses[:1])
 
     def mover_set_record_size(self, request: m.MoverSetRecordSize) -> m.ErrorReply:
         paused = self.state is MoverState.PAUSED and self.profile.record_size_when_paused
@@ -193,12 +187,12 @@ class Mover:
             self.stream.want(self.record_size)
             server = self.session.server
             self._listener = OneShotListener(server.reactor, self.session.host, self.stream)
-            own = self._listener.address
-            more = tuple(Address(host, own.port) for host in server.more_hosts)
-            before = server.unreachable
-            self._address = m.DataAddress(AddressType.TCP, (*before, own, *more))
+            said: tuple[Address, ...] = (self._listener.address,)
+            if self.session.version >= 4:  # before, there is room for one only
+                said = (*server.say_before, *said, *server.say_after)
+            self._address = m.DataAddress(AddressType.TCP, said)
         self.state = MoverState.LISTEN
-        return m.MoverListenReply(address=self._said_address())
+        return m.MoverListenReply(address=self._address)
 
     async def mover_connect(self, request: m.MoverConnect) -> m.ErrorReply:
         if request.mode not in MODES or request.address.kind not in tuple(AddressType):

@@ -62,8 +62,8 @@ class NdmpServer:
     :ivar noted: everything that was asked, in order, at most ``history``; without written bytes.
     :ivar sessions: those that are open.
     :ivar failures: faults of the server itself, of which a good test has none.
-    :ivar more_hosts: also said by MOVER_LISTEN, with the mover's port.
-    :ivar unreachable: addresses said before the mover's own.
+    :ivar say_before: addresses that MOVER_LISTEN says before its own, in version 4.
+    :ivar say_after: and behind it.
     :param username: with ``password`` None anybody may log in, without a password.
     """
 
@@ -96,8 +96,8 @@ class NdmpServer:
         self.noted: list[Noted] = []
         self.sessions: list[Session] = []
         self.failures: list[Failure] = []
-        self.more_hosts: tuple[str, ...] = ()
-        self.unreachable: tuple[Address, ...] = ()
+        self.say_before: tuple[Address, ...] = ()
+        self.say_after: tuple[Address, ...] = ()
         self._transcript = transcript
         self._count = 0
         self._port: IListeningPort | None = None
