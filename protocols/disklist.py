@@ -94,7 +94,8 @@ def _entry(text: str, words: list[_Word]) -> DiskEntry | None:
     names: list[_Word] = []
     for at, word in enumerate(words):
         if word.kind == LEFT:
-            block = text[word.end : words[-1].start]
+            closing = next(mark for mark in reversed(words) if mark.kind == RIGHT)
+            block = text[word.end : closing.start]
             return _named([name.value for name in names], Block(block)) if at >= 2 else None
         names.append(word)
     return _of_words(names)

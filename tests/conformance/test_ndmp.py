@@ -123,6 +123,7 @@ def test_a_holding_file(world: World, server: NdmJob, indirect: bool) -> None:
     world.check_logged(f"INFO taper tape PROTO01 kb {PADDED // 1024} fm 2 [OK]")
 
 
+@pytest.mark.known_stock_failure("it waits for the question for ever, whatever the driver says")
 def test_failed_while_nobody_asks(world: World, server: NdmJob) -> None:
     """The driver's FAILED ends the wait for a question that never comes."""
     talk = begun(world, server)
@@ -137,6 +138,7 @@ def test_failed_while_nobody_asks(world: World, server: NdmJob) -> None:
     assert not server.locked("tape1")
 
 
+@pytest.mark.known_stock_failure("it waits for a header that no dumper of 3.5.1 ever sends")
 def test_a_silent_dumper(world: World, server: NdmJob) -> None:
     """The question shows that the client began: the header is made, and the dump goes on."""
     world.write("/etc/amanda/PROTO/disklist", 'localhost /home {\n program "GNUTAR"\n}\n')

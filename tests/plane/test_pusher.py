@@ -1,0 +1,88 @@
+"""Sending a dump into a connection whose other end a mover holds."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from taper.plane.pusher import Pusher
+from tests.plane.dumping import PiecesSource
+
+DATA = bytes(range(256)) * 10_000
+
+
+def received(peer: socket.socket) -> bytes:
+    data = bytearray()
+    while piece := peer.recv(65536):
+        data += piece
+    return bytes(data)
+
+
+def connected() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection: a reset is seen as one, unlike with a socket pair."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        mine = socket.create_connection(server.getsockname())
+        return mine, server.accept()[0]
+
+
+def test_all_of_it_is_sent() -> None:
+    """The peer sees every byte and an orderly end; all is counted."""
+    mine, peer = connected()
+    pusher = Pusher(PiecesSource(DATA, (70_000,), ""), mine)
+    pusher.start()
+    assert received(peer) == DATA
+    pusher.close()
+    pusher.close()
+    assert pusher.finished
+    assert pusher.crc().size == len(DATA)
+    assert not pusher.take_errors()
+
+
+def test_a_source_that_fails_resets_the_connection() -> None:
+    """Nobody takes half a dump for a whole one."""
+    mine, peer = connected()
+    pusher = Pusher(PiecesSource(b"x" * 100, (100,), "the disk is gone"), mine)
+    pusher.start()
+    with pytest.raises(ConnectionResetError):
+        received(peer)
+    pusher.close()
+    assert not pusher.finished
+    assert pusher.take_errors() == ["the disk is gone"]
+    assert not pusher.take_errors()
+
+
+def test_a_peer_that_goes_away() -> None:
+    """The error names what was done; nothing hangs."""
+    mine, peer = connected()
+    peer.close()
+    pusher = Pusher(PiecesSource(DATA * 4, (70_000,), ""), mine)
+    pusher.start()
+    pusher._thread.join(20)
+    assert not pusher.finished
+    (text,) = pusher.take_errors()
+    assert text.startswith("while sending to the device: ")
+    pusher.close()
+
+
+def test_giving_up_while_the_peer_waits() -> None:
+    """A mover that takes nothing any more holds nobody."""
+    mine, peer = connected()
+    pusher = Pusher(PiecesSource(DATA * 20, (70_000,), ""), mine)
+    pusher.start()
+    closing = threading.Thread(target=pusher.close)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
+    assert not pusher.finished
+    assert not pusher.take_errors()
+    peer.close()
+
+
+def test_one_that_never_began() -> None:
+    mine, peer = connected()
+    pusher = Pusher(PiecesSource(DATA, (70_000,), ""), mine)
+    pusher.close()
+    assert not pusher.finished
+    peer.close()
