@@ -299,8 +299,9 @@ class RobotState:
         self.slots[slot] |= _reading_of(reading)
 
     def forget(self, slot: str) -> None:
-        """Nothing is known of the volume in ``slot`` any more."""
+        """Nothing is known of the volume in ``slot`` any more, not by its barcode either."""
         self.slots[slot] |= {"label": None, **_NO_READING}
+        subhash(self._state, "bc2lb").pop(str(self.slots[slot].get("barcode")), None)
         drive = self.loaded_in(slot)
         if drive is not None and drive in self.drives:
             self.drives[drive]["label"] = None
