@@ -96,6 +96,7 @@ class FakeDevice:
         self.properties = Properties(self._phase, lambda: self.status == Status.DEVICE_ERROR)
         self.properties.declare(Property("comment", Kind.STRING, SET_ANY_TIME))
         self.properties.declare(Property("leom", Kind.BOOL, READ_ONLY, leom))
+        self.properties.declare(Property("full_deletion", Kind.BOOL, READ_ONLY, True))
         self._warning = warning
         self._header_size = header_size
         self._faults = faults
