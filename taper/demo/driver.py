@@ -13,14 +13,16 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.defer import TimeoutError as Silence
 from twisted.internet.protocol import Factory
-from twisted.internet.threads import deferToThread
+from twisted.internet.threads import blockingCallFromThread, deferToThread
 
 from protocols.crc import Crc
+from protocols.directtcp import Address, AddressError
 from protocols.driver import commands, replies
 from protocols.driver.codec import BadLine
 from protocols.driver.messages import Message, SplitFields
 from protocols.header import Header, build_header
 from protocols.tx.driver import TaperProtocol
+from protocols.tx.indirect import IndirectError, resolve
 from taper.demo.screen import DemoFailed
 from taper.demo.stage import CONFIG, HEADER_SIZE, Stage
 from taper.demo.tar import Tar
@@ -247,11 +249,14 @@ class Sender:
         self._running = deferToThread(self._send, reply)
 
     def _send(self, reply: replies.Port) -> Crc:
+        from twisted.internet import reactor
+
         block = build_header(self._dump.header, HEADER_SIZE, None)
         with socket.create_connection(("localhost", reply.header_port)) as link:
             link.sendall(block)
-        host, _, port = reply.ipports[0].rpartition(":")
-        with socket.create_connection((host.strip("[]"), int(port))) as link:
+        offered = tuple(Address.parse(address) for address in reply.ipports)
+        asked = blockingCallFromThread(reactor, resolve, reactor, offered, SILENCE_SECONDS)
+        with socket.create_connection((asked[0].host, asked[0].port)) as link:
             self._link = link
             return self._dump.tar.dump_to(link.sendall)
 
@@ -262,7 +267,7 @@ class Sender:
         handle = self._dump.handle
         try:
             crc: Crc = await running
-        except OSError as fault:
+        except (OSError, AddressError, IndirectError) as fault:
             raise DemoFailed(f"{self._dump.kind}: the data could not be sent: {fault}") from fault
         if self._dump.tar.died:
             return commands.Failed(WORKER, handle)

@@ -152,3 +152,19 @@ def test_a_silent_dumper(world: World, server: NdmJob) -> None:
         talk.dumper_done()
     talk.expect(f"DONE {W} {H} INPUT-GOOD TAPE-GOOD <*>")
     world.check_logged("INFO taper no header came for this dump: <*>")
+
+
+@pytest.mark.known_stock_failure(
+    "it sends an orderly end to the mover, which takes it for the dump's"
+)
+def test_a_holding_file_that_breaks_off(world: World, server: NdmJob) -> None:
+    """A chunk is missing: what the mover got is never taken for the whole dump."""
+    talk = begun(world, server)
+    path = world.holding(DATA, chunk=100_000)
+    world.path(f"{path}.1").unlink()
+    talk.file_write(path, split_by(1 << 20))
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.expect(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD <*>")
+    talk.quit()
+    world.check_logged(f"PARTIAL taper {POOL} {HOME} <*>")
