@@ -134,15 +134,18 @@ class Control:
         transport = self.session.transport
         return None if transport is None else transport.getPeer()
 
-    async def ask(self, message: Request[R], patience: float = ANSWER_PATIENCE) -> R:
+    async def ask(self, message: Request[R], patience: float | None = None) -> R:
         """Send a request, wait for its answer.
+
+        :param patience: seconds; None: ANSWER_PATIENCE
 
         :raise NdmpRefused: the server says no
         :raise NdmpError: the control connection is of no use any more
         """
         _log.log(self._level, "%s: %s", self.server, message.label)
         try:
-            return await self.session.request(message, timeout=patience)
+            limit = ANSWER_PATIENCE if patience is None else patience
+            return await self.session.request(message, timeout=limit)
         except NdmpRefused as error:
             _log.log(self._level, "%s: %s", self.server, error.text)
             raise
@@ -226,7 +229,7 @@ class Link:
                 f"but Amanda device is configured with blocksize {wanted}"
             )
 
-    async def ask(self, message: Request[R], patience: float = ANSWER_PATIENCE) -> R:
+    async def ask(self, message: Request[R], patience: float | None = None) -> R:
         """Open what is not open yet, and send a request."""
         return await (await self.opened()).ask(message, patience)
 

@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from devices import ndmp_mover
+from devices import ndmp_control, ndmp_mover
 from devices.directtcp import ISocketConnection
 from devices.errors import ConnectionBroken, DeviceError, IncompatibleConnection, Status
 from devices.idirecttcp import IDirectTCPConnection, Moved
@@ -34,10 +34,11 @@ from tests.fakes.ndmp_server import (
     NdmpServer,
     Phase,
     Profile,
+    Silence,
     Truncate,
     Wrong,
 )
-from tests.fakes.turning import Sender, Turning, turning_reactor
+from tests.fakes.turning import Receiver, Sender, Turning, turning_reactor
 
 BLOCK = 32768
 STAMP = "20260102030405"
@@ -204,6 +205,87 @@ def test_headers_are_before_the_data_and_files_are_ended(turning: Turning) -> No
     assert [parse_header(records[0]).partnum for records in files] == [1, 2, 3]
     assert {len(record) for records in files for record in records} == {BLOCK}
     assert world.media["drive0"].filemarks() == 4
+    world.close()
+
+
+def test_a_dump_is_read_back_over_one_connection(any_world: World) -> None:
+    """Part after part, volume after volume, by one data connection."""
+    data = data_of(20)
+
+    async def read_volume(
+        device: IndirectTCP, connection: IDirectTCPConnection | None, parts: int
+    ) -> tuple[IDirectTCPConnection, Receiver | None]:
+        receiver = None
+        await device.read_label()
+        if connection is not None:
+            await device.use_connection(connection)
+        await device.start(AccessMode.READ)
+        for number in range(1, parts + 1):
+            assert await device.seek_file(number)
+            if connection is None:
+                addresses = await device.listen(False)
+                receiver = Receiver(addresses[0])
+                connection = await device.accept()
+            assert (await device.read_to_connection(0)).eof
+        await device.finish()
+        assert connection is not None
+        return connection, receiver
+
+    async def story() -> bytes:
+        volumes, _ = await dump(any_world, data, 4 * BLOCK, indirect=True)
+        connection, receiver = None, None
+        for number, parts in enumerate(volumes):
+            device = any_world.device(f"drive{number}")
+            files = sum(1 for part in parts if part.size)
+            connection, made = await read_volume(device, connection, files)
+            receiver = receiver or made
+        assert connection is not None
+        await connection.close()
+        assert receiver is not None
+        any_world.turning.until(lambda: not receiver.is_alive())
+        return bytes(receiver.data)
+
+    assert any_world.turning.run(story()) == data
+
+
+def test_a_server_that_forgets_the_record_size_is_told_again(turning: Turning) -> None:
+    """After the change to another drive the records are as long as before."""
+    from attrs import evolve
+
+    world = World(turning, evolve(LENIENT, forgets_on_tape_close=True), 12 * BLOCK)
+    data = data_of(15)
+    volumes, _ = turning.run(dump(world, data, 4 * BLOCK, indirect=False))
+    assert len(volumes) > 1
+    assert b"".join(world.payload(f"drive{n}") for n in range(len(volumes))) == data
+    files = [file for n in (0, 1) for file in world.media[f"drive{n}"].files()]
+    assert {len(record) for file in files for record in file} == {BLOCK}
+    world.close()
+
+
+@pytest.mark.parametrize(
+    "request_label", ["TAPE_GET_STATE", "MOVER_LISTEN", "MOVER_GET_STATE", "MOVER_CONTINUE"]
+)
+def test_a_server_that_does_not_answer_is_given_up(
+    turning: Turning, request_label: str, monkeypatch: Any
+) -> None:
+    """No answer in time is an error of the drive; the connection is dropped."""
+    monkeypatch.setattr(ndmp_control, "ANSWER_PATIENCE", 0.3)
+    world = World(turning, LENIENT)
+    world.server.faults.plant(Silence(), request_label, Phase.REPLY)
+    device = world.device("drive0")
+    connections: list[IDirectTCPConnection] = []
+
+    async def story() -> None:
+        Client(turning, await device.listen(True), data_of(6))
+        connections.append(await device.accept())
+        await device.start(AccessMode.WRITE, "VOL", STAMP)
+        await write_volume(device, 2 * BLOCK, 1)
+
+    with pytest.raises(DeviceError, match="ndmconn error"):
+        turning.run(story())
+    for connection in connections:
+        turning.wait(connection.close())
+    turning.wait(device.finish())
     world.close()
 
 

@@ -217,8 +217,9 @@ def test_stock_knows_what_we_wrote_and_we_what_stock_wrote(library: Library) -> 
     reservation = library.load(label="NDMP-08")
     assert reservation.slot == "4"
     assert reservation.reading.label == "NDMP-08"
-    holder = library.state()["drives"][library.state()["slots"]["4"]["loaded_in"]]["res_info"]
-    assert holder["pid"] == os.getpid()
+    state = library.state()
+    drive = state["drives"][str(state["slots"]["4"]["loaded_in"])]
+    assert drive["res_info"]["pid"] == os.getpid()
     library.turning.wait(reservation.release())
     assert "slot   4" in (shown := library.amtape("label", "NDMP-08")), shown
     assert library.turning.wait(library.changer.inventory())[3].current
