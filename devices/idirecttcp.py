@@ -8,14 +8,12 @@ A device that can do it provides :class:`IDirectTCPDevice` beside
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from socket import socket
-
     from twisted.internet.defer import Deferred
 
     from devices.interfaces import FileStart
@@ -100,7 +98,7 @@ class IDirectTCPDevice(Interface):
 class ISocketConnection(IDirectTCPConnection):
     """A connection whose socket this process holds: its bytes pass through us."""
 
-    socket: socket = Attribute("the connected socket, in blocking mode")
+    socket: Any = Attribute("the connected socket.socket, in blocking mode")
 
 
 class ISocketFedDevice(IDirectTCPDevice):
