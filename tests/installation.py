@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 LAUNCHER = """#!{python} -I
 import sys
 
+# as in a venv: what the system has in store for others is not ours
+sys.path[:] = [path for path in sys.path if not path.endswith("-packages")]
 sys.path.insert(0, {packages!r})
 from taper.cli import main
 

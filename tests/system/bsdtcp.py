@@ -81,8 +81,8 @@ class Client:
                 # amandad asks for the peer's port: it must get the connection itself
                 child = subprocess.Popen(
                     self._namespace.command(*AMANDAD),
-                    stdin=connection,
-                    stdout=connection,
+                    stdin=connection.fileno(),
+                    stdout=connection.fileno(),
                     stderr=subprocess.DEVNULL,
                     env=self._namespace.environment,
                 )
