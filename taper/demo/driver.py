@@ -249,13 +249,16 @@ class Sender:
         self._running = deferToThread(self._send, reply)
 
     def _send(self, reply: replies.Port) -> Crc:
-        from twisted.internet import reactor
+        from twisted.internet import reactor as twisted_reactor
 
+        reactor: Any = twisted_reactor
         block = build_header(self._dump.header, HEADER_SIZE, None)
         with socket.create_connection(("localhost", reply.header_port)) as link:
             link.sendall(block)
         offered = tuple(Address.parse(address) for address in reply.ipports)
-        asked = blockingCallFromThread(reactor, resolve, reactor, offered, SILENCE_SECONDS)
+        asked: tuple[Address, ...] = blockingCallFromThread(
+            reactor, resolve, reactor, offered, SILENCE_SECONDS
+        )
         with socket.create_connection((asked[0].host, asked[0].port)) as link:
             self._link = link
             return self._dump.tar.dump_to(link.sendall)

@@ -154,9 +154,7 @@ def test_a_silent_dumper(world: World, server: NdmJob) -> None:
     world.check_logged("INFO taper no header came for this dump: <*>")
 
 
-@pytest.mark.known_stock_failure(
-    "it sends an orderly end to the mover, which takes it for the dump's"
-)
+@pytest.mark.known_stock_failure("it never ends such a dump")
 def test_a_holding_file_that_breaks_off(world: World, server: NdmJob) -> None:
     """A chunk is missing: what the mover got is never taken for the whole dump."""
     talk = begun(world, server)
