@@ -456,3 +456,83 @@ def test_buffers_stay_small() -> None:
         assert size <= 4 * CHUNK
     assert ring_size(RING_SIZE, 10 * CHUNK) == 20 * CHUNK
     assert memory_cache(10 * CHUNK, 2 * CHUNK, 32768).capacity == 12 * CHUNK
+
+
+# waiting for space
+
+
+def shared_until(capacity: int) -> FakeDevice:
+    """A started device whose shared space is full after so many bytes."""
+    device = blank(capacity, warning=0)
+    assert device.volume is not None
+    device.volume.shared = True
+    device.start(AccessMode.WRITE, "V", "20261123000000")
+    return device
+
+
+@pytest.mark.parametrize("part_size", [0, 3_000])
+def test_a_paused_part_goes_on_in_the_same_file(part_size: int) -> None:
+    """Space that comes again and again: parts, files and CRC are those of a volume without end."""
+    device = shared_until(10 * BLOCK)
+    assert device.volume is not None
+    transfer = Transfer(
+        PiecesSource(DATA), Plan(block_size=BLOCK, pause_at_space=True, part_size=part_size)
+    )
+    transfer.start()
+    results = []
+    pauses = 0
+    while not results or not results[-1].eof:
+        result = transfer.write_part(device, HEADER)
+        while result.paused or (result.space and not result.fileno):
+            pauses += 1
+            assert result.space
+            assert result.error == SPACE_TEXT
+            assert device.in_file is result.paused
+            assert transfer.bytes_written == sum(r.size for r in results) + result.size
+            device.volume.capacity += 7 * BLOCK  # type: ignore[operator]
+            if result.paused:
+                result = transfer.resume_part(device, True)
+            else:
+                result = transfer.write_part(device, HEADER)
+        assert result.successful
+        results.append(result)
+    transfer.close()
+    assert pauses >= 13
+    sizes = [3_000, 3_000, 3_000, 1_050] if part_size else [10_050]
+    assert [result.size for result in results] == sizes
+    assert b"".join(bytes(file.data) for file in device.volume.files.values()) == DATA
+    assert transfer.dest_crc() == crc_of(DATA)
+
+
+def test_a_paused_part_without_more_space_ends_well() -> None:
+    """What it has is kept, the rest goes to another volume."""
+    device, other = shared_until(10 * BLOCK), blank()
+    transfer = Transfer(PiecesSource(DATA), Plan(block_size=BLOCK, pause_at_space=True))
+    transfer.start()
+    assert transfer.write_part(device, HEADER).paused
+    result = transfer.resume_part(device, False)
+    assert (result.successful, result.eom, result.eof, result.paused) == (True, True, False, False)
+    assert result.size == 8 * BLOCK
+    assert not device.in_file
+    with pytest.raises(ValueError, match="no part is paused"):
+        transfer.resume_part(device, True)
+    other.start(AccessMode.WRITE, "W", "20261123000000")
+    assert transfer.write_part(other, HEADER).eof
+    transfer.close()
+    assert transfer.dest_crc() == crc_of(DATA)
+
+
+def test_a_dump_cancelled_while_its_part_is_paused() -> None:
+    """Going on then ends the part at once, and nothing is open."""
+    device = shared_until(10 * BLOCK)
+    transfer = Transfer(PiecesSource(DATA), Plan(block_size=BLOCK, pause_at_space=True))
+    transfer.start()
+    assert transfer.write_part(device, HEADER).paused
+    transfer.cancel("")
+    assert device.volume is not None
+    device.volume.capacity = None
+    result = transfer.resume_part(device, True)
+    assert not result.successful
+    assert not result.paused
+    assert not device.in_file
+    transfer.close()
