@@ -208,12 +208,13 @@ class ShmSource:
         """Wait until the producer has made the data segment, and map it. False: cancelled."""
         deadline = self._clock() + ATTACH_WITHIN
         while not self._halted:
+            cancelled = control.flag(shmring.CANCELLED)
             size = control.count(shmring.RING_SIZE)
-            if control.flag(shmring.CANCELLED):
-                raise SourceError(NOT_SET)
             if size:
                 self._map_data(size)
                 return True
+            if cancelled:
+                raise SourceError(NOT_SET)
             lost = self._sleep(control)
             if lost is not None and not control.count(shmring.RING_SIZE):
                 raise self._blame(lost)

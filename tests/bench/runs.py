@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import sender
+from tests.conformance import producer
 from tests.conformance.harness import ETC, HOLDING, LOG, VTAPES, Options, Program, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import PLAIN, Conversation, H, W, split_by
@@ -31,6 +32,7 @@ class Case:
 
     :ivar idle: nothing is dumped; the process starts and ends.
     :ivar port: by PORT-WRITE; else by FILE-WRITE.
+    :ivar shm: by SHM-WRITE, from a producer that is a process of its own.
     :ivar parts: parts this large in MiB, from holding files of chunks that do not fit them;
         0: one part from one file.
     """
@@ -39,6 +41,7 @@ class Case:
     text: str
     idle: bool = False
     port: bool = False
+    shm: bool = False
     parts: int = 0
 
 
@@ -47,6 +50,7 @@ CASES = (
     Case("file", "FILE-WRITE, one part"),
     Case("parts", "FILE-WRITE, chunks of 64 MiB into parts of 100 MiB", parts=100),
     Case("port", "PORT-WRITE", port=True),
+    Case("shm", "SHM-WRITE", shm=True),
 )
 
 
@@ -155,6 +159,8 @@ def _dump(world: World, talk: Conversation, case: Case) -> tuple[float, str]:
         talk.file_write(f"{HOLDING}/dump", split)
         return _until_done(talk)
     path = str(world.path(f"{HOLDING}/dump"))
+    if case.shm:
+        return _through_shm(talk, path, split)
     command = [sys.executable, "-I", "-S", sender.__file__, path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
         dumper = talk.port_write(split)
@@ -162,6 +168,18 @@ def _dump(world: World, talk: Conversation, case: Case) -> tuple[float, str]:
         process.stdin.write(f"{dumper.header_port} {dumper.data_port}\n")
         process.stdin.flush()
         return _until_done(talk)
+
+
+def _through_shm(talk: Conversation, path: str, split: str) -> tuple[float, str]:
+    """Let a producer fill the ring with what follows the holding file's header."""
+    dumper, name = talk.shm_write(split)
+    command = [sys.executable, producer.__file__, name, path, str(sender.HEADER)]
+    with subprocess.Popen(command) as process:
+        with open(path, "rb") as file:
+            dumper.header(file.read(sender.HEADER))
+        found = _until_done(talk)
+        assert process.wait(PATIENCE) == 0
+        return found
 
 
 def _until_done(talk: Conversation) -> tuple[float, str]:

@@ -201,6 +201,21 @@ class Conversation:
         words = split_line(line)
         return Dumper(int(words[3]), int(words[4].split(":")[1]))
 
+    def shm_write(
+        self,
+        split: str = PLAIN,
+        handle: str = H,
+        worker: str = W,
+        dump: Dump | None = None,
+    ) -> "tuple[Dumper, str]":
+        """Ask for a dump by shared memory; a dumper that knows the header port, and the name."""
+        dump = dump or Dump()
+        who = f"{dump.host} {quote(dump.disk)} {dump.level} {dump.datestamp}"
+        self.send(f"SHM-WRITE {worker} {handle} {who} {split} AMANDA")
+        line = self.expect(f"SHM-NAME {worker} {handle} <n> /amanda_shm_control-<n>-<n>")
+        words = split_line(line)
+        return Dumper(int(words[3])), words[4]
+
     def ready(self, handle: str = H, worker: str = W) -> None:
         """Expect READY."""
         self.expect(f"READY {worker} {handle}")
@@ -239,7 +254,7 @@ class Conversation:
 class Dumper:
     """The dumper's two connections (taper-protocol 5.2)."""
 
-    def __init__(self, header_port: int, data_port: int) -> None:
+    def __init__(self, header_port: int, data_port: int = 0) -> None:
         self.header_port = header_port
         self.data_port = data_port
 
