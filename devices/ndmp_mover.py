@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -365,8 +365,6 @@ class NdmpConnection:
     async def _close(self) -> None:
         try:
             await self.abort()
-        except CancelledError:
-            _log.info("closing the data connection of %s was cut short", self.device_name)
         finally:
             await self.control.leave()
 

@@ -23,7 +23,7 @@ from devices.errors import (
 from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, Moved
 from devices.indirect import IndirectTCP
 from devices.interfaces import AccessMode, IAsyncDevice, IDevice, WriteEnd
-from devices.ndmp import open_ndmp
+from devices.ndmp import NdmpDevice, open_ndmp
 from protocols.directtcp import INDIRECT_HOST, Address
 from protocols.header import Header, HeaderType
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
@@ -98,7 +98,8 @@ async def write_parts(
     device: IndirectTCP, size: int, first: int = 1
 ) -> tuple[list[int], list[Moved]]:
     """Part after part until the stream or the volume is at its end."""
-    numbers, parts = [], []
+    numbers: list[int] = []
+    parts: list[Moved] = []
     while True:
         start = await device.start_file(header(first + len(parts)))
         numbers.append(start.number)
@@ -300,7 +301,9 @@ def test_blocks_of_our_own_meet_the_early_warning(turning: Turning, small: NdmJo
     """Data written through TAPE requests is stored to the early warning, then to the very end."""
 
     async def story() -> None:
-        device = blank(turning, small, "blocks")._inner
+        url = small.url("blocks")
+        small.blank("blocks")
+        device = NdmpDevice(url, url[5:], turning.reactor)
         await device.start(AccessMode.WRITE, "BLOCKS", STAMP)
         await device.start_file(header())
         data = memoryview(payload(64 * BLOCK))

@@ -175,7 +175,7 @@ def test_we_read_what_stock_wrote(exchange: Exchange) -> None:
         reading = await device.read_label()
         assert (reading.status, reading.label) == (Status.SUCCESS, "STOCK-01")
         await device.start(AccessMode.READ)
-        found = {}
+        found: dict[int, bytes] = {}
         buffer = memoryview(bytearray(BLOCK))
         for number in (2, 1, 3):
             header = await device.seek_file(number)
