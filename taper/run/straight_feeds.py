@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
-from devices.errors import DeviceError
+from devices.errors import ConnectionBroken, DeviceError
 from devices.idirecttcp import IDirectTCPDevice, IIndirectConnection, ISocketConnection
 from protocols.tx.indirect import IndirectError, resolve
 from taper.core.interfaces import FeedError, IFeed, ITransfer, Offer
@@ -101,7 +101,8 @@ class DataPort:
         failure.trap(DeviceError, CancelledError)
         if not self.accepted.called:
             text = f"accepting DirectTCP connection: {failure.getErrorMessage()}"
-            self.accepted.errback(FeedError(text, device=True))
+            peer = failure.check(ConnectionBroken) is not None
+            self.accepted.errback(FeedError(text, device=not peer))
 
     def _too_late(self) -> None:
         self._deadline = None
