@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from typing import Any
 
 DEMO = """\
 Writes a real directory to small volumes by way of a real taper process,
@@ -71,7 +72,22 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument(
         "--user", default="backup", help="the dump user, who runs it (default: %(default)s)"
     )
+    _add_application(commands)
     return parser
+
+
+def _add_application(commands: Any) -> None:
+    application = commands.add_parser(
+        "application", help="offer amdirecttar to Amanda's client, or take it back"
+    )
+    application.add_argument("action", choices=("install", "uninstall", "status"))
+    application.add_argument(
+        "--directory",
+        metavar="DIR",
+        default="/usr/lib/amanda/application",
+        help="where the client looks for applications (default: %(default)s)",
+    )
+    application.set_defaults(run=_application)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -96,6 +112,25 @@ def _status(options: argparse.Namespace) -> int:
     from taper.install import run, status
 
     return run(lambda say: status(options.taper, say))
+
+
+def _application(options: argparse.Namespace) -> int:
+    from taper.application.link import LinkRefused, is_linked, link, unlink
+
+    directory = options.directory
+    try:
+        if options.action == "install":
+            print(f"{link(directory)} runs this installation's application now.")
+        elif options.action == "uninstall":
+            gone = unlink(directory)
+            print("amdirecttar is gone." if gone else f"No amdirecttar of ours is in {directory}.")
+        else:
+            there = is_linked(directory)
+            print(f"amdirecttar is {'' if there else 'not '}in {directory}.")
+    except (LinkRefused, OSError) as fault:
+        print(f"taperctl: {fault}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

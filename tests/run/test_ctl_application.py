@@ -1,0 +1,35 @@
+"""``taperctl application``: amdirecttar among Amanda's applications, and gone again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def ctl(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "taper.ctl", "application", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_it_is_put_there_runs_and_is_taken_away(tmp_path: Path) -> None:
+    where = ("--directory", str(tmp_path))
+    assert "not in" in ctl("status", *where).stdout
+    assert ctl("install", *where).returncode == 0
+    support = subprocess.run(
+        [tmp_path / "amdirecttar", "support"], capture_output=True, text=True, timeout=60
+    )
+    assert "DATA-PATH DIRECTTCP" in support.stdout
+    assert ctl("uninstall", *where).returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+    """Neither installing nor uninstalling touches a stranger's program of that name."""
+    (tmp_path / "amdirecttar").write_text("#!/bin/sh\n")
+    where = ("--directory", str(tmp_path))
+    refused = ctl("install", *where)
+    assert refused.returncode == 1
+    assert "not put there by us" in refused.stderr
+    assert "No amdirecttar of ours" in ctl("uninstall", *where).stdout
+    assert (tmp_path / "amdirecttar").read_text() == "#!/bin/sh\n"
