@@ -71,6 +71,7 @@ class Transfer:
         """
         self._errors: list[str] = []
         self._read_error: str | None = None
+        self._missed = False
         self._lock = threading.Lock()
         self._source = source
         self._plan = plan
@@ -162,7 +163,7 @@ class Transfer:
         """What went wrong at the source since this was last asked, in order. Any thread."""
         with self._lock:
             errors, self._errors = self._errors, []
-            if self._read_error is not None and self._ring.stopped:
+            if self._read_error is not None and (self._missed or self._ring.stopped):
                 errors.append(self._read_error)
                 self._read_error = None
         return errors
@@ -207,6 +208,8 @@ class Transfer:
 
     def _settle(self, good: bool) -> None:
         if not good:
+            # before a ring that keeps the part has it all again
+            self._missed = self._ring.stopped
             self._feed.rollback()
             return
         self._feed.commit()

@@ -254,6 +254,16 @@ def test_a_device_with_other_blocks_is_refused_untouched() -> None:
     transfer.close()
 
 
+def test_a_source_that_fails_is_blamed_though_the_cache_has_the_part() -> None:
+    """With what was read of the part in memory, the reason is told just the same."""
+    transfer = transfer_of(PiecesSource(DATA, error="gone"), part_size=4000, cache=CacheKind.MEMORY)
+    device = started()
+    results = [transfer.write_part(device, HEADER) for _ in range(3)]
+    assert [result.successful for result in results] == [True, True, False]
+    assert transfer.take_errors() == ["gone"]
+    transfer.close()
+
+
 def test_parts_complete_before_the_source_fails_are_good() -> None:
     """Only the part the failure falls into is bad, and the reason is told then, not before."""
     transfer = transfer_of(
