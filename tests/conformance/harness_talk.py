@@ -31,6 +31,11 @@ def split_by_dle(size: int, directory: str = '""', fallback: str = '""') -> str:
     return f'{size} {directory} {fallback} 1 "" "" "" ""'
 
 
+def shared_memory(pid: int) -> list[str]:
+    """Names of the objects of a taper in shared memory."""
+    return [name for name in os.listdir("/dev/shm") if f"-{pid}-" in name]
+
+
 class Conversation:
     """A running taper, spoken to as driver does; keeps a transcript for failure messages."""
 
@@ -147,6 +152,8 @@ class Conversation:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
         self.socket.close()
+        for name in shared_memory(self.process.pid):
+            os.unlink(f"/dev/shm/{name}")
 
     def stderr(self) -> list[str]:
         """Read what the taper wrote to stderr so far."""

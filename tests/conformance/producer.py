@@ -3,7 +3,8 @@
 Facts: data-plane 4.3. Nothing here comes from the program under test. The stock producers' slip
 with odd block sizes is kept: a taper must live with what they make of its wishes.
 
-As a process: ``python producer.py NAME FILE [OFFSET [CHUNK]]`` sends a file through the ring.
+As a process: ``python producer.py NAME FILE [OFFSET [CHUNK [PAUSE]]]`` sends a file through the
+ring.
 """
 
 import mmap
@@ -179,8 +180,8 @@ class Producer:
         self.finish()
 
 
-def main(name: str, path: str, offset: str = "0", step: str = "0") -> None:
-    """Send a file from an offset on."""
+def main(name: str, path: str, offset: str = "0", step: str = "0", pause: str = "0") -> None:
+    """Send a file from an offset on, with a pause of so many seconds after each chunk."""
     producer = Producer(name)
     producer.step = int(step) or producer.step
     producer.negotiate()
@@ -189,6 +190,7 @@ def main(name: str, path: str, offset: str = "0", step: str = "0") -> None:
         buffer = memoryview(bytearray(producer.step))
         while size := file.readinto(buffer):
             producer.write(buffer[:size])
+            time.sleep(float(pause))
     producer.finish()
 
 
