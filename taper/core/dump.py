@@ -63,6 +63,7 @@ class Dump:
         self._ready_sent = False
         self._settled = False
         self._partnum = 1
+        self._barren = 0
 
     @property
     def scribe(self) -> Scribe:
@@ -340,9 +341,12 @@ class Dump:
         """Go on with another volume, if that can lead anywhere."""
         trouble = result.error or "No space left on device"
         errors = self.ledger.device_errors
+        # one bad volume must not end a dump that has lost nothing; a second one in a row does
+        took_nothing = first_file and result.successful and not result.size
+        self._barren = self._barren + 1 if took_nothing else 0
         if not plan.allow_split:
             errors.append(f"{trouble}, splitting not enabled")
-        elif first_file and (not result.successful or not result.size):
+        elif first_file and (not result.successful or self._barren > 1):
             errors.append(
                 f"{trouble}: part {self._partnum} does not fit on the empty volume {label}"
             )
