@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from protocols.conf import Storage
     from taper.core.interfaces import IDriver
     from taper.core.scan import IScan
+    from taper.run.interactivity import Operator
 
 
 STDERR = 2
@@ -86,6 +87,7 @@ class Session:
         self._driver = driver
         self._lanes: list[ILane] = []
         self._changer: IAsyncChanger | None = None
+        self._operator: Operator | None = None
         self._stop_waiting = threading.Event()
         self.controller: Controller | None = None
         self.ended: Deferred[None] = Deferred()
@@ -149,25 +151,43 @@ class Session:
         self.controller = Controller(world, self._stop_waiting.set, self._controller_ended)
 
     def _open_changer(self, storage: Storage) -> IAsyncChanger:
+        try:
+            return self._open_named_changer(None, storage)
+        except ChangerError as fault:
+            raise SetupFailed(fault.message) from fault
+        except DeviceError as fault:
+            raise SetupFailed(fault.text) from fault
+
+    def _open_named_changer(self, name: str | None, storage: Storage) -> IAsyncChanger:
         surroundings = Surroundings(
             self._reactor,
             functools.partial(Lane, self._reactor),
             self._setup.config.general.dtimeout + 1,
             self._setup.paths.statedir,
         )
-        try:
-            return open_async_changer(
-                None,
-                self._setup.config,
-                storage,
-                surroundings,
-                stop=self._stop_waiting,
-                warn=self._setup.debug.write,
-            )
-        except ChangerError as fault:
-            raise SetupFailed(fault.message) from fault
-        except DeviceError as fault:
-            raise SetupFailed(fault.text) from fault
+        return open_async_changer(
+            name,
+            self._setup.config,
+            storage,
+            surroundings,
+            stop=self._stop_waiting,
+            warn=self._setup.debug.write,
+        )
+
+    def _make_operator(self, storage: Storage) -> Operator | None:
+        if not storage.interactivity:
+            return None
+        from taper.run.interactivity import make_operator  # few have one
+
+        self._operator = make_operator(
+            self._reactor,
+            self._setup.config,
+            storage,
+            lambda name: self._open_named_changer(name, storage),
+            self._lane("operator").call,
+            self._setup.debug.write,
+        )
+        return self._operator
 
     def _make_scan(
         self, storage: Storage, tapelists: TapelistStore, history: History, trace_log: TraceLog
@@ -188,6 +208,7 @@ class Session:
                 note=note,
                 refresh=history.refresh,
                 clock=self._reactor,
+                interactivity=self._make_operator(storage),
             )
         except ScanFailed as fault:
             raise SetupFailed(fault.text) from fault
@@ -224,11 +245,12 @@ class Session:
         )
 
     async def _close(self) -> None:
-        assert self._changer is not None
-        try:
-            await self._changer.close()
-        except (ChangerError, DeviceError) as fault:
-            self._setup.debug.write(f"closing the changer: {fault}")
+        for one in (self._operator, self._changer):
+            try:
+                if one is not None:
+                    await one.close()
+            except (ChangerError, DeviceError) as fault:
+                self._setup.debug.write(f"closing the changer: {fault}")
         for lane in self._lanes:
             await lane.stop()
         self.log(PidDone(os.getpid()))

@@ -201,7 +201,7 @@ def test_erase_on_full_lexical(world: World) -> None:
     assert volume.header.startswith("AMANDA: TAPESTART DATE X TAPE PROTO02")
 
 
-@pytest.mark.known_stock_failure("stock dies of erase-on-full with the traditional scan")
+@pytest.mark.known_stock_failure("stock ends the part at the early warning, and dies without one")
 def test_erase_on_full_traditional(world: World) -> None:
     """The same; and the warning of the file system's end is not waited for."""
     talk = crowded(world, "traditional")
@@ -219,7 +219,7 @@ def test_erase_on_full_again(world: World) -> None:
     assert [left[f"PROTO0{n}"].split()[0] for n in (2, 3, 4)] == ["0", "0", "20251204000000"]
 
 
-@pytest.mark.known_stock_failure("stock waits for ever when no volume can be erased")
+@pytest.mark.known_stock_failure("stock dies or waits for ever when no volume can be erased")
 def test_erase_on_full_with_nothing_to_erase(world: World) -> None:
     """The part ends, another volume is asked for, and the active one keeps its data."""
     talk = crowded(world, "lexical", volumes=2, options=UNWATCHED)
