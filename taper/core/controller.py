@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from protocols import tracelog
 from protocols.driver import commands, replies
-from taper.core.refusal import RefusedFeed
 from taper.core.worker import Refused, Worker
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class Controller:
             commands.FileWrite: self._file_write,
             commands.PortWrite: self._port_write,
             commands.ShmWrite: self._shm_write,
-            commands.VaultWrite: self._cannot_write,
+            commands.VaultWrite: lambda command: self._worker(command).vault(command),
             commands.StartScan: lambda command: self._worker(command).start_scan(command),
             commands.NewTape: lambda command: self._worker(command).new_tape(command),
             commands.NoNewTape: lambda command: self._worker(command).no_new_tape(command),
@@ -107,10 +106,6 @@ class Controller:
 
     def _shm_write(self, command: commands.ShmWrite) -> None:
         self._worker(command).write(command, self._world.feeds.shm())
-
-    def _cannot_write(self, command: commands.VaultWrite) -> None:
-        reason = f"error; this taper has no {command.name} yet"
-        self._worker(command).write(command, RefusedFeed(reason))
 
     def _take_scribe_from(self, command: commands.TakeScribeFrom) -> None:
         worker = self._worker(command)

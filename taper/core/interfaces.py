@@ -15,12 +15,13 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from devices.interfaces import IAsyncDevice, PartResult
+    from devices.interfaces import IAsyncChanger, IAsyncDevice, PartResult
     from protocols.crc import Crc
-    from protocols.driver.commands import PortWrite
+    from protocols.driver.commands import PortWrite, VaultWrite
     from protocols.driver.messages import Message
     from protocols.header import Header
     from protocols.tapelist import Tapelist
+    from taper.core.clerk import Clerk
     from taper.core.retention import Retention
     from taper.core.splitting import DirectoryFacts, SplitPlan
 
@@ -69,6 +70,8 @@ class ITapelistStore(Interface):
 
 class IHistory(Interface):
     """What retention must know besides the tapelist (config-and-state 3.5, 3.6)."""
+
+    reading = Attribute("Counter[str]: labels of volumes that dumps are being read from")
 
     def refresh() -> Deferred[None]:
         """Read again the command file and, where a policy asks for it, the trace logs."""
@@ -195,6 +198,29 @@ class IPlannedFeed(IFeed):
 
     def expect(plan: SplitPlan) -> None:
         """The plan of this dump; before ``offer``."""
+
+
+class IVaultFeed(IFeed):
+    """A dump on volumes of another storage (data-plane 4.4)."""
+
+    def find() -> Deferred[tuple[str, ...]]:
+        """Look the dump up; before anything else. Fires with the labels of its volumes.
+
+        Fails with FeedError.
+        """
+
+
+class IVaults(Interface):
+    """The storages that dumps are read from (VAULT-WRITE)."""
+
+    def open_changer(storage: str) -> IAsyncChanger:
+        """A changer of its own for that storage.
+
+        :raise FeedError: there is no such storage, or its changer cannot be used
+        """
+
+    def feed(command: VaultWrite, clerk: Clerk) -> IVaultFeed:
+        """The dump that the command names, read from volumes that ``clerk`` opens."""
 
 
 class IFeeds(Interface):

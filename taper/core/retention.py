@@ -31,6 +31,7 @@ class Retention:
         retention-recover or retention-full.
     :param commands: the unfinished ones of the command file.
     :param unread: labels of volumes whose logs, though needed, were not read yet; retained.
+    :param reading: labels of volumes that this very process reads from; never reusable.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Retention:
         dumps: Iterable[DumpCopy] = (),
         commands: Iterable[Command] = (),
         unread: Iterable[str] = (),
+        reading: Iterable[str] = (),
     ) -> None:
         self.config = config
         self.tapelist = tapelist
@@ -49,6 +51,7 @@ class Retention:
         self._dumps = tuple(dumps)
         self._commands = tuple(commands)
         self._unread = frozenset(unread)
+        self._reading = frozenset(reading)
         self._reasons: dict[str, str] | None = None
         self._by_disk: dict[tuple[str, str], list[DumpCopy]] | None = None
 
@@ -78,6 +81,8 @@ class Retention:
         entry = self.tapelist.lookup(label)
         if entry is None:
             return "it is not in the tapelist"
+        if label in self._reading:
+            return "a dump is being vaulted from it"
         if not entry.reuse:
             return "it is marked no-reuse"
         if not self._is_our_config(entry):

@@ -20,6 +20,8 @@ from taper.core.labelling import LabellingFailed, label_volume
 from taper.core.scan import ScanFailed, ScanResult
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from protocols.tapelist import Tapelist
     from taper.core.world import World
 
@@ -129,6 +131,12 @@ class Scribe:
             text, self._failure = self._failure, None
             raise NoVolume(text or "No acceptable volumes found")
         return self._candidate
+
+    async def spare(self, labels: Container[str]) -> None:
+        """Give a candidate back that is one of these volumes: they are wanted for reading."""
+        await self._scan_over()
+        if self._candidate is not None and self._candidate.reservation.reading.label in labels:
+            await self._drop_candidate()
 
     async def device_to_listen_on(self) -> IAsyncDevice:
         """The device that the next part will go to, if it is to listen for the data itself.

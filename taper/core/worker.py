@@ -17,6 +17,7 @@ from taper.core.scribe import Scribe
 
 if TYPE_CHECKING:
     from protocols.driver.messages import Message
+    from taper.core.clerk import Clerk
     from taper.core.interfaces import IFeed
     from taper.core.world import World
 
@@ -46,6 +47,7 @@ class Worker:
         self.rules = make_rules()
         self.scribe = Scribe(world, timestamp)
         self._dump: Dump | None = None
+        self._clerk: Clerk | None = None
         self._running: list[Deferred[None]] = []
         self._quitting = False
         self._withdrawn: str | None = None
@@ -98,11 +100,25 @@ class Worker:
             raise Refused(refusal(f"{command.name} {self.name}", fault)) from fault
 
     def write(self, command: commands.WriteCommand, feed: IFeed) -> None:
-        """FILE-WRITE, PORT-WRITE: start the dump."""
+        """Any write command but VAULT-WRITE: start the dump."""
         self._allow(self.rules.write, command)
+        self._begin(Dump(self, command, feed))
+
+    def vault(self, command: commands.VaultWrite) -> None:
+        """VAULT-WRITE: start the dump."""
+        from taper.core.clerk import Clerk  # here, as most tapers never vault
+        from taper.core.vault import VaultDump
+
+        self._allow(self.rules.write, command)
+        if self._clerk is None:
+            self._clerk = Clerk(self.world, self.name)
+        feed = self.world.vaults.feed(command, self._clerk)
+        self._begin(VaultDump(self, command, feed))
+
+    def _begin(self, dump: Dump) -> None:
         self._withdrawn = None
-        self._dump = Dump(self, command, feed)
-        self._spawn(self._dump.run())
+        self._dump = dump
+        self._spawn(dump.run())
 
     def start_scan(self, command: commands.StartScan) -> None:
         """START-SCAN: look for the next volume ahead of the permission."""
@@ -162,10 +178,14 @@ class Worker:
             raise
         mine, self.scribe = self.scribe, other.scribe
         other.scribe = mine
-        self._spawn(self._hand_over(mine, dump))
+        clerk, other._clerk = other._clerk, None
+        self._spawn(self._hand_over(mine, dump, clerk))
 
-    async def _hand_over(self, old: Scribe, dump: Dump | None) -> None:
-        """Our own spare reservation goes back before the dump goes on with the new scribe."""
+    async def _hand_over(self, old: Scribe, dump: Dump | None, clerk: Clerk | None) -> None:
+        """Our own spare reservation goes back before the dump goes on with the new scribe; and so
+        does the source volume of the worker that is no more."""
+        if clerk is not None:
+            await clerk.quit()
         try:
             await old.quit()
         except NoVolume as fault:
@@ -197,8 +217,13 @@ class Worker:
         self.world.driver.send(replies.ClosedVolume(self.name))
 
     def close_source_volume(self, command: commands.CloseSourceVolume) -> None:
-        """CLOSE-SOURCE-VOLUME: nothing is open, say so."""
+        """CLOSE-SOURCE-VOLUME: give the source volume back, if one is open."""
         self._allow(self.rules.close, command)
+        self._spawn(self._close_source_volume())
+
+    async def _close_source_volume(self) -> None:
+        if self._clerk is not None:
+            await self._clerk.close_volume(tell=False)
         self.rules.closed()
         self.world.driver.send(replies.ClosedSourceVolume(self.name))
 
@@ -216,6 +241,8 @@ class Worker:
             self._dump.interrupt("taper is quitting")
         self.scribe.stop_scan()
         await DeferredList(list(self._running))
+        if self._clerk is not None:
+            await self._clerk.quit()
         try:
             await self.scribe.quit()
         except NoVolume as fault:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from devices.interfaces import IAsyncChanger
     from protocols.conf import Config, Storage
     from protocols.tracelog import Info, NoTapeConfig, NoTapeError, TapeInfo, Warning_
+    from taper.core.clerk import Clerk
     from taper.core.interfaces import (
         IClock,
         IConsole,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         IStatusFiles,
         ITapelistStore,
         ITraceLog,
+        IVaults,
     )
     from taper.core.scan import IScan
 
@@ -38,6 +40,7 @@ class World:
     """What is around the core of one taper process.
 
     :ivar debug: writes one text to the debug log.
+    :ivar clerks: of all workers that have vaulted.
     :ivar tapes: numbers of the volumes labelled by this process, 1, 2, ... over all workers.
     """
 
@@ -51,9 +54,11 @@ class World:
     history: IHistory
     scan: IScan
     feeds: IFeeds
+    vaults: IVaults
     status_files: IStatusFiles
     clock: IClock
     debug: Callable[[str], None]
+    clerks: list[Clerk] = field(factory=list)
     tapes: Iterator[int] = field(factory=_from_one)
 
     async def note(self, record: Info | NoTapeConfig | NoTapeError | TapeInfo | Warning_) -> None:

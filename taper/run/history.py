@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -69,6 +70,7 @@ class History:
         self._call = call
         self._now = now
         self._note = note
+        self.reading: Counter[str] = Counter()
         self._facts: Facts | None = None
         self._cache: dict[str, tuple[tuple[int, ...], tuple[DumpCopy, ...]]] = {}
 
@@ -93,6 +95,8 @@ class History:
             dumps=facts.dumps,
             commands=(command for command in facts.commands if command.unfinished(now)),
             unread=unread,
+            # copied in one go: this may be another thread than the one that counts
+            reading=(label for label, dumps in tuple(self.reading.items()) if dumps > 0),
         )
 
     def read(self) -> None:
@@ -106,7 +110,7 @@ class History:
             for entry in read_tapelist(self._config.path(self._config.general.tapelist)).entries
         )
         logdir = self._config.path(self._config.general.logdir)
-        files: dict[str, str | None] = dict(_logs(logdir, stamps))
+        files: dict[str, str | None] = dict(logs_of(logdir, stamps))
         files.update(dict.fromkeys(_holding_files(self._config), None))
         self._cache = {path: known for path, known in self._cache.items() if path in files}
         dumps = [dump for path, stamp in files.items() for dump in self._dumps_in(path, stamp)]
@@ -189,7 +193,7 @@ def read_locked(path: str) -> bytes:
     raise HistoryError(f"{path} is locked by another process for over {_LOCK_TRIES // 10} s")
 
 
-def _logs(logdir: str, stamps: frozenset[str]) -> Iterator[tuple[str, str]]:
+def logs_of(logdir: str, stamps: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Paths and datestamps of the logs that may tell of these volumes (3.5)."""
     for stamp in stamps:
         sequence = 0

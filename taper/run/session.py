@@ -27,6 +27,7 @@ from taper.run.setup import Setup, SetupFailed, StartFailed
 from taper.run.status_files import StatusFiles
 from taper.run.tapelist_store import TapelistStore
 from taper.run.trace_log import TraceLog, append_record
+from taper.run.vaults import Vaults
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncChanger, ILane
@@ -141,6 +142,9 @@ class Session:
                 config.general.dtimeout,
                 files,
                 config,
+            ),
+            vaults=Vaults(
+                self._reactor, config, functools.partial(Lane, self._reactor), self._open_changer
             ),
             status_files=StatusFiles(self._reactor, files, self._setup.paths.tmpdir),
             clock=Clock(self._reactor),

@@ -36,6 +36,7 @@ from tests.core.surroundings import (
     MemoryFeeds,
     SteppedTapelists,
 )
+from tests.core.vaulting import FakeVaults
 
 RUN = "20260601010101"
 W, H = "worker0-0", "00-00001"
@@ -137,6 +138,7 @@ class Talk:
         self.feeds = MemoryFeeds(self.moments)
         self.feeds.dumps.update(dumps or {})
         self.feeds.dumpers.extend(dumpers)
+        self.vaults = FakeVaults(self.moments)
         self.debugged: list[str] = []
         self.granting = granting
         self.inbox: deque[str] = deque()
@@ -167,6 +169,7 @@ class Talk:
             history=history,
             scan=scan,
             feeds=self.feeds,
+            vaults=self.vaults,
             status_files=self.status,
             clock=self.clock,
             debug=self.debugged.append,
@@ -202,7 +205,7 @@ class Talk:
         if self.inbox:
             self.tell(self.inbox.popleft())
             return True
-        return self.moments.step()
+        return self.vaults.threads.call() or self.moments.step()
 
     def settle(self) -> None:
         """Go on until nothing moves any more."""
@@ -266,6 +269,7 @@ class Talk:
         """After QUIT: all ended, once; nothing held, running or left behind."""
         assert (self.quits, self.ended) == (1, 1)
         assert self.changer.reserved == []
+        assert self.vaults.held == []
         assert not self.moments.waiting
         assert self.status.there == []
         assert all(feed.closed for feed in self.feeds.made if feed.begun)
@@ -275,7 +279,7 @@ class Talk:
         trouble = [text for text in (*self.debugged, *self.console.lines) if "internal" in text]
         trouble += [line for line in self.driver.lines if "internal error" in line]
         trouble += [text for text in self.debugged if "Traceback" in text]
-        assert not trouble
+        assert not trouble, trouble
 
 
 def _header(command: FileWrite | PortWrite | ShmWrite) -> Header:

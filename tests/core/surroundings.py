@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -121,6 +122,7 @@ class FakeHistory:
     """The real retention rules, with nothing known besides the tapelist."""
 
     def __init__(self, moments: Moments, config: Config) -> None:
+        self.reading: Counter[str] = Counter()
         self._moments = moments
         self._config = config
 
@@ -128,7 +130,7 @@ class FakeHistory:
         return self._moments.do("history", lambda: None)
 
     def retention(self, tapelist: Tapelist) -> Retention:
-        return retention_over(self._config, tapelist)
+        return retention_over(self._config, tapelist, +self.reading)
 
 
 @implementer(IStatusFile)

@@ -160,8 +160,8 @@ def test_a_dump_that_cannot_be_taken_fails_alone(line: str, vault: str) -> None:
     """A BAD-COMMAND would be the end of the driver's whole night."""
     talk = Talk(Tape(), dumps={"HF": Dumped(DATA)})
     talk.say(START)
-    text = f"error; this taper has no {line.split()[0]} yet"
-    assert talk.say(line) == [f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "{text}"']
+    text = "Storage 'S' not found"
+    assert talk.say(line) == [f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "{text}" ""']
     (logged,) = talk.logged("FAIL")
     assert logged.startswith(f'FAIL taper {vault}"ST:')
     assert logged.endswith(f' 0 error "{text}"')

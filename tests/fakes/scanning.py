@@ -167,9 +167,9 @@ def set_stage(
     return Stage(config, changer, store, scan, notes)
 
 
-def retention_over(config: Config, tapelist: Tapelist) -> Retention:
+def retention_over(config: Config, tapelist: Tapelist, reading: Iterable[str] = ()) -> Retention:
     """The rules on the day of the run."""
-    return Retention(config, tapelist, stamp_days_ago=days_before_run)
+    return Retention(config, tapelist, stamp_days_ago=days_before_run, reading=reading)
 
 
 def days_before_run(days: int) -> str:

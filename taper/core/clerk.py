@@ -1,0 +1,263 @@
+"""The clerk: one worker's source volume, for vaulting (data-plane 4.4, scan-and-changers 5).
+
+A clerk keeps its volume between dumps, until it needs another one, CLOSE-SOURCE-VOLUME or the end;
+only another worker's need makes it give an idle one up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from devices.errors import ChangerError, ChangerReason, DeviceError
+from devices.interfaces import (
+    AccessMode,
+    IAsyncChanger,
+    IAsyncDevice,
+    IAsyncReservation,
+    InventoryEntry,
+    LoadRequest,
+    Relative,
+    SlotState,
+)
+from protocols.driver import replies
+from taper.core.interfaces import FeedError
+from taper.core.straight import has_mover
+
+if TYPE_CHECKING:
+    from taper.core.world import World
+
+T = TypeVar("T")
+
+
+class Clerk:
+    """Finds, opens and keeps the volume that dumps are read from.
+
+    One dump at a time: :meth:`begin`, any number of :meth:`fetch`, :meth:`end`. What is fetched
+    is read by others; between two calls the clerk does not touch it.
+
+    :param worker: whose voice it has
+    :ivar label: of the volume that is open, or None
+    """
+
+    def __init__(self, world: World, worker: str) -> None:
+        self._world = world
+        self._worker = worker
+        self.label: str | None = None
+        self._reservation: IAsyncReservation | None = None
+        self._storage: str | None = None
+        self._changer: IAsyncChanger | None = None
+        self._busy = False
+        self._doubtful = False
+        self._interrupted = False
+        self._waiting: Deferred[Any] | None = None
+        world.clerks.append(self)
+
+    # One dump
+
+    async def begin(self, storage: str) -> None:
+        """A dump is to be read from this storage; another one's volume and changer are given back.
+
+        :raise FeedError: there is no such storage, or its changer cannot be used
+        """
+        self._busy, self._interrupted = True, False
+        if storage == self._storage:
+            return
+        await self._close_storage(tell=True)
+        self._changer = self._world.vaults.open_changer(storage)
+        self._storage = storage
+
+    def end(self, *, well: bool) -> None:
+        """Nobody reads any more.
+
+        :param well: reading went well; else the volume is loaded anew before it is read again
+        """
+        self._busy = False
+        self._doubtful = self._doubtful or not well
+
+    def interrupt(self) -> None:
+        """The dump is over: let a running or later :meth:`fetch` fail soon."""
+        self._interrupted = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def fetch(self, label: str, handle: str) -> IAsyncDevice:
+        """A device that reads the volume of this label, started.
+
+        :raise FeedError: it cannot be had
+        """
+        if self._reservation is not None and self.label == label and not self._doubtful:
+            return self._reservation.device
+        await self.close_volume(tell=True)
+        try:
+            await self._take_from_others(label)
+            reservation = await self._find(label)
+            await self._open(reservation, label)
+        except CancelledError as fault:
+            raise FeedError(f"looking for source volume '{label}' was given up") from fault
+        except ChangerError as fault:
+            if fault.fatal:  # this changer object is of no further use
+                await self._close_storage(tell=False)
+            raise FeedError(fault.message) from fault
+        except (DeviceError, OSError) as fault:
+            raise FeedError(str(fault)) from fault
+        self._reservation, self.label, self._doubtful = reservation, label, False
+        self._world.driver.send(replies.OpenedSourceVolume(self._worker, handle, label))
+        return reservation.device
+
+    async def _open(self, reservation: IAsyncReservation, label: str) -> None:
+        """Start reading; a volume that turns out to be wrong is given back."""
+        device = reservation.device
+        try:
+            if has_mover(device):
+                name = device.device.name
+                raise FeedError(f"'{name}' reads to a connection only: cannot vault from it")
+            await self._wait(device.start(AccessMode.READ))
+            found = device.device.label
+            if found != label:
+                raise FeedError(
+                    f"expected volume label '{label}', but found volume label '{found}'"
+                )
+        except BaseException:
+            await self._give_back(reservation)
+            raise
+
+    # Finding a volume
+
+    async def _take_from_others(self, label: str) -> None:
+        """A volume that an idle worker merely keeps is given up for us."""
+        for other in self._world.clerks:
+            if other is not self and other.label == label and not other._busy:
+                await other.close_volume(tell=True)
+
+    async def _find(self, label: str) -> IAsyncReservation:
+        """Load the volume: where the inventory has it, else from slots of unknown content."""
+        assert self._changer is not None, "begin() comes first"
+        seen: set[str] = set()
+        last_error = f"Source Volume '{label}' not found"
+        while True:
+            try:
+                entries = await self._wait(self._changer.inventory())
+            except ChangerError as fault:
+                if fault.reason is not ChangerReason.NOTIMPL:
+                    raise
+                return await self._find_in_turn(label)
+            entry = _choose(entries, label, seen)
+            if entry is None:
+                raise FeedError(last_error)
+            seen.add(entry.slot)
+            try:
+                found = await self._load(LoadRequest(slot=entry.slot, mode=AccessMode.READ))
+            except ChangerError as fault:
+                if fault.fatal or (entry.label == label and _in_use(fault)):
+                    raise
+                last_error = fault.message
+                continue
+            if found.reading.label == label:
+                return found
+            last_error = found.reading.error or last_error
+            await self._give_back(found)
+
+    async def _find_in_turn(self, label: str) -> IAsyncReservation:
+        """Without an inventory: the current slot, then one after another."""
+        seen: set[str] = set()
+        request = LoadRequest(relative=Relative.CURRENT, mode=AccessMode.READ)
+        while True:
+            try:
+                found = await self._load(request)
+            except ChangerError as fault:
+                if fault.fatal or fault.slot is None or fault.slot in seen:
+                    raise FeedError(f"label '{label}' not found") from fault
+                slot = fault.slot
+            else:
+                if found.reading.label == label:
+                    return found
+                slot = found.slot
+                await self._give_back(found)
+            if slot in seen:
+                raise FeedError(f"label '{label}' not found")
+            seen.add(slot)
+            request = LoadRequest(
+                relative=Relative.NEXT,
+                after=slot,
+                except_slots=frozenset(seen),
+                mode=AccessMode.READ,
+            )
+
+    async def _load(self, request: LoadRequest) -> IAsyncReservation:
+        assert self._changer is not None, "begin() comes first"
+        return await self._wait(self._changer.load(request))
+
+    async def _wait(self, awaited: Deferred[T]) -> T:
+        """Wait for what :meth:`interrupt` may cut short."""
+        self._waiting = awaited
+        if self._interrupted:
+            awaited.cancel()
+        try:
+            return await awaited
+        finally:
+            self._waiting = None
+
+    # Giving back
+
+    async def _give_back(self, reservation: IAsyncReservation) -> None:
+        try:
+            await reservation.release()
+        except (ChangerError, DeviceError, OSError) as fault:
+            # it was only read: nothing depends on how it ended
+            self._world.debug_failure(f"{self._worker}: releasing a source volume: {fault}")
+
+    async def close_volume(self, *, tell: bool) -> None:
+        """Give the volume back, if one is open.
+
+        :param tell: send CLOSED-SOURCE-VOLUME if one was
+        """
+        reservation, self._reservation = self._reservation, None
+        self.label, self._doubtful = None, False
+        if reservation is None:
+            return
+        await self._give_back(reservation)
+        if tell:
+            self._world.driver.send(replies.ClosedSourceVolume(self._worker))
+
+    async def _close_storage(self, *, tell: bool) -> None:
+        await self.close_volume(tell=tell)
+        changer, self._changer, self._storage = self._changer, None, None
+        if changer is None:
+            return
+        try:
+            await changer.close()
+        except (ChangerError, DeviceError, OSError) as fault:
+            self._world.debug_failure(f"{self._worker}: closing a source changer: {fault}")
+
+    async def quit(self) -> None:
+        """Give everything back, without a word."""
+        if self in self._world.clerks:
+            self._world.clerks.remove(self)
+        self.interrupt()
+        await self._close_storage(tell=False)
+
+
+def _in_use(fault: ChangerError) -> bool:
+    return fault.reason in (ChangerReason.VOLINUSE, ChangerReason.DRIVEINUSE)
+
+
+def _choose(entries: list[InventoryEntry], label: str, seen: set[str]) -> InventoryEntry | None:
+    """The slot to load next: the one with the label, else the next of unknown content from the
+    current one on.
+
+    :raise FeedError: somebody else holds the volume
+    """
+    unseen = [entry for entry in entries if entry.slot not in seen]
+    for entry in unseen:
+        if entry.label == label and entry.state is not SlotState.EMPTY:
+            if entry.reserved:
+                raise FeedError(f"Source volume '{label}' in slot {entry.slot} is reserved")
+            return entry
+    current = next((place for place, entry in enumerate(entries) if entry.current), 0)
+    for entry in entries[current:] + entries[:current]:
+        known = entry.label is not None or entry.state is SlotState.EMPTY or entry.reserved
+        if entry in unseen and not known:
+            return entry
+    return None

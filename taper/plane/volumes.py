@@ -1,0 +1,196 @@
+"""The source of a vaulted dump: its parts on other volumes, one after another (data-plane 4.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from zope.interface import implementer
+
+from devices.errors import DeviceError
+from protocols.header import HeaderType
+from taper.plane.interfaces import ISource, SourceError
+
+if TYPE_CHECKING:
+    from devices.interfaces import IDevice
+    from protocols.header import Header
+    from protocols.stored import StoredDump, StoredPart
+
+
+class IVolumes(Protocol):
+    """Where the reading thread asks for the next source volume."""
+
+    def change_to(self, label: str) -> IDevice:
+        """A device that reads the volume of this label; blocks until it is there.
+
+        The device given before is not touched any more.
+
+        :raise SourceError: it cannot be had, or :meth:`cancel` was called
+        """
+
+    def cancel(self) -> None:
+        """Make a waiting or later :meth:`change_to` fail soon. Any thread; never blocks; safe to
+        repeat."""
+
+
+def seek_part(device: IDevice, dump: StoredDump, part: StoredPart) -> Header:
+    """Position a started device at a part, and see that it is the right one; blocks.
+
+    :raise SourceError: there is no such file, or it holds something else
+    """
+    try:
+        header = device.seek_file(part.fileno)
+    except DeviceError as error:
+        raise SourceError(f"{part.place}: {error.text}") from error
+    if header is None or header.type is HeaderType.TAPEEND or device.file != part.fileno:
+        raise SourceError(f"{part.place}: there is no such file on the volume")
+    mismatch = dump.mismatch(header, part)
+    if mismatch is not None:
+        raise SourceError(mismatch)
+    return header
+
+
+def known_size(dump: StoredDump, header: Header, block_size: int) -> int | None:
+    """Bytes of the whole dump, where something tells it that does not count padding.
+
+    The client's count is that of the stored bytes only if nothing was done to them here; and it
+    is believed only as far as padding can explain the difference.
+
+    :param header: of the first part
+    :param block_size: of the source device, bytes
+    """
+    for crc in (header.server_crc, dump.crc):
+        if crc.known:
+            return crc.size
+    sizes = [part.size for part in dump.parts]
+    if None in sizes or not header.client_crc.known:
+        return None
+    if header.comp_suffix or header.server_encrypt or header.server_custom_compress:
+        return None
+    excess = sum(size or 0 for size in sizes) - header.client_crc.size
+    return header.client_crc.size if 0 <= excess < block_size else None
+
+
+@implementer(ISource)
+class VolumeSource:
+    """Parts on volumes, read as one stream.
+
+    Devices that pad their last block give more than was dumped; that is cut at the size that is
+    known. Less is an error, and so is more than padding (data-plane 7, Q0, Q18).
+
+    :ivar finished: everything was read, and nothing was wrong.
+    """
+
+    def __init__(
+        self, dump: StoredDump, total: int | None, device: IDevice, volumes: IVolumes
+    ) -> None:
+        """:param total: bytes of the dump, if known.
+        :param device: positioned at the first part (:func:`seek_part`); from now on only the
+            reading thread uses it, and those that ``volumes`` gives, until :meth:`close`.
+        """
+        self.finished = False
+        self._dump = dump
+        self._left = total
+        self._device = device
+        self._volumes = volumes
+        self._label = dump.parts[0].label
+        self._index = -1
+        self._in_part = False
+        self._got = 0
+        self._limit: int | None = None
+        self._excess = 0
+        self._spare = memoryview(b"")
+        self._rest = memoryview(b"")
+        self._cancelled = False
+
+    def read_into(self, buffer: memoryview) -> int:
+        while not self._cancelled:
+            if self._rest:
+                return self._give_rest(buffer)
+            if not self._in_part:
+                if not self._begin_part():
+                    self.finished = True
+                    return 0
+            elif size := self._read(buffer):
+                return size
+        return 0
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._volumes.cancel()
+
+    def close(self) -> None:
+        self._rest = self._spare = memoryview(b"")
+
+    @property
+    def _part(self) -> StoredPart:
+        return self._dump.parts[self._index]
+
+    def _begin_part(self) -> bool:
+        """Go to the next part. :return: False: there is none"""
+        if self._index + 1 == len(self._dump.parts):
+            return False
+        self._index += 1
+        part = self._part
+        if part.label != self._label:
+            self._device = self._volumes.change_to(part.label)
+            self._label = part.label
+        if self._index:
+            seek_part(self._device, self._dump, part)
+        limits = [size for size in (part.size, self._left) if size is not None]
+        self._limit = min(limits, default=None)
+        self._got = self._excess = 0
+        self._in_part = True
+        return True
+
+    def _read(self, buffer: memoryview) -> int:
+        """Read on in the part. :return: bytes in the front of ``buffer``, perhaps none"""
+        block_size = self._device.block_size
+        straight = len(buffer) >= block_size
+        target = buffer if straight else self._spare_block(block_size)
+        try:
+            size = self._device.read_blocks(target)
+        except DeviceError as error:
+            text = f"error reading from {self._device.name}: {error.text}"
+            raise SourceError(f"{self._part.place}: {text}") from error
+        if not size:
+            self._end_part()
+            return 0
+        good = size if self._limit is None else min(size, self._limit - self._got)
+        self._got += good
+        self._note_excess(size - good, block_size)
+        if straight:
+            return good
+        self._rest = target[:good]
+        return self._give_rest(buffer) if good else 0
+
+    def _spare_block(self, size: int) -> memoryview:
+        if len(self._spare) != size:
+            self._spare = memoryview(bytearray(size))
+        return self._spare
+
+    def _give_rest(self, buffer: memoryview) -> int:
+        size = min(len(self._rest), len(buffer))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+    def _note_excess(self, size: int, block_size: int) -> None:
+        """What lies behind the end must be less than a block: padding."""
+        self._excess += size
+        if self._excess >= block_size:
+            part = self._part
+            raise SourceError(
+                f"part {part.number} on {part.place} is longer than the {self._limit} bytes "
+                "it should have"
+            )
+
+    def _end_part(self) -> None:
+        self._in_part = False
+        part = self._part
+        if self._limit is not None and self._got < self._limit:
+            raise SourceError(
+                f"part {part.number} on {part.place} is truncated: "
+                f"{self._got} bytes, {self._limit} expected"
+            )
+        if self._left is not None:
+            self._left -= self._got

@@ -1,0 +1,61 @@
+"""Where vaulted dumps come from: the storages that they are read from (data-plane 4.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import implementer
+
+from taper.core.interfaces import FeedError, IVaultFeed, IVaults
+from taper.run.setup import SetupFailed
+
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncChanger, ILane
+    from protocols.conf import Config, Storage
+    from protocols.driver.commands import VaultWrite
+    from taper.core.clerk import Clerk
+
+
+@implementer(IVaults)
+class Vaults:
+    """The storages of one configuration, as sources.
+
+    :param make_lane: makes a lane from a name
+    :param open_changer: makes a changer of its own for a storage; fails with SetupFailed
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        make_lane: Callable[[str], ILane],
+        open_changer: Callable[[Storage], IAsyncChanger],
+    ) -> None:
+        self._reactor = reactor
+        self._config = config
+        self._make_lane = make_lane
+        self._open_changer = open_changer
+
+    def open_changer(self, storage: str) -> IAsyncChanger:
+        found = self._config.storage(storage)
+        if found is None:
+            raise FeedError(f"Storage '{storage}' not found")
+        try:
+            return self._open_changer(found)
+        except SetupFailed as fault:
+            raise FeedError(fault.text) from fault
+
+    def feed(self, command: VaultWrite, clerk: Clerk) -> IVaultFeed:
+        # here, as most tapers never vault
+        from taper.run.vault_catalog import find_stored
+        from taper.run.vault_feed import VaultFeed
+
+        lane = self._make_lane("vault")
+        return VaultFeed(
+            self._reactor,
+            command,
+            clerk,
+            lambda wanted: lane.call(find_stored, self._config, wanted),
+            lane,
+        )

@@ -1,0 +1,481 @@
+"""VAULT-WRITE: what is found in the logs, read from old volumes, written anew (data-plane 4.4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.harness import VTAPES, World
+from tests.conformance.harness_files import Dump, dump_header, label_header
+from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_text import crc, payload
+from tests.conformance.vaulting import (
+    DUMP,
+    OLD,
+    OLD_LOG,
+    STORAGE,
+    Library,
+    opened,
+    server_crc,
+    vault,
+)
+
+DATA = payload(600_000)
+SMALL = payload(65_536)
+H2 = "00-00002"
+W1 = "worker0-1"
+TWO_VOLUMES = [("SRC01", 327_680), ("SRC02", 272_320)]
+
+
+def started(world: World, **knobs: int | bool | str | None) -> tuple[Library, Conversation]:
+    """A library, and a taper with one worker."""
+    library = Library(world)
+    library.configure(**knobs)
+    talk = world.start()
+    talk.start_taper()
+    return library, talk
+
+
+def written(talk: Conversation, data: bytes, sizes: list[int], handle: str = H) -> None:
+    """Follow a dump onto the first volume, to a good end; source volumes may be changed."""
+    fileno = 0
+    while fileno < len(sizes):
+        line = talk.expect("<w> <*>")
+        if line.startswith("PARTDONE"):
+            fileno += 1
+            assert line.split()[4:5] == [str(fileno)], line
+            assert f" bytes {sizes[fileno - 1]} " in line, line
+        else:
+            assert "-SOURCE-VOLUME " in line, line
+    talk.done(crc(data), handle=handle)
+
+
+def ending(talk: Conversation, handle: str = H, worker: str = W) -> str:
+    """The reply that ends a dump; volumes asked for before it are granted."""
+    while True:
+        line = talk.expect("<w> <*>")
+        if line.startswith("REQUEST-NEW-TAPE"):
+            talk.send(f"START-SCAN {worker} {handle}", f"NEW-TAPE {worker} {handle}")
+        if line.split()[0] in ("DONE", "PARTIAL", "FAILED"):
+            return line
+
+
+def test_a_dump_is_copied(world: World) -> None:
+    """One volume to one volume; the parts are cut anew."""
+    library, talk = started(world)
+    library.dump(DATA, [("SRC01", 131_072)] * 4 + [("SRC01", 75_712)])
+    vault(talk, split=split_by(262_144))
+    opened(talk, "SRC01")
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 262_144)
+    talk.part("PROTO01", 2, 262_144)
+    talk.part("PROTO01", 3, 75_712)
+    talk.done(crc(DATA))
+    world.check_dump(H, DATA, DUMP)
+    talk.quit()
+    world.check_log(
+        "INFO taper Slot 1 without label can be labeled",
+        'START taper datestamp 20260101000000 "ST:PROTO" "POOL:PROTO" label PROTO01 tape 1',
+        f'PART taper "ST:PROTO" "POOL:PROTO" PROTO01 1 localhost /home {OLD} 1/-1 0 [<*>]',
+        f'PART taper "ST:PROTO" "POOL:PROTO" PROTO01 2 localhost /home {OLD} 2/-1 0 [<*>]',
+        f'PART taper "ST:PROTO" "POOL:PROTO" PROTO01 3 localhost /home {OLD} 3/-1 0 [<*>]',
+        f'DONE taper "ST:PROTO" "POOL:PROTO" localhost /home {OLD} 3 0 00000000:0 00000000:0 '
+        f"{crc(DATA)} [<*>]",
+        "INFO taper tape PROTO01 kb 585 fm 3 [OK]",
+    )
+
+
+def test_two_source_volumes(world: World) -> None:
+    """T25: the volumes are changed in mid-dump; the parts go on over it."""
+    library, talk = started(world)
+    library.dump(DATA, TWO_VOLUMES)
+    vault(talk, split=split_by(262_144))
+    line = ending(talk)
+    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
+    said = [line[2:] for line in talk.transcript if "-SOURCE-VOLUME" in line]
+    assert said == [
+        f"OPENED-SOURCE-VOLUME {W} {H} SRC01",
+        f"CLOSED-SOURCE-VOLUME {W}",
+        f"OPENED-SOURCE-VOLUME {W} {H} SRC02",
+    ]
+    world.check_dump(H, DATA, DUMP)
+    talk.send(f"CLOSE-SOURCE-VOLUME {W}")
+    talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
+    talk.quit()
+
+
+def test_a_dump_that_is_nowhere(world: World) -> None:
+    """T25: not in the catalogue."""
+    library, talk = started(world)
+    library.dump(DATA, TWO_VOLUMES)
+    vault(talk, Dump("/nosuch", datestamp=OLD))
+    talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "error; Dump not found"')
+    talk.quit()
+    world.check_logged(
+        f'FAIL taper VAULT "ST:PROTO" "POOL:PROTO" localhost /nosuch {OLD} 0 error '
+        '"error; Dump not found"'
+    )
+
+
+def test_the_source_volume_stays_open(world: World) -> None:
+    """A second dump from the same volume: no word of the volume; then it is closed, twice."""
+    library, talk = started(world)
+    other = Dump("/other", datestamp=OLD)
+    library.dump(SMALL, [("SRC01", 65_536)])
+    library.dump(DATA, [("SRC01", 600_000)], other)
+    vault(talk)
+    opened(talk, "SRC01")
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 65_536)
+    talk.done(crc(SMALL))
+    vault(talk, other, handle=H2)
+    talk.ready(H2)
+    talk.part("PROTO01", 2, 600_000, handle=H2)
+    talk.done(crc(DATA), handle=H2)
+    world.check_dump(H, SMALL, DUMP)
+    world.check_dump(H2, DATA, other)
+    for _ in range(2):
+        talk.send(f"CLOSE-SOURCE-VOLUME {W}")
+        talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
+    talk.quit()
+
+
+def test_another_volume_is_opened_for_the_next_dump(world: World) -> None:
+    """The old source volume is closed first."""
+    library, talk = started(world)
+    other = Dump("/other", datestamp=OLD)
+    library.dump(SMALL, [("SRC01", 65_536)])
+    library.dump(SMALL, [("SRC02", 65_536)], other)
+    vault(talk)
+    opened(talk, "SRC01")
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 65_536)
+    talk.done(crc(SMALL))
+    vault(talk, other, handle=H2)
+    talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
+    opened(talk, "SRC02", H2)
+    talk.ready(H2)
+    talk.part("PROTO01", 2, 65_536, handle=H2)
+    talk.done(crc(SMALL), handle=H2)
+    talk.quit()
+
+
+def test_a_dump_over_two_new_volumes(world: World) -> None:
+    """The volume to write on ends; the source does not notice."""
+    library, talk = started(world, usage_kib=448, leom=True)
+    library.dump(DATA, TWO_VOLUMES)
+    vault(talk, split=split_by(131_072))
+    line = ending(talk)
+    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
+    world.check_dump(H, DATA, DUMP)
+    talk.quit()
+    assert len(world.log("START")) == 3
+
+
+def test_the_header_comes_along(world: World) -> None:
+    """What the dump's header says is on the copy too, and its checksum holds."""
+    library, talk = started(world)
+    library.dump(DATA, [("SRC01", 600_000)], lines=f"ORIGSIZE=777\n{server_crc(DATA)}")
+    vault(talk)
+    opened(talk, "SRC01")
+    talk.grant("PROTO01")
+    talk.ready()
+    written(talk, DATA, [600_000])
+    world.check_dump(H, DATA, DUMP)
+    header = world.volume("PROTO01")[1].header
+    assert f"ORIGSIZE=777\n{server_crc(DATA)}" in header
+    talk.quit()
+
+
+def test_a_partial_dump(world: World) -> None:
+    """The header says that it is partial: so says the log, the driver is told DONE."""
+    library, talk = started(world)
+    library.dump(SMALL, [("SRC01", 65_536)], lines="PARTIAL=YES\n")
+    vault(talk)
+    opened(talk, "SRC01")
+    talk.grant("PROTO01")
+    talk.ready()
+    written(talk, SMALL, [65_536])
+    talk.quit()
+    world.check_logged(f'PARTIAL taper "ST:PROTO" "POOL:PROTO" localhost /home {OLD} 1 0 <*>]')
+
+
+def test_a_partial_copy_is_not_found(world: World) -> None:
+    """Only complete dumps are copied."""
+    library, talk = started(world)
+    library.part("SRC01", 1, SMALL)
+    library.done(SMALL, 1, word="PARTIAL")
+    vault(talk)
+    talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "error; Dump not found"')
+    talk.quit()
+
+
+def test_a_rewritten_volume_is_no_source(world: World) -> None:
+    """The tapelist knows the label from another day."""
+    library, talk = started(world)
+    library.dump(SMALL, [("SRC01", 65_536)])
+    lines = [line.replace(f"{OLD} SRC01", "20250606000000 SRC01") for line in world.tapelist()]
+    world.write("/etc/amanda/PROTO/tapelist", "".join(f"{line}\n" for line in lines))
+    vault(talk)
+    talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "error; Dump not found"')
+    talk.quit()
+
+
+def test_a_part_that_was_written_twice(world: World) -> None:
+    """The last good line for a part counts."""
+    library, talk = started(world)
+    library.part("SRC01", 1, DATA[:131_072])
+    library.part("SRC01", 2, payload(100_000)[::-1])
+    library.part("SRC02", 2, DATA[131_072:])
+    library.done(DATA, 2)
+    vault(talk)
+    line = ending(talk)
+    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
+    world.check_dump(H, DATA, DUMP)
+    talk.quit()
+
+
+def test_denied(world: World) -> None:
+    """NO-NEW-TAPE; the line in the log says VAULT."""
+    library, talk = started(world)
+    library.dump(SMALL, [("SRC01", 65_536)])
+    vault(talk)
+    opened(talk, "SRC01")
+    talk.deny("sorry")
+    talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-CONFIG "" sorry')
+    talk.quit()
+    world.check_logged(f"FAIL taper VAULT <*> {OLD} 0 config sorry")
+
+
+def test_a_missing_source_volume(world: World) -> None:
+    """Nothing is asked for, nothing is labelled."""
+    library, talk = started(world)
+    library.dump(SMALL, [("SRC01", 65_536)])
+    library.volume("SRC02")
+    world.path(f"{library.slot('SRC01')}/00000.SRC01").unlink()
+    world.write(f"{library.slot('SRC01')}/00000.XYZ", label_header("XYZ", OLD))
+    vault(talk)
+    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Source Volume \'SRC01\' not found" ""')
+    talk.quit()
+    assert world.log("START") == []
+
+
+def test_a_busy_source_volume(world: World) -> None:
+    """Somebody else has it loaded: the dump fails at once, with the slot."""
+    library, talk = started(world)
+    library.dump(SMALL, [("SRC01", 65_536)])
+    state = "$STATE = { 'drives' => { 'drive7' => { 'slot' => 'slot1', 'pid' => '1' } } };\n"
+    world.write(f"{library.directory}/state", state)
+    vault(talk)
+    reason = "Source volume 'SRC01' in slot 1 is reserved"
+    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "{reason}" ""')
+    talk.quit()
+
+
+def test_a_wrong_header_at_the_start(world: World) -> None:
+    """Another dump lies where the part should be."""
+    library, talk = started(world)
+    library.dump(SMALL, [("SRC01", 65_536)])
+    header = dump_header(Dump("/else", "elsewhere", 1, "20240101000000"), part="part 3/-1 ")
+    wrong = header.replace(b"AMANDA: FILE", b"AMANDA: SPLIT_FILE")[:32768]
+    world.write(library.path("SRC01", 1), wrong + SMALL)
+    vault(talk)
+    opened(talk, "SRC01")
+    line = talk.expect(f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD <*>")
+    for text in (
+        "header on 'SRC01' file 1 does not match expectations: got hostname 'elsewhere'; "
+        "expected 'localhost'",
+        "got disk '/else'; expected '/home'",
+        "got partnum '3'; expected '1'",
+    ):
+        assert text in line
+    talk.quit()
+
+
+def test_the_same_changer_for_both(world: World) -> None:
+    """Two storages on one chg-disk: a slot that is being read is never the one to write on."""
+    library = Library(world, directory=VTAPES)
+    library.configure()
+    library.dump(DATA, TWO_VOLUMES)
+    talk = world.start()
+    talk.start_taper()
+    vault(talk, split=split_by(262_144))
+    line = ending(talk)
+    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
+    world.check_dump(H, DATA, DUMP)
+    talk.quit()
+    assert [line.split()[1] for line in world.tapelist()] == ["PROTO01", "SRC01", "SRC02"]
+
+
+# What stock gets wrong
+
+
+@pytest.mark.known_stock_failure("stock reports DONE of what came before the lost volume")
+def test_a_source_volume_is_lost_in_mid_dump(world: World) -> None:
+    """Q0: the second volume is not there: what was read is written, the dump is PARTIAL."""
+    library, talk = started(world)
+    library.dump(DATA, TWO_VOLUMES)
+    world.path(f"{library.slot('SRC02')}/00000.SRC02").unlink()
+    vault(talk, split=split_by(131_072))
+    line = ending(talk)
+    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert "File 0 not found" in line
+    talk.quit()
+    world.check_logged("PARTIAL taper <*>File 0 not found<*>")
+
+
+@pytest.mark.known_stock_failure("stock reports DONE of what came before the bad header")
+def test_a_wrong_header_in_mid_dump(world: World) -> None:
+    """Q0: a part is not the one that the catalogue tells of."""
+    library, talk = started(world)
+    library.dump(DATA, [("SRC01", 327_680), ("SRC01", 272_320)])
+    header = dump_header(DUMP, "SPLIT_FILE", part="part 9/-1 ")
+    world.write(library.path("SRC01", 2), header + DATA[327_680:])
+    vault(talk, split=split_by(131_072))
+    line = ending(talk)
+    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert "header on 'SRC01' file 2 does not match expectations: got partnum '9'" in line
+    talk.quit()
+
+
+@pytest.mark.known_stock_failure("stock does not notice without a checksum in the header")
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_truncated_part(world: World, number: int) -> None:
+    """Q0: less on the volume than the log says."""
+    library, talk = started(world)
+    library.dump(DATA, [("SRC01", 327_680), ("SRC01", 272_320)])
+    path = world.path(library.path("SRC01", number))
+    path.write_bytes(path.read_bytes()[:-1000])
+    vault(talk, split=split_by(131_072))
+    line = ending(talk)
+    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert f"part {number} on 'SRC01' file {number} is truncated" in line
+    talk.quit()
+
+
+@pytest.mark.known_stock_failure("stock copies the padding, and then complains of the checksum")
+def test_padding_is_not_copied(world: World) -> None:
+    """Q18: a padded last block, as tapes have it, is cut at the size that the header tells."""
+    library, talk = started(world)
+    data = DATA + bytes(-len(DATA) % 32768)
+    library.dump(data, [("SRC01", 327_680), ("SRC01", 294_912)], lines=server_crc(DATA))
+    vault(talk)
+    opened(talk, "SRC01")
+    talk.grant("PROTO01")
+    talk.ready()
+    written(talk, DATA, [600_000])
+    world.check_dump(H, DATA, DUMP)
+    talk.quit()
+
+
+def test_a_wrong_checksum(world: World) -> None:
+    """The header's does not fit: written, and PARTIAL."""
+    library, talk = started(world)
+    library.dump(DATA, TWO_VOLUMES, lines=f"SERVER-CRC=12345678:{len(DATA)}\n")
+    vault(talk)
+    line = ending(talk)
+    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert f"source server crc ({crc(DATA)}) and input server crc (12345678:600000) differ)" in line
+    talk.quit()
+
+
+@pytest.mark.known_stock_failure("stock does not look at the checksum in the log")
+def test_a_wrong_checksum_in_the_catalogue(world: World) -> None:
+    """The header has none, but the log of the day tells it."""
+    library, talk = started(world)
+    library.dump(DATA, TWO_VOLUMES, server=f"12345678:{len(DATA)}")
+    vault(talk)
+    line = ending(talk)
+    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert f"source server crc ({crc(DATA)}) and input server crc (12345678:600000) differ)" in line
+    talk.quit()
+
+
+@pytest.mark.known_stock_failure("stock dies of a storage that it cannot make")
+@pytest.mark.parametrize("storage", ["NOSUCH", "BAD"])
+def test_a_bad_source_storage(world: World, storage: str) -> None:
+    """The dump fails with the text; the next one is fine."""
+    bad = STORAGE.replace("SRC", "BAD", 1).replace("/source", "/nowhere")
+    library, talk = started(world, extra=bad)
+    library.dump(SMALL, [("SRC01", 65_536)])
+    vault(talk, storage=storage)
+    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "<*>" ""')
+    vault(talk, handle=H2)
+    opened(talk, "SRC01", H2)
+    talk.grant("PROTO01", H2)
+    talk.ready(H2)
+    talk.part("PROTO01", 1, 65_536, handle=H2)
+    talk.done(crc(SMALL), handle=H2)
+    talk.quit()
+
+
+@pytest.mark.known_stock_failure("stock is silent if nothing was ever vaulted")
+def test_closing_before_anything_was_vaulted(world: World) -> None:
+    """Q27."""
+    _, talk = started(world)
+    talk.send(f"CLOSE-SOURCE-VOLUME {W}")
+    talk.expect(f"CLOSED-SOURCE-VOLUME {W}", timeout=2)
+
+
+@pytest.mark.known_stock_failure("stock cannot quit while a transfer is active")
+def test_quit_while_a_volume_is_awaited(world: World) -> None:
+    """The source volume is given back, nothing is left behind."""
+    library, talk = started(world)
+    library.dump(DATA, TWO_VOLUMES)
+    vault(talk)
+    opened(talk, "SRC01")
+    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.send("QUIT")
+    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "taper is quitting" ""')
+    talk.expect_end(0)
+    assert "slot1" not in world.path(f"{library.directory}/state").read_text()
+    world.check_logged("FAIL taper VAULT <*>")
+
+
+@pytest.mark.known_stock_failure("stock leaves an idle worker's source volume where it is")
+def test_a_volume_that_another_worker_merely_keeps(world: World) -> None:
+    """It is taken from the idle worker; the busy one goes on."""
+    library, talk = started(world)
+    other = Dump("/other", datestamp=OLD)
+    library.dump(SMALL, [("SRC01", 65_536)])
+    library.dump(SMALL, [("SRC01", 65_536)], other)
+    vault(talk)
+    opened(talk, "SRC01")
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 65_536)
+    talk.done(crc(SMALL))
+    talk.start_taper(W1)
+    vault(talk, other, handle=H2, worker=W1)
+    talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
+    opened(talk, "SRC01", H2, W1)
+    talk.grant("PROTO02", H2, W1)
+    talk.ready(H2, W1)
+    talk.part("PROTO02", 1, 65_536, handle=H2, worker=W1)
+    talk.done(crc(SMALL), handle=H2, worker=W1)
+    talk.quit()
+
+
+def test_the_source_is_not_written_on(world: World) -> None:
+    """Even a volume that retention lets go of is not the one to write on while it is read."""
+    library = Library(world, directory=VTAPES)
+    library.configure(tapecycle=1, slots=2)
+    library.dump(DATA, [("SRC01", 600_000)])
+    world.write(OLD_LOG, world.path(OLD_LOG).read_text().replace("SRC", "PROTO"))
+    world.write(
+        "/etc/amanda/PROTO/tapelist",
+        f"{OLD} PROTO01 reuse BLOCKSIZE:32 POOL:PROTO STORAGE:PROTO CONFIG:PROTO\n",
+    )
+    slot = world.path(library.slot("SRC01"))
+    (slot / "00000.SRC01").unlink()
+    world.write(f"{library.slot('SRC01')}/00000.PROTO01", label_header("PROTO01", OLD))
+    talk = world.start()
+    talk.start_taper()
+    vault(talk, storage="PROTO")
+    line = ending(talk)
+    assert not line.startswith("DONE") or f'"{crc(DATA)}"' in line
+    talk.quit()
+    assert (slot / "00000.PROTO01").exists()
+    assert world.path(library.path("SRC01", 1)).read_bytes()[32768:] == DATA
