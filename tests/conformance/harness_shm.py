@@ -1,5 +1,6 @@
 """A SHM-WRITE in a conversation: its header port, its ring, its producer; what is left of them."""
 
+import socket
 import threading
 from collections.abc import Callable
 
@@ -41,6 +42,10 @@ class Ring:
     def header(self, block: bytes = HEADER) -> None:
         """Deliver the header."""
         self._dumper.header(block)
+
+    def connect_header(self) -> socket.socket:
+        """Open the header connection and keep it."""
+        return self._dumper.connect_header()
 
     def send(self, data: bytes, sizes: tuple[int, int] = SENDBACKUP, size: int = 0) -> Producer:
         """Send all data in the background; ``size`` of the ring, if the producer insists."""
