@@ -9,7 +9,7 @@ from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.ndmp_control import TAPE_PATIENCE
 from protocols.ndmp.codes import UNKNOWN, ErrorCode, Mtio, TapeMask
 from protocols.ndmp.errors import NdmpRefused
-from protocols.ndmp.messages import TapeGetState, TapeMtio, TapeRead, TapeWrite
+from protocols.ndmp.messages import TapeGetState, TapeMtio, TapeMtioReply, TapeRead, TapeWrite
 
 if TYPE_CHECKING:
     from devices.ndmp_control import Link
@@ -46,8 +46,24 @@ class Tape:
     async def rewind(self) -> None:
         await self._move_all(Mtio.REW)
 
-    async def write_filemark(self) -> None:
-        await self._move_all(Mtio.EOF)
+    async def write_filemark(self, ended: int) -> bool:
+        """Write one filemark; one that met the early warning unwritten is offered again.
+
+        :param ended: number of the file that it ends
+        :return: the logical end of the medium is reached
+        """
+        for attempt in range(_WARNINGS + 1):
+            try:
+                await self._move_all(Mtio.EOF)
+            except NdmpRefused as error:
+                if error.error != ErrorCode.EOM or not isinstance(error.reply, TapeMtioReply):
+                    raise
+                told = await self.file_number()
+                if not error.reply.resid if told is None else told > ended:
+                    return True
+            else:
+                return attempt > 0
+        raise no_room("filemark")
 
     async def unload(self) -> None:
         await self._move_all(Mtio.OFF)

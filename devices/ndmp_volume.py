@@ -152,7 +152,7 @@ class NdmpVolume:
         written = await self._tape.write(block)
         if written is Record.NO_ROOM:
             raise no_room("volume label")
-        await self._tape.write_filemark()
+        await self._tape.write_filemark(0)
         facts.reset()
         facts.label, facts.timestamp = label, timestamp
         facts.is_eom = written is Record.EARLY
@@ -193,7 +193,7 @@ class NdmpVolume:
         facts.end()
         try:
             if unfinished and not in_error:
-                await self._tape.write_filemark()
+                await self._tape.write_filemark(facts.file)
             await self._link.close_drive()
         except NdmpError as error:
             if writing and not in_error:
@@ -257,10 +257,11 @@ class NdmpVolume:
         facts.need_file("finish_file", True)
         facts.in_file = False
         try:
-            await self._tape.write_filemark()
+            early = await self._tape.write_filemark(facts.file)
         except BaseException:
             facts.is_eom = True
             raise
+        facts.is_eom = facts.is_eom or early
 
     def seek_file(self, number: int) -> Deferred[Header | None]:
         return self._do(lambda: self._seek_file(number))

@@ -133,7 +133,8 @@ class MoverTransfer:
         missing = self._missing(moved)
         if missing is not None:
             return evolve(failed, size=moved.size, error=missing)
-        return _result(fileno=number, size=moved.size, eom=moved.eom, eof=moved.eof)
+        eom = moved.eom or device.device.is_eom  # the filemark may have met the early warning
+        return _result(fileno=number, size=moved.size, eom=eom, eof=moved.eof)
 
     def _missing(self, moved: Moved) -> str | None:
         """At the end of what we fed ourselves: whether the mover has stored all of it."""

@@ -48,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="[DEVICE=]FILE[:LIMIT]",
         help="a drive with this tape, FILE 'memory': in no file; LIMIT: bytes as ndmjob's "
-        "tape-limit, or EARLYr or EARLYr-ENDr: records until early warning and until the end",
+        "tape-limit, or EARLYr[-ENDr][f]: records until early warning and until the end, "
+        "f: filemarks are warned too",
     )
     parser.add_argument("--empty-drive", action="append", default=[], metavar="DEVICE")
     parser.add_argument("--changer", help="device name; has all drives and slots")

@@ -61,16 +61,19 @@ class Limits:
 
     @classmethod
     def parse(cls, text: str) -> Limits:
-        """``BYTES``, see :meth:`of_size`; ``EARLYr`` or ``EARLYr-ENDr``, in records.
+        """``BYTES``, see :meth:`of_size`; ``EARLYr`` or ``EARLYr-ENDr``, in records; with an ``f``
+        behind it, filemarks are warned too.
 
         :raise ValueError: none of these
         """
         if text.isdigit():
             return cls.of_size(int(text))
-        early, _, end = text.partition("-")
+        records = text.removesuffix("f")
+        early, _, end = records.partition("-")
         if not early.endswith("r") or not (end.endswith("r") or not end):
-            raise ValueError(f"tape limit {text!r}, expected BYTES, EARLYr or EARLYr-ENDr")
-        return cls(early_records=int(early[:-1]), end_records=int(end[:-1]) if end else None)
+            raise ValueError(f"tape limit {text!r}, expected BYTES, EARLYr[-ENDr][f]")
+        last = int(end[:-1]) if end else None
+        return cls(early_records=int(early[:-1]), end_records=last, filemarks=text.endswith("f"))
 
 
 @frozen
