@@ -24,6 +24,7 @@ from devices.changers.state import StateFile
 from devices.errors import ChangerError, ChangerReason
 from devices.interfaces import AccessMode, LoadRequest, Relative
 from devices.registry import open_changer
+from protocols.conf import AutoLabel
 from protocols.conf.sections import ChangerSection, Storage
 from protocols.perldata import parse_perl_data
 from tests.fakes.config import make_config
@@ -121,27 +122,36 @@ runtapes 2
 tpchanger "mydisk"
 tapetype T
 labelstr "^SHARE-[0-9]+$"
+autolabel "SHARE-$s" empty
 define tapetype T {{
   length 100 mbytes
 }}
 define changer mydisk {{
-  tpchanger "chg-disk:{vtapes}"
+  tpchanger "chg-{kind}:{vtapes}"
   property "lock-timeout" "30"
 }}
 """
 
 
 class World:
-    """Four slots, a configuration for stock, and the same one for ours."""
+    """Four slots, a configuration for stock, and the same one for ours.
 
-    def __init__(self, base: Path) -> None:
+    :param kind: of changer.
+    """
+
+    def __init__(self, base: Path, kind: str = "disk") -> None:
         self.base = base
+        self.kind = kind
         self.vtapes = base / "vtapes"
+        self.vtapes.mkdir()
         for slot in range(1, 5):
-            (self.vtapes / f"slot{slot}").mkdir(parents=True)
+            if kind == "disk":
+                (self.vtapes / f"slot{slot}").mkdir()
+            else:
+                (self.vtapes / f"SHARE-{slot}").touch()
         for room in ("etc/SHARE", "lib", "log"):
             (base / room).mkdir(parents=True)
-        text = CONF.format(user=USER, vtapes=self.vtapes)
+        text = CONF.format(user=USER, vtapes=self.vtapes, kind=kind)
         (base / "etc/SHARE/amanda.conf").write_text(text)
         (base / "etc/SHARE/tapelist").touch()
         self.state_path = self.vtapes / "state"
@@ -153,10 +163,12 @@ class World:
     def changer(self) -> Any:
         """Ours, for the same configuration, storage and changer."""
         section = ChangerSection(
-            "mydisk", tpchanger=f"chg-disk:{self.vtapes}", property={"lock-timeout": ("30",)}
+            "mydisk", tpchanger=f"chg-{self.kind}:{self.vtapes}", property={"lock-timeout": ("30",)}
         )
-        storage = Storage("SHARE", tpchanger="mydisk", runtapes=2)
-        return open_changer(None, make_config(section, name="SHARE"), storage)
+        autolabel = AutoLabel(template="SHARE-$s", empty=True)
+        storage = Storage("SHARE", tpchanger="mydisk", runtapes=2, autolabel=autolabel)
+        config = make_config(section, name="SHARE", directory=str(self.base / "etc/SHARE"))
+        return open_changer(None, config, storage)
 
     def state(self) -> dict[str, Any]:
         return parse_perl_data(self.state_path.read_bytes())
@@ -190,6 +202,13 @@ class World:
 def world() -> Iterator[World]:
     base = Path(tempfile.mkdtemp(prefix="changer-sharing-", dir="/var/tmp"))
     yield World(base)
+    shutil.rmtree(base)
+
+
+@pytest.fixture
+def flat_world() -> Iterator[World]:
+    base = Path(tempfile.mkdtemp(prefix="changer-sharing-", dir="/var/tmp"))
+    yield World(base, "diskflat")
     shutil.rmtree(base)
 
 
@@ -333,3 +352,73 @@ def test_both_hammering_one_state_file_lose_nothing(world):
     assert int(state["count"]) == 2 * rounds
     assert state["kept"] == {"since": "the start"}
     assert state["theirs"]["round 1"] == {"text": "it's \\ round 1", "none": None}
+
+
+# chg-diskflat: the same state, other slots
+
+
+def test_the_current_flat_slot_is_shared(flat_world):
+    """amtape slot 3, then next, is ours; what ours makes current is what amtape shows."""
+    world = flat_world
+    assert "slot" in world.amtape("slot", "3")
+    reservation = world.changer().load(LoadRequest(relative=Relative.CURRENT))
+    assert reservation.slot == "3"
+    reservation.release()
+    world.amtape("slot", "next")
+    assert [e.slot for e in world.changer().inventory() if e.current] == ["4"]
+    reservation = world.changer().load(LoadRequest(slot="2", set_current=True))
+    reservation.device.start(AccessMode.WRITE, "SHARE-2", "20260102030405")
+    reservation.release()
+    assert "SHARE-2" in world.amtape("current")
+    inventory = world.amtape("inventory").splitlines()
+    assert [line[:7] for line in inventory if "(current)" in line] == ["slot 2:"]
+    ours = [(entry.slot, entry.label) for entry in world.changer().inventory()]
+    assert ours == [("1", None), ("2", "SHARE-2"), ("3", None), ("4", None)]
+    for slot, label in ours:
+        wanted = f"slot {slot}: label {label}" if label else f"slot {slot}: blank"
+        assert any(line.startswith(wanted) for line in inventory)
+
+
+def test_a_flat_slot_is_held_by_one_only(flat_world):
+    """Each says of the other which drive and process holds the slot."""
+    world = flat_world
+    reservation = world.changer().load(LoadRequest(slot="2"))
+    text = f"Slot 2 is already in use by drive 'drive0' and process '{os.getpid()}'"
+    assert text in world.amtape("slot", "2")
+    reservation.release()
+    assert "already in use" not in world.amtape("slot", "2")
+    with world.perl(HOLD_SLOT_2) as holder:
+        words = holder.stdout.readline().split()
+        assert words[:1] == ["holding"], holder.stderr.read()
+        with pytest.raises(ChangerError) as caught:
+            world.changer().load(LoadRequest(slot="2"))
+        assert caught.value.message == (
+            f"Slot 2 is already in use by drive 'drive0' and process '{words[1]}'"
+        )
+        assert [e.slot for e in world.changer().inventory() if e.reserved] == ["2"]
+        holder.stdin.write("go\n")
+        holder.stdin.flush()
+        assert holder.stdout.readline() == "released\n"
+    world.changer().load(LoadRequest(slot="2")).release()
+
+
+def test_both_see_the_same_flat_slots(flat_world):
+    """Files, holes, volumes that were taken away: amtape and ours list the same."""
+    world = flat_world
+    (world.vtapes / "SHARE-3").unlink()
+    (world.vtapes / "notes.txt").touch()
+    (world.base / "etc/SHARE/tapelist").write_text(
+        "20260102030405 SHARE-6 reuse POOL:SHARE STORAGE:SHARE CONFIG:SHARE\n"
+        "20260102030404 SHARE-9 reuse POOL:OTHER STORAGE:OTHER CONFIG:SHARE\n"
+    )
+    inventory = world.amtape("inventory").splitlines()
+    theirs = [line.split(":")[0] for line in inventory if line.startswith("slot ")]
+    ours = [f"slot {entry.slot}" for entry in world.changer().inventory()]
+    assert ours == theirs == [f"slot {number}" for number in range(1, 7)]
+    gone = [entry.slot for entry in world.changer().inventory() if entry.state == 2]
+    assert gone == ["6"]
+    assert [line for line in inventory if "empty" in line] == ["slot 6: empty"]
+    text = "label 'SHARE-6' already in tapelist and slot file"
+    assert text in world.amtape("slot", "6")
+    with pytest.raises(ChangerError, match=text):
+        world.changer().load(LoadRequest(slot="6"))
