@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.conformance.harness import VTAPES, World
@@ -26,7 +28,7 @@ W1 = "worker0-1"
 TWO_VOLUMES = [("SRC01", 327_680), ("SRC02", 272_320)]
 
 
-def started(world: World, **knobs: int | bool | str | None) -> tuple[Library, Conversation]:
+def started(world: World, **knobs: Any) -> tuple[Library, Conversation]:
     """A library, and a taper with one worker."""
     library = Library(world)
     library.configure(**knobs)

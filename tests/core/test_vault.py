@@ -7,6 +7,7 @@ from attrs import evolve
 
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from protocols.crc import Crc
+from protocols.stored import StoredDump
 from protocols.tapelist import TapelistEntry
 from taper.core.interfaces import FeedError
 from tests.core.conversing import (
@@ -178,7 +179,8 @@ def test_less_on_the_volume_than_the_log_says() -> None:
 def test_the_checksum_of_the_catalogue_counts() -> None:
     talk, _ = two_volumes()
     dump = talk.vaults.dumps["/home"]
-    talk.vaults.dumps["/home"] = evolve(dump, crc=Crc(1, len(DATA)))  # type: ignore[type-var]
+    assert isinstance(dump, StoredDump)
+    talk.vaults.dumps["/home"] = evolve(dump, crc=Crc(1, len(DATA)))
     reply = talk.say(vault())[-1]
     assert reply.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD ")
     assert "and input server crc (00000001:300000) differ)" in reply
@@ -207,7 +209,6 @@ def test_our_own_candidate_is_not_written_on_when_it_is_the_source() -> None:
     talk.vaults.changers["PROTO"] = talk.changer
     talk.vaults.dumps["/home"] = shelve(DATA, (tape, 300_000), storage="PROTO")
     talk.say(START)
-    talk.world.history.reading["PROTO01"] += 0
     reply = talk.say(vault(storage="PROTO"))[-1]
     assert reply.startswith("DONE")
     assert tape.medium.label == "PROTO01"

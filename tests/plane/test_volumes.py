@@ -39,7 +39,7 @@ class Shelf:
         self.cancelled = False
         self.volumes: dict[str, FakeVolume] = {}
         self.block = block
-        parts = []
+        parts: list[StoredPart] = []
         at = 0
         for number, on_volume in enumerate(sizes):
             label = f"V{number}"
