@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_IN_VAIN = 2
+"""Volumes erased in a row without a byte gained, before the part ends for lack of space."""
+
 DUMP_HEADERS = (HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE)
 
 
@@ -308,8 +311,12 @@ class Dump:
     async def _pump(self, transfer: ITransfer, device: IAsyncDevice, header: Header) -> PartResult:
         """Write one part. Where shared space is full, make room and go on, while that helps."""
         result = await transfer.write_part(device, header)
+        in_vain, size = 0, -1
         while result.space and (result.paused or not result.fileno):
-            more = self._interruption is None and await self.scribe.make_room()
+            # what frees nothing here may lie on another disk
+            in_vain, size = (in_vain + 1 if result.size == size else 0), result.size
+            helps = self._interruption is None and in_vain < MOST_IN_VAIN
+            more = helps and await self.scribe.make_room()
             if result.paused:
                 result = await transfer.resume_part(device, more)
             elif more:

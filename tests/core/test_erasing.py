@@ -170,6 +170,17 @@ def test_no_room_for_a_header_makes_room_too() -> None:
     talk.check_sound()
 
 
+def test_erasing_in_vain_ends_soon() -> None:
+    """Volumes whose space is not the one that is short are not erased one after the other."""
+    talk = Full(*(old(number) for number in range(1, 10)), frees=0, blank=1)
+    talk.begin()
+    talk.say(file_write())
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert len(talk.logged("INFO taper Erased")) == 2
+    assert talk.words().count("REQUEST-NEW-TAPE") > 1
+    talk.quit()
+
+
 def test_a_dump_that_may_not_be_split_goes_on_too() -> None:
     """The file stays open, so it is no split."""
     talk = Full(old(1), old(2), old(3), frees=30)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.amanda import SOURCE, Options
+from tests.system.amanda import ETC, SOURCE, Options
 from tests.system.conftest import MakeAmanda
 
 pytestmark = pytest.mark.system
 
+TAPELIST = f"{ETC}/tapelist"
 FAR = "/var/lib/amanda/far"
 STORAGES = f"""
 define changer other {{
@@ -81,3 +82,32 @@ def test_amvault_copies_our_volume(make_amanda: MakeAmanda) -> None:
     copies = sorted(path.name for path in amanda.path(f"{FAR}/slot1").iterdir())
     assert copies[0] == "00000.FAR-01"
     assert len(copies) == 1 + len(amanda.volumes()["NEAR-01"]) == 4
+
+
+def test_nights_with_storage_options(make_amanda: MakeAmanda) -> None:
+    """erase-volume on one storage, set-no-reuse on the other; amreport is content."""
+    storages = STORAGES
+    for name, option in (("near", "erase-volume"), ("far", "set-no-reuse")):
+        begin = f"define storage {name} {{"
+        storages = storages.replace(begin, f"{begin}\n  {option} yes")
+    amanda = make_amanda(Options(slots=4, storages=storages + 'storage "near" "far"'))
+    for slot in range(1, 5):
+        amanda.mkdir(f"{FAR}/slot{slot}")
+    for night in range(4):
+        amanda.fill("home", 1, seed=night)
+        amanda.ask("amdump")
+        assert amanda.held() == []
+        amanda.report()
+        amanda.check_restored("home", amanda.fetch("home", amanda.stamp()))
+    entries = {line.split()[1]: line.split() for line in amanda.read(TAPELIST).splitlines()}
+    assert sorted(entries) == [f"FAR-0{n}" for n in (1, 2, 3, 4)] + [
+        f"NEAR-0{n}" for n in (1, 2, 3, 4)
+    ]
+    assert {entries[f"FAR-0{n}"][2] for n in (1, 2, 3, 4)} == {"no-reuse"}
+    # retention-tapes 2: the fourth night began with erasing the first volume
+    erased = [line for line in amanda.trace_log("INFO taper Erased")]
+    assert erased == ["INFO taper Erased volume NEAR-01 in slot 1, which is reusable"]
+    assert [entries[f"NEAR-0{n}"][0] for n in (1, 4)] == ["0", amanda.stamp()]
+    (label,) = amanda.path("/var/lib/amanda/vtapes/slot1").iterdir()
+    assert "DATE X TAPE NEAR-01" in label.read_text()[:100]
+    amanda.check_ours(at_least=8)
