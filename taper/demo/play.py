@@ -12,6 +12,7 @@ import time
 from types import FrameType
 
 from taper.demo.compare import Comparison, compare
+from taper.demo.hosts_act import play_three_hosts
 from taper.demo.progress import bar
 from taper.demo.restore import Shelf, read_shelf, restore
 from taper.demo.screen import MIB, DemoFailed, Screen, count, mib, printable
@@ -91,6 +92,7 @@ class Play:
             written = run_writer(Writer(stage, found, tar, screen))
         except DemoFailed as fault:
             raise DemoFailed("\n".join([str(fault), *_last_words(stage)])) from fault
+        play_three_hosts(screen, stage.root)
         return self._restore(stage, found, written, tar)
 
     def _looking(self, entries: int) -> None:

@@ -13,6 +13,7 @@ from protocols.crc import Crc
 from protocols.header import Header, HeaderType
 from taper.demo.stage import Stage
 from taper.demo.tar import Tar
+from taper.plane.crc import RunningCrc
 
 _BUFFER = 1 << 20
 
@@ -110,6 +111,18 @@ def restore(parts: list[StoredPart], tar: Tar, tell: Callable[[int], None]) -> C
                 tell(tar.crc.size)
 
     return tar.restore_from(blocks())
+
+
+def checksum(parts: list[StoredPart]) -> Crc:
+    """The checksum of a dump as it is on the volumes.
+
+    :raise DeviceError: a part cannot be read
+    """
+    crc = RunningCrc()
+    for part in parts:
+        for block in _blocks(part):
+            crc.update(block)
+    return crc.value()
 
 
 def _blocks(part: StoredPart) -> Iterator[memoryview]:

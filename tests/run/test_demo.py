@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,9 +25,11 @@ from taper.demo.stage import Stage, remove_tree, stage_for
 from taper.demo.survey import SPECIAL, UNREADABLE, Survey, survey
 from taper.demo.tar import Tar, find_tar
 from taper.demo.write import Written
+from tests.system.hosts import missing_hosts
 
 SIZE = 4_000_000
 COMMAND = [sys.executable, "-m", "taper.ctl", "demo"]
+needs_hosts = pytest.mark.skipif(missing_hosts() is not None, reason=str(missing_hosts()))
 
 
 def quiet(_: int) -> None:
@@ -136,11 +139,13 @@ def test_clears_away(top: Path, source: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("moment", ["Taper", "PORT-WRITE", "Restored"])
+@pytest.mark.parametrize(
+    "moment",
+    ["Taper", "PORT-WRITE", pytest.param("  server: driver", marks=needs_hosts), "Restored"],
+)
 def test_interrupted(top: Path, source: Path, number: signal.Signals, moment: str) -> None:
     """A signal ends it early, and nothing stays: no file and no process."""
-    tmp = top / f"{moment}.{number}"
-    tmp.mkdir()
+    tmp = Path(tempfile.mkdtemp(dir=top))
     running = subprocess.Popen(
         [*COMMAND, "--source", str(source)],
         stdout=subprocess.PIPE,
@@ -158,6 +163,41 @@ def test_interrupted(top: Path, source: Path, number: signal.Signals, moment: st
     assert rest.endswith("\nInterrupted.\n")
     assert list(tmp.iterdir()) == []
     assert not any(str(tmp) in command for command in commands())
+
+
+@needs_hosts
+def test_three_hosts(played: tuple[Path, str]) -> None:
+    """The act between three hosts: whose cable carried what; it keeps nothing."""
+    kept, said = played
+    found = re.search(r"^  server interfaces carried ([\d,]+) KiB = (\d+\.\d\d) %$", said, re.M)
+    assert found is not None, said
+    assert 0 < float(found[2]) < 1
+    assert not (kept / "hosts").exists()
+
+
+def test_no_three_hosts(top: Path, source: Path) -> None:
+    """Where there cannot be three hosts, nothing is said of them, and all is well."""
+    tmp = Path(tempfile.mkdtemp(dir=top))
+    program = [sys.executable, "-c", PATCHED.format(patch="import os; os.geteuid = lambda: 1")]
+    status, said = play("--source", str(source), tmp=tmp, program=program)
+    assert status == 0, said
+    assert "hosts" not in said
+    assert list(tmp.iterdir()) == []
+
+
+@needs_hosts
+def test_three_hosts_and_a_bad_dump(top: Path, source: Path) -> None:
+    """A dump between the hosts that is not good fails the demonstration."""
+    tmp = Path(tempfile.mkdtemp(dir=top))
+    patch = (
+        "import taper.demo.hosts_act as act; make_there = act.stage_for\n"
+        "act.stage_for = lambda *a: evolve(make_there(*a), volumes=1)"
+    )
+    program = [sys.executable, "-c", PATCHED.format(patch=patch)]
+    status, said = play("--source", str(source), tmp=tmp, program=program)
+    assert status == 1, said
+    assert "Failed: DirectTCP: the taper said PARTIAL: " in said
+    assert list(tmp.iterdir()) == []
 
 
 def commands() -> list[str]:

@@ -1,0 +1,153 @@
+"""Scenes between three hosts: a tape server of one kind or another, and a client's files."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crc32c import crc32c
+
+from taper.demo.hosts import SERVER, TAPE, Hosts, NoHosts
+from taper.demo.restore import checksum, read_shelf
+from taper.demo.stage import Stage, remove_tree, stage_for
+from taper.demo.three_hosts import ThreeHosts
+from tests.fakes.ndmjob import NdmJob, private_command
+from tests.fakes.ndmp_process import NdmpProcess
+from tests.fakes.ndmp_server import Medium, TapeEnd
+
+MIB = 1 << 20
+
+NDMP_CONF = """\
+org "three hosts"
+dumpuser "root"
+logdir "{root}/log"
+tapelist "{root}/etc/demo/tapelist"
+tpchanger "chg-single:{device}"
+device-property "INDIRECT" "{indirect}"
+tapetype TAPE
+tapecycle 1
+runtapes 1
+labelstr MATCH-AUTOLABEL
+autolabel "TAPE-%%" any
+define tapetype TAPE {{
+  length 1 gbytes
+}}
+"""
+
+
+@functools.cache
+def missing_hosts() -> str | None:
+    """Why there cannot be three hosts here; None: there can."""
+    try:
+        with Hosts():
+            return None
+    except NoHosts as reason:
+        return str(reason)
+
+
+@contextmanager
+def source_of(size: int) -> Iterator[str]:
+    """A directory with one file of noise, on the client's disk."""
+    with tempfile.TemporaryDirectory(prefix="three-hosts.") as source:
+        with open(os.path.join(source, "file"), "wb") as file:
+            for _ in range(size // MIB):
+                file.write(os.urandom(MIB))
+        yield source
+
+
+class TapeServer(NdmpProcess):
+    """Our own NDMP server, on the tape host."""
+
+    def __init__(self, hosts: Hosts, *arguments: str) -> None:
+        self._address = hosts.address(TAPE)
+        super().__init__({"tape": ""}, arguments=["--host", self._address, *arguments])
+        self._command = [*hosts.inside(TAPE), *self._command]
+
+    @property
+    def device(self) -> str:
+        """Its drive, as the server host knows it."""
+        return f"ndmp:{self._address}:{self.port}@tape"
+
+    @property
+    def tape(self) -> Path:
+        return self.directory / "tape"
+
+
+@contextmanager
+def ndmjob_on(hosts: Hosts) -> Iterator[tuple[str, Path]]:
+    """The real ndmjob on the tape host: the device as the server host knows it, and its tape."""
+    with private_command() as alone:
+
+        def command(*program: str, cwd: str = "/") -> list[str]:
+            return [*hosts.inside(TAPE), *alone(*program, cwd=cwd)]
+
+        with NdmJob(command=command) as job:
+            tape = job.blank("tape")
+            device = f"ndmp:{hosts.address(TAPE)}:{job.port}@{job.device('tape')}"
+            yield device, tape
+
+
+@contextmanager
+def stage_of(size: int) -> Iterator[Stage]:
+    """A stage for a taper with volumes of its own, for a dump of about this size."""
+    root = tempfile.mkdtemp(prefix="three-hosts.")
+    try:
+        stage = stage_for(root, size)
+        stage.build()
+        yield stage
+    finally:
+        remove_tree(root)
+
+
+def use_tape_server(stage: Stage, device: str, *, indirect: bool) -> None:
+    """Let the taper write to this device instead."""
+    text = NDMP_CONF.format(root=stage.root, device=device, indirect=str(indirect).lower())
+    Path(stage.path("etc", "demo", "amanda.conf")).write_text(text)
+
+
+@contextmanager
+def past_the_server(
+    hosts: Hosts, stage: Stage, source: str, device: str, *, indirect: bool = False
+) -> Iterator[ThreeHosts]:
+    """A dump from the client to a tape server that the taper on the server host commands."""
+    use_tape_server(stage, device, indirect=indirect)
+    with ThreeHosts(hosts, stage, source, SERVER) as running:
+        yield running
+
+
+def until_carried(hosts: Hosts, host: str, size: int, seconds: float = 60) -> None:
+    """Wait until so many bytes have come to a host."""
+    end = time.monotonic() + seconds
+    while hosts.carried(host).received < size:
+        assert time.monotonic() < end, f"{size} bytes do not come to {host} in {seconds} s"
+        time.sleep(0.01)
+
+
+def crc_on_tape(tape: Path, size: int) -> str:
+    """Checksum of the first ``size`` bytes of a dump on a simulated tape; what follows them, and
+    fills the last record, must be zeros."""
+    medium = Medium.in_file(tape)
+    crc = done = 0
+    try:
+        while medium.forward_filemarks(1) == 0 and isinstance(medium.read(), bytes):
+            while not isinstance(record := medium.read(), TapeEnd):
+                data = record[: size - done]
+                assert not any(record[len(data) :]), "something follows the dump"
+                crc = crc32c(data, crc)
+                done += len(data)
+    finally:
+        medium.close()
+    return f"{crc:08x}:{done}"
+
+
+def crc_on_volumes(stage: Stage) -> str:
+    """Checksum of the one dump on the volumes of a stage."""
+    shelf = read_shelf(stage)
+    assert shelf.troubles == []
+    first = shelf.volumes[0].parts[0].header
+    return str(checksum(shelf.parts_of(first)))
