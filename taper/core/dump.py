@@ -16,13 +16,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from protocols.driver import commands
 from protocols.header import HeaderType
 from protocols.tracelog import Info
-from taper.core.erasing import frees_space
 from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
 from taper.core.interfaces import FeedError, IPlannedFeed
 from taper.core.outcome import DumperResult, Ledger, Verdict
+from taper.core.preparing import check_header, plan_dump
 from taper.core.report import Report
-from taper.core.splitting import DeviceFacts, cache_directory, plan
-from taper.core.straight import flows_straight, has_mover, straight_feed
+from taper.core.straight import flows_straight, straight_feed
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice, PartResult
@@ -36,8 +35,6 @@ T = TypeVar("T")
 
 MOST_IN_VAIN = 2
 """Volumes erased in a row without a byte gained, before the part ends for lack of space."""
-
-DUMP_HEADERS = (HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE)
 
 
 class Dump:
@@ -160,7 +157,7 @@ class Dump:
     async def _write(self) -> None:
         device = await self._first_device()
         self.block_size = device.device.block_size
-        plan = await self._make_plan(device)
+        plan = await plan_dump(self.world, self.command, self.feed, device, self._wait)
         if IPlannedFeed.providedBy(self.feed):
             self.feed.expect(plan)
         offer = await self.feed.offer()
@@ -168,7 +165,7 @@ class Dump:
             self.worker.rules.header_awaited()
             self.report.offer(offer)
         self._header = header = await self._wait(self.feed.header())
-        self._check(header)
+        check_header(header, self.command)
         if header.is_partial and not self.feed.result_follows:
             self.ledger.dumper = DumperResult.FAILED
         self.worker.rules.header_accepted()
@@ -204,46 +201,6 @@ class Dump:
             return await self._wait(sought)
         except NoVolume as fault:
             raise NoVolume(f"error; got_device failed: {fault.text}") from fault
-
-    async def _make_plan(self, device: IAsyncDevice) -> SplitPlan:
-        """Decide how to cut this dump; looks at the cache directory where one is named."""
-        split, storage = self.command.split, self.world.storage
-        directory = cache_directory(split)
-        facts = None
-        if directory is not None:
-            facts = await self._wait(self.world.feeds.directory_facts(directory))
-        general = self.world.config.general
-        decided = plan(
-            split,
-            DeviceFacts(
-                leom=device.device.leom,
-                directtcp=has_mover(device),
-                block_size=device.device.block_size,
-            ),
-            file_write=self.feed.cache_inform,
-            buffer_size=storage.device_output_buffer_size,
-            buffer_size_set=storage.is_set("device_output_buffer_size")
-            or general.is_set("device_output_buffer_size"),
-            directory=facts,
-        )
-        return evolve(decided, pause_at_space=frees_space(self.world))
-
-    def _check(self, header: Header) -> None:
-        """The header must be that of the dump we were told to write."""
-        if header.type not in DUMP_HEADERS:
-            raise FeedError(f"Header of dumpfile is not that of a dump (type {int(header.type)})")
-        command = self.command
-        for what, found, expected in (
-            ("level", str(header.level), command.level),
-            ("host", header.host, command.hostname),
-            ("disk", header.disk, command.diskname),
-            ("datestamp", header.datestamp, command.datestamp),
-        ):
-            if found != expected:
-                raise FeedError(
-                    "Header of dumpfile does not match command from driver: "
-                    f"{what} is '{found}', expected '{expected}'"
-                )
 
     def _begin_to_flow(self, plan: SplitPlan) -> Deferred[None]:
         """Read ahead from the moment data can be had, permission or not."""

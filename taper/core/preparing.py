@@ -1,0 +1,77 @@
+"""Before a dump is written: is its header the right one, and how is it to be cut?"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from protocols.header import HeaderType
+from taper.core.erasing import frees_space
+from taper.core.interfaces import FeedError
+from taper.core.splitting import DeviceFacts, cache_directory, plan
+from taper.core.straight import has_mover
+
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncDevice
+    from protocols.driver import commands
+    from protocols.header import Header
+    from taper.core.interfaces import IFeed
+    from taper.core.splitting import SplitPlan
+    from taper.core.world import World
+
+DUMP_HEADERS = (HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE)
+
+
+def check_header(header: Header, command: commands.WriteCommand) -> None:
+    """Let only the header pass that belongs to the dump we were told to write.
+
+    :raise FeedError: names what differs
+    """
+    if header.type not in DUMP_HEADERS:
+        raise FeedError(f"Header of dumpfile is not that of a dump (type {int(header.type)})")
+    for what, found, expected in (
+        ("level", str(header.level), command.level),
+        ("host", header.host, command.hostname),
+        ("disk", header.disk, command.diskname),
+        ("datestamp", header.datestamp, command.datestamp),
+    ):
+        if found != expected:
+            raise FeedError(
+                "Header of dumpfile does not match command from driver: "
+                f"{what} is '{found}', expected '{expected}'"
+            )
+
+
+async def plan_dump(
+    world: World,
+    command: commands.WriteCommand,
+    feed: IFeed,
+    device: IAsyncDevice,
+    wait: Callable[[Any], Awaitable[Any]],
+) -> SplitPlan:
+    """Decide how to cut a dump; looks at the cache directory where one is named.
+
+    :param device: the one that the dump begins on
+    :param wait: how the dump waits, so that it can be interrupted
+    """
+    directory = cache_directory(command.split)
+    facts = None
+    if directory is not None:
+        facts = await wait(world.feeds.directory_facts(directory))
+    storage, general = world.storage, world.config.general
+    decided = plan(
+        command.split,
+        DeviceFacts(
+            leom=device.device.leom,
+            directtcp=has_mover(device),
+            block_size=device.device.block_size,
+        ),
+        file_write=feed.cache_inform,
+        buffer_size=storage.device_output_buffer_size,
+        buffer_size_set=storage.is_set("device_output_buffer_size")
+        or general.is_set("device_output_buffer_size"),
+        directory=facts,
+    )
+    return evolve(decided, pause_at_space=frees_space(world))
