@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.bench import sender
 from tests.conformance import producer
@@ -18,8 +19,11 @@ from tests.conformance.harness import ETC, HOLDING, LOG, VTAPES, Options, Progra
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import PLAIN, Conversation, H, W, split_by
 from tests.conformance.harness_text import split_line
+from tests.conformance.vaulting import Library, opened, vault
 
 MIB = 2**20
+SHELF = f"{HOLDING}/shelf"
+"""Where volumes to vault from lie."""
 CHUNK = 64 * MIB
 """Payload of a chunk of the holding disk, where there are several."""
 PATIENCE = 600.0
@@ -33,6 +37,7 @@ class Case:
     :ivar idle: nothing is dumped; the process starts and ends.
     :ivar port: by PORT-WRITE; else by FILE-WRITE.
     :ivar shm: by SHM-WRITE, from a producer that is a process of its own.
+    :ivar vault: by VAULT-WRITE, from a volume that lies beside the holding disk.
     :ivar parts: parts this large in MiB, from holding files of chunks that do not fit them;
         0: one part from one file.
     """
@@ -42,6 +47,7 @@ class Case:
     idle: bool = False
     port: bool = False
     shm: bool = False
+    vault: bool = False
     parts: int = 0
 
 
@@ -51,6 +57,7 @@ CASES = (
     Case("parts", "FILE-WRITE, chunks of 64 MiB into parts of 100 MiB", parts=100),
     Case("port", "PORT-WRITE", port=True),
     Case("shm", "SHM-WRITE", shm=True),
+    Case("vault", "VAULT-WRITE, from parts of 64 MiB on one volume", vault=True),
 )
 
 
@@ -85,8 +92,14 @@ def stage(case: Case, size: int) -> Iterator[World]:
         # room for the dump and all its headers; what is not written takes no memory
         for room in (HOLDING, VTAPES):
             world.mount_small(room, (size + size // 16 + 64 * MIB) // 1024)
-        world.configure(Options(usage_kib=None, leom=None, tapetype="length 1 tbytes"))
-        if not case.idle:
+        knobs: dict[str, Any] = {"usage_kib": None, "leom": None, "tapetype": "length 1 tbytes"}
+        if case.vault:
+            library = Library(world, SHELF)
+            library.configure(**knobs)
+            write_volume(library, size)
+        else:
+            world.configure(Options(**knobs))
+        if not case.idle and not case.vault:
             write_holding(world, size, CHUNK if case.parts else size)
         yield world
     finally:
@@ -111,6 +124,21 @@ def write_holding(world: World, size: int, chunk: int) -> None:
         number += 1
 
 
+def write_volume(library: Library, size: int) -> None:
+    """Put a dump on the volume SRC01, likewise."""
+    noise = os.urandom(MIB)
+    done = number = 0
+    while done < size:
+        piece = min(CHUNK, size - done)
+        done += piece
+        number += 1
+        path = library.part("SRC01", number, b"", size=piece)
+        with open(library.world.path(path), "ab") as file:
+            for at in range(0, piece, MIB):
+                file.write(noise[: piece - at])
+    library.done(b"", number)
+
+
 def clean(world: World) -> None:
     """Forget what the run before has written."""
     for path in world.path(VTAPES).iterdir():
@@ -128,6 +156,8 @@ def clean(world: World) -> None:
 def run(world: World, program: Program, case: Case, size: int) -> Figures:
     """Start a taper, let it write the dump, see it off."""
     clean(world)
+    if case.vault:
+        world.tapelist_add(Library.entry("SRC01"))
     world.program = program
     began = time.monotonic()
     talk = world.start()
@@ -155,7 +185,11 @@ def _dump(world: World, talk: Conversation, case: Case) -> tuple[float, str]:
     if case.idle:
         return float("inf"), ""
     split = split_by(case.parts * MIB) if case.parts else PLAIN
-    if not case.port:
+    if case.vault:
+        vault(talk, split=split)
+        opened(talk, "SRC01")
+        return _until_done(talk)
+    if not case.port and not case.shm:
         talk.file_write(f"{HOLDING}/dump", split)
         return _until_done(talk)
     path = str(world.path(f"{HOLDING}/dump"))
@@ -192,7 +226,7 @@ def _until_done(talk: Conversation) -> tuple[float, str]:
         now = time.monotonic()
         words = split_line(line or "")
         if words[0] == "DUMPER-STATUS":
-            talk.send(f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 cccccccc:3")
+            talk.send(f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
         elif words[0] == "DONE":
             assert words[3:5] == ["INPUT-GOOD", "TAPE-GOOD"], line
             return now - ready, words[5]

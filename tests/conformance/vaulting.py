@@ -49,12 +49,16 @@ class Library:
         """The directory of a volume."""
         return f"{self.directory}/slot{int(label[3:])}"
 
+    @staticmethod
+    def entry(label: str) -> str:
+        """The tapelist line of a volume."""
+        return f"{OLD} {label} reuse BLOCKSIZE:32 POOL:SRC STORAGE:SRC CONFIG:PROTO"
+
     def volume(self, label: str) -> None:
         """Make a volume."""
         self.world.mkdir(self.slot(label))
         self.world.write(f"{self.slot(label)}/00000.{label}", label_header(label, OLD))
-        tail = "BLOCKSIZE:32 POOL:SRC STORAGE:SRC CONFIG:PROTO"
-        self.world.tapelist_add(f"{OLD} {label} reuse {tail}")
+        self.world.tapelist_add(self.entry(label))
         self.files[label] = 0
         number = len(self.files)
         self.log(f'START taper datestamp {OLD} "ST:SRC" "POOL:SRC" label {label} tape {number}')
@@ -71,9 +75,19 @@ class Library:
         return f"{self.slot(label)}/{fileno:05}.{dump.host}.{disk}.{dump.level}"
 
     def part(
-        self, label: str, number: int, data: bytes, dump: Dump = DUMP, lines: str = ""
-    ) -> None:
-        """Append a part to a volume."""
+        self,
+        label: str,
+        number: int,
+        data: bytes,
+        dump: Dump = DUMP,
+        lines: str = "",
+        size: int | None = None,
+    ) -> str:
+        """Append a part to a volume.
+
+        :param size: that of the log, if it is another than that of the data
+        :return: its file
+        """
         if label not in self.files:
             self.volume(label)
         self.files[label] += 1
@@ -83,8 +97,9 @@ class Library:
         self.log(
             f'PART taper "ST:SRC" "POOL:SRC" {label} {fileno} {dump.host} {quote(dump.disk)} '
             f"{dump.datestamp} {number}/-1 {dump.level} "
-            f"[sec 1.000000 bytes {len(data)} kps 1.000000 orig-kb 64]"
+            f"[sec 1.000000 bytes {len(data) if size is None else size} kps 1.000000 orig-kb 64]"
         )
+        return self.path(label, fileno, dump)
 
     def done(
         self, data: bytes, parts: int, dump: Dump = DUMP, word: str = "DONE", server: str = ""

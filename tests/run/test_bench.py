@@ -53,8 +53,8 @@ def test_real_tapers_can_be_compared(capsys: pytest.CaptureFixture[str]) -> None
     assert main(ARGUMENTS) in (0, 1)  # so short a dump says nothing about the bounds
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 100 for line in lines), lines
-    assert sum(", 8 MiB, 1 pair" in line for line in lines) == 3
-    for name, count in (("rate, MB/s", 3), ("CPU, process, s", 4), ("peak memory, MiB", 4)):
+    assert sum(", 8 MiB, 1 pair" in line for line in lines) == 5
+    for name, count in (("rate, MB/s", 5), ("CPU, process, s", 6), ("peak memory, MiB", 6)):
         rows = [line for line in lines if line.startswith(name)]
         assert len(rows) == count, name
         for row in rows:
