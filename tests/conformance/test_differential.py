@@ -19,6 +19,7 @@ from tests.conformance import (
     test_quit,
     test_splitting,
     test_start,
+    test_vault,
     test_volumes,
     test_workers,
 )
@@ -79,7 +80,6 @@ CASES: dict[str, Case] = {
     "port-leom": test_splitting.test_a_dumpers_data_spans_with_leom_and_no_cache,
     "port-no-cache": test_splitting.test_a_dumper_without_cache_cannot_span,
     "port-empty-header": test_port_write.test_an_empty_header_connection,
-    "port-directtcp": test_port_write.test_the_directtcp_path_needs_a_device_that_can,
     "warning": test_splitting.test_warning_when_the_cache_directory_is_missing,
     "warning-space": test_splitting.test_warning_when_the_cache_directory_is_too_small,
     "warning-fallback": test_splitting.test_warning_when_the_split_buffer_is_too_small,
@@ -103,6 +103,17 @@ CASES: dict[str, Case] = {
     "counted": test_logs.test_every_volume_is_counted_in_the_log,
     "workers": test_workers.test_one_worker_writes_while_the_other_waits,
     "taken-reservation": test_workers.test_a_reservation_is_taken_over,
+    "vault": test_vault.test_a_dump_is_copied,
+    "vault-nowhere": test_vault.test_a_dump_that_is_nowhere,
+    "vault-kept": test_vault.test_the_source_volume_stays_open,
+    "vault-other-volume": test_vault.test_another_volume_is_opened_for_the_next_dump,
+    "vault-header": test_vault.test_the_header_comes_along,
+    "vault-partial": test_vault.test_a_partial_dump,
+    "vault-no-partial": test_vault.test_a_partial_copy_is_not_found,
+    "vault-denied": test_vault.test_denied,
+    "vault-missing": test_vault.test_a_missing_source_volume,
+    "vault-busy": test_vault.test_a_busy_source_volume,
+    "vault-wrong-header": test_vault.test_a_wrong_header_at_the_start,
     "taken-volume": test_workers.test_a_started_volume_is_taken_over,
 }  # fmt: skip
 
