@@ -292,7 +292,10 @@ class Dump:
             self.ledger.size += result.size
             volume.payload += result.size
             volume.good_parts += 1
-        await self.report.part(volume.label, self._partnum, result, self._interruption)
+        why = self._interruption
+        if why is None and result.error is None and self.ledger.input_errors:
+            why = self.ledger.input_errors[-1]
+        await self.report.part(volume.label, self._partnum, result, why)
 
     async def _at_end_of_medium(
         self,

@@ -172,7 +172,9 @@ def test_less_on_the_volume_than_the_log_says() -> None:
     del changer.tapes["2"].medium.files[1].data[-10:]
     reply = talk.say(vault())[-1]
     assert reply.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD ")
-    assert "part 2 on 'SRC02' file 1 is truncated: 99990 bytes, 100000 expected" in reply
+    reason = "part 2 on 'SRC02' file 1 is truncated: 99990 bytes, 100000 expected"
+    assert reason in reply
+    assert talk.logged("PARTPARTIAL")[0].endswith(f'"{reason}"')
     talk.quit()
 
 
