@@ -86,7 +86,7 @@ def next_header(path: Path) -> None:
         except OSError:
             before = sorted(os.listdir(path))
     device.reset()
-    assert device.start_file(PART) == FileStart(0, True)
+    assert device.start_file(PART) == FileStart(0, True, space=True)
     assert sorted(os.listdir(path)) == before
     device.finish()
     device.start(AccessMode.WRITE, "TAPE-02", STAMP)

@@ -73,7 +73,7 @@ def test_failed_header_leaves_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", write)
-        assert labelled.start_file(PART) == FileStart(0, True)
+        assert labelled.start_file(PART) == FileStart(0, True, space=True)
     assert labelled.error == "No space left on device: No space left on device"
     assert names(tmp_path) == ["00000.TAPE-01"]
     labelled.reset()
