@@ -157,11 +157,14 @@ class VolumeSource:
             return 0
         good = size if self._limit is None else min(size, self._limit - self._got)
         self._got += good
-        self._note_excess(size - good, block_size)
+        self._excess += size - good
+        if not good:
+            self._check_excess()  # not before the good bytes are out
+            return 0
         if straight:
             return good
         self._rest = target[:good]
-        return self._give_rest(buffer) if good else 0
+        return self._give_rest(buffer)
 
     def _spare_block(self, size: int) -> memoryview:
         if len(self._spare) != size:
@@ -174,10 +177,9 @@ class VolumeSource:
         self._rest = self._rest[size:]
         return size
 
-    def _note_excess(self, size: int, block_size: int) -> None:
+    def _check_excess(self) -> None:
         """What lies behind the end must be less than a block: padding."""
-        self._excess += size
-        if self._excess >= block_size:
+        if self._excess >= self._device.block_size:
             part = self._part
             raise SourceError(
                 f"part {part.number} on {part.place} is longer than the {self._limit} bytes "
@@ -186,6 +188,7 @@ class VolumeSource:
 
     def _end_part(self) -> None:
         self._in_part = False
+        self._check_excess()
         part = self._part
         if self._limit is not None and self._got < self._limit:
             raise SourceError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from typing import Any
 
 import pytest
@@ -481,3 +482,91 @@ def test_the_source_is_not_written_on(world: World) -> None:
     talk.quit()
     assert (slot / "00000.PROTO01").exists()
     assert world.path(library.path("SRC01", 1)).read_bytes()[32768:] == DATA
+
+
+def test_several_workers(world: World) -> None:
+    """Two at once, each from its own volume to its own volume."""
+    library, talk = started(world)
+    other = Dump("/other", datestamp=OLD)
+    library.dump(DATA, [("SRC01", 600_000)])
+    library.dump(SMALL, [("SRC02", 65_536)], other)
+    talk.start_taper(W1)
+    vault(talk)
+    opened(talk, "SRC01")
+    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    vault(talk, other, handle=H2, worker=W1)
+    opened(talk, "SRC02", H2, W1)
+    talk.expect(f"REQUEST-NEW-TAPE {W1} {H2}")
+    talk.send(f"NEW-TAPE {W} {H}")
+    talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 600_000)
+    talk.done(crc(DATA))
+    talk.send(f"NEW-TAPE {W1} {H2}")
+    talk.expect(f"NEW-TAPE {W1} {H2} PROTO02")
+    talk.ready(H2, W1)
+    talk.part("PROTO02", 1, 65_536, handle=H2, worker=W1)
+    talk.done(crc(SMALL), handle=H2, worker=W1)
+    world.check_dump(H, DATA, DUMP)
+    world.check_dump(H2, SMALL, other)
+    talk.quit()
+
+
+def test_a_dump_that_was_begun_anew(world: World) -> None:
+    """Two parts and PARTIAL, then one part and DONE: the copy has what the second one wrote."""
+    library, talk = started(world)
+    library.part("SRC01", 1, DATA[:100_000])
+    library.part("SRC01", 2, DATA[100_000:200_000])
+    library.done(DATA[:200_000], 2, word="PARTIAL")
+    library.part("SRC01", 1, SMALL)
+    library.done(SMALL, 1)
+    vault(talk)
+    line = ending(talk)
+    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(SMALL)}"'), line
+    world.check_dump(H, SMALL, DUMP)
+    talk.quit()
+
+
+@pytest.mark.known_stock_failure("stock takes whatever the file holds")
+def test_a_part_that_is_too_long(world: World) -> None:
+    """More than padding can explain."""
+    library, talk = started(world)
+    library.dump(DATA, [("SRC01", 600_000)])
+    path = world.path(library.path("SRC01", 1))
+    path.write_bytes(path.read_bytes() + bytes(40_000))
+    vault(talk)
+    line = ending(talk)
+    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert "part 1 on 'SRC01' file 1 is longer than the 600000 bytes it should have" in line
+    talk.quit()
+
+
+@pytest.mark.known_stock_failure("stock cannot quit while it looks for a volume")
+def test_quit_while_the_source_changer_is_locked(world: World) -> None:
+    """Another program holds its state file: QUIT does not wait for it."""
+    library, talk = started(world)
+    library.dump(SMALL, [("SRC01", 65_536)])
+    world.write(f"{library.directory}/state", "$STATE = {};\n")
+    with open(world.path(f"{library.directory}/state"), "r+b") as state:
+        fcntl.lockf(state, fcntl.LOCK_EX)
+        vault(talk)
+        talk.expect_silence(0.5)
+        talk.send("QUIT")
+        talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "taper is quitting" ""')
+        talk.expect_end(0, timeout=5)
+
+
+def test_a_source_changer_that_is_locked_for_a_while(world: World) -> None:
+    """The dump goes on when the other program is done."""
+    library, talk = started(world)
+    library.dump(SMALL, [("SRC01", 65_536)])
+    world.write(f"{library.directory}/state", "$STATE = {};\n")
+    with open(world.path(f"{library.directory}/state"), "r+b") as state:
+        fcntl.lockf(state, fcntl.LOCK_EX)
+        vault(talk)
+        talk.expect_silence(0.5)
+    opened(talk, "SRC01")
+    talk.grant("PROTO01")
+    talk.ready()
+    written(talk, SMALL, [65_536])
+    talk.quit()
