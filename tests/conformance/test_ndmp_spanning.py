@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from tests.conformance.harness import World
-from tests.conformance.harness_talk import split_by
+from tests.conformance.harness import ETC, VTAPES, Options, World
+from tests.conformance.harness_talk import H, W, split_by
 from tests.conformance.harness_text import payload
 from tests.fakes.ndmp_process import NdmpProcess
 from tests.fakes.ndmp_runs import (
     BLOCK,
+    HOME,
+    POOL,
     Client,
     begin,
     carry_on,
@@ -17,6 +21,7 @@ from tests.fakes.ndmp_runs import (
     expected_parts,
     library,
     on_tapes,
+    options,
     padded,
     port_write,
     send_header,
@@ -67,3 +72,89 @@ def test_the_end_is_announced_at_a_filemark(world: World, indirect: bool) -> Non
         close_volume(talk)
         assert outcome.parts == [("PROTO01", 1, PART * BLOCK), ("PROTO02", 1, PART * BLOCK)]
         assert on_tapes(outcome, [server.files(tape) for tape in server.tapes]) == padded(data)
+
+
+def test_the_source_waits_for_a_slow_volume(world: World) -> None:
+    """The next volume comes long after dtimeout; the connection is kept, and nothing happens."""
+    data = payload(20 * BLOCK)
+    with NdmpProcess(slots=["6r", "9r", "100r"]) as server:
+        chosen = library(server.port)
+        chosen.dtimeout = 1
+        talk = begin(world, chosen)
+        port, address = port_write(talk, split_by(0))
+        client = Client(address, data)
+        send_header(port)
+        outcome = carry_on(talk, on_request=lambda number: time.sleep(2.5 if number == 2 else 0))
+        assert outcome.word == "DONE", outcome.words
+        client.thread.join(10)
+        assert client.fault is None
+        close_volume(talk)
+        assert [size // BLOCK for _, _, size in outcome.parts] == [4, 7, 9]
+        assert on_tapes(outcome, [server.files(tape) for tape in server.tapes]) == data
+
+
+MIXED = """
+define changer mixed {{
+  tpchanger "chg-ndmp:127.0.0.1:{port}@robot"
+  property "tape-device" "0=ndmp:127.0.0.1:{port}@d0" "1={other}"
+  changerfile "{etc}/mixed"
+}}
+tpchanger "mixed"
+"""
+
+
+@pytest.mark.known_stock_failure(
+    "it writes on the first server's drive of that name, or hangs in a mutex"
+)
+@pytest.mark.parametrize("kind", ["another server", "file:"])
+def test_a_volume_that_cannot_take_the_connection(world: World, kind: str) -> None:
+    """PARTIAL, both devices named, and exactly what was reported is stored."""
+    data = payload(20 * BLOCK)
+    with NdmpProcess(slots=["9r", "9r"]) as server, NdmpProcess({"d1": ""}) as second:
+        world.mkdir(f"{VTAPES}/alone")
+        other = second.url("d1") if kind == "another server" else f"file:{VTAPES}/alone"
+        mixed = MIXED.format(port=server.port, other=other, etc=ETC)
+        talk = begin(world, options("", extra=mixed))
+        talk.deadline = 5
+        port, address = port_write(talk, split_by(PART * BLOCK))
+        client = Client(address, data)
+        send_header(port)
+        outcome = carry_on(talk)
+        assert outcome.words[:5] == ["PARTIAL", W, H, "INPUT-GOOD", "TAPE-ERROR"]
+        assert other in outcome.words[-1]
+        assert server.url("d0") in outcome.words[-1]
+        assert f" bytes {6 * BLOCK} " in outcome.words[6]
+        client.thread.join(10)
+        close_volume(talk)
+        assert outcome.parts == [("PROTO01", 1, 5 * BLOCK), ("PROTO01", 2, BLOCK)]
+        tapes = [server.files(tape) for tape in server.tapes]
+        assert on_tapes(outcome, tapes) == data[: 6 * BLOCK]
+        assert second.files("d1") == []
+        world.check_logged(f"PARTIAL taper {POOL} {HOME} 2 0 <*>")
+
+
+@pytest.mark.known_stock_failure("it refuses DIRECTTCP dumps for file: devices")
+def test_one_socket_over_twenty_file_volumes(world: World) -> None:
+    """Volumes of several sizes, some of them on file systems that are really full."""
+    data = payload(150 * BLOCK + 4321)
+    chosen = Options(
+        slots=30,
+        usage_kib=13 * 32,
+        leom=True,
+        properties='device-property "DIRECTTCP-ADDRESS" "127.0.0.1"',
+    )
+    world.configure(chosen)
+    for slot in (3, 8, 9, 15):
+        world.mount_small(f"{VTAPES}/slot{slot}", 32 * slot + 200)
+    talk = begin(world, chosen, "-oruntapes=30", "-otapecycle=40", take=True)
+    port, address = port_write(talk, split_by(PART * BLOCK - 1000))
+    client = Client(address, data)
+    send_header(port)
+    outcome = carry_on(talk)
+    assert outcome.word == "DONE", outcome.words
+    client.thread.join(10)
+    talk.quit()
+    assert len(outcome.labels) >= 20
+    assert outcome.size == len(data)
+    tapes = [[[f.header.encode(), f.data] for f in world.slot(n)] for n in range(1, 31)]
+    assert on_tapes(outcome, tapes) == data
