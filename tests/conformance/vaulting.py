@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.conformance.harness import Options, World
 from tests.conformance.harness_files import Dump, dump_header, label_header, quote
@@ -151,3 +152,36 @@ def opened(talk: Conversation, label: str, handle: str = H, worker: str = W) -> 
 def server_crc(data: bytes) -> str:
     """The header line that names a dump's checksum."""
     return f"SERVER-CRC={crc(data)}\n"
+
+
+def started(world: World, **knobs: Any) -> tuple[Library, Conversation]:
+    """A library, and a taper with one worker."""
+    library = Library(world)
+    library.configure(**knobs)
+    talk = world.start()
+    talk.start_taper()
+    return library, talk
+
+
+def written(talk: Conversation, data: bytes, sizes: list[int], handle: str = H) -> None:
+    """Follow a dump onto the first volume, to a good end; source volumes may be changed."""
+    fileno = 0
+    while fileno < len(sizes):
+        line = talk.expect("<w> <*>")
+        if line.startswith("PARTDONE"):
+            fileno += 1
+            assert line.split()[4:5] == [str(fileno)], line
+            assert f" bytes {sizes[fileno - 1]} " in line, line
+        else:
+            assert "-SOURCE-VOLUME " in line, line
+    talk.done(crc(data), handle=handle)
+
+
+def ending(talk: Conversation, handle: str = H, worker: str = W) -> str:
+    """The reply that ends a dump; volumes asked for before it are granted."""
+    while True:
+        line = talk.expect("<w> <*>")
+        if line.startswith("REQUEST-NEW-TAPE"):
+            talk.send(f"START-SCAN {worker} {handle}", f"NEW-TAPE {worker} {handle}")
+        if line.split()[0] in ("DONE", "PARTIAL", "FAILED"):
+            return line
