@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from taper.plane.crc import RunningCrc
-from taper.plane.interfaces import IReplay, SourceError
-from taper.plane.ring import Ring, Stopped, chunk_size
+from taper.plane.interfaces import IReplay, IStream, SourceError
+from taper.plane.ring import Stopped, chunk_size
 
 
 class Feed:
@@ -19,7 +19,9 @@ class Feed:
     :ivar position: position of the next byte to give.
     """
 
-    def __init__(self, ring: Ring, replay: IReplay | None, failed: Callable[[str], None]) -> None:
+    def __init__(
+        self, ring: IStream, replay: IReplay | None, failed: Callable[[str], None]
+    ) -> None:
         """:param failed: told the text when bytes cannot be had again; must stop the ring."""
         self.part_start = 0
         self.position = 0
@@ -35,6 +37,11 @@ class Feed:
         """The bytes from the part's first one on can be given."""
         kept = self._ring.keep or self._replay is not None
         return kept or self._ring.cursor == self.part_start
+
+    @property
+    def given_crc(self) -> RunningCrc:
+        """CRC of these and of the current part, as far as the device accepted it."""
+        return self._crc
 
     @property
     def crc(self) -> RunningCrc:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 from zope.interface import Interface
 
 
@@ -12,6 +15,49 @@ class SourceError(Exception):
 def reason(error: OSError) -> str:
     """The system's words for an error."""
     return error.strerror or str(error)
+
+
+class IStream(Protocol):
+    """What the device is given; members as of :class:`taper.plane.ring.Ring`."""
+
+    keep: bool
+    cursor: int
+    block_size: int
+
+    @property
+    def halted(self) -> bool: ...
+
+    @property
+    def stopped(self) -> bool: ...
+
+    @property
+    def failed(self) -> bool: ...
+
+    def peek(self, limit: int) -> memoryview: ...
+
+    def advance(self, size: int) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def rewind(self) -> None: ...
+
+    def wait_primed(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def fail(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+class IDirectStream(IStream, Protocol):
+    """A stream that nobody need fill."""
+
+    def attach(self) -> None:
+        """Wait for its beginning, in a thread of its own.
+
+        :raise SourceError: there is none
+        """
 
 
 class ISource(Interface):
@@ -30,6 +76,17 @@ class ISource(Interface):
 
     def close() -> None:
         """Release what is held; nobody reads any more. Safe to repeat."""
+
+
+class IStreamSource(ISource):
+    """A source that can give its bytes in place."""
+
+    def stream(block_size: int, failed: Callable[[str], None]) -> IDirectStream | None:
+        """Whole blocks as they lie in the source's own buffer; instead of :meth:`read_into`.
+
+        :param failed: told why no more can be had; must stop the stream
+        :return: None: not for such blocks
+        """
 
 
 class IReplay(Interface):

@@ -20,13 +20,17 @@ from zope.interface import implementer
 
 from protocols import shmring
 from protocols.shmring import RingNames, Sizes
-from taper.plane.interfaces import ISource, SourceError, reason
+from taper.plane.interfaces import IStreamSource, SourceError, reason
+from taper.plane.shm_stream import ShmStream
 
 if TYPE_CHECKING:
     from posix_ipc import Semaphore
 
 LOOK_EVERY = 1.0
 """Seconds without a post after which we look whether the others are still alive."""
+LINGER = 0.01
+"""Seconds that a piece may lie in the ring while it grows. No longer: a producer may need more
+room than we leave it meanwhile."""
 ATTACH_WITHIN = 300.0
 """Seconds that a producer may take to attach, once its header is here; a stock one is attached
 before it sends the header."""
@@ -97,7 +101,7 @@ class Control:
         self._map.close()
 
 
-@implementer(ISource)
+@implementer(IStreamSource)
 class ShmSource:
     """The bytes that a producer puts into a ring of ours.
 
@@ -164,48 +168,93 @@ class ShmSource:
         self._data_fd = posix_ipc.SharedMemory(names.data, flags, mode=0o600).fd
 
     def read_into(self, buffer: memoryview) -> int:
+        if self._map is None and not self.attach():
+            return 0
+        size = min(self.wait_for(1, len(buffer)) or 0, len(buffer))
+        if size:
+            self.copy(buffer[:size])
+            self.free(size)
+        return size
+
+    def wait_for(self, wanted: int, better: int = 0) -> int | None:
+        """Sleep until ``wanted`` bytes are there, or the end of the data.
+
+        :param better: bytes that are worth waiting for a moment longer; a few large pieces cost
+            less than many small ones
+        :return: bytes there; fewer only at the end, and 0 after it; None: cancelled by us
+        :raise SourceError: they will never come
+        """
         control = self._control
         assert control is not None, "create() comes first"
-        if self._map is None and not self._attach(control):
-            return 0
+        if wanted > self._size:
+            raise SourceError(f"shm-ring of {self._size} bytes for blocks of {wanted}")
         lost = None
+        enough = max(wanted, min(better, self._size // 4))
+        patience: float | None = None
         while not self._halted:
             # in this order: what is written before the end is seen when the end is
             cancelled = control.flag(shmring.CANCELLED)
             ended = control.flag(shmring.EOF_FLAG)
             usable = control.count(shmring.WRITTEN) - self._readx
-            if usable:
-                return self._take(control, buffer, usable)
+            if not 0 <= usable <= self._size:
+                self._cancel()
+                raise SourceError(f"shm-ring of {self._size} bytes claims to hold {usable}")
+            if usable >= enough or (usable >= wanted and (cancelled or ended)):
+                return usable
+            if usable >= wanted:
+                now = self._clock()
+                patience = patience or now + LINGER
+                if now >= patience or not self._posted(patience - now):
+                    return usable
+                continue
             if cancelled:
                 raise SourceError(CANCELLED)
             if ended:
-                self._ended = True
-                return 0
+                self._ended = not usable
+                return usable
             if lost is not None:
                 raise self._blame(lost)
             lost = self._sleep(control)
-        return 0
+        return None
 
-    def _take(self, control: Control, buffer: memoryview, usable: int) -> int:
-        """Copy what is there, across the ring's end too, and make room for the producer."""
-        ring = self._size
-        if not 0 < usable <= ring:
-            self._cancel()
-            raise SourceError(f"shm-ring of {ring} bytes claims to hold {usable}")
-        size = min(usable, len(buffer))
-        start = self._readx % ring
-        first = min(size, ring - start)
-        buffer[:first] = self._data[start : start + first]
-        if first < size:
-            buffer[first:size] = self._data[: size - first]
+    def view(self, size: int) -> memoryview:
+        """At most the next ``size`` bytes, as they lie in the ring: to its end and no further.
+        Good until :meth:`free`."""
+        at = self._readx % self._size
+        return self._data[at : min(at + size, self._size)]
+
+    def copy(self, buffer: memoryview) -> None:
+        """The next bytes, across the ring's end."""
+        at = self._readx % self._size
+        first = min(len(buffer), self._size - at)
+        buffer[:first] = self._data[at : at + first]
+        buffer[first:] = self._data[: len(buffer) - first]
+
+    def free(self, size: int) -> None:
+        """Make room for the producer: the next ``size`` bytes are not needed any more."""
+        assert self._control is not None
         self._readx += size
-        control.set_count(shmring.READX, self._readx)
-        control.set_count(shmring.READ_OFFSET, self._readx % ring)
+        self._control.set_count(shmring.READX, self._readx)
+        self._control.set_count(shmring.READ_OFFSET, self._readx % self._size)
         self._semaphores["write"].release()
-        return size
 
-    def _attach(self, control: Control) -> bool:
-        """Wait until the producer has made the data segment, and map it. False: cancelled."""
+    @property
+    def size(self) -> int:
+        """Bytes of the ring; 0 before :meth:`attach`."""
+        return self._size
+
+    def stream(self, block_size: int, failed: Callable[[str], None]) -> ShmStream | None:
+        if self._sizes.block != block_size:
+            return None  # the ring knows nothing of such blocks
+        return ShmStream(self, block_size, failed)
+
+    def attach(self) -> bool:
+        """Wait until the producer has made the data segment, and map it. False: cancelled by us.
+
+        :raise SourceError: there is none to be had
+        """
+        control = self._control
+        assert control is not None, "create() comes first"
         deadline = self._clock() + ATTACH_WITHIN
         while not self._halted:
             cancelled = control.flag(shmring.CANCELLED)
@@ -242,15 +291,19 @@ class ShmSource:
 
     def _sleep(self, control: Control) -> int | None:
         """Wait for the producer, but not for long. :return: an attached process that is no more"""
+        return None if self._posted(LOOK_EVERY) else self._lost(control.pids())
+
+    def _posted(self, seconds: float) -> bool:
+        """Wait for a post of the producer, or a signal."""
         import posix_ipc
 
         try:
-            self._semaphores["read"].acquire(LOOK_EVERY)
+            self._semaphores["read"].acquire(seconds)
         except posix_ipc.BusyError:
-            return self._lost(control.pids())
+            return False
         except posix_ipc.SignalError:
-            return None
-        return None
+            return True
+        return True
 
     def _blame(self, pid: int) -> SourceError:
         self._cancel()
@@ -286,9 +339,9 @@ class ShmSource:
             remove(self.names)
             for semaphore in self._semaphores.values():
                 semaphore.close()
-            self._data.release()
-            if self._map is not None:
-                self._map.close()
+            # who still looks at some of it keeps the rest mapped
+            self._data = memoryview(b"")
+            self._map = None
             if self._data_fd >= 0:
                 os.close(self._data_fd)
             if self._control is not None:

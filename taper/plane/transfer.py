@@ -11,7 +11,14 @@ from devices.interfaces import PartResult
 from taper.plane.cache import DiskCache, memory_cache
 from taper.plane.crc import RunningCrc
 from taper.plane.feed import Feed
-from taper.plane.interfaces import IReplay, ISource, SourceError
+from taper.plane.interfaces import (
+    IDirectStream,
+    IReplay,
+    ISource,
+    IStream,
+    IStreamSource,
+    SourceError,
+)
 from taper.plane.pump import Pump
 from taper.plane.ring import Ring, ring_size
 
@@ -78,8 +85,10 @@ class Transfer:
         self._clock = clock
         self._cache: DiskCache | None = None
         self._cached = plan.cache.value != "none"
+        self._direct = self._open_direct()
         self._ring = self._make_ring()
-        self._feed = Feed(self._ring, self._make_replay(), self._fail)
+        self._stream: IStream = self._direct or self._ring
+        self._feed = Feed(self._stream, self._make_replay(), self._fail)
         self._source_crc = RunningCrc()
         self._pump: Pump | None = None
         self._reader: threading.Thread | None = None
@@ -104,7 +113,7 @@ class Transfer:
             return _not_begun(BLOCK_SIZES_DIFFER)
         if not self._feed.repeatable:
             return _not_begun(NO_CACHE)
-        if self._ring.stopped and self._feed.position == self._ring.cursor:
+        if self._stream.stopped and self._feed.position == self._stream.cursor:
             return _not_begun(None)
         pump = Pump(
             device,
@@ -147,7 +156,7 @@ class Transfer:
 
     def can_retry(self) -> bool:
         """The bytes of the part that failed can be had again, and the source is well."""
-        return self._feed.repeatable and not self._ring.failed
+        return self._feed.repeatable and not self._stream.failed
 
     def cancel(self, reason: str) -> None:
         """Stop as soon as possible: the running part ends unsuccessful. Never blocks; any thread;
@@ -156,20 +165,22 @@ class Transfer:
         with self._lock:
             if reason:
                 self._errors.append(reason)
-        self._ring.stop()
+        self._stream.stop()
         self._source.cancel()
 
     def take_errors(self) -> list[str]:
         """What went wrong at the source since this was last asked, in order. Any thread."""
         with self._lock:
             errors, self._errors = self._errors, []
-            if self._read_error is not None and (self._missed or self._ring.stopped):
+            if self._read_error is not None and (self._missed or self._stream.stopped):
                 errors.append(self._read_error)
                 self._read_error = None
         return errors
 
     def source_crc(self) -> Crc:
         """CRC of the bytes read so far, each counted once. Any thread."""
+        if self._direct is not None:
+            return self._feed.given_crc.value()
         return self._source_crc.value()
 
     def dest_crc(self) -> Crc:
@@ -178,14 +189,20 @@ class Transfer:
 
     def close(self) -> None:
         """Release everything. Blocks until the reader has seen it; no part may be running."""
-        self._ring.stop()
+        self._stream.stop()
         self._source.cancel()
         if self._reader is not None:
             self._reader.join()
         self._source.close()
         if self._cache is not None:
             self._cache.close()
-        self._ring.release()
+        self._stream.release()
+
+    def _open_direct(self) -> IDirectStream | None:
+        """The source's own buffer in the place of a ring that we must fill, if it has one."""
+        if self._cached or not IStreamSource.providedBy(self._source):
+            return None
+        return IStreamSource(self._source).stream(self._plan.block_size, self._fail)
 
     def _make_ring(self) -> Ring:
         plan = self._plan
@@ -209,7 +226,7 @@ class Transfer:
     def _settle(self, good: bool) -> None:
         if not good:
             # before a ring that keeps the part has it all again
-            self._missed = self._ring.stopped
+            self._missed = self._stream.stopped
             self._feed.rollback()
             return
         self._feed.commit()
@@ -220,22 +237,25 @@ class Transfer:
     def _fail(self, text: str) -> None:
         with self._lock:
             self._errors.append(text)
-        self._ring.stop()
+        self._stream.stop()
 
     def _read(self) -> None:
         """The reader thread."""
-        ring = self._ring
+        stream = self._stream
         try:
+            if self._direct is not None:
+                self._direct.attach()
+                return
             self._prepare()
             self._read_all()
         except SourceError as error:
-            if not ring.halted:
+            if not stream.halted:
                 self._read_error = str(error)
-            ring.fail()
+            stream.fail()
         except BaseException as error:
             # whatever it was, nobody may wait for this thread for ever
             self._read_error = f"error while reading: {error!r}"
-            ring.fail()
+            stream.fail()
             raise
 
     def _prepare(self) -> None:
