@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import struct
 import threading
@@ -94,8 +93,9 @@ def where_to(address: str) -> tuple[str, int]:
 class Client:
     """The application: connects, sends, ends; in the background, as it must wait at times.
 
-    :param hold: it stops after ``stop_at`` bytes and does not end until :meth:`finish`,
+    :param stop_at: it stops after so many bytes and does not end until :meth:`finish`,
         :meth:`kill` or :meth:`reset`
+    :ivar fault: what it met.
     :ivar sent: bytes that its kernel has taken.
     """
 
@@ -174,7 +174,6 @@ class Outcome:
         return sum(size for _, _, size in self.parts)
 
 
-Dumpers = Callable[[], str]
 DONE = f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 cccccccc:3"
 FAILED = f"FAILED {W} {H}"
 
@@ -182,13 +181,13 @@ FAILED = f"FAILED {W} {H}"
 def carry_on(
     talk: Conversation,
     *,
-    dumper: str = DONE,
+    dumper: str | Callable[[], str] = DONE,
     on_request: Callable[[int], object] = lambda number: None,
     on_part: Callable[[int], object] = lambda number: None,
 ) -> Outcome:
     """Be the driver until the dump is over.
 
-    :param dumper: the answer to DUMPER-STATUS
+    :param dumper: the answer to DUMPER-STATUS, or makes it
     :param on_request: called with the number of each REQUEST-NEW-TAPE, from 1, before the answer
     :param on_part: called with the number of each PARTDONE, from 1
     """
@@ -208,7 +207,7 @@ def carry_on(
             outcome.parts.append((words[3], int(words[4]), int(words[6].split()[3])))
             on_part(len(outcome.parts))
         elif words[0] == "DUMPER-STATUS":
-            talk.send(dumper)
+            talk.send(dumper if isinstance(dumper, str) else dumper())
         elif words[0] in ("DONE", "PARTIAL", "FAILED"):
             outcome.words = words
             return outcome
@@ -277,9 +276,3 @@ def expected_parts(limits: Sequence[int], part: int, blocks: int) -> list[tuple[
         if not blocks:
             return found
     raise AssertionError(f"{blocks} records are left")
-
-
-def quietly(close: Callable[[], object]) -> None:
-    """End what may be gone already."""
-    with contextlib.suppress(OSError):
-        close()
