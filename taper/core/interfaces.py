@@ -222,6 +222,10 @@ class IVaults(Interface):
     def feed(command: VaultWrite, clerk: Clerk) -> IVaultFeed:
         """The dump that the command names, read from volumes that ``clerk`` opens."""
 
+    def pushed(feed: IVaultFeed, device: IAsyncDevice) -> IFeed:
+        """The same dump, found by ``feed``, for a device that takes data from a connection only;
+        closes ``feed`` with it."""
+
 
 class IFeeds(Interface):
     """Makes feeds, and knows the places a part cache may lie in."""
@@ -237,6 +241,9 @@ class IFeeds(Interface):
 
     def pushed(filename: str, device: IAsyncDevice) -> IFeed:
         """A dump in holding files for a device that takes data from a connection only."""
+
+    def pushed_shm(device: IAsyncDevice) -> IPlannedFeed:
+        """A dump through shared memory for such a device."""
 
     def directtcp(command: PortWrite, device: IAsyncDevice) -> IFeed:
         """A dump that flows straight into the device, which listens (PORT-WRITE)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taper.core.dump import Dump
-from taper.core.errors import NoVolume
 from taper.core.straight import has_mover
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ class VaultDump(Dump):
     async def _first_device(self) -> IAsyncDevice:
         device = await super()._first_device()
         if has_mover(device):
-            raise NoVolume(
-                f"error; Can't vault to a device ('{device.device.name}') that takes data from a "
-                "connection only"
-            )
+            device = await self._device_at_hand(self.scribe.device_to_listen_on())
+            self.feed = self.world.vaults.pushed(self._vault_feed, device)
         return device

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from protocols.directtcp import Address
     from protocols.header import Header
     from taper.core.splitting import SplitPlan
+    from taper.plane.interfaces import ISource
 
 CONNECT_PATIENCE = 60.0
 """Seconds for one address of the device to answer."""
@@ -237,11 +238,10 @@ class DirectTCPFeed:
         await self._lane.stop()
 
 
-@implementer(IFeed)
-class PushedFeed:
-    """Holding files for a device with a mover: we connect to it and send them (FILE-WRITE).
+class Pushing:
+    """What we send ourselves to a device with a mover: we connect to it.
 
-    :param lane: of its own, for the header, connecting and closing
+    :param lane: of its own, for connecting and closing
     """
 
     cache_inform = True
@@ -249,10 +249,13 @@ class PushedFeed:
     ready_first = True
     remark: str | None = None
 
-    def __init__(self, reactor: Any, filename: str, device: IAsyncDevice, lane: ILane) -> None:
+    def __init__(
+        self, reactor: Any, source: ISource | None, device: IAsyncDevice, lane: ILane
+    ) -> None:
+        """:param source: None: it is known only with the header."""
         self._reactor = reactor
         self._lane = lane
-        self._source = HoldingSource(filename)
+        self._source = source
         self._data = DataPort(reactor, device)
         self._addresses: tuple[Address, ...] = ()
         self._connecting: Deferred[None] | None = None
@@ -266,13 +269,6 @@ class PushedFeed:
         self._addresses = await self._data.listen()
         return None
 
-    def header(self) -> Deferred[Header]:
-        def blame(failure: Any) -> Header:
-            failure.trap(SourceError)
-            raise FeedError(str(failure.value)) from failure.value
-
-        return self._lane.call(self._source.read_header).addErrback(blame)
-
     def ready(self) -> Deferred[None]:
         """Connecting may take until the first part is begun (IndirectTCP)."""
         self._connecting = Deferred.fromCoroutine(self._connect())
@@ -282,6 +278,7 @@ class PushedFeed:
     async def _connect(self) -> None:
         addresses = await resolve(self._reactor, self._addresses, None)
         connected = await self._lane.call_owning(_drop, connect_to, addresses)
+        assert self._source is not None, "header() comes first"
         self._pusher = Pusher(self._source, connected)
         self._pusher.start()
         if self._transfer is not None:
@@ -319,8 +316,24 @@ class PushedFeed:
     def _release(self) -> None:
         if self._pusher is not None:
             self._pusher.close()
-        else:
+        elif self._source is not None:
             self._source.close()
+
+
+@implementer(IFeed)
+class PushedFeed(Pushing):
+    """Holding files for a device with a mover (FILE-WRITE)."""
+
+    def __init__(self, reactor: Any, filename: str, device: IAsyncDevice, lane: ILane) -> None:
+        self._holding = HoldingSource(filename)
+        super().__init__(reactor, self._holding, device, lane)
+
+    def header(self) -> Deferred[Header]:
+        def blame(failure: Any) -> Header:
+            failure.trap(SourceError)
+            raise FeedError(str(failure.value)) from failure.value
+
+        return self._lane.call(self._holding.read_header).addErrback(blame)
 
 
 def connect_to(addresses: tuple[Address, ...]) -> socket.socket:

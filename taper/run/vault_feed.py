@@ -191,15 +191,21 @@ class VaultFeed:
     def adopt(self, device: IAsyncDevice) -> Deferred[None]:
         return must_be_fed(device)
 
-    def transfer(self, plan: SplitPlan) -> ITransfer:
+    def source(self) -> VolumeSource:
+        """The bytes of the dump; after ``header``, once."""
         dump, header, device = self._dump, self._header, self._device
         assert dump is not None, "find() comes first"
         assert header is not None, "header() comes first"
         assert device is not None, "header() comes first"
         volumes = VolumeChange(self._reactor, self._fetch)
         total = known_size(dump, header, device.device.block_size)
-        source = VolumeSource(dump, total, device.device, volumes)
-        self._transfer = VaultTransfer(source, plan, self._lane, dump, header)
+        return VolumeSource(dump, total, device.device, volumes)
+
+    def transfer(self, plan: SplitPlan) -> ITransfer:
+        source = self.source()
+        assert self._dump is not None, "find() comes first"
+        assert self._header is not None, "header() comes first"
+        self._transfer = VaultTransfer(source, plan, self._lane, self._dump, self._header)
         return self._transfer
 
     def _fetch(self, label: str) -> Deferred[IAsyncDevice]:
@@ -233,6 +239,10 @@ class VaultFeed:
         self._running = ended
         Deferred.fromCoroutine(story).addCallbacks(deliver, fail)
         return waiting
+
+    def reading_failed(self) -> None:
+        """Whoever took the source could not read it to its end."""
+        self._failed = True
 
     def close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._close())

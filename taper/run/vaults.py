@@ -11,10 +11,11 @@ from taper.core.interfaces import FeedError, IVaultFeed, IVaults
 from taper.run.setup import SetupFailed
 
 if TYPE_CHECKING:
-    from devices.interfaces import IAsyncChanger, ILane
+    from devices.interfaces import IAsyncChanger, IAsyncDevice, ILane
     from protocols.conf import Config, Storage
     from protocols.driver.commands import VaultWrite
     from taper.core.clerk import Clerk
+    from taper.core.interfaces import IFeed
 
 
 @implementer(IVaults)
@@ -59,3 +60,10 @@ class Vaults:
             lambda wanted: lane.call(find_stored, self._config, wanted),
             lane,
         )
+
+    def pushed(self, feed: IVaultFeed, device: IAsyncDevice) -> IFeed:
+        from taper.run.vault_feed import VaultFeed
+        from taper.run.vault_pushed import PushedVaultFeed
+
+        assert isinstance(feed, VaultFeed), "one of ours"
+        return PushedVaultFeed(self._reactor, feed, device, self._make_lane("pushed"))

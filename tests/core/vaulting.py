@@ -17,7 +17,7 @@ from protocols.driver.commands import VaultWrite
 from protocols.header import Header, HeaderType
 from protocols.stored import DumpName, StoredDump, StoredPart
 from taper.core.clerk import Clerk
-from taper.core.interfaces import FeedError, ITransfer, IVaultFeed, IVaults
+from taper.core.interfaces import FeedError, IFeed, ITransfer, IVaultFeed, IVaults
 from taper.core.splitting import SplitPlan
 from taper.run.vault_feed import VaultFeed
 from tests.core.moments import MomentLane, Moments
@@ -117,6 +117,9 @@ class FakeVaults:
     def feed(self, command: VaultWrite, clerk: Clerk) -> IVaultFeed:
         lane = MomentLane(self._moments, "transfer")
         return PumpedFeed(self._moments, self.threads, command, clerk, self._search, lane)
+
+    def pushed(self, feed: IVaultFeed, device: IAsyncDevice) -> IFeed:
+        raise NotImplementedError("no device here has a mover")
 
     def _search(self, wanted: DumpName) -> Deferred[StoredDump | None]:
         return self._moments.do("catalogue", lambda: self._found(wanted))
