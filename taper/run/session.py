@@ -198,8 +198,8 @@ class Session:
     ) -> IScan:
         assert self._changer is not None
 
-        def note(text: str) -> None:
-            trace_log.append(Info(text)).addErrback(self._world.log_failure)
+        def note(text: str) -> Deferred[None]:
+            return trace_log.append(Info(text)).addErrback(self._world.log_failure)
 
         try:
             return make_scan(

@@ -23,6 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
     group.addoption("--taper", action="append", metavar="PATH", help="taper to test (repeatable)")
     group.addoption("--conformance-report", metavar="FILE", help="write a table case x taper")
+    group.addoption("--generated", type=int, metavar="N", help="how many generated conversations")
+    group.addoption("--generated-from", type=int, metavar="SEED", help="the first seed of them")
 
 
 def pytest_configure(config: pytest.Config) -> None:

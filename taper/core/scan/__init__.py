@@ -55,7 +55,7 @@ def make_scan(
     changer: IAsyncChanger,
     tapelists: ITapelistStore,
     retention: Callable[[Tapelist], Retention],
-    note: Callable[[str], None],
+    note: Callable[[str], Deferred[None] | None],
     refresh: Callable[[], Deferred[None]] | None = None,
     clock: Timers | None = None,
     interactivity: IInteractivity | None = None,
@@ -63,7 +63,8 @@ def make_scan(
     """The one scan of a storage, shared by all workers (scan-and-changers 1.1).
 
     :param name: of a ``define taperscan`` section or an algorithm; empty: traditional.
-    :param note: takes the text of each ``INFO taper`` line, as soon as it is known.
+    :param note: takes the text of each ``INFO taper`` line, as soon as it is known; what it
+        returns fires when it is written.
     :param refresh: brings what ``retention`` knows besides the tapelist up to date.
     :param clock: anything with ``callLater``; needed with ``interactivity`` only.
     :param interactivity: the operator; None: a scan without a volume fails at once.

@@ -106,7 +106,7 @@ class BaseScan:
             await self.release()
         except (ChangerError, DeviceError) as fault:
             # The scan has failed already, for the reason its caller is told; this is one more.
-            self.note(texts.one_line(fault))
+            await self.note(texts.one_line(fault))
 
     async def make_judge(self, write_timestamp: str) -> Judge:
         """The rules over the tapelist as it is now."""
@@ -117,9 +117,11 @@ class BaseScan:
         retention = around.retention(tapelist)
         return Judge(around.config, around.storage, tapelist, retention, write_timestamp)
 
-    def note(self, text: str) -> None:
-        """One ``INFO taper`` line."""
-        self.around.note(text)
+    async def note(self, text: str) -> None:
+        """One ``INFO taper`` line; it is in the log before the scan's result is told to anybody."""
+        written = self.around.note(text)
+        if written is not None:
+            await undisturbed(written)
 
     async def load(self, request: LoadRequest) -> IAsyncReservation:
         """Load and hold; nothing may be held before.

@@ -105,7 +105,8 @@ class Surroundings:
     """What one scan object works with.
 
     :ivar retention: the retention rules over a tapelist.
-    :ivar note: takes each text for an ``INFO taper`` line of the trace log; one line.
+    :ivar note: takes each text for an ``INFO taper`` line of the trace log; one line. What it
+        returns fires when the line is there, and never fails; None: it is there at once.
     :ivar refresh: reads again, before each scan, what ``retention`` knows besides the tapelist.
     :ivar clock: needed with ``interactivity`` only.
     """
@@ -115,7 +116,7 @@ class Surroundings:
     changer: IAsyncChanger
     tapelists: ITapelistStore
     retention: Callable[[Tapelist], Retention]
-    note: Callable[[str], None]
+    note: Callable[[str], Deferred[None] | None]
     refresh: Callable[[], Deferred[None]] | None = None
     clock: Timers | None = None
     interactivity: IInteractivity | None = None

@@ -161,7 +161,7 @@ class InventoryScan(BaseScan):
         try:
             held = await self.load(LoadRequest(slot=slot))
         except ChangerError as fault:
-            self.note(texts.one_line(fault.message))
+            await self.note(texts.one_line(fault.message))
             self._seen[slot] = Seen(None, listed)
             if fault.reason is not ChangerReason.NOTFOUND:
                 self._last_error = fault
@@ -173,7 +173,7 @@ class InventoryScan(BaseScan):
         else:
             self._last_error = ChangerError(volume.error)
         keeps_label = volume.label is not None and judge.matches_labelstr(volume, volume.label)
-        self.note(_described(volume, keeps_label))
+        await self.note(_described(volume, keeps_label))
         found = None
         if judge.accepts(volume):
             found = await self._take(judge, held, volume, keeps_label)
@@ -191,7 +191,7 @@ class InventoryScan(BaseScan):
         except LabelError as fault:
             if not fault.exists:
                 raise
-            self.note(texts.cannot_label(volume.slot, str(fault)))
+            await self.note(texts.cannot_label(volume.slot, str(fault)))
             return None
         return self.hand_over(judge, label, is_new=True)
 

@@ -56,7 +56,7 @@ class TraditionalScan(BaseScan):
         try:
             held = await self.load(LoadRequest(label=wanted, set_current=True))
         except ChangerError as fault:
-            self.note(texts.one_line(fault.message))
+            await self.note(texts.one_line(fault.message))
             if fault.reason in _SEARCH_GOES_ON:
                 return None, None
             raise
@@ -101,7 +101,7 @@ class TraditionalScan(BaseScan):
         self, fault: ChangerError, place: Relative, after: str | None
     ) -> str | None:
         """Where to go on from after a slot that could not be loaded; raises if nowhere."""
-        self.note(texts.one_line(fault.message))
+        await self.note(texts.one_line(fault.message))
         if fault.reason not in _WALK_GOES_ON:
             raise fault
         if place is Relative.CURRENT and fault.reason is ChangerReason.INVALID:
@@ -134,7 +134,7 @@ class TraditionalScan(BaseScan):
                 if slot in self._seen and behind not in self._seen and slot not in bridges:
                     bridges.add(slot)
                     return slot
-        self.note(texts.one_line(fault.message))
+        await self.note(texts.one_line(fault.message))
         raise ScanFailed(texts.NO_ACCEPTABLE_VOLUMES)
 
     def _require_new(self, slot: str) -> None:
@@ -147,7 +147,7 @@ class TraditionalScan(BaseScan):
         self._seen.add(held.slot)
         volume = Volume.loaded(held)
         verdict = judge.verdict(volume)
-        self.note(verdict.text)
+        await self.note(verdict.text)
         if verdict.fate is Fate.REUSE and volume.label is not None:
             self._spent.add(volume.label)
             return self.hand_over(judge, volume.label, is_new=False)

@@ -1,0 +1,98 @@
+"""Conversations that a seed made, held with two tapers: the same, but for what is meant."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.conftest import history, pair
+from tests.conformance.generated import Player, judge, make_plan
+from tests.conformance.generated_rules import RULES, divided, find
+from tests.conformance.harness import Program, World
+from tests.conformance.test_differential import masked as masked_lines
+from tests.conformance.test_differential import released_in_any_order, volumes
+
+SEEDS = 12
+README = Path(__file__).parents[2] / "README.md"
+USED: Counter[str] = Counter()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the seeds: twelve, or as many as were asked for."""
+    if "seed" in metafunc.fixturenames:
+        count = metafunc.config.getoption("--generated", default=None) or SEEDS
+        first = metafunc.config.getoption("--generated-from", default=None) or 0
+        metafunc.parametrize("seed", range(first, first + count))
+
+
+@pytest.fixture
+def stock_and_ours(request: pytest.FixtureRequest) -> tuple[Program, Program]:
+    """Give Amanda's taper and the other, or skip."""
+    found = pair(request.config)
+    if found is None or sorted(program.stock for program in found) != [False, True]:
+        pytest.skip("needs Amanda's taper and another")
+    return (found[0], found[1]) if found[0].stock else (found[1], found[0])
+
+
+def masked(lines: list[str]) -> list[str]:
+    """Hide what no two runs share, as for the other conversations, and who holds a slot."""
+    return [re.sub(r"and process '\d+'", "and process 'P'", line) for line in masked_lines(lines)]
+
+
+def play(world: World, seed: int) -> Player:
+    """Hold the conversation of a seed in a world."""
+    player = Player(world, make_plan(seed))
+    player.play()
+    return player
+
+
+def compare(stock: Player, ours: Player) -> str | None:
+    """Compare step by step; the name of the rule at which they part, None if they never do."""
+    said = (masked(stock.talk.transcript), masked(ours.talk.transcript))
+    logs = (masked(stock.world.log()), masked(ours.world.log()))
+    for number in range(min(len(stock.marks), len(ours.marks))):
+        at = divided(number, stock, ours, said, logs)
+        same_log = released_in_any_order(at.stock_log) == released_in_any_order(at.ours_log)
+        if at.stock == at.ours and same_log and not at.stock_gone:
+            continue
+        rule = find(at)
+        what = "replies" if at.stock != at.ours else "log"
+        assert rule is not None, (
+            f"{what} differ in {stock.marks[number].name}, {sorted(at.tags)}:\n"
+            f"stock {at.first()[0]}\nours  {at.first()[1]}\n"
+            + "\n".join(f"- {line}" for line in at.stock_log if line not in at.ours_log)
+            + "\n"
+            + "\n".join(f"+ {line}" for line in at.ours_log if line not in at.stock_log)
+        )
+        return rule
+    assert len(stock.marks) == len(ours.marks)
+    assert stock.talk.process.returncode == ours.talk.process.returncode
+    assert masked(stock.talk.stderr()) == masked(ours.talk.stderr()), "stderr differs"
+    assert stock.world.tapelist() == ours.world.tapelist(), "tapelists differ"
+    assert volumes(stock.world) == volumes(ours.world), "volumes differ"
+    return None
+
+
+def test_a_generated_conversation(stock_and_ours: tuple[Program, Program], seed: int) -> None:
+    """Stock and ours answer, log and write alike, or part by a known rule; ours ends well."""
+    first, second = (World(program) for program in stock_and_ours)
+    try:
+        stock, ours = play(first, seed), play(second, seed)
+        try:
+            judge(ours)
+            USED[compare(stock, ours) or "alike"] += 1
+        except AssertionError as error:
+            story = f"--- stock ({stock.ended})\n{history(first)}"
+            story += f"\n--- ours ({ours.ended})\n{history(second)}"
+            raise AssertionError(f"seed {seed}: {error}\n{story}") from None
+    finally:
+        first.close()
+        second.close()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_is_told_to_the_user(name: str) -> None:
+    """Each meant difference stands in the README."""
+    told = README.read_text().split("## How it differs from stock")[1].split("\n## ")[0]
+    assert RULES[name].row in told
