@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devices.idirecttcp import IDirectTCPDevice, ISocketFedDevice
-from protocols.driver.commands import FileWrite, PortWrite
+from protocols.driver.commands import FileWrite, PortWrite, ShmWrite
 from taper.core.errors import NoVolume
 
 if TYPE_CHECKING:
@@ -30,12 +30,14 @@ def flows_straight(command: WriteCommand, device: IAsyncDevice) -> bool:
             f"error; Can't dump DIRECTTCP data-path dle to a device ('{device.device.name}') "
             "that doesn't support it"
         )
-    return wanted or (isinstance(command, FileWrite | PortWrite) and has_mover(device))
+    return wanted or (isinstance(command, FileWrite | PortWrite | ShmWrite) and has_mover(device))
 
 
 def straight_feed(feeds: IFeeds, command: WriteCommand, device: IAsyncDevice) -> IFeed:
     """The feed of such a dump."""
     if isinstance(command, FileWrite):
         return feeds.pushed(command.filename, device)
+    if isinstance(command, ShmWrite):
+        return feeds.pushed_shm(device)
     assert isinstance(command, PortWrite), "no other command has a feed"
     return feeds.directtcp(command, device)

@@ -259,6 +259,12 @@ class Feeds:
 
         return PushedFeed(self._reactor, filename, device, self._make_lane("pushed"))
 
+    def pushed_shm(self, device: IAsyncDevice) -> IPlannedFeed:
+        from taper.run.pushed_shm import PushedShmFeed  # only for devices with a mover
+
+        lane = self._make_lane("pushed shm")
+        return PushedShmFeed(self._reactor, self._patience, device, lane)
+
     def directtcp(self, command: PortWrite, device: IAsyncDevice) -> IFeed:
         from taper.run.straight_feeds import DirectTCPFeed  # only for such dumps
 

@@ -97,14 +97,22 @@ class ShmFeed:
     def adopt(self, device: IAsyncDevice) -> Deferred[None]:
         return must_be_fed(device)
 
-    def transfer(self, plan: SplitPlan) -> ITransfer:
+    def take(self) -> ShmSource:
+        """The ring, which whoever takes it must close."""
         assert self._source is not None, "offer() comes first"
         self._flowing = True
-        return LaneTransfer(Transfer(self._source, plan), self._lane)
+        return self._source
 
-    def close(self) -> Deferred[None]:
+    def transfer(self, plan: SplitPlan) -> ITransfer:
+        return LaneTransfer(Transfer(self.take(), plan), self._lane)
+
+    def hang_up(self) -> None:
+        """No header is wanted any more."""
         if self._header is not None:
             self._header.close()
+
+    def close(self) -> Deferred[None]:
+        self.hang_up()
         if self._source is not None and not self._flowing:  # a transfer closes its source itself
             self._flowing = True
             self._lane.call_surely(self._source.close)

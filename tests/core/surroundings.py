@@ -323,6 +323,9 @@ class MemoryFeeds:
     def pushed(self, filename: str, device: IAsyncDevice) -> IFeed:
         raise NotImplementedError("no device here has a mover")
 
+    def pushed_shm(self, device: IAsyncDevice) -> IPlannedFeed:
+        raise NotImplementedError("no device here has a mover")
+
     def directtcp(self, command: PortWrite, device: IAsyncDevice) -> IFeed:
         plain = self.made[-1]
         feed = StraightFeed(self._moments, plain, device)
