@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import sender
+from tests.bench import sender, straight
 from tests.conformance import producer
-from tests.conformance.harness import ETC, HOLDING, LOG, VTAPES, Options, Program, World
+from tests.conformance.harness import ETC, HOLDING, LOG, STAMP, VTAPES, Options, Program, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import PLAIN, Conversation, H, W, split_by
 from tests.conformance.harness_text import split_line
@@ -40,6 +40,7 @@ class Case:
     :ivar vault: by VAULT-WRITE, from a volume that lies beside the holding disk.
     :ivar parts: parts this large in MiB, from holding files of chunks that do not fit them;
         0: one part from one file.
+    :ivar block: by DirectTCP onto an NDMP drive, in blocks of so many KiB; 0: onto a vtape.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Case:
     shm: bool = False
     vault: bool = False
     parts: int = 0
+    block: int = 0
 
 
 CASES = (
@@ -58,6 +60,20 @@ CASES = (
     Case("port", "PORT-WRITE", port=True),
     Case("shm", "SHM-WRITE", shm=True),
     Case("vault", "VAULT-WRITE, from parts of 64 MiB on one volume", vault=True),
+    Case("ndmp-32", "DirectTCP, 32 KiB blocks, onto ndmjob", port=True, block=32),
+    Case("ndmp-64", "DirectTCP, 64 KiB blocks, onto ndmjob", port=True, block=64),
+    Case(
+        "ndmp-128",
+        "DirectTCP, 128 KiB blocks, onto our server (ndmjob takes 100 at most)",
+        port=True,
+        block=128,
+    ),
+    Case(
+        "ndmp-256",
+        "DirectTCP, 256 KiB blocks, onto our server (ndmjob takes 100 at most)",
+        port=True,
+        block=256,
+    ),
 )
 
 
@@ -71,6 +87,7 @@ class Figures:
     :ivar dump_cpu: of these, from TAPER-OK to DONE; in clock ticks of the kernel.
     :ivar memory: MiB, at most (VmHWM).
     :ivar crc: of the dump, as DONE has it.
+    :ivar share: percent of one core that the process takes from READY to DONE.
     """
 
     start: float
@@ -79,6 +96,7 @@ class Figures:
     dump_cpu: float
     memory: float
     crc: str
+    share: float = 0.0
 
 
 @contextmanager
@@ -142,7 +160,7 @@ def write_volume(library: Library, size: int) -> None:
 def clean(world: World) -> None:
     """Forget what the run before has written."""
     for path in world.path(VTAPES).iterdir():
-        if path.is_symlink() or path.name == "state":
+        if not path.is_dir() or path.is_symlink():
             path.unlink()
             continue
         for file in path.iterdir():
@@ -156,16 +174,27 @@ def clean(world: World) -> None:
 def run(world: World, program: Program, case: Case, size: int) -> Figures:
     """Start a taper, let it write the dump, see it off."""
     clean(world)
+    if not case.block:
+        return _run(world, program, case, size)
+    with straight.drive(world, case.block) as url:
+        world.configure(straight.options(url, case.block))
+        return _run(world, program, case, size)
+
+
+def _run(world: World, program: Program, case: Case, size: int) -> Figures:
     if case.vault:
         world.tapelist_add(Library.entry("SRC01"))
     world.program = program
     began = time.monotonic()
     talk = world.start()
     talk.deadline = PATIENCE
-    talk.start_taper()
+    if case.block:
+        straight.begin(talk, STAMP)
+    else:
+        talk.start_taper()
     started = time.monotonic()
     ticks = cpu_ticks(talk.process.pid)
-    seconds, crc = _dump(world, talk, case)
+    seconds, share, crc = _dump(world, talk, case)
     dump_ticks = cpu_ticks(talk.process.pid) - ticks
     memory = peak_memory(talk.process.pid)
     cpu = see_off(talk)
@@ -177,13 +206,18 @@ def run(world: World, program: Program, case: Case, size: int) -> Figures:
         dump_cpu=dump_ticks / os.sysconf("SC_CLK_TCK"),
         memory=memory,
         crc=crc,
+        share=share,
     )
 
 
-def _dump(world: World, talk: Conversation, case: Case) -> tuple[float, str]:
-    """Let the dump be written. :return: seconds from READY to DONE; the CRC"""
+Flow = tuple[float, float, str]
+"""Seconds from READY to DONE, percent of a core in them, the CRC."""
+
+
+def _dump(world: World, talk: Conversation, case: Case) -> Flow:
+    """Let the dump be written."""
     if case.idle:
-        return float("inf"), ""
+        return float("inf"), 0.0, ""
     split = split_by(case.parts * MIB) if case.parts else PLAIN
     if case.vault:
         vault(talk, split=split)
@@ -197,14 +231,18 @@ def _dump(world: World, talk: Conversation, case: Case) -> tuple[float, str]:
         return _through_shm(talk, path, split)
     command = [sys.executable, "-I", "-S", sender.__file__, path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
-        dumper = talk.port_write(split)
+        if case.block:
+            header_port, data_port = straight.ports(talk, split, STAMP)
+        else:
+            dumper = talk.port_write(split)
+            header_port, data_port = dumper.header_port, dumper.data_port
         assert process.stdin is not None
-        process.stdin.write(f"{dumper.header_port} {dumper.data_port}\n")
+        process.stdin.write(f"{header_port} {data_port}\n")
         process.stdin.flush()
         return _until_done(talk)
 
 
-def _through_shm(talk: Conversation, path: str, split: str) -> tuple[float, str]:
+def _through_shm(talk: Conversation, path: str, split: str) -> Flow:
     """Let a producer fill the ring with what follows the holding file's header."""
     dumper, name = talk.shm_write(split)
     command = [sys.executable, producer.__file__, name, path, str(sender.HEADER)]
@@ -216,11 +254,11 @@ def _through_shm(talk: Conversation, path: str, split: str) -> tuple[float, str]
         return found
 
 
-def _until_done(talk: Conversation) -> tuple[float, str]:
+def _until_done(talk: Conversation) -> Flow:
     talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
     talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
     talk.expect(f"NEW-TAPE {W} {H} <w>", f"READY {W} {H}")
-    ready = time.monotonic()
+    ready, before = time.monotonic(), straight.cpu_seconds(talk.process.pid)
     while True:
         line = talk.read_line()
         now = time.monotonic()
@@ -229,7 +267,8 @@ def _until_done(talk: Conversation) -> tuple[float, str]:
             talk.send(f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
         elif words[0] == "DONE":
             assert words[3:5] == ["INPUT-GOOD", "TAPE-GOOD"], line
-            return now - ready, words[5]
+            busy = straight.cpu_seconds(talk.process.pid) - before
+            return now - ready, 100 * busy / (now - ready), words[5]
         else:
             assert words[0] == "PARTDONE", f"expected PARTDONE or DONE, got {line}"
 

@@ -31,9 +31,12 @@ START = Row("TAPER-OK after", "s", 3, lambda figures: figures.start, high=1.2)
 CPU = Row("CPU, process", "s", 3, lambda figures: figures.cpu, high=1.2)
 DUMP_CPU = Row("CPU, dump only", "s", 2, lambda figures: figures.dump_cpu)
 RATE = Row("rate", "MB/s", 0, lambda figures: figures.rate, low=0.8)
+STRAIGHT_RATE = replace(RATE, low=0.95)
+SHARE = Row("CPU in flow", "%", 1, lambda figures: figures.share, most=2.0)
 MEMORY = Row("peak memory", "MiB", 1, lambda figures: figures.memory, most=80.0)
 
 DUMP_ROWS = (RATE, CPU, DUMP_CPU, MEMORY)
+STRAIGHT_ROWS = (STRAIGHT_RATE, replace(CPU, high=None), SHARE, MEMORY)
 START_ROWS = (START, replace(CPU, high=None), MEMORY)
 
 Pair = tuple[Figures, Figures]

@@ -7,10 +7,13 @@ import re
 import pytest
 
 from tests.bench.__main__ import main, obstacle, parse
-from tests.bench.runs import Figures
-from tests.bench.table import CPU, MEMORY, RATE, judge, render
+from tests.bench.runs import CASES, Figures
+from tests.bench.table import CPU, MEMORY, RATE, SHARE, judge, render
 
+LEFT_OUT = ("ndmp-64", "ndmp-128")
+"""Cases that only differ in the size of blocks from others."""
 ARGUMENTS = ["--pairs", "1", "--size", "8"]
+ARGUMENTS += [f"--only={case.name}" for case in CASES if case.name not in LEFT_OUT]
 
 
 def figures(rate: float, cpu: float, memory: float) -> Figures:
@@ -26,6 +29,16 @@ def test_the_bounds_are_those_promised() -> None:
     assert judge(MEMORY, pairs).holds
     slow = [(figures(79.0, 1.21, 70.0), stock), (figures(79.0, 1.21, 80.1), stock)]
     assert [judge(row, slow).holds for row in (RATE, CPU, MEMORY)] == [False, False, False]
+
+
+def test_a_taper_beside_a_direct_dump_must_idle() -> None:
+    """At most 2 percent of a core, in the worst of our runs."""
+    idle, busy = (
+        Figures(start=0.2, rate=1.0, cpu=1.0, dump_cpu=0.0, memory=1.0, crc="", share=share)
+        for share in (2.0, 2.1)
+    )
+    assert judge(SHARE, [(idle, busy)]).holds
+    assert judge(SHARE, [(idle, busy), (busy, idle)]).holds is False
 
 
 def test_the_table_shows_who_breaks_a_bound() -> None:
@@ -53,8 +66,8 @@ def test_real_tapers_can_be_compared(capsys: pytest.CaptureFixture[str]) -> None
     assert main(ARGUMENTS) in (0, 1)  # so short a dump says nothing about the bounds
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 100 for line in lines), lines
-    assert sum(", 8 MiB, 1 pair" in line for line in lines) == 5
-    for name, count in (("rate, MB/s", 5), ("CPU, process, s", 6), ("peak memory, MiB", 6)):
+    assert sum(", 8 MiB, 1 pair" in line for line in lines) == 7
+    for name, count in (("rate, MB/s", 7), ("CPU, process, s", 8), ("peak memory, MiB", 8)):
         rows = [line for line in lines if line.startswith(name)]
         assert len(rows) == count, name
         for row in rows:

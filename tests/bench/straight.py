@@ -1,0 +1,77 @@
+"""Dumps by DirectTCP onto one NDMP drive: the servers, and what a taper does meanwhile.
+
+Amanda's ndmjob takes records larger than its stream buffer of 102400 bytes and then never gets one
+together: whoever is its client, the dump stands still. So larger blocks are for our own server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.conformance.harness import USER, VTAPES, Options, World
+from tests.conformance.harness_talk import Conversation, H, W
+from tests.conformance.harness_text import split_line
+from tests.fakes.ndmjob import Command, NdmJob
+from tests.fakes.ndmp_process import NdmpProcess
+
+NDMJOB_MOST = 100
+"""KiB of ndmjob's stream buffer."""
+
+
+@contextmanager
+def drive(world: World, block: int) -> Iterator[str]:
+    """A server with an empty tape on tmpfs. :return: the name of its drive
+
+    :param block: KiB of a record
+    """
+    directory = world.path(VTAPES)
+    if block <= NDMJOB_MOST:
+        with NdmJob(command=_inside(world), directory=directory, seen_as=VTAPES) as job:
+            job.blank("tape")
+            yield job.url("tape")
+    else:
+        with NdmpProcess(arguments=["--tape", f"tape={directory}/tape"]) as server:
+            yield server.url("tape")
+
+
+def _inside(world: World) -> Command:
+    """Runs a program as the dump user in a world."""
+
+    def command(*program: str, cwd: str = "/") -> list[str]:
+        user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"]
+        return ["nsenter", "-t", str(world.keeper.pid), "-m", f"--wd={cwd}", *user, *program]
+
+    return command
+
+
+def options(url: str, block: int) -> Options:
+    """The configuration for a drive."""
+    return Options(
+        slots=0,
+        usage_kib=None,
+        leom=None,
+        changer=f'tpchanger "chg-single:{url}"',
+        properties='device-property "INDIRECT" "false"',
+        tapetype=f"length 1 tbytes\n  blocksize {block} kbytes",
+    )
+
+
+def begin(talk: Conversation, stamp: str) -> None:
+    """Start a worker."""
+    talk.send(f"START-TAPER taper0 {W} PROTO {stamp}")
+    talk.expect(f"TAPER-OK {W} NO-TAKE-SCRIBE-FROM")
+
+
+def ports(talk: Conversation, split: str, stamp: str) -> tuple[int, int]:
+    """Ask for a dump. :return: the ports for its header and its data"""
+    talk.send(f"PORT-WRITE {W} {H} localhost /home 0 {stamp} {split} DIRECTTCP")
+    words = split_line(talk.expect(f'PORT {W} {H} <n> "127.0.0.1:<n>"'))
+    return int(words[3]), int(words[4].split(":")[1])
+
+
+def cpu_seconds(pid: int) -> float:
+    """Time that the threads of a process have been running so far; finer than clock ticks."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
