@@ -4,10 +4,14 @@ A plan is fixed before the taper speaks; what the driver model does next depends
 on the replies alone. So two tapers that answer alike hear the same words.
 """
 
+import contextlib
 import random
 import socket
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import posix_ipc
 
 from tests.conformance.harness import Options, World
 from tests.conformance.harness_files import BLOCK, Dump, dump_header, quote
@@ -21,6 +25,7 @@ from tests.conformance.harness_talk import (
     split_by_dle,
 )
 from tests.conformance.harness_text import payload, split_line
+from tests.conformance.producer import Cancelled, Producer
 
 WORKERS = ("worker0-0", "worker0-1")
 CACHE = "/var/lib/amanda/cache"
@@ -30,7 +35,17 @@ LAST_WORDS = ("DONE", "PARTIAL", "FAILED", "BAD-COMMAND")
 REQUESTS = 8
 HOLDING_FAULTS = ("missing-chunk", "missing-file", "wrong-header", "short-header")
 FILE_FAULTS = (*HOLDING_FAULTS, "wrong-crc", "partial", "cut")
-PORT_FAULTS = ("empty-header", "other-header", "failed", "cut", "failed-waiting", "quit-header")
+PORT_FAULTS = (
+    "empty-header",
+    "other-header",
+    "failed",
+    "cut",
+    "cancel",
+    "quit-header",
+    "quit-status",
+)
+SHM_FAULTS = tuple(fault for fault in PORT_FAULTS if fault != "cancel")
+WRITES = {"file": FILE_FAULTS, "port": PORT_FAULTS, "shm": SHM_FAULTS}
 ANSWERS = ("deny", "take", "inner", "no-scan", "early-scan", "empty-reason", "quit", "failed")
 WEIGHTS = (7, 8, 12, 2, 6, 1, 1, 3)
 NOISE = (
@@ -50,6 +65,16 @@ NOISE = (
     "TAKE-SCRIBE-FROM {w} {h} {w}",
     "CLOSE-SOURCE-VOLUME {w}",
     "START-SCAN nobody 00-00001",
+)
+KINDS = ("file", "port", "shm", "close", "noise", "start", "scan")
+KIND_WEIGHTS = (9, 5, 4, 3, 3, 1, 1)
+BUSY_NOISE = (
+    "CLOSE-VOLUME {w}",
+    f"FILE-WRITE {{w}} {{h}} /nowhere localhost /x 0 {STAMP} {PLAIN} 1",
+    f"PORT-WRITE {{w}} {{h}} localhost /x 0 {STAMP} {PLAIN} AMANDA",
+    "FAILED {w} {h}",
+    "CLOSE-SOURCE-VOLUME {w}",
+    "START-TAPER taper0",
 )
 
 
@@ -136,12 +161,12 @@ def make_step(
 ) -> Step:
     """Roll one step; *numbers* gives those of the steps inside of it."""
     worker = WORKERS[dice.random() < 0.3 if not depth else 1]
-    kind = dice.choices(["file", "port", "close", "noise", "start", "scan"], [9, 7, 3, 3, 1, 1])[0]
-    if kind == "scan" and depth:
-        kind = "noise"
-    if kind not in ("file", "port"):
+    kind = dice.choices(KINDS, KIND_WEIGHTS)[0]
+    if depth and (kind == "scan" or dice.random() < 0.4):
+        return Step("busy-noise", "", number, text=dice.choice(BUSY_NOISE))
+    if kind not in WRITES:
         return Step(kind, worker, number, text=dice.choice(NOISE))
-    faults = FILE_FAULTS if kind == "file" else PORT_FAULTS
+    faults = WRITES[kind]
     room = (options.usage_kib or 1024) * 1024
     size = dice.choice(
         [
@@ -217,6 +242,8 @@ class Player:
     tags: set[str] = field(default_factory=set)
     states: dict[str, str] = field(default_factory=dict)
     dumps: dict[str, tuple[bytes, Dump, str]] = field(default_factory=dict)
+    rings: set[str] = field(default_factory=set)
+    open_data: dict[str, socket.socket] = field(default_factory=dict)
     tainted: set[str] = field(default_factory=set)
     ended: str = ""
 
@@ -244,7 +271,7 @@ class Player:
 
     def read(self) -> str:
         """Read a line; the end of the taper, or its silence, ends the conversation."""
-        hopeless = self.world.program.stock and self.tags
+        hopeless = self.world.program.stock and self.tags - {"ring", "after:ring", "taken"}
         self.talk.deadline = 3 if hopeless else 12
         try:
             line = self.talk.read_line()
@@ -335,7 +362,11 @@ class Player:
             self.ask_file(step, data)
         else:
             who = f"{step.dump.host} {quote(step.dump.disk)} {step.dump.level} {STAMP}"
-            self.talk.send(f"PORT-WRITE {worker} {step.handle} {who} {step.split} AMANDA")
+            verb = "SHM-WRITE" if step.kind == "shm" else "PORT-WRITE"
+            if step.kind == "shm":
+                self.tags.add("ring")
+                self.rings.add(f"localhost {quote(step.dump.disk)} ")
+            self.talk.send(f"{verb} {worker} {step.handle} {who} {step.split} AMANDA")
         self.follow(step, data)
         taper[worker] = "error" if before == "error" else "idle"
 
@@ -364,7 +395,13 @@ class Player:
                 self.answer(step, next(answers, "deny"))
             elif words[0] == "PORT":
                 self.deliver(step, data, Dumper(int(words[3]), int(words[4].split(":")[1])))
+            elif words[0] == "SHM-NAME":
+                self.deliver(step, data, Dumper(int(words[3])), words[4])
+            elif words[0] == "READY" and step.handle in self.open_data:
+                self.cancel(step)
             elif words[0] == "DUMPER-STATUS":
+                if step.fault == "quit-status":
+                    self.finish()
                 bad = step.fault in ("failed", "cut")
                 numbers = f"{step.size // 1024} 00000000:0 00000000:0 00000000:0"
                 who = f"{step.worker} {step.handle}"
@@ -372,14 +409,28 @@ class Player:
             elif words[0] in LAST_WORDS:
                 return
 
-    def deliver(self, step: Step, data: bytes, dumper: Dumper) -> None:
+    def cancel(self, step: Step) -> None:
+        """Let the dumper fail amid its data: first its result is told, then the data ends."""
+        time.sleep(0.4)
+        self.tainted.add(step.worker)
+        self.talk.send(f"FAILED {step.worker} {step.handle}")
+        time.sleep(0.2)
+        self.open_data.pop(step.handle).close()
+
+    def deliver(self, step: Step, data: bytes, dumper: Dumper, ring: str = "") -> None:
         """Play the dumper."""
         if step.fault == "quit-header":
             self.finish()
         header = dump_header(Dump("/other") if step.fault == "other-header" else step.dump)
         dumper.header(b"" if step.fault == "empty-header" else header)
         if step.fault not in ("empty-header", "other-header"):
-            dumper.data(data)
+            if ring:
+                threading.Thread(target=fill, args=(ring, data), daemon=True).start()
+            elif step.fault == "cancel":
+                link = self.open_data[step.handle] = dumper.connect()
+                threading.Thread(target=send, args=(link, data), daemon=True).start()
+            else:
+                dumper.data(data)
 
     def answer(self, step: Step, choice: str) -> None:
         """Answer a request for a volume."""
@@ -387,7 +438,9 @@ class Player:
         other = WORKERS[step.worker == WORKERS[0]]
         if choice == "inner":
             for inner in step.inner:
-                if inner.worker != step.worker and inner.handle not in self.dumps:
+                if inner.kind == "busy-noise":
+                    self.noise(replace(inner, worker=step.worker))
+                elif inner.worker != step.worker and inner.handle not in self.dumps:
                     self.step(inner)
         if choice == "take" and self.states.get(other) == "idle":
             del self.states[other]
@@ -414,6 +467,18 @@ class Player:
             self.talk.send(f"NEW-TAPE {who}")
         else:
             self.talk.send(f"START-SCAN {who}", f"NEW-TAPE {who}")
+
+
+def fill(name: str, data: bytes) -> None:
+    """Send data through a ring; a taper that does not want it is found out elsewhere."""
+    with contextlib.suppress(Cancelled, AssertionError, OSError, posix_ipc.Error):
+        Producer(name).send(data)
+
+
+def send(link: socket.socket, data: bytes) -> None:
+    """Send data and leave the connection open."""
+    with contextlib.suppress(OSError):
+        link.sendall(data)
 
 
 def parts_of(player: Player) -> dict[str, bytes]:

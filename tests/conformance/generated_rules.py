@@ -63,7 +63,11 @@ def twice_in_run(at: Divided) -> bool:
     """Stock took a volume for the second time in this run; ours did not."""
     labels = [words[3] for words in said([*at.stock_before, *at.stock], "NEW-TAPE")]
     new = [words[3] for words in said(at.stock, "NEW-TAPE")]
-    return any(labels.count(label) > 1 for label in new)
+    if any(labels.count(label) > 1 for label in new):
+        return True
+    only = next((line for line in at.stock_log if line not in at.ours_log), "")
+    busy = re.match(r"INFO taper Slot \S+, containing '(\S+)', is already in use ", only)
+    return busy is not None and busy[1] in labels
 
 
 def file_zero(at: Divided) -> bool:
@@ -110,7 +114,7 @@ RULES: dict[str, Rule] = {
     "quit-busy": Rule("QUIT or end of file at any moment", gone_with("quit-busy")),
     "quit-busy-log": Rule(
         "QUIT or end of file at any moment",
-        lambda at: bool({"quit-busy", "quit-header"} & at.tags) and at.last,
+        lambda at: bool({"quit-busy", "quit-header", "quit-status"} & at.tags) and at.last,
     ),
     "unknown-worker": Rule("An unknown worker, a second START-TAPER", gone_with("unknown-worker")),
     "started-again": Rule(
@@ -143,6 +147,10 @@ RULES: dict[str, Rule] = {
                 for line in at.stock_log
             )
         ),
+    ),
+    "ring-without-header": Rule(
+        "A shared-memory dump without a header ends at once",
+        lambda at: at.stock_ended == "hung" and at.last and {"ring", "empty-header"} <= at.tags,
     ),
     "empty-reason": Rule("NO-NEW-TAPE with an empty reason is a denial", gone_with("empty-reason")),
     "cancelled": Rule(
