@@ -154,3 +154,24 @@ def test_the_status_file_tells_how_far_the_mover_is(make_world: MakeWorld) -> No
         client.finish()
         assert carry_on(talk).word == "DONE"
         assert world.status_files() == []
+
+
+def test_ndmjob_never_fills_a_record_larger_than_its_buffer(
+    make_world: MakeWorld, job: NdmJob
+) -> None:
+    """100 KiB: at 256 nothing ever moves, whoever asks; the driver's FAILED ends it cleanly."""
+    world = make_world()
+    job.blank("large")
+    chosen = single(job.url("large"), None)
+    chosen.tapetype = "blocksize 256 kbytes"
+    talk = begin(world, chosen)
+    port, address = port_write(talk, SPLIT)
+    Client(address, DATA)
+    send_header(port)
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.expect_silence(2)
+    talk.send(f"FAILED {W} {H}")
+    assert carry_on(talk).words[:3] == ["PARTIAL", W, H]
+    talk.quit()
+    assert not job.locked("large")
