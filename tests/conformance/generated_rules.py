@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.conformance.generated import HOLDING_FAULTS, Player
+from tests.conformance.generated import Player
+from tests.conformance.generated_plan import HOLDING_FAULTS
 from tests.conformance.harness_text import split_line
 
+SPACE = "No space left on device"
 CRC_COMPLAINT = re.compile(r"; source server crc \(\S+\) and dest server crc \(\S+\) differ\)")
 
 
@@ -152,9 +154,30 @@ RULES: dict[str, Rule] = {
         "A shared-memory dump without a header ends at once",
         lambda at: at.stock_ended == "hung" and at.last and {"ring", "empty-header"} <= at.tags,
     ),
+    "burst": Rule("Scans asked for at the same time wait for their turn", gone_with("burst")),
+    "true-reason": Rule(
+        "PARTPARTIAL tells the true reason unless it is space",
+        lambda at: (
+            "cancel" in at.tags
+            and at.stock == at.ours
+            and [line.replace(f'"{SPACE}"', '"dumper failed"') for line in at.stock_log]
+            == at.ours_log
+        ),
+    ),
+    "ended-before": Rule(
+        "FAILED while data flow, an error of the volume, and QUIT, end the dump at once",
+        lambda at: (
+            "cancel" in at.tags
+            and "INPUT-GOOD TAPE-ERROR" in at.first()[1]
+            and at.first()[0]
+            == at.first()[1]
+            .replace("INPUT-GOOD", "INPUT-ERROR")
+            .replace(']" "" "', ']" "dumper failed" "')
+        ),
+    ),
     "empty-reason": Rule("NO-NEW-TAPE with an empty reason is a denial", gone_with("empty-reason")),
     "cancelled": Rule(
-        "FAILED while data flow, and QUIT, end the dump at once",
+        "FAILED while data flow, an error of the volume, and QUIT, end the dump at once",
         lambda at: (
             "failed-request" in at.tags and at.first()[1] == CRC_COMPLAINT.sub("", at.first()[0])
         ),

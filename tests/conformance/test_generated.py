@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.conftest import history, pair
-from tests.conformance.generated import Player, judge, make_plan
+from tests.conformance.generated import Player, judge
+from tests.conformance.generated_plan import make_plan
 from tests.conformance.generated_rules import RULES, divided, find
 from tests.conformance.harness import Program, World
 from tests.conformance.test_differential import masked as masked_lines
