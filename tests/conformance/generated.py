@@ -78,7 +78,8 @@ class Player:
 
     def read(self) -> str:
         """Read a line; the end of the taper, or its silence, ends the conversation."""
-        hopeless = self.world.program.stock and self.tags - {"ring", "after:ring", "taken"}
+        harmless = {"ring", "after:ring", "taken", "own-scan", "early-scan"}
+        hopeless = self.world.program.stock and self.tags - harmless
         self.talk.deadline = 3 if hopeless else 12
         try:
             line = self.talk.read_line()
@@ -280,6 +281,7 @@ class Player:
             self.tags.add("no-scan")
             self.talk.send(f"NEW-TAPE {who}")
         elif choice == "early-scan":
+            self.tags.add(choice)
             self.talk.send(f"START-SCAN {who}")
             self.probe()
             self.talk.send(f"NEW-TAPE {who}")

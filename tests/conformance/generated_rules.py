@@ -1,6 +1,7 @@
 """Which differences from stock are meant: one table, each rule with its row in the README."""
 
 import re
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ class Divided:
     stock_before: list[str]
     log_before: list[str]
     stock_ended: str
+    stock_status: int | None
     last: bool
     usage: int
 
@@ -141,13 +143,10 @@ RULES: dict[str, Rule] = {
     ),
     "spare-volume": Rule("A volume that was reserved and not used is found again", spare_volume),
     "lexical": Rule(
-        "`lexical` without any volume left to order ends",
-        lambda at: (
-            at.stock_gone
-            and any(
-                line.startswith("FATAL ") and "/Scan/lexical.pm line 114" in line
-                for line in at.stock_log
-            )
+        "`lexical` reads the inventory again when its list of slots is used up",
+        lambda at: any(
+            line.startswith("FATAL ") and "/Scan/lexical.pm line 114" in line
+            for line in at.stock_log
         ),
     ),
     "ring-without-header": Rule(
@@ -173,6 +172,14 @@ RULES: dict[str, Rule] = {
             == at.first()[1]
             .replace("INPUT-GOOD", "INPUT-ERROR")
             .replace(']" "" "', ']" "dumper failed" "')
+        ),
+    ),
+    "denied-amid-data": Rule(
+        "A dump that is denied while its data come is always answered",
+        lambda at: (
+            at.stock_gone
+            and at.stock_status == -signal.SIGFPE
+            and at.stock[-2].startswith("> NO-NEW-TAPE ")
         ),
     ),
     "empty-reason": Rule("NO-NEW-TAPE with an empty reason is a denial", gone_with("empty-reason")),
@@ -230,6 +237,7 @@ def divided(
         stock_before=said_by[0][: cuts[0][2]],
         log_before=cuts[1][3],
         stock_ended=stock.ended,
+        stock_status=stock.talk.process.poll(),
         last=number == len(stock.marks) - 1,
         usage=(stock.plan.options.usage_kib or 0) * 1024,
     )

@@ -64,13 +64,20 @@ def play(world: World, seed: int) -> Player:
     return player
 
 
+def orderly(lines: list[str], tags: frozenset[str]) -> list[str]:
+    """Undo what no order is promised for; a scan of its own goes on beside everything else."""
+    if {"own-scan", "early-scan"} & tags:
+        return sorted(lines)
+    return released_in_any_order(lines)
+
+
 def compare(stock: Player, ours: Player) -> str | None:
     """Compare step by step; the name of the rule at which they part, None if they never do."""
     said = (masked(stock.talk.transcript), masked(ours.talk.transcript))
     logs = (masked(stock.world.log(), stock.rings), masked(ours.world.log(), ours.rings))
     for number in range(min(len(stock.marks), len(ours.marks))):
         at = divided(number, stock, ours, said, logs)
-        same_log = released_in_any_order(at.stock_log) == released_in_any_order(at.ours_log)
+        same_log = orderly(at.stock_log, at.tags) == orderly(at.ours_log, at.tags)
         if at.stock == at.ours and same_log and not at.stock_gone:
             continue
         rule = find(at)
