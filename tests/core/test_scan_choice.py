@@ -6,13 +6,14 @@ import subprocess
 import sys
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from taper.core.scan import ScanFailed
 from taper.core.scan.lexical import LexicalScan
 from taper.core.scan.oldest import OldestScan
 from taper.core.scan.traditional import TraditionalScan
 from tests.fakes.async_changer import FakeAsyncChanger, blank
-from tests.fakes.scanning import make_config, set_stage
+from tests.fakes.scanning import RUN, Outcome, make_config, set_stage
 
 DEFINED = """
 define taperscan mine {
@@ -67,3 +68,26 @@ def test_a_start_imports_only_the_scan_it_uses() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", ["traditional", "lexical"])
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_scan_is_over_when_its_lines_are_written(name: str, cancelled: bool) -> None:
+    """Who reads the log at TAPER-OK finds the slot's line; a scan that is cancelled keeps none."""
+    writing: list[Deferred[None]] = []
+
+    def note(text: str) -> Deferred[None]:
+        writing.append(Deferred())
+        return writing[-1]
+
+    stage = set_stage(name, {"1": blank()}, note=note)
+    scanning = stage.scan.scan(RUN)
+    outcome = Outcome.of(scanning)
+    assert not outcome.fired
+    if cancelled:
+        scanning.cancel()
+    for line in writing:
+        line.callback(None)
+    assert outcome.fired
+    assert outcome.cancelled == cancelled
+    assert len(stage.changer.reserved) == (not cancelled)

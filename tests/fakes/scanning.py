@@ -161,8 +161,7 @@ def set_stage(
         changer=changer,
         tapelists=store,
         retention=lambda tapelist: retention_over(config, tapelist),
-        note=notes.append,
-        **more,
+        **{"note": notes.append, **more},
     )
     return Stage(config, changer, store, scan, notes)
 
