@@ -164,7 +164,7 @@ RULES: dict[str, Rule] = {
         ),
     ),
     "ended-before": Rule(
-        "FAILED while data flow, an error of the volume, and QUIT, end the dump at once",
+        "FAILED or a denial while data flow, an error of the volume, and QUIT end the dump at once",
         lambda at: (
             "cancel" in at.tags
             and "INPUT-GOOD TAPE-ERROR" in at.first()[1]
@@ -182,9 +182,13 @@ RULES: dict[str, Rule] = {
             and at.stock[-2].startswith("> NO-NEW-TAPE ")
         ),
     ),
+    "open-connection": Rule(
+        "FAILED or a denial while data flow, an error of the volume, and QUIT end the dump at once",
+        lambda at: at.last and at.stock_ended == "hung" and "cancel" in at.tags,
+    ),
     "empty-reason": Rule("NO-NEW-TAPE with an empty reason is a denial", gone_with("empty-reason")),
     "cancelled": Rule(
-        "FAILED while data flow, an error of the volume, and QUIT, end the dump at once",
+        "FAILED or a denial while data flow, an error of the volume, and QUIT end the dump at once",
         lambda at: (
             "failed-request" in at.tags and at.first()[1] == CRC_COMPLAINT.sub("", at.first()[0])
         ),
