@@ -11,13 +11,19 @@ DEMO ?=
 BENCH ?=
 PYTEST ?=
 
-.PHONY: demo test bench check
+.PHONY: demo test test-ours test-any-taper bench check
 
 demo: $(VENV)/.for-use
 	$(VENV)/bin/taperctl demo $(DEMO)
 
 test: check
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-ours test-any-taper
+
+# Both mostly wait for processes, so they run beside each other.
+test-ours: $(VENV)/.for-tests
 	$(VENV)/bin/python -m pytest --ignore=tests/conformance $(PYTEST)
+
+test-any-taper: $(VENV)/.for-tests
 	$(VENV)/bin/python -m pytest tests/conformance --taper $(VENV)/bin/taper \
 	    $(addprefix --taper ,$(wildcard $(STOCK))) --conformance-report $(VENV)/conformance.txt
 
