@@ -101,6 +101,9 @@ class Options:
         return CONF.format(**places, **{name: getattr(self, name) for name in vars(self)})
 
 
+STOOD_STILL = "(not seen: something held the interpreter lock)"
+
+
 class Amanda(Namespace):
     """A namespace with one configuration in it.
 
@@ -253,7 +256,10 @@ class Amanda(Namespace):
     def check_turns(self) -> None:
         """No turn of the reactor of any taper of ours was too long."""
         complaints = self.read(ALARM)
-        assert complaints == "", complaints
+        # A turn in which not even the watching thread could run says that the whole process stood
+        # still: on a busy disk the kernel does that to it.
+        stood_still = complaints.count(STOOD_STILL) == complaints.count("reactor blocked for")
+        assert complaints == "" or stood_still, complaints
 
     def check_ours(self, at_least: int = 1) -> None:
         """That, and none took too much memory; so many of them came to a good end."""

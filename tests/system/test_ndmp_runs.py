@@ -153,7 +153,7 @@ def test_the_status_file_tells_how_far_the_mover_is(make_world: MakeWorld) -> No
         world.wait_for("the bytes of the running part", shown, 14)
         client.finish()
         assert carry_on(talk).word == "DONE"
-        assert world.status_files() == []
+        world.wait_for("the status file to go", lambda: not world.status_files())
 
 
 def test_ndmjob_never_fills_a_record_larger_than_its_buffer(
