@@ -16,11 +16,12 @@ is left is our own doing: computing, a file, a lock, or the interpreter lock.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,16 +34,28 @@ _TASKS = "/proc/self/task"
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def starved_by_thread() -> dict[str, float]:
-    """Seconds that each living thread of this process was ready to run and did not."""
-    waited = {}
+class Scheduled(NamedTuple):
+    """What the kernel has counted for a thread so far, in seconds.
+
+    :ivar ran: it had a processor.
+    :ivar starved: it was ready to run, and had none.
+    """
+
+    ran: float
+    starved: float
+
+
+def scheduled_by_thread() -> dict[str, Scheduled]:
+    """What became of each living thread of this process."""
+    found = {}
     for task in os.listdir(_TASKS):
         try:
             with open(f"{_TASKS}/{task}/schedstat") as file:
-                waited[task] = int(file.read().split()[1]) / 1e9
+                ran, starved = file.read().split()[:2]
         except (FileNotFoundError, ProcessLookupError):
             continue  # a thread that ended just now
-    return waited
+        found[task] = Scheduled(int(ran) / 1e9, int(starved) / 1e9)
+    return found
 
 
 def stolen() -> float:
@@ -65,15 +78,36 @@ class Starvation:
 
     def begin(self) -> None:
         """Remember the counters."""
-        self._threads = starved_by_thread()
+        self._threads = scheduled_by_thread()
         self._stolen = stolen()
+        self._usage = resource.getrusage(resource.RUSAGE_SELF)
 
     def since(self) -> float:
         """Seconds since then; too much rather than too little, as threads starve side by side."""
-        now = starved_by_thread()
-        return (stolen() - self._stolen) + sum(
-            seconds - self._threads.get(task, 0.0) for task, seconds in now.items()
-        )
+        return (stolen() - self._stolen) + sum(thread.starved for thread in self._deltas().values())
+
+    def evidence(self) -> str:
+        """What every thread has done since then, for who looks for the cause of a long turn."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        lines = [
+            f"  major faults {usage.ru_majflt - self._usage.ru_majflt}, "
+            f"waits {usage.ru_nvcsw - self._usage.ru_nvcsw}, "
+            f"preemptions {usage.ru_nivcsw - self._usage.ru_nivcsw}"
+        ]
+        names = {str(thread.native_id): thread.name for thread in threading.enumerate()}
+        lines += [
+            f"  {names.get(task, task)}: ran {thread.ran:.3f} s, starved {thread.starved:.3f} s"
+            for task, thread in self._deltas().items()
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _deltas(self) -> dict[str, Scheduled]:
+        none = Scheduled(0.0, 0.0)
+        deltas = {}
+        for task, now in scheduled_by_thread().items():
+            before = self._threads.get(task, none)
+            deltas[task] = Scheduled(now.ran - before.ran, now.starved - before.starved)
+        return deltas
 
 
 class Alarm:
@@ -119,7 +153,10 @@ class Alarm:
         self.longest = max(self.longest, own)
         if own > LIMIT:
             stack = self._stack or "  (not seen: something held the interpreter lock)\n"
-            self._complain(f"reactor blocked for {own:.3f} s (turn of {wall:.3f} s):\n{stack}")
+            self._complain(
+                f"reactor blocked for {own:.3f} s (turn of {wall:.3f} s, from {began:.3f}):\n"
+                f"{stack}{self._starvation.evidence()}"
+            )
 
     def look(self) -> None:
         """From another thread: keep the stack of a turn that is getting long."""

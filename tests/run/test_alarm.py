@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,9 @@ class Fake:
 
     def since(self) -> float:
         return self.starved
+
+    def evidence(self) -> str:
+        return "  all threads slept\n"
 
     def turn(self, seconds: float, starved: float = 0.0, look_at: float | None = None) -> None:
         self.alarm.begin_turn()
@@ -55,9 +59,10 @@ def test_a_long_turn_is_told_with_its_stack() -> None:
     fake = Fake()
     fake.turn(0.1, look_at=0.04)
     (text,) = fake.complaints
-    assert text.startswith("reactor blocked for 0.100 s (turn of 0.100 s):\n")
+    assert text.startswith("reactor blocked for 0.100 s (turn of 0.100 s, from 0.000):\n")
     assert "in turn" in text
     assert "test_alarm.py" in text
+    assert text.endswith("all threads slept\n")
 
 
 def test_a_stack_belongs_to_one_turn_only() -> None:
@@ -76,13 +81,16 @@ def test_a_starved_machine_is_an_excuse() -> None:
     fake.turn(0.3, starved=9.0)
     assert fake.complaints == []
     fake.turn(0.3, starved=0.2)
-    assert fake.complaints[0].startswith("reactor blocked for 0.100 s (turn of 0.300 s)")
+    assert fake.complaints[0].startswith("reactor blocked for 0.100 s (turn of 0.300 s,")
 
 
 def test_the_kernel_is_asked() -> None:
     """The real measures give plausible figures."""
     starvation = Starvation()
     assert 0.0 <= starvation.since() < 60
+    lines = starvation.evidence().splitlines()
+    assert lines[0].startswith("  major faults ")
+    assert any(re.match(r"  MainThread: ran \d+\.\d{3} s, starved \d", line) for line in lines)
     assert 1000 < peak_memory() < 10_000_000
 
 
