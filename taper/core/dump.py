@@ -8,7 +8,7 @@ that is cancelled in its transfer and comes back unsuccessful.
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -18,9 +18,11 @@ from protocols.header import HeaderType
 from protocols.tracelog import Info
 from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
 from taper.core.interfaces import FeedError, IPlannedFeed
+from taper.core.interruption import Interruption
 from taper.core.outcome import DumperResult, Ledger, Verdict
 from taper.core.preparing import check_header, plan_dump
 from taper.core.report import Report
+from taper.core.request import VolumeRequest
 from taper.core.straight import flows_straight, straight_feed
 
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from taper.core.scribe import Scribe, Volume
     from taper.core.splitting import SplitPlan
     from taper.core.worker import Worker
-
-T = TypeVar("T")
 
 MOST_IN_VAIN = 2
 """Volumes erased in a row without a byte gained, before the part ends for lack of space."""
@@ -56,9 +56,9 @@ class Dump:
         self._header: Header | None = None
         self._transfer: ITransfer | None = None
         self._status_file: IStatusFile | None = None
-        self._interruption: str | None = None
-        self._waiting: Deferred[Any] | None = None
-        self._answer: Deferred[None] | None = None
+        self._interruption = Interruption()
+        self._wait = self._interruption.wait
+        self.request = VolumeRequest(worker, self.handle, self.report, self._interruption)
         self._verdict_wanted: Deferred[None] | None = None
         self._ready_sent = False
         self._settled = False
@@ -74,15 +74,15 @@ class Dump:
     def interrupt(self, reason: str, *, device: bool = False) -> None:
         """End the dump as soon as possible; ``reason`` is an input error, or one of the device.
         Only the first counts, and none once the result is being told."""
-        if self._interruption is not None or self._settled:
+        if self._interruption.reason is not None or self._settled:
             return
-        self._interruption = reason
         errors = self.ledger.device_errors if device else self.ledger.input_errors
         errors.append(reason)
+        self._interruption.come(reason, self._stop_transfer)
+
+    def _stop_transfer(self) -> None:
         if self._transfer is not None:
             self._transfer.cancel("")
-        if self._waiting is not None:
-            self._waiting.cancel()
 
     def dumper_done(self, command: commands.Done) -> None:
         """The driver says that the dumper is done."""
@@ -109,29 +109,6 @@ class Dump:
         wanted, self._verdict_wanted = self._verdict_wanted, None
         if wanted is not None:
             wanted.callback(None)
-
-    def volume_granted(self) -> None:
-        """NEW-TAPE came."""
-        self._take_answer().callback(None)
-
-    def volume_denied(self, reason: str) -> None:
-        """NO-NEW-TAPE came."""
-        self._take_answer().errback(VolumeDenied(reason))
-
-    def scribe_given(self) -> None:
-        """TAKE-SCRIBE-FROM came; :attr:`scribe` is already the other one."""
-        self._ready_sent = False
-        self._take_answer().errback(ScribeTaken())
-
-    def _take_answer(self) -> Deferred[None]:
-        answer, self._answer = self._answer, None
-        assert answer is not None, "the rules allow an answer only to a request"
-        return answer
-
-    @property
-    def asking(self) -> bool:
-        """REQUEST-NEW-TAPE is unanswered."""
-        return self._answer is not None
 
     # The story
 
@@ -234,8 +211,7 @@ class Dump:
 
     async def _write_part(self, volume: Volume, plan: SplitPlan) -> bool:
         """Write one part and judge it. :return: the dump is at its end, good or bad"""
-        if self._interruption is not None:
-            raise Interrupted
+        self._interruption.check()
         transfer, header = self._transfer, self._header
         assert transfer is not None
         assert header is not None
@@ -254,7 +230,7 @@ class Dump:
             self._partnum += 1
         if result.eom:
             volume.full = True
-        if self._interruption is not None or self.ledger.input_errors:
+        if self._interruption.reason is not None or self.ledger.input_errors:
             return True
         if result.successful and result.eof:
             return True
@@ -272,7 +248,7 @@ class Dump:
         while result.space and (result.paused or not result.fileno):
             # what frees nothing here may lie on another disk
             in_vain, size = (in_vain + 1 if result.size == size else 0), result.size
-            helps = self._interruption is None and in_vain < MOST_IN_VAIN
+            helps = self._interruption.reason is None and in_vain < MOST_IN_VAIN
             more = helps and await self.scribe.make_room()
             if result.paused:
                 result = await transfer.resume_part(device, more)
@@ -292,7 +268,7 @@ class Dump:
             self.ledger.size += result.size
             volume.payload += result.size
             volume.good_parts += 1
-        why = self._interruption
+        why = self._interruption.reason
         if why is None and result.error is None and self.ledger.input_errors:
             why = self.ledger.input_errors[-1]
         await self.report.part(volume.label, self._partnum, result, why)
@@ -388,49 +364,13 @@ class Dump:
     def _progress(self) -> int:
         return 0 if self._transfer is None else self._transfer.bytes_written
 
-    async def _wait(self, awaited: Deferred[T] | Coroutine[Deferred[Any], Any, T]) -> T:
-        """Wait for something that an interruption may cut short.
-
-        :raise Interrupted: it did
-        """
-        waiting = awaited if isinstance(awaited, Deferred) else Deferred.fromCoroutine(awaited)
-        if self._interruption is not None:
-            waiting.cancel()
-            waiting.addErrback(lambda _: None)
-            raise Interrupted
-        self._waiting = waiting
-        try:
-            return await waiting
-        except CancelledError:
-            if self._interruption is None:
-                raise
-            raise Interrupted from None
-        finally:
-            self._waiting = None
-
     # Talking to the driver about volumes, for the scribe
 
     async def ask_for_volume(self) -> None:
-        """Send REQUEST-NEW-TAPE and wait for the answer.
-
-        :raise VolumeDenied: NO-NEW-TAPE
-        :raise ScribeTaken: TAKE-SCRIBE-FROM
-        :raise Interrupted: the dump is to end; the request stands unanswered
-        """
-        if self._interruption is not None:
-            raise Interrupted
-        self._answer = answer = Deferred[None]()
-        self.worker.rules.volume_requested()
-        self.report.request_new_tape()
         try:
-            await self._wait(answer)
-        except VolumeDenied as fault:
-            await self.report.volume_denied(fault.reason)
-            raise
-        except Interrupted:
-            if self._answer is not None:
-                self._answer = None
-                self.worker.request_withdrawn(self.handle)
+            await self.request.ask()
+        except ScribeTaken:
+            self._ready_sent = False
             raise
 
     async def prepare(self, device: IAsyncDevice) -> None:

@@ -129,19 +129,19 @@ class Worker:
         if self._crossed(command.handle):
             self.world.driver.send(replies.NoNewTape(self.name, command.handle))
             return
-        self._asking(command).volume_granted()
+        self._asking(command).request.granted()
 
     def no_new_tape(self, command: commands.NoNewTape) -> None:
         """NO-NEW-TAPE: it is denied."""
         if not self._crossed(command.handle):
-            self._asking(command).volume_denied(command.reason)
+            self._asking(command).request.denied(command.reason)
 
     def _asking(
         self, command: commands.NewTape | commands.NoNewTape | commands.TakeScribeFrom
     ) -> Dump:
         """The dump that a volume answer is for."""
         dump = self._dump
-        if dump is not None and dump.asking and dump.handle != command.handle:
+        if dump is not None and dump.request.open and dump.handle != command.handle:
             raise Refused(
                 f"{command.name} {self.name}: handle '{command.handle}' is not that of the dump "
                 f"being written, '{dump.handle}'"
@@ -190,8 +190,8 @@ class Worker:
             await old.quit()
         except NoVolume as fault:
             self.world.debug_failure(f"{self.name}: giving up a scribe: {fault.text}")
-        if dump is not None and dump.asking:
-            dump.scribe_given()
+        if dump is not None and dump.request.open:
+            dump.request.scribe_given()
 
     def dumper_done(self, command: commands.Done) -> None:
         """DONE: the dumper's good result."""
