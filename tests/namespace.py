@@ -31,6 +31,14 @@ def missing(*programs: str) -> str | None:
     return None if probe.returncode == 0 else "mount namespaces are not allowed"
 
 
+def make_temporary_directory() -> None:
+    """A place to mount on, made as Amanda would: it takes no directory of another owner."""
+    user = pwd.getpwnam(USER)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir("/tmp/amanda", mode=0o700)
+        os.chown("/tmp/amanda", user.pw_uid, user.pw_gid)
+
+
 class Namespace:
     """A mount namespace, and the files and commands in it.
 
@@ -46,9 +54,7 @@ class Namespace:
         }
         self.base = Path(tempfile.mkdtemp(prefix="taper-system."))
         self.base.chmod(0o755)
-        if not os.path.exists("/tmp/amanda"):  # a place to mount on; as Amanda would make it
-            os.mkdir("/tmp/amanda", mode=0o700)
-            os.chown("/tmp/amanda", self.user.pw_uid, self.user.pw_gid)
+        make_temporary_directory()
         mounts = []
         for number, room in enumerate(ROOMS):
             (self.base / str(number)).mkdir(mode=0o700)

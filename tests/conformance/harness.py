@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.conformance import harness_files as files
 from tests.conformance.harness_talk import Conversation
 from tests.conformance.harness_text import in_order, matches
+from tests.namespace import make_temporary_directory
 
 CONFIG = "PROTO"
 STAMP = "20260101000000"
@@ -106,7 +107,7 @@ class World:
         self.user = pwd.getpwnam(USER)
         self.base = Path(tempfile.mkdtemp(prefix="conformance."))
         self.base.chmod(0o755)
-        Path("/tmp/amanda").mkdir(mode=0o700, exist_ok=True)
+        make_temporary_directory()
         mounts = []
         for number, room in enumerate(ROOMS):
             (self.base / str(number)).mkdir(mode=0o700)

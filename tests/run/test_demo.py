@@ -147,7 +147,8 @@ def test_interrupted(top: Path, source: Path, number: signal.Signals, moment: st
     """A signal ends it early, and nothing stays: no file and no process."""
     tmp = Path(tempfile.mkdtemp(dir=top))
     running = subprocess.Popen(
-        [*COMMAND, "--source", str(source)],
+        # one who was started in the background passes an ignored SIGINT on
+        ["env", "--default-signal", *COMMAND, "--source", str(source)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "TMPDIR": str(tmp), "PYTHONUNBUFFERED": "1"},
