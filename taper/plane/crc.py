@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 from protocols.crc import Crc
+from taper.plane.native import warm
 
 Snapshot = tuple[int, int]
 """CRC so far and bytes so far."""
@@ -24,11 +28,8 @@ class RunningCrc:
 
     def update(self, data: memoryview) -> None:
         """Count ``data``, a view of bytes. Large views let other threads run meanwhile."""
-        # here, as the package imports much at its first use, for which no start should wait
-        from crc32c import crc32c
-
         value, size = self._state
-        self._state = (crc32c(data, value), size + len(data))
+        self._state = (_library()(data, value), size + len(data))
 
     def snapshot(self) -> Snapshot:
         """The state to come back to with :meth:`restore`."""
@@ -41,3 +42,12 @@ class RunningCrc:
         """The CRC as it travels in messages and headers."""
         value, size = self._state
         return Crc(value, size)
+
+
+@functools.cache
+def _library() -> Callable[[memoryview, int], int]:
+    """The function that computes; its package imports much, for which no start should wait."""
+    warm("crc32c")
+    from crc32c import crc32c
+
+    return crc32c

@@ -21,6 +21,7 @@ from zope.interface import implementer
 from protocols import shmring
 from protocols.shmring import RingNames, Sizes
 from taper.plane.interfaces import IStreamSource, SourceError, reason
+from taper.plane.native import warm
 from taper.plane.shm_stream import ShmStream
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class ShmSource:
 
         :raise SourceError: the system refuses one; nothing is left of the others
         """
+        warm("posix_ipc")
         import posix_ipc  # only these dumps need it
 
         _made.add(self.names)

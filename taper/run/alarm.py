@@ -10,7 +10,10 @@ which a thread of this process was ready to run and got no processor, nor what t
 virtual machine took away. The kernel counts the first per thread (``schedstat``, second figure),
 the second per machine (``steal`` in ``/proc/stat``). Threads other than the reactor's count,
 since one of them may starve while it holds the interpreter lock that the reactor waits for. What
-is left is our own doing: computing, a file, a lock, or the interpreter lock.
+is left is our own doing: computing, a file, a lock, or the interpreter lock. One thing more is not:
+a page of the program itself that the kernel had dropped and had to read from a busy disk (a major
+fault; we map no file of data), which stops all threads if it is met under the interpreter lock.
+So a turn with such a fault, into which not even the watching thread could look, is excused.
 """
 
 from __future__ import annotations
@@ -86,6 +89,10 @@ class Starvation:
         """Seconds since then; too much rather than too little, as threads starve side by side."""
         return (stolen() - self._stolen) + sum(thread.starved for thread in self._deltas().values())
 
+    def paged(self) -> bool:
+        """A page of this process came from the disk since then."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_majflt > self._usage.ru_majflt
+
     def evidence(self) -> str:
         """What every thread has done since then, for who looks for the cause of a long turn."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -150,6 +157,8 @@ class Alarm:
         wall = own = self._clock() - began
         if wall > LIMIT:
             own = max(wall - self._starvation.since(), 0.0)
+        if own > LIMIT and not self._stack and self._starvation.paged():
+            own = 0.0
         self.longest = max(self.longest, own)
         if own > LIMIT:
             stack = self._stack or "  (not seen: something held the interpreter lock)\n"

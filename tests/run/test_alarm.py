@@ -17,6 +17,7 @@ class Fake:
     def __init__(self) -> None:
         self.now = 0.0
         self.starved = 0.0
+        self.faulted = False
         self.complaints: list[str] = []
         self.alarm = Alarm(self.complaints.append, self, self.clock)
 
@@ -28,6 +29,9 @@ class Fake:
 
     def since(self) -> float:
         return self.starved
+
+    def paged(self) -> bool:
+        return self.faulted
 
     def evidence(self) -> str:
         return "  all threads slept\n"
@@ -82,6 +86,17 @@ def test_a_starved_machine_is_an_excuse() -> None:
     assert fake.complaints == []
     fake.turn(0.3, starved=0.2)
     assert fake.complaints[0].startswith("reactor blocked for 0.100 s (turn of 0.300 s,")
+
+
+def test_a_page_from_the_disk_is_an_excuse() -> None:
+    """Only where nobody could look: what the reactor's own thread does is seen."""
+    fake = Fake()
+    fake.faulted = True
+    fake.turn(1.2)
+    assert fake.complaints == []
+    assert fake.alarm.longest == 0.0
+    fake.turn(1.2, look_at=0.04)
+    assert "in turn" in fake.complaints[0]
 
 
 def test_the_kernel_is_asked() -> None:

@@ -1,0 +1,40 @@
+"""Libraries of C that are loaded while others wait for nothing: read first, then loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+
+_PIECE = 1 << 20
+
+
+def warm(name: str) -> None:
+    """Have the libraries of a package in memory before it is imported, if it was not yet.
+
+    Loading a library holds the interpreter lock, so while a busy disk reads it no thread of the
+    process runs, the reactor's included. Reading it as a file holds nothing.
+    """
+    if name in sys.modules:
+        return
+    for path in libraries(name):
+        with open(path, "rb", buffering=0) as file:
+            while file.read(_PIECE):
+                pass
+
+
+def libraries(name: str) -> list[str]:
+    """The files of C code of a package or module, by its full name; none if there is no such."""
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        return []
+    suffixes = tuple(EXTENSION_SUFFIXES)
+    if spec.submodule_search_locations is None:
+        return [spec.origin] if spec.origin and spec.origin.endswith(suffixes) else []
+    return [
+        os.path.join(directory, file)
+        for directory in spec.submodule_search_locations
+        for file in sorted(os.listdir(directory))
+        if file.endswith(suffixes)
+    ]
