@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "known_stock_failure(reason): the stock taper fails this case, and why"
     )
     config.addinivalue_line(
-        "markers", "stock_may_crash(reason): the stock taper fails this case at times, and why"
+        "markers", "stock_may_fail(reason): the stock taper fails this case at times, and why"
     )
 
 
@@ -115,7 +115,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         mark = item.get_closest_marker("known_stock_failure")
         if mark is not None and isinstance(program, Program) and program.stock:
             item.add_marker(pytest.mark.xfail(reason=mark.args[0], strict=True))
-        mark = item.get_closest_marker("stock_may_crash")
+        mark = item.get_closest_marker("stock_may_fail")
         if mark is not None and isinstance(program, Program) and program.stock:
             item.add_marker(pytest.mark.xfail(reason=mark.args[0], strict=False))
 

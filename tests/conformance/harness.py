@@ -249,15 +249,15 @@ class World:
 
     # volumes
 
-    def slot(self, number: int) -> list[files.VolumeFile]:
-        """Read the volume in a slot."""
-        return files.read_volume(self.path(f"{VTAPES}/slot{number}"))
+    def slot(self, number: int, last: int | None = None) -> list[files.VolumeFile]:
+        """Read the volume in a slot, up to a file where a taper may be writing the next."""
+        return files.read_volume(self.path(f"{VTAPES}/slot{number}"), last)
 
-    def volume(self, label: str, slots: int = 9) -> list[files.VolumeFile]:
-        """Read the volume with this label."""
+    def volume(self, label: str, slots: int = 9, last: int | None = None) -> list[files.VolumeFile]:
+        """Read the volume with this label, likewise."""
         for number in range(1, slots + 1):
             if self.path(f"{VTAPES}/slot{number}").is_dir():
-                found = self.slot(number)
+                found = self.slot(number, last)
                 name = files.volume_label(found)
                 if name and name[0] == label:
                     return found

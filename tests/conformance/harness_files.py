@@ -66,14 +66,19 @@ class VolumeFile:
         return [word for word in split_line(self.header.split("\n")[0]) if word]
 
 
-def read_volume(directory: Path) -> list[VolumeFile]:
-    """Read every numbered file of a vtape, by number; a header block must be padded with NUL."""
+def read_volume(directory: Path, last: int | None = None) -> list[VolumeFile]:
+    """Read the numbered files of a vtape, by number; a header block must be padded with NUL.
+
+    *last* is the number of the last file to read, None for all.
+    """
     files = []
     for name in sorted(os.listdir(os.fsencode(directory))):
         path = os.fsencode(directory) + b"/" + name
         shown = name.decode("utf-8", "surrogateescape")
         digits = shown.split(".")[0]
         if not digits.isdigit() or not os.path.isfile(path):
+            continue
+        if last is not None and int(digits) > last:
             continue
         with open(path, "rb") as stream:
             content = stream.read()

@@ -141,6 +141,16 @@ class Conversation:
         self.send("XYZZY")
         self.expect('BAD-COMMAND "<*>"')
 
+    def heard(self) -> list[str]:
+        """Wait until the taper has read all that was sent: by then it answers a line that is none
+        of its commands. What it says before that."""
+        self.send("TAPER-OK probe probe")
+        said: list[str] = []
+        while (line := self.read_line()) != "BAD-COMMAND \"unhandled command 'TAPER-OK'\"":
+            assert line is not None, "the taper ended"
+            said.append(line)
+        return said
+
     def quit(self) -> None:
         """Send QUIT and see the taper off, status 0."""
         self.send("QUIT")

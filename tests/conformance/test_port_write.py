@@ -284,6 +284,7 @@ def test_a_worker_is_usable_after_failed_before_the_first_volume(world: World) -
     recovers(world, talk, volume=True)
 
 
+@pytest.mark.stock_may_fail("what stock says after FAILED depends on how fast it gives up")
 def test_failed_in_the_middle_of_the_data(world: World) -> None:
     """PARTIAL 'dumper failed' with what is good; the cut part is in the log (T18)."""
     talk, dumper = begun(world, split_by(131072, "none"))
@@ -291,10 +292,12 @@ def test_failed_in_the_middle_of_the_data(world: World) -> None:
     data.sendall(DATA)
     talk.part("PROTO01", 1, 131072, None)
     talk.send(f"FAILED {W} {H}")
-    time.sleep(0.3)
-    data.close()
+    said = talk.heard()
+    if not said:  # stock waits for the end of the data
+        data.close()
+        said = [talk.expect("<w> <*>")]
     tail = f'"{crc(DATA[:131072])}" "{stats(131072)}" "dumper failed" ""'
-    talk.expect(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD {tail}")
+    assert matches(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD {tail}", said[0]), said
     world.check_logged(
         f'PARTPARTIAL taper {POOL} PROTO01 2 {HOME} 2/-1 0 <*> "<*>"',
         f'PARTIAL taper {POOL} {HOME} 2 0 00000000:0 00000000:0 <crc> <*> "dumper failed"',
@@ -318,7 +321,7 @@ def test_failed_while_waiting_for_another_volume(world: World, split: str) -> No
     talk.expect(f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "<crc>" <*> "dumper failed<*>" ""')
 
 
-@pytest.mark.stock_may_crash("stock crashes now and then on a denial while data come")
+@pytest.mark.stock_may_fail("stock crashes now and then on a denial while data come")
 def test_denied_at_the_first_request(world: World) -> None:
     """NO-NEW-TAPE for a dumper's data: FAILED TAPE-CONFIG with the reason."""
     talk, dumper = begun(world)
@@ -363,8 +366,7 @@ def test_each_port_takes_one_connection(world: World) -> None:
     """A second connection to a port is refused or cut; the first is the one that counts."""
     talk, dumper = begun(world)
     data = dumper.connect()
-    time.sleep(0.3)
-    assert not taken(dumper), "a second connection was taken"
+    world.wait_for("the port to take no second", lambda: not taken(dumper))
     dumper.header(HEADER)
     talk.grant("PROTO01")
     talk.ready()

@@ -138,7 +138,7 @@ def test_a_part_is_reported_as_soon_as_its_bytes_are_there(
         for fileno in (1, 2, 3):
             data.sendall(DATA[(fileno - 1) * 65_536 : fileno * 65_536])
             talk.part("PROTO01", fileno, 65_536, None)
-            assert len(world.volume("PROTO01")[fileno].data) == 65_536
+            assert len(world.volume("PROTO01", last=fileno)[fileno].data) == 65_536
         data.sendall(DATA[196_608:200_000])
     talk.part("PROTO01", 4, 3_392, None)
     talk.dumper_done()
