@@ -57,7 +57,7 @@ class Dump:
         self._transfer: ITransfer | None = None
         self._status_file: IStatusFile | None = None
         self._interruption = Interruption()
-        self._wait = self._interruption.wait
+        self.wait = self._interruption.wait
         self.request = VolumeRequest(worker, self.handle, self.report, self._interruption)
         self._verdict_wanted: Deferred[None] | None = None
         self._ready_sent = False
@@ -134,14 +134,14 @@ class Dump:
     async def _write(self) -> None:
         device = await self._first_device()
         self.block_size = device.device.block_size
-        plan = await plan_dump(self.world, self.command, self.feed, device, self._wait)
+        plan = await plan_dump(self.world, self.command, self.feed, device, self.wait)
         if IPlannedFeed.providedBy(self.feed):
             self.feed.expect(plan)
         offer = await self.feed.offer()
         if offer is not None:
             self.worker.rules.header_awaited()
             self.report.offer(offer)
-        self._header = header = await self._wait(self.feed.header())
+        self._header = header = await self.wait(self.feed.header())
         check_header(header, self.command)
         if header.is_partial and not self.feed.result_follows:
             self.ledger.dumper = DumperResult.FAILED
@@ -154,10 +154,10 @@ class Dump:
         await self._show_progress()
         flowing = self._begin_to_flow(plan)
         if self.feed.ready_first:
-            await self._wait(flowing)
+            await self.wait(flowing)
         while True:
             volume = await self._volume()
-            await self._wait(flowing)
+            await self.wait(flowing)
             if await self._write_part(volume, plan):
                 return
 
@@ -175,7 +175,7 @@ class Dump:
         self, sought: Coroutine[Deferred[Any], Any, IAsyncDevice]
     ) -> IAsyncDevice:
         try:
-            return await self._wait(sought)
+            return await self.wait(sought)
         except NoVolume as fault:
             raise NoVolume(f"error; got_device failed: {fault.text}") from fault
 
@@ -347,7 +347,7 @@ class Dump:
             self._verdict_wanted = wanted = Deferred[None]()
             self.report.dumper_status()
             try:
-                await self._wait(wanted)
+                await self.wait(wanted)
             except Interrupted:
                 self._verdict_wanted = None
         ledger.compare_dumper_crc()

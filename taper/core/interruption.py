@@ -39,11 +39,14 @@ class Interruption:
 
         :raise Interrupted: it did
         """
-        waiting = awaited if isinstance(awaited, Deferred) else Deferred.fromCoroutine(awaited)
         if self.reason is not None:
-            waiting.cancel()
-            waiting.addErrback(lambda _: None)
+            if isinstance(awaited, Deferred):
+                awaited.cancel()
+                awaited.addErrback(lambda _: None)
+            else:
+                awaited.close()  # it has not begun
             raise Interrupted
+        waiting = awaited if isinstance(awaited, Deferred) else Deferred.fromCoroutine(awaited)
         self._waiting = waiting
         try:
             return await waiting

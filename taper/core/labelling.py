@@ -6,9 +6,12 @@ its lock, says of it. Order of the steps: data-plane 3.4, config-and-state 3.4 a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError
 
 from devices.errors import ChangerError, DeviceError, Status
 from devices.interfaces import AccessMode, VolumeReading
@@ -33,23 +36,59 @@ class LabellingFailed(Exception):
         self.text = text
 
 
-async def label_volume(world: World, found: ScanResult, timestamp: str) -> str:
-    """Write the label of the volume a scan found, and its tapelist entry.
+@frozen
+class Permission:
+    """This volume may be labelled, as the tapelist says; a new label is claimed there.
 
-    :param timestamp: the run's timestamp, of label and entry
-    :return: the label written
-    :raise LabellingFailed: the device was told; the caller releases the reservation
+    :ivar meta: the meta label to go with it.
     """
-    await _check_medium(found)
+
+    label: str
+    meta: str | None
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Turn whatever can go wrong into the text for the trace log."""
     try:
-        await world.history.refresh()
-        return await _label(world, found, timestamp)
+        yield
     except (LabelError, VolumeStillActive, DeviceError) as fault:
         raise LabellingFailed(f"while labeling new volume: {fault.text}") from fault
     except ChangerError as fault:
         raise LabellingFailed(f"while labeling new volume: {fault.message}") from fault
     except (TapelistError, OSError) as fault:
         raise LabellingFailed(f"while labeling new volume: {fault}") from fault
+
+
+async def permit_label(world: World, found: ScanResult, timestamp: str) -> Permission:
+    """Look at the medium again, and ask the tapelist whether the volume a scan found may be
+    written.
+
+    Another program may hold the tapelist's lock for long. So this may be cancelled, and has then
+    changed nothing; once the claim of a new label is being written, cancelling has no effect.
+
+    :param timestamp: the run's
+    :raise LabellingFailed: the caller releases the reservation
+    """
+    await _check_medium(found)
+    with _telling():
+        await world.history.refresh()
+        meta = found.reservation.meta or await found.reservation.get_meta_label()
+        if found.is_new:
+            return await _announce_new_label(world, found, meta, timestamp)
+        return await _check_known_label(world, found, meta, timestamp)
+
+
+async def label_volume(
+    world: World, found: ScanResult, permission: Permission, timestamp: str
+) -> None:
+    """Write the label of a volume, and its tapelist entry.
+
+    :param timestamp: the run's, of label and entry
+    :raise LabellingFailed: the device was told; the caller releases the reservation
+    """
+    with _telling():
+        await _label(world, found, permission, timestamp)
 
 
 async def _check_medium(found: ScanResult) -> None:
@@ -72,14 +111,8 @@ def _describe(reading: VolumeReading) -> str:
     return f"label {reading.label} of {reading.timestamp}"
 
 
-async def _label(world: World, found: ScanResult, timestamp: str) -> str:
-    reservation = found.reservation
-    meta = reservation.meta or await reservation.get_meta_label()
-    if found.is_new:
-        label, meta = await _announce_new_label(world, found, meta, timestamp)
-    else:
-        label = found.label
-        meta = await _check_known_label(world, found, meta, timestamp)
+async def _label(world: World, found: ScanResult, permission: Permission, timestamp: str) -> None:
+    reservation, label, meta = found.reservation, permission.label, permission.meta
     device = reservation.device
     try:
         await device.start(AccessMode.WRITE, label, timestamp)
@@ -101,7 +134,6 @@ async def _label(world: World, found: ScanResult, timestamp: str) -> str:
     await world.tapelists.update(lambda tapelist: _recording(tapelist, entry))
     if meta is not None:
         await reservation.set_meta_label(meta)
-    return label
 
 
 def _recording(tapelist: Tapelist, entry: TapelistEntry) -> Tapelist:
@@ -114,7 +146,7 @@ def _recording(tapelist: Tapelist, entry: TapelistEntry) -> Tapelist:
 
 async def _announce_new_label(
     world: World, found: ScanResult, meta: str | None, timestamp: str
-) -> tuple[str, str | None]:
+) -> Permission:
     """Choose the label under the tapelist's lock and claim it with a ``1 ... no-reuse`` entry."""
     chosen: list[TapelistEntry] = []
     storage, config = world.storage, world.config
@@ -160,17 +192,18 @@ async def _announce_new_label(
         chosen.append(entry)
         return tapelist.adding(entry)
 
-    await world.tapelists.update(claim)
-    return chosen[-1].label, chosen[-1].meta
+    try:
+        await world.tapelists.update(claim)
+    except CancelledError:
+        if not chosen:
+            raise
+    return Permission(chosen[-1].label, chosen[-1].meta)
 
 
 async def _check_known_label(
     world: World, found: ScanResult, meta: str | None, timestamp: str
-) -> str | None:
-    """Ask the tapelist, under its lock, whether this label may be written again.
-
-    :return: the meta label to go on with
-    """
+) -> Permission:
+    """Ask the tapelist, under its lock, whether this label may be written again."""
     reservation = found.reservation
     known: list[TapelistEntry] = []
 
@@ -196,5 +229,5 @@ async def _check_known_label(
 
     await world.tapelists.update(check)
     if meta is None and known:
-        return known[-1].meta
-    return meta
+        meta = known[-1].meta
+    return Permission(found.label, meta)

@@ -6,7 +6,7 @@ and reserved, peeked at but untouched until the driver permits a new volume.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -15,15 +15,17 @@ from devices.interfaces import IAsyncDevice, IAsyncReservation
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Info, Start, TapeInfo
 from taper.core.erasing import await_space, blank, frees_space, make_room
-from taper.core.errors import NoVolume, VolumeDenied
-from taper.core.labelling import LabellingFailed, label_volume
+from taper.core.errors import Interrupted, NoVolume, VolumeDenied
+from taper.core.labelling import LabellingFailed, label_volume, permit_label
 from taper.core.scan import ScanFailed, ScanResult
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Coroutine
 
     from protocols.tapelist import Tapelist
     from taper.core.world import World
+
+T = TypeVar("T")
 
 MIXED_BLOCK_SIZES = "All devices used by the taper must have the same block size"
 
@@ -52,6 +54,12 @@ class Petitioner(Protocol):
     """The dump that needs a volume, as the scribe sees it."""
 
     block_size: int | None
+
+    async def wait(self, awaited: Coroutine[Deferred[Any], Any, T]) -> T:
+        """Wait for something that may take long, by cancelling it if the dump is to end.
+
+        :raise Interrupted: the dump is to end, and what was awaited gave up
+        """
 
     async def ask_for_volume(self) -> None:
         """Send REQUEST-NEW-TAPE and wait for NEW-TAPE.
@@ -169,6 +177,7 @@ class Scribe:
 
         :raise VolumeDenied: the driver refused
         :raise NoVolume: none was found, or the old one could not be released
+        :raise Interrupted: the dump is to end; a scan goes on, for the next one
         """
         await self.release_volume()
         while self.volume is None:
@@ -179,9 +188,12 @@ class Scribe:
                 await self._drop_candidate()
                 raise
             try:
-                found = await self.find_volume()
+                found = await dump.wait(self.find_volume())
                 self._check_block_size(dump, found)
                 await dump.prepare(found.reservation.device)
+            except Interrupted:
+                dump.say_no_new_tape()
+                raise
             except NoVolume as fault:
                 await self._drop_candidate()
                 await self._world.note(Info(fault.text))
@@ -201,7 +213,11 @@ class Scribe:
         if frees_space(world):
             await found.reservation.device.run(await_space)
         try:
-            label = await label_volume(world, found, self._timestamp)
+            permission = await dump.wait(permit_label(world, found, self._timestamp))
+            await label_volume(world, found, permission, self._timestamp)
+        except Interrupted:
+            dump.say_no_new_tape()  # and the next dump may have the volume
+            raise
         except LabellingFailed as fault:
             await world.note(Info(fault.text))
             self._candidate = None
@@ -214,14 +230,14 @@ class Scribe:
             dump.say_no_new_tape()
             raise
         self._candidate = None
-        self.volume = Volume(found.reservation, label)
+        self.volume = Volume(found.reservation, permission.label)
         try:
             await world.trace_log.append(
                 Start(
                     datestamp=self._timestamp,
                     storage=world.storage.name,
                     pool=world.storage.tapepool,
-                    label=label,
+                    label=permission.label,
                     tape=next(world.tapes),
                 )
             )
@@ -230,10 +246,10 @@ class Scribe:
             dump.say_no_new_tape()
             await self.release_volume()
             raise NoVolume(f"cannot write the trace log: {fault}") from fault
-        world.console.write_line(f"taper: wrote label '{label}'")
-        dump.say_new_tape(label)
+        world.console.write_line(f"taper: wrote label '{permission.label}'")
+        dump.say_new_tape(permission.label)
         try:
-            await found.reservation.set_label(label)
+            await found.reservation.set_label(permission.label)
         except (ChangerError, OSError) as fault:
             await world.note(Info(f"Error from set_label: {fault}"))
 

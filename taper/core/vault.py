@@ -26,11 +26,11 @@ class VaultDump(Dump):
         self._vault_feed = feed
 
     async def _write(self) -> None:
-        labels = await self._wait(self._vault_feed.find())
+        labels = await self.wait(self._vault_feed.find())
         reading = self.world.history.reading
         reading.update(labels)
         try:
-            await self._wait(self.scribe.spare(labels))
+            await self.wait(self.scribe.spare(labels))
             await super()._write()
         finally:
             reading.subtract(labels)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -56,6 +57,7 @@ class History:
     :param call: runs a blocking function elsewhere, one after the other, as ``Lane.call`` does.
     :param now: seconds since the epoch.
     :param note: is told of lines that make no sense.
+    :param stop: once set, by any thread, no wait for the command file's lock goes on.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class History:
         *,
         now: Callable[[], float] = time.time,
         note: Callable[[str], object] = lambda text: None,
+        stop: threading.Event | None = None,
     ) -> None:
         self._config = config
+        self._stop = stop or threading.Event()
         self._call = call
         self._now = now
         self._note = note
@@ -125,7 +129,7 @@ class History:
 
     def _read_commands(self) -> tuple[Command, ...]:
         path = self._config.path(self._config.general.command_file)
-        data = read_locked(path)
+        data = read_locked(path, self._stop.wait)
         if not data:
             return ()
         from protocols.commandfile import parse_command_file  # most sites have no commands
@@ -173,10 +177,12 @@ def _calendar(now: float) -> Callable[[int], str]:
     return stamp_days_ago
 
 
-def read_locked(path: str) -> bytes:
+def read_locked(path: str, pause: Callable[[float], bool]) -> bytes:
     """A command file's content, read under the write lock its writers take (3.6).
 
     Nothing if there is no such file. Raises OSError, and HistoryError if it stays locked.
+
+    :param pause: waits so many seconds; true: to wait for longer is no use.
     """
     try:
         file = open(path, "r+b", buffering=0)  # noqa: SIM115 (closed below; closing unlocks)
@@ -187,7 +193,8 @@ def read_locked(path: str) -> bytes:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError):
-                time.sleep(_LOCK_WAIT)
+                if pause(_LOCK_WAIT):
+                    raise HistoryError(f"{path} is locked by another process") from None
             else:
                 return file.readall()
     raise HistoryError(f"{path} is locked by another process for over {_LOCK_TRIES // 10} s")

@@ -118,7 +118,12 @@ class Session:
         )
         storage = self._setup.storage()
         self._changer = self._open_changer(storage)
-        history = History(config, self._lane("history").call, note=self._setup.debug.write)
+        history = History(
+            config,
+            self._lane("history").call,
+            note=self._setup.debug.write,
+            stop=self._stop_waiting,
+        )
         trace_log = TraceLog(self._setup.log_filename, self._lane("trace log"))
         files = self._lane("files")
         scan = self._make_scan(storage, tapelists, history, trace_log)
@@ -152,7 +157,12 @@ class Session:
         )
         self._world = world
         files.call(sweep_rings).addErrback(world.log_failure)
-        self.controller = Controller(world, self._stop_waiting.set, self._controller_ended)
+
+        def quitting() -> None:
+            self._stop_waiting.set()
+            tapelists.hurry()
+
+        self.controller = Controller(world, quitting, self._controller_ended)
 
     def _open_changer(self, storage: Storage) -> IAsyncChanger:
         try:

@@ -19,14 +19,17 @@ from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
 from devices.tapelist_file import read_tapelist
-from protocols.tapelist import Tapelist
+from protocols.tapelist import Tapelist, TapelistError
 from taper.core.interfaces import ITapelistStore
+from taper.core.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 1.0
+_HASTE = 3.0
+"""Seconds that waits may last once the taper is to end; the driver kills it after six."""
 
 # Lock files held by this process, since record locks do not exclude a process from itself.
 _held: set[str] = set()
@@ -57,6 +60,7 @@ class TapelistStore:
         self._clock = clock
         self._note = note
         self._turn = DeferredLock()
+        self._deadline: float | None = None
 
     def read(self) -> Deferred[Tapelist]:
         """The list as it is now. Fails with TapelistError or OSError."""
@@ -67,7 +71,8 @@ class TapelistStore:
 
         A ``change`` that gives the list back as it was writes nothing. Fails with what ``change``
         raises, TapelistError or OSError; the file is then as it was. Cancelling ends the wait for
-        the lock at once; a change that has begun by then is still made as a whole.
+        the lock at once, with nothing changed; a change that has begun by then is still made as a
+        whole, before the Deferred fails with CancelledError.
         """
         return Deferred.fromCoroutine(self._update(change))
 
@@ -76,15 +81,22 @@ class TapelistStore:
         try:
             wait = _FIRST_WAIT
             while True:
-                changed: Tapelist | None = await self._call(try_update, self._path, change)
+                trial: Deferred[Tapelist | None] = self._call(try_update, self._path, change)
+                changed = await undisturbed(trial)
                 if changed is not None:
                     return changed
+                if self._deadline is not None and self._clock.seconds() >= self._deadline:
+                    raise TapelistError(f"{self._path}.lock is locked by another process")
                 if wait == _FIRST_WAIT:
                     self._note(f"{self._path}.lock is locked by another process, waiting for it")
                 await self._pause(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
         finally:
             self._turn.release()
+
+    def hurry(self) -> None:
+        """The taper is to end: from now on no lock is waited for longer than a moment."""
+        self._deadline = self._clock.seconds() + _HASTE
 
     def _pause(self, seconds: float) -> Deferred[None]:
         pause: Deferred[None] = Deferred(lambda _: timer.cancel())

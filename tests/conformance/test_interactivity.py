@@ -1,9 +1,13 @@
 """An operator is asked for a volume by mail, and replies in a file (scan-and-changers 1.9)."""
 
+from typing import Any
+
 import pytest
 
 from tests.conformance.harness import VTAPES, Options, World
-from tests.conformance.harness_talk import Conversation, W
+from tests.conformance.harness_files import Dump, dump_header
+from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_text import crc, payload
 
 HOME = "/var/lib/amanda"
 STAMP = "20260101000000"
@@ -26,11 +30,11 @@ storage "PROTO"
 """
 
 
-def asking(world: World, plugin: str = "email") -> Conversation:
-    """Start a worker whose changer has no volume."""
+def asking(world: World, plugin: str = "email", **more: Any) -> Conversation:
+    """Start a worker whose changer has no volume, or as many as are asked for."""
     script = f'#!/bin/sh\ncat > {HOME}/body\necho "$*" > {HOME}/words\n'
     world.write(f"{HOME}/mailer", script, 0o700)
-    world.configure(Options(slots=0, extra=WHO.format(plugin=plugin)))
+    world.configure(Options(**{"slots": 0, "extra": WHO.format(plugin=plugin), **more}))
     talk = world.start()
     talk.send(START)
     return talk
@@ -80,6 +84,36 @@ def test_quit_takes_the_question_back(world: World) -> None:
     """QUIT while the operator is waited for: the end, at once and well."""
     talk = asking(world)
     mailed(world)
+    talk.quit()
+
+
+@pytest.mark.known_stock_failure("stock forgets to answer the NEW-TAPE")
+def test_failed_while_the_operator_is_asked(world: World) -> None:
+    """The dump ends at once; the question stands, and the next dump gets the volume."""
+    data = payload(600_000)
+    talk = asking(world, slots=1, usage_kib=512, leom=True)
+    talk.expect(f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM")
+    dumper = talk.port_write(split_by(131072))
+    dumper.header(dump_header(Dump()))
+    dumper.data(data)
+    talk.grant("PROTO01")
+    talk.ready()
+    for number in (1, 2, 3):
+        talk.expect(f"PARTDONE {W} {H} PROTO01 {number} <*>")
+    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+    mailed(world)
+    talk.send(f"FAILED {W} {H}")
+    talk.expect(
+        f"NO-NEW-TAPE {W} {H}", f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD <*> "dumper failed" ""'
+    )
+    world.mkdir(f"{VTAPES}/slot2")
+    world.write(f"{HOME}/reply", "\n")
+    talk.file_write(world.holding(payload(1000)), handle="00-00002")
+    talk.grant("PROTO02", "00-00002")
+    talk.ready("00-00002")
+    talk.part("PROTO02", 1, 1000, handle="00-00002")
+    talk.done(crc(payload(1000)), handle="00-00002")
     talk.quit()
 
 

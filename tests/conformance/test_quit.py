@@ -1,8 +1,10 @@
 """The end: QUIT and end of input in every state, CLOSE-VOLUME, being killed."""
 
+import fcntl
+
 import pytest
 
-from tests.conformance.harness import STAMP, Options, World
+from tests.conformance.harness import STAMP, TAPELIST, VTAPES, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import Conversation, H, W, split_by
 from tests.conformance.harness_text import crc, payload
@@ -269,3 +271,24 @@ def test_killed_in_the_middle_and_started_again(world: World) -> None:
     world.check_dump(H2, DATA)
     labels = [line.split()[:3] for line in world.tapelist()]
     assert labels == [["20260102000000", "PROTO02", "reuse"], [STAMP, "PROTO01", "reuse"]]
+
+
+@pytest.mark.known_stock_failure("stock waits for the lock for ever and hears nothing meanwhile")
+def test_while_the_tapelist_is_locked_by_another(world: World) -> None:
+    """No label is written, nothing is listed, the dump is logged, exit 0."""
+    talk = world.start()
+    talk.start_taper()
+    with world.path(world.write(f"{TAPELIST}.lock", "")).open("r+b") as stream:
+        fcntl.lockf(stream, fcntl.LOCK_EX)
+        talk.file_write(world.holding(DATA))
+        talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+        talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+        talk.expect_silence(0.3)
+        talk.send("QUIT")
+        gone(talk)
+    assert not world.tapelist()
+    assert not [*world.path(f"{VTAPES}/slot1").glob("0*")]
+    assert not world.log("START taper")
+    world.check_logged(
+        f'FAIL taper {POOL} {HOME} 0 error "taper is quitting"', "INFO taper pid-done <n>"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -173,14 +173,12 @@ def test_commands_are_read(directory: Path) -> None:
 
 def test_a_missing_command_file_is_not_made(directory: Path) -> None:
     """Looking changes nothing."""
-    assert read_locked(str(directory / "command_file")) == b""
+    assert read_locked(str(directory / "command_file"), lambda seconds: False) == b""
     assert not (directory / "command_file").exists()
 
 
-def test_a_locked_command_file_is_waited_for(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody rewrites it in place just now; but not for ever."""
+def test_a_locked_command_file_is_waited_for(directory: Path) -> None:
+    """Somebody rewrites it in place just now; but not for ever, and not when we are to end."""
     path = directory / "command_file"
     path.write_text("VERSION 1\n")
     script = (
@@ -193,13 +191,14 @@ def test_a_locked_command_file_is_waited_for(
     assert holder.stdout is not None
     assert holder.stdout.readline()
     waits = []
-    with monkeypatch.context() as patched:
-        patched.setattr(time, "sleep", waits.append)
-        with pytest.raises(HistoryError, match="locked by another process for over 60 s"):
-            read_locked(str(path))
-        patched.setattr(time, "sleep", lambda seconds: holder.communicate())
-        assert read_locked(str(path)) == b"VERSION 1\n"
+    with pytest.raises(HistoryError, match="locked by another process for over 60 s"):
+        read_locked(str(path), lambda seconds: bool(waits.append(seconds)))
     assert sum(waits) == pytest.approx(60)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(HistoryError, match=r"is locked by another process$"):
+        read_locked(str(path), stop.wait)
+    assert read_locked(str(path), lambda seconds: not holder.communicate()) == b"VERSION 1\n"
 
 
 def test_days_are_counted_back_from_now(directory: Path) -> None:

@@ -174,6 +174,43 @@ def test_the_wait_can_be_given_up(path: str) -> None:
     assert not clock.getDelayedCalls()
 
 
+def test_a_change_that_has_begun_is_made(path: str) -> None:
+    """Giving up comes too late then: it is told only after the change, and the lock is free."""
+    calls: list[tuple[Deferred[Any], Callable[[], Any]]] = []
+
+    def later(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        calls.append((Deferred(), lambda: function(*args)))
+        return calls[-1][0]
+
+    updating = TapelistStore(path, later, Clock()).update(add_new)
+    over: list[Any] = []
+    updating.addBoth(over.append)
+    updating.cancel()
+    assert not over
+    deferred, change = calls.pop()
+    deferred.callback(change())
+    assert over[0].check(CancelledError)
+    assert read_tapelist(path).lookup("NEW") == NEW
+    assert others_can_lock(path)
+
+
+def test_at_the_end_no_lock_is_waited_for_long(path: str) -> None:
+    """QUIT: three seconds more, and then one try each."""
+    clock = Clock()
+    store = store_on(path, clock)
+    with locked_by_another(path):
+        waiting, queued = store.update(add_new), store.update(add_new)
+        store.hurry()
+        clock.advance(2)
+        assert not waiting.called
+        clock.advance(1)
+        for update in (waiting, queued, store.update(add_new)):
+            failure = outcome(update)
+            assert failure.check(TapelistError)
+            assert str(failure.value) == f"{path}.lock is locked by another process"
+    assert outcome(store.update(add_new)).lookup("NEW") == NEW
+
+
 def test_updates_happen_in_the_order_of_asking(path: str) -> None:
     """Even when the first has to wait."""
     clock = Clock()

@@ -6,9 +6,9 @@ result, or released by the scan, whatever ends it, cancellation included.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
 from devices.errors import ChangerError, DeviceError
@@ -17,45 +17,10 @@ from protocols.tapelist import TapelistError
 from taper.core.scan import texts
 from taper.core.scan.interfaces import IScan, ScanFailed, ScanResult, Surroundings
 from taper.core.scan.judging import Judge, Volume
+from taper.core.undisturbed import undisturbed
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
-
     from devices.interfaces import IAsyncReservation, LoadRequest
-
-T = TypeVar("T")
-
-
-async def undisturbed(work: Deferred[T]) -> T:
-    """The result of ``work``, waited for to its end; a cancellation takes effect only then."""
-    results: list[T] = []
-    failures: list[Failure] = []
-    waiter: Deferred[None] = Deferred()
-
-    def done(result: T) -> None:
-        results.append(result)
-        waiter.callback(None)
-
-    def failed(failure: Failure) -> None:
-        failures.append(failure)
-        waiter.callback(None)
-
-    work.addCallbacks(done, failed)
-    cancelled = False
-    while True:
-        try:
-            await waiter
-            break
-        except CancelledError:
-            cancelled = True
-            if results or failures:
-                break
-            waiter = Deferred()
-    if failures:
-        failures[0].raiseException()
-    if cancelled:
-        raise CancelledError
-    return results[0]
 
 
 @implementer(IScan)
