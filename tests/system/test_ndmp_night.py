@@ -6,15 +6,14 @@ Our application sends straight to ndmjob's mover; nothing of the dump passes the
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 
 import pytest
 
-from protocols.header import HeaderType, parse_header
 from tests.application.driving import Peer, direct
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
 from tests.system.amanda import ETC, SOURCE, Amanda, Options
+from tests.system.amrestore import restore
 from tests.system.bsdtcp import APPLICATIONS, Client
 from tests.system.conftest import MakeAmanda
 
@@ -35,7 +34,7 @@ tpchanger "library"
 
 @pytest.fixture
 def job() -> Iterator[NdmJob]:
-    with NdmJob(tape_limit=12 << 20) as job:
+    with NdmJob(tape_limit=4 << 20) as job:
         yield job
 
 
@@ -49,55 +48,42 @@ def test_a_night_on_ndmp_tapes(make_amanda: MakeAmanda, job: NdmJob, indirect: b
             disks=[("home", "direct")],
             runtapes=5,
             tapecycle=6,
-            length_mb=12,
-            tapetype="part-size 4 mbytes",
+            length_mb=4,
+            tapetype="part-size 1400 kbytes",
             extra=library + client.dumptypes(),
         )
         amanda = make_amanda(options)
         client.enter(amanda, amanda.launcher)
-        amanda.fill("home", 29)
+        amanda.fill("home", 10)
         amanda.ask("amdump")
     check_night(amanda, job, indirect)
 
 
-def files_of(tape: bytes) -> Iterator[list[bytes]]:
-    """Records of each file of an ndmjob tape (directtcp-and-ndmp 5.2)."""
-    records: list[bytes] = []
-    at = 0
-    while at < len(tape):
-        magic, kind, _before, size = struct.unpack_from("=QQQQ", tape, at)
-        assert magic == 0x0BEEFEE0
-        at += 32
-        if kind == int.from_bytes(b"DATA", "little"):
-            records.append(tape[at : at + size])
-            at += size
-        elif kind == int.from_bytes(b"FILE", "little"):
-            yield records
-            records = []
-    assert not records, "a filemark is missing"
+def read_by_amrestore(amanda: Amanda, job: NdmJob) -> dict[int, bytes]:
+    """The parts on all tapes, in the slots and in the drives."""
 
+    def run(*command: str) -> str:
+        done = amanda.run(*command)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
 
-def archive_of(job: NdmJob) -> tuple[bytes, int]:
-    """The dump on the tapes, its parts in order, padding at its end, and the number of parts."""
-    parts = {}
-    for path in (*job.directory.glob("slot*"), *job.directory.glob("drive?")):
-        for records in files_of(path.read_bytes()):
-            header = parse_header(records[0])
-            if header.type is HeaderType.SPLIT_DUMPFILE:
-                assert header.partnum not in parts
-                parts[header.partnum] = b"".join(records[1:])
-    assert sorted(parts) == list(range(1, len(parts) + 1))
-    return b"".join(parts[number] for number in sorted(parts)), len(parts)
+    paths = [*job.directory.glob("slot?"), *job.directory.glob("drive?")]
+    urls = [job.url(path.name) for path in paths if path.stat().st_size]
+    labels, parts = restore(run, amanda.path, urls)
+    assert sorted(labels) == ["SYS-01", "SYS-02", "SYS-03"]
+    return parts
 
 
 def check_night(amanda: Amanda, job: NdmJob, indirect: bool) -> None:
-    """All DONE, over three tapes, and every file back out of a data connection."""
+    """All DONE, over three tapes; Amanda reads them, and every file comes back by DirectTCP."""
     assert ("255.255.255.255:" in amanda.driver_log()) is indirect
     assert len(amanda.trace_log("SUCCESS dumper")) == 1
     assert len(amanda.trace_log("DONE taper")) == 1
     assert len(amanda.tapelist()) == 3
-    archive, parts = archive_of(job)
-    assert len(amanda.trace_log("PART taper")) == parts == 8
+    parts = read_by_amrestore(amanda, job)
+    assert list(parts) == list(range(1, 9))
+    assert len(amanda.trace_log("PART taper")) == 8
+    archive = b"".join(parts.values())
     peer = Peer(lambda connection, _peer: connection.sendall(archive))
     place = amanda.mkdir("/tmp/amanda/restored")
     words = ["--host", "localhost", "--disk", f"{SOURCE}/home", *direct(peer.address)]
