@@ -20,7 +20,7 @@ from protocols.driver.replies import SETUP, BadCommand, TapeError
 from taper.run.debug_log import DebugLog
 from taper.run.options import Options
 from taper.run.paths import Paths, paths_from
-from taper.run.setup import Setup, SetupFailed, StartFailed, check_user, make_setup
+from taper.run.setup import Setup, SetupFailed, StartFailed, make_setup
 from taper.run.stdio import Conversation, Pipes, stop_with
 
 STDIO = "stdio"
@@ -113,7 +113,6 @@ class TaperService(Service):
         session = conversation.session
         session.begin()
         try:
-            check_user(self._setup.config.general.dumpuser)
             session.open()
         except StartFailed as fault:
             session.start_failed(str(fault))

@@ -23,7 +23,7 @@ from taper.core.scan import ScanFailed, make_scan
 from taper.core.world import World
 from taper.run.feeds import Feeds
 from taper.run.history import History
-from taper.run.setup import Setup, SetupFailed, StartFailed
+from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
 from taper.run.status_files import StatusFiles
 from taper.run.tapelist_store import TapelistStore
 from taper.run.trace_log import TraceLog, append_record
@@ -98,7 +98,18 @@ class Session:
         append_record(self._setup.log_filename, record)
 
     def begin(self) -> None:
-        """First line of the trace log."""
+        """First line of the trace log.
+
+        :raise StartFailed: we are not the dump user. The log tells it too if it is there already;
+            one that we made would be ours, and no later program of the run could open it.
+        """
+        try:
+            check_user(self._setup.config.general.dumpuser)
+        except StartFailed as fault:
+            if os.path.exists(self._setup.log_filename):
+                self.log(PidStart(os.getpid()))
+                self.start_failed(str(fault))
+            raise
         self.log(PidStart(os.getpid()))
 
     def open(self) -> None:

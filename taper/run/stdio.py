@@ -18,7 +18,7 @@ from protocols.driver.replies import SETUP, TapeError
 from protocols.tx.driver import DriverProtocol
 from taper.core.interfaces import IDriver
 from taper.run.session import Session
-from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
+from taper.run.setup import Setup, SetupFailed, StartFailed
 
 FLUSH_SECONDS = 2.0
 """How long a driver that does not read may keep us from ending."""
@@ -30,9 +30,12 @@ def converse(setup: Setup) -> int:
 
     conversation = Conversation(reactor, setup)
     session = conversation.session
-    session.begin()
     try:
-        check_user(setup.config.general.dumpuser)
+        session.begin()
+    except StartFailed as fault:
+        sys.stderr.write(f"taper: {fault}\n")
+        return 1
+    try:
         session.open()
     except StartFailed as fault:
         session.start_failed(str(fault))

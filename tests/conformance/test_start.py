@@ -157,8 +157,8 @@ def test_a_corrupt_tapelist_ends_the_start(world: World) -> None:
     assert world.path(TAPELIST).read_text() == bad
 
 
-def test_another_user_is_refused(world: World) -> None:
-    """The taper runs as the dump user only: FATAL in the log, exit 1."""
+def started_by_root(world: World) -> None:
+    """Start the taper as somebody else than the dump user."""
     command = [world.program.path, CONFIG, "--storage", CONFIG, "--log-filename", LOG]
     done = subprocess.run(
         ["nsenter", "-t", str(world.keeper.pid), "-m", *command],
@@ -167,9 +167,22 @@ def test_another_user_is_refused(world: World) -> None:
         timeout=20,
     )
     assert done.returncode == 1
+
+
+def test_another_user_is_refused(world: World) -> None:
+    """The taper runs as the dump user only: FATAL in the log of the run, exit 1."""
+    world.write(LOG, "")
+    started_by_root(world)
     world.check_logged(
         'FATAL taper must be executed as the "backup" user instead of the "root" user<*>'
     )
+
+
+@pytest.mark.known_stock_failure("the log is then root's, and the next taper cannot start")
+def test_another_user_makes_no_log(world: World) -> None:
+    """So the dump user's taper can start afterwards."""
+    started_by_root(world)
+    world.start().start_taper()
 
 
 def test_a_second_taper_leaves_the_first_ones_slot_alone(world: World) -> None:

@@ -161,10 +161,13 @@ def test_a_storage_that_cannot_be_served_on_stdio(
 
 
 def test_a_wrong_user_on_stdio(tmp_path: Path) -> None:
-    """The reason on stderr and in the trace log."""
+    """The reason on stderr, and in the trace log of a run; none is made."""
     place = make_place(tmp_path, user="sys")
-    with pytest.raises(SystemExit, match='must be executed as the "sys" user'):
-        TaperService(NotRunning(), place.setup(), "stdio").startService()
+    for there in (False, True):
+        with pytest.raises(SystemExit, match='must be executed as the "sys" user'):
+            TaperService(NotRunning(), place.setup(), "stdio").startService()
+        assert place.log.exists() is there
+        place.log.touch()
     assert place.logged()[-1].startswith('FATAL taper must be executed as the "sys" user')
 
 
