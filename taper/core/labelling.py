@@ -17,7 +17,7 @@ from devices.errors import ChangerError, DeviceError, Status
 from devices.interfaces import AccessMode, VolumeReading
 from protocols.labels import LabelError, check_label, make_label, make_meta_label
 from protocols.tapelist import TapelistEntry, TapelistError
-from taper.core.permission import VolumeStillActive, refuse_overwrite
+from taper.core.permission import VolumeStillActive, dead_claims, refuse_overwrite
 
 if TYPE_CHECKING:
     from protocols.tapelist import Tapelist
@@ -163,6 +163,8 @@ async def _announce_new_label(
             barcode=reservation.barcode,
             scanned=found.tapelist,
         )
+        for dead in dead_claims(tapelist, config.name, reservation.reading, reservation.barcode):
+            tapelist = tapelist.removing(dead)
         meta_label = meta
         if meta_label is None and storage.meta_autolabel:
             meta_label = make_meta_label(

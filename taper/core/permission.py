@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devices.errors import Status
+from protocols.header import HeaderType
 from protocols.labels import match_labelstr
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def refuse_overwrite(
         raise ValueError("retention was computed for another tapelist than the one to judge by")
     label = reading.label if reading.status == Status.SUCCESS else None
     if label is None:
-        _refuse_by_barcode(retention, storage, write_timestamp, barcode)
+        _refuse_by_barcode(retention, storage, reading, write_timestamp, barcode)
         return
     if reading.timestamp == write_timestamp:
         raise _refusal(label, f"its header says that this run ({write_timestamp}) wrote it")
@@ -75,15 +76,43 @@ def _refusal(label: str, reason: str) -> VolumeStillActive:
     return VolumeStillActive(f"Volume '{label}' must not be overwritten: {reason}")
 
 
+def _names_a_volume(barcode: str | None) -> bool:
+    """chg-rait makes up ``{,,}`` for volumes without barcodes: that names nobody."""
+    return barcode is not None and any(char.isalnum() for char in barcode)
+
+
+def dead_claims(
+    tapelist: Tapelist, config: str, reading: VolumeReading, barcode: str | None
+) -> list[str]:
+    """Labels that were claimed for this volume by a taper that died before it wrote them.
+
+    The volume is the proof: it bears the barcode of the claim, is in our hands, and blank.
+    """
+    blank = reading.status & Status.VOLUME_UNLABELED and reading.header_type is HeaderType.EMPTY
+    if not blank or not _names_a_volume(barcode):
+        return []
+    return [
+        entry.label
+        for entry in tapelist.entries
+        if (entry.datestamp, entry.reuse, entry.barcode) == ("1", False, barcode)
+        and entry.config == config
+    ]
+
+
 def _refuse_by_barcode(
-    retention: Retention, storage: Storage, write_timestamp: str, barcode: str | None
+    retention: Retention,
+    storage: Storage,
+    reading: VolumeReading,
+    write_timestamp: str,
+    barcode: str | None,
 ) -> None:
     """A volume without readable label may still be one we know."""
-    # chg-rait makes up "{,,}" for volumes without barcodes: that names nobody
-    if barcode is None or not any(char.isalnum() for char in barcode):
+    if not _names_a_volume(barcode):
         return
-    for entry in retention.tapelist.entries:
-        if entry.barcode != barcode:
+    tapelist = retention.tapelist
+    dead = dead_claims(tapelist, retention.config.name, reading, barcode)
+    for entry in tapelist.entries:
+        if entry.barcode != barcode or entry.label in dead:
             continue
         reason = retention.why_not_reusable(
             entry.label, storage, new_label_ok=True, write_timestamp=write_timestamp

@@ -126,6 +126,20 @@ def test_an_unreadable_volume_is_known_by_its_barcode() -> None:
     assert refusal("20261122 V1 BARCODE:{,,} POOL:P\n", BLANK, barcode="{,,}") is None
 
 
+def test_a_claim_is_dead_when_its_volume_is_blank() -> None:
+    """A taper that died before it wrote the label it had claimed; nothing less is proof."""
+    lines = "1 V1 no-reuse BARCODE:B1 POOL:P CONFIG:DailySet\n1 V2 no-reuse POOL:P\n"
+    assert refusal(lines, BLANK, barcode="B1") is None
+    told = refusal(lines, BROKEN, barcode="B1")
+    assert told is not None
+    assert "no-reuse" in told
+    for line in (
+        "1 V1 no-reuse BARCODE:B1 POOL:P CONFIG:other\n",
+        "20260101 V1 no-reuse BARCODE:B1 POOL:P CONFIG:DailySet\n",
+    ):
+        assert refusal(line, BLANK, barcode="B1") is not None
+
+
 def test_the_retention_must_be_of_this_very_list() -> None:
     """Judging by an older list is a mistake of the caller."""
     tapelist = parse_tapelist(b"20260101 V1 POOL:P\n")

@@ -297,6 +297,22 @@ def test_a_known_volume_is_labelled_again() -> None:
     talk.quit()
 
 
+def test_a_label_claimed_by_a_taper_that_died_is_free_again() -> None:
+    """The blank volume of that barcode gets it; claims for other volumes stay."""
+    claims = [
+        TapelistEntry(
+            datestamp="1", label=label, reuse=False, barcode=code, pool="PROTO", config="PROTO"
+        )
+        for label, code in (("PROTO01", "B1"), ("PROTO02", "B2"), ("PROTO03", None))
+    ]
+    talk = idle(small(20, barcode="B2"), entries=claims)
+    talk.say(file_write())
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    listed = {entry.label: entry.datestamp for entry in talk.tapelists.store.tapelist.entries}
+    assert listed == {"PROTO01": "1", "PROTO02": RUN, "PROTO03": "1"}
+    talk.quit()
+
+
 def _entry_changes(**facts: object) -> Callable[[Talk], None]:
     def change(talk: Talk) -> None:
         store = talk.tapelists.store
