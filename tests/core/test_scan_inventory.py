@@ -163,6 +163,13 @@ def test_an_inventory_that_trusts_names_of_files_does_not_hold_the_scan_up() -> 
     stage = set_stage("lexical", slots, entries)
     assert stage.refuse() == NONE_FOUND
     assert stage.changer.loaded == ["1", "2"]
+    # stock leaves it at the first line of each (quirk 13)
+    assert stage.notes == [
+        "Slot 1 without label can be labeled",
+        "Slot 1 is a volume in error: it squeaks, autolabel disabled",
+        "Slot 2 with label Foo will be relabeled",
+        "Slot 2 with label Foo do not match labelstr",
+    ]
     assert stage.refuse() == NONE_FOUND
     assert stage.changer.loaded == ["1", "2"]
 

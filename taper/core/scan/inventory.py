@@ -21,7 +21,7 @@ from protocols.labels import LabelError
 from taper.core.scan import texts
 from taper.core.scan.base import BaseScan
 from taper.core.scan.interfaces import ScanResult, Surroundings
-from taper.core.scan.judging import Judge, Volume
+from taper.core.scan.judging import Fate, Judge, Volume
 from taper.core.scan.waiting import Question
 
 if TYPE_CHECKING:
@@ -177,6 +177,9 @@ class InventoryScan(BaseScan):
         found = None
         if judge.accepts(volume):
             found = await self._take(judge, held, volume, keeps_label)
+        elif (verdict := judge.verdict(volume)).fate is Fate.REFUSE:
+            # the line before is the same for all volumes without a label, bad ones too (quirk 13)
+            await self.note(verdict.text)
         if found is None:
             await self.release(need_another=True)
         return found
