@@ -64,6 +64,7 @@ class PartResult:
         volume takes no more.
     :ivar space: the end came because space that the volume shares with others is full.
     :ivar paused: the part is not over, its file still open: it can go on if space is freed.
+    :ivar refused: no file could be begun, for another reason than a lack of room.
     """
 
     size: int
@@ -75,6 +76,7 @@ class PartResult:
     error: str | None = None
     space: bool = False
     paused: bool = False
+    refused: bool = False
 
 
 @frozen

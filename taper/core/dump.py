@@ -284,6 +284,9 @@ class Dump:
         """Go on with another volume, if that can lead anywhere."""
         trouble = result.error or "No space left on device"
         errors = self.ledger.device_errors
+        if result.refused and result.successful:
+            # no part tells of it, and nothing is lost yet; but the volume should be looked at
+            await self.world.note(Info(f"volume {label} takes no further file: {trouble}"))
         # one bad volume must not end a dump that has lost nothing; a second one in a row does
         took_nothing = first_file and result.successful and not result.size
         self._barren = self._barren + 1 if took_nothing else 0

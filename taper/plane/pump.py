@@ -71,6 +71,7 @@ class Pump:
         self._error: str | None = None
         self._pause_at_space = pause_at_space
         self._space = False
+        self._refused = False
         self._began = 0.0
         self._number = 0
 
@@ -103,6 +104,7 @@ class Pump:
             error=self._error,
             space=self._space,
             paused=end is _End.PAUSED,
+            refused=self._refused,
         )
 
     def _start(self, header: Header) -> tuple[int, _End | None]:
@@ -111,7 +113,7 @@ class Pump:
         try:
             start = self._device.start_file(header)
         except DeviceError as error:
-            self._error = error.text
+            self._error, self._refused = error.text, True
             return 0, refused
         if not start.number:
             self._space = start.space

@@ -99,7 +99,7 @@ class MoverTransfer:
             if start.number and start.eom:
                 await direct.finish_file()
         except DeviceError as fault:
-            return _result(eom=True, error=fault.text)
+            return _result(eom=True, error=fault.text, refused=True)
         if not start.number or start.eom:
             return _result(eom=True, error=device.device.error or FULL)
         return await self._move(device, start.number)
@@ -198,6 +198,7 @@ def _result(
     eom: bool = False,
     eof: bool = False,
     error: str | None = None,
+    refused: bool = False,
 ) -> PartResult:
     return PartResult(
         size=size,
@@ -207,4 +208,5 @@ def _result(
         eom=eom,
         eof=eof,
         error=error,
+        refused=refused,
     )

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.conformance.harness import STAMP, TAPELIST, Options, World
+from tests.conformance.harness import STAMP, TAPELIST, VTAPES, Options, World
 from tests.conformance.harness_files import Dump, dump_header, volume_label
 from tests.conformance.harness_talk import PLAIN, Conversation, H, W, split_by
 from tests.conformance.harness_text import crc, payload
@@ -353,3 +353,23 @@ def test_the_log_keeps_one_record_a_line(world: World) -> None:
     talk.send(f'NO-NEW-TAPE {W} {H} "two\\nlines"')
     talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-CONFIG "" <*>')
     assert [line for line in world.log() if not line.startswith(TYPES)] == []
+
+
+@pytest.mark.known_stock_failure("stock has no word for a volume that fails at a header (2, row 16)")
+def test_a_volume_that_takes_no_file_is_told_of(world: World) -> None:
+    """The dump goes to the next volume, and the trace log says what is wrong with this one."""
+    talk = started(world)
+    data = payload(1000)
+    talk.file_write(world.holding(data))
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 1000)
+    talk.done(crc(data))
+    world.path(f"{VTAPES}/slot1").chmod(0o500)
+    talk.file_write(world.holding(data), split_by(65536), handle="00-00002")
+    talk.ready("00-00002")
+    talk.grant("PROTO02", "00-00002")
+    talk.part("PROTO02", 1, 1000, handle="00-00002")
+    talk.done(crc(data), handle="00-00002")
+    talk.quit()
+    world.check_logged("INFO taper <*>: Permission denied<*>")

@@ -141,7 +141,7 @@ def test_a_header_that_fails_otherwise_says_why() -> None:
     transfer = transfer_of(PiecesSource(DATA))
     result = transfer.write_part(started(faults=Faults("start_file", 0)), HEADER)
     assert (result.fileno, result.successful, result.eom) == (0, True, True)
-    assert result.error == "the fake header fails"
+    assert (result.error, result.refused) == ("the fake header fails", True)
     transfer.close()
 
 
