@@ -237,6 +237,12 @@ def test_load_poll(text: str, poll: Poll) -> None:
     assert read_settings(make_setup(load_poll=(text,))).load_poll == poll
 
 
+def test_the_wait_for_the_state_file_can_be_set() -> None:
+    """Stock ignores lock-timeout here and waits 1000 s (scan-and-changers 6, row 18)."""
+    assert read_settings(make_setup(lock_timeout=("30",))).lock_timeout == 30
+    assert read_settings(make_setup()).lock_timeout == 1000
+
+
 @pytest.mark.parametrize(
     ("properties", "text"),
     [
