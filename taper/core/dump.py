@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
 from protocols.driver import commands
-from protocols.header import HeaderType
 from protocols.tracelog import Info
 from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
 from taper.core.interfaces import FeedError, IPlannedFeed
 from taper.core.interruption import Interruption
 from taper.core.outcome import DumperResult, Ledger, Verdict
-from taper.core.preparing import check_header, plan_dump
+from taper.core.preparing import check_header, part_header, plan_dump
 from taper.core.report import Report
 from taper.core.request import VolumeRequest
 from taper.core.straight import flows_straight, straight_feed
@@ -216,13 +214,7 @@ class Dump:
         assert transfer is not None
         assert header is not None
         first_file = volume.device.device.file < 1
-        part = evolve(
-            header,
-            type=HeaderType.SPLIT_DUMPFILE,
-            partnum=self._partnum,
-            totalparts=-1,
-            cont_filename="",
-        )
+        part = part_header(header, self._partnum)
         result = await self._pump(transfer, volume.device, part)
         self.ledger.input_errors.extend(transfer.take_errors())
         await self._record(volume, result)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from protocols.header import HeaderType
+from protocols.header import HeaderError, HeaderType, build_header
 from taper.core.erasing import frees_space
 from taper.core.interfaces import FeedError
 from taper.core.splitting import DeviceFacts, cache_directory, plan
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 DUMP_HEADERS = (HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE)
 
 
+SMALLEST_REGION = 32768
+"""Bytes that every device has for a header."""
+
+
 def check_header(header: Header, command: commands.WriteCommand) -> None:
     """Let only the header pass that belongs to the dump we were told to write.
 
-    :raise FeedError: names what differs
+    :raise FeedError: names what differs, or cannot be written
     """
     if header.type not in DUMP_HEADERS:
         raise FeedError(f"Header of dumpfile is not that of a dump (type {int(header.type)})")
@@ -42,6 +46,22 @@ def check_header(header: Header, command: commands.WriteCommand) -> None:
                 "Header of dumpfile does not match command from driver: "
                 f"{what} is '{found}', expected '{expected}'"
             )
+    try:
+        build_header(part_header(header, 1), SMALLEST_REGION, SMALLEST_REGION)
+    except HeaderError as fault:
+        # here, where it costs no volume; a device could only fail at it
+        raise FeedError(f"Header of dumpfile cannot be put on a volume: {fault}") from fault
+
+
+def part_header(header: Header, number: int) -> Header:
+    """What stands before part ``number`` of the dump; how many there will be is never known."""
+    return evolve(
+        header,
+        type=HeaderType.SPLIT_DUMPFILE,
+        partnum=number,
+        totalparts=-1,
+        cont_filename="",
+    )
 
 
 async def plan_dump(

@@ -184,6 +184,7 @@ def test_a_partial_holding_file_is_done_and_logged_partial() -> None:
         type=HeaderType.DUMPFILE,
         datestamp="20260101000000",
         host="localhost",
+        program="/usr/bin/tar",
         disk="/home",
         is_partial=True,
     )
@@ -222,6 +223,7 @@ def test_results_for_another_handle_or_an_idle_worker_are_ignored() -> None:
         ("datestamp", "20260101000001", "datestamp is '20260101000001', expected"),
         ("type", HeaderType.EMPTY, "not that of a dump"),
         ("type", HeaderType.TAPESTART, "not that of a dump"),
+        ("program", "", "cannot be put on a volume: program is ''"),
     ],
 )
 def test_a_header_of_another_dump_fails_this_one_only(field: str, value: object, text: str) -> None:
@@ -279,6 +281,7 @@ def test_a_wrong_server_crc_is_an_input_error() -> None:
         datestamp="20260101000000",
         host="localhost",
         disk="/home",
+        program="/usr/bin/tar",
         server_crc=Crc(0x12345678, 100_000),
     )
     talk = idle(dumps={"HF": Dumped(DATA, header=header)})
