@@ -87,8 +87,7 @@ class Dump:
         if self.ledger.dumper is DumperResult.UNKNOWN and self.feed.result_follows:
             self.ledger.dumper = DumperResult.DONE
             self.report.dumper_done(command)
-            if isinstance(self.command, commands.ShmWrite):
-                self.ledger.dumper_crc = command.server_crc
+            self.ledger.dumper_crc = command.server_crc
             self._dumper_heard()
 
     def dumper_failed(self) -> None:

@@ -41,7 +41,8 @@ class Ledger:
     :ivar header_crc: the server CRC that the dump's header names.
     :ivar source_crc: over all that was read.
     :ivar dest_crc: over all that good parts hold.
-    :ivar dumper_crc: the server CRC of the dumper's DONE, where it counts what we read.
+    :ivar dumper_crc: the server CRC of the dumper's DONE, of what it sent; unknown where the
+        driver knows none, as of dumps that the server compresses or encrypts.
     """
 
     parts: int = 0
@@ -83,7 +84,9 @@ class Ledger:
     def compare_dumper_crc(self) -> None:
         """The same, with what the dumper says once it is done (data-plane 7, Q16)."""
         source, dumper = self.source_crc, self.dumper_crc
-        if self.verdict is not Verdict.DONE or not dumper.known or dumper == source:
+        if self.verdict is not Verdict.DONE or not (dumper.known and source.known):
+            return
+        if dumper == source:
             return
         self.input_errors.append(f"source server crc ({source}) and dumper crc ({dumper}) differ")
 

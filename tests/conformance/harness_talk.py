@@ -265,7 +265,7 @@ class Conversation:
     def dumper_done(self, handle: str = H, worker: str = W, orig: str = "64") -> None:
         """Answer DUMPER-STATUS with the dumper's DONE."""
         self.expect(f"DUMPER-STATUS {worker} {handle}")
-        self.send(f"DONE {worker} {handle} {orig} aaaaaaaa:1 bbbbbbbb:2 cccccccc:3")
+        self.send(f"DONE {worker} {handle} {orig} aaaaaaaa:1 bbbbbbbb:2 00000000:0")
 
 
 class Dumper:

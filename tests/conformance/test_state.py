@@ -110,7 +110,7 @@ def test_two_dumpers_at_once(world: World) -> None:
         assert line.startswith("PARTDONE") or line in waiting, line
         waiting.discard(line)
     for handle, worker, data in ((H, W, DATA), ("01-00002", "worker0-1", other)):
-        talk.send(f"DONE {worker} {handle} 64 1:1 2:2 3:3")
+        talk.send(f"DONE {worker} {handle} 64 1:1 2:2 00000000:0")
         talk.done(crc(data), handle=handle, worker=worker)
     world.check_dump(H, DATA)
     world.check_dump("01-00002", other, B)

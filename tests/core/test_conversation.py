@@ -146,7 +146,7 @@ def test_a_dump_over_tcp() -> None:
     talk.settle()
     assert talk.words()[-2:] == ["PARTDONE", "DUMPER-STATUS"]
     assert " orig-kb" not in talk.driver.lines[-2]
-    (reply,) = talk.say(f"DONE {W} {H} 98 11111111:1 22222222:2 33333333:3")
+    (reply,) = talk.say(f"DONE {W} {H} 98 11111111:1 22222222:2 00000000:0")
     assert mask(reply).endswith('"[100000 orig-kb 98]" "" ""')
     crc = crc_text(DATA)
     assert talk.logged("DONE") == [
@@ -161,7 +161,7 @@ def test_a_done_that_comes_early_is_not_asked_for() -> None:
     """Its checksums count more than the header's (data-plane 5.2)."""
     talk = idle()
     talk.tell(port_write())
-    talk.say(f"DONE {W} {H} 98 11111111:1 22222222:2 33333333:3")
+    talk.say(f"DONE {W} {H} 98 11111111:1 22222222:2 00000000:0")
     assert "DUMPER-STATUS" not in talk.words()
     assert "11111111:1 22222222:2" in talk.logged("DONE")[0]
     talk.quit()

@@ -149,7 +149,7 @@ def _line(name: str, worker: str, handle: str, other: str) -> str:
         "NEW-TAPE": f"NEW-TAPE {worker} {handle}",
         "NO-NEW-TAPE": f"NO-NEW-TAPE {worker} {handle} no",
         "TAKE-SCRIBE-FROM": f"TAKE-SCRIBE-FROM {worker} {handle} {other}",
-        "DONE": f"DONE {worker} {handle} 1 1:1 2:2 3:3",
+        "DONE": f"DONE {worker} {handle} 1 1:1 2:2 00000000:0",
         "FAILED": f"FAILED {worker} {handle}",
         "CLOSE-VOLUME": f"CLOSE-VOLUME {worker}",
         "CLOSE-SOURCE-VOLUME": f"CLOSE-SOURCE-VOLUME {worker}",
@@ -177,7 +177,7 @@ def _fitting(talk: Talk) -> str:
         if isinstance(reply, replies.RequestNewTape):
             return f"NEW-TAPE {reply.worker} {reply.handle}"
         if isinstance(reply, replies.DumperStatus):
-            return f"DONE {reply.worker} {reply.handle} 1 1:1 2:2 3:3"
+            return f"DONE {reply.worker} {reply.handle} 1 1:1 2:2 00000000:0"
         if isinstance(reply, replies.TaperOk):
             return file_write("HF", H, PARTS, reply.worker).replace("/home", f"/{H}")
     return START if not talk.commands else f"START-TAPER taper0 worker0-1 PROTO {RUN}"

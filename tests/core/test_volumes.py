@@ -90,7 +90,7 @@ def test_a_part_in_a_cache_is_written_again(cache: str, tmp_path: object) -> Non
     talk.feeds.directories[str(tmp_path)] = DirectoryFacts(exists=True, free=1 << 30)
     talk.tell(port_write(split=split))
     talk.settle()
-    talk.say(f"DONE {W} {H} 1 1:1 2:2 3:3")
+    talk.say(f"DONE {W} {H} 1 1:1 2:2 00000000:0")
     assert check_dump(talk, H, DATA, "/var") == "DONE"
     assert talk.logged("PARTPARTIAL")
     talk.quit()

@@ -81,7 +81,7 @@ COMMANDS = [
     f"NEW-TAPE {{0}} {H}",
     f"NO-NEW-TAPE {{0}} {H} no",
     f"TAKE-SCRIBE-FROM {{0}} {H} {W}",
-    f"DONE {{0}} {H} 1 1:1 1:1 1:1",
+    f"DONE {{0}} {H} 1 1:1 1:1 00000000:0",
     f"FAILED {{0}} {H}",
     "CLOSE-VOLUME {0}",
     "CLOSE-SOURCE-VOLUME {0}",

@@ -174,7 +174,7 @@ class Outcome:
         return sum(size for _, _, size in self.parts)
 
 
-DONE = f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 cccccccc:3"
+DONE = f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 00000000:0"
 FAILED = f"FAILED {W} {H}"
 
 
