@@ -285,7 +285,8 @@ def test_while_the_tapelist_is_locked_by_another(world: World) -> None:
         talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
         talk.expect_silence(0.3)
         talk.send("QUIT")
-        gone(talk)
+        talk.expect(f"NO-NEW-TAPE {W} {H}", f'FAILED {W} {H} <*> "taper is quitting" ""', timeout=3)
+        talk.expect_end(0)
     assert not world.tapelist()
     assert not [*world.path(f"{VTAPES}/slot1").glob("0*")]
     assert not world.log("START taper")

@@ -34,7 +34,7 @@ tpchanger "library"
 
 @pytest.fixture
 def job() -> Iterator[NdmJob]:
-    with NdmJob(tape_limit=4 << 20) as job:
+    with NdmJob(tape_limit=2 << 20) as job:
         yield job
 
 
@@ -48,13 +48,13 @@ def test_a_night_on_ndmp_tapes(make_amanda: MakeAmanda, job: NdmJob, indirect: b
             disks=[("home", "direct")],
             runtapes=5,
             tapecycle=6,
-            length_mb=4,
-            tapetype="part-size 1400 kbytes",
+            length_mb=2,
+            tapetype="part-size 800 kbytes",
             extra=library + client.dumptypes(),
         )
         amanda = make_amanda(options)
         client.enter(amanda, amanda.launcher)
-        amanda.fill("home", 10)
+        amanda.fill("home", 5)
         amanda.ask("amdump")
     check_night(amanda, job, indirect)
 
