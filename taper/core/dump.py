@@ -240,7 +240,7 @@ class Dump:
             # what frees nothing here may lie on another disk
             in_vain, size = (in_vain + 1 if result.size == size else 0), result.size
             helps = self._interruption.reason is None and in_vain < MOST_IN_VAIN
-            more = helps and await self.scribe.make_room()
+            more = helps and await self._make_room()
             if result.paused:
                 result = await transfer.resume_part(device, more)
             elif more:
@@ -248,6 +248,12 @@ class Dump:
             else:
                 break
         return result
+
+    async def _make_room(self) -> bool:
+        try:
+            return await self.wait(self.scribe.make_room())
+        except Interrupted:
+            return False
 
     async def _record(self, volume: Volume, result: PartResult) -> None:
         """Log and report a part; one of which only the header fitted never happened."""

@@ -22,6 +22,7 @@ from protocols.tracelog import Info
 from taper.core.permission import VolumeStillActive, refuse_overwrite
 from taper.core.scan.interfaces import IScan, ScanResult
 from taper.core.scan.texts import one_line
+from taper.core.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice, IAsyncReservation, IDevice, InventoryEntry
@@ -35,7 +36,8 @@ async def blank(
     world: World, device: IAsyncDevice, label: str, check: Callable[[Tapelist], None]
 ) -> None:
     """Empty a volume, in the tapelist first: what is listed as empty may still hold something,
-    but what is listed as a dump must never be gone.
+    but what is listed as a dump must never be gone. Cancelling ends the wait for the tapelist's
+    lock; a volume that has lost its label gets it again all the same.
 
     :param check: called with the list under its lock; what it raises stops everything.
     """
@@ -49,10 +51,13 @@ async def blank(
             evolve(entry, datestamp="0", reuse=True, storage=None, config=None)
         )
 
+    async def empty() -> None:
+        await device.erase()
+        await device.start(AccessMode.WRITE, label, "X")
+        await device.finish()
+
     await world.tapelists.update(unused)
-    await device.erase()
-    await device.start(AccessMode.WRITE, label, "X")
-    await device.finish()
+    await undisturbed(Deferred.fromCoroutine(empty()))
 
 
 def frees_space(world: World) -> bool:

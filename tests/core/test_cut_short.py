@@ -25,7 +25,7 @@ from tests.core.conversing import (
 )
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
-from tests.core.test_erasing import old
+from tests.core.test_erasing import Full, old
 
 DATA = content(5000)
 H2 = "00-00002"
@@ -92,6 +92,20 @@ def test_the_entry_of_a_label_that_was_written_is_waited_for() -> None:
     assert "NEW-TAPE" in talk.words()
     assert talk.words()[-1] == "FAILED"
     talk.quit()
+
+
+def test_room_cannot_be_made_as_the_tapelist_is_locked() -> None:
+    """The part ends where it is; no volume was erased."""
+    talk = Full(*(old(number) for number in range(1, 6)))
+    talk.begin()
+    before = talk.listed()
+    talk.inbox.append(file_write())
+    with held_up(talk, "tapelist update", times=3):
+        assert talk.say("QUIT")[-1].startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD")
+    talk.check_released()
+    assert talk.freed == 0
+    assert talk.listed() == before | {"PROTO01": RUN}
+    talk.check_sound()
 
 
 def test_a_scan_that_takes_long() -> None:
