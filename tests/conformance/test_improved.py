@@ -373,3 +373,25 @@ def test_a_volume_that_takes_no_file_is_told_of(world: World) -> None:
     talk.done(crc(data), handle="00-00002")
     talk.quit()
     world.check_logged("INFO taper <*>: Permission denied<*>")
+
+
+@pytest.mark.known_stock_failure("stock labels what it could not wipe, beside the old files")
+def test_a_volume_that_cannot_be_wiped_is_not_labelled(world: World) -> None:
+    """It keeps its old label, the log says why, and the next volume is taken."""
+    world.configure(Options(slots=2, tapecycle=1))
+    world.labelled(2, "PROTO02", "20250102000000")
+    world.labelled(1, "PROTO01", "20250101000000")
+    world.mkdir(f"{VTAPES}/slot1/00005.kept")
+    talk = world.start()
+    talk.start_taper()
+    talk.file_write(world.holding(SMALL))
+    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    answer(talk)
+    talk.expect(f"NO-NEW-TAPE {W} {H}")
+    talk.grant("PROTO02")
+    talk.ready()
+    talk.part("PROTO02", 1, 65_536)
+    talk.done(crc(SMALL))
+    assert volume_label(world.slot(1)) == ("PROTO01", "20250101000000")
+    assert world.tapelist()[1].startswith("20250101000000 PROTO01 reuse")
+    world.check_logged("INFO taper while labeling new volume: Error unlinking <*>")
