@@ -36,8 +36,9 @@ from devices.interfaces import (
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
 
-#: Seconds a release still waits for the state file after the changer was told to stop.
-RELEASE_GRACE = 10.0
+#: Seconds a release still waits for the state file after the changer was told to stop. The driver
+#: kills a taper six seconds after QUIT, and what a dead process holds is free all the same.
+RELEASE_GRACE = 1.0
 
 _NOT_READY = Status.VOLUME_MISSING | Status.DEVICE_BUSY
 

@@ -27,8 +27,9 @@ from devices.interfaces import (
 )
 from protocols.header import HeaderType
 
-#: Seconds a release still waits for the state file after the changer was told to stop.
-RELEASE_GRACE = 10.0
+#: Seconds a release still waits for the state file after the changer was told to stop. The driver
+#: kills a taper six seconds after QUIT, and what a dead process holds is free all the same.
+RELEASE_GRACE = 1.0
 
 
 class VtapeChanger(Changer):

@@ -293,3 +293,23 @@ def test_while_the_tapelist_is_locked_by_another(world: World) -> None:
     world.check_logged(
         f'FAIL taper {POOL} {HOME} 0 error "taper is quitting"', "INFO taper pid-done <n>"
     )
+
+
+@pytest.mark.known_stock_failure("stock waits for the lock for a thousand seconds")
+def test_while_the_changer_is_locked_by_another(world: World) -> None:
+    """The volume is finished; its slot is free all the same, as its holder is no more."""
+    talk = world.start()
+    talk.start_taper()
+    talk.file_write(world.holding(DATA))
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, 200_000)
+    talk.done(crc(DATA))
+    with world.path(f"{VTAPES}/state").open("r+b") as stream:
+        fcntl.lockf(stream, fcntl.LOCK_EX)
+        talk.send("QUIT")
+        talk.expect_end(0, timeout=6)  # then a driver kills
+    world.check_logged("INFO taper tape PROTO01 kb 195 fm 1 [OK]", "INFO taper pid-done <n>")
+    again = world.start()
+    again.start_taper()
+    again.quit()
