@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,12 @@ STDERR = 2
 """The descriptor; under twistd ``sys.stderr`` is a log."""
 
 
-def sweep_rings() -> None:
-    """Remove what tapers that died have left in shared memory; blocks."""
-    from taper.run.shm_sweep import sweep  # no start need wait for this import
+def sweep_up(tmpdir: str) -> None:
+    """Remove what tapers that died have left in shared memory and beside it; blocks."""
+    from taper.run import shm_sweep, status_files  # no start need wait for these
 
-    sweep()
+    shm_sweep.sweep()
+    status_files.sweep(tmpdir, time.time())
 
 
 @implementer(IConsole)
@@ -167,7 +169,7 @@ class Session:
             debug=self._setup.debug.write,
         )
         self._world = world
-        files.call(sweep_rings).addErrback(world.log_failure)
+        files.call(sweep_up, self._setup.paths.tmpdir).addErrback(world.log_failure)
 
         def quitting() -> None:
             self._stop_waiting.set()

@@ -21,13 +21,39 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 5.0
 
+OLD = 7 * 86400.0
+"""Seconds since a status file was written after which its taper is taken for dead."""
+
+PREFIX = "taper_status_file_"
+
+
+def sweep(directory: str, now: float) -> None:
+    """Remove our user's status files that tapers which died have left; blocks.
+
+    :param now: seconds since the epoch
+    :raise OSError: they cannot be looked at, or not be removed
+    """
+    try:
+        found = list(os.scandir(directory))
+    except FileNotFoundError:
+        return
+    for entry in found:
+        if not entry.name.startswith(PREFIX) or not entry.is_file(follow_symlinks=False):
+            continue
+        try:
+            facts = entry.stat(follow_symlinks=False)
+            if facts.st_uid == os.geteuid() and now - facts.st_mtime > OLD:
+                os.unlink(entry.path)
+        except FileNotFoundError:
+            continue  # its taper lives, or somebody else is sweeping too
+
 
 def _create(directory: str) -> tuple[int, str]:
     make_private(directory)
     while True:
         # amstatus finds no name with a blank or a colon in it
         letters = "".join(random.choices(string.ascii_letters + string.digits, k=6))
-        path = os.path.join(directory, f"taper_status_file_{letters}")
+        path = os.path.join(directory, f"{PREFIX}{letters}")
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:

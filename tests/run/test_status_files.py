@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from taper.core.interfaces import IStatusFile, IStatusFiles
-from taper.run.status_files import StatusFiles
+from taper.run.status_files import OLD, StatusFiles, sweep
 from tests.fakes.lane import SteppedLane
 
 
@@ -123,3 +123,22 @@ def test_a_disk_that_fills_up_stops_nothing(
     assert Path(file.path).read_text() == "5"
     file.remove()
     room.lane.drain()
+
+
+def test_what_dead_tapers_left_is_removed(tmp_path: Path) -> None:
+    """A week after it was last written; nothing else, and no directory is no trouble."""
+    now = 1_780_000_000.0
+    names = {
+        "taper_status_file_dead00": now - OLD - 1,
+        "taper_status_file_live00": now - OLD + 1,
+        "other_file": 0.0,
+    }
+    for name, written in names.items():
+        (tmp_path / name).write_text("0")
+        os.utime(tmp_path / name, (written, written))
+    (tmp_path / "taper_status_file_link00").symlink_to("other_file")
+    (tmp_path / "taper_status_file_dir000").mkdir()
+    sweep(str(tmp_path), now)
+    assert not (tmp_path / "taper_status_file_dead00").exists()
+    assert len(list(tmp_path.iterdir())) == 4
+    sweep(str(tmp_path / "nowhere"), now)
