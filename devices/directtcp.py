@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, TypeVar
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from devices.errors import ConnectionBroken, DeviceError, IncompatibleConnection
+from devices.errors import (
+    ConnectionBroken,
+    DeviceError,
+    IncompatibleConnection,
+    PeerUnreachable,
+)
 from devices.idirecttcp import IDirectTCPConnection, ISocketConnection, ISocketFedDevice, Moved
 from devices.values import FileStart, WriteEnd
 from protocols.directtcp import Address
@@ -169,7 +174,7 @@ def accept_one(listeners: list[socket.socket], wait: _Wait) -> socket.socket:
 def connect_one(addresses: tuple[Address, ...], wait: _Wait) -> socket.socket:
     """A connection to the first address that answers.
 
-    :raise DeviceError: none does; all of them are named
+    :raise PeerUnreachable: none does; all of them are named
     """
     complaints: list[str] = []
     for address in addresses:
@@ -189,7 +194,7 @@ def connect_one(addresses: tuple[Address, ...], wait: _Wait) -> socket.socket:
             return trying
         trying.close()
         complaints.append(f"{address}: {os.strerror(code)}")
-    raise DeviceError(f"cannot connect: {'; '.join(complaints) or 'there is no address'}")
+    raise PeerUnreachable(f"cannot connect: {'; '.join(complaints) or 'there is no address'}")
 
 
 @implementer(ISocketFedDevice)

@@ -75,6 +75,10 @@ class ConnectionBroken(DeviceError):
     """The peer of a data connection broke off; device and volume are well. Blame the source."""
 
 
+class PeerUnreachable(DeviceError):
+    """A device cannot connect to where a peer listens; device and volume are well."""
+
+
 class IncompatibleConnection(DeviceError):
     """A device cannot go on with a connection that another device made.
 

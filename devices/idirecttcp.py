@@ -71,7 +71,12 @@ class IDirectTCPDevice(Interface):
     def connect(
         for_writing: bool, addresses: tuple[Address, ...]
     ) -> Deferred[IDirectTCPConnection]:
-        """Connect to the first of ``addresses`` that answers."""
+        """Connect to the first of ``addresses`` that answers.
+
+        Reading then begins at once, where the volume stands. Fails with
+        :class:`devices.errors.PeerUnreachable` if none answers, or the device cannot connect; it
+        may then be asked to listen.
+        """
 
     def use_connection(connection: IDirectTCPConnection) -> Deferred[None]:
         """Go on with a connection that another device made; before ``start``.
@@ -92,7 +97,10 @@ class IDirectTCPDevice(Interface):
         """As :meth:`devices.interfaces.IDevice.seek_file`."""
 
     def read_to_connection(size: int) -> Deferred[Moved]:
-        """Move at most ``size`` bytes (0: no limit) of the current file to the connection."""
+        """Move at most ``size`` bytes (0: no limit) of the current file to the connection.
+
+        For as long as the reader takes: whether it still lives is the caller's business.
+        """
 
 
 class ISocketConnection(IDirectTCPConnection):

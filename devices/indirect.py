@@ -62,12 +62,14 @@ class IndirectConnection:
 
     :ivar listener: waits for somebody to ask; None once the device has listened.
     :ivar made: the device's own connection, None before it has one.
+    :ivar closed: by ``close``; the device may listen again.
     """
 
     def __init__(self, device_name: str, listener: IndirectListener) -> None:
         self.device_name = device_name
         self.listener: IndirectListener | None = listener
         self.made: IDirectTCPConnection | None = None
+        self.closed = False
         self._told: Deferred[None] | None = None
 
     def on_question(self, told: Callable[[], object]) -> None:
@@ -94,6 +96,7 @@ class IndirectConnection:
             self.listener = None
 
     def close(self) -> Deferred[None]:
+        self.closed = True
         self.refuse()
         return succeed(None) if self.made is None else self.made.close()
 
@@ -126,8 +129,9 @@ class IndirectTCP:
         return Deferred.fromCoroutine(self._listen(for_writing))
 
     async def _listen(self, for_writing: bool) -> tuple[Address, ...]:
-        if self._pending is not None:
+        if self._pending is not None and not self._pending.closed:
             raise ValueError(f"{self.device.name} listens already")
+        self._pending, self._handed_out = None, False
         try:
             addresses = await self._inner.listen(for_writing)
         except CannotListenYet as refusal:

@@ -14,7 +14,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from devices.asynchronous import IEjectsItself
-from devices.errors import ConnectionBroken, DriveFailed, IncompatibleConnection, Status
+from devices.errors import (
+    ConnectionBroken,
+    DriveFailed,
+    IncompatibleConnection,
+    Status,
+    VolumeFailed,
+)
 from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, Moved
 from devices.indirect import CannotListenYet, ILateListener, IndirectTCP
 from devices.interfaces import AccessMode, IAsyncDevice
@@ -113,9 +119,12 @@ class NdmpDevice(NdmpVolume):
         return addresses
 
     async def _new_connection(self, for_writing: bool) -> NdmpConnection:
-        if self._connection is not None:
+        if self._connection is not None and not self._connection.closed:
             raise ValueError(f"{self.device.name} has a data connection already")
+        self._connection, self._handed_out = None, False
         facts = self.device
+        if not for_writing:
+            self._need_whole_records()
         return NdmpConnection(
             self._reactor,
             await self._link.opened(),
@@ -238,6 +247,7 @@ class NdmpDevice(NdmpVolume):
         facts.need_mode("read_to_connection", AccessMode.READ)
         facts.need_file("read_to_connection", True)
         connection = self._usable("read_to_connection", writing=False)
+        self._need_whole_records()
         try:
             moved = await connection.read(size)
         except (CancelledError, ConnectionBroken):
@@ -246,6 +256,18 @@ class NdmpDevice(NdmpVolume):
         facts.show(facts.file_bytes + moved.size)
         facts.in_file = not moved.eof
         return moved
+
+    def _need_whole_records(self) -> None:
+        """Movers cut what they read into records of our size, and some never end with others.
+
+        :raise VolumeFailed: the header of the current file had another size
+        """
+        facts, found = self.device, self._header_size
+        if facts.in_file and found != facts.block_size:
+            raise VolumeFailed(
+                f"the volume has blocks of {found} bytes, {facts.name} reads {facts.block_size}",
+                Status.VOLUME_ERROR,
+            )
 
     def _usable(self, what: str, *, writing: bool) -> NdmpConnection:
         """The data connection, on a device that is not in error."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
@@ -133,6 +133,12 @@ class Control:
         """The other end's address, if there is a real connection."""
         transport = self.session.transport
         return None if transport is None else transport.getPeer()
+
+    @property
+    def is_local(self) -> bool:
+        """The server is on this host."""
+        transport: Any = self.session.transport
+        return transport is not None and transport.getPeer().host == transport.getHost().host
 
     async def ask(self, message: Request[R], patience: float | None = None) -> R:
         """Send a request, wait for its answer.

@@ -12,19 +12,18 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from devices.errors import ConnectionBroken, DeviceError, DriveFailed
+from devices.errors import ConnectionBroken, DriveFailed, PeerUnreachable
 from devices.idirecttcp import IDirectTCPConnection, Moved
 from devices.ndmp_control import CLOSE_PATIENCE
+from devices.ndmp_stop import Stop, describe, name_of, stop_of, stop_of_state, unexpected
 from protocols.ndmp.codes import (
     INFINITY,
     AddressType,
     ErrorCode,
-    HaltReason,
     MoverMode,
     MoverState,
     PauseReason,
@@ -49,7 +48,6 @@ from protocols.ndmp.messages import (
 if TYPE_CHECKING:
     from devices.ndmp_control import Control
     from protocols.directtcp import Address
-    from protocols.ndmp.messages import MoverGetStateReply
 
 POLL_SECONDS = 5.0
 """How often a running mover is asked how far it is, which also shows that its server lives."""
@@ -57,34 +55,16 @@ POLL_SECONDS = 5.0
 FORGOTTEN_POLLS = 3
 """States in a row that say that the mover stopped, before a missing post is taken for lost."""
 
-CONSUMER_PATIENCE = 1800.0
-"""Seconds without a byte moved after which a reader is taken for dead; some servers never say."""
+CONNECT_PATIENCE = 180.0
+"""Seconds for a mover to connect to where it is sent; longer than systems try to connect."""
 
 _STOPS = (NotifyMoverPaused, NotifyMoverHalted)
-_ROOM_REACHED = (PauseReason.EOW, PauseReason.SEEK)
 
 _log = logging.getLogger(__name__)
 
 
 class WindowRefused(DriveFailed):
     """The server takes no empty window: it can only listen once the header is on the volume."""
-
-
-@frozen
-class _Stop:
-    """Why the mover stopped: ``pause`` or ``halt`` is not None."""
-
-    pause: int | None = None
-    halt: int | None = None
-
-    @property
-    def is_closed(self) -> bool:
-        """The peer closed the connection."""
-        return self.halt == HaltReason.CONNECT_CLOSED
-
-    @property
-    def is_room_reached(self) -> bool:
-        return self.pause in _ROOM_REACHED
 
 
 class _Phase(enum.Enum):
@@ -103,6 +83,7 @@ class NdmpConnection:
     :param writing: from the connection to the volume
     :ivar control: shared; left by ``close``.
     :ivar record_size: bytes of the records it is cut into.
+    :ivar closed: by ``close``; the mover is free for another one.
     """
 
     def __init__(
@@ -110,10 +91,11 @@ class NdmpConnection:
     ) -> None:
         self._reactor = reactor
         self.record_size = record_size
+        self.closed = False
         self._offset = 0
         self._bytes_moved = 0
         self._phase = _Phase.IDLE
-        self._last = _Stop()
+        self._last = Stop()
         self.control = control.share()
         self.device_name = device_name
         self.writing = writing
@@ -158,29 +140,39 @@ class NdmpConnection:
             raise WindowRefused(f"{self.control.server} refuses an empty window") from error
 
     async def connect(self, addresses: tuple[Address, ...]) -> None:
-        """Let the mover connect to the first address that answers."""
+        """Let the mover connect to the first address that answers.
+
+        :raise PeerUnreachable: none does, or such a server does not connect
+        """
+        if self.control.session.version < 4:  # 2 cannot, 3 takes no window before
+            raise PeerUnreachable(f"the mover of {self.control.server} only listens")
+        local = self.control.is_local
+        # a loopback address is one of the server's own host, not of every mover's
+        tried = [address for address in addresses if local or not address.is_loopback]
         self._forget_posts()
         await self.control.ask(MoverSetRecordSize(self.record_size))
         await self.control.ask(MoverSetWindow(0, 0 if self.writing else INFINITY))
-        for address in addresses:
+        for address in tried:
             try:
                 await self.control.ask(
-                    MoverConnect(self._mode, DataAddress(AddressType.TCP, (address,)))
+                    MoverConnect(self._mode, DataAddress(AddressType.TCP, (address,))),
+                    CONNECT_PATIENCE,
                 )
             except NdmpRefused as error:
-                if error.error != ErrorCode.CONNECT or address == addresses[-1]:
-                    raise
-                _log.info("the mover cannot connect to %s", address)
+                _log.info("the mover cannot connect to %s: %s", address, error.text)
             else:
                 self._phase = _Phase.RUNNING
+                # nothing moves yet: there is no window, or nothing to be read
+                self._bytes_moved = (await self.control.ask(MoverGetState())).bytes_moved
                 return
-        raise DriveFailed("there is no address to connect to")
+        told = ", ".join(str(address) for address in addresses)
+        raise PeerUnreachable(f"the mover of {self.control.server} cannot connect to {told}")
 
     async def await_data(self) -> None:
         """Wait until the first record is there, or the peer has closed an empty stream."""
         stop = await self._stopped("waiting NDMP_MOVER_PAUSE_SEEK")
         if not (stop.is_room_reached or stop.is_closed):
-            raise DriveFailed(f"waiting NDMP_MOVER_PAUSE_SEEK: {_describe(stop)}")
+            raise DriveFailed(f"waiting NDMP_MOVER_PAUSE_SEEK: {describe(stop)}")
 
     async def await_reader(self) -> None:
         """Wait until somebody reads, and let the mover begin to read the volume."""
@@ -220,22 +212,27 @@ class NdmpConnection:
             return Moved(size=moved, eof=False, eom=True)
         if stop.is_room_reached:
             return Moved(size=moved, eof=False, eom=False)
-        raise _unexpected(stop)
+        raise unexpected(stop)
 
     async def read(self, size: int) -> Moved:
         """Move up to ``size`` bytes (0: no limit) from the volume to the connection.
 
-        The first run has no limit, since the mover begins before anybody can say one.
+        The first run has no limit, since the mover begins before anybody can say one. A file that
+        nothing follows may end without a filemark.
+
+        :raise ConnectionBroken: the reader is gone
         """
         if self._phase is not _Phase.RUNNING:
             await self._continue(self._room(size))
-        stop = await self._stopped("waiting for accept", stall=CONSUMER_PATIENCE)
+        stop = await self._stopped("waiting for accept")
         moved = await self._settle()
-        if stop.pause == PauseReason.EOF or stop.is_closed:
+        if stop.pause in (PauseReason.EOF, PauseReason.EOM):
             return Moved(size=moved, eof=True, eom=False)
         if stop.is_room_reached:
             return Moved(size=moved, eof=False, eom=False)
-        raise _unexpected(stop)
+        if stop.is_closed:
+            raise ConnectionBroken("the reader closed the data connection")
+        raise unexpected(stop)
 
     def _room(self, size: int) -> int:
         """Bytes of the next window: whole records, or all there is."""
@@ -246,7 +243,7 @@ class NdmpConnection:
     async def _continue(self, room: int) -> None:
         state = await self.control.ask(MoverGetState())
         if state.state != MoverState.PAUSED:
-            raise DriveFailed(f"the mover is {_name(MoverState, state.state)}, PAUSED expected")
+            raise DriveFailed(f"the mover is {name_of(MoverState, state.state)}, PAUSED expected")
         if state.record_size != self.record_size:
             # some servers forget it when another drive is opened
             await self.control.ask(MoverSetRecordSize(self.record_size))
@@ -271,15 +268,13 @@ class NdmpConnection:
         what: str,
         progress: Callable[[int], None] | None = None,
         patience: float | None = None,
-        stall: float | None = None,
-    ) -> _Stop:
+    ) -> Stop:
         """Wait for the end of the run, looking now and then how far it is.
 
         :param patience: seconds that the mover may be listening
-        :param stall: seconds that it may be active without moving a byte
         """
-        forgotten, before = 0, -1
-        since = self._reactor.seconds()
+        forgotten = 0
+        began = self._reactor.seconds()
         while True:
             try:
                 post = await self.control.session.next_post(_STOPS, timeout=POLL_SECONDS)
@@ -289,23 +284,21 @@ class NdmpConnection:
                 self.control.lost = True
                 raise
             else:
-                return self._note(_stop_of(post))
-            now = self._reactor.seconds()
+                return self._note(stop_of(post))
+            waited = self._reactor.seconds() - began
             if progress is not None:
                 progress(state.bytes_moved - self._bytes_moved)
             if state.state in (MoverState.PAUSED, MoverState.HALTED, MoverState.IDLE):
                 forgotten += 1
                 if forgotten >= FORGOTTEN_POLLS:
-                    return self._note(_stop_of_state(state))
+                    return self._note(stop_of_state(state))
                 continue
             forgotten = 0
-            if state.bytes_moved != before:
-                before, since = state.bytes_moved, now
-            limit = patience if state.state == MoverState.LISTEN else stall
-            if limit is not None and now - since >= limit:
-                raise ConnectionBroken(f"{what}: nothing happened for {limit:g} seconds")
+            listens = state.state == MoverState.LISTEN
+            if listens and patience is not None and waited >= patience:
+                raise ConnectionBroken(f"{what}: nothing happened for {patience:g} seconds")
 
-    def _note(self, stop: _Stop) -> _Stop:
+    def _note(self, stop: Stop) -> Stop:
         self._last = stop
         self._phase = _Phase.PAUSED if stop.pause is not None else _Phase.HALTED
         return stop
@@ -363,38 +356,8 @@ class NdmpConnection:
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
+        self.closed = True
         try:
             await self.abort()
         finally:
             await self.control.leave()
-
-
-def _stop_of(post: Any) -> _Stop:
-    if isinstance(post, NotifyMoverPaused):
-        return _Stop(pause=int(post.reason))
-    return _Stop(halt=int(post.reason))
-
-
-def _stop_of_state(state: MoverGetStateReply) -> _Stop:
-    if state.state == MoverState.PAUSED:
-        return _Stop(pause=int(state.pause_reason))
-    # what is IDLE again is at least no longer connected
-    return _Stop(halt=int(state.halt_reason or HaltReason.ABORTED))
-
-
-def _unexpected(stop: _Stop) -> DeviceError:
-    """The run ended badly; a peer that broke off says nothing about the volume."""
-    text = f"waiting for accept: {_describe(stop)}"
-    broken = stop.halt == HaltReason.CONNECT_ERROR
-    return ConnectionBroken(text) if broken else DriveFailed(text)
-
-
-def _describe(stop: _Stop) -> str:
-    if stop.pause is not None:
-        reason = _name(PauseReason, stop.pause)
-        return f"got NOTIFY_MOVER_PAUSED, but not because of EOW or SEEK ({reason})"
-    return f"unexpected NDMP_NOTIFY_MOVER_HALTED ({_name(HaltReason, stop.halt or 0)})"
-
-
-def _name(kind: type[enum.IntEnum], value: int) -> str:
-    return kind(value).name if value in set(kind) else str(value)

@@ -17,6 +17,7 @@ from devices.errors import (
     DeviceError,
     DriveFailed,
     IncompatibleConnection,
+    PeerUnreachable,
     Status,
     VolumeFailed,
 )
@@ -47,6 +48,7 @@ class NdmpVolume:
         self.device = facts
         self._link = link
         self._tape = Tape(link)
+        self._header_size = 0
         self._turn = DeferredLock()
 
     async def _let_go(self) -> None:
@@ -64,7 +66,7 @@ class NdmpVolume:
             if not isinstance(error, NdmpRefused):
                 await self._link.abandon()
             raise self.device.failed(device_error(error)) from error
-        except (ConnectionBroken, IncompatibleConnection):
+        except (ConnectionBroken, IncompatibleConnection, PeerUnreachable):
             raise  # the device is well
         except DeviceError as error:
             raise self.device.failed(error) from error.__cause__
@@ -279,7 +281,7 @@ class NdmpVolume:
             record = await self._tape.read(facts.read_size)
             if record is None:
                 return Header(type=HeaderType.TAPEEND, datestamp=facts.timestamp or "X")
-            header = parse_header(record)
+            header, self._header_size = parse_header(record), len(record)
             if header.type is not HeaderType.NOOP:
                 break
             if await self._tape.move(Mtio.FSF):

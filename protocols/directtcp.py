@@ -64,6 +64,11 @@ class Address:
         return ":" in self.host
 
     @property
+    def is_loopback(self) -> bool:
+        """Of the host that says it, and of no other."""
+        return self.host.startswith("127.") or self.host == "::1"
+
+    @property
     def is_indirect(self) -> bool:
         """To be asked for the real addresses."""
         return self.host == INDIRECT_HOST

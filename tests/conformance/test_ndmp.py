@@ -129,6 +129,23 @@ def test_a_holding_file(world: World, server: NdmJob, indirect: bool) -> None:
     world.check_logged(f"INFO taper tape PROTO01 kb {PADDED // 1024} fm 2 [OK]")
 
 
+@pytest.mark.parametrize("indirect", [True, False], ids=["indirect", "at once"])
+def test_one_dump_after_another(world: World, server: NdmJob, indirect: bool) -> None:
+    """The volume is kept in hand; the mover listens anew for each."""
+    talk = begun(world, server, indirect)
+    path = world.holding(DATA)
+    talk.file_write(path, split_by(0))
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, PADDED)
+    talk.done(crc(DATA))
+    talk.file_write(path, split_by(0), handle="00-00002")
+    talk.ready("00-00002")
+    talk.part("PROTO01", 2, PADDED, handle="00-00002")
+    talk.done(crc(DATA), handle="00-00002")
+    talk.quit()
+
+
 @pytest.mark.known_stock_failure("it waits for the question for ever, whatever the driver says")
 def test_failed_while_nobody_asks(world: World, server: NdmJob) -> None:
     """The driver's FAILED ends the wait for a question that never comes."""
