@@ -17,6 +17,10 @@ CHUNK = 1024 * 1024
 _ABORT = struct.pack("ii", 1, 0)  # close with a reset
 
 
+class _PeerGone(Exception):
+    """The connection broke."""
+
+
 class Pusher:
     """Sends a source to its end, in a thread of its own.
 
@@ -24,12 +28,14 @@ class Pusher:
     resets the connection, so that nobody takes the stream for complete.
 
     :ivar finished: all was handed to the connection.
+    :ivar broken: why nothing more can be sent; the peer may know better.
     """
 
     def __init__(self, source: ISource, connection: socket.socket) -> None:
         """:param source: ours from now on, like the connection."""
         connection.setblocking(True)
         self.finished = False
+        self.broken: str | None = None
         self._source = source
         self._connection = connection
         self._crc = RunningCrc()
@@ -77,8 +83,11 @@ class Pusher:
             self._send_all()
         except SourceError as error:
             self._break(str(error))
-        except OSError as error:
-            self._break(f"while sending to the device: {reason(error)}")
+        except _PeerGone as error:
+            with self._lock:
+                if not self._cancelled:
+                    self.broken = f"while sending to the device: {error}"
+            self._reset()
         except BaseException as error:
             self._break(f"error while reading: {error!r}")
             raise
@@ -87,17 +96,30 @@ class Pusher:
         buffer = memoryview(bytearray(CHUNK))
         while size := self._source.read_into(buffer):
             data = buffer[:size]
-            self._connection.sendall(data)
+            self._send(data)
             self._crc.update(data)
         with self._lock:
             if self._cancelled:
                 raise SourceError("sending to the device was given up")
             self.finished = True
-        self._connection.shutdown(socket.SHUT_WR)
+        try:
+            self._connection.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self.finished = False
+            raise _PeerGone(reason(error)) from error
+
+    def _send(self, data: memoryview) -> None:
+        try:
+            self._connection.sendall(data)
+        except OSError as error:
+            raise _PeerGone(reason(error)) from error
 
     def _break(self, text: str) -> None:
         with self._lock:
             if not self._cancelled:
                 self._errors.append(text)
+        self._reset()
+
+    def _reset(self) -> None:
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
         self._connection.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -18,10 +18,10 @@ from taper.core.interfaces import ITransfer
 
 if TYPE_CHECKING:
     from devices.idirecttcp import IDirectTCPConnection, Moved
-    from devices.interfaces import IAsyncDevice, ILane
+    from devices.interfaces import IAsyncDevice
     from protocols.header import Header
     from taper.core.splitting import SplitPlan
-    from taper.plane.pusher import Pusher
+    from taper.run.senders import ISender
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ class MoverTransfer:
     """Part by part, by way of the mover: no byte passes through us, so none can be had again and
     none is counted, unless we feed the connection ourselves.
 
-    :param lane: where closing waits for what feeds the connection, if that is us
     :param clock: seconds
     """
 
@@ -44,24 +43,23 @@ class MoverTransfer:
         connection: IDirectTCPConnection,
         plan: SplitPlan,
         clock: Callable[[], float],
-        lane: ILane,
     ) -> None:
         self._connection: IDirectTCPConnection | None = connection
         self._plan = plan
         self._clock = clock
-        self._lane = lane
         self._pushed = False
-        self._pusher: Pusher | None = None
+        self._sender: ISender | None = None
+        self._stream_over = self._told_broken = False
         self._stored_all = False
         self._errors: list[str] = []
         self._device: IAsyncDevice | None = None
-        self._moving: Deferred[Moved] | None = None
+        self._moving: Deferred[Any] | None = None
         self._cancelled = False
         self._done = 0
 
-    def pushed_by(self, pusher: Pusher | None) -> None:
-        """We feed the connection ourselves. :param pusher: None if it is still to come"""
-        self._pushed, self._pusher = True, pusher
+    def pushed_by(self, sender: ISender | None) -> None:
+        """We see to it that the connection is fed. :param sender: None if it is still to come"""
+        self._pushed, self._sender = True, sender
 
     @property
     def bytes_written(self) -> int:
@@ -118,7 +116,7 @@ class MoverTransfer:
         except DeviceError as fault:
             failed = evolve(failed, size=device.device.bytes_written, error=WRITING + fault.text)
             if isinstance(fault, ConnectionBroken):
-                self._errors.append(fault.text)
+                await self._explain(fault.text)
             try:
                 await direct.finish_file()
             except DeviceError as late:
@@ -130,23 +128,45 @@ class MoverTransfer:
             await direct.finish_file()
         except DeviceError as fault:
             return evolve(failed, size=moved.size, error=FINISHING + fault.text)
-        missing = self._missing(moved)
+        missing = await self._missing(moved)
         if missing is not None:
             return evolve(failed, size=moved.size, error=missing)
         eom = moved.eom or device.device.is_eom  # the filemark may have met the early warning
         return _result(fileno=number, size=moved.size, eom=eom, eof=moved.eof)
 
-    def _missing(self, moved: Moved) -> str | None:
-        """At the end of what we fed ourselves: whether the mover has stored all of it."""
+    async def _explain(self, text: str) -> None:
+        """The connection broke. :param text: what to say if the sender knows no better"""
+        self._stream_over = True
+        await self._verdict()
+        errors = [] if self._sender is None else self._sender.take_errors()
+        told = self._sender is not None and self._sender.broken is not None
+        self._errors += errors or ([] if told else [text])
+
+    async def _verdict(self) -> None:
+        """Wait until the sender knows how it ended; :meth:`cancel` ends that too."""
+        if self._sender is None or self._cancelled:
+            return
+        self._moving = self._sender.settled()
+        try:
+            await self._moving
+        except CancelledError:
+            _log.info("the end of the sender was not waited for")
+        finally:
+            self._moving = None
+
+    async def _missing(self, moved: Moved) -> str | None:
+        """At the end of what we let be sent: whether the mover has stored all of it."""
         if not moved.eof or not self._pushed:
             return None
-        if self._pusher is None:
+        if self._sender is None:
             return f"{WRITING}the device's stream ended before it began"
+        self._stream_over = True
+        await self._verdict()
         stored, block = self._done + moved.size, self._plan.block_size
-        sent = self._pusher.crc().size
-        if self._pusher.finished and stored in (sent, -(-sent // block) * block):
+        sent = self._sender.size
+        if self._sender.finished and stored in (sent, -(-sent // block) * block):
             return None
-        how = "all" if self._pusher.finished else "not all"
+        how = "all" if self._sender.finished else "not all"
         return f"{WRITING}the device stored {stored} bytes, {how} of {sent} sent to it"
 
     def can_retry(self) -> bool:
@@ -154,14 +174,21 @@ class MoverTransfer:
 
     def take_errors(self) -> list[str]:
         errors, self._errors = self._errors, []
-        return errors + ([] if self._pusher is None else self._pusher.take_errors())
+        if self._sender is not None:
+            errors += self._sender.take_errors()
+            broken = self._sender.broken
+            # a connection that the device broke by failing is not the source's fault
+            if broken is not None and self._stream_over and not self._told_broken:
+                self._told_broken = True
+                errors.append(broken)
+        return errors
 
     def cancel(self, reason: str) -> None:
         if reason:
             self._errors.append(reason)
         self._cancelled = True
-        if self._pusher is not None:
-            self._pusher.cancel()
+        if self._sender is not None:
+            self._sender.cancel()
         if self._moving is not None:
             self._moving.cancel()
 
@@ -179,11 +206,11 @@ class MoverTransfer:
             _log.warning(
                 "closing the data connection of %s: %s", connection.device_name, fault.text
             )
-        if self._pusher is not None:
-            await self._lane.call(self._pusher.close)
+        if self._sender is not None:
+            await self._sender.close()
 
     def source_crc(self) -> Crc:
-        return UNKNOWN if self._pusher is None else self._pusher.crc()
+        return UNKNOWN if self._sender is None else self._sender.crc()
 
     def dest_crc(self) -> Crc:
         """What we sent, if all of it is stored; the mover counts nothing."""

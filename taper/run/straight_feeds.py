@@ -21,6 +21,7 @@ from taper.run.feeds import LaneTransfer
 from taper.run.headers import HeaderPort, Substitute
 from taper.run.listeners import ACCEPT_FAILED, FirstByte
 from taper.run.moving import MoverTransfer
+from taper.run.senders import ISender, ThreadSender
 
 if TYPE_CHECKING:
     from devices.idirecttcp import IDirectTCPConnection
@@ -226,7 +227,7 @@ class DirectTCPFeed:
         if ISocketConnection.providedBy(connection):
             held: socket.socket = connection.socket
             return LaneTransfer(Transfer(SocketSource(held), plan), self._lane)
-        return MoverTransfer(connection, plan, self._reactor.seconds, self._lane)
+        return MoverTransfer(connection, plan, self._reactor.seconds)
 
     def close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._close())
@@ -259,7 +260,7 @@ class Pushing:
         self._data = DataPort(reactor, device)
         self._addresses: tuple[Address, ...] = ()
         self._connecting: Deferred[None] | None = None
-        self._pusher: Pusher | None = None
+        self._sender: ISender | None = None
         self._transfer: MoverTransfer | None = None
 
     def offer(self) -> Deferred[Offer | None]:
@@ -276,31 +277,40 @@ class Pushing:
         return self._data.accepted
 
     async def _connect(self) -> None:
-        addresses = await resolve(self._reactor, self._addresses, None)
-        connected = await self._lane.call_owning(_drop, connect_to, addresses)
+        await self._push_to(await resolve(self._reactor, self._addresses, None))
+
+    async def _push_to(self, addresses: tuple[Address, ...]) -> None:
+        """Let somebody send the dump to where the device listens."""
+        connected = await self._lane.call_owning(drop_socket, connect_to, addresses)
         assert self._source is not None, "header() comes first"
-        self._pusher = Pusher(self._source, connected)
-        self._pusher.start()
+        pusher = Pusher(self._source, connected)
+        pusher.start()
+        self._sent_by(ThreadSender(pusher, self._lane))
+
+    def _sent_by(self, sender: ISender | None) -> None:
+        self._sender = sender
         if self._transfer is not None:
-            self._transfer.pushed_by(self._pusher)
+            self._transfer.pushed_by(sender)
 
     def _not_connected(self, failure: Any) -> None:
         if failure.check(CancelledError):
             return
-        failure.trap(IndirectError, OSError)
-        text = f"cannot send the dump to the device: {failure.getErrorMessage()}"
+        source = failure.trap(IndirectError, OSError, SourceError) is SourceError
+        text = str(failure.value)
+        if not source:
+            text = f"cannot send the dump to the device: {text}"
         if self._transfer is not None:
             self._transfer.cancel(text)
         elif not self._data.accepted.called:
-            self._data.accepted.errback(FeedError(text, device=True))
+            self._data.accepted.errback(FeedError(text, device=not source))
 
     def adopt(self, device: IAsyncDevice) -> Deferred[None]:
         return Deferred.fromCoroutine(self._data.adopt(device))
 
     def transfer(self, plan: SplitPlan) -> ITransfer:
         connection = self._data.take()
-        self._transfer = MoverTransfer(connection, plan, self._reactor.seconds, self._lane)
-        self._transfer.pushed_by(self._pusher)
+        self._transfer = MoverTransfer(connection, plan, self._reactor.seconds)
+        self._transfer.pushed_by(self._sender)
         return self._transfer
 
     def close(self) -> Deferred[None]:
@@ -309,15 +319,13 @@ class Pushing:
     async def _close(self) -> None:
         if self._connecting is not None:
             self._connecting.cancel()
+            await self._connecting
         await self._data.close()
-        await self._lane.call_surely(self._release)
-        await self._lane.stop()
-
-    def _release(self) -> None:
-        if self._pusher is not None:
-            self._pusher.close()
+        if self._sender is not None:
+            await self._sender.close()
         elif self._source is not None:
-            self._source.close()
+            await self._lane.call_surely(self._source.close)
+        await self._lane.stop()
 
 
 @implementer(IFeed)
@@ -350,5 +358,6 @@ def connect_to(addresses: tuple[Address, ...]) -> socket.socket:
     raise OSError("; ".join(complaints))
 
 
-def _drop(connected: socket.socket) -> None:
+def drop_socket(connected: socket.socket) -> None:
+    """Close a connection that nobody wants any more."""
     connected.close()

@@ -283,7 +283,7 @@ class StraightFeed(MemoryFeed):
         return Deferred.fromCoroutine(self._data.adopt(device))
 
     def transfer(self, plan: SplitPlan) -> ITransfer:
-        return MoverTransfer(self._data.take(), plan, self.clock.seconds, self._lane)
+        return MoverTransfer(self._data.take(), plan, self.clock.seconds)
 
     def close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._close_all())

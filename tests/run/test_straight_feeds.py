@@ -21,7 +21,7 @@ from taper.core.splitting import CacheKind, Mode, SplitPlan
 from taper.run.feeds import Feeds, header_silence, must_be_fed
 from taper.run.moving import MoverTransfer
 from taper.run.straight_feeds import DirectTCPFeed, PushedFeed, connect_to
-from tests.core.moments import MomentLane, Moments
+from tests.core.moments import Moments
 from tests.fakes.device import FakeDevice
 from tests.fakes.mover import MoverConnection, MoverDevice, MoverServer, MoverTape, Stream
 from tests.fakes.turning import Sender, Turning, turning_reactor
@@ -84,7 +84,6 @@ def test_a_movers_transfer_is_one(turning: Turning) -> None:
         MoverConnection("x", server, moments),
         PLAN,
         turning.reactor.seconds,
-        MomentLane(moments, "transfer"),
     )
     verifyObject(ITransfer, transfer)
     assert (transfer.source_crc(), transfer.dest_crc()) == (UNKNOWN, UNKNOWN)
