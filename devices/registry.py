@@ -178,6 +178,17 @@ def prepare_changer(
     )
 
 
+def only_drive(config: Config, storage: Storage) -> str | None:
+    """The device of a storage that is a single drive; None: it has a library, or a bad name."""
+    try:
+        setup = prepare_changer(None, config, storage)
+        if setup.kind != "single":
+            return None
+        return ":".join(split_device_name(setup.argument, config))
+    except (ChangerError, DriveFailed):
+        return None  # whoever opens it will say what is wrong with it
+
+
 def changer_factory(kind: str) -> Callable[[ChangerSetup], IChanger]:
     """What makes blocking changers of this kind.
 

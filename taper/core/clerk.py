@@ -23,9 +23,10 @@ from devices.interfaces import (
 )
 from protocols.driver import replies
 from taper.core.interfaces import FeedError
-from taper.core.straight import has_mover
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taper.core.world import World
 
 T = TypeVar("T")
@@ -82,9 +83,15 @@ class Clerk:
         if self._waiting is not None:
             self._waiting.cancel()
 
-    async def fetch(self, label: str, handle: str) -> IAsyncDevice:
+    async def fetch(
+        self,
+        label: str,
+        handle: str,
+        ready: Callable[[IAsyncDevice], Deferred[None]] | None = None,
+    ) -> IAsyncDevice:
         """A device that reads the volume of this label, started.
 
+        :param ready: is given a device that is about to be started
         :raise FeedError: it cannot be had
         """
         if self._reservation is not None and self.label == label and not self._doubtful:
@@ -93,26 +100,30 @@ class Clerk:
         try:
             await self._take_from_others(label)
             reservation = await self._find(label)
-            await self._open(reservation, label)
+            await self._open(reservation, label, ready)
         except CancelledError as fault:
             raise FeedError(f"looking for source volume '{label}' was given up") from fault
         except ChangerError as fault:
             if fault.fatal:  # this changer object is of no further use
                 await self._close_storage(tell=False)
-            raise FeedError(fault.message) from fault
+            raise FeedError(_why(fault, label)) from fault
         except (DeviceError, OSError) as fault:
             raise FeedError(str(fault)) from fault
         self._reservation, self.label, self._doubtful = reservation, label, False
         self._world.driver.send(replies.OpenedSourceVolume(self._worker, handle, label))
         return reservation.device
 
-    async def _open(self, reservation: IAsyncReservation, label: str) -> None:
+    async def _open(
+        self,
+        reservation: IAsyncReservation,
+        label: str,
+        ready: Callable[[IAsyncDevice], Deferred[None]] | None,
+    ) -> None:
         """Start reading; a volume that turns out to be wrong is given back."""
         device = reservation.device
         try:
-            if has_mover(device):
-                name = device.device.name
-                raise FeedError(f"'{name}' reads to a connection only: cannot vault from it")
+            if ready is not None:
+                await self._wait(ready(device))
             await self._wait(device.start(AccessMode.READ))
             found = device.device.label
             if found != label:
@@ -152,7 +163,7 @@ class Clerk:
             except ChangerError as fault:
                 if fault.fatal or (entry.label == label and _in_use(fault)):
                     raise
-                last_error = fault.message
+                last_error = _why(fault, label)
                 continue
             if found.reading.label == label:
                 return found
@@ -241,6 +252,12 @@ class Clerk:
 
 def _in_use(fault: ChangerError) -> bool:
     return fault.reason in (ChangerReason.VOLINUSE, ChangerReason.DRIVEINUSE)
+
+
+def _why(fault: ChangerError, label: str) -> str:
+    if fault.reason is ChangerReason.DRIVEINUSE:
+        return f"no drive to read source volume '{label}' in: {fault.message}"
+    return fault.message
 
 
 def _choose(entries: list[InventoryEntry], label: str, seen: set[str]) -> InventoryEntry | None:

@@ -11,28 +11,42 @@ from protocols.header import HeaderType
 from taper.plane.interfaces import ISource, SourceError
 
 if TYPE_CHECKING:
-    from devices.interfaces import IDevice
     from protocols.header import Header
     from protocols.stored import StoredDump, StoredPart
+
+
+class IReader(Protocol):
+    """What the reading thread needs of a device; as in :class:`devices.interfaces.IDevice`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def block_size(self) -> int: ...
+    @property
+    def file(self) -> int: ...
+
+    def seek_file(self, number: int) -> Header | None: ...
+
+    def read_blocks(self, buffer: memoryview) -> int: ...
 
 
 class IVolumes(Protocol):
     """Where the reading thread asks for the next source volume."""
 
-    def change_to(self, label: str) -> IDevice:
-        """A device that reads the volume of this label; blocks until it is there.
+    def change_to(self, label: str) -> IReader:
+        """A reader of the volume of this label; blocks until it is there.
 
-        The device given before is not touched any more.
+        The one given before is not touched any more.
 
         :raise SourceError: it cannot be had, or :meth:`cancel` was called
         """
 
     def cancel(self) -> None:
-        """Make a waiting or later :meth:`change_to` fail soon. Any thread; never blocks; safe to
-        repeat."""
+        """Make a waiting or later :meth:`change_to` fail soon, or what reads. Any thread; never
+        blocks; safe to repeat."""
 
 
-def seek_part(device: IDevice, dump: StoredDump, part: StoredPart) -> Header:
+def seek_part(device: IReader, dump: StoredDump, part: StoredPart) -> Header:
     """Position a started device at a part, and see that it is the right one; blocks.
 
     :raise SourceError: there is no such file, or it holds something else
@@ -41,12 +55,46 @@ def seek_part(device: IDevice, dump: StoredDump, part: StoredPart) -> Header:
         header = device.seek_file(part.fileno)
     except DeviceError as error:
         raise SourceError(f"{part.place}: {error.text}") from error
-    if header is None or header.type is HeaderType.TAPEEND or device.file != part.fileno:
+    return judge_part(header, device.file, dump, part)
+
+
+def judge_part(header: Header | None, file: int, dump: StoredDump, part: StoredPart) -> Header:
+    """See that what a device found is the right part.
+
+    :param header: what ``seek_file`` gave
+    :param file: where the device stands then
+    :raise SourceError: there is no such file, or it holds something else
+    """
+    if header is None or header.type is HeaderType.TAPEEND or file != part.fileno:
         raise SourceError(f"{part.place}: there is no such file on the volume")
     mismatch = dump.mismatch(header, part)
     if mismatch is not None:
         raise SourceError(mismatch)
     return header
+
+
+def with_place(part: StoredPart, text: str) -> str:
+    """What went wrong at a part, and where unless the text tells the volume."""
+    return text if f"'{part.label}'" in text else f"{part.place}: {text}"
+
+
+def truncated(part: StoredPart, found: int, expected: int) -> SourceError:
+    """A part that is shorter than the log says."""
+    return SourceError(
+        f"part {part.number} on {part.place} is truncated: {found} bytes, {expected} expected"
+    )
+
+
+def too_long(part: StoredPart, expected: int | None) -> SourceError:
+    """A part that is longer than padding can explain."""
+    return SourceError(
+        f"part {part.number} on {part.place} is longer than the {expected} bytes it should have"
+    )
+
+
+def reading_failed(part: StoredPart, device_name: str, error: DeviceError) -> SourceError:
+    """A device could not read in a part."""
+    return SourceError(f"{part.place}: error reading from {device_name}: {error.text}")
 
 
 def known_size(dump: StoredDump, header: Header, block_size: int) -> int | None:
@@ -81,7 +129,7 @@ class VolumeSource:
     """
 
     def __init__(
-        self, dump: StoredDump, total: int | None, device: IDevice, volumes: IVolumes
+        self, dump: StoredDump, total: int | None, device: IReader, volumes: IVolumes
     ) -> None:
         """:param total: bytes of the dump, if known.
         :param device: positioned at the first part (:func:`seek_part`); from now on only the
@@ -132,7 +180,10 @@ class VolumeSource:
         self._index += 1
         part = self._part
         if part.label != self._label:
-            self._device = self._volumes.change_to(part.label)
+            try:
+                self._device = self._volumes.change_to(part.label)
+            except SourceError as error:
+                raise SourceError(with_place(part, str(error))) from error
             self._label = part.label
         if self._index:
             seek_part(self._device, self._dump, part)
@@ -150,8 +201,7 @@ class VolumeSource:
         try:
             size = self._device.read_blocks(target)
         except DeviceError as error:
-            text = f"error reading from {self._device.name}: {error.text}"
-            raise SourceError(f"{self._part.place}: {text}") from error
+            raise reading_failed(self._part, self._device.name, error) from error
         if not size:
             self._end_part()
             return 0
@@ -180,20 +230,12 @@ class VolumeSource:
     def _check_excess(self) -> None:
         """What lies behind the end must be less than a block: padding."""
         if self._excess >= self._device.block_size:
-            part = self._part
-            raise SourceError(
-                f"part {part.number} on {part.place} is longer than the {self._limit} bytes "
-                "it should have"
-            )
+            raise too_long(self._part, self._limit)
 
     def _end_part(self) -> None:
         self._in_part = False
         self._check_excess()
-        part = self._part
         if self._limit is not None and self._got < self._limit:
-            raise SourceError(
-                f"part {part.number} on {part.place} is truncated: "
-                f"{self._got} bytes, {self._limit} expected"
-            )
+            raise truncated(self._part, self._got, self._limit)
         if self._left is not None:
             self._left -= self._got

@@ -162,7 +162,11 @@ class Session:
                 config,
             ),
             vaults=Vaults(
-                self._reactor, config, functools.partial(Lane, self._reactor), self._open_changer
+                self._reactor,
+                config,
+                storage,
+                functools.partial(Lane, self._reactor),
+                self._open_changer,
             ),
             status_files=StatusFiles(self._reactor, files, self._setup.paths.tmpdir),
             clock=Clock(self._reactor),

@@ -10,26 +10,29 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from zope.interface import implementer
 
 from devices.errors import DeviceError
+from devices.idirecttcp import IDirectTCPDevice
 from protocols.stored import DumpName, StoredDump, full_stamp
 from taper.core.interfaces import FeedError, ITransfer, IVaultFeed
+from taper.core.straight import has_mover
 from taper.plane.interfaces import SourceError
 from taper.plane.transfer import Transfer
-from taper.plane.volumes import VolumeSource, known_size, seek_part
+from taper.plane.volumes import VolumeSource, judge_part, known_size, seek_part
 from taper.run.feeds import LaneTransfer, must_be_fed
+from taper.run.moved_volume import GIVEN_UP, MovedVolume
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from devices.interfaces import IAsyncDevice, IDevice, ILane
+    from devices.interfaces import IAsyncDevice, ILane
     from protocols.driver.commands import VaultWrite
     from protocols.header import Header
+    from protocols.stored import StoredPart
     from taper.core.clerk import Clerk
     from taper.core.interfaces import Offer
     from taper.core.splitting import SplitPlan
+    from taper.plane.volumes import IReader
 
 T = TypeVar("T")
-
-GIVEN_UP = "reading from the source volumes was given up"
 
 
 class VolumeChange:
@@ -38,14 +41,18 @@ class VolumeChange:
     :param fetch: asks the clerk; fails with FeedError
     """
 
-    def __init__(self, reactor: Any, fetch: Callable[[str], Deferred[IAsyncDevice]]) -> None:
+    def __init__(
+        self, reactor: Any, fetch: Callable[[str], Deferred[IReader]], reader: IReader
+    ) -> None:
+        """:param reader: of the first volume."""
         self._reactor = reactor
         self._fetch = fetch
+        self._reader = reader
         self._answered = threading.Condition()
-        self._answer: IDevice | SourceError | None = None
+        self._answer: IReader | SourceError | None = None
         self._cancelled = False
 
-    def change_to(self, label: str) -> IDevice:
+    def change_to(self, label: str) -> IReader:
         """See :class:`taper.plane.volumes.IVolumes`."""
         self._answer = None
         self._reactor.callFromThread(self._ask, label)
@@ -64,20 +71,25 @@ class VolumeChange:
         with self._answered:
             self._cancelled = True
             self._answered.notify_all()
+            reader = self._reader
+        if isinstance(reader, MovedVolume):
+            reader.cancel()
 
     def _ask(self, label: str) -> None:
         if not self._cancelled:
             self._fetch(label).addCallbacks(self._got, self._failed)
 
-    def _got(self, device: IAsyncDevice) -> None:
-        self._tell(device.device)
+    def _got(self, reader: IReader) -> None:
+        with self._answered:
+            self._reader = reader
+        self._tell(reader)
 
     def _failed(self, failure: Failure) -> None:
         fault = failure.value
         text = fault.text if isinstance(fault, FeedError) else f"internal error: {fault!r}"
         self._tell(SourceError(text))
 
-    def _tell(self, answer: IDevice | SourceError) -> None:
+    def _tell(self, answer: IReader | SourceError) -> None:
         with self._answered:
             self._answer = answer
             self._answered.notify_all()
@@ -108,6 +120,21 @@ class VaultTransfer(LaneTransfer):
             self._expected = None
         self.failed = self.failed or bool(errors)
         return errors
+
+
+async def seek_first(device: IAsyncDevice, dump: StoredDump, part: StoredPart) -> Header:
+    """Position a started device at a part, and see that it is the right one.
+
+    :raise SourceError: there is no such file, or it holds something else
+    :raise DeviceError: the device cannot even be asked
+    """
+    if not has_mover(device):
+        return await device.run(seek_part, dump, part)
+    try:
+        header = await IDirectTCPDevice(device).seek_file(part.fileno)
+    except DeviceError as error:
+        raise SourceError(f"{part.place}: {error.text}") from error
+    return judge_part(header, device.device.file, dump, part)
 
 
 @implementer(IVaultFeed)
@@ -142,6 +169,7 @@ class VaultFeed:
         self._dump: StoredDump | None = None
         self._header: Header | None = None
         self._device: IAsyncDevice | None = None
+        self._moved: MovedVolume | None = None
         self._transfer: VaultTransfer | None = None
         self._running: Deferred[None] | None = None
         self._failed = False
@@ -179,11 +207,18 @@ class VaultFeed:
         first = self._dump.parts[0]
         self._device = await self._clerk.fetch(first.label, self._command.handle)
         try:
-            self._header = await self._device.run(seek_part, self._dump, first)
+            self._header = await seek_first(self._device, self._dump, first)
         except (SourceError, DeviceError) as fault:
             self._failed = True
             raise FeedError(str(fault)) from fault
         return self._header
+
+    def _reader_of(self, device: IAsyncDevice) -> IReader:
+        """What the reading thread is to use."""
+        if not has_mover(device):
+            return device.device
+        self._moved = MovedVolume(self._reactor, device, self._lane)
+        return self._moved
 
     def ready(self) -> Deferred[None]:
         return succeed(None)
@@ -193,23 +228,56 @@ class VaultFeed:
 
     def source(self) -> VolumeSource:
         """The bytes of the dump; after ``header``, once."""
-        dump, header, device = self._dump, self._header, self._device
-        assert dump is not None, "find() comes first"
-        assert header is not None, "header() comes first"
-        assert device is not None, "header() comes first"
-        volumes = VolumeChange(self._reactor, self._fetch)
-        total = known_size(dump, header, device.device.block_size)
-        return VolumeSource(dump, total, device.device, volumes)
+        reader = self._reader_of(self.device)
+        volumes = VolumeChange(self._reactor, self._fetch, reader)
+        return VolumeSource(self.dump, self.total, reader, volumes)
+
+    @property
+    def dump(self) -> StoredDump:
+        """What is to be read; after ``find``."""
+        assert self._dump is not None, "find() comes first"
+        return self._dump
+
+    @property
+    def device(self) -> IAsyncDevice:
+        """What the first part is read with; after ``header`` it stands there."""
+        assert self._device is not None, "header() comes first"
+        return self._device
+
+    @property
+    def total(self) -> int | None:
+        """Bytes of the dump, if known; after ``header``."""
+        assert self._header is not None, "header() comes first"
+        return known_size(self.dump, self._header, self.device.device.block_size)
+
+    def change_to(
+        self, label: str, ready: Callable[[IAsyncDevice], Deferred[None]]
+    ) -> Deferred[IAsyncDevice]:
+        """Another source volume, for whoever reads without ``source``.
+
+        :param ready: is given the device before it is started
+        """
+        return self._do(self._clerk.fetch(label, self._command.handle, ready))
 
     def transfer(self, plan: SplitPlan) -> ITransfer:
         source = self.source()
-        assert self._dump is not None, "find() comes first"
         assert self._header is not None, "header() comes first"
-        self._transfer = VaultTransfer(source, plan, self._lane, self._dump, self._header)
+        self._transfer = VaultTransfer(source, plan, self._lane, self.dump, self._header)
         return self._transfer
 
-    def _fetch(self, label: str) -> Deferred[IAsyncDevice]:
-        return self._do(self._clerk.fetch(label, self._command.handle))
+    def _fetch(self, label: str) -> Deferred[IReader]:
+        return self._do(self._change_to(label))
+
+    async def _change_to(self, label: str) -> IReader:
+        await self._leave_mover()
+        return self._reader_of(await self._clerk.fetch(label, self._command.handle))
+
+    async def _leave_mover(self) -> None:
+        """End the data connection of the volume that was read last, if it had one."""
+        moved, self._moved = self._moved, None
+        if moved is not None:
+            await moved.close()
+            self._failed = self._failed or not moved.well
 
     def _do(self, story: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Let the clerk work; who cancels what comes back only stops waiting."""
@@ -252,6 +320,7 @@ class VaultFeed:
         if running is not None:
             self._clerk.interrupt()
             await running
+        await self._leave_mover()
         failed = self._failed or (self._transfer is not None and self._transfer.failed)
         self._clerk.end(well=not failed)
         await self._lane.stop()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
+from devices.registry import only_drive
 from taper.core.interfaces import FeedError, IVaultFeed, IVaults
 from taper.run.setup import SetupFailed
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 class Vaults:
     """The storages of one configuration, as sources.
 
+    :param own: the storage that is written to
     :param make_lane: makes a lane from a name
     :param open_changer: makes a changer of its own for a storage; fails with SetupFailed
     """
@@ -30,11 +32,13 @@ class Vaults:
         self,
         reactor: Any,
         config: Config,
+        own: Storage,
         make_lane: Callable[[str], ILane],
         open_changer: Callable[[Storage], IAsyncChanger],
     ) -> None:
         self._reactor = reactor
         self._config = config
+        self._own = own
         self._make_lane = make_lane
         self._open_changer = open_changer
 
@@ -42,6 +46,12 @@ class Vaults:
         found = self._config.storage(storage)
         if found is None:
             raise FeedError(f"Storage '{storage}' not found")
+        drive = only_drive(self._config, found)
+        if drive is not None and drive == only_drive(self._config, self._own):
+            raise FeedError(
+                f"{storage} and {self._own.name} have the same single drive '{drive}': "
+                "a dump cannot be copied within one drive"
+            )
         try:
             return self._open_changer(found)
         except SetupFailed as fault:

@@ -55,10 +55,18 @@ class Library:
         """The tapelist line of a volume."""
         return f"{OLD} {label} reuse BLOCKSIZE:32 POOL:SRC STORAGE:SRC CONFIG:PROTO"
 
-    def volume(self, label: str) -> None:
-        """Make a volume."""
+    def store_label(self, label: str) -> None:
+        """Write the beginning of a volume."""
         self.world.mkdir(self.slot(label))
         self.world.write(f"{self.slot(label)}/00000.{label}", label_header(label, OLD))
+
+    def store_file(self, label: str, fileno: int, dump: Dump, header: bytes, data: bytes) -> None:
+        """Append a file to a volume."""
+        self.world.write(self.path(label, fileno, dump), header + data)
+
+    def volume(self, label: str) -> None:
+        """Make a volume."""
+        self.store_label(label)
         self.world.tapelist_add(self.entry(label))
         self.files[label] = 0
         number = len(self.files)
@@ -83,18 +91,20 @@ class Library:
         dump: Dump = DUMP,
         lines: str = "",
         size: int | None = None,
+        said: int | None = None,
     ) -> str:
         """Append a part to a volume.
 
         :param size: that of the log, if it is another than that of the data
+        :param said: the number in its header, if it is another
         :return: its file
         """
         if label not in self.files:
             self.volume(label)
         self.files[label] += 1
         fileno = self.files[label]
-        header = dump_header(dump, "SPLIT_FILE", lines, part=f"part {number}/-1 ")
-        self.world.write(self.path(label, fileno, dump), header + data)
+        header = dump_header(dump, "SPLIT_FILE", lines, part=f"part {said or number}/-1 ")
+        self.store_file(label, fileno, dump, header, data)
         self.log(
             f'PART taper "ST:SRC" "POOL:SRC" {label} {fileno} {dump.host} {quote(dump.disk)} '
             f"{dump.datestamp} {number}/-1 {dump.level} "

@@ -10,22 +10,15 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface.verify import verifyObject
 
-from devices.interfaces import IAsyncDevice
 from protocols.conf import load
 from taper.core.interfaces import FeedError, IVaults
 from taper.plane.interfaces import SourceError
+from taper.plane.volumes import IReader
 from taper.run.setup import SetupFailed
 from taper.run.vault_feed import VolumeChange
 from taper.run.vaults import Vaults
 from tests.core.vaulting import FakeVaults, Threads
 from tests.fakes.device import FakeDevice
-
-
-class Held:
-    """As much of an asynchronous device as a reader is given."""
-
-    def __init__(self) -> None:
-        self.device = FakeDevice()
 
 
 def in_thread(work: Callable[[], object], threads: Threads) -> object:
@@ -46,16 +39,16 @@ def in_thread(work: Callable[[], object], threads: Threads) -> object:
 
 
 def test_the_reader_waits_for_the_clerk() -> None:
-    threads, held = Threads(), Held()
+    threads, device = Threads(), FakeDevice()
     asked: list[str] = []
 
-    def fetch(label: str) -> Deferred[IAsyncDevice]:
+    def fetch(label: str) -> Deferred[IReader]:
         asked.append(label)
-        return succeed(held)  # type: ignore[arg-type]
+        return succeed(device)
 
-    change = VolumeChange(threads, fetch)
-    assert in_thread(lambda: change.change_to("A"), threads) is held.device
-    assert in_thread(lambda: change.change_to("B"), threads) is held.device
+    change = VolumeChange(threads, fetch, FakeDevice())
+    assert in_thread(lambda: change.change_to("A"), threads) is device
+    assert in_thread(lambda: change.change_to("B"), threads) is device
     assert asked == ["A", "B"]
 
 
@@ -65,7 +58,7 @@ def test_the_reader_waits_for_the_clerk() -> None:
 )
 def test_what_the_clerk_fails_with_is_the_readers_error(fault: Exception, text: str) -> None:
     threads = Threads()
-    change = VolumeChange(threads, lambda label: fail(fault))
+    change = VolumeChange(threads, lambda label: fail(fault), FakeDevice())
     error = in_thread(lambda: change.change_to("A"), threads)
     assert isinstance(error, SourceError)
     assert str(error) == text
@@ -82,7 +75,7 @@ def test_cancelling_ends_the_wait(before: bool) -> None:
         threads.callFromThread(change.cancel)
         return asked[-1]
 
-    change = VolumeChange(threads, fetch)
+    change = VolumeChange(threads, fetch, FakeDevice())
     if before:
         change.cancel()
     error = in_thread(lambda: change.change_to("A"), threads)
@@ -98,7 +91,8 @@ def test_storages_that_cannot_be_opened() -> None:
     def refuse(storage: object) -> Any:
         raise SetupFailed("directory '/nowhere' does not exist")
 
-    vaults = Vaults(None, config, lambda name: None, refuse)  # type: ignore[arg-type, return-value]
+    own = config.storages()[0]
+    vaults = Vaults(None, config, own, lambda name: None, refuse)  # type: ignore[arg-type, return-value]
     verifyObject(IVaults, vaults)
     verifyObject(IVaults, FakeVaults(None))  # type: ignore[arg-type]
     with pytest.raises(FeedError, match="Storage 'far' not found"):
@@ -106,3 +100,35 @@ def test_storages_that_cannot_be_opened() -> None:
     with pytest.raises(FeedError, match="directory '/nowhere' does not exist") as caught:
         vaults.open_changer("near")
     assert not caught.value.device
+
+
+def test_one_drive_for_both() -> None:
+    """However it is called: nothing is opened."""
+    text = b"""
+define device tape {
+  tapedev "ndmp:server@d0"
+}
+define changer lone {
+  tpchanger "chg-single:tape"
+}
+define storage near {
+  tpchanger "lone"
+}
+define storage far {
+  tpchanger "ndmp:server@d0"
+}
+define storage other {
+  tpchanger "ndmp:server@d1"
+}
+storage "near"
+"""
+    config = load("CONF", {"/etc/amanda/CONF/amanda.conf": text}.get).config
+    opened: list[object] = []
+    own = config.storages()[0]
+    vaults = Vaults(None, config, own, lambda name: None, opened.append)  # type: ignore[arg-type, return-value]
+    drive = "far and near have the same single drive 'ndmp:server@d0'"
+    with pytest.raises(FeedError, match=drive):
+        vaults.open_changer("far")
+    assert not opened
+    vaults.open_changer("other")
+    assert len(opened) == 1
