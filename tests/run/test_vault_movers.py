@@ -1,0 +1,274 @@
+"""The sender of a dump from mover to mover: what it knows of its end, and whom it blames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from attrs import evolve
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from devices.errors import ConnectionBroken, DeviceError, DriveFailed, PeerUnreachable
+from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, Moved
+from devices.interfaces import IAsyncDevice
+from protocols.crc import UNKNOWN
+from protocols.directtcp import Address
+from protocols.header import Header
+from protocols.stored import DumpName, StoredDump, StoredPart
+from taper.core.interfaces import FeedError
+from taper.plane.interfaces import SourceError
+from taper.run.vault_movers import VERDICT_PATIENCE, MoverSender, pads_alike
+from tests.core.vaulting import HEADER, OLD
+from tests.fakes.device import FakeDevice
+
+BLOCK = 32768
+THERE = (Address("192.0.2.7", 7),)
+
+
+def stored(*parts: tuple[str, int, int | None]) -> StoredDump:
+    """A dump of parts with label, file and size."""
+    return StoredDump(
+        name=DumpName(storage="SRC", host="localhost", disk="/home", datestamp=OLD, level="0"),
+        written=OLD,
+        parts=tuple(
+            StoredPart(label=label, fileno=fileno, number=number, size=size)
+            for number, (label, fileno, size) in enumerate(parts, 1)
+        ),
+        crc=UNKNOWN,
+    )
+
+
+TWO = stored(("A", 1, 2 * BLOCK), ("A", 2, BLOCK - 5))
+
+
+@implementer(IDirectTCPConnection)
+class Connection:
+    device_name = "ndmp:s@d"
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> Deferred[None]:
+        self.closed += 1
+        return succeed(None)
+
+
+@implementer(IDirectTCPDevice)
+class Drive:
+    """Reads files as its script says.
+
+    :ivar script: of each read_to_connection: bytes of a whole file, an error, or what is to come
+    :ivar sought: files, in order.
+    """
+
+    listens_late = False
+
+    def __init__(self, *script: int | DeviceError | Deferred[Moved]) -> None:
+        self.device = FakeDevice(name="ndmp:s@d")
+        self.connection = Connection()
+        self.refusal: DeviceError | None = None
+        self.incompatible: DeviceError | None = None
+        self.script = list(script)
+        self.number = 1
+        self.pausing = False
+
+    def connect(
+        self, for_writing: bool, addresses: tuple[Address, ...]
+    ) -> Deferred[IDirectTCPConnection]:
+        assert not for_writing
+        assert addresses == THERE
+        return fail(self.refusal) if self.refusal else succeed(self.connection)  # type: ignore[return-value]
+
+    def use_connection(self, connection: IDirectTCPConnection) -> Deferred[None]:
+        if self.incompatible is not None:
+            return fail(self.incompatible)
+        self.connection = connection  # type: ignore[assignment]
+        return succeed(None)
+
+    def seek_file(self, number: int) -> Deferred[Header | None]:
+        self.device.file = number
+        self.number += 1
+        return succeed(evolve(HEADER, partnum=self.number))
+
+    def read_to_connection(self, size: int) -> Deferred[Moved]:
+        step = self.script.pop(0)
+        if isinstance(step, int):
+            # a window may end before the file does
+            more = step > BLOCK and not self.pausing
+            self.pausing = more
+            if more:
+                self.script.insert(0, step - BLOCK)
+            moved = min(step, BLOCK) if more else step
+            return succeed(Moved(size=moved, eof=not more, eom=False))
+        return step if isinstance(step, Deferred) else fail(step)
+
+
+def nowhere(label: str, ready: object) -> Deferred[IAsyncDevice]:
+    return fail(FeedError(f"no volume {label}"))
+
+
+def begun(
+    drive: Drive,
+    dump: StoredDump = TWO,
+    total: int | None = None,
+    change_to: Callable[..., Deferred[IAsyncDevice]] = nowhere,
+    clock: Clock | None = None,
+) -> tuple[MoverSender, list[str]]:
+    """A sender that has connected, and what it says once it is settled."""
+    sender = MoverSender(clock or Clock(), drive, dump, total, change_to)  # type: ignore[arg-type]
+    told: list[str] = []
+    connecting = Deferred.fromCoroutine(sender.connect(THERE))
+    failures: list[object] = []
+    connecting.addErrback(failures.append)
+    assert not failures
+    sender.settled().addCallback(lambda _: told.append("settled"))
+    return sender, told
+
+
+def test_a_dump_of_two_parts() -> None:
+    drive = Drive(2 * BLOCK, BLOCK)
+    sender, told = begun(drive, total=3 * BLOCK - 5)
+    assert told
+    assert sender.finished
+    assert sender.well
+    assert sender.size == 3 * BLOCK
+    assert sender.crc() == UNKNOWN
+    assert (sender.take_errors(), sender.broken) == ([], None)
+    assert drive.connection.closed == 1
+    assert sender.close().called
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        ([DriveFailed("bad")], "'A' file 1: error reading from ndmp:s@d: bad"),
+        ([2 * BLOCK, DriveFailed("bad")], "'A' file 2: error reading from ndmp:s@d: bad"),
+        (
+            [succeed(Moved(size=0, eof=False, eom=False))],
+            "'A' file 1: error reading from ndmp:s@d: the mover of ndmp:s@d reads no more, 0 ",
+        ),
+        ([BLOCK], "part 1 on 'A' file 1 is truncated: 32768 bytes, 65536 expected"),
+        ([2 * BLOCK, 3 * BLOCK], "part 2 on 'A' file 2 is longer than the 32763 bytes"),
+    ],
+)
+def test_what_is_wrong_with_the_source(
+    script: list[int | DeviceError | Deferred[Moved]], text: str
+) -> None:
+    """It is told before the connection ends, and once."""
+    drive = Drive(*script)
+    sender, told = begun(drive)
+    assert told
+    assert not sender.finished
+    assert not sender.well
+    errors = sender.take_errors()
+    assert len(errors) == 1
+    assert errors[0].startswith(text)
+    assert (sender.take_errors(), sender.broken) == ([], None)
+    assert drive.connection.closed == 1
+
+
+def test_a_size_that_only_the_dump_tells() -> None:
+    """The log has none of the parts' sizes."""
+    drive = Drive(2 * BLOCK, BLOCK)
+    sender, _ = begun(drive, stored(("A", 1, None), ("A", 2, None)), total=5 * BLOCK)
+    assert not sender.finished
+    expected = f"'A' file 2 has {3 * BLOCK} bytes with padding, {5 * BLOCK} expected"
+    assert expected in sender.take_errors()[0]
+
+
+def test_a_broken_connection_is_not_the_sources_fault_yet() -> None:
+    """Who holds the other end may know better."""
+    sender, told = begun(Drive(ConnectionBroken("gone")))
+    assert told
+    assert sender.take_errors() == []
+    assert sender.broken == "'A' file 1: error reading from ndmp:s@d: gone"
+
+
+def test_a_mover_that_never_notices() -> None:
+    """The other end is at its end: the source is waited for, but not for ever."""
+    clock = Clock()
+    cancelled: list[object] = []
+    drive = Drive(Deferred(cancelled.append))
+    sender, told = begun(drive, clock=clock)
+    clock.advance(VERDICT_PATIENCE - 1)
+    assert not told
+    clock.advance(1)
+    assert told
+    assert cancelled
+    assert sender.broken == "'A' file 1: the data connection ended before 'ndmp:s@d' had sent all"
+    assert not sender.well
+    assert drive.connection.closed == 1
+    assert not clock.getDelayedCalls()
+
+
+def test_closing_stops_the_reading() -> None:
+    """Nobody is blamed, and nothing is left."""
+    clock = Clock()
+    drive = Drive(Deferred())
+    sender, told = begun(drive, clock=clock)
+    assert sender.close().called
+    assert told
+    assert (sender.take_errors(), sender.broken) == ([], None)
+    assert drive.connection.closed == 1
+    assert not clock.getDelayedCalls()
+
+
+def test_who_cannot_connect() -> None:
+    """Unreachable is for another way to try; all else is the source's failure."""
+    drive = Drive()
+    sender = MoverSender(Clock(), drive, TWO, None, nowhere)  # type: ignore[arg-type]
+    for refusal, kind in (
+        (PeerUnreachable("far"), PeerUnreachable),
+        (DriveFailed("x"), SourceError),
+    ):
+        drive.refusal = refusal
+        failures: list[object] = []
+        connecting = Deferred.fromCoroutine(sender.connect(THERE))
+        connecting.addErrback(lambda failure, failures=failures: failures.append(failure.value))
+        assert isinstance(failures[0], kind)
+    assert str(failures[0]) == "'A' file 1: error making DirectTCP connection: x"
+    assert not sender.well
+
+
+def test_the_next_volume_takes_the_connection() -> None:
+    second = Drive(BLOCK)
+
+    def change_to(
+        label: str, ready: Callable[[IAsyncDevice], Deferred[None]]
+    ) -> Deferred[IAsyncDevice]:
+        given = ready(second)  # type: ignore[arg-type]
+        return given.addCallback(lambda _: second)  # type: ignore[arg-type, return-value]
+
+    dump = stored(("A", 1, 2 * BLOCK), ("B", 1, BLOCK))
+    first = Drive(2 * BLOCK)
+    sender, _ = begun(first, dump, change_to=change_to)
+    assert sender.finished
+    assert second.connection is first.connection
+    assert first.connection.closed == 1
+    second.incompatible = DriveFailed("another server")
+    sender, _ = begun(Drive(2 * BLOCK), dump, change_to=change_to)
+    text = "'B' file 1: Cannot continue onto new volume: another server"
+    assert sender.take_errors() == [text]
+    sender, _ = begun(Drive(2 * BLOCK), dump)
+    assert sender.take_errors() == ["'B' file 1: no volume B"]
+
+
+@pytest.mark.parametrize(
+    ("first", "total", "source", "target", "alike"),
+    [
+        (2 * BLOCK, None, BLOCK, BLOCK, True),
+        (2 * BLOCK, 3 * BLOCK - 5, BLOCK, BLOCK, True),
+        (2 * BLOCK, 3 * BLOCK - 5, BLOCK, 2 * BLOCK, True),
+        (2 * BLOCK, 3 * BLOCK - 5, 2 * BLOCK, BLOCK, False),
+        (2 * BLOCK, 4 * BLOCK - 5, 2 * BLOCK, BLOCK, True),
+        (2 * BLOCK - 1, 3 * BLOCK, BLOCK, BLOCK, False),
+        (None, 3 * BLOCK, BLOCK, BLOCK, True),
+    ],
+)
+def test_padding_that_need_not_be_cut(
+    first: int | None, total: int | None, source: int, target: int, alike: bool
+) -> None:
+    dump = stored(("A", 1, first), ("A", 2, BLOCK))
+    assert pads_alike(dump, total, source, target) is alike
