@@ -117,7 +117,7 @@ def test_what_is_told_is_stored(situation: Situation) -> None:
             grants -= 1
             talk.say(f"{word} {W} {H}{reason}")
         elif isinstance(last, replies.DumperStatus):
-            fields = " 7 1:1 2:2 3:3" if situation.result == "DONE" else ""
+            fields = " 7 1:1 2:2 00000000:0" if situation.result == "DONE" else ""
             talk.say(f"{situation.result} {W} {H}{fields}")
         else:
             break

@@ -5,15 +5,12 @@ Each is a weakness of stock that is mended (directtcp-and-ndmp 6.2, by number).
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 from attrs import evolve
 
-from devices import ndmp_mover
-from devices.errors import ConnectionBroken, DeviceError, DriveFailed, Status
+from devices.errors import DeviceError, DriveFailed, Status
 from devices.interfaces import AccessMode
-from tests.devices.ndmp_world import BLOCK, STAMP, Client, World, data_of, dump, header, turning
+from tests.devices.ndmp_world import BLOCK, STAMP, Client, World, data_of, header, turning
 from tests.fakes.ndmp_server import CONFORMING, LENIENT, Drop, Phase
 from tests.fakes.turning import Turning
 
@@ -95,28 +92,4 @@ def test_ejecting(turning: Turning, unloads: bool) -> None:
     turning.until(lambda: world.server.drives["drive0"].user is None)
     names = ["TAPE_OPEN", "TAPE_MTIO", "TAPE_CLOSE"]
     assert [noted.label for noted in world.server.noted if noted.label in names] == names
-    world.close()
-
-
-def test_a_reader_that_reads_no_more(turning: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
-    """17: some servers never tell that a reader died; no byte for long is the end."""
-    monkeypatch.setattr(ndmp_mover, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(ndmp_mover, "CONSUMER_PATIENCE", 0.2)
-    world = World(turning, LENIENT)
-
-    async def story() -> None:
-        await dump(world, data_of(400), 0, indirect=True)
-        device = world.device("drive0")
-        await device.read_label()
-        await device.start(AccessMode.READ)
-        assert await device.seek_file(1)
-        address = (await device.listen(False))[0]
-        with socket.create_connection((address.host, address.port), 10):
-            connection = await device.accept()
-            with pytest.raises(ConnectionBroken, match=r"nothing happened for 0\.2 seconds"):
-                await device.read_to_connection(0)
-        await connection.close()
-        await device.finish()
-
-    turning.run(story())
     world.close()
