@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.conformance.harness import STAMP, Options, World
+from tests.conformance.harness import STAMP, VTAPES, Options, World
 from tests.conformance.harness_shm import begun, gone, recovers, sending
 from tests.conformance.harness_talk import PLAIN, H, W, shared_memory, split_by
 from tests.conformance.harness_text import crc, payload, stats
@@ -107,6 +107,10 @@ def test_failed_in_the_middle_of_the_data(world: World, split: str) -> None:
     producer.negotiate()
     producer.write(DATA)
     talk.part("PROTO01", 1, 131072, None)
+    if split == SPLITTER:
+        # between two parts stock says DONE
+        second = world.path(f"{VTAPES}/slot1/00002.localhost._home.0")
+        world.wait_for("the second part", second.exists)
     talk.send(f"FAILED {W} {H}")
     producer.wait_cancelled(5)
     producer.close()
