@@ -16,7 +16,7 @@ CLOCK = re.compile(r"\d+:\d\d( +\d+\.\d)?")
 """A time, and the rate behind it in a dump summary."""
 
 NEAR = 0.15, 2
-"""By how much a share in % and a size in KiB may differ: gzip makes more or less of times of day."""
+"""By how much a share in % and a size in KiB may differ: gzip does as the times of day do."""
 
 
 @dataclass
@@ -77,7 +77,8 @@ def check_alike(ours: list[list[str]], stock: list[list[str]]) -> None:
     shown = "\n".join(" ".join(words) for words in (*ours, ["stock:"], *stock))
     assert len(ours) == len(stock), shown
     for one, other in zip(ours, stock, strict=True):
-        assert len(one) == len(other) and all(map(alike, one, other)), (one, other, shown)
+        assert len(one) == len(other), (one, other, shown)
+        assert all(map(alike, one, other)), (one, other, shown)
 
 
 def play(

@@ -76,29 +76,3 @@ def test_a_dump_without_a_volume_is_flushed_another_day(make_amanda: MakeAmanda)
         "SYS-02",
     }
     amanda.check_ours(at_least=2)
-
-
-def test_two_dumps_are_written_at_once(make_amanda: MakeAmanda) -> None:
-    """With taper-parallel-write 2 two volumes fill side by side, and all can be restored."""
-    names = ["a", "b", "c", "d"]
-    options = small_volumes(
-        True, disks=[(name, "plain") for name in names], slots=9, runtapes=9, tapecycle=10
-    )
-    options.extra += "\ntaper-parallel-write 2"
-    amanda = make_amanda(options)
-    for name in names:
-        amanda.fill(name, 16)
-    amanda.run("amdump", CONFIG, "--no-taper")
-    assert len(amanda.held()) >= len(names)
-    amanda.ask("amflush", "-b", "-f")
-    assert len(amanda.trace_log("DONE taper")) == len(names)
-    assert amanda.held() == []
-    log = amanda.driver_log()
-    for worker in ("worker0-0", "worker0-1"):
-        assert f"from taper0: PARTDONE {worker}" in log
-    assert len(amanda.volumes()) >= 6
-    amanda.report()
-    amanda.satisfied("amcheckdump")
-    for name in names:
-        amanda.check_restored(name, amanda.fetch(name))
-    amanda.check_ours()
