@@ -7,6 +7,7 @@ a matter of moments, so volumes are compared by their sums.
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -64,11 +65,6 @@ def two_nights(amanda: Amanda) -> Account:
     assert log.index("CLOSE-VOLUME") < log.rindex("-WRITE worker0-"), "none was closed early"
     writers = set(re.findall(r"from taper0: PARTDONE (\S+)", log))
     assert len(writers) > 1
-    for disk in SIZES:
-        amanda.check_restored(disk, amanda.fetch(disk, amanda.stamp()))
-    for disk, _ in HELD.disks:
-        older = min(line.split()[6] for line in amanda.trace_log("DONE taper"))
-        amanda.check_restored(disk, amanda.fetch(disk, older))
     return account
 
 
@@ -82,7 +78,8 @@ def check_volumes(amanda: Amanda) -> None:
         if int(number):  # stock's for a part of which only the header fitted
             parts.setdefault(label, []).append(int(size[1]))
             assert int(number) == len(parts[label]), line
-    ends = [re.findall(r"tape (\S+) kb (\d+) fm (\d+)", line)[0] for line in ended(amanda)]
+    last = "\n".join(amanda.trace_log("INFO taper tape "))
+    ends = re.findall(r"tape (\S+) kb (\d+) fm (\d+)", last)
     assert sorted(label for label, _, _ in ends) == sorted(parts)
     for label, kib, files in ends:
         only_header = int(files) - len(parts[label])
@@ -92,13 +89,11 @@ def check_volumes(amanda: Amanda) -> None:
     assert numbers == list(range(1, len(parts) + 1))
 
 
-def ended(amanda: Amanda) -> list[str]:
-    return amanda.trace_log("INFO taper tape ")
-
-
 def test_volumes_are_handed_from_worker_to_worker(make_amanda: MakeAmanda) -> None:
     """Flushed, through shared memory, through a port: every dump comes back; the reports agree."""
-    amanda, ours, stock = play(make_amanda, HELD, two_nights)
+    with ThreadPoolExecutor() as pool:
+        played = play(pool, make_amanda, HELD, two_nights)
+    amanda, ours, stock = played.amanda, played.ours.result(), played.stock.result()
     (one,), (other,) = ours.reports, stock.reports
     one, other = (
         [words for words in report if not BY_VOLUME.search(" ".join([*words, ""]))]
@@ -110,6 +105,11 @@ def test_volumes_are_handed_from_worker_to_worker(make_amanda: MakeAmanda) -> No
         {" ".join([*words[:5], words[-1]]) for words in account.found} for account in (ours, stock)
     ]
     assert dumps[0] == dumps[1]
+    for disk in SIZES:
+        amanda.check_restored(disk, amanda.fetch(disk, amanda.stamp()))
+    older = min(line.split()[6] for line in amanda.trace_log("DONE taper"))
+    for disk, _ in HELD.disks:
+        amanda.check_restored(disk, amanda.fetch(disk, older))
     amanda.satisfied("amcheckdump")
     amanda.satisfied("amreport")
     amanda.check_ours()
