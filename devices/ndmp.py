@@ -7,10 +7,12 @@ data of a dump goes from its source straight to the mover.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from devices.asynchronous import IEjectsItself
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from protocols.directtcp import Address
     from protocols.tx.ndmp import NdmpSession
 
+_log = logging.getLogger(__name__)
+
 CONNECT_PATIENCE = 60.0
 """Seconds to wait for a server to answer and to let us in."""
 
@@ -44,6 +48,30 @@ def open_ndmp(name: str, node: str, reactor: Any, patience: float) -> IndirectTC
     :param patience: seconds to wait for somebody to ask for the addresses, and to connect
     """
     return IndirectTCP(NdmpDevice(name, node, reactor, patience=patience), reactor, patience)
+
+
+async def _to_its_end(ending: Deferred[None]) -> None:
+    """Wait for a mover to be stopped, even if whoever waits is cancelled: half stopped, it would
+    refuse the next listener."""
+    waiting: list[Deferred[None]] = []
+    over = False
+
+    def end(result: object) -> None:
+        nonlocal over
+        over = True
+        if isinstance(result, Failure):
+            _log.info("ending a data connection: %s", result.getErrorMessage())
+        for turn in waiting:
+            turn.callback(None)
+
+    ending.addBoth(end)
+    while not over:
+        turn: Deferred[None] = Deferred()
+        waiting[:] = [turn]
+        try:
+            await turn
+        except CancelledError:
+            _log.info("cancelled while a data connection ends: it is waited for")
 
 
 @implementer(IAsyncDevice, IDirectTCPDevice, ILateListener, IEjectsItself)
@@ -143,7 +171,7 @@ class NdmpDevice(NdmpVolume):
 
     async def _give_up(self, connection: NdmpConnection) -> None:
         self._connection = None
-        await connection.close()
+        await _to_its_end(connection.close())
 
     def listen_now(self, size: int) -> Deferred[tuple[Address, ...]]:
         return self._do(lambda: self._listen_now(size))

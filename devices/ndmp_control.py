@@ -168,10 +168,18 @@ class Control:
         """One user less."""
         self._users -= 1
         if self._users == 0:
-            try:
-                await self.session.close()
-            except NdmpError as error:
-                _log.info("closing the control connection to %s: %s", self.server, error.text)
+            await self._close()
+
+    async def give_up(self) -> None:
+        """It is of no use any more to anybody."""
+        self.lost = True
+        await self._close()
+
+    async def _close(self) -> None:
+        try:
+            await self.session.close()
+        except NdmpError as error:
+            _log.info("closing the control connection to %s: %s", self.server, error.text)
 
 
 class Link:

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from devices.errors import ConnectionBroken, DriveFailed, PeerUnreachable
 from devices.idirecttcp import IDirectTCPConnection, Moved
 from devices.ndmp_control import CLOSE_PATIENCE
-from devices.ndmp_stop import Stop, describe, name_of, stop_of, stop_of_state, unexpected
+from devices.ndmp_stop import Stop, name_of, stop_of, stop_of_state, unexpected
 from protocols.ndmp.codes import (
     INFINITY,
     AddressType,
@@ -153,18 +153,26 @@ class NdmpConnection:
         await self.control.ask(MoverSetRecordSize(self.record_size))
         await self.control.ask(MoverSetWindow(0, 0 if self.writing else INFINITY))
         for address in tried:
+            self._phase = _Phase.RUNNING
+            refusal = ""
             try:
                 await self.control.ask(
                     MoverConnect(self._mode, DataAddress(AddressType.TCP, (address,))),
                     CONNECT_PATIENCE,
                 )
             except NdmpRefused as error:
-                _log.info("the mover cannot connect to %s: %s", address, error.text)
-            else:
-                self._phase = _Phase.RUNNING
-                # nothing moves yet: there is no window, or nothing to be read
-                self._bytes_moved = (await self.control.ask(MoverGetState())).bytes_moved
+                refusal = error.text
+                _log.info("the mover cannot connect to %s: %s", address, refusal)
+            # nothing moves yet: there is no window, or nothing to be read
+            state = await self.control.ask(MoverGetState())
+            if not refusal:
+                self._bytes_moved = state.bytes_moved
                 return
+            if state.state != MoverState.IDLE:
+                raise DriveFailed(
+                    f"the mover is {name_of(MoverState, state.state)} after it refused: {refusal}"
+                )
+            self._phase = _Phase.IDLE
         told = ", ".join(str(address) for address in addresses)
         raise PeerUnreachable(f"the mover of {self.control.server} cannot connect to {told}")
 
@@ -172,7 +180,7 @@ class NdmpConnection:
         """Wait until the first record is there, or the peer has closed an empty stream."""
         stop = await self._stopped("waiting NDMP_MOVER_PAUSE_SEEK")
         if not (stop.is_room_reached or stop.is_closed):
-            raise DriveFailed(f"waiting NDMP_MOVER_PAUSE_SEEK: {describe(stop)}")
+            raise unexpected(stop, "waiting NDMP_MOVER_PAUSE_SEEK")
 
     async def await_reader(self) -> None:
         """Wait until somebody reads, and let the mover begin to read the volume."""
@@ -326,6 +334,9 @@ class NdmpConnection:
             self._forget_posts()
         except NdmpError as error:
             _log.info("ending the data connection of %s: %s", self.device_name, error.text)
+            if not self.writing:
+                # who reads must see an end; with the session the server ends its mover
+                await self.control.give_up()
         self._phase = _Phase.IDLE
 
     async def _tolerating_state(self, message: MoverAbort | MoverStop) -> None:
@@ -360,4 +371,7 @@ class NdmpConnection:
         try:
             await self.abort()
         finally:
+            lost = self.control.lost
             await self.control.leave()
+        if lost and not self.writing:
+            raise DriveFailed(f"the control connection to {self.control.server} is lost")

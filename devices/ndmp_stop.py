@@ -50,9 +50,12 @@ def stop_of_state(state: MoverGetStateReply) -> Stop:
     return Stop(halt=int(state.halt_reason or HaltReason.ABORTED))
 
 
-def unexpected(stop: Stop) -> DeviceError:
-    """The run ended badly; a peer that broke off says nothing about the volume."""
-    text = f"waiting for accept: {describe(stop)}"
+def unexpected(stop: Stop, what: str = "waiting for accept") -> DeviceError:
+    """The run ended badly; a peer that broke off says nothing about the volume.
+
+    :param what: what was waited for, in stock's words
+    """
+    text = f"{what}: {describe(stop)}"
     broken = stop.halt == HaltReason.CONNECT_ERROR
     return ConnectionBroken(text) if broken else DriveFailed(text)
 

@@ -55,6 +55,7 @@ class MoverTransfer:
         self._device: IAsyncDevice | None = None
         self._moving: Deferred[Any] | None = None
         self._cancelled = False
+        self._refusal: str | None = None
         self._done = 0
 
     def pushed_by(self, sender: ISender | None) -> None:
@@ -90,7 +91,7 @@ class MoverTransfer:
     async def _begin_part(self, device: IAsyncDevice, header: Header) -> PartResult:
         """A file that cannot be begun ends the volume, and nothing of the stream is touched."""
         if self._cancelled:
-            return _result(successful=False)
+            return _result(successful=False, error=self._refusal)
         direct = IDirectTCPDevice(device)
         try:
             start = await direct.start_file(header)
@@ -112,7 +113,8 @@ class MoverTransfer:
             moved = await self._moving
         except CancelledError:
             # such a device can only be finished
-            return evolve(failed, size=device.device.bytes_written, eom=True)
+            size = device.device.bytes_written
+            return evolve(failed, size=size, eom=True, error=self._refusal)
         except DeviceError as fault:
             failed = evolve(failed, size=device.device.bytes_written, error=WRITING + fault.text)
             if isinstance(fault, ConnectionBroken):
@@ -182,6 +184,11 @@ class MoverTransfer:
                 self._told_broken = True
                 errors.append(broken)
         return errors
+
+    def refuse(self, text: str) -> None:
+        """Stop: nobody can send to the device, which is to blame."""
+        self._refusal = text
+        self.cancel("")
 
     def cancel(self, reason: str) -> None:
         if reason:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from taper.core.splitting import SplitPlan
     from taper.plane.interfaces import ISource
+
+T = TypeVar("T")
 
 CONNECT_PATIENCE = 60.0
 """Seconds for one address of the device to answer."""
@@ -260,6 +262,7 @@ class Pushing:
         self._data = DataPort(reactor, device)
         self._addresses: tuple[Address, ...] = ()
         self._connecting: Deferred[None] | None = None
+        self._awaited: Deferred[None] | None = None
         self._sender: ISender | None = None
         self._transfer: MoverTransfer | None = None
 
@@ -272,9 +275,28 @@ class Pushing:
 
     def ready(self) -> Deferred[None]:
         """Connecting may take until the first part is begun (IndirectTCP)."""
-        self._connecting = Deferred.fromCoroutine(self._connect())
-        self._connecting.addErrback(self._not_connected)
-        return self._data.accepted
+        connecting = self._connecting = Deferred.fromCoroutine(self._connect())
+        connecting.addBoth(self._connecting_over).addErrback(self._not_connected)
+        return self._data.accepted.addErrback(self._ask_sender)
+
+    def _ask_sender(self, failure: Any) -> Any:
+        """No data came: the sender may know why."""
+        fault, sender = failure.value, self._sender
+        if sender is None or not isinstance(fault, FeedError) or fault.device:
+            return failure
+
+        def tell(_: None) -> None:
+            errors = sender.take_errors() or [sender.broken or fault.text]
+            raise FeedError("; ".join(errors))
+
+        return sender.settled().addCallback(tell)
+
+    def _connecting_over(self, result: T) -> T:
+        """Before anybody hears of it: :meth:`close` may be what follows."""
+        self._connecting = None
+        if self._awaited is not None:
+            self._awaited.callback(None)
+        return result
 
     async def _connect(self) -> None:
         await self._push_to(await resolve(self._reactor, self._addresses, None))
@@ -299,8 +321,10 @@ class Pushing:
         text = str(failure.value)
         if not source:
             text = f"cannot send the dump to the device: {text}"
-        if self._transfer is not None:
-            self._transfer.cancel(text)
+        if self._transfer is not None and source:
+            self._transfer.cancel("")  # the sender tells why
+        elif self._transfer is not None:
+            self._transfer.refuse(text)
         elif not self._data.accepted.called:
             self._data.accepted.errback(FeedError(text, device=not source))
 
@@ -318,8 +342,9 @@ class Pushing:
 
     async def _close(self) -> None:
         if self._connecting is not None:
+            self._awaited = Deferred()
             self._connecting.cancel()
-            await self._connecting
+            await self._awaited
         await self._data.close()
         if self._sender is not None:
             await self._sender.close()

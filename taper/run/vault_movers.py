@@ -99,7 +99,7 @@ class MoverSender:
         """Let the source's mover connect to where the other one listens, and read.
 
         :raise PeerUnreachable: it cannot; the source is as it was
-        :raise SourceError: it went wrong otherwise
+        :raise SourceError: it went wrong otherwise, as ``take_errors`` tells too
         """
         part = self._dump.parts[0]
         try:
@@ -109,6 +109,7 @@ class MoverSender:
         except DeviceError as error:
             self.well = False
             text = f"{part.place}: error making DirectTCP connection: {error.text}"
+            self._errors.append(text)
             self._settle()
             raise SourceError(text) from error
         except CancelledError:

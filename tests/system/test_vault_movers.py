@@ -81,6 +81,21 @@ def test_a_source_that_fails(make_world: MakeWorld, to: str, fault: str) -> None
         talk.quit()
 
 
+@pytest.mark.parametrize("indirect", [True, False], ids=["indirect", "at once"])
+def test_a_mover_that_connects_and_says_no(make_world: MakeWorld, indirect: bool) -> None:
+    """Its connection is taken back; before a volume is asked for, or in the first part."""
+    with vaulting(make_world(), MOVER, two_dumps) as made:
+        spec = "fault reply:MOVER_CONNECT:1:wrong-header=NOT_SUPPORTED"
+        assert made.source.command(spec) == "OK"
+        talk = made.start(indirect=indirect)
+        vault(talk)
+        text = "'SRC01' file 1: error making DirectTCP connection: the mover is ACTIVE after it "
+        check_input_error(ending(talk), text)
+        if not indirect:  # else a part was broken off, and the volume is given up
+            good(talk)
+        talk.quit()
+
+
 def good(talk: Conversation) -> None:
     """Another dump is vaulted well."""
     vault(talk, OTHER, handle=H2)
