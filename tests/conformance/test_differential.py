@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.conformance import (
     test_bad_input,
@@ -181,7 +182,15 @@ def two(request: pytest.FixtureRequest) -> tuple[Program, Program]:
     return found
 
 
-@pytest.mark.parametrize("name", list(CASES))
+def named(name: str) -> ParameterSet:
+    """One case; what stock fails at times may fail here at times."""
+    found = getattr(CASES[name], "pytestmark", [])
+    reasons = [mark.args[0] for mark in found if mark.name == "stock_may_fail"]
+    marks = [pytest.mark.xfail(reason=reason, strict=False) for reason in reasons]
+    return pytest.param(name, marks=marks)
+
+
+@pytest.mark.parametrize("name", map(named, CASES))
 def test_the_same_with_both(two: tuple[Program, Program], name: str) -> None:
     """Everything said, logged and written is the same, byte for byte, line for line."""
     first, second = (observe(program, CASES[name]) for program in two)
