@@ -298,9 +298,18 @@ class Dump:
         elif plan.retry and transfer.can_retry():
             await self.report.will_retry()
             return False
+        elif plan.retry and self._source_failed(transfer):
+            pass  # nothing is wrong with the volume, and the source tells what is with it
         else:
             errors.append(f"{trouble}: the failed part was not cached, cannot retry")
         return True
+
+    def _source_failed(self, transfer: ITransfer) -> bool:
+        """Give the source up, and note what was wrong with what was read ahead of the last part."""
+        transfer.cancel("")
+        errors = transfer.take_errors()
+        self.ledger.input_errors.extend(errors)
+        return bool(errors)
 
     # The end
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--conformance-report", metavar="FILE", help="write a table case x taper")
     group.addoption("--generated", type=int, metavar="N", help="how many generated conversations")
     group.addoption("--generated-from", type=int, metavar="SEED", help="the first seed of them")
+    group.addoption(
+        "--generated-smaller", action="store_true", help="make those that fail smaller (takes long)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -196,3 +200,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         }
         lines.append(f"{name}: " + ", ".join(f"{n} {word}" for word, n in counts.items()))
     Path(path).write_text("\n".join(lines) + "\n")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how many generated conversations went alike, and how many parted by which rule."""
+    seeds: dict[str, list[int]] = defaultdict(list)
+    for report in terminalreporter.getreports("passed"):
+        for key, value in getattr(report, "user_properties", ()):
+            if key == "generated" and report.when == "call":
+                rule, seed = value.split(" ")
+                seeds[rule].append(int(seed))
+    if seeds:
+        terminalreporter.write_sep("=", "generated conversations")
+    for rule, found in sorted(seeds.items(), key=lambda item: -len(item[1])):
+        shown = " ".join(str(seed) for seed in found[:8])
+        terminalreporter.write_line(f"{len(found):5} {rule}: {shown}")

@@ -5,8 +5,10 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.conformance.generated import Player
+from tests.conformance.generated import PROBE, PROBED, Player
 from tests.conformance.generated_plan import HOLDING_FAULTS
+from tests.conformance.generated_sources import PART_FAULTS, VOLUME_FAULTS
+from tests.conformance.harness_files import BLOCK
 from tests.conformance.harness_text import split_line
 
 SPACE = "No space left on device"
@@ -47,10 +49,14 @@ Says = Callable[[Divided], bool]
 
 @dataclass(frozen=True)
 class Rule:
-    """A meant difference: when it applies, and (part of) its row in the README."""
+    """A meant difference: when it applies, and (part of) its row in the README.
+
+    :ivar goes_on: what comes after it must be alike again
+    """
 
     row: str
     applies: Says
+    goes_on: bool = False
 
 
 def said(lines: list[str], word: str) -> list[list[str]]:
@@ -82,6 +88,13 @@ def file_zero(at: Divided) -> bool:
     )
 
 
+def only_file_zero(at: Divided) -> bool:
+    """All that stock told besides was of parts with file number 0."""
+    told = [line for line in at.stock if not re.match(r"< PARTDONE \S+ \S+ \S+ 0 ", line)]
+    log = [line for line in at.stock_log if not re.match(r"PART(PARTIAL)? (\S+ ){4}0 ", line)]
+    return file_zero(at) and told == at.ours and log == at.ours_log
+
+
 def on_empty_volume(at: Divided) -> bool:
     """Ours gave up where a part failed as the first file of a volume; stock asked for another."""
     stock, ours = at.first()
@@ -108,6 +121,92 @@ def spare_volume(at: Divided) -> bool:
     line = next((line for line in at.ours_log if line not in at.stock_log), "")
     slot = re.match(r"INFO taper Slot \S+ ", line)
     return slot is not None and any(before.startswith(slot[0]) for before in at.log_before)
+
+
+SOURCE_TROUBLE = re.compile(
+    r'< (PARTIAL|FAILED) \S+ \S+ INPUT-ERROR TAPE-\S+ .*"[^"]*(is longer than the \d+ bytes|'
+    r"is truncated: \d+ bytes|there is no such file on the volume|does not match expectations|"
+    r"File \d+ not found|[Vv]olume '\S+' not found|expected volume label|is reserved)"
+)
+
+
+def bad_source(at: Divided) -> bool:
+    """Ours told what is wrong with the source, where stock told nothing or something else."""
+    stock, ours = ending(at.stock), ending(at.ours)
+    faults = {*PART_FAULTS, *VOLUME_FAULTS, "own-source"} & at.tags
+    return bool(faults and ours != stock and SOURCE_TROUBLE.match(ours))
+
+
+def source_text(at: Divided) -> bool:
+    """And nothing else was another than in stock, but for the words in which it told of it."""
+    text = r' "[^"]*" ""$'
+    result = re.sub(text, "", ending(at.stock))
+    if not bad_source(at) or result != re.sub(text, "", ending(at.ours)):
+        return False
+    same = [line for line in at.stock if line not in at.ours] == [ending(at.stock)]
+    return same and len(at.stock) == len(at.ours) and len(at.stock_log) == len(at.ours_log)
+
+
+def ending(lines: list[str]) -> str:
+    """The last result of a dump in a step."""
+    results = ("< DONE ", "< PARTIAL ", "< FAILED ")
+    return next((line for line in reversed(lines) if line.startswith(results)), "")
+
+
+def kept_volume(at: Divided) -> bool:
+    """In ours another worker than those that read gave up its source volume."""
+    readers = {words[0] for words in said(at.ours, "OPENED-SOURCE-VOLUME")}
+    closed = [words[0] for words in said(at.ours, "CLOSED-SOURCE-VOLUME")]
+    told = [words[0] for words in said(at.stock, "CLOSED-SOURCE-VOLUME")]
+    return bool(readers) and any(worker not in readers and worker not in told for worker in closed)
+
+
+def padding(at: Divided) -> bool:
+    """Stock copied the padding of the last block."""
+    sizes = [re.search(r" bytes (\d+) ", ending(lines)) for lines in (at.stock, at.ours)]
+    if "padded" not in at.tags or None in sizes or not ending(at.ours).startswith("< DONE "):
+        return False
+    stock, ours = (int(size[1]) for size in sizes if size)
+    return 0 < stock - ours < BLOCK
+
+
+def log_sum(at: Divided) -> bool:
+    """Ours compared the checksum of the log; stock found nothing wrong with the source."""
+    text = r"< (PARTIAL|FAILED) .* INPUT-ERROR .*source server crc \(\S+\) and input server crc "
+    return (
+        bool({"wrong-log-sum", "flipped"} & at.tags)
+        and " INPUT-GOOD " in ending(at.stock)
+        and re.match(text, ending(at.ours)) is not None
+    )
+
+
+def cached_sum(at: Divided) -> bool:
+    """The checksum alone differs, after a part was repeated from a cache; ours is judged anyway."""
+    stock, ours = at.first()
+    told = r'"[0-9a-f]{8}:(\d+)"'
+    repeated = "INFO taper Will request retry of failed split part." in at.stock_log
+    return repeated and re.sub(told, r"\1", stock) == re.sub(told, r"\1", ours) != ours
+
+
+def clerk_went_on(at: Divided) -> bool:
+    """Stock died of the next volume, to read from or write on, which nobody wanted any more."""
+    fatal = r"FATAL taper Value for 'handle' is undefined at \S+/Taper/Worker.pm line (521|626)\."
+    return at.stock_gone and any(re.match(fatal, line) for line in at.stock_log)
+
+
+def read_ahead(at: Divided) -> bool:
+    """All that ours said besides: that it had changed the source volume before the dump ended."""
+    more = list(at.ours)
+    for line in at.stock:
+        if line not in more:
+            return False
+        more.remove(line)
+    return (
+        bool(more)
+        and not ending(at.ours).startswith("< DONE ")
+        and all(re.match(r"< (OPENED|CLOSED)-SOURCE-VOLUME ", line) for line in more)
+        and ("after:vault" not in at.tags or "vault" in at.tags)
+    )
 
 
 RULES: dict[str, Rule] = {
@@ -162,6 +261,7 @@ RULES: dict[str, Rule] = {
             and [line.replace(f'"{SPACE}"', '"dumper failed"') for line in at.stock_log]
             == at.ours_log
         ),
+        goes_on=True,
     ),
     "ended-before": Rule(
         "FAILED or a denial while data flow, an error of the volume, and QUIT end the dump at once",
@@ -178,7 +278,7 @@ RULES: dict[str, Rule] = {
         "A dump that is denied while its data come is always answered",
         lambda at: (
             at.stock_gone
-            and at.stock_status == -signal.SIGFPE
+            and at.stock_status in (-signal.SIGFPE, -signal.SIGSEGV)
             and at.stock[-2].startswith("> NO-NEW-TAPE ")
         ),
     ),
@@ -196,19 +296,57 @@ RULES: dict[str, Rule] = {
     "close-source": Rule(
         "CLOSE-SOURCE-VOLUME is always answered",
         lambda at: (
-            "close-source" in at.tags and at.first()[1].startswith("< CLOSED-SOURCE-VOLUME ")
+            "close-source" in at.tags
+            and at.ours[: len(at.stock)] == at.stock
+            and all(line.startswith("< CLOSED-SOURCE-VOLUME ") for line in at.ours[len(at.stock) :])
+            and at.stock_log == at.ours_log
         ),
+        goes_on=True,
     ),
     "written-in-this-run": Rule("A volume is judged again at the moment", twice_in_run),
+    "only-file-zero": Rule(
+        "No PART line and no PARTDONE for a part of which only", only_file_zero, goes_on=True
+    ),
     "file-zero": Rule("No PART line and no PARTDONE for a part of which only", file_zero),
     "empty-volume": Rule("A part that fails on an empty volume ends the dump", on_empty_volume),
     "failed-twice": Rule("A part that fails again while it is repeated", failed_twice),
+    "crossed": Rule(
+        "NEW-TAPE that crosses the end of its dump gets NO-NEW-TAPE",
+        lambda at: (
+            "cancel" in at.tags
+            and [CRC_COMPLAINT.sub("", line) for line in at.stock]
+            == [line for line in at.ours if not line.startswith("< NO-NEW-TAPE ")]
+        ),
+    ),
+    "kept-volume": Rule("An idle worker gives up a source volume that another needs", kept_volume),
+    "source-storage": Rule(
+        "A source storage that cannot be opened fails that dump", gone_with("no-storage")
+    ),
+    "source-text": Rule(
+        "A source volume that is missing or another one, a wrong header", source_text, goes_on=True
+    ),
+    "bad-source": Rule(
+        "A source volume that is missing or another one, a wrong header", bad_source
+    ),
+    "padding": Rule("Padding of the last block is cut where header or log tell", padding),
+    "cached-sum": Rule("The checksum of a dump whose parts were repeated is", cached_sum),
+    "clerk-went-on": Rule("A vaulted dump that ends early is read no further", clerk_went_on),
+    "log-sum": Rule("The log's checksum is compared where the dump's header has none", log_sum),
+    "read-ahead": Rule("Reading ahead goes on into the next source volume", read_ahead),
 }
 
 
 def find(at: Divided) -> str | None:
     """Name the rule that a difference falls under."""
     return next((name for name, rule in RULES.items() if rule.applies(at)), None)
+
+
+def heard(lines: list[str]) -> list[str]:
+    """What was said, in an order that is promised: source volumes come and go as data are read,
+    which is ahead of what is written; and nothing about probes."""
+    lines = [line for line in lines if line not in (f"> {PROBE}", f"< {PROBED}")]
+    moving = re.compile(r"< (OPENED|CLOSED)-SOURCE-VOLUME ")
+    return sorted(lines, key=lambda line: moving.match(line) is not None)
 
 
 def divided(
@@ -226,7 +364,7 @@ def divided(
         said_from, logged_from = (start.said, start.logged) if start else (0, 0)
         cuts.append(
             (
-                lines[said_from : end.said],
+                heard(lines[said_from : end.said]),
                 logged[logged_from : end.logged],
                 said_from,
                 logged[:logged_from],

@@ -42,10 +42,13 @@ def source(number: int = 1, **options: object) -> Tape:
     return Tape(label=f"SRC{number:02}", timestamp=OLD, **options)  # type: ignore[arg-type]
 
 
-def two_volumes() -> tuple[Talk, StockedChanger]:
-    """A worker, and a dump of two parts on two volumes."""
+def two_volumes(target: Tape | None = None) -> tuple[Talk, StockedChanger]:
+    """A worker, and a dump of two parts on two volumes.
+
+    :param target: the first volume to write on
+    """
     one, two = source(1), source(2)
-    talk = Talk(Tape(), Tape(), dumps={"HF": Dumped(DATA)})
+    talk = Talk(target or Tape(), Tape(), dumps={"HF": Dumped(DATA)})
     changer = talk.vaults.add("SRC", {"1": one, "2": two})
     talk.vaults.dumps["/home"] = shelve(DATA, (one, 200_000), (two, 100_000))
     talk.say(START)
@@ -162,6 +165,19 @@ def test_the_second_volume_is_missing() -> None:
     assert f'"{reason}"' in replies[-1]
     assert talk.stored() == DATA[: 3 * 65_536]
     assert reason in talk.logged("PARTIAL")[0]
+    talk.quit()
+    talk.check_sound()
+
+
+def test_a_source_that_failed_is_no_fault_of_the_volume_written_on() -> None:
+    """Its end comes in a part whose rest cannot be read: nothing is asked for, nobody blames it."""
+    talk, changer = two_volumes(Tape(6 * 32768 + 65_536, leom=False))
+    del changer.slots["2"], changer.tapes["2"]
+    replies = talk.say(vault(split=split_by(131_072, "memory")))
+    assert [line.split(" ")[0] for line in replies[-2:]] == ["PARTDONE", "PARTIAL"]
+    assert replies[-1].startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD ")
+    assert replies[-1].endswith('"Source Volume \'SRC02\' not found" ""')
+    assert talk.stored() == DATA[:131_072]
     talk.quit()
     talk.check_sound()
 
