@@ -16,17 +16,27 @@ import posix_ipc
 
 from tests.conformance.generated_plan import CACHE, WORKERS, Plan, Step
 from tests.conformance.harness import TAPELIST, VTAPES, World
-from tests.conformance.harness_files import Dump, dump_header, quote
+from tests.conformance.harness_files import Dump, dump_header, quote, read_volume
 from tests.conformance.harness_talk import STAMP, Conversation, Dumper
-from tests.conformance.harness_text import split_line
+from tests.conformance.harness_text import crc, split_line
 from tests.conformance.producer import Cancelled, Producer
+from tests.conformance.test_differential import volumes
 from tests.conformance.vaulting import vault
 
 PROBE = "TAPER-OK probe probe"
 PROBED = "BAD-COMMAND \"unhandled command 'TAPER-OK'\""
 LAST_WORDS = ("DONE", "PARTIAL", "FAILED", "BAD-COMMAND")
 SOURCE_WORDS = ("OPENED-SOURCE-VOLUME", "CLOSED-SOURCE-VOLUME")
-HARMLESS = {"ring", "taken", "own-scan", "early-scan", "vault", "own-source", "close-source"}
+HARMLESS = {
+    "ring",
+    "taken",
+    "own-scan",
+    "early-scan",
+    "vault",
+    "own-source",
+    "close-source",
+    "direct",
+}
 """Tags of steps at which stock answers as late as ever."""
 
 
@@ -66,12 +76,7 @@ class Player:
 
     def play(self) -> None:
         """Hold the whole conversation."""
-        self.world.configure(self.plan.options)
-        self.world.mkdir(CACHE)
-        for slot, label, stamp, entry in self.plan.slots:
-            self.world.labelled(slot, label, stamp, entry)
-        if self.plan.shelf is not None:
-            self.untouchable = self.plan.shelf.put_down(self.world)
+        self.prepare()
         self.talk = self.world.start()
         try:
             for step in self.plan.steps:
@@ -81,6 +86,38 @@ class Player:
         except Ended as ended:
             self.ended = str(ended)
         self.mark("end")
+
+    def prepare(self) -> None:
+        """Write the configuration, and what there was before."""
+        self.world.configure(self.plan.options)
+        self.world.mkdir(CACHE)
+        for slot, label, stamp, entry in self.plan.slots:
+            self.world.labelled(slot, label, stamp, entry)
+        if self.plan.shelf is not None:
+            self.untouchable = self.plan.shelf.put_down(self.world)
+
+    # what there is afterwards
+
+    def stored(self, label: str) -> dict[int, tuple[list[str], bytes]]:
+        """The files of a volume, by number: the words of the header, the payload."""
+        found = list(self.world.path(VTAPES).glob(f"slot*/00000.{label}"))
+        assert len(found) == 1, f"{len(found)} volumes {label}"
+        files = read_volume(found[0].parent)
+        return {file.number: (file.first_line, file.data) for file in files}
+
+    def volumes(self) -> object:
+        """All that is on volumes, to be compared."""
+        return volumes(self.world)
+
+    def on_medium(self, data: bytes) -> bytes:
+        """The data of a dump, as the medium keeps them."""
+        return data
+
+    def sums(self, data: bytes, size: int) -> set[str]:
+        """The checksums that may be told of so many bytes of a dump on volumes."""
+        return {crc(data[:size])}
+
+    # listening
 
     def mark(self, name: str) -> None:
         """Note where the step ended."""
@@ -268,8 +305,9 @@ class Player:
         before, taper[worker] = taper[worker], "writing"
         whole = step.data
         data = whole[: step.kept] if step.fault == "cut" else whole
-        if step.fault:
-            self.tags.add(step.fault)
+        self.tags |= {step.fault} if step.fault else set()
+        if self.plan.drive is not None:
+            self.tags |= {"direct"} if data else {"direct", "empty"}
         self.dumps[step.handle] = (data, step.dump, {step.fault})
         if step.kind == "file":
             self.ask_file(step, data)
@@ -279,7 +317,8 @@ class Player:
             if step.kind == "shm":
                 self.tags.add("ring")
                 self.rings.add(f"localhost {quote(step.dump.disk)} ")
-            self.talk.send(f"{verb} {worker} {step.handle} {who} {step.split} AMANDA")
+            path = "DIRECTTCP" if step.kind == "direct" and step.pick % 3 else "AMANDA"
+            self.talk.send(f"{verb} {worker} {step.handle} {who} {step.split} {path}")
         self.follow(step, data)
         taper[worker] = "error" if before == "error" else "idle"
 
@@ -307,10 +346,8 @@ class Player:
             words = self.hear(step.worker)
             if words[0] == "REQUEST-NEW-TAPE":
                 self.answer(step, next(answers, "deny"))
-            elif words[0] == "PORT":
-                self.deliver(step, data, Dumper(int(words[3]), int(words[4].split(":")[1])))
-            elif words[0] == "SHM-NAME":
-                self.deliver(step, data, Dumper(int(words[3])), words[4])
+            elif words[0] in ("PORT", "SHM-NAME"):
+                self.deliver(step, data, int(words[3]), words[4])
             elif words[0] == "READY" and step.handle in self.open_data:
                 self.cancel(step)
             elif words[0] == "DUMPER-STATUS":
@@ -333,20 +370,26 @@ class Player:
         self.probe()
         self.open_data.pop(step.handle).close()
 
-    def deliver(self, step: Step, data: bytes, dumper: Dumper, ring: str = "") -> None:
-        """Play the dumper."""
+    def deliver(self, step: Step, data: bytes, port: int, where: str) -> None:
+        """Play the dumper: the header to a port, the data to an address or a ring."""
         if step.fault == "quit-header":
             self.finish()
         header = dump_header(Dump("/other") if step.fault == "other-header" else step.dump)
-        dumper.header(b"" if step.fault == "empty-header" else header)
+        Dumper(port).header(b"" if step.fault == "empty-header" else header)
         if step.fault not in ("empty-header", "other-header"):
-            if ring:
-                threading.Thread(target=fill, args=(ring, data), daemon=True).start()
-            elif step.fault == "cancel":
-                link = self.open_data[step.handle] = dumper.connect()
-                threading.Thread(target=send, args=(link, data), daemon=True).start()
-            else:
-                dumper.data(data)
+            self.send_data(step, data, where)
+
+    def send_data(self, step: Step, data: bytes, where: str) -> None:
+        """Let the data flow, in the background."""
+        if where.startswith("/"):
+            threading.Thread(target=fill, args=(where, data), daemon=True).start()
+            return
+        dumper = Dumper(0, int(where.split(":")[1]))
+        if step.fault == "cancel":
+            link = self.open_data[step.handle] = dumper.connect()
+            threading.Thread(target=send, args=(link, data), daemon=True).start()
+        else:
+            dumper.data(data)
 
     def answer(self, step: Step, choice: str) -> None:
         """Answer a request for a volume."""

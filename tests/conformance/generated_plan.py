@@ -33,7 +33,14 @@ PORT_FAULTS = (
 )
 SHM_FAULTS = tuple(fault for fault in PORT_FAULTS if fault != "cancel")
 VAULT_FAULTS = ("nowhere", "nowhere", "no-storage")
-WRITES = {"file": FILE_FAULTS, "port": PORT_FAULTS, "shm": SHM_FAULTS, "vault": VAULT_FAULTS}
+DIRECT_FAULTS = ("empty-header", "other-header", "failed", "cut", "quit-status")
+WRITES = {
+    "file": FILE_FAULTS,
+    "port": PORT_FAULTS,
+    "shm": SHM_FAULTS,
+    "vault": VAULT_FAULTS,
+    "direct": DIRECT_FAULTS,
+}
 ANSWERS = ("deny", "take", "inner", "no-scan", "early-scan", "empty-reason", "quit", "failed")
 WEIGHTS = (7, 8, 12, 2, 6, 1, 1, 3)
 NOISE = (
@@ -67,6 +74,8 @@ KINDS = {
 }
 VAULTING = {**KINDS, "file": 4, "port": 2, "shm": 2, "vault": 14, "close-source": 3}
 """How often each kind comes; and where there is a storage to vault from."""
+DIRECT = {"direct": 12, "file": 6, "shm": 1, "close": 4, "noise": 2, "start": 1}
+"""The same onto a drive with a mover."""
 BUSY_NOISE = (
     "CLOSE-VOLUME {w}",
     f"FILE-WRITE {{w}} {{h}} /nowhere localhost /x 0 {STAMP} {PLAIN} 1",
@@ -115,10 +124,22 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Drive:
+    """A tape drive with a mover, and the one tape in it.
+
+    :ivar limit: bytes of the tape, None: without end
+    """
+
+    indirect: bool
+    limit: int | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """A conversation: configuration, what lies in the slots, steps, and how it ends.
 
     :ivar shelf: what can be vaulted, besides the dumps of this run
+    :ivar drive: what is written on, if not slots
     """
 
     seed: int
@@ -127,11 +148,28 @@ class Plan:
     steps: tuple[Step, ...]
     end: str
     shelf: Shelf | None = None
+    drive: Drive | None = None
 
 
 def make_plan(seed: int) -> Plan:
-    """Make the conversation of a seed."""
+    """Make the conversation of a seed; one in eight is with a drive with a mover."""
     dice = random.Random(seed)
+    return make_direct_plan(dice, seed) if seed % 8 == 5 else make_slots_plan(dice, seed)
+
+
+def make_direct_plan(dice: random.Random, seed: int) -> Plan:
+    """Roll a conversation about a drive with a mover."""
+    drive = Drive(dice.random() < 0.5, dice.choice([None, None, 400_000, 800_000, 1_500_000]))
+    options = Options(slots=0, usage_kib=None, leom=None, tapecycle=dice.choice([1, 2, 20]))
+    numbers = iter(range(1, 100))
+    dealer = Dealer(dice, numbers, options, WORKERS[:1], DIRECT)
+    steps = [Step("start", WORKERS[0], next(numbers))]
+    steps += [dealer.step() for _ in range(dice.randint(1, 4))]
+    return Plan(seed, options, (), tuple(steps), dice.choice(["QUIT", "QUIT", "EOF"]), None, drive)
+
+
+def make_slots_plan(dice: random.Random, seed: int) -> Plan:
+    """Roll a conversation about volumes in slots."""
     slots = dice.randint(1, 7)
     options = Options(
         slots=slots,
@@ -228,9 +266,10 @@ class Dealer:
     def size(self) -> int:
         """Roll the bytes of a dump; many at the edge of a block or of a volume."""
         dice, room = self.dice, (self.options.usage_kib or 1024) * 1024
+        least = 0 if self.options.slots or dice.random() < 0.2 else 1
         return dice.choice(
             [
-                0,
+                least,
                 dice.randrange(200_000),
                 dice.randrange(1_200_000),
                 BLOCK * dice.randint(1, 20),

@@ -88,6 +88,17 @@ def file_zero(at: Divided) -> bool:
     )
 
 
+def no_part(at: Divided) -> bool:
+    """Stock told of a dump without any part that it was partial, ours that it failed."""
+    stock, ours = at.first()
+    empty = r'< PARTIAL (\S+ \S+ \S+ \S+) "00000000:0" "\[sec \S+ bytes 0 kps [^"]*" (.*)'
+    told = re.match(empty, stock)
+    failed = told is not None and ours == f"< FAILED {told[1]} {told[2]}"
+    return failed and any(
+        re.match(r"PARTIAL .* 0 \d+ \S+ \S+ \S+ \[", line) for line in at.stock_log
+    )
+
+
 def only_file_zero(at: Divided) -> bool:
     """All that stock told besides was of parts with file number 0."""
     told = [line for line in at.stock if not re.match(r"< PARTDONE \S+ \S+ \S+ 0 ", line)]
@@ -209,6 +220,16 @@ def read_ahead(at: Divided) -> bool:
     )
 
 
+def sent_to_mover(at: Divided) -> bool:
+    """In a dump that ended early stock counts what was sent to the mover, ours what is stored."""
+    told = re.compile(r'"[0-9a-f]{8}:\d+" "\[sec \S+ bytes (\d+) ')
+    stock, ours = at.first()
+    found = told.search(stock), told.search(ours)
+    if "direct" not in at.tags or not ours.startswith("< PARTIAL ") or None in found:
+        return False
+    return '"00000000:0"' in ours and told.sub("", stock) == told.sub("", ours)
+
+
 RULES: dict[str, Rule] = {
     "holding-file": Rule(
         "A holding file that is missing, damaged, looped or of another dump",
@@ -307,6 +328,7 @@ RULES: dict[str, Rule] = {
     "only-file-zero": Rule(
         "No PART line and no PARTDONE for a part of which only", only_file_zero, goes_on=True
     ),
+    "no-part": Rule("a dump without any part is FAILED", no_part),
     "file-zero": Rule("No PART line and no PARTDONE for a part of which only", file_zero),
     "empty-volume": Rule("A part that fails on an empty volume ends the dump", on_empty_volume),
     "failed-twice": Rule("A part that fails again while it is repeated", failed_twice),
@@ -319,6 +341,26 @@ RULES: dict[str, Rule] = {
         ),
     ),
     "kept-volume": Rule("An idle worker gives up a source volume that another needs", kept_volume),
+    "denied-direct": Rule(
+        "A dump that is denied while its data come is always answered",
+        lambda at: (
+            at.last
+            and at.stock_ended == "hung"
+            and "direct" in at.tags
+            and at.stock[-2].startswith("> NO-NEW-TAPE ")
+        ),
+    ),
+    "sent-to-mover": Rule("A dump sent to a mover that ends early", sent_to_mover),
+    "empty-direct": Rule(
+        "An empty dump is a dump",
+        lambda at: (
+            {"direct", "empty"} <= at.tags and "unexpected NOTIFY_MOVER_HALT" in at.first()[0]
+        ),
+    ),
+    "ring-to-mover": Rule(
+        "SHM-WRITE to an `ndmp:` device",
+        lambda at: at.stock_gone and {"direct", "ring"} <= at.tags,
+    ),
     "source-storage": Rule(
         "A source storage that cannot be opened fails that dump", gone_with("no-storage")
     ),

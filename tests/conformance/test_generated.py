@@ -1,5 +1,6 @@
 """Conversations that a seed made, held with two tapers: the same, but for what is meant."""
 
+import contextlib
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -8,13 +9,15 @@ import pytest
 
 from tests.conformance.conftest import history, pair
 from tests.conformance.generated import Player
+from tests.conformance.generated_direct import TAPE, DirectPlayer
 from tests.conformance.generated_judge import judge
 from tests.conformance.generated_plan import Plan, make_plan
 from tests.conformance.generated_rules import RULES, divided, find
 from tests.conformance.generated_smaller import smallest
 from tests.conformance.harness import Program, World
 from tests.conformance.test_differential import masked as masked_lines
-from tests.conformance.test_differential import released_in_any_order, volumes
+from tests.conformance.test_differential import released_in_any_order
+from tests.fakes.ndmjob import NdmJob, missing_ndmjob
 
 SEEDS = 12
 README = Path(__file__).parents[2] / "README.md"
@@ -40,6 +43,8 @@ def stock_and_ours(request: pytest.FixtureRequest) -> tuple[Program, Program]:
 MASKS = [
     (r"and process '\d+'", "and process 'P'"),
     (r"^(< SHM-NAME \S+ \S+) .*", r"\1 RING"),
+    (r'^(< PORT \S+ \S+) \d+ "(255\.255\.255\.255|127\.0\.0\.1):\d+"', r"\1 PORT \2"),
+    (r"ndmp:127\.0\.0\.1:\d+@\S+/tape1", "ndmp:DRIVE"),
 ]
 
 
@@ -57,9 +62,13 @@ def masked(lines: list[str], rings: Collection[str] = ()) -> list[str]:
     return masked_lines(lines)
 
 
-def play(world: World, plan: Plan) -> Player:
-    """Hold a conversation in a world."""
+def play(world: World, plan: Plan, stack: contextlib.ExitStack) -> Player:
+    """Hold a conversation in a world; servers end with the stack."""
     player = Player(world, plan)
+    if plan.drive is not None:
+        server = stack.enter_context(NdmJob(tape_limit=plan.drive.limit))
+        server.blank(TAPE)
+        player = DirectPlayer(world, plan, server=server)
     player.play()
     return player
 
@@ -98,7 +107,7 @@ def compare(stock: Player, ours: Player) -> str:
     assert stock.talk.process.returncode == ours.talk.process.returncode
     assert complaints(stock) == complaints(ours), "stderr differs"
     assert stock.world.tapelist() == ours.world.tapelist(), "tapelists differ"
-    assert volumes(stock.world) == volumes(ours.world), "volumes differ"
+    assert stock.volumes() == ours.volumes(), "volumes differ"
     return "-but-".join(["alike", *but])
 
 
@@ -110,9 +119,11 @@ def complaints(player: Player) -> list[str]:
 
 def hold(programs: tuple[Program, Program], plan: Plan) -> str:
     """Hold a conversation with both; the rule at which they part, or ``alike``."""
-    first, second = (World(program) for program in programs)
-    try:
-        stock, ours = play(first, plan), play(second, plan)
+    with contextlib.ExitStack() as stack:
+        first, second = (
+            stack.enter_context(contextlib.closing(World(program))) for program in programs
+        )
+        stock, ours = play(first, plan, stack), play(second, plan, stack)
         try:
             judge(ours)
             return compare(stock, ours)
@@ -120,9 +131,6 @@ def hold(programs: tuple[Program, Program], plan: Plan) -> str:
             story = f"--- stock ({stock.ended})\n{history(first)}"
             story += f"\n--- ours ({ours.ended})\n{history(second)}"
             raise AssertionError(f"{plan}:\n{error}\n{story}") from None
-    finally:
-        first.close()
-        second.close()
 
 
 def test_a_generated_conversation(
@@ -130,6 +138,8 @@ def test_a_generated_conversation(
 ) -> None:
     """Stock and ours answer, log and write alike, or part by a known rule; ours ends well."""
     plan = make_plan(seed)
+    if plan.drive is not None and missing_ndmjob() is not None:
+        pytest.skip(str(missing_ndmjob()))
     try:
         parted = hold(stock_and_ours, plan)
     except AssertionError:
