@@ -132,6 +132,8 @@ class Dump:
         device = await self._first_device()
         self.block_size = device.device.block_size
         plan = await plan_dump(self.world, self.command, self.feed, device, self.wait)
+        for warning in plan.warnings:
+            await self.report.warning(warning)
         if IPlannedFeed.providedBy(self.feed):
             self.feed.expect(plan)
         offer = await self.feed.offer()
@@ -146,8 +148,6 @@ class Dump:
         self.report.header_accepted(header)
         if self.feed.remark is not None:
             await self.world.note(Info(self.feed.remark))
-        for warning in plan.warnings:
-            await self.report.warning(warning)
         await self._show_progress()
         flowing = self._begin_to_flow(plan)
         if self.feed.ready_first:

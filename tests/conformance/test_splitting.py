@@ -343,6 +343,17 @@ def test_warning_when_the_cache_directory_is_missing(world: World) -> None:
     warned(world, split_by(393216, "disk", "/nosuch"), text, [393216, 131072])
 
 
+def test_warning_about_a_dump_that_never_comes(world: World) -> None:
+    """What is wrong with the command is told, whatever becomes of the dump."""
+    talk = world.start()
+    talk.start_taper()
+    talk.port_write(split_by(393216, "disk", "/nosuch")).header(b"")
+    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
+    world.check_logged(
+        "WARNING taper localhost:/home: part-cache-dir '/nosuch<*>", "FAIL taper <*>"
+    )
+
+
 def test_warning_when_the_cache_directory_is_too_small(world: World) -> None:
     """part_cache_type disk where a part does not fit means none."""
     world.mount_small("/var/lib/amanda/cache", 128)
