@@ -92,8 +92,8 @@ class Ledger:
 
     def count_without_padding(self) -> None:
         """A mover pads its last record; what we gave it ourselves we have counted."""
-        if self.verdict is Verdict.DONE and self.source_crc.known:
-            self.size = self.source_crc.size
+        if self.dest_crc.known:
+            self.size = self.dest_crc.size
 
     @property
     def input_word(self) -> str:

@@ -129,6 +129,19 @@ def test_a_holding_file(world: World, server: NdmJob, indirect: bool) -> None:
     world.check_logged(f"INFO taper tape PROTO01 kb {PADDED // 1024} fm 2 [OK]")
 
 
+def test_a_holding_file_with_a_wrong_checksum(world: World, server: NdmJob) -> None:
+    """All of it is stored, and its size is told without the padding, as if it were right."""
+    talk = begun(world, server)
+    path = world.holding(DATA, lines="SERVER-CRC=12345678:1\n")
+    talk.file_write(path, split_by(0))
+    talk.grant("PROTO01")
+    talk.ready()
+    talk.part("PROTO01", 1, PADDED)
+    found = f'"{crc(DATA)}" "{stats(len(DATA), 64)}"'
+    talk.expect(f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD {found} "<*>" ""')
+    talk.quit()
+
+
 @pytest.mark.parametrize("indirect", [True, False], ids=["indirect", "at once"])
 def test_one_dump_after_another(world: World, server: NdmJob, indirect: bool) -> None:
     """The volume is kept in hand; the mover listens anew for each."""
