@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from tests.conformance.generated import Player
-from tests.conformance.generated_plan import Step
+from tests.conformance.generated_plan import CACHE, Step
 from tests.conformance.harness_text import crc, split_line
 from tests.fakes.ndmjob import NdmJob
 from tests.fakes.ndmp_runs import Client, padded
@@ -25,6 +25,7 @@ class DirectPlayer(Player):
         """Write the configuration."""
         drive = self.plan.drive
         assert drive is not None, "a plan without a drive"
+        self.world.mkdir(CACHE)
         self.world.configure(
             replace(
                 self.plan.options,

@@ -2,71 +2,14 @@
 
 import re
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from tests.conformance.generated import PROBE, PROBED, Player
+from tests.conformance.generated_divided import Divided, Rule, ending, gone_with, said
 from tests.conformance.generated_plan import HOLDING_FAULTS
-from tests.conformance.generated_sources import PART_FAULTS, VOLUME_FAULTS
-from tests.conformance.harness_files import BLOCK
+from tests.conformance.generated_rules_more import VAULT_AND_DIRECT
 from tests.conformance.harness_text import split_line
 
 SPACE = "No space left on device"
 CRC_COMPLAINT = re.compile(r"; source server crc \(\S+\) and dest server crc \(\S+\) differ\)")
-
-
-@dataclass(frozen=True)
-class Divided:
-    """The step at which two conversations part: tags, what was said and logged by each."""
-
-    tags: frozenset[str]
-    stock: list[str]
-    ours: list[str]
-    stock_log: list[str]
-    ours_log: list[str]
-    stock_before: list[str]
-    log_before: list[str]
-    stock_ended: str
-    stock_status: int | None
-    last: bool
-    usage: int
-
-    @property
-    def stock_gone(self) -> bool:
-        """Stock died or hung in this step."""
-        return self.last and self.stock_ended in ("died", "hung")
-
-    def first(self) -> tuple[str, str]:
-        """The first reply that differs, stock's and ours."""
-        for stock, ours in zip([*self.stock, ""], [*self.ours, ""], strict=False):
-            if stock != ours:
-                return stock, ours
-        return "", ""
-
-
-Says = Callable[[Divided], bool]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A meant difference: when it applies, and (part of) its row in the README.
-
-    :ivar goes_on: what comes after it must be alike again
-    """
-
-    row: str
-    applies: Says
-    goes_on: bool = False
-
-
-def said(lines: list[str], word: str) -> list[list[str]]:
-    """The replies that begin with a word, as fields."""
-    return [split_line(line)[1:] for line in lines if line.startswith(f"< {word} ")]
-
-
-def gone_with(*tags: str) -> Says:
-    """Stock is gone at a step with one of these tags."""
-    return lambda at: at.stock_gone and any(tag in at.tags for tag in tags)
 
 
 def twice_in_run(at: Divided) -> bool:
@@ -80,12 +23,12 @@ def twice_in_run(at: Divided) -> bool:
     return busy is not None and busy[1] in labels
 
 
+FILE_ZERO = re.compile(r'(< PARTDONE \S+ \S+ \S+ 0 |PART(PARTIAL)? taper "\S+" "\S+" \S+ 0 )')
+
+
 def file_zero(at: Divided) -> bool:
-    """Stock told of a part with file number 0."""
-    reported = any(words[4] == "0" for words in said(at.stock, "PARTDONE"))
-    return reported or any(
-        re.match(r'PART(PARTIAL)? taper "\S+" "\S+" \S+ 0 ', line) for line in at.stock_log
-    )
+    """The first that stock told otherwise was of a part with file number 0."""
+    return FILE_ZERO.match(at.first()[0]) is not None or FILE_ZERO.match(at.first_log()) is not None
 
 
 def no_part(at: Divided) -> bool:
@@ -99,11 +42,47 @@ def no_part(at: Divided) -> bool:
     )
 
 
+def ring_end(at: Divided) -> bool:
+    """Stock took less out of a ring than ours did, and called it the whole."""
+    stock, ours = at.first()
+    part = re.compile(r"< PARTDONE (\S+ \S+ \S+ \d+) (\d+) ")
+    short, full = part.match(stock), part.match(ours)
+    return (
+        "ring" in at.tags
+        and short is not None
+        and full is not None
+        and short[1] == full[1]
+        and int(short[2]) < int(full[2])
+        and " INPUT-GOOD TAPE-GOOD " in ending(at.stock)
+    )
+
+
+def until_quit(lines: list[str]) -> list[str]:
+    """What was said before QUIT."""
+    return lines[: lines.index("> QUIT")] if "> QUIT" in lines else lines
+
+
+def parts_untold(at: Divided) -> bool:
+    """All that differs: stock left the number of parts empty after a scribe was taken over."""
+    parts = re.compile(r"^(PARTIAL taper .* \d{14}) \d* (\d+ )")
+    untold = re.compile(r"^PARTIAL taper .* \d{14}  \d+ ")
+    differ = [
+        stock for stock, ours in zip(at.stock_log, at.ours_log, strict=False) if stock != ours
+    ]
+    masked = [[parts.sub(r"\1 N \2", line) for line in log] for log in (at.stock_log, at.ours_log)]
+    return (
+        "taken" in at.tags
+        and at.stock == at.ours
+        and masked[0] == masked[1]
+        and all(untold.match(line) for line in differ)
+    )
+
+
 def only_file_zero(at: Divided) -> bool:
     """All that stock told besides was of parts with file number 0."""
-    told = [line for line in at.stock if not re.match(r"< PARTDONE \S+ \S+ \S+ 0 ", line)]
-    log = [line for line in at.stock_log if not re.match(r"PART(PARTIAL)? (\S+ ){4}0 ", line)]
-    return file_zero(at) and told == at.ours and log == at.ours_log
+    told = [line for line in at.stock if not FILE_ZERO.match(line)]
+    log = [line for line in at.stock_log if not FILE_ZERO.match(line)]
+    return told == at.ours and log == at.ours_log
 
 
 def on_empty_volume(at: Divided) -> bool:
@@ -134,102 +113,6 @@ def spare_volume(at: Divided) -> bool:
     return slot is not None and any(before.startswith(slot[0]) for before in at.log_before)
 
 
-SOURCE_TROUBLE = re.compile(
-    r'< (PARTIAL|FAILED) \S+ \S+ INPUT-ERROR TAPE-\S+ .*"[^"]*(is longer than the \d+ bytes|'
-    r"is truncated: \d+ bytes|there is no such file on the volume|does not match expectations|"
-    r"File \d+ not found|[Vv]olume '\S+' not found|expected volume label|is reserved)"
-)
-
-
-def bad_source(at: Divided) -> bool:
-    """Ours told what is wrong with the source, where stock told nothing or something else."""
-    stock, ours = ending(at.stock), ending(at.ours)
-    faults = {*PART_FAULTS, *VOLUME_FAULTS, "own-source"} & at.tags
-    return bool(faults and ours != stock and SOURCE_TROUBLE.match(ours))
-
-
-def source_text(at: Divided) -> bool:
-    """And nothing else was another than in stock, but for the words in which it told of it."""
-    text = r' "[^"]*" ""$'
-    result = re.sub(text, "", ending(at.stock))
-    if not bad_source(at) or result != re.sub(text, "", ending(at.ours)):
-        return False
-    same = [line for line in at.stock if line not in at.ours] == [ending(at.stock)]
-    return same and len(at.stock) == len(at.ours) and len(at.stock_log) == len(at.ours_log)
-
-
-def ending(lines: list[str]) -> str:
-    """The last result of a dump in a step."""
-    results = ("< DONE ", "< PARTIAL ", "< FAILED ")
-    return next((line for line in reversed(lines) if line.startswith(results)), "")
-
-
-def kept_volume(at: Divided) -> bool:
-    """In ours another worker than those that read gave up its source volume."""
-    readers = {words[0] for words in said(at.ours, "OPENED-SOURCE-VOLUME")}
-    closed = [words[0] for words in said(at.ours, "CLOSED-SOURCE-VOLUME")]
-    told = [words[0] for words in said(at.stock, "CLOSED-SOURCE-VOLUME")]
-    return bool(readers) and any(worker not in readers and worker not in told for worker in closed)
-
-
-def padding(at: Divided) -> bool:
-    """Stock copied the padding of the last block."""
-    sizes = [re.search(r" bytes (\d+) ", ending(lines)) for lines in (at.stock, at.ours)]
-    if "padded" not in at.tags or None in sizes or not ending(at.ours).startswith("< DONE "):
-        return False
-    stock, ours = (int(size[1]) for size in sizes if size)
-    return 0 < stock - ours < BLOCK
-
-
-def log_sum(at: Divided) -> bool:
-    """Ours compared the checksum of the log; stock found nothing wrong with the source."""
-    text = r"< (PARTIAL|FAILED) .* INPUT-ERROR .*source server crc \(\S+\) and input server crc "
-    return (
-        bool({"wrong-log-sum", "flipped"} & at.tags)
-        and " INPUT-GOOD " in ending(at.stock)
-        and re.match(text, ending(at.ours)) is not None
-    )
-
-
-def cached_sum(at: Divided) -> bool:
-    """The checksum alone differs, after a part was repeated from a cache; ours is judged anyway."""
-    stock, ours = at.first()
-    told = r'"[0-9a-f]{8}:(\d+)"'
-    repeated = "INFO taper Will request retry of failed split part." in at.stock_log
-    return repeated and re.sub(told, r"\1", stock) == re.sub(told, r"\1", ours) != ours
-
-
-def clerk_went_on(at: Divided) -> bool:
-    """Stock died of the next volume, to read from or write on, which nobody wanted any more."""
-    fatal = r"FATAL taper Value for 'handle' is undefined at \S+/Taper/Worker.pm line (521|626)\."
-    return at.stock_gone and any(re.match(fatal, line) for line in at.stock_log)
-
-
-def read_ahead(at: Divided) -> bool:
-    """All that ours said besides: that it had changed the source volume before the dump ended."""
-    more = list(at.ours)
-    for line in at.stock:
-        if line not in more:
-            return False
-        more.remove(line)
-    return (
-        bool(more)
-        and not ending(at.ours).startswith("< DONE ")
-        and all(re.match(r"< (OPENED|CLOSED)-SOURCE-VOLUME ", line) for line in more)
-        and ("after:vault" not in at.tags or "vault" in at.tags)
-    )
-
-
-def sent_to_mover(at: Divided) -> bool:
-    """In a dump that ended early stock counts what was sent to the mover, ours what is stored."""
-    told = re.compile(r'"[0-9a-f]{8}:\d+" "\[sec \S+ bytes (\d+) ')
-    stock, ours = at.first()
-    found = told.search(stock), told.search(ours)
-    if "direct" not in at.tags or not ours.startswith("< PARTIAL ") or None in found:
-        return False
-    return '"00000000:0"' in ours and told.sub("", stock) == told.sub("", ours)
-
-
 RULES: dict[str, Rule] = {
     "holding-file": Rule(
         "A holding file that is missing, damaged, looped or of another dump",
@@ -238,7 +121,12 @@ RULES: dict[str, Rule] = {
     "quit-busy": Rule("QUIT or end of file at any moment", gone_with("quit-busy")),
     "quit-busy-log": Rule(
         "QUIT or end of file at any moment",
-        lambda at: bool({"quit-busy", "quit-header", "quit-status"} & at.tags) and at.last,
+        lambda at: (
+            at.last
+            and bool({"quit-busy", "quit-header", "quit-status"} & at.tags)
+            and "> QUIT" in at.stock
+            and until_quit(at.stock) == until_quit(at.ours)
+        ),
     ),
     "unknown-worker": Rule("An unknown worker, a second START-TAPER", gone_with("unknown-worker")),
     "started-again": Rule(
@@ -264,9 +152,12 @@ RULES: dict[str, Rule] = {
     "spare-volume": Rule("A volume that was reserved and not used is found again", spare_volume),
     "lexical": Rule(
         "`lexical` reads the inventory again when its list of slots is used up",
-        lambda at: any(
-            line.startswith("FATAL ") and "/Scan/lexical.pm line 114" in line
-            for line in at.stock_log
+        lambda at: (
+            at.stock_gone
+            and any(
+                line.startswith("FATAL ") and "/Scan/lexical.pm line 114" in line
+                for line in at.stock_log
+            )
         ),
     ),
     "ring-without-header": Rule(
@@ -298,9 +189,7 @@ RULES: dict[str, Rule] = {
     "denied-amid-data": Rule(
         "A dump that is denied while its data come is always answered",
         lambda at: (
-            at.stock_gone
-            and at.stock_status in (-signal.SIGFPE, -signal.SIGSEGV)
-            and at.stock[-2].startswith("> NO-NEW-TAPE ")
+            at.stock_gone and at.stock_status in (-signal.SIGFPE, -signal.SIGSEGV) and at.denied
         ),
     ),
     "open-connection": Rule(
@@ -328,6 +217,8 @@ RULES: dict[str, Rule] = {
     "only-file-zero": Rule(
         "No PART line and no PARTDONE for a part of which only", only_file_zero, goes_on=True
     ),
+    "ring-end": Rule("The last bytes of a ring cannot be missed", ring_end),
+    "parts-untold": Rule("A PARTIAL of a dump that took a scribe over", parts_untold, goes_on=True),
     "no-part": Rule("a dump without any part is FAILED", no_part),
     "file-zero": Rule("No PART line and no PARTDONE for a part of which only", file_zero),
     "empty-volume": Rule("A part that fails on an empty volume ends the dump", on_empty_volume),
@@ -340,88 +231,10 @@ RULES: dict[str, Rule] = {
             == [line for line in at.ours if not line.startswith("< NO-NEW-TAPE ")]
         ),
     ),
-    "kept-volume": Rule("An idle worker gives up a source volume that another needs", kept_volume),
-    "denied-direct": Rule(
-        "A dump that is denied while its data come is always answered",
-        lambda at: (
-            at.last
-            and at.stock_ended == "hung"
-            and "direct" in at.tags
-            and at.stock[-2].startswith("> NO-NEW-TAPE ")
-        ),
-    ),
-    "sent-to-mover": Rule("A dump sent to a mover that ends early", sent_to_mover),
-    "empty-direct": Rule(
-        "An empty dump is a dump",
-        lambda at: (
-            {"direct", "empty"} <= at.tags and "unexpected NOTIFY_MOVER_HALT" in at.first()[0]
-        ),
-    ),
-    "ring-to-mover": Rule(
-        "SHM-WRITE to an `ndmp:` device",
-        lambda at: at.stock_gone and {"direct", "ring"} <= at.tags,
-    ),
-    "source-storage": Rule(
-        "A source storage that cannot be opened fails that dump", gone_with("no-storage")
-    ),
-    "source-text": Rule(
-        "A source volume that is missing or another one, a wrong header", source_text, goes_on=True
-    ),
-    "bad-source": Rule(
-        "A source volume that is missing or another one, a wrong header", bad_source
-    ),
-    "padding": Rule("Padding of the last block is cut where header or log tell", padding),
-    "cached-sum": Rule("The checksum of a dump whose parts were repeated is", cached_sum),
-    "clerk-went-on": Rule("A vaulted dump that ends early is read no further", clerk_went_on),
-    "log-sum": Rule("The log's checksum is compared where the dump's header has none", log_sum),
-    "read-ahead": Rule("Reading ahead goes on into the next source volume", read_ahead),
+    **VAULT_AND_DIRECT,
 }
 
 
 def find(at: Divided) -> str | None:
     """Name the rule that a difference falls under."""
     return next((name for name, rule in RULES.items() if rule.applies(at)), None)
-
-
-def heard(lines: list[str]) -> list[str]:
-    """What was said, in an order that is promised: source volumes come and go as data are read,
-    which is ahead of what is written; and nothing about probes."""
-    lines = [line for line in lines if line not in (f"> {PROBE}", f"< {PROBED}")]
-    moving = re.compile(r"< (OPENED|CLOSED)-SOURCE-VOLUME ")
-    return sorted(lines, key=lambda line: moving.match(line) is not None)
-
-
-def divided(
-    number: int,
-    stock: Player,
-    ours: Player,
-    said_by: tuple[list[str], list[str]],
-    logged_by: tuple[list[str], list[str]],
-) -> Divided:
-    """Cut one step out of both conversations."""
-    cuts = []
-    for player, lines, logged in zip((stock, ours), said_by, logged_by, strict=True):
-        start = player.marks[number - 1] if number else None
-        end = player.marks[number]
-        said_from, logged_from = (start.said, start.logged) if start else (0, 0)
-        cuts.append(
-            (
-                heard(lines[said_from : end.said]),
-                logged[logged_from : end.logged],
-                said_from,
-                logged[:logged_from],
-            )
-        )
-    return Divided(
-        tags=stock.marks[number].tags | ours.marks[number].tags,
-        stock=cuts[0][0],
-        ours=cuts[1][0],
-        stock_log=cuts[0][1],
-        ours_log=cuts[1][1],
-        stock_before=said_by[0][: cuts[0][2]],
-        log_before=cuts[1][3],
-        stock_ended=stock.ended,
-        stock_status=stock.talk.process.poll(),
-        last=number == len(stock.marks) - 1,
-        usage=(stock.plan.options.usage_kib or 0) * 1024,
-    )

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from tests.conformance.generated_plan import PLAIN, WRITES, Plan, Step
+from tests.conformance.generated_plan import WRITES, Plan, Step
 from tests.conformance.generated_sources import Shelf, Source
+from tests.conformance.harness_talk import PLAIN
 
 TRIES = 60
 """How many conversations may be held for one failure."""
