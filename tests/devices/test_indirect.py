@@ -27,7 +27,7 @@ from tests.devices.ndmp_world import (
     turning,
     write_volume,
 )
-from tests.fakes.ndmp_server import STRICT, Phase, Wrong
+from tests.fakes.ndmp_server import LENIENT, STRICT, Phase, Wrong
 from tests.fakes.turning import Turning
 
 __all__ = ["turning"]
@@ -189,4 +189,29 @@ def test_a_volume_may_end_before_anybody_asked(turning: Turning) -> None:
 
     turning.run(story())
     assert world.payload("drive1") == data
+    world.close()
+
+
+@pytest.mark.parametrize("indirect", [True, False], ids=["indirect", "at once"])
+def test_a_second_dump_has_a_connection_of_its_own(turning: Turning, indirect: bool) -> None:
+    """The device forgets the first one when it is over, and not before."""
+    world = World(turning, STRICT if indirect else LENIENT)
+    dumps = data_of(2), data_of(3)
+
+    async def story() -> None:
+        device = world.device("drive0", indirect=indirect)
+        for number, data in enumerate(dumps):
+            client = Client(turning, await device.listen(True), data)
+            connection = await device.accept()
+            if not number:
+                await device.start(AccessMode.WRITE, "VOL", STAMP)
+            assert (await write_volume(device, 0, 1))[-1].eof
+            await client.done
+            with pytest.raises(ValueError, match="already"):
+                await device.listen(True)
+            await connection.close()
+        await device.finish()
+
+    turning.run(story())
+    assert world.payload("drive0") == b"".join(dumps)
     world.close()
