@@ -206,6 +206,8 @@ class Player(Listener):
             self.talk.send(f"{verb} {worker} {step.handle} {who} {step.split} {path}")
         self.follow(step, data)
         taper[worker] = "error" if before == "error" else "idle"
+        if step.fault == "cancel":
+            self.probe()  # an answer may have crossed the end of the dump
 
     def ask_file(self, step: Step, data: bytes) -> None:
         """Put the holding file down, spoil it, send FILE-WRITE."""

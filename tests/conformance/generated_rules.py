@@ -57,6 +57,16 @@ def ring_end(at: Divided) -> bool:
     )
 
 
+def crossed(at: Divided) -> bool:
+    """All that differs: what is said of the crossing, and of the checksum, in no certain order."""
+    late = ("< NO-NEW-TAPE ", "< BAD-COMMAND \"command not appropriate in state 'idle' : 'writing'")
+    stock, ours = (
+        sorted(CRC_COMPLAINT.sub("", line) for line in lines if not line.startswith(late))
+        for lines in (at.stock, at.ours)
+    )
+    return "cancel" in at.tags and stock == ours and bool(said(at.ours, "NO-NEW-TAPE"))
+
+
 def until_quit(lines: list[str]) -> list[str]:
     """What was said before QUIT."""
     return lines[: lines.index("> QUIT")] if "> QUIT" in lines else lines
@@ -200,7 +210,8 @@ RULES: dict[str, Rule] = {
     "cancelled": Rule(
         "FAILED or a denial while data flow, an error of the volume, and QUIT end the dump at once",
         lambda at: (
-            "failed-request" in at.tags and at.first()[1] == CRC_COMPLAINT.sub("", at.first()[0])
+            bool({"failed-request", "cancel"} & at.tags)
+            and at.first()[1] == CRC_COMPLAINT.sub("", at.first()[0])
         ),
     ),
     "close-source": Rule(
@@ -225,11 +236,7 @@ RULES: dict[str, Rule] = {
     "failed-twice": Rule("A part that fails again while it is repeated", failed_twice),
     "crossed": Rule(
         "NEW-TAPE that crosses the end of its dump gets NO-NEW-TAPE",
-        lambda at: (
-            "cancel" in at.tags
-            and [CRC_COMPLAINT.sub("", line) for line in at.stock]
-            == [line for line in at.ours if not line.startswith("< NO-NEW-TAPE ")]
-        ),
+        crossed,
     ),
     **VAULT_AND_DIRECT,
 }
