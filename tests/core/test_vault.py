@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from attrs import evolve
 
@@ -169,9 +171,19 @@ def test_the_second_volume_is_missing() -> None:
     talk.check_sound()
 
 
+def reader_over() -> None:
+    """Wait until what can be read ahead is read; in the thread that writes a part."""
+    for thread in threading.enumerate():
+        if thread.name == "taper-reader":
+            thread.join(10)
+            assert not thread.is_alive(), "it reads on and on"
+
+
 def test_a_source_that_failed_is_no_fault_of_the_volume_written_on() -> None:
     """Its end comes in a part whose rest cannot be read: nothing is asked for, nobody blames it."""
-    talk, changer = two_volumes(Tape(6 * 32768 + 65_536, leom=False))
+    target = Tape(6 * 32768 + 65_536, leom=False)
+    target.at_write = reader_over
+    talk, changer = two_volumes(target)
     del changer.slots["2"], changer.tapes["2"]
     replies = talk.say(vault(split=split_by(131_072, "memory")))
     assert [line.split(" ")[0] for line in replies[-2:]] == ["PARTDONE", "PARTIAL"]
