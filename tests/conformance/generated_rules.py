@@ -108,8 +108,10 @@ def on_empty_volume(at: Divided) -> bool:
 
 
 def failed_twice(at: Divided) -> bool:
-    """The same part failed twice, at different sizes."""
-    failed = [split_line(line) for line in at.stock_log if line.startswith("PARTPARTIAL ")]
+    """The same part had failed twice, at different sizes, before anything differed in the log."""
+    first = at.first_log()
+    alike = at.stock_log[: at.stock_log.index(first)] if first else at.stock_log
+    failed = [split_line(line) for line in alike if line.startswith("PARTPARTIAL ")]
     sizes: dict[str, set[str]] = {}
     for words in failed:
         sizes.setdefault(words[9], set()).add(words[14])
