@@ -11,17 +11,20 @@ DEMO ?=
 BENCH ?=
 PYTEST ?=
 
-.PHONY: demo test test-ours test-any-taper bench check
+.PHONY: demo test test-pieces test-nights test-any-taper bench check
 
 demo: $(VENV)/.for-use
 	$(VENV)/bin/taperctl demo $(DEMO)
 
 test: check
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-ours test-any-taper
+	$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-nights test-any-taper test-pieces
 
-# Both mostly wait for processes, so they run beside each other.
-test-ours: $(VENV)/.for-tests
-	$(VENV)/bin/python -m pytest --ignore=tests/conformance $(PYTEST)
+# All of them mostly wait for processes, so they run beside each other.
+test-pieces: $(VENV)/.for-tests
+	$(VENV)/bin/python -m pytest --ignore=tests/conformance --ignore=tests/system $(PYTEST)
+
+test-nights: $(VENV)/.for-tests
+	$(VENV)/bin/python -m pytest tests/system $(PYTEST)
 
 test-any-taper: $(VENV)/.for-tests
 	$(VENV)/bin/python -m pytest tests/conformance --taper $(VENV)/bin/taper \
