@@ -174,15 +174,18 @@ _Lists = dict[str, tuple[str, ...]]
 
 
 def _exclusions(cursor: Cursor, old: _Lists, _sections: Sections) -> _Lists:
+    """Without a text the list becomes empty, even with ``append``; ``optional`` is of the last line
+    (both as amgetconf shows)."""
     which = "list" if cursor.take_word("list") else "file"
-    named = which == "list" or cursor.take_word("file")
+    if which == "file":
+        cursor.take_word("file")
     optional = cursor.take_word("optional")
     append = cursor.take_word("append")
     texts: list[str] = []
     while cursor.kind == STRING:
         texts.append(cursor.take(STRING))
-    lists = dict(old) if append or named else {}
-    lists[which] = (*(lists.get(which, ()) if append else ()), *texts)
+    lists = {key: value for key, value in old.items() if key != "optional"}
+    lists[which] = (*(lists.get(which, ()) if append and texts else ()), *texts)
     if optional:
         lists["optional"] = ()
     return lists

@@ -24,7 +24,7 @@ from protocols.conf.sections import (
 )
 from protocols.conf.settings import GlobalSettings
 from protocols.conf.storages import NO_AUTOLABEL, finish_storage
-from protocols.conf.values import AutoLabel, LabelStr
+from protocols.conf.values import AutoLabel, LabelStr, Properties
 
 DEFAULT_TAPETYPE = "DEFAULT_TAPE"
 
@@ -93,7 +93,10 @@ def _freeze(cls: type[_T], draft: Draft) -> _T:
     for keyword, value in {**draft.values, **draft.derived}.items():
         type_ = table[keyword][0]
         if type_ == "prop":
-            value = MappingProxyType({key: texts for key, (texts, _append) in value.items()})
+            value = Properties(
+                {key: texts for key, (texts, _, _) in value.items()},
+                {key for key, (_, _, priority) in value.items() if priority},
+            )
         elif type_ == "exinc":
             value = MappingProxyType(value)
         values[_attribute(keyword)] = value

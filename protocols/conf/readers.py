@@ -13,8 +13,9 @@ from protocols.conf.grammar import FALSE_WORDS, TRUE_WORDS, UNITS
 from protocols.conf.lexer import COMMA, END, INT, NEWLINE, REAL, RIGHT, STRING, WORD
 from protocols.conf.values import fold
 
-PropertyList = dict[str, tuple[tuple[str, ...], bool]]
-"""Values of each property, and whether its last mention said ``append``."""
+PropertyList = dict[str, tuple[tuple[str, ...], bool, bool]]
+"""Values of each property, whether its last mention said ``append``, and whether it has
+``priority``."""
 
 
 class Sections(Protocol):
@@ -195,7 +196,7 @@ def _texts(cursor: Cursor, old: tuple[str, ...], _sections: Sections) -> tuple[s
 
 
 def _properties(cursor: Cursor, old: PropertyList, _sections: Sections) -> PropertyList:
-    cursor.take_word("priority")
+    priority = cursor.take_word("priority")
     append = cursor.take_word("append")
     if not cursor.take_word("hidden"):
         cursor.take_word("visible")
@@ -211,21 +212,22 @@ def _properties(cursor: Cursor, old: PropertyList, _sections: Sections) -> Prope
     if not values:
         properties.pop(key, None)
     elif append and key in properties:
-        properties[key] = (*properties[key][0], *values), append
+        old_values, _, had_priority = properties[key]
+        properties[key] = (*old_values, *values), append, priority or had_priority
     else:
-        properties[key] = tuple(values), append
+        properties[key] = tuple(values), append, priority
     return properties
 
 
 def inherited_properties(own: PropertyList, parent: PropertyList) -> PropertyList:
     """A list after an inheritance line: entries of the parent that said ``append`` add to the
-    own ones, the others replace them (config-and-state 1.4)."""
+    own ones, whose flags stay; the others replace them (config-and-state 1.4)."""
     merged = dict(own)
-    for key, (values, append) in parent.items():
+    for key, (values, append, priority) in parent.items():
         if append and key in merged:
-            merged[key] = (*merged[key][0], *values), merged[key][1]
+            merged[key] = (*merged[key][0], *values), *merged[key][1:]
         else:
-            merged[key] = values, append
+            merged[key] = values, append, priority
     return merged
 
 

@@ -11,7 +11,14 @@ cost more of the program's start than reading the configuration does.
 from collections.abc import Iterable
 from typing import ClassVar, NoReturn
 
-from protocols.conf.values import NO_PROPERTIES, AutoLabel, LabelStr, Properties
+from protocols.conf.values import (
+    NO_PROPERTIES,
+    NO_SELECTION,
+    AutoLabel,
+    LabelStr,
+    Properties,
+    Selection,
+)
 
 
 class Settings:
@@ -240,8 +247,8 @@ class Dumptype(Section):
     priority: str = "medium"
     holdingdisk: str = "auto"
     data_path: str = "amanda"
-    exclude: Properties = NO_PROPERTIES
-    include: Properties = NO_PROPERTIES
+    exclude: Selection = NO_SELECTION
+    include: Selection = NO_SELECTION
     dumpcycle: int = 10
     bumpdays: int = 2
     bumppercent: int = 0

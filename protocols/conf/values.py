@@ -1,14 +1,53 @@
 """The values of parameters that are more than a number or a text."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType
 
 from attrs import frozen
 
-Properties = Mapping[str, tuple[str, ...]]
-"""Values by folded name: lower case, ``-`` for ``_`` (config-and-state 1.8)."""
 
-NO_PROPERTIES: Properties = MappingProxyType({})
+class Properties(Mapping[str, tuple[str, ...]]):
+    """Values by folded name: lower case, ``-`` for ``_`` (config-and-state 1.8).
+
+    :ivar priority: names of those that were set with the word ``priority``.
+    """
+
+    __slots__ = ("_values", "priority")
+
+    def __init__(
+        self, values: Mapping[str, tuple[str, ...]], priority: Set[str] = frozenset()
+    ) -> None:
+        self._values = dict(values)
+        self.priority = frozenset(priority)
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Properties) and other.priority != self.priority:
+            return False
+        return super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any mapping
+
+    def __repr__(self) -> str:
+        told = f", {set(self.priority)!r}" if self.priority else ""
+        return f"Properties({self._values!r}{told})"
+
+
+NO_PROPERTIES = Properties({})
+
+Selection = Mapping[str, tuple[str, ...]]
+"""What ``exclude`` or ``include`` say: names under ``file`` and ``list``; the key ``optional`` is
+there if the last of these lines said so."""
+
+NO_SELECTION: Selection = MappingProxyType({})
 
 
 def fold(name: str) -> str:

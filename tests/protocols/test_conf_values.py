@@ -134,6 +134,16 @@ SECTION_VALUES: list[tuple[str, str, list[str] | None]] = [
     ("dumptype", "estimate server client server", ["SERVER CLIENT SERVER"]),
     ("dumptype", 'exclude list optional "l" "m"', ['LIST OPTIONAL "l" "m"', "FILE OPTIONAL"]),
     ("dumptype", 'exclude file append "b"', ["LIST", 'FILE "b"']),
+    (
+        "dumptype",
+        'exclude list "a" "b"\nexclude "c"\nexclude optional append "d"',
+        ['LIST OPTIONAL "a" "b"', 'FILE OPTIONAL "c" "d"'],
+    ),
+    (
+        "dumptype",
+        'exclude list optional append "c"\nexclude file "b"\nexclude file append',
+        ['LIST "c"', "FILE"],
+    ),
     ("dumptype", "holdingdisk never", ["NEVER"]),
     ("dumptype", "holdingdisk required", ["REQUIRED"]),
     ("dumptype", "holdingdisk 2", ["AUTO"]),
