@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from protocols.conf import Dumptype, load
-from protocols.disklist import Block, find_disk
+from protocols.disklist import Block, DiskEntry, find_disk
+from protocols.dle import make_dle
 from protocols.header import Header, HeaderType
 from taper.core.interfaces import FeedError
 
 if TYPE_CHECKING:
-    from protocols.conf import Config
+    from protocols.conf import Application, Config
     from protocols.driver.commands import PortWrite
 
 APPLICATIONS = "/usr/lib/amanda/application"
@@ -30,8 +31,10 @@ def make_header(command: PortWrite, config: Config) -> Header:
     level = command.level
     if not (level.isascii() and level.isdigit() and len(level) < 4):
         raise FeedError(f"{_WHY}level '{level}' is no number")
-    config, dumptype = _find_dumptype(command, config)
+    entry = _find_entry(command, config)
+    config, dumptype = _find_dumptype(entry, config)
     program, application, recover = _program(config, dumptype)
+    scripts = [script for script in map(config.script, dumptype.script) if script is not None]
     return Header(
         type=HeaderType.DUMPFILE,
         datestamp=command.datestamp,
@@ -39,13 +42,13 @@ def make_header(command: PortWrite, config: Config) -> Header:
         disk=command.diskname,
         level=int(level),
         program=program,
-        application=application,
+        application=application.plugin if application is not None else "",
         recover_cmd=recover,
+        dle=make_dle(entry.disk, entry.device, int(level), dumptype, application, scripts),
     )
 
 
-def _find_dumptype(command: PortWrite, config: Config) -> tuple[Config, Dumptype]:
-    """The disk's dumptype, and the configuration in which its application is to be looked up."""
+def _find_entry(command: PortWrite, config: Config) -> DiskEntry:
     name = config.path(config.general.diskfile)
     host, disk = command.hostname, command.diskname
     try:
@@ -54,12 +57,18 @@ def _find_dumptype(command: PortWrite, config: Config) -> tuple[Config, Dumptype
         raise FeedError(f"{_WHY}{name}: {fault.strerror}") from fault
     if entry is None:
         raise FeedError(f"{_WHY}'{host}' '{disk}' is not in the disklist {name}")
+    return entry
+
+
+def _find_dumptype(entry: DiskEntry, config: Config) -> tuple[Config, Dumptype]:
+    """The disk's dumptype, and the configuration in which its application and scripts are to be
+    looked up."""
     wanted = entry.dumptype
     if isinstance(wanted, Block):
         config, wanted = _with_block(config, wanted.text), _INLINE
     dumptype = config.dumptype(wanted)
     if dumptype is None:
-        raise FeedError(f"{_WHY}'{host}' '{disk}' has no dumptype '{wanted}'")
+        raise FeedError(f"{_WHY}'{entry.host}' '{entry.disk}' has no dumptype '{wanted}'")
     return config, dumptype
 
 
@@ -84,12 +93,12 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _program(config: Config, dumptype: Dumptype) -> tuple[str, str, str]:
+def _program(config: Config, dumptype: Dumptype) -> tuple[str, Application | None, str]:
     """Program, application, and the command that restores."""
     if not dumptype.application and dumptype.program != "APPLICATION":
-        return dumptype.program, "", "tar -xpGf - ..." if dumptype.program == "GNUTAR" else ""
-    section = config.application(dumptype.application)
-    name = dumptype.application if section is None else section.plugin
-    if not name:
+        return dumptype.program, None, "tar -xpGf - ..." if dumptype.program == "GNUTAR" else ""
+    application = config.application(dumptype.application)
+    if application is None or not application.plugin:
         raise FeedError(f"{_WHY}dumptype '{dumptype.name}' names no application")
-    return "APPLICATION", name, f"{APPLICATIONS}/{name} restore [./file-to-restore]+"
+    recover = f"{APPLICATIONS}/{application.plugin} restore [./file-to-restore]+"
+    return "APPLICATION", application, recover
