@@ -20,6 +20,7 @@ define application app {
 define dumptype direct {
   program "APPLICATION"
   application "app"
+  exclude "./tmp"
 }
 define dumptype tar {
   program "GNUTAR"
@@ -29,14 +30,15 @@ define dumptype lost {
 }
 """
 DISKS = """
-h /direct direct
+h /direct /home/direct direct
 h /tar tar
 h /lost lost
 h /nothing nowhere
-h /inline {
+h /inline "/home/inline" {
   tar
   program "APPLICATION"
   application "app"
+  exclude "./tmp"
 }
 """
 
@@ -60,7 +62,8 @@ def command(disk: str, level: str = "1") -> PortWrite:
 
 @pytest.mark.parametrize("disk", ["/direct", "/inline"])
 def test_an_applications_header(config: Config, disk: str) -> None:
-    """From a dumptype by name or in the disklist itself: the application and how to restore."""
+    """From a dumptype by name or in the disklist itself: the application, how to restore, and the
+    entry in XML."""
     header = make_header(command(disk), config)
     assert (header.type, header.host, header.disk) == (HeaderType.DUMPFILE, "h", disk)
     assert (header.level, header.datestamp) == (1, "20260101000000")
@@ -71,6 +74,14 @@ def test_an_applications_header(config: Config, disk: str) -> None:
     )
     assert "\nAPPLICATION=amdirecttar\n" in text
     assert "amdirecttar restore" in text
+    assert header.dle.splitlines()[2:5] == [
+        f"  <disk>{disk}</disk>",
+        f"  <diskdevice>/home{disk}</diskdevice>",
+        "  <level>1</level>",
+    ]
+    assert "<file>./tmp</file>" in header.dle
+    assert "<plugin>amdirecttar</plugin>" in header.dle
+    assert f"\nDLE=<<ENDDLE\n{header.dle}\nENDDLE\n" in text
 
 
 def test_a_programs_header(config: Config) -> None:
