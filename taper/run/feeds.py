@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from devices.idirecttcp import IDirectTCPDevice, ISocketFedDevice
 from taper.core.interfaces import FeedError, IFeed, IFeeds, IPlannedFeed, ITransfer, Offer
 from taper.core.splitting import DirectoryFacts
 from taper.plane.interfaces import SourceError
 from taper.plane.sources import HoldingSource, SocketSource
 from taper.plane.transfer import Transfer
 from taper.run.headers import HeaderPort
+from taper.run.lane_transfer import LaneTransfer, must_be_fed
 from taper.run.listeners import OneShotListener
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from devices.interfaces import IAsyncDevice, IDevice, ILane, PartResult
+    from devices.interfaces import IAsyncDevice, ILane
     from protocols.conf import Config
-    from protocols.crc import Crc
     from protocols.driver.commands import PortWrite
     from protocols.header import Header
     from taper.core.splitting import SplitPlan
@@ -32,60 +31,6 @@ if TYPE_CHECKING:
 
 
 HEADER_SILENCE = 3.0
-
-
-@implementer(ITransfer)
-class LaneTransfer:
-    """A transfer of the data plane with the core's asynchronous face.
-
-    :param lane: where its closing waits for the reader thread
-    """
-
-    def __init__(self, transfer: Transfer, lane: ILane) -> None:
-        self._transfer = transfer
-        self._lane = lane
-
-    @property
-    def bytes_written(self) -> int:
-        return self._transfer.bytes_written
-
-    def start(self) -> None:
-        self._transfer.start()
-
-    def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
-        return device.run(self._transfer.write_part, header)
-
-    def resume_part(self, device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
-        return device.run(self._resume, more)
-
-    def _resume(self, device: IDevice, more: bool) -> PartResult:
-        return self._transfer.resume_part(device, more)
-
-    def can_retry(self) -> bool:
-        return self._transfer.can_retry()
-
-    def take_errors(self) -> list[str]:
-        return self._transfer.take_errors()
-
-    def cancel(self, reason: str) -> None:
-        self._transfer.cancel(reason)
-
-    def close(self) -> Deferred[None]:
-        return self._lane.call(self._transfer.close)
-
-    def source_crc(self) -> Crc:
-        return self._transfer.source_crc()
-
-    def dest_crc(self) -> Crc:
-        return self._transfer.dest_crc()
-
-
-def must_be_fed(device: IAsyncDevice) -> Deferred[None]:
-    """A dump that passes through this process cannot go on on a device with a mover."""
-    if IDirectTCPDevice.providedBy(device) and not ISocketFedDevice.providedBy(device):
-        text = f"'{device.device.name}' takes data from a connection only, this dump has none"
-        return fail(FeedError(text, device=True))
-    return succeed(None)
 
 
 @implementer(IFeed)

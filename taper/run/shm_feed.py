@@ -15,8 +15,8 @@ from taper.core.splitting import CacheKind
 from taper.plane.interfaces import SourceError
 from taper.plane.shm import ShmSource
 from taper.plane.transfer import Transfer
-from taper.run.feeds import LaneTransfer, must_be_fed
 from taper.run.headers import HeaderPort
+from taper.run.lane_transfer import LaneTransfer, must_be_fed
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice, ILane

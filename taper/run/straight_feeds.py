@@ -17,8 +17,8 @@ from taper.plane.interfaces import SourceError
 from taper.plane.pusher import Pusher
 from taper.plane.sources import HoldingSource, SocketSource
 from taper.plane.transfer import Transfer
-from taper.run.feeds import LaneTransfer
 from taper.run.headers import HeaderPort, Substitute
+from taper.run.lane_transfer import LaneTransfer
 from taper.run.listeners import ACCEPT_FAILED, FirstByte
 from taper.run.moving import MoverTransfer
 from taper.run.senders import ISender, ThreadSender

@@ -17,7 +17,7 @@ from taper.core.straight import has_mover
 from taper.plane.interfaces import SourceError
 from taper.plane.transfer import Transfer
 from taper.plane.volumes import VolumeSource, judge_part, known_size, seek_part
-from taper.run.feeds import LaneTransfer, must_be_fed
+from taper.run.lane_transfer import LaneTransfer, must_be_fed
 from taper.run.moved_volume import GIVEN_UP, MovedVolume
 
 if TYPE_CHECKING:

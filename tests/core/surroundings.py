@@ -37,7 +37,7 @@ from taper.core.interfaces import (
 from taper.core.retention import Retention
 from taper.core.splitting import DirectoryFacts, SplitPlan
 from taper.plane.transfer import Transfer
-from taper.run.feeds import LaneTransfer
+from taper.run.lane_transfer import LaneTransfer
 from taper.run.moving import MoverTransfer
 from taper.run.straight_feeds import DataPort
 from tests.core.moments import MomentLane, Moments

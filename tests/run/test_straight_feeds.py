@@ -18,7 +18,8 @@ from protocols.directtcp import Address
 from protocols.header import Header, HeaderType, build_header
 from taper.core.interfaces import FeedError, IFeed, ITransfer
 from taper.core.splitting import CacheKind, Mode, SplitPlan
-from taper.run.feeds import Feeds, header_silence, must_be_fed
+from taper.run.feeds import Feeds, header_silence
+from taper.run.lane_transfer import must_be_fed
 from taper.run.moving import MoverTransfer
 from taper.run.straight_feeds import DirectTCPFeed, PushedFeed, connect_to
 from tests.core.moments import Moments
