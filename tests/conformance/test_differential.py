@@ -190,7 +190,7 @@ def named(name: str) -> ParameterSet:
     return pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("name", map(named, CASES))
+@pytest.mark.parametrize("name", [named(name) for name in CASES])
 def test_the_same_with_both(two: tuple[Program, Program], name: str) -> None:
     """Everything said, logged and written is the same, byte for byte, line for line."""
     first, second = (observe(program, CASES[name]) for program in two)
