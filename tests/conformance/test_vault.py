@@ -9,8 +9,12 @@ from tests.conformance.harness_files import Dump, dump_header, label_header
 from tests.conformance.harness_talk import H, W, split_by
 from tests.conformance.harness_text import crc, payload
 from tests.conformance.vaulting import (
+    DATA,
     DUMP,
+    H2,
     OLD,
+    SMALL,
+    TWO_VOLUMES,
     Library,
     ending,
     opened,
@@ -19,11 +23,6 @@ from tests.conformance.vaulting import (
     vault,
     written,
 )
-
-DATA = payload(600_000)
-SMALL = payload(65_536)
-H2 = "00-00002"
-TWO_VOLUMES = [("SRC01", 327_680), ("SRC02", 272_320)]
 
 
 def test_a_dump_is_copied(world: World) -> None:

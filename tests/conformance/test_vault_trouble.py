@@ -9,12 +9,17 @@ import pytest
 from tests.conformance.harness import VTAPES, World
 from tests.conformance.harness_files import Dump, dump_header, label_header
 from tests.conformance.harness_talk import H, W, split_by
-from tests.conformance.harness_text import crc, payload
+from tests.conformance.harness_text import crc
 from tests.conformance.vaulting import (
+    DATA,
     DUMP,
+    H2,
     OLD,
     OLD_LOG,
+    SMALL,
     STORAGE,
+    TWO_VOLUMES,
+    W1,
     Library,
     ending,
     opened,
@@ -23,12 +28,6 @@ from tests.conformance.vaulting import (
     vault,
     written,
 )
-
-DATA = payload(600_000)
-SMALL = payload(65_536)
-H2 = "00-00002"
-W1 = "worker0-1"
-TWO_VOLUMES = [("SRC01", 327_680), ("SRC02", 272_320)]
 
 
 @pytest.mark.known_stock_failure("stock reports DONE of what came before the lost volume")

@@ -9,12 +9,18 @@ from typing import Any
 from tests.conformance.harness import Options, World
 from tests.conformance.harness_files import Dump, dump_header, label_header, quote
 from tests.conformance.harness_talk import PLAIN, Conversation, H, W
-from tests.conformance.harness_text import crc
+from tests.conformance.harness_text import crc, payload
 
 SOURCE = "/var/lib/amanda/source"
 OLD = "20250101000000"
 OLD_LOG = f"/var/log/amanda/log.{OLD}.0"
 DUMP = Dump(datestamp=OLD)
+H2 = "00-00002"
+W1 = "worker0-1"
+DATA = payload(600_000)
+SMALL = payload(65_536)
+TWO_VOLUMES = [("SRC01", 327_680), ("SRC02", 272_320)]
+"""Where the parts of DATA are, and their sizes."""
 STORAGE = f"""
 define storage SRC {{
   tpchanger "chg-disk:{SOURCE}"
