@@ -39,9 +39,10 @@ def kept_volume(at: Divided) -> bool:
 
 
 def padding(at: Divided) -> bool:
-    """Stock copied the padding of the last block."""
+    """Stock copied the padding of a part's last block, or what else lay there."""
     sizes = [re.search(r" bytes (\d+) ", ending(lines)) for lines in (at.stock, at.ours)]
-    if "padded" not in at.tags or None in sizes or not ending(at.ours).startswith("< DONE "):
+    longer = {"padded", "long-part"} & at.tags
+    if not longer or None in sizes or not ending(at.ours).startswith("< DONE "):
         return False
     stock, ours = (int(size[1]) for size in sizes if size)
     return 0 < stock - ours < BLOCK

@@ -199,8 +199,8 @@ def make_source(dice: random.Random, number: int, labels: Sequence[str]) -> Sour
     at = dice.randrange(len(sizes))
     fault = dice.choice(SOURCE_FAULTS) if dice.random() < 0.45 else ""
     sums = dice.choice(["", "header", "log", "both"])
-    if not sizes[0] and fault in ("flipped", "short-part"):
-        fault = ""
+    if not sizes[0] and fault in ("flipped", "short-part", "wrong-header-sum", "wrong-log-sum"):
+        fault = ""  # nothing to spoil, and the checksum of nothing is no checksum
     if fault in ("flipped", "padded"):
         sums = dice.choice(["header", "log", "both"])
     elif fault == "wrong-header-sum":
