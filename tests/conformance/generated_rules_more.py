@@ -82,6 +82,23 @@ def read_ahead(at: Divided) -> bool:
     return "vault" in at.tags and early and said[0] == said[1] and at.stock_log == at.ours_log
 
 
+def read_on(at: Divided) -> bool:
+    """Ours was through with a source volume that stock still held when another dump wanted it."""
+    stock, _ = at.first()
+    held = r"< FAILED (\S+) (\S+) INPUT-ERROR .*\"Source volume '(\S+)' in slot \S+ is reserved\" "
+    failed = re.match(held, stock)
+    opened = [words[1:4] for words in said(at.ours, "OPENED-SOURCE-VOLUME")]
+    return failed is not None and list(failed.groups()) in opened
+
+
+def own_copy(at: Divided) -> bool:
+    """Stock could not go on to a volume that it is writing itself; it gave no reason, or found
+    checksums of what it had so far."""
+    lost = r'< PARTIAL \S+ \S+ INPUT-\S+ TAPE-GOOD .* "(source server crc [^"]*)?" ""$'
+    done = ending(at.ours).startswith("< DONE ")
+    return "own-source" in at.tags and done and re.match(lost, ending(at.stock)) is not None
+
+
 def sent_to_mover(at: Divided) -> bool:
     """In a dump that ended early stock counts what was sent to the mover, ours what is stored."""
     told = re.compile(r'"[0-9a-f]{8}:\d+" "\[sec \S+ bytes (\d+) ')
@@ -143,4 +160,6 @@ VAULT_AND_DIRECT: dict[str, Rule] = {
     "clerk-went-on": Rule("A vaulted dump that ends early is read no further", clerk_went_on),
     "log-sum": Rule("The log's checksum is compared where the dump's header has none", log_sum),
     "read-ahead": Rule("Reading ahead goes on into the next source volume", read_ahead),
+    "read-on": Rule("Reading ahead goes on into the next source volume", read_on),
+    "own-copy": Rule("A volume that is being read is never chosen to be written on", own_copy),
 }
