@@ -103,6 +103,8 @@ def _entry(text: str, words: list[_Word]) -> DiskEntry | None:
 
 def _named(names: list[str], dumptype: str | Block) -> DiskEntry | None:
     host, disk = names[:2]
+    if not host:
+        return None  # ``""``: no dump is of no host
     return DiskEntry(host, disk, names[2] if len(names) > 2 else None, dumptype)
 
 

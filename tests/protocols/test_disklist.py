@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocols.disklist import Block, DiskEntry, find_disk, read_disklist
@@ -72,6 +72,7 @@ def test_finding_a_disk() -> None:
         find_disk("none", read, "host.example", "/a")
 
 
+@example('""}\\')
 @given(st.text(alphabet='h /{}"\\\n#atd\udcff', max_size=80))
 def test_any_text_is_read(text: str) -> None:
     """No file does anything but give entries."""
