@@ -264,6 +264,17 @@ class Amanda(Namespace):
         assert not too_big, f"over {MEMORY_LIMIT} KiB: {too_big}"
 
 
+def report_lines(report: str) -> list[str]:
+    """The lines of a report that two nights can share: without rulers, and without the warning of
+    planner or driver, which may race for the holding disk's pid file: that is none of ours."""
+    races = (PID_RACE, "planner: WARNING: Can't create")
+    return [
+        line
+        for line in report.splitlines()
+        if not line.startswith("---") and not any(race in line for race in races)
+    ]
+
+
 def survey(root: Path) -> dict[str, tuple[str, bytes]]:
     """Kind and content of everything below a directory, by its path."""
     found = {}

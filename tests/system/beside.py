@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
-from tests.system.amanda import CONFIG, ETC, Amanda, Options
+from tests.system.amanda import CONFIG, ETC, Amanda, Options, report_lines
 from tests.system.conftest import MakeAmanda
 
 STAMP = re.compile(r"\b20\d{12}\b")
@@ -55,9 +55,8 @@ class Account:
 def words_of(report: str) -> list[list[str]]:
     """Words of the lines of a report, without times and rates, in an order that is none of time."""
     lines = []
-    for line in report.splitlines():
-        # planner and driver may race for the holding disk's pid file, which is none of ours
-        if line.startswith(("---", "Date ")) or "planner: WARNING: Can't create" in line:
+    for line in report_lines(report):
+        if line.startswith("Date "):
             continue
         line = CLOCK.sub("*", STAMP.sub("*", line))
         if " Rate (k/s)" in line:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.system.amanda import ALARM, CONFIG, SOURCE, VTAPES, Amanda, Options
+from tests.system.amanda import ALARM, CONFIG, SOURCE, VTAPES, Amanda, Options, report_lines
 from tests.system.conftest import MakeAmanda
 
 pytestmark = pytest.mark.system
@@ -87,7 +87,7 @@ def test_amstatus_follows_the_run(ours: Amanda) -> None:
 def words_of(report: str) -> list[list[str]]:
     """Words of the lines of a report, without times and rates."""
     without = re.sub(r"\d+:\d\d|\d+\.\d+(?=\s|$)", "*", report)
-    return [line.split() for line in without.splitlines() if not line.startswith("---")]
+    return [line.split() for line in report_lines(without)]
 
 
 def alike(one: str, other: str) -> bool:

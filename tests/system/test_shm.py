@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.amanda import ALARM, CONFIG, Amanda, Options
+from tests.system.amanda import ALARM, CONFIG, Amanda, Options, report_lines
 from tests.system.bsdtcp import Client
 from tests.system.conftest import MakeAmanda
 
@@ -120,9 +120,7 @@ def test_the_taper_took_little(ours: Amanda) -> None:
 def words_of(report: str) -> list[list[str]]:
     """Words of the lines of a report, in any order, without times and rates."""
     without = re.sub(r"\d+:\d\d|\d+\.\d+(?=\s|$)|\b\d{6,}\b", "*", report)
-    # planner and driver may race for the holding disk's pid file, which is none of ours
-    lines = [line for line in without.splitlines() if "planner: WARNING: Can't create" not in line]
-    return sorted(line.split() for line in lines if not line.startswith("---"))
+    return sorted(line.split() for line in report_lines(without))
 
 
 def test_amreport_says_the_same_of_both(nights: tuple[Amanda, Amanda]) -> None:
