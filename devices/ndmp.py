@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from devices.asynchronous import IEjectsItself
@@ -31,6 +30,7 @@ from devices.ndmp_facts import NdmpFacts
 from devices.ndmp_mover import NdmpConnection, WindowRefused
 from devices.ndmp_volume import NdmpVolume
 from protocols.ndmp.codes import INFINITY
+from protocols.tx.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from protocols.directtcp import Address
@@ -48,30 +48,6 @@ def open_ndmp(name: str, node: str, reactor: Any, patience: float) -> IndirectTC
     :param patience: seconds to wait for somebody to ask for the addresses, and to connect
     """
     return IndirectTCP(NdmpDevice(name, node, reactor, patience=patience), reactor, patience)
-
-
-async def _to_its_end(ending: Deferred[None]) -> None:
-    """Wait for a mover to be stopped, even if whoever waits is cancelled: half stopped, it would
-    refuse the next listener."""
-    waiting: list[Deferred[None]] = []
-    over = False
-
-    def end(result: object) -> None:
-        nonlocal over
-        over = True
-        if isinstance(result, Failure):
-            _log.info("ending a data connection: %s", result.getErrorMessage())
-        for turn in waiting:
-            turn.callback(None)
-
-    ending.addBoth(end)
-    while not over:
-        turn: Deferred[None] = Deferred()
-        waiting[:] = [turn]
-        try:
-            await turn
-        except CancelledError:
-            _log.info("cancelled while a data connection ends: it is waited for")
 
 
 @implementer(IAsyncDevice, IDirectTCPDevice, ILateListener, IEjectsItself)
@@ -170,8 +146,15 @@ class NdmpDevice(NdmpVolume):
         await super()._let_go()
 
     async def _give_up(self, connection: NdmpConnection) -> None:
+        """Stop the mover, even if whoever waits is cancelled: half stopped, it would refuse the
+        next listener."""
         self._connection = None
-        await _to_its_end(connection.close())
+        try:
+            await undisturbed(connection.close())
+        except CancelledError:
+            _log.info("cancelled while a data connection ended: it was waited for")
+        except Exception as error:
+            _log.info("ending a data connection: %s", error)
 
     def listen_now(self, size: int) -> Deferred[tuple[Address, ...]]:
         return self._do(lambda: self._listen_now(size))

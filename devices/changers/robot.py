@@ -21,7 +21,7 @@ from devices.changers.base import check_request
 from devices.changers.robot_choice import choose_drive, choose_slot, slots_to_update
 from devices.changers.robot_settings import read_settings
 from devices.changers.robot_state import RobotState, RobotStatus
-from devices.changers.state import StateFile
+from devices.changers.state import RELEASE_GRACE, StateFile
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status
 from devices.interfaces import (
     ChangerInfo,
@@ -36,9 +36,6 @@ from devices.interfaces import (
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
 
-#: Seconds a release still waits for the state file after the changer was told to stop. The driver
-#: kills a taper six seconds after QUIT, and what a dead process holds is free all the same.
-RELEASE_GRACE = 1.0
 
 _NOT_READY = Status.VOLUME_MISSING | Status.DEVICE_BUSY
 

@@ -21,6 +21,10 @@ from typing import Any
 from devices.errors import ChangerError, ChangerReason
 from protocols.perldata import PerlDataError, format_perl_data, parse_perl_data
 
+#: Seconds a release still waits for the state file after the changer was told to stop. The driver
+#: kills a taper six seconds after QUIT, and what a dead process holds is free all the same.
+RELEASE_GRACE = 1.0
+
 #: Seconds to wait for the lock unless the changer says otherwise.
 DEFAULT_LOCK_TIMEOUT = 1000.0
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from devices.changers.base import Changer, ChangerSetup, Reservation, check_request
-from devices.changers.state import DEFAULT_LOCK_TIMEOUT, StateFile
+from devices.changers.state import DEFAULT_LOCK_TIMEOUT, RELEASE_GRACE, StateFile
 from devices.changers.vtapes import VtapeState
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status
 from devices.interfaces import (
@@ -26,10 +26,6 @@ from devices.interfaces import (
     VolumeReading,
 )
 from protocols.header import HeaderType
-
-#: Seconds a release still waits for the state file after the changer was told to stop. The driver
-#: kills a taper six seconds after QUIT, and what a dead process holds is free all the same.
-RELEASE_GRACE = 1.0
 
 
 class VtapeChanger(Changer):

@@ -298,9 +298,7 @@ class Dump:
         elif plan.retry and transfer.can_retry():
             await self.report.will_retry()
             return False
-        elif plan.retry and self._source_failed(transfer):
-            pass  # nothing is wrong with the volume, and the source tells what is with it
-        else:
+        elif not (plan.retry and self._source_failed(transfer)):
             errors.append(f"{trouble}: the failed part was not cached, cannot retry")
         return True
 

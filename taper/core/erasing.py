@@ -19,10 +19,10 @@ from devices.properties import Source
 from protocols.labels import LabelError
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Info
+from protocols.tx.undisturbed import undisturbed
 from taper.core.permission import VolumeStillActive, refuse_overwrite
 from taper.core.scan.interfaces import IScan, ScanResult
 from taper.core.scan.texts import one_line
-from taper.core.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice, IAsyncReservation, IDevice, InventoryEntry

@@ -20,8 +20,8 @@ from zope.interface import implementer
 
 from devices.tapelist_file import read_tapelist
 from protocols.tapelist import Tapelist, TapelistError
+from protocols.tx.undisturbed import undisturbed
 from taper.core.interfaces import ITapelistStore
-from taper.core.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

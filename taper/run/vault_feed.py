@@ -39,15 +39,18 @@ class VolumeChange:
     """The reading thread's way to the clerk, who lives on the reactor's side.
 
     :param fetch: asks the clerk; fails with FeedError
+    :param stop_reading: ends a wait for the bytes of the volume at hand. Any thread; never blocks
     """
 
     def __init__(
-        self, reactor: Any, fetch: Callable[[str], Deferred[IReader]], reader: IReader
+        self,
+        reactor: Any,
+        fetch: Callable[[str], Deferred[IReader]],
+        stop_reading: Callable[[], None],
     ) -> None:
-        """:param reader: of the first volume."""
         self._reactor = reactor
         self._fetch = fetch
-        self._reader = reader
+        self._stop_reading = stop_reading
         self._answered = threading.Condition()
         self._answer: IReader | SourceError | None = None
         self._cancelled = False
@@ -71,18 +74,11 @@ class VolumeChange:
         with self._answered:
             self._cancelled = True
             self._answered.notify_all()
-            reader = self._reader
-        if isinstance(reader, MovedVolume):
-            reader.cancel()
+        self._stop_reading()
 
     def _ask(self, label: str) -> None:
         if not self._cancelled:
-            self._fetch(label).addCallbacks(self._got, self._failed)
-
-    def _got(self, reader: IReader) -> None:
-        with self._answered:
-            self._reader = reader
-        self._tell(reader)
+            self._fetch(label).addCallbacks(self._tell, self._failed)
 
     def _failed(self, failure: Failure) -> None:
         fault = failure.value
@@ -220,6 +216,12 @@ class VaultFeed:
         self._moved = MovedVolume(self._reactor, device, self._lane)
         return self._moved
 
+    def _stop_reading(self) -> None:
+        """Any thread."""
+        moved = self._moved
+        if moved is not None:
+            moved.cancel()
+
     def ready(self) -> Deferred[None]:
         return succeed(None)
 
@@ -229,7 +231,7 @@ class VaultFeed:
     def source(self) -> VolumeSource:
         """The bytes of the dump; after ``header``, once."""
         reader = self._reader_of(self.device)
-        volumes = VolumeChange(self._reactor, self._fetch, reader)
+        volumes = VolumeChange(self._reactor, self._fetch, self._stop_reading)
         return VolumeSource(self.dump, self.total, reader, volumes)
 
     @property

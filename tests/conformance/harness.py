@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.conformance import harness_files as files
 from tests.conformance.harness_talk import Conversation
-from tests.conformance.harness_text import in_order, matches
+from tests.conformance.harness_text import crc, in_order, matches
 from tests.namespace import make_temporary_directory
 
 CONFIG = "PROTO"
@@ -292,6 +292,17 @@ class World:
         for path, content in files.holding_chunks(dump, data, chunk, first, lines).items():
             self.write(path, content)
         return first
+
+    def dumped(self, data: bytes) -> Conversation:
+        """Start a taper and let it write a dump, as one part onto the new volume PROTO01."""
+        talk = self.start()
+        talk.start_taper()
+        talk.file_write(self.holding(data))
+        talk.grant("PROTO01")
+        talk.ready()
+        talk.part("PROTO01", 1, len(data))
+        talk.done(crc(data))
+        return talk
 
     def check_dump(self, handle: str, data: bytes, dump: files.Dump | None = None) -> None:
         """Check that the parts reported for a handle hold these bytes, each with its header."""

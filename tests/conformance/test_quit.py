@@ -38,13 +38,7 @@ def test_before_any_worker(world: World, way: str) -> None:
 @both_ways
 def test_with_a_volume_in_hand(world: World, way: str) -> None:
     """The volume is finished and released, exit 0 (T24)."""
-    talk = world.start()
-    talk.start_taper()
-    talk.file_write(world.holding(DATA))
-    talk.grant("PROTO01")
-    talk.ready()
-    talk.part("PROTO01", 1, 200_000)
-    talk.done(crc(DATA))
+    talk = world.dumped(DATA)
     leave(talk, way)
     assert world.story()[-1] == "INFO taper tape PROTO01 kb 195 fm 1 [OK]"
     assert world.log()[-1].startswith("INFO taper pid-done")
@@ -181,13 +175,7 @@ def test_while_writing(world: World, way: str) -> None:
 
 def test_closing_a_volume_and_dumping_on(world: World) -> None:
     """CLOSE-VOLUME releases it; the next dump scans before it asks for a volume (T23)."""
-    talk = world.start()
-    talk.start_taper()
-    talk.file_write(world.holding(DATA))
-    talk.grant("PROTO01")
-    talk.ready()
-    talk.part("PROTO01", 1, 200_000)
-    talk.done(crc(DATA))
+    talk = world.dumped(DATA)
     talk.send(f"CLOSE-VOLUME {W}")
     talk.expect(f"CLOSED-VOLUME {W}")
     assert world.story()[-1] == "INFO taper tape PROTO01 kb 195 fm 1 [OK]"
@@ -298,13 +286,7 @@ def test_while_the_tapelist_is_locked_by_another(world: World) -> None:
 @pytest.mark.known_stock_failure("stock waits for the lock for a thousand seconds")
 def test_while_the_changer_is_locked_by_another(world: World) -> None:
     """The volume is finished; its slot is free all the same, as its holder is no more."""
-    talk = world.start()
-    talk.start_taper()
-    talk.file_write(world.holding(DATA))
-    talk.grant("PROTO01")
-    talk.ready()
-    talk.part("PROTO01", 1, 200_000)
-    talk.done(crc(DATA))
+    talk = world.dumped(DATA)
     with world.path(f"{VTAPES}/state").open("r+b") as stream:
         fcntl.lockf(stream, fcntl.LOCK_EX)
         talk.send("QUIT")

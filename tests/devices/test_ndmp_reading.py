@@ -45,6 +45,15 @@ async def received(device: IndirectTCP) -> tuple[IDirectTCPConnection, Receiver]
     return await device.accept(), receiver
 
 
+async def second_part_next(device: IndirectTCP) -> IDirectTCPConnection:
+    """Read the first part to its end, and go to the next one."""
+    await at_part(device, 1)
+    connection, _ = await received(device)
+    assert (await device.read_to_connection(0)).eof
+    assert await device.seek_file(2)
+    return connection
+
+
 def test_one_connection_after_another(world: World) -> None:
     """The device is kept between dumps, and its mover listens or connects anew for each."""
     device = world.device("drive0")
@@ -126,10 +135,7 @@ def test_a_reader_that_goes_away(world: World) -> None:
     device = world.device("drive0")
 
     async def story() -> None:
-        await at_part(device, 1)
-        connection, _ = await received(device)
-        assert (await device.read_to_connection(0)).eof
-        assert await device.seek_file(2)
+        connection = await second_part_next(device)
         world.server.faults.plant(KillData(quiet=True), "MOVER_CONTINUE", Phase.AFTER)
         with pytest.raises(ConnectionBroken, match="the reader closed the data connection"):
             await device.read_to_connection(0)
@@ -144,10 +150,7 @@ def test_the_last_file_may_end_without_a_filemark(world: World) -> None:
     device = world.device("drive0")
 
     async def story() -> None:
-        await at_part(device, 1)
-        connection, _ = await received(device)
-        assert (await device.read_to_connection(0)).eof
-        assert await device.seek_file(2)
+        connection = await second_part_next(device)
         world.server.faults.plant(Pause(PauseReason.EOM), "MOVER_CONTINUE", Phase.AFTER)
         assert (await device.read_to_connection(0)).eof
         await connection.close()

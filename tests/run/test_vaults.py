@@ -46,7 +46,7 @@ def test_the_reader_waits_for_the_clerk() -> None:
         asked.append(label)
         return succeed(device)
 
-    change = VolumeChange(threads, fetch, FakeDevice())
+    change = VolumeChange(threads, fetch, lambda: None)
     assert in_thread(lambda: change.change_to("A"), threads) is device
     assert in_thread(lambda: change.change_to("B"), threads) is device
     assert asked == ["A", "B"]
@@ -58,7 +58,7 @@ def test_the_reader_waits_for_the_clerk() -> None:
 )
 def test_what_the_clerk_fails_with_is_the_readers_error(fault: Exception, text: str) -> None:
     threads = Threads()
-    change = VolumeChange(threads, lambda label: fail(fault), FakeDevice())
+    change = VolumeChange(threads, lambda label: fail(fault), lambda: None)
     error = in_thread(lambda: change.change_to("A"), threads)
     assert isinstance(error, SourceError)
     assert str(error) == text
@@ -69,18 +69,20 @@ def test_cancelling_ends_the_wait(before: bool) -> None:
     """Before it began, or in the middle of it; nobody is asked after that."""
     threads = Threads()
     asked: list[Deferred[Any]] = []
+    stopped: list[str] = []
 
     def fetch(label: str) -> Deferred[Any]:
         asked.append(Deferred())
         threads.callFromThread(change.cancel)
         return asked[-1]
 
-    change = VolumeChange(threads, fetch, FakeDevice())
+    change = VolumeChange(threads, fetch, lambda: stopped.append("reading"))
     if before:
         change.cancel()
     error = in_thread(lambda: change.change_to("A"), threads)
     assert isinstance(error, SourceError)
     assert len(asked) == (0 if before else 1)
+    assert stopped == ["reading"]
 
 
 def test_storages_that_cannot_be_opened() -> None:

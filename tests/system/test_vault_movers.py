@@ -133,8 +133,7 @@ def test_quit_in_the_middle(make_world: MakeWorld) -> None:
     with vaulting(make_world(), MOVER, whole, limit="4r") as made:
         talk = made.start()
         vault(talk)
-        skip_to(talk, "REQUEST-NEW-TAPE")
-        talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+        grant(talk)
         skip_to(talk, "REQUEST-NEW-TAPE")
         talk.send("QUIT")
         line = ending(talk)
@@ -152,14 +151,19 @@ def skip_to(talk: Conversation, text: str) -> None:
         pass
 
 
+def grant(talk: Conversation) -> None:
+    """Let the next request of a volume come, and fulfil it."""
+    skip_to(talk, "REQUEST-NEW-TAPE")
+    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+
+
 def test_a_source_server_that_dies(make_world: MakeWorld) -> None:
     """Between its volumes."""
     with vaulting(make_world(), MOVER, whole) as made:
         assert made.source.command("fault request:MOVER_CONTINUE:1:silence") == "OK"
         talk = made.start()
         vault(talk)
-        skip_to(talk, "REQUEST-NEW-TAPE")
-        talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+        grant(talk)
         skip_to(talk, "SRC02")
         made.source.kill()
         check_input_error(ending(talk), "'SRC02' file 1")
@@ -171,8 +175,7 @@ def test_a_destination_server_that_dies(make_world: MakeWorld) -> None:
     with vaulting(make_world(), MOVER, whole, limit="4r") as made:
         talk = made.start()
         vault(talk)
-        skip_to(talk, "REQUEST-NEW-TAPE")
-        talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+        grant(talk)
         skip_to(talk, "REQUEST-NEW-TAPE")
         made.target.kill()
         talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")

@@ -10,6 +10,7 @@ from tests.fakes.ndmjob import NdmJob, missing_ndmjob
 from tests.system.amanda import ETC, Options
 from tests.system.conftest import MakeAmanda
 from tests.system.test_vault import DISKS
+from tests.system.test_vault import STORAGES as NEAR_AND_FAR
 
 _REASON = missing_ndmjob()
 pytestmark = [pytest.mark.system, pytest.mark.skipif(_REASON is not None, reason=_REASON or "")]
@@ -25,38 +26,12 @@ define changer far-drive {{
   tpchanger "chg-single:{drive}"
 }}
 """
-STORAGES = """
-define tapetype FAR {
-  length 100 mbytes
-  part-size 3 mbytes
-}
-define storage near {
-  tpchanger "near-library"
-  tapetype "T"
-  tapepool "near"
-  labelstr MATCH-AUTOLABEL
-  autolabel "NEAR-%%%" EMPTY
-  runtapes 4
-  policy {
-    retention-tapes 6
-  }
-  vault "far" 0
-}
-define storage far {
-  tpchanger "far-drive"
-  tapetype "FAR"
-  tapepool "$c-$r"
-  labelstr MATCH-AUTOLABEL
-  autolabel "FAR-%%%" EMPTY
-  taperscan "lexical"
-  runtapes 2
-  policy {
-    retention-tapes 6
-  }
-}
-storage "near"
-vault-storage "far"
-"""
+STORAGES = (
+    NEAR_AND_FAR.replace("chg-disk:/var/lib/amanda/vtapes", "near-library").replace(
+        "chg-disk:PLACE", "far-drive"
+    )
+    + 'vault-storage "far"\n'
+)
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from zope.interface import implementer
 from devices.errors import ChangerError, DeviceError
 from protocols.labels import LabelError
 from protocols.tapelist import TapelistError
+from protocols.tx.undisturbed import undisturbed
 from taper.core.scan import texts
 from taper.core.scan.interfaces import IScan, ScanFailed, ScanResult, Surroundings
 from taper.core.scan.judging import Judge, Volume
-from taper.core.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncReservation, LoadRequest
