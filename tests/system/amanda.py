@@ -29,7 +29,11 @@ COMPLAINT = re.compile(
     r"^\s*(FATAL|ERROR|WARNING)|can't|cannot|uninitialized|no such file|not found|missing",
     re.IGNORECASE,
 )
-PID_RACE = "/pid': File exists"
+HOLDING_RACE = re.compile(
+    r"(planner|driver): WARNING: (Can't create|could not stat) '?/var/lib/amanda/holding/\d+\b"
+)
+"""Planner and driver may race for a night's directory on the holding disk and for the pid file in
+it: a line about one of these is none of ours."""
 
 CONF = """org "SYS"
 dumpuser "backup"
@@ -181,8 +185,7 @@ class Amanda(Namespace):
         """Run a program that must find nothing to complain about; what it says."""
         told = self.ask(program, *arguments)
         for line in told.splitlines():
-            # planner and driver may race for the holding disk's pid file, which is none of ours
-            about_taper = not (line.strip().startswith("planner: ") or PID_RACE in line)
+            about_taper = not (line.strip().startswith("planner: ") or HOLDING_RACE.search(line))
             assert not (about_taper and COMPLAINT.search(line)), f"{program}: {line}\n{told}"
         return told
 
@@ -265,14 +268,9 @@ class Amanda(Namespace):
 
 
 def report_lines(report: str) -> list[str]:
-    """The lines of a report that two nights can share: without rulers, and without the warning of
-    planner or driver, which may race for the holding disk's pid file: that is none of ours."""
-    races = (PID_RACE, "planner: WARNING: Can't create")
-    return [
-        line
-        for line in report.splitlines()
-        if not line.startswith("---") and not any(race in line for race in races)
-    ]
+    """The lines of a report that two nights can share: without rulers, and without races."""
+    lines = report.splitlines()
+    return [line for line in lines if not (line.startswith("---") or HOLDING_RACE.search(line))]
 
 
 def survey(root: Path) -> dict[str, tuple[str, bytes]]:
