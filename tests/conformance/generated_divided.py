@@ -67,7 +67,7 @@ Says = Callable[[Divided], bool]
 
 @dataclass(frozen=True)
 class Rule:
-    """A meant difference: when it applies, and (part of) its row in the README.
+    """A meant difference: when it applies, and (part of) its row in docs/differences.md.
 
     :ivar goes_on: what comes after it must be alike again
     """

@@ -1,4 +1,4 @@
-"""Which differences from stock are meant: one table, each rule with its row in the README."""
+"""Which differences from stock are meant: each rule with its row in docs/differences.md."""
 
 import re
 import signal
