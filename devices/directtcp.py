@@ -22,7 +22,7 @@ from devices.errors import (
     IncompatibleConnection,
     PeerUnreachable,
 )
-from devices.idirecttcp import IDirectTCPConnection, ISocketConnection, ISocketFedDevice, Moved
+from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, ISocketConnection, Moved
 from devices.values import FileStart, WriteEnd
 from protocols.directtcp import Address
 
@@ -197,7 +197,7 @@ def connect_one(addresses: tuple[Address, ...], wait: _Wait) -> socket.socket:
     raise PeerUnreachable(f"cannot connect: {'; '.join(complaints) or 'there is no address'}")
 
 
-@implementer(ISocketFedDevice)
+@implementer(IDirectTCPDevice)
 class SocketFed:
     """The DirectTCP face of a blocking device in a lane.
 
@@ -205,7 +205,6 @@ class SocketFed:
     checked, since nobody but the driver and those it trusts is told the ports.
     """
 
-    listens_late = False
     device: IDevice
     lane: ILane
 

@@ -48,16 +48,11 @@ class IDirectTCPConnection(Interface):
 
 
 class IDirectTCPDevice(Interface):
-    """A device that can be fed from, or feed, a data connection.
+    """A device that can listen for a data connection, or make one.
 
     Cancelling a Deferred stops what it stands for; the device can then only be finished. Failures
     are :class:`devices.errors.DeviceError`.
     """
-
-    listens_late: bool = Attribute(
-        "the volume must be labelled and the header written before anybody can connect: accept() "
-        "comes back at once, and the addresses of listen() are an IndirectTCP one"
-    )
 
     def listen(for_writing: bool) -> Deferred[tuple[Address, ...]]:
         """Begin to wait for a peer; no other call until ``accept`` is over.
@@ -84,6 +79,13 @@ class IDirectTCPDevice(Interface):
         Fails with :class:`devices.errors.IncompatibleConnection`, which names both devices.
         """
 
+
+class IMoverDevice(IDirectTCPDevice):
+    """A device whose own mover moves data between a connection and the volume, past this process.
+
+    It takes data in no other way.
+    """
+
     def start_file(header: Header) -> Deferred[FileStart]:
         """As :meth:`devices.interfaces.IDevice.start_file`."""
 
@@ -107,13 +109,6 @@ class ISocketConnection(IDirectTCPConnection):
     """A connection whose socket this process holds: its bytes pass through us."""
 
     socket: Any = Attribute("the connected socket.socket, in blocking mode")
-
-
-class ISocketFedDevice(IDirectTCPDevice):
-    """A device that this process feeds: it takes every :class:`ISocketConnection`, and none else.
-
-    What it cannot do as a device (``start_file`` ...) fails as there.
-    """
 
 
 class IIndirectConnection(IDirectTCPConnection):

@@ -21,8 +21,8 @@ from devices.asynchronous import IEjectsItself
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed
 from devices.idirecttcp import (
     IDirectTCPConnection,
-    IDirectTCPDevice,
     IIndirectConnection,
+    IMoverDevice,
     Moved,
 )
 from devices.interfaces import AccessMode, FileStart, IAsyncDevice, IDevice, VolumeReading
@@ -41,7 +41,7 @@ class CannotListenYet(DeviceError):
     """The device can listen, but only once the header is on the volume."""
 
 
-class ILateListener(IDirectTCPDevice, IAsyncDevice, IEjectsItself):
+class ILateListener(IMoverDevice, IAsyncDevice, IEjectsItself):
     """A device that can be wrapped. Its ``listen`` may fail with :class:`CannotListenYet`."""
 
     listens_late: bool = Attribute("it will fail so")
@@ -101,7 +101,7 @@ class IndirectConnection:
         return succeed(None) if self.made is None else self.made.close()
 
 
-@implementer(IAsyncDevice, IDirectTCPDevice, IEjectsItself)
+@implementer(IAsyncDevice, IMoverDevice, IEjectsItself)
 class IndirectTCP:
     """A device that listens late if it must.
 

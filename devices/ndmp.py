@@ -22,7 +22,7 @@ from devices.errors import (
     Status,
     VolumeFailed,
 )
-from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, Moved
+from devices.idirecttcp import IDirectTCPConnection, IMoverDevice, Moved
 from devices.indirect import CannotListenYet, ILateListener, IndirectTCP
 from devices.interfaces import AccessMode, IAsyncDevice
 from devices.ndmp_control import Link, parse_server_name
@@ -50,7 +50,7 @@ def open_ndmp(name: str, node: str, reactor: Any, patience: float) -> IndirectTC
     return IndirectTCP(NdmpDevice(name, node, reactor, patience=patience), reactor, patience)
 
 
-@implementer(IAsyncDevice, IDirectTCPDevice, ILateListener, IEjectsItself)
+@implementer(IAsyncDevice, IMoverDevice, ILateListener, IEjectsItself)
 class NdmpDevice(NdmpVolume):
     """One drive.
 
@@ -228,7 +228,7 @@ class NdmpDevice(NdmpVolume):
         self._connection, self._handed_out = connection, True
 
     def write_from_connection(self, size: int) -> Deferred[Moved]:
-        """See IDirectTCPDevice; ``size`` is rounded up to whole blocks."""
+        """See IMoverDevice; ``size`` is rounded up to whole blocks."""
         return self._do(lambda: self._write_from_connection(size))
 
     async def _write_from_connection(self, size: int) -> Moved:

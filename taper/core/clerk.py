@@ -22,7 +22,7 @@ from devices.interfaces import (
     SlotState,
 )
 from protocols.driver import replies
-from taper.core.interfaces import FeedError
+from taper.core.errors import SourceFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ class Clerk:
     async def begin(self, storage: str) -> None:
         """A dump is to be read from this storage; another one's volume and changer are given back.
 
-        :raise FeedError: there is no such storage, or its changer cannot be used
+        :raise SourceFault: there is no such storage, or its changer cannot be used
         """
         self._busy, self._interrupted = True, False
         if storage == self._storage:
@@ -92,7 +92,7 @@ class Clerk:
         """A device that reads the volume of this label, started.
 
         :param ready: is given a device that is about to be started
-        :raise FeedError: it cannot be had
+        :raise SourceFault: it cannot be had
         """
         if self._reservation is not None and self.label == label and not self._doubtful:
             return self._reservation.device
@@ -102,13 +102,13 @@ class Clerk:
             reservation = await self._find(label)
             await self._open(reservation, label, ready)
         except CancelledError as fault:
-            raise FeedError(f"looking for source volume '{label}' was given up") from fault
+            raise SourceFault(f"looking for source volume '{label}' was given up") from fault
         except ChangerError as fault:
             if fault.fatal:  # this changer object is of no further use
                 await self._close_storage(tell=False)
-            raise FeedError(_why(fault, label)) from fault
+            raise SourceFault(_why(fault, label)) from fault
         except (DeviceError, OSError) as fault:
-            raise FeedError(str(fault)) from fault
+            raise SourceFault(str(fault)) from fault
         self._reservation, self.label, self._doubtful = reservation, label, False
         self._world.driver.send(replies.OpenedSourceVolume(self._worker, handle, label))
         return reservation.device
@@ -127,7 +127,7 @@ class Clerk:
             await self._wait(device.start(AccessMode.READ))
             found = device.device.label
             if found != label:
-                raise FeedError(
+                raise SourceFault(
                     f"expected volume label '{label}', but found volume label '{found}'"
                 )
         except BaseException:
@@ -156,7 +156,7 @@ class Clerk:
                 return await self._find_in_turn(label)
             entry = _choose(entries, label, seen)
             if entry is None:
-                raise FeedError(last_error)
+                raise SourceFault(last_error)
             seen.add(entry.slot)
             try:
                 found = await self._load(LoadRequest(slot=entry.slot, mode=AccessMode.READ))
@@ -179,7 +179,7 @@ class Clerk:
                 found = await self._load(request)
             except ChangerError as fault:
                 if fault.fatal or fault.slot is None or fault.slot in seen:
-                    raise FeedError(f"label '{label}' not found") from fault
+                    raise SourceFault(f"label '{label}' not found") from fault
                 slot = fault.slot
             else:
                 if found.reading.label == label:
@@ -187,7 +187,7 @@ class Clerk:
                 slot = found.slot
                 await self._give_back(found)
             if slot in seen:
-                raise FeedError(f"label '{label}' not found")
+                raise SourceFault(f"label '{label}' not found")
             seen.add(slot)
             request = LoadRequest(
                 relative=Relative.NEXT,
@@ -264,13 +264,13 @@ def _choose(entries: list[InventoryEntry], label: str, seen: set[str]) -> Invent
     """The slot to load next: the one with the label, else the next of unknown content from the
     current one on.
 
-    :raise FeedError: somebody else holds the volume
+    :raise SourceFault: somebody else holds the volume
     """
     unseen = [entry for entry in entries if entry.slot not in seen]
     for entry in unseen:
         if entry.label == label and entry.state is not SlotState.EMPTY:
             if entry.reserved:
-                raise FeedError(f"Source volume '{label}' in slot {entry.slot} is reserved")
+                raise SourceFault(f"Source volume '{label}' in slot {entry.slot} is reserved")
             return entry
     current = next((place for place, entry in enumerate(entries) if entry.current), 0)
     for entry in entries[current:] + entries[:current]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from twisted.internet.defer import Deferred, DeferredList
 
@@ -35,10 +35,7 @@ class Controller:
         self._quitting = False
         self._actions: dict[type[Message], Callable[[Any], None]] = {
             commands.StartTaper: self._start_taper,
-            commands.FileWrite: self._file_write,
-            commands.PortWrite: self._port_write,
-            commands.ShmWrite: self._shm_write,
-            commands.VaultWrite: lambda command: self._worker(command).vault(command),
+            **dict.fromkeys(get_args(commands.WriteCommand), self._write),
             commands.StartScan: lambda command: self._worker(command).start_scan(command),
             commands.NewTape: lambda command: self._worker(command).new_tape(command),
             commands.NoNewTape: lambda command: self._worker(command).no_new_tape(command),
@@ -98,14 +95,8 @@ class Controller:
         self._workers[command.worker] = worker
         worker.start()
 
-    def _file_write(self, command: commands.FileWrite) -> None:
-        self._worker(command).write(command, self._world.feeds.holding(command.filename))
-
-    def _port_write(self, command: commands.PortWrite) -> None:
-        self._worker(command).write(command, self._world.feeds.port())
-
-    def _shm_write(self, command: commands.ShmWrite) -> None:
-        self._worker(command).write(command, self._world.feeds.shm())
+    def _write(self, command: commands.WriteCommand) -> None:
+        self._worker(command).write(command)
 
     def _take_scribe_from(self, command: commands.TakeScribeFrom) -> None:
         worker = self._worker(command)

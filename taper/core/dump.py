@@ -14,19 +14,25 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from protocols.driver import commands
 from protocols.tracelog import Info
-from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
-from taper.core.interfaces import FeedError, IPlannedFeed
+from taper.core.errors import (
+    DeviceFault,
+    DumpFault,
+    Interrupted,
+    NoVolume,
+    ScribeTaken,
+    SourceFault,
+    VolumeDenied,
+)
 from taper.core.interruption import Interruption
 from taper.core.outcome import DumperResult, Ledger, Verdict
 from taper.core.preparing import check_header, part_header, plan_dump
 from taper.core.report import Report
 from taper.core.request import VolumeRequest
-from taper.core.straight import flows_straight, straight_feed
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice, PartResult
     from protocols.header import Header
-    from taper.core.interfaces import IFeed, IStatusFile, ITransfer
+    from taper.core.interfaces import IFlow, IOrigin, IStatusFile
     from taper.core.scribe import Scribe, Volume
     from taper.core.splitting import SplitPlan
     from taper.core.worker import Worker
@@ -39,20 +45,22 @@ class Dump:
     """The dump of one write command.
 
     :param command: the command, for its names, split fields and ``orig_kb``
-    :param feed: where header and data come from
+    :param origin: where header and data come from
     """
 
-    def __init__(self, worker: Worker, command: commands.WriteCommand, feed: IFeed) -> None:
+    def __init__(self, worker: Worker, command: commands.WriteCommand, origin: IOrigin) -> None:
         self.worker = worker
         self.world = worker.world
         self.command = command
         self.handle = command.handle
-        self.feed = feed
+        self.origin = origin
         self.ledger = Ledger()
         self.report = Report(worker, command, self.ledger)
         self.block_size: int | None = None
         self._header: Header | None = None
-        self._transfer: ITransfer | None = None
+        self._plan: SplitPlan | None = None
+        self._flow: IFlow | None = None
+        self._flowing: Deferred[None] | None = None
         self._status_file: IStatusFile | None = None
         self._interruption = Interruption()
         self.wait = self._interruption.wait
@@ -76,15 +84,15 @@ class Dump:
             return
         errors = self.ledger.device_errors if device else self.ledger.input_errors
         errors.append(reason)
-        self._interruption.come(reason, self._stop_transfer)
+        self._interruption.come(reason, self._stop_flow)
 
-    def _stop_transfer(self) -> None:
-        if self._transfer is not None:
-            self._transfer.cancel("")
+    def _stop_flow(self) -> None:
+        if self._flow is not None:
+            self._flow.cancel("")
 
     def dumper_done(self, command: commands.Done) -> None:
         """The driver says that the dumper is done."""
-        if self.ledger.dumper is DumperResult.UNKNOWN and self.feed.result_follows:
+        if self.ledger.dumper is DumperResult.UNKNOWN and self.origin.result_follows:
             self.ledger.dumper = DumperResult.DONE
             self.report.dumper_done(command)
             self.ledger.dumper_crc = command.server_crc
@@ -92,7 +100,7 @@ class Dump:
 
     def dumper_failed(self) -> None:
         """The driver says that the dumper failed."""
-        if self.ledger.dumper is not DumperResult.UNKNOWN or not self.feed.result_follows:
+        if self.ledger.dumper is not DumperResult.UNKNOWN or not self.origin.result_follows:
             return
         self.ledger.dumper = DumperResult.FAILED
         if self._verdict_wanted is not None:
@@ -119,9 +127,10 @@ class Dump:
             self.ledger.denial = fault.reason
         except NoVolume as fault:
             self.ledger.device_errors.append(fault.text)
-        except FeedError as fault:
-            errors = self.ledger.device_errors if fault.device else self.ledger.input_errors
-            errors.append(fault.text)
+        except SourceFault as fault:
+            self.ledger.input_errors.append(fault.text)
+        except DeviceFault as fault:
+            self.ledger.device_errors.append(fault.text)
         except Exception as fault:
             # One dump that goes wrong in an unforeseen way must not take the others with it.
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
@@ -129,43 +138,50 @@ class Dump:
         await self._finish()
 
     async def _write(self) -> None:
+        """Know first which volumes the dump is read from: none of them is written on meanwhile."""
+        labels = await self.wait(self.origin.find())
+        reading = self.world.history.reading
+        reading.update(labels)
+        try:
+            if labels:
+                await self.wait(self.scribe.spare(labels))
+            await self._write_found()
+        finally:
+            reading.subtract(labels)
+
+    async def _write_found(self) -> None:
         device = await self._first_device()
         self.block_size = device.device.block_size
-        plan = await plan_dump(self.world, self.command, self.feed, device, self.wait)
+        self._plan = plan = await plan_dump(
+            self.world, self.command, self.origin, device, self.wait
+        )
         for warning in plan.warnings:
             await self.report.warning(warning)
-        if IPlannedFeed.providedBy(self.feed):
-            self.feed.expect(plan)
-        offer = await self.feed.offer()
+        self._flow = flow = self.world.flows.between(self.origin, device, plan)
+        offer = await flow.offer()
         if offer is not None:
             self.worker.rules.header_awaited()
             self.report.offer(offer)
-        self._header = header = await self.wait(self.feed.header())
+        self._header = header = await self.wait(self.origin.header())
         check_header(header, self.command)
-        if header.is_partial and not self.feed.result_follows:
+        if header.is_partial and not self.origin.result_follows:
             self.ledger.dumper = DumperResult.FAILED
         self.worker.rules.header_accepted()
         self.report.header_accepted(header)
-        if self.feed.remark is not None:
-            await self.world.note(Info(self.feed.remark))
+        if self.origin.remark is not None:
+            await self.world.note(Info(self.origin.remark))
         await self._show_progress()
-        flowing = self._begin_to_flow(plan)
-        if self.feed.ready_first:
-            await self.wait(flowing)
+        await self._begin_to_flow(flow)
         while True:
             volume = await self._volume()
-            await self.wait(flowing)
             if await self._write_part(volume, plan):
                 return
 
     async def _first_device(self) -> IAsyncDevice:
-        """The device that the dump begins on; the feed is then the one to use with it."""
+        """The device that the dump begins on."""
         device = await self._device_at_hand(self.scribe.device_at_hand())
-        if not flows_straight(self.command, device):
-            return device
-        device = await self._device_at_hand(self.scribe.device_to_listen_on())
-        await self.feed.close()
-        self.feed = straight_feed(self.world.feeds, self.command, device)
+        if self.world.flows.listens(self.origin, device):
+            device = await self._device_at_hand(self.scribe.device_to_listen_on())
         return device
 
     async def _device_at_hand(
@@ -176,18 +192,17 @@ class Dump:
         except NoVolume as fault:
             raise NoVolume(f"error; got_device failed: {fault.text}") from fault
 
-    def _begin_to_flow(self, plan: SplitPlan) -> Deferred[None]:
+    async def _begin_to_flow(self, flow: IFlow) -> None:
         """Read ahead from the moment data can be had, permission or not."""
 
-        def begin(_: None) -> None:
-            self._transfer = self.feed.transfer(plan)
-            self._transfer.start()
-
         def fail(failure: Any) -> None:
-            if failure.trap(FeedError, CancelledError) is FeedError:
-                self.interrupt(failure.value.text, device=failure.value.device)
+            if failure.trap(DumpFault, CancelledError) is DumpFault:
+                fault = failure.value
+                self.interrupt(fault.text, device=isinstance(fault, DeviceFault))
 
-        return self.feed.ready().addCallback(begin).addErrback(fail)
+        self._flowing = flow.ready().addErrback(fail)
+        if flow.ready_first:
+            await self.wait(self._flowing)
 
     async def _volume(self) -> Volume:
         """A volume that can take the next part."""
@@ -208,14 +223,16 @@ class Dump:
 
     async def _write_part(self, volume: Volume, plan: SplitPlan) -> bool:
         """Write one part and judge it. :return: the dump is at its end, good or bad"""
-        self._interruption.check()
-        transfer, header = self._transfer, self._header
-        assert transfer is not None
+        flow, header, flowing = self._flow, self._header, self._flowing
+        assert flow is not None
         assert header is not None
+        assert flowing is not None
+        await self.wait(flowing)
+        self._interruption.check()
         first_file = volume.device.device.file < 1
         part = part_header(header, self._partnum)
-        result = await self._pump(transfer, volume.device, part)
-        self.ledger.input_errors.extend(transfer.take_errors())
+        result = await self._move(flow, volume.device, part)
+        self.ledger.input_errors.extend(flow.take_errors())
         await self._record(volume, result)
         if result.successful and result.size:
             self._partnum += 1
@@ -226,15 +243,15 @@ class Dump:
         if result.successful and result.eof:
             return True
         if result.eom:
-            return await self._at_end_of_medium(result, plan, transfer, first_file, volume.label)
+            return await self._at_end_of_medium(result, plan, flow, first_file, volume.label)
         if not result.successful:
             self.ledger.device_errors.append(result.error or "the part could not be written")
             return True
         return False
 
-    async def _pump(self, transfer: ITransfer, device: IAsyncDevice, header: Header) -> PartResult:
+    async def _move(self, flow: IFlow, device: IAsyncDevice, header: Header) -> PartResult:
         """Write one part. Where shared space is full, make room and go on, while that helps."""
-        result = await transfer.write_part(device, header)
+        result = await flow.write_part(device, header)
         in_vain, size = 0, -1
         while result.space and (result.paused or not result.fileno):
             # what frees nothing here may lie on another disk
@@ -242,9 +259,9 @@ class Dump:
             helps = self._interruption.reason is None and in_vain < MOST_IN_VAIN
             more = helps and await self._make_room()
             if result.paused:
-                result = await transfer.resume_part(device, more)
+                result = await flow.resume_part(device, more)
             elif more:
-                result = await transfer.write_part(device, header)
+                result = await flow.write_part(device, header)
             else:
                 break
         return result
@@ -274,7 +291,7 @@ class Dump:
         self,
         result: PartResult,
         plan: SplitPlan,
-        transfer: ITransfer,
+        flow: IFlow,
         first_file: bool,
         label: str,
     ) -> bool:
@@ -295,17 +312,17 @@ class Dump:
             )
         elif result.successful:
             return False
-        elif plan.retry and transfer.can_retry():
+        elif plan.retry and flow.can_retry():
             await self.report.will_retry()
             return False
-        elif not (plan.retry and self._source_failed(transfer)):
+        elif not (plan.retry and self._source_failed(flow)):
             errors.append(f"{trouble}: the failed part was not cached, cannot retry")
         return True
 
-    def _source_failed(self, transfer: ITransfer) -> bool:
+    def _source_failed(self, flow: IFlow) -> bool:
         """Give the source up, and note what was wrong with what was read ahead of the last part."""
-        transfer.cancel("")
-        errors = transfer.take_errors()
+        flow.cancel("")
+        errors = flow.take_errors()
         self.ledger.input_errors.extend(errors)
         return bool(errors)
 
@@ -336,19 +353,19 @@ class Dump:
 
     async def _settle(self) -> None:
         """Gather what the ledger lacks: checksums, late errors, the dumper's result."""
-        ledger, transfer = self.ledger, self._transfer
+        ledger, flow = self.ledger, self._flow
         self.report.transfer_ended()
-        if transfer is not None:
-            await transfer.close()
-            ledger.input_errors.extend(transfer.take_errors())
-            ledger.source_crc = transfer.source_crc()
-            ledger.dest_crc = transfer.dest_crc()
-        await self.feed.close()
+        if flow is not None:
+            await flow.close()
+            ledger.input_errors.extend(flow.take_errors())
+            ledger.source_crc = flow.source_crc()
+            ledger.dest_crc = flow.dest_crc()
+        await self.origin.close()
         ledger.compare_crcs()
         ledger.count_without_padding()
         if (
             ledger.verdict is Verdict.DONE
-            and self.feed.result_follows
+            and self.origin.result_follows
             and ledger.dumper is DumperResult.UNKNOWN
         ):
             self._verdict_wanted = wanted = Deferred[None]()
@@ -369,7 +386,7 @@ class Dump:
         self.report.status_file(self._status_file.path)
 
     def _progress(self) -> int:
-        return 0 if self._transfer is None else self._transfer.bytes_written
+        return 0 if self._flow is None else self._flow.bytes_written
 
     # Talking to the driver about volumes, for the scribe
 
@@ -381,10 +398,16 @@ class Dump:
             raise
 
     async def prepare(self, device: IAsyncDevice) -> None:
+        """Let the dump go on on ``device``, by another flow if it must."""
+        flow, plan = self._flow, self._plan
+        assert flow is not None
+        assert plan is not None
         try:
-            await self.feed.adopt(device)
-        except FeedError as fault:
+            self._flow = await self.world.flows.going_on(flow, self.origin, device, plan)
+        except DeviceFault as fault:
             raise NoVolume(fault.text) from fault
+        if self._flow is not flow:
+            await self._begin_to_flow(self._flow)
 
     def say_new_tape(self, label: str) -> None:
         self.report.new_tape(label)

@@ -14,6 +14,25 @@ class VolumeDenied(Exception):
         self.reason = reason
 
 
+class DumpFault(Exception):
+    """A dump cannot be had, or cannot go on.
+
+    :ivar text: what the driver and the trace log are told.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class SourceFault(DumpFault):
+    """The source is to blame: INPUT-ERROR."""
+
+
+class DeviceFault(DumpFault):
+    """The storage side is to blame: TAPE-ERROR."""
+
+
 class NoVolume(Exception):
     """No volume can be had or kept: TAPE-ERROR.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from devices.interfaces import IAsyncChanger, IAsyncDevice, PartResult
     from protocols.crc import Crc
-    from protocols.driver.commands import PortWrite, VaultWrite
+    from protocols.driver.commands import WriteCommand
     from protocols.driver.messages import Message
     from protocols.header import Header
     from protocols.tapelist import Tapelist
@@ -97,19 +97,74 @@ class IStatusFiles(Interface):
         """A new file, refreshed every 5 s with what ``progress`` says (bytes)."""
 
 
-class ITransfer(Interface):
-    """One dump on its way from a source to volumes, part by part (data-plane 2, 4).
+@frozen
+class Offer:
+    """Where a dumper may connect: header port on localhost, and for the data addresses
+    ``IP:PORT``, or the name of a shared-memory ring."""
+
+    header_port: int
+    addresses: tuple[str, ...] = ()
+    shm_name: str | None = None
+
+
+class IOrigin(Interface):
+    """Where header and data of one dump come from (data-plane 4).
+
+    What else it can do for a flow stands in :mod:`taper.flow.interfaces`.
+    """
+
+    reads_again = Attribute("bool: what was read can be read again, from any byte on")
+    result_follows = Attribute("bool: the driver tells the dumper's result by DONE or FAILED")
+    remark = Attribute("str | None: what people should know of the header, for the trace log")
+
+    def find() -> Deferred[tuple[str, ...]]:
+        """Look the dump up; before anything else. Fails with DumpFault.
+
+        :return: labels of the volumes that it will be read from
+        """
+
+    def header() -> Deferred[Header]:
+        """The dump's header, after its flow has made the offer. Fails with SourceFault."""
+
+    def close() -> Deferred[None]:
+        """Stop listening, close what is open; after the flow. At any time, and to repeat."""
+
+
+class IOrigins(Interface):
+    """Makes origins."""
+
+    def of(command: WriteCommand, clerk: Callable[[], Clerk]) -> IOrigin:
+        """The origin of the dump that a command asks for; touches nothing yet.
+
+        :param clerk: of the worker, for who reads volumes
+        """
+
+
+class IFlow(Interface):
+    """One dump on its way from its origin to volumes, part by part (data-plane 2, 4).
 
     Failures of the source end the part and are told by ``take_errors``; nothing is raised for
     them.
     """
 
+    ready_first = Attribute("bool: no volume may be labelled before ``ready`` has fired")
     bytes_written = Attribute(
         "int: of finished good parts and the current one, for the status file"
     )
+    done = Attribute("Crc | None: of the bytes in good parts; None: nobody knows it")
 
-    def start() -> None:
-        """Begin reading ahead; called once the data can be had."""
+    def offer() -> Deferred[Offer | None]:
+        """Begin to listen, once. None: nobody needs to connect. Fails with DumpFault."""
+
+    def ready() -> Deferred[None]:
+        """The data can be had now; from then on they are read ahead. Once, after the origin's
+        header. Fails with DumpFault."""
+
+    def adopt(device: IAsyncDevice) -> Deferred[None]:
+        """The next part goes to ``device``, which need not be started yet.
+
+        Fails with DeviceFault if this dump cannot go on there.
+        """
 
     def write_part(device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
         """Write the next part, or the same again after a failed one if the source can.
@@ -132,82 +187,40 @@ class ITransfer(Interface):
         input error unless empty. Never blocks; safe to repeat."""
 
     def close() -> Deferred[None]:
-        """Release sockets, files, threads, cache; fires when nothing is left."""
+        """Release sockets, files, threads, cache; fires when nothing is left. The origin stays.
+        At any time; a second call does nothing."""
 
     def source_crc() -> Crc:
-        """CRC of the bytes read so far."""
+        """CRC of the bytes read so far, each counted once; unknown if nobody counts."""
 
     def dest_crc() -> Crc:
-        """CRC of the bytes in successful parts."""
+        """CRC of the bytes in successful parts; unknown if nobody counts."""
 
 
-class FeedError(Exception):
-    """A dump cannot be had from its source.
+class IFlows(Interface):
+    """Knows which flow serves which origin and device."""
 
-    :ivar text: what the driver is told.
-    :ivar device: blame the storage side, not the source.
-    """
+    def listens(origin: IOrigin, device: IAsyncDevice) -> bool:
+        """The device itself must listen for the data.
 
-    def __init__(self, text: str, *, device: bool = False) -> None:
-        super().__init__(text)
-        self.text = text
-        self.device = device
-
-
-@frozen
-class Offer:
-    """Where a dumper may connect: header port on localhost, and for the data addresses
-    ``IP:PORT``, or the name of a shared-memory ring."""
-
-    header_port: int
-    addresses: tuple[str, ...] = ()
-    shm_name: str | None = None
-
-
-class IFeed(Interface):
-    """Where one dump comes from: a holding file, a pair of ports (data-plane 4)."""
-
-    cache_inform = Attribute("bool: a failed part can be read again from the source itself")
-    result_follows = Attribute("bool: the driver tells the dumper's result by DONE or FAILED")
-    ready_first = Attribute("bool: no volume may be labelled before ``ready`` has fired")
-    remark = Attribute("str | None: what people should know of the header, for the trace log")
-
-    def offer() -> Deferred[Offer | None]:
-        """Begin to listen. None: nobody needs to connect."""
-
-    def header() -> Deferred[Header]:
-        """The dump's header. Fails with FeedError."""
-
-    def ready() -> Deferred[None]:
-        """The data can be had now. Fails with FeedError."""
-
-    def adopt(device: IAsyncDevice) -> Deferred[None]:
-        """The next part goes to ``device``, which need not be started yet.
-
-        Fails with FeedError if this dump cannot go on there.
+        :raise DeviceFault: nothing leads from this origin to this device
         """
 
-    def transfer(plan: SplitPlan) -> ITransfer:
-        """The flow of this dump; after ``header`` and ``ready``, once."""
+    def between(origin: IOrigin, device: IAsyncDevice, plan: SplitPlan) -> IFlow:
+        """The flow of a dump that begins on ``device``.
 
-    def close() -> Deferred[None]:
-        """Stop listening, close what is open; safe at any time and to repeat."""
+        :raise DeviceFault: as of ``listens``
+        """
 
+    def going_on(
+        flow: IFlow, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan
+    ) -> Deferred[IFlow]:
+        """The flow by which a dump goes on on ``device``, which need not be started yet.
 
-class IPlannedFeed(IFeed):
-    """A feed whose peer is told, with the offer, how the dump will be cut."""
-
-    def expect(plan: SplitPlan) -> None:
-        """The plan of this dump; before ``offer``."""
-
-
-class IVaultFeed(IFeed):
-    """A dump on volumes of another storage (data-plane 4.4)."""
-
-    def find() -> Deferred[tuple[str, ...]]:
-        """Look the dump up; before anything else. Fires with the labels of its volumes.
-
-        Fails with FeedError.
+        It is the same one while that serves the device. Another one goes on after the bytes in
+        good parts; the old one is closed then, the new one has made its offer and wants
+        ``ready``. Fails with DeviceFault if the dump cannot go on there, and with the old flow
+        untouched.
         """
 
 
@@ -217,37 +230,12 @@ class IVaults(Interface):
     def open_changer(storage: str) -> IAsyncChanger:
         """A changer of its own for that storage.
 
-        :raise FeedError: there is no such storage, or its changer cannot be used
+        :raise SourceFault: there is no such storage, or its changer cannot be used
         """
 
-    def feed(command: VaultWrite, clerk: Clerk) -> IVaultFeed:
-        """The dump that the command names, read from volumes that ``clerk`` opens."""
 
-    def pushed(feed: IVaultFeed, device: IAsyncDevice) -> IFeed:
-        """The same dump, found by ``feed``, for a device that takes data from a connection only;
-        closes ``feed`` with it."""
-
-
-class IFeeds(Interface):
-    """Makes feeds, and knows the places a part cache may lie in."""
-
-    def holding(filename: str) -> IFeed:
-        """A dump in holding files (FILE-WRITE)."""
-
-    def port() -> IFeed:
-        """A dump over TCP by way of this host (PORT-WRITE, data path AMANDA)."""
-
-    def shm() -> IPlannedFeed:
-        """A dump through shared memory (SHM-WRITE)."""
-
-    def pushed(filename: str, device: IAsyncDevice) -> IFeed:
-        """A dump in holding files for a device that takes data from a connection only."""
-
-    def pushed_shm(device: IAsyncDevice) -> IPlannedFeed:
-        """A dump through shared memory for such a device."""
-
-    def directtcp(command: PortWrite, device: IAsyncDevice) -> IFeed:
-        """A dump that flows straight into the device, which listens (PORT-WRITE)."""
+class ILook(Interface):
+    """Looks at the places that a part cache may lie in."""
 
     def directory_facts(directory: str) -> Deferred[DirectoryFacts]:
-        """Look at a directory that may serve as part cache."""
+        """Whether it is a directory, and how much room it has."""

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from devices.idirecttcp import IMoverDevice
 from protocols.header import HeaderError, HeaderType, build_header
 from taper.core.erasing import frees_space
-from taper.core.interfaces import FeedError
+from taper.core.errors import SourceFault
 from taper.core.splitting import DeviceFacts, cache_directory, plan
-from taper.core.straight import has_mover
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
     from protocols.driver import commands
     from protocols.header import Header
-    from taper.core.interfaces import IFeed
+    from taper.core.interfaces import IOrigin
     from taper.core.splitting import SplitPlan
     from taper.core.world import World
 
@@ -31,10 +31,10 @@ SMALLEST_REGION = 32768
 def check_header(header: Header, command: commands.WriteCommand) -> None:
     """Let only the header pass that belongs to the dump we were told to write.
 
-    :raise FeedError: names what differs, or cannot be written
+    :raise SourceFault: names what differs, or cannot be written
     """
     if header.type not in DUMP_HEADERS:
-        raise FeedError(f"Header of dumpfile is not that of a dump (type {int(header.type)})")
+        raise SourceFault(f"Header of dumpfile is not that of a dump (type {int(header.type)})")
     for what, found, expected in (
         ("level", str(header.level), command.level),
         ("host", header.host, command.hostname),
@@ -42,7 +42,7 @@ def check_header(header: Header, command: commands.WriteCommand) -> None:
         ("datestamp", header.datestamp, command.datestamp),
     ):
         if found != expected:
-            raise FeedError(
+            raise SourceFault(
                 "Header of dumpfile does not match command from driver: "
                 f"{what} is '{found}', expected '{expected}'"
             )
@@ -50,7 +50,7 @@ def check_header(header: Header, command: commands.WriteCommand) -> None:
         build_header(part_header(header, 1), SMALLEST_REGION, SMALLEST_REGION)
     except HeaderError as fault:
         # here, where it costs no volume; a device could only fail at it
-        raise FeedError(f"Header of dumpfile cannot be put on a volume: {fault}") from fault
+        raise SourceFault(f"Header of dumpfile cannot be put on a volume: {fault}") from fault
 
 
 def part_header(header: Header, number: int) -> Header:
@@ -67,7 +67,7 @@ def part_header(header: Header, number: int) -> Header:
 async def plan_dump(
     world: World,
     command: commands.WriteCommand,
-    feed: IFeed,
+    origin: IOrigin,
     device: IAsyncDevice,
     wait: Callable[[Any], Awaitable[Any]],
 ) -> SplitPlan:
@@ -79,16 +79,16 @@ async def plan_dump(
     directory = cache_directory(command.split)
     facts = None
     if directory is not None:
-        facts = await wait(world.feeds.directory_facts(directory))
+        facts = await wait(world.look.directory_facts(directory))
     storage, general = world.storage, world.config.general
     decided = plan(
         command.split,
         DeviceFacts(
             leom=device.device.leom,
-            directtcp=has_mover(device),
+            directtcp=IMoverDevice.providedBy(device),
             block_size=device.device.block_size,
         ),
-        file_write=feed.cache_inform,
+        file_write=origin.reads_again,
         buffer_size=storage.device_output_buffer_size,
         buffer_size_set=storage.is_set("device_output_buffer_size")
         or general.is_set("device_output_buffer_size"),

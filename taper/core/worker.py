@@ -18,7 +18,6 @@ from taper.core.scribe import Scribe
 if TYPE_CHECKING:
     from protocols.driver.messages import Message
     from taper.core.clerk import Clerk
-    from taper.core.interfaces import IFeed
     from taper.core.world import World
 
 
@@ -99,26 +98,20 @@ class Worker:
         except NoTransition as fault:
             raise Refused(refusal(f"{command.name} {self.name}", fault)) from fault
 
-    def write(self, command: commands.WriteCommand, feed: IFeed) -> None:
-        """Any write command but VAULT-WRITE: start the dump."""
+    def write(self, command: commands.WriteCommand) -> None:
+        """A write command: start the dump."""
         self._allow(self.rules.write, command)
-        self._begin(Dump(self, command, feed))
+        origin = self.world.origins.of(command, self._own_clerk)
+        self._withdrawn = None
+        self._dump = dump = Dump(self, command, origin)
+        self._spawn(dump.run())
 
-    def vault(self, command: commands.VaultWrite) -> None:
-        """VAULT-WRITE: start the dump."""
+    def _own_clerk(self) -> Clerk:
         from taper.core.clerk import Clerk  # here, as most tapers never vault
-        from taper.core.vault import VaultDump
 
-        self._allow(self.rules.write, command)
         if self._clerk is None:
             self._clerk = Clerk(self.world, self.name)
-        feed = self.world.vaults.feed(command, self._clerk)
-        self._begin(VaultDump(self, command, feed))
-
-    def _begin(self, dump: Dump) -> None:
-        self._withdrawn = None
-        self._dump = dump
-        self._spawn(dump.run())
+        return self._clerk
 
     def start_scan(self, command: commands.StartScan) -> None:
         """START-SCAN: look for the next volume ahead of the permission."""

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
         IClock,
         IConsole,
         IDriver,
-        IFeeds,
+        IFlows,
         IHistory,
+        ILook,
+        IOrigins,
         IStatusFiles,
         ITapelistStore,
         ITraceLog,
@@ -53,7 +55,9 @@ class World:
     tapelists: ITapelistStore
     history: IHistory
     scan: IScan
-    feeds: IFeeds
+    origins: IOrigins
+    flows: IFlows
+    look: ILook
     vaults: IVaults
     status_files: IStatusFiles
     clock: IClock

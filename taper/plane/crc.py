@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from protocols.crc import Crc
+from protocols.crc import UNKNOWN, Crc
 from taper.plane.native import warm
 
 Snapshot = tuple[int, int]
@@ -18,8 +18,9 @@ class RunningCrc:
     One thread updates; any thread may read: value and length change together.
     """
 
-    def __init__(self) -> None:
-        self._state: Snapshot = (0, 0)
+    def __init__(self, done: Crc = UNKNOWN) -> None:
+        """:param done: of bytes that were given before, elsewhere"""
+        self._state: Snapshot = (done.value, done.size)
 
     @property
     def size(self) -> int:

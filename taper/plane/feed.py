@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from protocols.crc import UNKNOWN, Crc
 from taper.plane.crc import RunningCrc
 from taper.plane.interfaces import IReplay, IStream, SourceError
 from taper.plane.ring import Stopped, chunk_size
@@ -20,17 +21,23 @@ class Feed:
     """
 
     def __init__(
-        self, ring: IStream, replay: IReplay | None, failed: Callable[[str], None]
+        self,
+        ring: IStream,
+        replay: IReplay | None,
+        failed: Callable[[str], None],
+        done: Crc = UNKNOWN,
     ) -> None:
-        """:param failed: told the text when bytes cannot be had again; must stop the ring."""
+        """:param failed: told the text when bytes cannot be had again; must stop the ring.
+        :param done: of bytes of the dump that came before the ring's first one.
+        """
         self.part_start = 0
         self.position = 0
         self._ring = ring
         self._replay = replay
         self._failed = failed
         self._buffer = memoryview(b"")
-        self._crc = RunningCrc()
-        self._good_crc = RunningCrc()
+        self._crc = RunningCrc(done)
+        self._good_crc = RunningCrc(done)
 
     @property
     def repeatable(self) -> bool:

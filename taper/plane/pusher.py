@@ -5,13 +5,10 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from typing import TYPE_CHECKING
 
+from protocols.crc import UNKNOWN, Crc
 from taper.plane.crc import RunningCrc
 from taper.plane.interfaces import ISource, SourceError, reason
-
-if TYPE_CHECKING:
-    from protocols.crc import Crc
 
 CHUNK = 1024 * 1024
 _ABORT = struct.pack("ii", 1, 0)  # close with a reset
@@ -31,14 +28,16 @@ class Pusher:
     :ivar broken: why nothing more can be sent; the peer may know better.
     """
 
-    def __init__(self, source: ISource, connection: socket.socket) -> None:
-        """:param source: ours from now on, like the connection."""
+    def __init__(self, source: ISource, connection: socket.socket, *, done: Crc = UNKNOWN) -> None:
+        """:param source: ours from now on, like the connection.
+        :param done: what is stored already; the source begins behind it.
+        """
         connection.setblocking(True)
         self.finished = False
         self.broken: str | None = None
         self._source = source
         self._connection = connection
-        self._crc = RunningCrc()
+        self._crc = RunningCrc(done)
         self._errors: list[str] = []
         self._lock = threading.Lock()
         self._cancelled = False
@@ -49,7 +48,7 @@ class Pusher:
         self._thread.start()
 
     def crc(self) -> Crc:
-        """Of what was sent so far. Any thread."""
+        """Of what was stored before and what was sent so far. Any thread."""
         return self._crc.value()
 
     def take_errors(self) -> list[str]:

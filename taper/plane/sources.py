@@ -21,11 +21,13 @@ MAX_CHUNKS = 65536
 
 @frozen
 class _Slice:
-    """Payload of one holding file: ``length`` bytes of the dump from ``start`` on."""
+    """Payload of one holding file: ``length`` bytes of the dump from ``start`` on, which stand at
+    ``offset`` in the file."""
 
     path: str
     start: int
     length: int
+    offset: int
 
 
 @implementer(ISource, IReplay)
@@ -35,9 +37,12 @@ class HoldingSource:
     One thread reads, another may read again what was read before.
     """
 
-    def __init__(self, path: str) -> None:
-        """:param path: absolute path of the first file."""
+    def __init__(self, path: str, skip: int = 0) -> None:
+        """:param path: absolute path of the first file.
+        :param skip: bytes of the dump that are not wanted; positions are counted behind them.
+        """
         self._path = path
+        self._skip = skip
         self._first: Header | None = None
         self._fd = -1
         self._offset = 0
@@ -64,6 +69,7 @@ class HoldingSource:
         while not self._left:
             self._close_chunk()
             if not self._next:
+                self._check_skipped()
                 return 0
             self._open_chunk(self._next)
         try:
@@ -90,7 +96,7 @@ class HoldingSource:
             self._replayed = piece
         done = position - piece.start
         try:
-            size = os.preadv(self._replay_fd, [buffer[: piece.length - done]], HEADER_SIZE + done)
+            size = os.preadv(self._replay_fd, [buffer[: piece.length - done]], piece.offset + done)
         except OSError as error:
             raise SourceError(f"Error reading '{path}': {reason(error)}") from error
         if not size:
@@ -126,13 +132,20 @@ class HoldingSource:
             raise SourceError(f"while opening holding file '{path}': {reason(error)}") from error
         length = self._check_file(path) - HEADER_SIZE
         header = self._read_chunk_header(path)
-        self._offset = HEADER_SIZE
-        self._left = length
+        skipped = min(self._skip, length)
+        self._skip -= skipped
+        self._offset = HEADER_SIZE + skipped
+        self._left = length - skipped
         self._next = header.cont_filename
-        if length:
+        if self._left:
             with self._lock:
-                self._slices.append(_Slice(path, self._position, length))
+                self._slices.append(_Slice(path, self._position, self._left, self._offset))
         return header
+
+    def _check_skipped(self) -> None:
+        """Whoever skips has read those bytes before."""
+        if self._skip:
+            raise SourceError(f"while reading holding file: {self._skip} bytes are gone from it")
 
     def _refuse_bad_link(self, path: str) -> None:
         if not path.startswith("/"):

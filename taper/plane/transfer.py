@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from devices.interfaces import PartResult
+from protocols.crc import UNKNOWN, Crc
 from taper.plane.cache import DiskCache, memory_cache
 from taper.plane.crc import RunningCrc
 from taper.plane.feed import Feed
@@ -24,7 +25,6 @@ from taper.plane.ring import Ring, ring_size
 
 if TYPE_CHECKING:
     from devices.interfaces import IDevice
-    from protocols.crc import Crc
     from protocols.header import Header
 
 RING_SIZE = 3 * 1024 * 1024
@@ -70,10 +70,12 @@ class Transfer:
         source: ISource,
         plan: IPlan,
         *,
+        done: Crc = UNKNOWN,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """:param source: ours from now on; if it provides IReplay, failed parts can be repeated.
         :param plan: holds for the whole dump.
+        :param done: what is in good parts already; the source begins behind it.
         :param clock: monotonic seconds.
         """
         self._errors: list[str] = []
@@ -88,8 +90,9 @@ class Transfer:
         self._direct = self._open_direct()
         self._ring = self._make_ring()
         self._stream: IStream = self._direct or self._ring
-        self._feed = Feed(self._stream, self._make_replay(), self._fail)
-        self._source_crc = RunningCrc()
+        self._done = done.size
+        self._feed = Feed(self._stream, self._make_replay(), self._fail, done)
+        self._source_crc = RunningCrc(done)
         self._pump: Pump | None = None
         self._reader: threading.Thread | None = None
 
@@ -152,7 +155,7 @@ class Transfer:
     def bytes_written(self) -> int:
         """Bytes of good parts and of the running one, for the status file. Any thread."""
         pump = self._pump
-        return self._feed.part_start + (pump.size if pump is not None else 0)
+        return self._done + self._feed.part_start + (pump.size if pump is not None else 0)
 
     def can_retry(self) -> bool:
         """The bytes of the part that failed can be had again, and the source is well."""

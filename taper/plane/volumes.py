@@ -126,6 +126,7 @@ class VolumeSource:
     known. Less is an error, and so is more than padding (data-plane 7, Q0, Q18).
 
     :ivar finished: everything was read, and nothing was wrong.
+    :ivar failed: something was wrong.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class VolumeSource:
             reading thread uses it, and those that ``volumes`` gives, until :meth:`close`.
         """
         self.finished = False
+        self.failed = False
         self._dump = dump
         self._left = total
         self._device = device
@@ -151,6 +153,13 @@ class VolumeSource:
         self._cancelled = False
 
     def read_into(self, buffer: memoryview) -> int:
+        try:
+            return self._read_on(buffer)
+        except SourceError:
+            self.failed = not self._cancelled
+            raise
+
+    def _read_on(self, buffer: memoryview) -> int:
         while not self._cancelled:
             if self._rest:
                 return self._give_rest(buffer)

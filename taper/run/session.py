@@ -22,8 +22,11 @@ from taper.core.controller import Controller
 from taper.core.interfaces import IClock, IConsole
 from taper.core.scan import ScanFailed, make_scan
 from taper.core.world import World
-from taper.run.feeds import Feeds
+from taper.flow.flows import Flows
+from taper.flow.interfaces import FlowContext
+from taper.flow.origins import Origins
 from taper.run.history import History
+from taper.run.look import Look
 from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
 from taper.run.status_files import StatusFiles
 from taper.run.tapelist_store import TapelistStore
@@ -33,6 +36,7 @@ from taper.run.vaults import Vaults
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncChanger, ILane
     from protocols.conf import Storage
+    from protocols.stored import DumpName, StoredDump
     from taper.core.interfaces import IDriver
     from taper.core.scan import IScan
     from taper.run.interactivity import Operator
@@ -144,6 +148,14 @@ class Session:
             from taper.core.erasing import EraseFirst, erase_reusable
 
             scan = EraseFirst(scan, lambda timestamp: erase_reusable(self._world, timestamp))
+        context = FlowContext(
+            reactor=self._reactor,
+            make_lane=functools.partial(Lane, self._reactor),
+            patience=config.general.dtimeout + 1,
+            look=files.call,
+            search=self._search_of(self._lane("catalogue")),
+            config=config,
+        )
         world = World(
             config=config,
             storage=storage,
@@ -154,20 +166,10 @@ class Session:
             tapelists=tapelists,
             history=history,
             scan=scan,
-            feeds=Feeds(
-                self._reactor,
-                functools.partial(Lane, self._reactor),
-                config.general.dtimeout,
-                files,
-                config,
-            ),
-            vaults=Vaults(
-                self._reactor,
-                config,
-                storage,
-                functools.partial(Lane, self._reactor),
-                self._open_changer,
-            ),
+            origins=Origins(context),
+            flows=Flows(context),
+            look=Look(files),
+            vaults=Vaults(config, storage, self._open_changer),
             status_files=StatusFiles(self._reactor, files, self._setup.paths.tmpdir),
             clock=Clock(self._reactor),
             debug=self._setup.debug.write,
@@ -180,6 +182,14 @@ class Session:
             tapelists.hurry()
 
         self.controller = Controller(world, quitting, self._controller_ended)
+
+    def _search_of(self, lane: ILane) -> Callable[[DumpName], Deferred[StoredDump | None]]:
+        def search(wanted: DumpName) -> Deferred[StoredDump | None]:
+            from taper.run.vault_catalog import find_stored  # here, as most tapers never vault
+
+            return lane.call(find_stored, self._setup.config, wanted)
+
+        return search
 
     def _open_changer(self, storage: Storage) -> IAsyncChanger:
         try:

@@ -10,6 +10,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from attrs import evolve
 from twisted.internet.task import Clock
 
 from protocols.conf import Config, load
@@ -23,6 +24,7 @@ from protocols.tracelog import Info, Part
 from taper.core.controller import Controller
 from taper.core.scan import make_scan
 from taper.core.world import World
+from taper.flow.interfaces import FlowContext
 from taper.plane.crc import RunningCrc
 from tests.core.moments import Moments
 from tests.core.stocked import StockedChanger, Tape
@@ -31,12 +33,13 @@ from tests.core.surroundings import (
     FakeConsole,
     FakeDriver,
     FakeHistory,
+    FakeLook,
     FakeStatusFiles,
     FakeTraceLog,
-    MemoryFeeds,
+    MemoryOrigins,
     SteppedTapelists,
 )
-from tests.core.vaulting import FakeVaults
+from tests.core.vaulting import FakeVaults, Reactor, TurningFlows
 
 RUN = "20260601010101"
 W, H = "worker0-0", "00-00001"
@@ -135,10 +138,11 @@ class Talk:
         self.tapes = {str(number): tape for number, tape in enumerate(tapes, 1)}
         self.changer = StockedChanger(self.tapes, self.moments)
         self.tapelists = SteppedTapelists(self.moments, entries)
-        self.feeds = MemoryFeeds(self.moments)
-        self.feeds.dumps.update(dumps or {})
-        self.feeds.dumpers.extend(dumpers)
         self.vaults = FakeVaults(self.moments)
+        self.origins = MemoryOrigins(self.moments, self.vaults.origin)
+        self.origins.dumps.update(dumps or {})
+        self.origins.dumpers.extend(dumpers)
+        self.look = FakeLook(self.moments)
         self.debugged: list[str] = []
         self.granting = granting
         self.inbox: deque[str] = deque()
@@ -168,13 +172,18 @@ class Talk:
             tapelists=self.tapelists,
             history=history,
             scan=scan,
-            feeds=self.feeds,
+            origins=self.origins,
+            flows=TurningFlows(self._context(), self.moments, self.vaults.threads),
+            look=self.look,
             vaults=self.vaults,
             status_files=self.status,
             clock=self.clock,
             debug=self.debugged.append,
         )
         self.controller = Controller(self.world, self._quitting, self._over)
+
+    def _context(self) -> FlowContext:
+        return evolve(self.vaults.context(), reactor=Reactor(self.clock, self.vaults.threads))
 
     def _quitting(self) -> None:
         self.quits += 1
@@ -196,7 +205,7 @@ class Talk:
             self.controller.bad_line_received(message)
         elif message is not None:
             if isinstance(message, FileWrite | PortWrite | ShmWrite):
-                self.feeds.next_header = _header(message)
+                self.origins.next_header = _header(message)
             self.commands.append(message)
             self.controller.command_received(message)
 
@@ -272,7 +281,7 @@ class Talk:
         assert self.vaults.held == []
         assert not self.moments.waiting
         assert self.status.there == []
-        assert all(feed.closed for feed in self.feeds.made if feed.begun)
+        assert all(origin.closed for origin in self.origins.made if origin.begun)
 
     def check_sound(self) -> None:
         """Nothing went wrong in a way nobody foresaw."""

@@ -8,39 +8,36 @@ from typing import Any
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.task import Clock
-from zope.interface import implementer
+from zope.interface import implementer, implementer_only
 
-from devices.interfaces import IAsyncDevice
 from protocols import tracelog
 from protocols.conf import Config
+from protocols.crc import Crc
+from protocols.directtcp import Address
 from protocols.driver.codec import encode
-from protocols.driver.commands import PortWrite
+from protocols.driver.commands import FileWrite, PortWrite, ShmWrite, VaultWrite, WriteCommand
 from protocols.driver.messages import Message
 from protocols.header import Header, HeaderType
 from protocols.tapelist import Tapelist, TapelistEntry
+from taper.core.clerk import Clerk
+from taper.core.errors import DumpFault, SourceFault
 from taper.core.interfaces import (
-    FeedError,
     IConsole,
     IDriver,
-    IFeed,
-    IFeeds,
     IHistory,
-    IPlannedFeed,
+    ILook,
+    IOrigin,
+    IOrigins,
     IStatusFile,
     IStatusFiles,
     ITapelistStore,
     ITraceLog,
-    ITransfer,
     Offer,
 )
 from taper.core.retention import Retention
 from taper.core.splitting import DirectoryFacts, SplitPlan
-from taper.plane.transfer import Transfer
-from taper.run.lane_transfer import LaneTransfer
-from taper.run.moving import MoverTransfer
-from taper.run.straight_feeds import DataPort
-from tests.core.moments import MomentLane, Moments
+from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
+from tests.core.moments import Moments
 from tests.fakes.scanning import retention_over
 from tests.fakes.tapelist_store import FakeTapelistStore
 from tests.plane.dumping import PiecesSource, SeekableSource
@@ -180,30 +177,36 @@ class Dumped:
     header: Header | None = None
     pieces: tuple[int, ...] = (65536,)
     source_error: str = ""
-    header_error: FeedError | None = None
-    offer_error: FeedError | None = None
+    header_error: DumpFault | None = None
+    offer_error: DumpFault | None = None
     silent: set[str] = field(factory=set)
 
 
-@implementer(IFeed)
-class MemoryFeed:
-    """A dump from memory: over in-memory sources, with the real transfer."""
+@implementer(IBlockOrigin)
+class MemoryOrigin:
+    """A dump from memory, with the real flows.
+
+    :ivar begun: somebody was told where to connect, or could begin to read.
+    :ivar sources: all that were given.
+    """
+
+    remark = None
 
     def __init__(self, moments: Moments, dumped: Dumped, header: Header, *, port: bool) -> None:
-        self.cache_inform = not port
+        self.reads_again = not port
         self.result_follows = port
-        self.ready_first = False
-        self.remark = None
         self.begun = False
         self.closed = False
-        self.transfers: list[LaneTransfer] = []
+        self.sources: list[PiecesSource] = []
         self._moments = moments
         self._dumped = dumped
         self._header = header
         self._port = port
-        self._lane = MomentLane(moments, "transfer")
 
-    def offer(self) -> Deferred[Offer | None]:
+    def find(self) -> Deferred[tuple[str, ...]]:
+        return succeed(())
+
+    def offer(self, plan: SplitPlan) -> Deferred[Offer | None]:
         self.begun = True
         if self._dumped.offer_error is not None:
             return fail(self._dumped.offer_error)
@@ -225,117 +228,102 @@ class MemoryFeed:
             return Deferred()
         return self._moments.do(name, operation)
 
-    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
-        return succeed(None)
-
-    def transfer(self, plan: SplitPlan) -> ITransfer:
+    def source(self, position: int = 0) -> PiecesSource:
         kind = PiecesSource if self._port else SeekableSource
-        source = kind(self._dumped.data, self._dumped.pieces, self._dumped.source_error)
-        transfer = LaneTransfer(Transfer(source, plan), self._lane)
-        self.transfers.append(transfer)
-        return transfer
+        data = self._dumped.data[position:]
+        source = kind(data, self._dumped.pieces, self._dumped.source_error)
+        self.sources.append(source)
+        return source
+
+    def judge(self, read: Callable[[], Crc]) -> list[str]:
+        return []
+
+    def failed(self) -> None:
+        """Nothing depends on it."""
 
     def close(self) -> Deferred[None]:
         self.closed = True
-        return self._lane.stop()
+        return succeed(None)
 
 
-@implementer(IPlannedFeed)
-class MemoryRing(MemoryFeed):
-    """The same, through a ring that knows the plan before it is offered."""
+@implementer(IConnectingOrigin)
+class MemoryPort(MemoryOrigin):
+    """A dumper: it connects to us, or to the device."""
+
+    def __init__(self, moments: Moments, dumped: Dumped, header: Header) -> None:
+        super().__init__(moments, dumped, header, port=True)
+
+    def offer_at(self, addresses: tuple[Address, ...]) -> Offer:
+        self.begun = True
+        return Offer(40000, tuple(str(address) for address in addresses))
+
+    def began(self) -> None:
+        """Its header comes as ever."""
+
+
+@implementer_only(IConnectingOrigin)
+class MemoryClient(MemoryPort):
+    """A client: it connects to the device, and nowhere else."""
+
+
+class MemoryRing(MemoryOrigin):
+    """The same, through a ring that knows the plan when it is offered."""
 
     def __init__(self, moments: Moments, dumped: Dumped, header: Header) -> None:
         super().__init__(moments, dumped, header, port=True)
         self.plan: SplitPlan | None = None
 
-    def expect(self, plan: SplitPlan) -> None:
-        assert not self.begun, "an offer needs the plan"
+    def offer(self, plan: SplitPlan) -> Deferred[Offer | None]:
         self.plan = plan
-
-    def offer(self) -> Deferred[Offer | None]:
-        assert self.plan is not None, "an offer needs the plan"
-        return super().offer().addCallback(lambda _: Offer(40000, shm_name="/ring"))
+        return super().offer(plan).addCallback(lambda _: Offer(40000, shm_name="/ring"))
 
 
-@implementer(IFeed)
-class StraightFeed(MemoryFeed):
-    """A dump whose data come to the device: the header as ever, the rest by the real ways."""
+@implementer(IOrigins)
+class MemoryOrigins:
+    """Makes origins of what :attr:`dumps` has: by file name, and in order for dumpers.
 
-    def __init__(self, moments: Moments, plain: MemoryFeed, device: IAsyncDevice) -> None:
-        super().__init__(moments, plain._dumped, plain._header, port=True)
-        self.ready_first = True
-        self.clock = Clock()
-        self._data = DataPort(self.clock, device)
-
-    def offer(self) -> Deferred[Offer | None]:
-        return Deferred.fromCoroutine(self._offer())
-
-    async def _offer(self) -> Offer | None:
-        self.begun = True
-        addresses = await self._data.listen()
-        return Offer(40000, tuple(str(address) for address in addresses))
-
-    def ready(self) -> Deferred[None]:
-        self._data.wait_at_most(60)
-        return self._data.accepted
-
-    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._data.adopt(device))
-
-    def transfer(self, plan: SplitPlan) -> ITransfer:
-        return MoverTransfer(self._data.take(), plan, self.clock.seconds)
-
-    def close(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._close_all())
-
-    async def _close_all(self) -> None:
-        await self._data.close()
-        await super().close()
-
-
-@implementer(IFeeds)
-class MemoryFeeds:
-    """Makes feeds of what :attr:`dumps` has: by file name, and in order for ports.
-
-    :ivar made: every feed made.
+    :param vault: makes the origin of a dump on volumes
+    :ivar made: all of the others.
     """
 
-    def __init__(self, moments: Moments) -> None:
+    def __init__(
+        self, moments: Moments, vault: Callable[[VaultWrite, Callable[[], Clerk]], IOrigin]
+    ) -> None:
         self._moments = moments
+        self._vault = vault
         self.dumps: dict[str, Dumped] = {}
         self.dumpers: list[Dumped] = []
         self.next_header = Header(type=HeaderType.DUMPFILE)
-        self.made: list[MemoryFeed] = []
+        self.made: list[MemoryOrigin] = []
+
+    def of(self, command: WriteCommand, clerk: Callable[[], Clerk]) -> IOrigin:
+        if isinstance(command, VaultWrite):
+            return self._vault(command, clerk)
+        made = self._make(command)
+        self.made.append(made)
+        return made
+
+    def _make(self, command: FileWrite | PortWrite | ShmWrite) -> MemoryOrigin:
+        header = evolve(self.next_header)
+        if isinstance(command, FileWrite):
+            text = f"while opening holding file '{command.filename}'"
+            missing = Dumped(header_error=SourceFault(text))
+            dumped = self.dumps.get(command.filename, missing)
+            return MemoryOrigin(self._moments, dumped, header, port=False)
+        dumped = self.dumpers.pop(0)
+        if isinstance(command, ShmWrite):
+            return MemoryRing(self._moments, dumped, header)
+        kind = MemoryClient if command.data_path == "DIRECTTCP" else MemoryPort
+        return kind(self._moments, dumped, header)
+
+
+@implementer(ILook)
+class FakeLook:
+    """Directories of which something is known."""
+
+    def __init__(self, moments: Moments) -> None:
+        self._moments = moments
         self.directories: dict[str, DirectoryFacts] = {}
-
-    def holding(self, filename: str) -> IFeed:
-        missing = Dumped(header_error=FeedError(f"while opening holding file '{filename}'"))
-        return self._make(self.dumps.get(filename, missing), port=False)
-
-    def port(self) -> IFeed:
-        return self._make(self.dumpers.pop(0), port=True)
-
-    def shm(self) -> IPlannedFeed:
-        ring = MemoryRing(self._moments, self.dumpers.pop(0), evolve(self.next_header))
-        self.made.append(ring)
-        return ring
-
-    def pushed(self, filename: str, device: IAsyncDevice) -> IFeed:
-        raise NotImplementedError("no device here has a mover")
-
-    def pushed_shm(self, device: IAsyncDevice) -> IPlannedFeed:
-        raise NotImplementedError("no device here has a mover")
-
-    def directtcp(self, command: PortWrite, device: IAsyncDevice) -> IFeed:
-        plain = self.made[-1]
-        feed = StraightFeed(self._moments, plain, device)
-        self.made.append(feed)
-        return feed
-
-    def _make(self, dumped: Dumped, *, port: bool) -> IFeed:
-        feed = MemoryFeed(self._moments, dumped, evolve(self.next_header), port=port)
-        self.made.append(feed)
-        return feed
 
     def directory_facts(self, directory: str) -> Deferred[DirectoryFacts]:
         facts = self.directories.get(directory, DirectoryFacts(exists=False))

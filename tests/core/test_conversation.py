@@ -8,21 +8,24 @@ import pytest
 from zope.interface.verify import verifyObject
 
 from devices.interfaces import IAsyncChanger, IAsyncDevice, IAsyncReservation, ILane, LoadRequest
+from protocols.driver.codec import decode_command
 from protocols.header import Header, HeaderType
+from taper.core.errors import DeviceFault, SourceFault
 from taper.core.interfaces import (
-    FeedError,
     IConsole,
     IDriver,
-    IFeed,
-    IFeeds,
+    IFlow,
+    IFlows,
     IHistory,
+    ILook,
+    IOrigins,
     IStatusFile,
     IStatusFiles,
     ITapelistStore,
     ITraceLog,
-    ITransfer,
 )
 from taper.core.splitting import CacheKind, Mode, SplitPlan
+from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
 from tests.core.checking import check_dump, check_permissions
 from tests.core.conversing import (
     RUN,
@@ -37,6 +40,7 @@ from tests.core.conversing import (
     mask,
     masked,
     port_write,
+    shm_write,
     split_by,
 )
 from tests.core.moments import MomentLane
@@ -67,8 +71,6 @@ def test_the_fakes_keep_their_promises() -> None:
         retry=False,
         debug_text="",
     )
-    feed = talk.feeds.port()
-    transfer = feed.transfer(plan)
     loading = talk.changer.load(LoadRequest(slot="1"))
     creating = talk.status.create(lambda: 0)
     talk.settle()
@@ -79,14 +81,29 @@ def test_the_fakes_keep_their_promises() -> None:
     verifyObject(IHistory, talk.world.history)
     verifyObject(IStatusFiles, talk.status)
     verifyObject(IStatusFile, creating.result)
-    verifyObject(IFeeds, talk.feeds)
-    verifyObject(IFeed, feed)
-    verifyObject(ITransfer, transfer)
+    verifyObject(IOrigins, talk.origins)
+    verifyObject(IFlows, talk.world.flows)
+    verifyObject(ILook, talk.look)
+    for command, interfaces in (
+        (file_write(), [IBlockOrigin]),
+        (port_write(), [IBlockOrigin, IConnectingOrigin]),
+        (port_write(path="DIRECTTCP"), [IConnectingOrigin]),
+        (shm_write(), [IBlockOrigin]),
+    ):
+        talk.origins.dumpers.append(Dumped())
+        message = decode_command(command.encode())
+        origin = talk.origins.of(message, lambda: None)  # type: ignore[arg-type, return-value]
+        for interface in interfaces:
+            verifyObject(interface, origin)
+        assert IBlockOrigin.providedBy(origin) is (IBlockOrigin in interfaces)
+        if IBlockOrigin in interfaces:
+            flow = talk.world.flows.between(origin, loading.result.device, plan)  # type: ignore[attr-defined]
+            verifyObject(IFlow, flow)
+            flow.close()
     verifyObject(IAsyncChanger, talk.changer)
     verifyObject(IAsyncReservation, loading.result)
     verifyObject(IAsyncDevice, loading.result.device)  # type: ignore[attr-defined]
     verifyObject(ILane, MomentLane(talk.moments, "x"))
-    transfer.close()
     talk.settle()
 
 
@@ -255,7 +272,7 @@ def test_a_missing_holding_file() -> None:
 
 
 def test_ports_that_cannot_be_opened_are_the_servers_fault() -> None:
-    broken = Dumped(offer_error=FeedError("cannot listen on localhost: No file", device=True))
+    broken = Dumped(offer_error=DeviceFault("cannot listen on localhost: No file"))
     talk = idle(dumpers=[broken])
     (reply,) = talk.say(port_write())
     assert reply == f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "cannot listen on localhost: No file"'
@@ -309,7 +326,7 @@ def test_a_data_connection_that_never_comes_ends_while_a_volume_is_asked_for() -
     talk = idle(dumpers=[Dumped(DATA)], granting=False)
     talk.tell(port_write())
     talk.until("data")
-    talk.moments.fail("data", FeedError("Error accepting incoming connection: timed out"))
+    talk.moments.fail("data", SourceFault("Error accepting incoming connection: timed out"))
     talk.settle()
     assert talk.words()[-2:] == ["REQUEST-NEW-TAPE", "FAILED"]
     assert "INPUT-ERROR TAPE-GOOD" in talk.driver.lines[-1]
@@ -349,7 +366,7 @@ def test_a_denial_at_the_first_request(reason: str) -> None:
 def test_a_denial_after_a_part() -> None:
     """T7: PARTIAL TAPE-CONFIG with what is stored."""
     talk = idle(Tape(10 * 32768, leom=False), Tape(), granting=False)
-    talk.feeds.dumps["HF"] = Dumped(content(500_000))
+    talk.origins.dumps["HF"] = Dumped(content(500_000))
     talk.say(file_write(split=split_by(131072)), f"NEW-TAPE {W} {H}")
     assert talk.say(f"NEW-TAPE {W} {H}")[-1] == f"REQUEST-NEW-TAPE {W} {H}"
     (reply,) = talk.say(f'NO-NEW-TAPE {W} {H} "no more"')

@@ -229,11 +229,11 @@ def test_any_commands_at_any_moment(
 
 def _check_ends(talk: Talk) -> None:
     """Each write that was not refused has one end, of which the trace log says the same."""
-    begun = sum(feed.begun for feed in talk.feeds.made)
+    begun = sum(origin.begun for origin in talk.origins.made)
     told = [r for r in talk.driver.replies if isinstance(r, ENDS)]
     refused = [r for r in talk.driver.lines if r.startswith("BAD-COMMAND")]
-    assert begun <= len(told) <= len(talk.feeds.made)
-    assert len(talk.feeds.made) - len(told) <= len(refused)
+    assert begun <= len(told) <= len(talk.origins.made)
+    assert len(talk.origins.made) - len(told) <= len(refused)
     logged = talk.logged("DONE") + talk.logged("PARTIAL") + talk.logged("FAIL")
     assert len(logged) == len(told)
 

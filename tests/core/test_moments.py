@@ -9,7 +9,7 @@ import pytest
 
 from devices.errors import ChangerError, ChangerReason, DriveFailed
 from protocols.tapelist import TapelistError
-from taper.core.interfaces import FeedError
+from taper.core.errors import SourceFault
 from tests.core.checking import check_dump, check_permissions
 from tests.core.conversing import START, H, Talk, W, content, file_write, port_write, split_by
 from tests.core.stocked import Tape
@@ -101,7 +101,7 @@ def test_quit_at_any_moment_ends_cleanly(kind: str) -> None:
         talk.check_released()
         talk.check_sound()
         check_permissions(talk)
-        if talk.feeds.made:
+        if talk.origins.made:
             ends.add(check_dump(talk, H, DATA, disk))
         _check_volumes_finished(talk)
     assert ends == {"FAILED", "PARTIAL", "DONE"}
@@ -118,12 +118,12 @@ def test_the_dumpers_failure_at_any_moment_ends_the_dump() -> None:
     """FAILED at any moment after PORT-WRITE: a proper reply, and the next dump goes well."""
     for moment in range(length(spanning_port)):
         talk = spanning_port()
-        talk.feeds.dumpers.append(Dumped(DATA, pieces=(700,)))
-        talk.feeds.dumpers.append(Dumped(DATA, pieces=(700,)))
+        talk.origins.dumpers.append(Dumped(DATA, pieces=(700,)))
+        talk.origins.dumpers.append(Dumped(DATA, pieces=(700,)))
         failed: list[bool] = []
 
         def disturb(talk: Talk = talk, failed: list[bool] = failed) -> None:
-            if talk.feeds.made:
+            if talk.origins.made:
                 failed.append(True)
                 talk.tell(f"FAILED {W} {H}")
 
@@ -153,8 +153,8 @@ FAULTS: dict[str, Callable[[], Exception]] = {
     "tapelist read": lambda: TapelistError("tapelist: line 3 is not well formed"),
     "tapelist update": lambda: TapelistError("tapelist: line 3 is not well formed"),
     "history": lambda: OSError(errno.EACCES, "Permission denied"),
-    "header": lambda: FeedError("while opening holding file 'HF': No such file"),
-    "data": lambda: FeedError("Error accepting incoming connection: Connection timed out"),
+    "header": lambda: SourceFault("while opening holding file 'HF': No such file"),
+    "data": lambda: SourceFault("Error accepting incoming connection: Connection timed out"),
     "status create": lambda: OSError(errno.ENOSPC, "No space left on device"),
     "status remove": lambda: OSError(errno.EACCES, "Permission denied"),
 }
@@ -203,6 +203,6 @@ def _check_survived(talk: Talk, disk: str, name: str) -> None:
 
 def _check_next_dump(talk: Talk) -> None:
     """The worker is free, and its volumes are in order: a started one is in the trace log."""
-    talk.feeds.dumps["NEXT"] = Dumped(DATA)
+    talk.origins.dumps["NEXT"] = Dumped(DATA)
     talk.say(file_write("NEXT", "00-00009", split_by(4 * BLOCK)).replace("/home", "/next"))
     check_dump(talk, "00-00009", DATA, "/next")

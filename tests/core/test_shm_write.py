@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from zope.interface.verify import verifyObject
 
-from taper.core.interfaces import IPlannedFeed
+from taper.flow.interfaces import IBlockOrigin
 from tests.core.conversing import START, H, Talk, W, content, crc_text, shm_write, split_by
 from tests.core.stocked import Tape
-from tests.core.surroundings import Dumped
+from tests.core.surroundings import Dumped, MemoryRing
 
 DATA = content(100_000)
 CRC = crc_text(DATA)
@@ -28,8 +28,9 @@ def writing(split: str = split_by(65536, "memory")) -> Talk:
 def test_the_ring_is_offered_with_the_plan_known() -> None:
     """Its producer fills the ring before the header comes (data-plane 4.3)."""
     talk = writing()
-    (ring,) = talk.feeds.made
-    verifyObject(IPlannedFeed, ring)
+    (ring,) = talk.origins.made
+    verifyObject(IBlockOrigin, ring)
+    assert isinstance(ring, MemoryRing)
     assert ring.plan is not None
     assert ring.plan.part_size == 65536
     talk.quit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from zope.interface.verify import verifyObject
 
-from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, IIndirectConnection
+from devices.idirecttcp import IDirectTCPConnection, IIndirectConnection, IMoverDevice
 from devices.interfaces import IAsyncDevice
 from tests.core.conversing import START, H, Talk, W, content, port_write, split_by
 from tests.core.stocked import Tape
@@ -48,7 +48,7 @@ def test_the_fakes_are_what_they_stand_for() -> None:
     tape = MoverTape(server, block_size=BLOCK)
     device = MoverDevice(FakeDevice(tape.medium), tape, talk.moments, server)
     verifyObject(IAsyncDevice, device)
-    verifyObject(IDirectTCPDevice, device)
+    verifyObject(IMoverDevice, device)
     verifyObject(IDirectTCPConnection, MoverConnection("x", server, talk.moments))
     verifyObject(IIndirectConnection, LateConnection("x", server, talk.moments))
 
@@ -201,7 +201,7 @@ def test_two_dumps_on_one_volume() -> None:
     """The second listens on the volume that is open already."""
     server = MoverServer(streams=[Peer(DATA[:2500]), Peer(DATA[2500:])])
     talk = talk_to(*tapes(server, blocks=40))
-    talk.feeds.dumpers.append(Dumped())
+    talk.origins.dumpers.append(Dumped())
     begin(talk, port_write(path="DIRECTTCP"))
     talk.say(DONE)
     second = port_write("00-00002", path="DIRECTTCP").replace("/var", "/opt")

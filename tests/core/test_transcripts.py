@@ -51,7 +51,7 @@ def test_the_same_is_said_and_logged(title: str, tapes: list[Tape], sizes: list[
         if line.startswith("> "):
             talk.settle()
             if " FILE-WRITE " in line:
-                talk.feeds.dumps["HF"] = Dumped(content(sizes.pop(0)))
+                talk.origins.dumps["HF"] = Dumped(content(sizes.pop(0)))
             said.append(line)
             before = len(talk.driver.lines)
             talk.tell(line[2:])

@@ -11,7 +11,7 @@ from devices.errors import ChangerError, ChangerReason, DeviceError
 from protocols.crc import Crc
 from protocols.stored import StoredDump
 from protocols.tapelist import TapelistEntry
-from taper.core.interfaces import FeedError
+from taper.core.errors import SourceFault
 from tests.core.conversing import (
     PLAIN,
     START,
@@ -107,7 +107,7 @@ def test_a_dump_that_the_catalogue_lacks(found: Exception | None, text: str) -> 
 def test_a_storage_that_cannot_be_had_fails_that_dump_only() -> None:
     """(scan-and-changers 6, 27)"""
     talk, _ = two_volumes()
-    talk.vaults.changers["BAD"] = FeedError("directory '/bad' does not exist")
+    talk.vaults.changers["BAD"] = SourceFault("directory '/bad' does not exist")
     (reply,) = talk.say(vault(storage="BAD"))
     assert reply == (f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "directory \'/bad\' does not exist" ""')
     assert talk.say(vault(handle=H2))[-1].startswith(f"DONE {W} {H2} INPUT-GOOD TAPE-GOOD")

@@ -87,7 +87,7 @@ def test_a_part_in_a_cache_is_written_again(cache: str, tmp_path: object) -> Non
     """A dump over TCP, no LEOM: from memory or disk onto the next volume."""
     split = f'"" "" "" 1 4000 {cache} {tmp_path} ""'
     talk = idle(small(leom=False), small(leom=False))
-    talk.feeds.directories[str(tmp_path)] = DirectoryFacts(exists=True, free=1 << 30)
+    talk.look.directories[str(tmp_path)] = DirectoryFacts(exists=True, free=1 << 30)
     talk.tell(port_write(split=split))
     talk.settle()
     talk.say(f"DONE {W} {H} 1 1:1 2:2 00000000:0")

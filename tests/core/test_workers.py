@@ -237,7 +237,7 @@ def test_an_old_scans_failure_does_not_fail_the_next_dump() -> None:
     assert talk.words()[-1] == "PARTIAL"
     talk.changer.slots["2"] = (extra := Tape(block_size=1000)).listing
     talk.changer.tapes["2"] = talk.tapes["2"] = extra
-    talk.feeds.dumps["HF"] = Dumped(DATA)
+    talk.origins.dumps["HF"] = Dumped(DATA)
     talk.say(file_write("HF", "00-00002"))
     assert talk.driver.lines[-1] == f"REQUEST-NEW-TAPE {W} 00-00002"
     talk.quit()

@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from devices.interfaces import IAsyncChanger, IAsyncDevice, PartResult
@@ -17,9 +18,11 @@ from protocols.driver.commands import VaultWrite
 from protocols.header import Header, HeaderType
 from protocols.stored import DumpName, StoredDump, StoredPart
 from taper.core.clerk import Clerk
-from taper.core.interfaces import FeedError, IFeed, ITransfer, IVaultFeed, IVaults
-from taper.core.splitting import SplitPlan
-from taper.run.vault_feed import VaultFeed
+from taper.core.errors import SourceFault
+from taper.core.interfaces import IFlow, IOrigin, IVaults
+from taper.flow.flows import Flows
+from taper.flow.interfaces import FlowContext, ITransfer
+from taper.flow.stored import StoredOrigin
 from tests.core.moments import MomentLane, Moments
 from tests.core.stocked import StockedChanger, Tape
 from tests.fakes.device import FakeFile
@@ -53,25 +56,41 @@ class Threads:
         return True
 
 
-class PumpedFeed(VaultFeed):
-    """While a part is written, what the reading thread needs happens at the same time."""
+class Reactor:
+    """A clock, and what threads ask to be called."""
 
-    def __init__(self, moments: Moments, threads: Threads, *rest: Any) -> None:
-        super().__init__(threads, *rest)
+    def __init__(self, clock: Clock, threads: Threads) -> None:
+        self.callLater = clock.callLater
+        self.seconds = clock.seconds
+        self.callFromThread = threads.callFromThread
+
+
+class TurningFlows(Flows):
+    """While a part of a vaulted dump is written, what the reading thread needs happens at the
+    same time."""
+
+    def __init__(self, context: FlowContext, moments: Moments, threads: Threads) -> None:
+        super().__init__(context)
         self._moments = moments
         self._threads = threads
 
-    def transfer(self, plan: SplitPlan) -> ITransfer:
-        transfer: Any = super().transfer(plan)
+    def _make(self, origin: IOrigin, *rest: Any) -> IFlow:
+        flow: Any = super()._make(origin, *rest)
+        if isinstance(origin, StoredOrigin):
+            make = flow._make_transfer
+            flow._make_transfer = lambda: self._turning(make())
+        return flow  # type: ignore[no-any-return]
+
+    def _turning(self, transfer: Any) -> ITransfer:
         write = transfer._transfer.write_part
 
         def write_part(device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
-            return device.run(lambda blocking: self._pump(lambda: write(blocking, header)))
+            return device.run(lambda blocking: self._turn(lambda: write(blocking, header)))
 
         transfer.write_part = write_part
         return transfer  # type: ignore[no-any-return]
 
-    def _pump(self, work: Callable[[], PartResult]) -> PartResult:
+    def _turn(self, work: Callable[[], PartResult]) -> PartResult:
         results: list[PartResult] = []
         thread = threading.Thread(target=lambda: results.append(work()))
         thread.start()
@@ -92,12 +111,12 @@ class SharedChanger(StockedChanger):
 class FakeVaults:
     """Storages, and the dumps that a catalogue would find.
 
-    :ivar changers: by storage; a FeedError: why there is none.
+    :ivar changers: by storage; a SourceFault: why there is none.
     :ivar dumps: by disk; an exception: why the catalogue cannot be read.
     """
 
     def __init__(self, moments: Moments) -> None:
-        self.changers: dict[str, StockedChanger | FeedError] = {}
+        self.changers: dict[str, StockedChanger | SourceFault] = {}
         self.dumps: dict[str, StoredDump | Exception] = {}
         self.threads = Threads()
         self._moments = moments
@@ -109,17 +128,24 @@ class FakeVaults:
         return changer
 
     def open_changer(self, storage: str) -> IAsyncChanger:
-        found = self.changers.get(storage, FeedError(f"Storage '{storage}' not found"))
-        if isinstance(found, FeedError):
+        found = self.changers.get(storage, SourceFault(f"Storage '{storage}' not found"))
+        if isinstance(found, SourceFault):
             raise found
         return found
 
-    def feed(self, command: VaultWrite, clerk: Clerk) -> IVaultFeed:
-        lane = MomentLane(self._moments, "transfer")
-        return PumpedFeed(self._moments, self.threads, command, clerk, self._search, lane)
+    def origin(self, command: VaultWrite, clerk: Callable[[], Clerk]) -> StoredOrigin:
+        """The real origin of a dump on these volumes."""
+        return StoredOrigin(self.context(), command, clerk())
 
-    def pushed(self, feed: IVaultFeed, device: IAsyncDevice) -> IFeed:
-        raise NotImplementedError("no device here has a mover")
+    def context(self) -> FlowContext:
+        """What its flow is made with, too."""
+        return FlowContext(
+            reactor=self.threads,
+            make_lane=lambda name: MomentLane(self._moments, "transfer"),
+            patience=60,
+            look=lambda function, *args: self._moments.do("look", lambda: function(*args)),
+            search=self._search,
+        )
 
     def _search(self, wanted: DumpName) -> Deferred[StoredDump | None]:
         return self._moments.do("catalogue", lambda: self._found(wanted))

@@ -21,7 +21,6 @@ from devices.idirecttcp import (
     IDirectTCPConnection,
     IDirectTCPDevice,
     ISocketConnection,
-    ISocketFedDevice,
 )
 from devices.interfaces import AccessMode
 from devices.lane import Lane, LaneDevice
@@ -66,7 +65,6 @@ def vtape(tmp_path: Path, name: str, limit: int | None = None) -> FileDevice:
 def test_the_interfaces(turning: Turning) -> None:
     """A device in a lane has the whole DirectTCP face, and its connection is a socket's."""
     verifyObject(IDirectTCPDevice, laned(turning, NullDevice("null:", "")))
-    verifyObject(ISocketFedDevice, laned(turning, NullDevice("null:", "")))
     mine, _ = socket.socketpair()
     verifyObject(ISocketConnection, SocketConnection("null:", mine))
 

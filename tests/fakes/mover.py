@@ -11,8 +11,8 @@ from zope.interface import implementer
 from devices.errors import ConnectionBroken, DeviceError, IncompatibleConnection
 from devices.idirecttcp import (
     IDirectTCPConnection,
-    IDirectTCPDevice,
     IIndirectConnection,
+    IMoverDevice,
     Moved,
 )
 from devices.interfaces import AccessMode, IAsyncDevice, WriteEnd
@@ -89,7 +89,7 @@ class LateConnection(MoverConnection):
         self.questions.append(told)
 
 
-@implementer(IAsyncDevice, IDirectTCPDevice)
+@implementer(IAsyncDevice, IMoverDevice)
 class MoverDevice(SteppedDevice):
     """A drive of a :class:`MoverServer`, which pads the last record of a stream."""
 
@@ -101,10 +101,6 @@ class MoverDevice(SteppedDevice):
         self._drive = device
         self._connection: MoverConnection | None = None
         self.made: list[MoverConnection] = []
-
-    @property
-    def listens_late(self) -> bool:
-        return self._server.late
 
     def listen(self, for_writing: bool) -> Deferred[tuple[Address, ...]]:
         late = self._server.late

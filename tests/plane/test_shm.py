@@ -21,7 +21,7 @@ from protocols.shmring import RING_SIZE, WRITTEN, Sizes
 from taper.plane import shm
 from taper.plane.interfaces import ISource, SourceError
 from taper.plane.shm import ShmSource
-from taper.run.shm_feed import Watch
+from taper.flow.ring import Watch
 from tests.conformance import producer as script
 from tests.conformance.producer import DUMPER, SENDBACKUP, Cancelled, Producer
 
@@ -363,6 +363,6 @@ def test_nothing_is_left_by_a_process_that_ends_in_the_middle() -> None:
 
 def test_a_number_used_again_is_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     marks = iter(["boot/1", "boot/1", "boot/2"])
-    monkeypatch.setattr("taper.run.shm_feed.start_mark", lambda pid: next(marks))
+    monkeypatch.setattr("taper.flow.ring.start_mark", lambda pid: next(marks))
     watch = Watch()
     assert [watch.lost([os.getpid()]) for _ in range(3)] == [None, None, os.getpid()]

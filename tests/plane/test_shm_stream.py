@@ -17,7 +17,7 @@ from taper.core.splitting import CacheKind
 from taper.plane import shm
 from taper.plane.shm import ShmSource
 from taper.plane.transfer import Transfer
-from taper.run.shm_feed import Watch
+from taper.flow.ring import Watch
 from tests.conformance.producer import SENDBACKUP, Cancelled, Producer
 from tests.fakes.device import FakeDevice, FakeVolume
 from tests.plane.dumping import HEADER, Plan, crc_of

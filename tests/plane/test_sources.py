@@ -70,6 +70,26 @@ def test_chunks_are_joined(tmp_path: Path, size: int) -> None:
     source.close()
 
 
+@pytest.mark.parametrize("size", [33_333, 50_000, 200_000])
+@pytest.mark.parametrize("skip", [1, 33_332, 33_333, 50_001, 99_999, 100_000])
+def test_reading_may_begin_anywhere(tmp_path: Path, size: int, skip: int) -> None:
+    """Positions are then counted from there."""
+    source = HoldingSource(write_holding(str(tmp_path), DATA, size), skip)
+    source.read_header()
+    assert read_all(source) == DATA[skip:]
+    rest = len(DATA) - skip
+    assert reread(source, 0, rest) == DATA[skip:] or not rest
+    source.close()
+
+
+def test_what_was_read_before_is_there_no_more(tmp_path: Path) -> None:
+    """The files became shorter in the middle of a dump."""
+    source = HoldingSource(write_holding(str(tmp_path), DATA, 40_000), len(DATA) + 7)
+    with pytest.raises(SourceError, match="7 bytes are gone from it"):
+        read_all(source)
+    source.close()
+
+
 def test_chunks_without_payload_are_skipped(tmp_path: Path) -> None:
     last = chunk(tmp_path / "2", b"end", type=HeaderType.CONT_DUMPFILE)
     middle = chunk(tmp_path / "1", b"", type=HeaderType.CONT_DUMPFILE, cont_filename=last)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import socket
 from pathlib import Path
@@ -15,56 +14,34 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from devices.interfaces import AccessMode
-from devices.lane import Lane, LaneDevice
+from devices.lane import Lane
 from protocols.header import Header, HeaderType, build_header
-from taper.core.interfaces import FeedError, IFeed, IFeeds, ITransfer
-from taper.core.splitting import CacheKind, DirectoryFacts, Mode, SplitPlan
-from taper.run.feeds import Feeds, PortFeed, look_at_directory
-from tests.fakes.device import FakeDevice, FakeVolume
+from taper.core.errors import DeviceFault, DumpFault
+from taper.core.splitting import DirectoryFacts
+from taper.flow.holding import HoldingOrigin
+from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
+from taper.flow.port import PortOrigin
+from taper.run.look import Look, look_at_directory
+from tests.flow.flowing import Flowing, make_context
 from tests.plane.dumping import HEADER, write_holding
 
-PLAN = SplitPlan(
-    part_size=0,
-    block_size=32768,
-    buffer_size=1310720,
-    mode=Mode.SPLITTER,
-    cache=CacheKind.NONE,
-    allow_split=False,
-    retry=False,
-    debug_text="",
-)
 DATA = bytes(range(256)) * 1000
 
 
-def make_feeds(dtimeout: float = 5) -> Feeds:
-    make_lane = functools.partial(Lane, reactor)  # type: ignore[arg-type]
-    return Feeds(reactor, make_lane, dtimeout, make_lane("files"))
+def from_files(name: str) -> Flowing:
+    context = make_context(reactor)
+    return Flowing(context, HoldingOrigin(context, name))
+
+
+def from_port() -> Flowing:
+    context = make_context(reactor)
+    return Flowing(context, PortOrigin(context))
 
 
 def soon(seconds: float = 0.05) -> Deferred[None]:
     done: Deferred[None] = Deferred()
     reactor.callLater(seconds, done.callback, None)  # type: ignore[attr-defined]
     return done
-
-
-async def write(feed: IFeed) -> bytes:
-    """Write the feed's dump as one part; what is then on the volume."""
-    volume = FakeVolume()
-    device = FakeDevice(volume)
-    device.start(AccessMode.WRITE, "V", "20260101000000")
-    lane = Lane(reactor, "device")  # type: ignore[arg-type]
-    transfer = feed.transfer(PLAN)
-    verifyObject(ITransfer, transfer)
-    transfer.start()
-    result = await transfer.write_part(LaneDevice(device, lane), HEADER)
-    assert (result.successful, result.eof) == (True, True)
-    await transfer.close()
-    assert transfer.bytes_written == result.size
-    assert transfer.source_crc() == transfer.dest_crc()
-    assert not transfer.take_errors()
-    await lane.stop()
-    return bytes(volume.files[result.fileno].data)
 
 
 def connect(address: str | int) -> socket.socket:
@@ -80,90 +57,89 @@ def send_header(port: int, data: bytes | None = None) -> None:
 @ensureDeferred
 async def test_a_holding_file(tmp_path: Path) -> None:
     """Nobody needs to connect; header and data come from the chain of chunks."""
-    feeds = make_feeds()
-    feed = feeds.holding(write_holding(str(tmp_path), DATA, 100_000))
-    verifyObject(IFeeds, feeds)
-    verifyObject(IFeed, feed)
-    assert await feed.offer() is None
-    header = await feed.header()
+    flowing = from_files(write_holding(str(tmp_path), DATA, 100_000))
+    verifyObject(IBlockOrigin, flowing.origin)
+    assert await flowing.offer() is None
+    header = await flowing.header()
     assert (header.host, header.disk) == ("localhost", "/srv")
-    await feed.ready()
-    assert await write(feed) == DATA
-    await feed.close()
-    await feed.close()
+    await flowing.ready()
+    assert await flowing.write() == DATA
+    await flowing.close()
+    await flowing.close()
 
 
 @ensureDeferred
 async def test_a_holding_file_that_is_not_used(tmp_path: Path) -> None:
     """Its descriptor is closed; closing twice is as good as once."""
-    feed = make_feeds().holding(write_holding(str(tmp_path), DATA, 100_000))
-    await feed.header()
+    flowing = from_files(write_holding(str(tmp_path), DATA, 100_000))
+    await flowing.header()
     before = len(os.listdir("/proc/self/fd"))
-    await feed.close()
-    await feed.close()
+    await flowing.close()
+    await flowing.close()
     assert len(os.listdir("/proc/self/fd")) == before - 1
 
 
 @ensureDeferred
 async def test_a_missing_holding_file() -> None:
-    feed = make_feeds().holding("/no/such/file")
-    with pytest.raises(FeedError, match="while opening holding file '/no/such/file'") as caught:
-        await feed.header()
-    assert not caught.value.device
-    await feed.close()
+    flowing = from_files("/no/such/file")
+    with pytest.raises(DumpFault, match="while opening holding file '/no/such/file'") as caught:
+        await flowing.header()
+    assert not isinstance(caught.value, DeviceFault)
+    await flowing.close()
 
 
 @ensureDeferred
 async def test_a_dump_over_tcp() -> None:
     """One loopback address; the header on one connection, then the data on another."""
-    feed = make_feeds().port()
-    verifyObject(IFeed, feed)
-    offer = await feed.offer()
+    flowing = from_port()
+    verifyObject(IBlockOrigin, flowing.origin)
+    verifyObject(IConnectingOrigin, flowing.origin)
+    offer = await flowing.offer()
     assert offer is not None
     (address,) = offer.addresses
     assert address.startswith("127.0.0.1:")
-    coming = feed.header()
+    coming = flowing.header()
     send_header(offer.header_port)
     assert (await coming).disk == "/srv"
-    flowing = feed.ready()
-    assert not flowing.called
+    coming_data = flowing.ready()
+    assert not coming_data.called
     peer = connect(address)
-    await flowing
+    await coming_data
     from threading import Thread
 
     sender = Thread(target=lambda: (peer.sendall(DATA), peer.close()))
     sender.start()
-    assert await write(feed) == DATA
+    assert await flowing.write() == DATA
     sender.join()
-    await feed.close()
-    await feed.close()
+    await flowing.close()
+    await flowing.close()
 
 
 @ensureDeferred
 async def test_data_that_comes_before_the_header() -> None:
-    feed = make_feeds().port()
-    offer = await feed.offer()
+    flowing = from_port()
+    offer = await flowing.offer()
     assert offer is not None
     with connect(offer.addresses[0]) as peer:
         peer.sendall(b"early")
         await soon()
-        coming = feed.header()
+        coming = flowing.header()
         send_header(offer.header_port)
         await coming
-        await feed.ready()
-    assert await write(feed) == b"early"
-    await feed.close()
+        await flowing.ready()
+    assert await flowing.write() == b"early"
+    await flowing.close()
 
 
-async def header_failure(sent: bytes) -> FeedError:
-    feed = make_feeds().port()
-    offer = await feed.offer()
+async def header_failure(sent: bytes) -> DumpFault:
+    flowing = from_port()
+    offer = await flowing.offer()
     assert offer is not None
-    coming = feed.header()
+    coming = flowing.header()
     send_header(offer.header_port, sent)
-    with pytest.raises(FeedError) as caught:
+    with pytest.raises(DumpFault) as caught:
         await coming
-    await feed.close()
+    await flowing.close()
     return caught.value
 
 
@@ -180,13 +156,13 @@ async def test_a_header_without_end() -> None:
 @ensureDeferred
 async def test_a_header_of_garbage_is_judged_by_the_core() -> None:
     """It comes back as what it is: none of ours."""
-    feed = make_feeds().port()
-    offer = await feed.offer()
+    flowing = from_port()
+    offer = await flowing.offer()
     assert offer is not None
-    coming = feed.header()
+    coming = flowing.header()
     send_header(offer.header_port, b"\xff\x00garbage\n" * 99)
     assert (await coming).type is HeaderType.WEIRD
-    await feed.close()
+    await flowing.close()
 
 
 class Timed:
@@ -201,69 +177,70 @@ class Timed:
         return getattr(reactor, name)
 
 
-async def make_port() -> tuple[PortFeed, Any, Timed]:
-    """A feed that waits 10 s for each connection."""
+async def make_port() -> tuple[Flowing, Any, Timed]:
+    """A dumper is waited for 10 s for each connection."""
     time = Timed()
-    feed = PortFeed(time, 10, Lane(reactor, "port"))  # type: ignore[arg-type]
-    offer = await feed.offer()
+    context = make_context(time, 10)
+    flowing = Flowing(context, PortOrigin(context))
+    offer = await flowing.offer()
     assert offer is not None
-    return feed, offer, time
+    return flowing, offer, time
 
 
 @ensureDeferred
 async def test_nobody_sends_a_header() -> None:
-    feed, _, time = await make_port()
-    coming = feed.header()
+    flowing, _, time = await make_port()
+    coming = flowing.header()
     time.advance(10)
-    with pytest.raises(FeedError, match="incoming connection: Connection timed out"):
+    with pytest.raises(DumpFault, match="incoming connection: Connection timed out"):
         await coming
-    await feed.close()
+    await flowing.close()
 
 
 @ensureDeferred
 async def test_a_header_connection_that_never_says_anything() -> None:
     """A dumper may hold it while its client starts, but not for ever."""
-    feed, offer, time = await make_port()
-    coming = feed.header()
+    flowing, offer, time = await make_port()
+    coming = flowing.header()
     with connect(offer.header_port):
         await soon()
         time.advance(19)
         await soon()
         assert not coming.called or isinstance(coming.result, Deferred)
         time.advance(1)
-        with pytest.raises(FeedError, match="Timeout while waiting for the header"):
+        with pytest.raises(DumpFault, match="Timeout while waiting for the header"):
             await coming
-    await feed.close()
+    await flowing.close()
 
 
 @ensureDeferred
 async def test_data_may_take_as_long_again_once_the_header_came() -> None:
     """The wait for it begins with the header, not with PORT (taper-protocol 8)."""
-    feed, offer, time = await make_port()
-    coming = feed.header()
+    flowing, offer, time = await make_port()
+    coming = flowing.header()
     with connect(offer.header_port) as peer:
         await soon()
         time.advance(15)
         peer.sendall(build_header(HEADER, 32768, None))
     assert isinstance(await coming, Header)
-    flowing = feed.ready()
+    coming_data = flowing.ready()
     time.advance(9)
     with connect(offer.addresses[0]):
-        await flowing
-    await feed.close()
+        await coming_data
+    await flowing.close()
 
 
 @ensureDeferred
 async def test_nobody_sends_data() -> None:
-    feed, offer, time = await make_port()
-    coming = feed.header()
+    flowing, offer, time = await make_port()
+    coming = flowing.header()
     send_header(offer.header_port)
     await coming
-    flowing = feed.ready()
+    coming_data = flowing.ready()
     time.advance(10)
-    with pytest.raises(FeedError, match="incoming connection: Connection timed out"):
-        await flowing
-    await feed.close()
+    with pytest.raises(DumpFault, match="incoming connection: Connection timed out"):
+        await coming_data
+    await flowing.close()
 
 
 @ensureDeferred
@@ -271,8 +248,8 @@ async def test_a_wait_that_is_given_up_leaves_nothing_open() -> None:
     """Before a connection, while the header comes, and before the data."""
     before = len(os.listdir("/proc/self/fd"))
     for stage in ("knock", "header", "data"):
-        feed, offer, time = await make_port()
-        waiting: Deferred[Any] = feed.header()
+        flowing, offer, time = await make_port()
+        waiting: Deferred[Any] = flowing.header()
         peers = []
         if stage == "header":
             peers.append(connect(offer.header_port))
@@ -280,11 +257,11 @@ async def test_a_wait_that_is_given_up_leaves_nothing_open() -> None:
         elif stage == "data":
             send_header(offer.header_port)
             await waiting
-            waiting = feed.ready()
+            waiting = flowing.ready()
         waiting.cancel()
         with pytest.raises(CancelledError):
             await waiting
-        await feed.close()
+        await flowing.close()
         for peer in peers:
             peer.close()
         await soon()
@@ -294,17 +271,17 @@ async def test_a_wait_that_is_given_up_leaves_nothing_open() -> None:
 
 @ensureDeferred
 async def test_a_data_connection_nobody_wants_any_more_is_closed() -> None:
-    feed, offer, _ = await make_port()
+    flowing, offer, _ = await make_port()
     with connect(offer.addresses[0]) as peer:
         await soon()
-        await feed.close()
+        await flowing.close()
         assert peer.recv(1) == b""
 
 
 @ensureDeferred
 async def test_no_port_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's fault, not the dump's; what was opened is closed again."""
-    feed = make_feeds().port()
+    flowing = from_port()
     real = socket.socket.listen
     calls: list[int] = []
 
@@ -316,16 +293,16 @@ async def test_no_port_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("socket.socket.listen", second_fails)
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(FeedError, match="Too many open files") as caught:
-        await feed.offer()
-    assert caught.value.device
-    await feed.close()
+    with pytest.raises(DumpFault, match="Too many open files") as caught:
+        await flowing.offer()
+    assert isinstance(caught.value, DeviceFault)
+    await flowing.close()
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 @ensureDeferred
 async def test_what_is_found_of_a_cache_directory(tmp_path: Path) -> None:
-    facts = await make_feeds().directory_facts(str(tmp_path))
+    facts = await Look(Lane(reactor, "look")).directory_facts(str(tmp_path))  # type: ignore[arg-type]
     assert facts.exists
     assert facts.free
     assert look_at_directory(str(tmp_path / "no")) == DirectoryFacts(exists=False)

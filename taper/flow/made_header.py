@@ -12,7 +12,7 @@ from protocols.conf import Dumptype, load
 from protocols.disklist import Block, DiskEntry, find_disk
 from protocols.dle import make_dle
 from protocols.header import Header, HeaderType
-from taper.core.interfaces import FeedError
+from taper.core.errors import SourceFault
 
 if TYPE_CHECKING:
     from protocols.conf import Application, Config
@@ -26,11 +26,11 @@ _WHY = "no header came, and none can be made: "
 def make_header(command: PortWrite, config: Config) -> Header:
     """Look the disk up, and make its header. Blocks.
 
-    :raise FeedError: it is not in the disklist, or that cannot be understood
+    :raise SourceFault: it is not in the disklist, or that cannot be understood
     """
     level = command.level
     if not (level.isascii() and level.isdigit() and len(level) < 4):
-        raise FeedError(f"{_WHY}level '{level}' is no number")
+        raise SourceFault(f"{_WHY}level '{level}' is no number")
     entry = _find_entry(command, config)
     config, dumptype = _find_dumptype(entry, config)
     program, application, recover = _program(config, dumptype)
@@ -54,9 +54,9 @@ def _find_entry(command: PortWrite, config: Config) -> DiskEntry:
     try:
         entry = find_disk(name, lambda path: _read(config.path(path)), host, disk)
     except OSError as fault:
-        raise FeedError(f"{_WHY}{name}: {fault.strerror}") from fault
+        raise SourceFault(f"{_WHY}{name}: {fault.strerror}") from fault
     if entry is None:
-        raise FeedError(f"{_WHY}'{host}' '{disk}' is not in the disklist {name}")
+        raise SourceFault(f"{_WHY}'{host}' '{disk}' is not in the disklist {name}")
     return entry
 
 
@@ -68,7 +68,7 @@ def _find_dumptype(entry: DiskEntry, config: Config) -> tuple[Config, Dumptype]:
         config, wanted = _with_block(config, wanted.text), _INLINE
     dumptype = config.dumptype(wanted)
     if dumptype is None:
-        raise FeedError(f"{_WHY}'{entry.host}' '{entry.disk}' has no dumptype '{wanted}'")
+        raise SourceFault(f"{_WHY}'{entry.host}' '{entry.disk}' has no dumptype '{wanted}'")
     return config, dumptype
 
 
@@ -99,6 +99,6 @@ def _program(config: Config, dumptype: Dumptype) -> tuple[str, Application | Non
         return dumptype.program, None, "tar -xpGf - ..." if dumptype.program == "GNUTAR" else ""
     application = config.application(dumptype.application)
     if application is None or not application.plugin:
-        raise FeedError(f"{_WHY}dumptype '{dumptype.name}' names no application")
+        raise SourceFault(f"{_WHY}dumptype '{dumptype.name}' names no application")
     recover = f"{APPLICATIONS}/{application.plugin} restore [./file-to-restore]+"
     return "APPLICATION", application, recover

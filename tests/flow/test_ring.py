@@ -7,30 +7,34 @@ import threading
 
 import pytest
 from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
-from taper.core.interfaces import FeedError, IPlannedFeed
+from taper.core.errors import DeviceFault
+from taper.flow.interfaces import IBlockOrigin
+from taper.flow.ring import RingOrigin
 from taper.plane.shm import ShmSource
 from tests.conformance.producer import Producer
-from tests.run.test_feeds import DATA, PLAN, make_feeds, send_header, write
+from tests.flow.flowing import Flowing, make_context
+from tests.flow.test_origins import DATA, send_header
 
 
 def left() -> list[str]:
     return [name for name in os.listdir("/dev/shm") if f"-{os.getpid()}-" in name]
 
 
-def planned() -> IPlannedFeed:
-    feed = make_feeds().shm()
-    verifyObject(IPlannedFeed, feed)
-    feed.expect(PLAN)
-    return feed
+def from_ring() -> Flowing:
+    context = make_context(reactor)
+    origin = RingOrigin(context)
+    verifyObject(IBlockOrigin, origin)
+    return Flowing(context, origin)
 
 
 @ensureDeferred
 async def test_a_dump_through_shared_memory() -> None:
     """The sizes are there with the offer; header, then all bytes; nothing is left."""
-    feed = planned()
-    offer = await feed.offer()
+    flowing = from_ring()
+    offer = await flowing.offer()
     assert offer is not None
     assert offer.shm_name is not None
     assert offer.addresses == ()
@@ -39,32 +43,32 @@ async def test_a_dump_through_shared_memory() -> None:
     thread = threading.Thread(target=producer.send, args=[DATA], daemon=True)
     thread.start()
     send_header(offer.header_port)
-    header = await feed.header()
+    header = await flowing.header()
     assert header.disk == "/srv"
-    await feed.ready()
-    assert await write(feed) == DATA
+    await flowing.ready()
+    assert await flowing.write() == DATA
     thread.join(10)
-    await feed.close()
-    await feed.close()
+    await flowing.close()
+    await flowing.close()
     assert left() == []
 
 
 @ensureDeferred
 async def test_a_ring_that_is_not_used() -> None:
-    """It goes with the feed, and its producer is told."""
-    feed = planned()
-    offer = await feed.offer()
+    """It goes with the dump, and its producer is told."""
+    flowing = from_ring()
+    offer = await flowing.offer()
     assert offer is not None
     assert offer.shm_name is not None
     producer = Producer(offer.shm_name)
-    await feed.close()
+    await flowing.close()
     assert producer.cancelled
     assert left() == []
 
 
 @ensureDeferred
 async def test_a_feed_that_was_never_offered() -> None:
-    await planned().close()
+    await from_ring().close()
     assert left() == []
 
 
@@ -76,8 +80,8 @@ async def test_a_ring_that_cannot_be_made_blames_the_storage_side(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(ShmSource, "_make", refuse)
-    feed = planned()
-    with pytest.raises(FeedError, match="cannot make the shm-ring /amanda_shm_control-") as caught:
-        await feed.offer()
-    assert caught.value.device
-    await feed.close()
+    flowing = from_ring()
+    with pytest.raises(DeviceFault, match="cannot make the shm-ring /amanda_shm_control-"):
+        await flowing.offer()
+
+    await flowing.close()

@@ -10,8 +10,8 @@ from protocols.conf import Config, load
 from protocols.driver.commands import PortWrite
 from protocols.driver.messages import SplitFields
 from protocols.header import HeaderType, build_header
-from taper.core.interfaces import FeedError
-from taper.run.substitute import make_header
+from taper.core.errors import SourceFault
+from taper.flow.made_header import make_header
 
 CONF = """
 define application app {
@@ -99,16 +99,16 @@ def test_a_programs_header(config: Config) -> None:
 )
 def test_what_cannot_be_made(config: Config, disk: str, text: str) -> None:
     """The error says what is missing where."""
-    with pytest.raises(FeedError, match=text):
+    with pytest.raises(SourceFault, match=text):
         make_header(command(disk), config)
 
 
 def test_no_disklist(config: Config) -> None:
     Path(config.path("disklist")).unlink()
-    with pytest.raises(FeedError, match="No such file"):
+    with pytest.raises(SourceFault, match="No such file"):
         make_header(command("/tar"), config)
 
 
 def test_a_level_that_is_none(config: Config) -> None:
-    with pytest.raises(FeedError, match="level 'x'"):
+    with pytest.raises(SourceFault, match="level 'x'"):
         make_header(command("/tar", "x"), config)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from devices.changers.processes import is_alive, start_mark
 from protocols.shmring import consumer_sizes
-from taper.core.interfaces import FeedError, IPlannedFeed, ITransfer, Offer
+from taper.core.errors import DeviceFault
+from taper.core.interfaces import Offer
 from taper.core.splitting import CacheKind
+from taper.flow.headers import HeaderPort
+from taper.flow.interfaces import IBlockOrigin
 from taper.plane.interfaces import SourceError
 from taper.plane.shm import ShmSource
-from taper.plane.transfer import Transfer
-from taper.run.headers import HeaderPort
-from taper.run.lane_transfer import LaneTransfer, must_be_fed
 
 if TYPE_CHECKING:
-    from devices.interfaces import IAsyncDevice, ILane
+    from protocols.crc import Crc
+    from protocols.driver.commands import ShmWrite
     from protocols.header import Header
+    from taper.core.clerk import Clerk
     from taper.core.splitting import SplitPlan
+    from taper.flow.interfaces import FlowContext
+    from taper.plane.interfaces import ISource
 
 
 class Watch:
@@ -40,51 +44,41 @@ class Watch:
         return None
 
 
-@implementer(IPlannedFeed)
-class ShmFeed:
+@implementer(IBlockOrigin)
+class RingOrigin:
     """A dump that comes through a ring of ours.
 
     Its producer fills the ring before the dumper sends the header, and must know our sizes for
     that: so they are announced with the offer.
-
-    :param patience: seconds to wait for the header's connection (dtimeout and a second)
-    :param lane: of its own, for making and removing the ring
     """
 
-    cache_inform = False
+    reads_again = False
     result_follows = True
-    ready_first = False
     remark: str | None = None
 
-    def __init__(self, reactor: Any, patience: float, lane: ILane) -> None:
-        self._reactor = reactor
-        self._patience = patience
-        self._lane = lane
-        self._plan: SplitPlan | None = None
+    def __init__(self, context: FlowContext) -> None:
+        self._context = context
+        self._lane = context.make_lane("shm")
         self._header: HeaderPort | None = None
         self._source: ShmSource | None = None
-        self._flowing = False
 
-    def expect(self, plan: SplitPlan) -> None:
-        self._plan = plan
+    def find(self) -> Deferred[tuple[str, ...]]:
+        return succeed(())
 
-    def offer(self) -> Deferred[Offer | None]:
-        return Deferred.fromCoroutine(self._offer())
+    def offer(self, plan: SplitPlan) -> Deferred[Offer | None]:
+        return Deferred.fromCoroutine(self._offer(plan))
 
-    async def _offer(self) -> Offer | None:
-        plan = self._plan
-        assert plan is not None, "expect() comes first"
+    async def _offer(self, plan: SplitPlan) -> Offer:
         cached = plan.cache is not CacheKind.NONE
         sizes = consumer_sizes(plan.buffer_size, plan.block_size, cached=cached)
         self._source = source = ShmSource(sizes, Watch().lost)
         try:
-            self._header = HeaderPort(self._reactor, self._patience)
+            self._header = HeaderPort(self._context.reactor, self._context.patience)
             await self._lane.call(source.create)
         except OSError as fault:
-            text = f"cannot listen on localhost: {fault.strerror}"
-            raise FeedError(text, device=True) from fault
+            raise DeviceFault(f"cannot listen on localhost: {fault.strerror}") from fault
         except SourceError as fault:
-            raise FeedError(str(fault), device=True) from fault
+            raise DeviceFault(str(fault)) from fault
         return Offer(self._header.port, shm_name=source.names.control)
 
     def header(self) -> Deferred[Header]:
@@ -94,26 +88,26 @@ class ShmFeed:
     def ready(self) -> Deferred[None]:
         return succeed(None)
 
-    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
-        return must_be_fed(device)
+    def source(self, position: int = 0) -> ISource:
+        source, self._source = self._source, None
+        assert source is not None, "offer() comes first, and this once"
+        return source
 
-    def take(self) -> ShmSource:
-        """The ring, which whoever takes it must close."""
-        assert self._source is not None, "offer() comes first"
-        self._flowing = True
-        return self._source
+    def judge(self, read: Callable[[], Crc]) -> list[str]:
+        return []
 
-    def transfer(self, plan: SplitPlan) -> ITransfer:
-        return LaneTransfer(Transfer(self.take(), plan), self._lane)
-
-    def hang_up(self) -> None:
-        """No header is wanted any more."""
-        if self._header is not None:
-            self._header.close()
+    def failed(self) -> None:
+        """The ring goes, whatever came."""
 
     def close(self) -> Deferred[None]:
-        self.hang_up()
-        if self._source is not None and not self._flowing:  # a transfer closes its source itself
-            self._flowing = True
-            self._lane.call_surely(self._source.close)
+        if self._header is not None:
+            self._header.close()
+        source, self._source = self._source, None
+        if source is not None:
+            self._lane.call_surely(source.close)
         return self._lane.stop()
+
+
+def from_ring(context: FlowContext, command: ShmWrite, clerk: Callable[[], Clerk]) -> RingOrigin:
+    """See :mod:`taper.flow.origins`."""
+    return RingOrigin(context)

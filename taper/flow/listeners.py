@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.protocol import connectionDone as _connection_done
 from zope.interface import implementer
 
-from taper.core.interfaces import FeedError
+from taper.core.errors import SourceFault
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -35,7 +35,7 @@ class OneShotListener:
 
     :ivar port: the port, an integer.
     :ivar address: ``IP:PORT``.
-    :ivar accepted: Deferred of the connected socket, in blocking mode; fails with FeedError.
+    :ivar accepted: Deferred of the connected socket, in blocking mode; fails with SourceFault.
         Cancelling it stops listening.
     """
 
@@ -64,7 +64,7 @@ class OneShotListener:
     def _timed_out(self) -> None:
         self._deadline = None
         self._stop()
-        self.accepted.errback(FeedError(ACCEPT_FAILED + "Connection timed out"))
+        self.accepted.errback(SourceFault(ACCEPT_FAILED + "Connection timed out"))
 
     def close(self) -> None:
         """Stop listening; ``accepted`` then never fires unless it has."""
@@ -95,7 +95,7 @@ class OneShotListener:
             return  # the one who knocked went away; wait for the next
         except OSError as fault:
             self._stop()
-            self.accepted.errback(FeedError(ACCEPT_FAILED + os.strerror(fault.errno or 0)))
+            self.accepted.errback(SourceFault(ACCEPT_FAILED + os.strerror(fault.errno or 0)))
             return
         self._stop()
         connection.setblocking(True)
@@ -120,14 +120,14 @@ class _Receiver(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self.received += data
         if len(self.received) > self._limit and not self.done.called:
-            self.done.errback(FeedError(f"header is longer than {self._limit} bytes"))
+            self.done.errback(SourceFault(f"header is longer than {self._limit} bytes"))
             self.abort()
 
     def connectionLost(self, reason: Failure = _connection_done) -> None:
         if self.done.called:
             return
         if reason.check(ConnectionDone) is None and self.received:
-            self.done.errback(FeedError(f"header connection lost: {reason.getErrorMessage()}"))
+            self.done.errback(SourceFault(f"header connection lost: {reason.getErrorMessage()}"))
         else:
             self.done.callback(bytes(self.received))
 
@@ -136,7 +136,7 @@ class Reception:
     """All bytes up to the end of a connection; takes the socket over.
 
     :param limit: the most bytes taken
-    :ivar done: fires with them; fails with FeedError for more bytes than that, or a connection
+    :ivar done: fires with them; fails with SourceFault for more bytes than that, or a connection
         that broke midway. Cancelling hangs up.
     """
 

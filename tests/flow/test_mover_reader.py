@@ -12,8 +12,8 @@ from devices.errors import ConnectionBroken, DeviceError, DriveFailed
 from devices.interfaces import AccessMode
 from devices.lane import Lane
 from protocols.ndmp.codes import ErrorCode
-from taper.run import moved_volume
-from taper.run.moved_volume import GIVEN_UP, MovedVolume
+from taper.flow import mover_reader
+from taper.flow.mover_reader import GIVEN_UP, MoverReader
 from tests.devices.ndmp_world import BLOCK, World, data_of, dump, turning
 from tests.fakes.ndmp_server import CONFORMING, Hold, Phase, Wrong
 from tests.fakes.turning import Turning
@@ -32,7 +32,7 @@ class Reading:
         turning.run(dump(self.world, DATA, 4 * BLOCK, indirect=True))
         self.device = self.world.device("drive0")
         self.lane = Lane(turning.reactor, "connecting")
-        self.volume = MovedVolume(turning.reactor, self.device, self.lane)
+        self.volume = MoverReader(turning.reactor, self.device, self.lane)
         turning.wait(self.device.start(AccessMode.READ))
         turning.wait(self.device.seek_file(1))
 
@@ -97,7 +97,7 @@ def test_a_mover_that_cannot_be_reached(reading: Reading, monkeypatch: pytest.Mo
     def refuse(addresses: object) -> Any:
         raise OSError("no route")
 
-    monkeypatch.setattr(moved_volume, "connect_to", refuse)
+    monkeypatch.setattr(mover_reader, "connect_to", refuse)
     fault = reading.in_thread(reading.read_file)
     assert isinstance(fault, ConnectionBroken)
     assert fault.text == "error connecting to the mover: no route"

@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from taper.core.interfaces import FeedError
-from taper.run.listeners import OneShotListener, loopback, receive_all
+from taper.core.errors import SourceFault
+from taper.flow.listeners import OneShotListener, loopback, receive_all
 
 
 def connect(port: int) -> socket.socket:
@@ -81,7 +81,7 @@ def test_nobody_comes_in_time() -> None:
     wires.clock.advance(9)
     assert not failures
     wires.clock.advance(1)
-    assert isinstance(failures[0], FeedError)
+    assert isinstance(failures[0], SourceFault)
     assert failures[0].text == "Error accepting incoming connection: Connection timed out"
     assert not wires.readers
     assert refused(listener.port)
@@ -177,7 +177,7 @@ async def test_more_than_allowed() -> None:
     """It is told at once, and the connection is cut."""
     peer, received = await receive(500)
     peer.sendall(bytes(501))
-    with pytest.raises(FeedError, match="header is longer than 500 bytes"):
+    with pytest.raises(SourceFault, match="header is longer than 500 bytes"):
         await received
     await turn()
     peer.settimeout(5)
@@ -194,7 +194,7 @@ async def test_a_connection_that_is_reset_midway() -> None:
     await turn()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()
-    with pytest.raises(FeedError, match="header connection lost: "):
+    with pytest.raises(SourceFault, match="header connection lost: "):
         await received
 
 

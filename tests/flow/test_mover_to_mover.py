@@ -11,15 +11,15 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed, PeerUnreachable
-from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, Moved
+from devices.idirecttcp import IDirectTCPConnection, IMoverDevice, Moved
 from devices.interfaces import IAsyncDevice
 from protocols.crc import UNKNOWN
 from protocols.directtcp import Address
 from protocols.header import Header
 from protocols.stored import DumpName, StoredDump, StoredPart
-from taper.core.interfaces import FeedError
+from taper.core.errors import SourceFault
+from taper.flow.mover_to_mover import VERDICT_PATIENCE, MoverSender, pads_alike
 from taper.plane.interfaces import SourceError
-from taper.run.vault_movers import VERDICT_PATIENCE, MoverSender, pads_alike
 from tests.core.vaulting import HEADER, OLD
 from tests.fakes.device import FakeDevice
 
@@ -55,15 +55,13 @@ class Connection:
         return succeed(None)
 
 
-@implementer(IDirectTCPDevice)
+@implementer(IMoverDevice)
 class Drive:
     """Reads files as its script says.
 
     :ivar script: of each read_to_connection: bytes of a whole file, an error, or what is to come
     :ivar sought: files, in order.
     """
-
-    listens_late = False
 
     def __init__(self, *script: int | DeviceError | Deferred[Moved]) -> None:
         self.device = FakeDevice(name="ndmp:s@d")
@@ -106,7 +104,7 @@ class Drive:
 
 
 def nowhere(label: str, ready: object) -> Deferred[IAsyncDevice]:
-    return fail(FeedError(f"no volume {label}"))
+    return fail(SourceFault(f"no volume {label}"))
 
 
 def begun(

@@ -1,8 +1,8 @@
-"""Who sends a dump into a mover's data connection: a thread of ours, or another mover."""
+"""A thread of ours that sends a dump into a mover's data connection."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -10,37 +10,6 @@ if TYPE_CHECKING:
     from devices.interfaces import ILane
     from protocols.crc import Crc
     from taper.plane.pusher import Pusher
-
-
-class ISender(Protocol):
-    """The other end of a data connection, as far as we know of it."""
-
-    @property
-    def finished(self) -> bool:
-        """All was sent, and the connection is ended in good order."""
-
-    @property
-    def size(self) -> int:
-        """Bytes sent."""
-
-    @property
-    def broken(self) -> str | None:
-        """The connection broke and the sender knows no reason; the other end may be to blame."""
-
-    def crc(self) -> Crc:
-        """Of what was sent, if somebody counted."""
-
-    def take_errors(self) -> list[str]:
-        """What went wrong at the source since this was last asked."""
-
-    def settled(self) -> Deferred[None]:
-        """Fires once the sender knows how it ended: it finished, it failed, or it broke."""
-
-    def cancel(self) -> None:
-        """Stop soon; safe to repeat."""
-
-    def close(self) -> Deferred[None]:
-        """Release everything."""
 
 
 class ThreadSender:

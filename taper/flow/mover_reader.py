@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed
-from devices.idirecttcp import IDirectTCPDevice
-from taper.run.straight_feeds import connect_to, drop_socket
+from devices.idirecttcp import IMoverDevice
+from taper.flow.connecting import connect_to, drop_socket
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -33,7 +33,7 @@ async def move_whole_file(device: IAsyncDevice) -> int:
     """
     size, ended = 0, False
     while not ended:
-        moved = await IDirectTCPDevice(device).read_to_connection(0)
+        moved = await IMoverDevice(device).read_to_connection(0)
         if not (moved.size or moved.eof):
             raise DriveFailed(f"the mover of {device.device.name} reads no more, {size} bytes on")
         size, ended = size + moved.size, moved.eof
@@ -52,7 +52,7 @@ class _Part:
         self.error: DeviceError | None = None
 
 
-class MovedVolume:
+class MoverReader:
     """Reads a volume like a blocking device, for the reading thread; the mover listens, we connect.
 
     :param device: started for reading, and at the first part; whoever made us finishes it
@@ -64,7 +64,7 @@ class MovedVolume:
         self.well = True
         self._reactor = reactor
         self._device = device
-        self._direct: Any = IDirectTCPDevice(device)
+        self._direct: Any = IMoverDevice(device)
         self._lane = lane
         self._connection: IDirectTCPConnection | None = None
         self._socket: socket.socket | None = None

@@ -1,8 +1,7 @@
-"""A dump that comes from volumes of another storage, on the reactor's side (VAULT-WRITE)."""
+"""A dump that comes from volumes of another storage (VAULT-WRITE; data-plane 4.4)."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,112 +9,32 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from zope.interface import implementer
 
 from devices.errors import DeviceError
-from devices.idirecttcp import IDirectTCPDevice
+from devices.idirecttcp import IMoverDevice
 from protocols.stored import DumpName, StoredDump, full_stamp
-from taper.core.interfaces import FeedError, ITransfer, IVaultFeed
-from taper.core.straight import has_mover
+from taper.core.errors import DeviceFault, DumpFault, SourceFault
+from taper.flow.interfaces import IMoverOrigin
+from taper.flow.mover_reader import MoverReader
+from taper.flow.mover_to_mover import MoverSender, pads_alike
+from taper.flow.volume_change import VolumeChange
 from taper.plane.interfaces import SourceError
-from taper.plane.transfer import Transfer
 from taper.plane.volumes import VolumeSource, judge_part, known_size, seek_part
-from taper.run.lane_transfer import LaneTransfer, must_be_fed
-from taper.run.moved_volume import GIVEN_UP, MovedVolume
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from devices.interfaces import IAsyncDevice, ILane
+    from devices.interfaces import IAsyncDevice
+    from protocols.crc import Crc
     from protocols.driver.commands import VaultWrite
     from protocols.header import Header
     from protocols.stored import StoredPart
     from taper.core.clerk import Clerk
     from taper.core.interfaces import Offer
     from taper.core.splitting import SplitPlan
+    from taper.flow.interfaces import FlowContext
+    from taper.plane.interfaces import ISource
     from taper.plane.volumes import IReader
 
 T = TypeVar("T")
-
-
-class VolumeChange:
-    """The reading thread's way to the clerk, who lives on the reactor's side.
-
-    :param fetch: asks the clerk; fails with FeedError
-    :param stop_reading: ends a wait for the bytes of the volume at hand. Any thread; never blocks
-    """
-
-    def __init__(
-        self,
-        reactor: Any,
-        fetch: Callable[[str], Deferred[IReader]],
-        stop_reading: Callable[[], None],
-    ) -> None:
-        self._reactor = reactor
-        self._fetch = fetch
-        self._stop_reading = stop_reading
-        self._answered = threading.Condition()
-        self._answer: IReader | SourceError | None = None
-        self._cancelled = False
-
-    def change_to(self, label: str) -> IReader:
-        """See :class:`taper.plane.volumes.IVolumes`."""
-        self._answer = None
-        self._reactor.callFromThread(self._ask, label)
-        with self._answered:
-            while self._answer is None and not self._cancelled:
-                self._answered.wait()
-            answer = self._answer
-        if answer is None:
-            raise SourceError(GIVEN_UP)
-        if isinstance(answer, SourceError):
-            raise answer
-        return answer
-
-    def cancel(self) -> None:
-        """See :class:`taper.plane.volumes.IVolumes`."""
-        with self._answered:
-            self._cancelled = True
-            self._answered.notify_all()
-        self._stop_reading()
-
-    def _ask(self, label: str) -> None:
-        if not self._cancelled:
-            self._fetch(label).addCallbacks(self._tell, self._failed)
-
-    def _failed(self, failure: Failure) -> None:
-        fault = failure.value
-        text = fault.text if isinstance(fault, FeedError) else f"internal error: {fault!r}"
-        self._tell(SourceError(text))
-
-    def _tell(self, answer: IReader | SourceError) -> None:
-        with self._answered:
-            self._answer = answer
-            self._answered.notify_all()
-
-
-class VaultTransfer(LaneTransfer):
-    """The flow of a vaulted dump; its checksum is compared with that of the catalogue where the
-    dump's header has none.
-
-    :ivar failed: something was wrong with the source.
-    """
-
-    def __init__(
-        self, source: VolumeSource, plan: SplitPlan, lane: ILane, dump: StoredDump, header: Header
-    ) -> None:
-        super().__init__(Transfer(source, plan), lane)
-        self.failed = False
-        self._source = source
-        self._expected = None if header.server_crc.known or not dump.crc.known else dump.crc
-
-    def take_errors(self) -> list[str]:
-        errors = super().take_errors()
-        found = self.source_crc()
-        if self._expected is not None and self._source.finished and found != self._expected:
-            errors.append(
-                f"source server crc ({found}) and input server crc ({self._expected}) differ)"
-            )
-            self._expected = None
-        self.failed = self.failed or bool(errors)
-        return errors
 
 
 async def seek_first(device: IAsyncDevice, dump: StoredDump, part: StoredPart) -> Header:
@@ -124,50 +43,41 @@ async def seek_first(device: IAsyncDevice, dump: StoredDump, part: StoredPart) -
     :raise SourceError: there is no such file, or it holds something else
     :raise DeviceError: the device cannot even be asked
     """
-    if not has_mover(device):
+    if not IMoverDevice.providedBy(device):
         return await device.run(seek_part, dump, part)
     try:
-        header = await IDirectTCPDevice(device).seek_file(part.fileno)
+        header = await IMoverDevice(device).seek_file(part.fileno)
     except DeviceError as error:
         raise SourceError(f"{part.place}: {error.text}") from error
     return judge_part(header, device.device.file, dump, part)
 
 
-@implementer(IVaultFeed)
-class VaultFeed:
+@implementer(IMoverOrigin)
+class StoredOrigin:
     """A dump on volumes that a clerk finds and opens.
 
     What the clerk does for us is never cut in the middle: whoever cancels waits no longer, and
     :meth:`close` waits until it is over.
-
-    :param search: looks in the catalogue
-    :param lane: of its own, for closing
     """
 
-    cache_inform = False
+    reads_again = False
     result_follows = False
-    ready_first = False
     remark: str | None = None
 
-    def __init__(
-        self,
-        reactor: Any,
-        command: VaultWrite,
-        clerk: Clerk,
-        search: Callable[[DumpName], Deferred[StoredDump | None]],
-        lane: ILane,
-    ) -> None:
-        self._reactor = reactor
+    def __init__(self, context: FlowContext, command: VaultWrite, clerk: Clerk) -> None:
+        self._reactor = context.reactor
         self._command = command
         self._clerk = clerk
-        self._search = search
-        self._lane = lane
+        self._search = context.search
+        self._lane = context.make_lane("vault")
         self._dump: StoredDump | None = None
         self._header: Header | None = None
         self._device: IAsyncDevice | None = None
-        self._moved: MovedVolume | None = None
-        self._transfer: VaultTransfer | None = None
+        self._moved: MoverReader | None = None
+        self._source: VolumeSource | None = None
+        self._sender: MoverSender | None = None
         self._running: Deferred[None] | None = None
+        self._judged = False
         self._failed = False
 
     def find(self) -> Deferred[tuple[str, ...]]:
@@ -187,12 +97,12 @@ class VaultFeed:
             self._dump = await self._search(wanted)
         except Exception as fault:
             # whatever a damaged log or tapelist leads to, it is this dump's failure
-            raise FeedError(f"error; {fault}", device=True) from fault
+            raise DeviceFault(f"error; {fault}") from fault
         if self._dump is None:
-            raise FeedError("error; Dump not found", device=True)
+            raise DeviceFault("error; Dump not found")
         return self._dump.labels
 
-    def offer(self) -> Deferred[Offer | None]:
+    def offer(self, plan: SplitPlan) -> Deferred[Offer | None]:
         return succeed(None)
 
     def header(self) -> Deferred[Header]:
@@ -206,14 +116,14 @@ class VaultFeed:
             self._header = await seek_first(self._device, self._dump, first)
         except (SourceError, DeviceError) as fault:
             self._failed = True
-            raise FeedError(str(fault)) from fault
+            raise SourceFault(str(fault)) from fault
         return self._header
 
     def _reader_of(self, device: IAsyncDevice) -> IReader:
         """What the reading thread is to use."""
-        if not has_mover(device):
+        if not IMoverDevice.providedBy(device):
             return device.device
-        self._moved = MovedVolume(self._reactor, device, self._lane)
+        self._moved = MoverReader(self._reactor, device, self._lane)
         return self._moved
 
     def _stop_reading(self) -> None:
@@ -225,14 +135,36 @@ class VaultFeed:
     def ready(self) -> Deferred[None]:
         return succeed(None)
 
-    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
-        return must_be_fed(device)
-
-    def source(self) -> VolumeSource:
-        """The bytes of the dump; after ``header``, once."""
+    def source(self, position: int = 0) -> ISource:
         reader = self._reader_of(self.device)
         volumes = VolumeChange(self._reactor, self._fetch, self._stop_reading)
-        return VolumeSource(self.dump, self.total, reader, volumes)
+        self._source = VolumeSource(self.dump, self.total, reader, volumes)
+        return self._source
+
+    def own_sender(self, block_size: int) -> MoverSender | None:
+        device = self.device
+        if not IMoverDevice.providedBy(device):
+            return None
+        if not pads_alike(self.dump, self.total, device.device.block_size, block_size):
+            return None
+        self._sender = MoverSender(
+            self._reactor, device, self.dump, self.total, self._change_by_mover
+        )
+        return self._sender
+
+    def judge(self, read: Callable[[], Crc]) -> list[str]:
+        """The catalogue's checksum counts where the dump's header has none."""
+        source, header, expected = self._source, self._header, self.dump.crc
+        if source is None or not source.finished or self._judged:
+            return []
+        self._judged = True
+        found = read()
+        if header is None or header.server_crc.known or not expected.known or found == expected:
+            return []
+        return [f"source server crc ({found}) and input server crc ({expected}) differ)"]
+
+    def failed(self) -> None:
+        self._failed = True
 
     @property
     def dump(self) -> StoredDump:
@@ -252,20 +184,14 @@ class VaultFeed:
         assert self._header is not None, "header() comes first"
         return known_size(self.dump, self._header, self.device.device.block_size)
 
-    def change_to(
+    def _change_by_mover(
         self, label: str, ready: Callable[[IAsyncDevice], Deferred[None]]
     ) -> Deferred[IAsyncDevice]:
-        """Another source volume, for whoever reads without ``source``.
+        """Another source volume, for our own mover.
 
         :param ready: is given the device before it is started
         """
         return self._do(self._clerk.fetch(label, self._command.handle, ready))
-
-    def transfer(self, plan: SplitPlan) -> ITransfer:
-        source = self.source()
-        assert self._header is not None, "header() comes first"
-        self._transfer = VaultTransfer(source, plan, self._lane, self.dump, self._header)
-        return self._transfer
 
     def _fetch(self, label: str) -> Deferred[IReader]:
         return self._do(self._change_to(label))
@@ -302,17 +228,13 @@ class VaultFeed:
                 waiting.errback(failure)
             ended.callback(None)
             if abandoned:
-                failure.trap(FeedError, CancelledError)
+                failure.trap(DumpFault, CancelledError)
 
         waiting: Deferred[T] = Deferred(abandon)
         ended: Deferred[None] = Deferred()
         self._running = ended
         Deferred.fromCoroutine(story).addCallbacks(deliver, fail)
         return waiting
-
-    def reading_failed(self) -> None:
-        """Whoever took the source could not read it to its end."""
-        self._failed = True
 
     def close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._close())
@@ -323,6 +245,14 @@ class VaultFeed:
             self._clerk.interrupt()
             await running
         await self._leave_mover()
-        failed = self._failed or (self._transfer is not None and self._transfer.failed)
-        self._clerk.end(well=not failed)
+        unread = self._source is not None and self._source.failed
+        unsent = self._sender is not None and not self._sender.well
+        self._clerk.end(well=not (self._failed or unread or unsent))
         await self._lane.stop()
+
+
+def from_volumes(
+    context: FlowContext, command: VaultWrite, clerk: Callable[[], Clerk]
+) -> StoredOrigin:
+    """See :mod:`taper.flow.origins`."""
+    return StoredOrigin(context, command, clerk())

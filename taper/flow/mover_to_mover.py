@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from devices.errors import ConnectionBroken, DeviceError, PeerUnreachable
-from devices.idirecttcp import IDirectTCPDevice
+from devices.idirecttcp import IMoverDevice
 from protocols.crc import UNKNOWN, Crc
-from taper.core.interfaces import FeedError
-from taper.core.straight import has_mover
+from taper.core.errors import DumpFault, SourceFault
+from taper.flow.mover_reader import move_whole_file
 from taper.plane.interfaces import SourceError
 from taper.plane.volumes import judge_part, reading_failed, too_long, truncated, with_place
-from taper.run.moved_volume import move_whole_file
 
 if TYPE_CHECKING:
     from devices.idirecttcp import IDirectTCPConnection
@@ -63,7 +62,7 @@ class MoverSender:
 
     :param device: started for reading, and at the first part
     :param total: bytes of the dump, if known
-    :param change_to: fetches another volume; fails with FeedError
+    :param change_to: fetches another volume; fails with DumpFault
     :ivar finished: all was read, and every size is right.
     :ivar size: bytes read, padding included.
     :ivar broken: the connection broke, and the source is well as far as it knows.
@@ -103,7 +102,7 @@ class MoverSender:
         """
         part = self._dump.parts[0]
         try:
-            self._connection = await IDirectTCPDevice(self._device).connect(False, addresses)
+            self._connection = await IMoverDevice(self._device).connect(False, addresses)
         except PeerUnreachable:
             raise
         except DeviceError as error:
@@ -156,7 +155,7 @@ class MoverSender:
     async def _fetch(self, part: StoredPart) -> IAsyncDevice:
         try:
             return await self._change_to(part.label, self._go_on_with)
-        except FeedError as error:
+        except DumpFault as error:
             raise SourceError(with_place(part, error.text)) from error
 
     def _go_on_with(self, device: IAsyncDevice) -> Deferred[None]:
@@ -164,18 +163,19 @@ class MoverSender:
         return Deferred.fromCoroutine(self._hand_over(device))
 
     async def _hand_over(self, device: IAsyncDevice) -> None:
-        if not has_mover(device):
-            raise FeedError(f"Cannot continue onto new volume: '{device.device.name}' has no mover")
+        if not IMoverDevice.providedBy(device):
+            text = f"Cannot continue onto new volume: '{device.device.name}' has no mover"
+            raise SourceFault(text)
         connection = self._connection
         assert connection is not None, "connect() comes first"
         try:
-            await IDirectTCPDevice(device).use_connection(connection)
+            await IMoverDevice(device).use_connection(connection)
         except DeviceError as error:
-            raise FeedError(f"Cannot continue onto new volume: {error.text}") from error
+            raise SourceFault(f"Cannot continue onto new volume: {error.text}") from error
 
     async def _seek(self, part: StoredPart) -> None:
         try:
-            header = await IDirectTCPDevice(self._device).seek_file(part.fileno)
+            header = await IMoverDevice(self._device).seek_file(part.fileno)
         except DeviceError as error:
             raise SourceError(f"{part.place}: {error.text}") from error
         judge_part(header, self._device.device.file, self._dump, part)

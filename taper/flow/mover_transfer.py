@@ -11,17 +11,17 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from devices.errors import ConnectionBroken, DeviceError
-from devices.idirecttcp import IDirectTCPDevice
+from devices.idirecttcp import IMoverDevice
 from devices.values import PartResult
 from protocols.crc import UNKNOWN, Crc
-from taper.core.interfaces import ITransfer
+from taper.flow.interfaces import ITransfer
 
 if TYPE_CHECKING:
     from devices.idirecttcp import IDirectTCPConnection, Moved
     from devices.interfaces import IAsyncDevice
     from protocols.header import Header
     from taper.core.splitting import SplitPlan
-    from taper.run.senders import ISender
+    from taper.flow.interfaces import ISender
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class MoverTransfer:
     none is counted, unless we feed the connection ourselves.
 
     :param clock: seconds
+    :param done: bytes that are in good parts already
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class MoverTransfer:
         connection: IDirectTCPConnection,
         plan: SplitPlan,
         clock: Callable[[], float],
+        done: int = 0,
     ) -> None:
         self._connection: IDirectTCPConnection | None = connection
         self._plan = plan
@@ -56,7 +58,7 @@ class MoverTransfer:
         self._moving: Deferred[Any] | None = None
         self._cancelled = False
         self._refusal: str | None = None
-        self._done = 0
+        self._done = done
 
     def pushed_by(self, sender: ISender | None) -> None:
         """We see to it that the connection is fed. :param sender: None if it is still to come"""
@@ -92,7 +94,7 @@ class MoverTransfer:
         """A file that cannot be begun ends the volume, and nothing of the stream is touched."""
         if self._cancelled:
             return _result(successful=False, error=self._refusal)
-        direct = IDirectTCPDevice(device)
+        direct = IMoverDevice(device)
         try:
             start = await direct.start_file(header)
             if start.number and start.eom:
@@ -104,7 +106,7 @@ class MoverTransfer:
         return await self._move(device, start.number)
 
     async def _move(self, device: IAsyncDevice, number: int) -> PartResult:
-        direct = IDirectTCPDevice(device)
+        direct = IMoverDevice(device)
         failed = _result(fileno=number, successful=False)
         try:
             if self._cancelled:  # meanwhile

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from protocols.header import Header, parse_header
-from taper.core.interfaces import FeedError
-from taper.run.listeners import OneShotListener, Reception
+from taper.core.errors import SourceFault
+from taper.flow.listeners import OneShotListener, Reception
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HEADER_LIMIT = 1024 * 1024
 """Bytes of a header that we take; a dumper sends 32768."""
 
-Substitute = Callable[[], "Deferred[Header]"]
+MakeHeader = Callable[[], "Deferred[Header]"]
 
 
 class HeaderPort:
@@ -41,27 +41,27 @@ class HeaderPort:
         self._timers: list[Any] = []
         self._began = False
         self._silence = 0.0
-        self._make: Substitute | None = None
+        self._make: MakeHeader | None = None
 
     def header(
         self,
         began: Deferred[None] | None = None,
         silence: float = 0.0,
-        substitute: Substitute | None = None,
+        make: MakeHeader | None = None,
     ) -> Deferred[Header]:
-        """The header, once; fails with FeedError.
+        """The header, once; fails with SourceFault.
 
         The dumper of 3.5.1 opens the connection for a DIRECTTCP dump and never writes to it
-        (directtcp-and-ndmp 7). So, where a substitute can be had: when the client has begun and
-        the open connection stays silent, that one is taken, unless the real one comes first.
+        (directtcp-and-ndmp 7). So, where one can be made: when the client has begun and
+        the open connection stays silent, the made one is taken, unless the real one comes first.
 
         :param began: fires when the client has shown that it began
         :param silence: seconds of silence after that
         """
         self._listener.wait_at_most(self._patience)
         self._listener.accepted.addCallback(self._receive).addErrback(self._fail)
-        self._make, self._silence = substitute, silence
-        if began is not None and substitute is not None:
+        self._make, self._silence = make, silence
+        if began is not None and make is not None:
             began.addCallback(lambda _: self._client_began())
         return self._header
 
@@ -71,7 +71,7 @@ class HeaderPort:
 
     def _count_silence(self) -> None:
         if self._began and self._reception is not None:
-            self._later(self._silence, self._substitute)
+            self._later(self._silence, self._take_made)
 
     def _later(self, seconds: float, call: Callable[[], object]) -> None:
         if not self._header.called:
@@ -88,17 +88,17 @@ class HeaderPort:
         self._count_silence()
 
     def _too_late(self) -> None:
-        self._settle(FeedError("Timeout while waiting for the header"))
+        self._settle(SourceFault("Timeout while waiting for the header"))
 
     def _parse(self, received: bytes) -> None:
         if not received:
-            raise FeedError("Got empty header")
+            raise SourceFault("Got empty header")
         self._settle(parse_header(received))
 
     def _fail(self, failure: Failure) -> None:
         self._settle(failure)
 
-    def _substitute(self) -> None:
+    def _take_made(self) -> None:
         if self._make is None or self._reception is None or not self._reception.silent:
             return  # it is on its way
 
@@ -111,7 +111,7 @@ class HeaderPort:
 
         self._make().addCallback(take).addErrback(self._fail)
 
-    def _settle(self, result: Header | Failure | FeedError) -> None:
+    def _settle(self, result: Header | Failure | SourceFault) -> None:
         """The first to come counts. A silent connection stays open: its dumper takes the end of
         it for a failure of ours."""
         if self._header.called:

@@ -1,0 +1,104 @@
+"""What all flows have in common: parts are moved by a transfer, made once the data can be had."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+
+from protocols.crc import UNKNOWN
+
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncDevice, PartResult
+    from protocols.crc import Crc
+    from protocols.header import Header
+    from taper.core.splitting import SplitPlan
+    from taper.flow.interfaces import FlowContext, ITransfer
+
+
+class BaseFlow(ABC):
+    """The part of :class:`taper.core.interfaces.IFlow` that is the same for all.
+
+    A flow has a lane of its own, for what blocks and is no device's business.
+    """
+
+    def __init__(self, context: FlowContext, plan: SplitPlan) -> None:
+        self._context = context
+        self._plan = plan
+        self._lane = context.make_lane("flow")
+        self._transfer: ITransfer | None = None
+        self._cancelled = False
+        self._closed = False
+
+    # of each flow
+
+    @abstractmethod
+    def _reachable(self) -> Deferred[None]:
+        """Fires when the data can be had."""
+
+    @abstractmethod
+    def _make_transfer(self) -> ITransfer:
+        """What moves the parts, once the data can be had."""
+
+    # of all
+
+    def ready(self) -> Deferred[None]:
+        def begin(_: None) -> None:
+            if self._cancelled:
+                return  # whoever cancelled writes no part
+            self._transfer = self._make_transfer()
+            self._transfer.start()
+
+        return self._reachable().addCallback(begin)
+
+    @property
+    def _parts(self) -> ITransfer:
+        assert self._transfer is not None, "ready() comes first"
+        return self._transfer
+
+    @property
+    def done(self) -> Crc | None:
+        return None
+
+    @property
+    def bytes_written(self) -> int:
+        return 0 if self._transfer is None else self._transfer.bytes_written
+
+    def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
+        return self._parts.write_part(device, header)
+
+    def resume_part(self, device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
+        return self._parts.resume_part(device, more)
+
+    def can_retry(self) -> bool:
+        return self._parts.can_retry()
+
+    def take_errors(self) -> list[str]:
+        return [] if self._transfer is None else self._transfer.take_errors()
+
+    def cancel(self, reason: str) -> None:
+        self._cancelled = True
+        if self._transfer is not None:
+            self._transfer.cancel(reason)
+
+    def close(self) -> Deferred[None]:
+        if self._closed:
+            return succeed(None)
+        self._closed = True
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        await self._end_transfer()
+        await self._lane.stop()
+
+    async def _end_transfer(self) -> None:
+        self._cancelled = True
+        if self._transfer is not None:
+            await self._transfer.close()
+
+    def source_crc(self) -> Crc:
+        return UNKNOWN if self._transfer is None else self._transfer.source_crc()
+
+    def dest_crc(self) -> Crc:
+        return UNKNOWN if self._transfer is None else self._transfer.dest_crc()

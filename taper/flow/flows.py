@@ -1,0 +1,111 @@
+"""Which flow serves an origin and a device: one table.
+
+===========================================  ===========================  ==========================
+the origin                                   the device                   the flow
+===========================================  ===========================  ==========================
+can be read here (``IBlockOrigin``)          can be written here          ``PumpedFlow``
+connects where told (``IConnectingOrigin``)  listens                      ``TakenFlow``
+can be read here, or by its own mover        listens, and has a mover     ``SentFlow``
+===========================================  ===========================  ==========================
+
+The first row that fits counts.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from devices.idirecttcp import IDirectTCPDevice, IMoverDevice
+from protocols.crc import UNKNOWN, Crc
+from taper.core.errors import DeviceFault
+from taper.core.interfaces import IFlow, IFlows
+from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
+from taper.flow.pumped import PumpedFlow
+
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncDevice
+    from taper.core.interfaces import IOrigin
+    from taper.core.splitting import SplitPlan
+    from taper.flow.interfaces import FlowContext
+
+
+class Way(enum.Enum):
+    """How bytes get from an origin to a device."""
+
+    PUMPED = "through this process"
+    TAKEN = "the sender connects to the device"
+    SENT = "we, or another mover, connect to the device"
+
+
+def way_between(origin: IOrigin, device: IAsyncDevice) -> Way:
+    """The way of the table.
+
+    :raise DeviceFault: there is none
+    """
+    mover = IMoverDevice.providedBy(device)
+    readable = IBlockOrigin.providedBy(origin)
+    if readable and not mover:
+        return Way.PUMPED
+    if IConnectingOrigin.providedBy(origin) and IDirectTCPDevice.providedBy(device):
+        return Way.TAKEN
+    if readable and mover:
+        return Way.SENT
+    raise DeviceFault(
+        f"error; Can't dump DIRECTTCP data-path dle to a device ('{device.device.name}') "
+        "that doesn't support it"
+    )
+
+
+@implementer(IFlows)
+class Flows:
+    """Makes the flows of one process."""
+
+    def __init__(self, context: FlowContext) -> None:
+        self._context = context
+
+    def listens(self, origin: IOrigin, device: IAsyncDevice) -> bool:
+        return way_between(origin, device) is not Way.PUMPED
+
+    def between(self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan) -> IFlow:
+        return self._make(origin, device, plan, UNKNOWN)
+
+    def _make(self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan, done: Crc) -> IFlow:
+        way = way_between(origin, device)
+        if way is Way.PUMPED:
+            return PumpedFlow(self._context, IBlockOrigin(origin), plan, done)
+        if way is Way.TAKEN:
+            from taper.flow.taken import TakenFlow  # only for devices that listen
+
+            return TakenFlow(self._context, IConnectingOrigin(origin), device, plan)
+        from taper.flow.sent import SentFlow  # only for devices with a mover
+
+        return SentFlow(self._context, IBlockOrigin(origin), device, plan, done)
+
+    def going_on(
+        self, flow: IFlow, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan
+    ) -> Deferred[IFlow]:
+        return Deferred.fromCoroutine(self._going_on(flow, origin, device, plan))
+
+    async def _going_on(
+        self, flow: IFlow, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan
+    ) -> IFlow:
+        try:
+            await flow.adopt(device)
+        except DeviceFault:
+            done = flow.done
+            if done is None or not origin.reads_again:
+                raise
+        else:
+            return flow
+        following = self._make(origin, device, plan, done)
+        try:
+            await following.offer()
+        except BaseException:
+            await following.close()
+            raise
+        await flow.close()
+        return following

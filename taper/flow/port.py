@@ -1,0 +1,166 @@
+"""Dumps whose dumper delivers the header on a port of ours (PORT-WRITE; data-plane 4.2)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from taper.core.errors import DeviceFault
+from taper.core.interfaces import Offer
+from taper.flow.headers import HeaderPort, MakeHeader
+from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
+from taper.flow.listeners import OneShotListener
+from taper.plane.sources import SocketSource
+
+if TYPE_CHECKING:
+    from protocols.conf import Config
+    from protocols.crc import Crc
+    from protocols.directtcp import Address
+    from protocols.driver.commands import PortWrite
+    from protocols.header import Header
+    from taper.core.clerk import Clerk
+    from taper.core.splitting import SplitPlan
+    from taper.flow.interfaces import FlowContext
+    from taper.plane.interfaces import ISource
+
+HEADER_SILENCE = 3.0
+
+
+@implementer(IConnectingOrigin)
+class ClientOrigin:
+    """A client that connects to the device by itself; only the header comes to us.
+
+    :param make: makes a header where a dumper sends none; None: it must come
+    :param silence: seconds to wait for it once the client has begun
+    """
+
+    reads_again = False
+    result_follows = True
+    most_addresses: int | None = None
+
+    def __init__(
+        self, context: FlowContext, make: MakeHeader | None = None, silence: float = HEADER_SILENCE
+    ) -> None:
+        self._context = context
+        self._make = make
+        self._silence = silence
+        self._header: HeaderPort | None = None
+        self._began: Deferred[None] = Deferred(lambda _: None)
+
+    @property
+    def remark(self) -> str | None:
+        return None if self._header is None else self._header.remark
+
+    def find(self) -> Deferred[tuple[str, ...]]:
+        return succeed(())
+
+    def _listen_for_header(self) -> HeaderPort:
+        try:
+            self._header = HeaderPort(self._context.reactor, self._context.patience)
+        except OSError as fault:
+            raise DeviceFault(f"cannot listen on localhost: {fault.strerror}") from fault
+        return self._header
+
+    def offer_at(self, addresses: tuple[Address, ...]) -> Offer:
+        port = self._listen_for_header().port
+        return Offer(port, tuple(map(str, addresses[: self.most_addresses])))
+
+    def began(self) -> None:
+        self._began.callback(None)
+
+    def header(self) -> Deferred[Header]:
+        assert self._header is not None, "the offer comes first"
+        return self._header.header(self._began, self._silence, self._make)
+
+    def close(self) -> Deferred[None]:
+        if self._header is not None:
+            self._header.close()
+        return succeed(None)
+
+
+@implementer(IBlockOrigin, IConnectingOrigin)
+class PortOrigin(ClientOrigin):
+    """A dumper that connects by itself, to a port of ours or to the device.
+
+    It understands one address only. The wait for its data is counted from the header on, since it
+    connects for them only when its client delivers.
+    """
+
+    most_addresses = 1
+
+    def __init__(self, context: FlowContext) -> None:
+        super().__init__(context)
+        self._data: OneShotListener | None = None
+        self._connection: socket.socket | None = None
+
+    def offer(self, plan: SplitPlan) -> Deferred[Offer | None]:
+        return Deferred.fromCoroutine(self._offer())
+
+    async def _offer(self) -> Offer:
+        header = self._listen_for_header()
+        try:
+            self._data = OneShotListener(self._context.reactor)
+        except OSError as fault:
+            raise DeviceFault(f"cannot listen on localhost: {fault.strerror}") from fault
+        self._data.accepted.addCallback(self._keep)
+        return Offer(header.port, (self._data.address,))
+
+    def _keep(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def ready(self) -> Deferred[None]:
+        assert self._data is not None, "offer() comes first"
+        self._data.wait_at_most(self._context.patience)
+        return self._data.accepted.addCallback(lambda _: None)
+
+    def source(self, position: int = 0) -> ISource:
+        connection, self._connection = self._connection, None
+        assert connection is not None, "ready() comes first, and this once"
+        return SocketSource(connection)
+
+    def judge(self, read: Callable[[], Crc]) -> list[str]:
+        return []
+
+    def failed(self) -> None:
+        """The connection is closed, whatever came."""
+
+    def close(self) -> Deferred[None]:
+        if self._data is not None:
+            self._data.close()
+            self._data.accepted.addErrback(lambda _: None)  # told, or wanted no more
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        return super().close()
+
+
+def header_silence(config: Config | None) -> float:
+    """Seconds after which a header is made for a dumper that sends none: property
+    ``directtcp-header-wait`` of amanda.conf."""
+    values = () if config is None else config.general.property.get("directtcp-header-wait", ())
+    for text in values:
+        if text.isascii() and text.isdigit() and len(text) < 6:
+            return float(text)
+    return HEADER_SILENCE
+
+
+def from_port(
+    context: FlowContext, command: PortWrite, clerk: Callable[[], Clerk]
+) -> ClientOrigin | PortOrigin:
+    """See :mod:`taper.flow.origins`."""
+    if command.data_path != "DIRECTTCP":
+        return PortOrigin(context)
+    config = context.config
+    if config is None:
+        return ClientOrigin(context)
+
+    def make() -> Deferred[Header]:
+        from taper.flow.made_header import make_header  # only for a dumper that sends none
+
+        return context.look(make_header, command, config)
+
+    return ClientOrigin(context, make, header_silence(config))

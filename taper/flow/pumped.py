@@ -1,0 +1,112 @@
+"""The flow that passes through this process: from what can be read to what can be written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from devices.idirecttcp import IMoverDevice
+from taper.core.errors import DeviceFault
+from taper.core.interfaces import IFlow, Offer
+from taper.flow.base import BaseFlow
+from taper.flow.interfaces import ITransfer
+from taper.plane.transfer import Transfer
+
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncDevice, IDevice, ILane, PartResult
+    from protocols.crc import Crc
+    from protocols.header import Header
+    from taper.core.splitting import SplitPlan
+    from taper.flow.interfaces import FlowContext, IBlockOrigin
+
+
+@implementer(ITransfer)
+class PumpedTransfer:
+    """A transfer of the data plane with an asynchronous face.
+
+    :param lane: where its closing waits for the reader thread
+    """
+
+    def __init__(self, transfer: Transfer, lane: ILane) -> None:
+        self._transfer = transfer
+        self._lane = lane
+
+    @property
+    def bytes_written(self) -> int:
+        return self._transfer.bytes_written
+
+    def start(self) -> None:
+        self._transfer.start()
+
+    def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
+        return device.run(self._transfer.write_part, header)
+
+    def resume_part(self, device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
+        return device.run(self._resume, more)
+
+    def _resume(self, device: IDevice, more: bool) -> PartResult:
+        return self._transfer.resume_part(device, more)
+
+    def can_retry(self) -> bool:
+        return self._transfer.can_retry()
+
+    def take_errors(self) -> list[str]:
+        return self._transfer.take_errors()
+
+    def cancel(self, reason: str) -> None:
+        self._transfer.cancel(reason)
+
+    def close(self) -> Deferred[None]:
+        return self._lane.call(self._transfer.close)
+
+    def source_crc(self) -> Crc:
+        return self._transfer.source_crc()
+
+    def dest_crc(self) -> Crc:
+        return self._transfer.dest_crc()
+
+
+@implementer(IFlow)
+class PumpedFlow(BaseFlow):
+    """What an origin gives is read and written here.
+
+    :param done: checksum and number of the bytes that are in good parts already
+    """
+
+    ready_first = False
+
+    def __init__(
+        self, context: FlowContext, origin: IBlockOrigin, plan: SplitPlan, done: Crc
+    ) -> None:
+        super().__init__(context, plan)
+        self._origin = origin
+        self._done = done
+
+    @property
+    def done(self) -> Crc:
+        return self._done if self._transfer is None else self._transfer.dest_crc()
+
+    def offer(self) -> Deferred[Offer | None]:
+        return self._origin.offer(self._plan)
+
+    def _reachable(self) -> Deferred[None]:
+        return self._origin.ready()
+
+    def _make_transfer(self) -> ITransfer:
+        source = self._origin.source(self._done.size)
+        return PumpedTransfer(Transfer(source, self._plan, done=self._done), self._lane)
+
+    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
+        if IMoverDevice.providedBy(device):
+            text = f"'{device.device.name}' takes data from a connection only, this dump has none"
+            return fail(DeviceFault(text))
+        return succeed(None)
+
+    def take_errors(self) -> list[str]:
+        errors = super().take_errors()
+        errors += self._origin.judge(self.source_crc)
+        if errors:
+            self._origin.failed()
+        return errors

@@ -1,0 +1,158 @@
+"""The flow that is sent to a device with a mover: by a thread of ours, or by another mover."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
+
+from devices.errors import PeerUnreachable
+from protocols.tx.indirect import IndirectError, resolve
+from taper.core.errors import DeviceFault, SourceFault
+from taper.core.interfaces import IFlow, Offer
+from taper.flow.connecting import connect_to, drop_socket
+from taper.flow.interfaces import IMoverOrigin
+from taper.flow.mover_transfer import MoverTransfer
+from taper.flow.senders import ThreadSender
+from taper.flow.taken import ListeningFlow
+from taper.plane.interfaces import SourceError
+from taper.plane.pusher import Pusher
+
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncDevice
+    from protocols.crc import Crc
+    from protocols.directtcp import Address
+    from taper.core.splitting import SplitPlan
+    from taper.flow.interfaces import FlowContext, IBlockOrigin, ISender, ITransfer
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+@implementer(IFlow)
+class SentFlow(ListeningFlow):
+    """What an origin gives is sent to where the device listens.
+
+    If the origin has a mover of its own that can reach the device, that one sends, past us.
+
+    :param done: checksum and number of the bytes that are in good parts already
+    """
+
+    def __init__(
+        self,
+        context: FlowContext,
+        origin: IBlockOrigin,
+        device: IAsyncDevice,
+        plan: SplitPlan,
+        done: Crc,
+    ) -> None:
+        super().__init__(context, plan, device)
+        self._origin = origin
+        self._done = done
+        self._addresses: tuple[Address, ...] = ()
+        self._connecting: Deferred[None] | None = None
+        self._awaited: Deferred[None] | None = None
+        self._sender: ISender | None = None
+
+    @property
+    def done(self) -> Crc | None:
+        """A mover tells the bytes that it has stored, not their checksum."""
+        stored_more = self._transfer is not None and self.bytes_written > self._done.size
+        return None if stored_more else self._done
+
+    def offer(self) -> Deferred[Offer | None]:
+        return Deferred.fromCoroutine(self._offer())
+
+    async def _offer(self) -> Offer | None:
+        self._addresses = await self._data.listen()
+        return await self._origin.offer(self._plan)
+
+    def _reachable(self) -> Deferred[None]:
+        """Connecting may take until the first part is begun (IndirectTCP)."""
+        return self._origin.ready().addCallback(lambda _: self._begin_to_send())
+
+    def _begin_to_send(self) -> Deferred[None]:
+        connecting = self._connecting = Deferred.fromCoroutine(self._connect())
+        connecting.addBoth(self._connecting_over).addErrback(self._not_connected)
+        return self._data.accepted.addErrback(self._ask_sender)
+
+    def _ask_sender(self, failure: Any) -> Any:
+        """No data came: the sender may know why."""
+        fault, sender = failure.value, self._sender
+        if sender is None or not isinstance(fault, SourceFault):
+            return failure
+
+        def tell(_: None) -> None:
+            errors = sender.take_errors() or [sender.broken or fault.text]
+            raise SourceFault("; ".join(errors))
+
+        return sender.settled().addCallback(tell)
+
+    def _connecting_over(self, result: T) -> T:
+        """Before anybody hears of it: :meth:`close` may be what follows."""
+        self._connecting = None
+        if self._awaited is not None:
+            self._awaited.callback(None)
+        return result
+
+    async def _connect(self) -> None:
+        addresses = await resolve(self._context.reactor, self._addresses, None)
+        if not await self._let_origin_send(addresses):
+            connected = await self._lane.call_owning(drop_socket, connect_to, addresses)
+            pusher = Pusher(self._origin.source(self._done.size), connected, done=self._done)
+            pusher.start()
+            self._sent_by(ThreadSender(pusher, self._lane))
+
+    async def _let_origin_send(self, addresses: tuple[Address, ...]) -> bool:
+        """Let the origin's own mover connect. :return: False: there is none that can"""
+        if not IMoverOrigin.providedBy(self._origin):
+            return False
+        sender = IMoverOrigin(self._origin).own_sender(self._plan.block_size)
+        if sender is None:
+            return False
+        self._sent_by(sender)  # the device may hear of an end before we do
+        try:
+            await sender.connect(addresses)
+        except PeerUnreachable as refusal:
+            _log.info("the dump passes through this host: %s", refusal.text)
+            self._sent_by(None)
+            return False
+        return True
+
+    def _sent_by(self, sender: ISender | None) -> None:
+        self._sender = sender
+        if self._transfer is not None:
+            self._mover.pushed_by(sender)
+
+    def _not_connected(self, failure: Any) -> None:
+        if failure.check(CancelledError):
+            return
+        source = failure.trap(IndirectError, OSError, SourceError) is SourceError
+        text = str(failure.value)
+        if not source:
+            text = f"cannot send the dump to the device: {text}"
+        if self._transfer is not None and source:
+            self._mover.cancel("")  # the sender tells why
+        elif self._transfer is not None:
+            self._mover.refuse(text)
+        elif not self._data.accepted.called:
+            self._data.accepted.errback(SourceFault(text) if source else DeviceFault(text))
+
+    def _make_transfer(self) -> ITransfer:
+        self._mover = MoverTransfer(
+            self._data.take(), self._plan, self._context.reactor.seconds, done=self._done.size
+        )
+        self._mover.pushed_by(self._sender)
+        return self._mover
+
+    async def _leave(self) -> None:
+        if self._connecting is not None:
+            self._awaited = Deferred()
+            self._connecting.cancel()
+            await self._awaited
+        await super()._leave()
+        if self._sender is not None:
+            await self._sender.close()

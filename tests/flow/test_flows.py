@@ -1,0 +1,198 @@
+"""Which flow serves what, and those by way of a device that listens; whole dumps are in
+tests/conformance."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from zope.interface.verify import verifyObject
+
+from devices.lane import LaneDevice
+from protocols.crc import UNKNOWN
+from protocols.directtcp import Address
+from protocols.driver.commands import VaultWrite
+from protocols.driver.messages import SplitFields
+from protocols.header import Header, HeaderType, build_header
+from taper.core.errors import DeviceFault
+from taper.core.interfaces import IOrigin
+from taper.flow.connecting import connect_to
+from taper.flow.flows import Flows, Way, way_between
+from taper.flow.holding import HoldingOrigin
+from taper.flow.interfaces import FlowContext, ITransfer
+from taper.flow.mover_transfer import MoverTransfer
+from taper.flow.port import ClientOrigin, PortOrigin, header_silence
+from taper.flow.ring import RingOrigin
+from taper.flow.stored import StoredOrigin
+from tests.core.moments import Moments
+from tests.core.stocked import SteppedDevice, Tape
+from tests.fakes.device import FakeDevice
+from tests.fakes.mover import MoverConnection, MoverDevice, MoverServer, MoverTape, Stream
+from tests.fakes.turning import Sender, Turning, turning_reactor
+from tests.flow.flowing import PLAN, Flowing, make_context, null_device
+from tests.plane.dumping import HEADER
+
+VAULT = VaultWrite("w", "h", "SRC", "P", "L", "host", "/disk", "0", "X", SplitFields(), "0")
+DATA = bytes(range(256)) * 500
+
+
+@pytest.fixture
+def turning() -> Iterator[Turning]:
+    with turning_reactor() as turning:
+        yield turning
+
+
+def client_onto(turning: Turning, device: LaneDevice, **options: Any) -> Flowing:
+    """A client that is told where a device in a lane listens."""
+    context = make_context(turning.reactor)
+    return Flowing(context, ClientOrigin(context, **options), device)
+
+
+def mover(moments: Moments, server: MoverServer) -> MoverDevice:
+    tape = MoverTape(server)
+    return MoverDevice(FakeDevice(tape.medium, name="ndmp:t@d"), tape, moments, server)
+
+
+def test_a_movers_transfer_is_one(turning: Turning) -> None:
+    moments = Moments()
+    server = MoverServer(streams=[Stream(b"")])
+    transfer = MoverTransfer(
+        MoverConnection("x", server, moments),
+        PLAN,
+        turning.reactor.seconds,
+    )
+    verifyObject(ITransfer, transfer)
+    assert (transfer.source_crc(), transfer.dest_crc()) == (UNKNOWN, UNKNOWN)
+    assert not transfer.can_retry()
+
+
+@pytest.mark.parametrize(
+    ("make", "onto_lane", "onto_mover"),
+    [
+        (lambda context: HoldingOrigin(context, "/no/such/file"), Way.PUMPED, Way.SENT),
+        (PortOrigin, Way.PUMPED, Way.TAKEN),
+        (ClientOrigin, Way.TAKEN, Way.TAKEN),
+        (RingOrigin, Way.PUMPED, Way.SENT),
+        (lambda context: StoredOrigin(context, VAULT, None), Way.PUMPED, Way.SENT),
+    ],
+)
+def test_the_table(
+    turning: Turning, make: Callable[[FlowContext], IOrigin], onto_lane: Way, onto_mover: Way
+) -> None:
+    """Which way leads from where to where; a flow of each is one."""
+    context = make_context(turning.reactor)
+    moments = Moments()
+    for device, way in (
+        (null_device(turning.reactor), onto_lane),
+        (mover(moments, MoverServer()), onto_mover),
+    ):
+        origin = make(context)
+        assert way_between(origin, device) is way
+        assert Flows(context).listens(origin, device) is (way is not Way.PUMPED)
+        turning.wait(Flows(context).between(origin, device, PLAN).close())
+        if not isinstance(origin, StoredOrigin):
+            turning.wait(origin.close())
+    assert not moments.waiting
+
+
+def test_a_client_and_a_device_that_does_not_listen(turning: Turning) -> None:
+    """The storage side is to blame, and the device is named."""
+    context = make_context(turning.reactor)
+    device = SteppedDevice(FakeDevice(name="fake:1"), Tape(), Moments())
+    with pytest.raises(DeviceFault, match=r"Can't dump DIRECTTCP .* \('fake:1'\) that doesn't"):
+        Flows(context).between(ClientOrigin(context), device, PLAN)
+
+
+def test_a_dump_that_passes_through_us_cannot_go_to_a_mover(turning: Turning) -> None:
+    """Not if it can be read once only: the device is named, nothing of it is touched, and the flow
+    stays as it was."""
+    moments = Moments()
+    context = make_context(turning.reactor)
+    flows, origin = Flows(context), PortOrigin(context)
+    flow = flows.between(origin, null_device(turning.reactor), PLAN)
+    with pytest.raises(DeviceFault, match="'ndmp:t@d' takes data from a connection only"):
+        turning.wait(flows.going_on(flow, origin, mover(moments, MoverServer()), PLAN))
+    assert turning.wait(flows.going_on(flow, origin, null_device(turning.reactor), PLAN)) is flow
+    assert not moments.waiting
+    turning.wait(flow.close())
+
+
+def test_a_socket_cannot_go_to_a_mover(turning: Turning) -> None:
+    """Both devices are named."""
+    moments = Moments()
+    flowing = client_onto(turning, null_device(turning.reactor))
+    offer = turning.wait(flowing.offer())
+    assert offer is not None
+    with socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port)):
+        turning.wait(flowing.ready())
+        adopting = flowing.flow.adopt(mover(moments, MoverServer()))
+        moments.step()
+        with pytest.raises(DeviceFault, match="'null:' made it, 'ndmp:t@d' was to use it"):
+            turning.wait(adopting)
+        turning.wait(flowing.close())
+
+
+def test_closing_gives_all_back(turning: Turning) -> None:
+    """A connection that nobody took is closed, the ports are free, the device's lane too."""
+    device = null_device(turning.reactor)
+    flowing = client_onto(turning, device)
+    offer = turning.wait(flowing.offer())
+    assert offer is not None
+    with socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port)) as peer:
+        turning.wait(flowing.ready())
+        turning.wait(flowing.close())
+        peer.settimeout(10)
+        assert peer.recv(1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", offer.header_port))
+    turning.wait(device.finish())
+
+
+def test_a_device_that_cannot_listen(turning: Turning) -> None:
+    """The device is to blame."""
+    device = null_device(turning.reactor)
+    device.device.properties.set("directtcp-address", "192.0.2.99")
+    flowing = client_onto(turning, device)
+    with pytest.raises(DeviceFault, match=r"Error starting DirectTCP listen: .*192\.0\.2\.99"):
+        turning.wait(flowing.offer())
+    turning.wait(flowing.close())
+
+
+def test_the_real_header_wins_over_one_being_made(turning: Turning) -> None:
+    """A substitute that takes its time comes too late."""
+    from twisted.internet.defer import Deferred
+
+    making: list[Deferred[Header]] = []
+
+    def make() -> Deferred[Header]:
+        making.append(Deferred())
+        return making[0]
+
+    flowing = client_onto(turning, null_device(turning.reactor), make=make, silence=0.01)
+    offer = turning.wait(flowing.offer())
+    assert offer is not None
+    coming = flowing.header()
+    sender = Sender(Address.parse(offer.addresses[0]), b"data")
+    with socket.create_connection(("127.0.0.1", offer.header_port)) as link:
+        turning.until(lambda: bool(making))
+        link.sendall(build_header(HEADER, 32768, None))
+    assert turning.wait(coming).disk == HEADER.disk
+    assert flowing.origin.remark is None
+    making[0].callback(Header(type=HeaderType.DUMPFILE))
+    turning.wait(flowing.close())
+    sender.join(10)
+
+
+def test_nobody_answers() -> None:
+    """All addresses are tried, and named."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(OSError, match=f"127.0.0.1:{port}: Connection refused"):
+        connect_to((Address("127.0.0.1", port), Address("127.0.0.1", port)))
+
+
+def test_how_long_silence_lasts() -> None:
+    """Three seconds unless amanda.conf says otherwise."""
+    assert header_silence(None) == 3.0
