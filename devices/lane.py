@@ -8,12 +8,11 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Generator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from zope.interface import implementer
 
 from devices.directtcp import SocketFed
@@ -31,6 +30,7 @@ from devices.interfaces import (
     LoadRequest,
     VolumeReading,
 )
+from devices.threads import ThreadRefused, start_thread
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorFromThreads
@@ -89,6 +89,11 @@ class Lane:
     def __repr__(self) -> str:
         return f"<Lane {self._name}>"
 
+    def begin(self) -> None:
+        if not self._started:
+            self._start_thread()
+            self._started = True
+
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> Deferred[T]:
         return self._ask(lambda: function(*args, **kwargs))
 
@@ -123,6 +128,10 @@ class Lane:
         def cancel(_: Deferred[T]) -> None:
             call.abandoned = True
 
+        try:
+            self.begin()  # before the call counts: nobody would ever do it
+        except ThreadRefused as fault:
+            return fail(fault)
         call = _Call(function, Deferred(cancel), surely=surely, dispose=dispose)
         self._put(call)
         return call.deferred
@@ -130,12 +139,9 @@ class Lane:
     def _put(self, call: _Call[Any]) -> None:
         self._outstanding += 1
         self._queue.put(call)
-        if not self._started:
-            self._started = True
-            self._start_thread()
 
     def _start_thread(self) -> None:
-        threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+        start_thread(self._name, self._serve)
 
     def _serve(self) -> None:
         """The thread's work: until None comes."""
@@ -332,9 +338,12 @@ class LaneChanger:
             self._interrupt()
         for deferred in list(self._waiting):
             deferred.cancel()
-        # what was cancelled on its way back to us is disposed of before anything that follows
-        yield self._lane.call_surely(lambda: None)
         first: Exception | None = None
+        try:
+            # what was cancelled on its way back is disposed of before anything that follows
+            yield self._lane.call_surely(lambda: None)
+        except ThreadRefused as error:
+            first = error
         for reservation in list(self._held):
             try:
                 yield reservation.release()

@@ -163,9 +163,15 @@ class RemovableRoot:
             if idle == 0:
                 self._let_go()
                 return
-            self._timer = threading.Timer(idle, self._let_go_if_idle)
-            self._timer.daemon = True
-            self._timer.start()
+            timer = threading.Timer(idle, self._let_go_if_idle)
+            timer.daemon = True
+            try:
+                timer.start()
+            except (RuntimeError, MemoryError) as error:
+                _log.warning("unmounting '%s' at once: %s", self._directory, error)
+                self._let_go()
+            else:
+                self._timer = timer
 
     def close(self) -> None:
         """The end: unmount now unless a reservation is still out."""

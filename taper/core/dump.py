@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from devices.errors import DeviceError
 from protocols.driver import commands
 from protocols.tracelog import Info
 from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
@@ -122,6 +123,8 @@ class Dump:
         except FeedError as fault:
             errors = self.ledger.device_errors if fault.device else self.ledger.input_errors
             errors.append(fault.text)
+        except DeviceError as fault:
+            self.ledger.device_errors.append(fault.text)
         except Exception as fault:
             # One dump that goes wrong in an unforeseen way must not take the others with it.
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
@@ -184,7 +187,9 @@ class Dump:
             self._transfer.start()
 
         def fail(failure: Any) -> None:
-            if failure.trap(FeedError, CancelledError) is FeedError:
+            if failure.check(DeviceError):
+                self.interrupt(failure.value.text, device=True)
+            elif failure.trap(FeedError, CancelledError) is FeedError:
                 self.interrupt(failure.value.text, device=failure.value.device)
 
         return self.feed.ready().addCallback(begin).addErrback(fail)
@@ -321,8 +326,9 @@ class Dump:
         self._settled = True  # trace log and driver must be told the same
         try:
             await report.log_result()
-        except OSError as fault:
-            # The catalogue is made from the trace log: what is not in it cannot be restored.
+        except Exception as fault:
+            # Whatever it was, the driver waits for an answer. And the catalogue is made from the
+            # trace log: what is not in it cannot be restored.
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
             ledger.device_errors.append(f"cannot write the trace log: {fault}")
         self.worker.rules.dump_ended()
@@ -331,19 +337,21 @@ class Dump:
         if self._status_file is not None:
             try:
                 await self._status_file.remove()
-            except OSError as fault:
+            except Exception as fault:
                 self.world.debug_failure(f"dump {self.handle}: {fault!r}")
 
     async def _settle(self) -> None:
         """Gather what the ledger lacks: checksums, late errors, the dumper's result."""
         ledger, transfer = self.ledger, self._transfer
         self.report.transfer_ended()
-        if transfer is not None:
-            await transfer.close()
-            ledger.input_errors.extend(transfer.take_errors())
-            ledger.source_crc = transfer.source_crc()
-            ledger.dest_crc = transfer.dest_crc()
-        await self.feed.close()
+        try:
+            if transfer is not None:
+                await transfer.close()
+                ledger.input_errors.extend(transfer.take_errors())
+                ledger.source_crc = transfer.source_crc()
+                ledger.dest_crc = transfer.dest_crc()
+        finally:
+            await self.feed.close()
         ledger.compare_crcs()
         ledger.count_without_padding()
         if (

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from devices.interfaces import PartResult
+from devices.threads import start_thread
 from taper.plane.cache import DiskCache, memory_cache
 from taper.plane.crc import RunningCrc
 from taper.plane.feed import Feed
@@ -94,11 +95,13 @@ class Transfer:
         self._reader: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin reading ahead. Does not block."""
+        """Begin reading ahead. Does not block.
+
+        :raise ThreadRefused: nothing was begun
+        """
         if self._reader is not None:
             raise ValueError("the transfer was started before")
-        self._reader = threading.Thread(target=self._read, name="taper-reader", daemon=True)
-        self._reader.start()
+        self._reader = start_thread("taper-reader", self._read)
 
     def write_part(self, device: IDevice, header: Header) -> PartResult:
         """Write the next part, or the same again after a failed one.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from devices.threads import ThreadRefused
 from taper.core.interfaces import FeedError, IFeed, IFeeds, IPlannedFeed, ITransfer, Offer
 from taper.core.splitting import DirectoryFacts
 from taper.plane.interfaces import SourceError
@@ -67,13 +68,15 @@ class HoldingFeed:
         return must_be_fed(device)
 
     def transfer(self, plan: SplitPlan) -> ITransfer:
+        transfer = Transfer(self._source, plan)
         self._flowing = True
-        return LaneTransfer(Transfer(self._source, plan), self._lane)
+        return LaneTransfer(transfer, self._lane)
 
     def close(self) -> Deferred[None]:
         if not self._flowing:  # a transfer closes its source itself
             self._flowing = True
-            self._lane.call(self._source.close)
+            closing = self._lane.call_surely(self._source.close)
+            closing.addErrback(lambda failure: failure.trap(ThreadRefused) and None)
         return self._lane.stop()
 
 
@@ -128,9 +131,10 @@ class PortFeed:
 
     def transfer(self, plan: SplitPlan) -> ITransfer:
         assert self._connection is not None, "ready() comes first"
-        self._flowing = True
         source: ISource = SocketSource(self._connection)
-        return LaneTransfer(Transfer(source, plan), self._lane)
+        transfer = Transfer(source, plan)
+        self._flowing = True
+        return LaneTransfer(transfer, self._lane)
 
     def close(self) -> Deferred[None]:
         if self._header is not None:

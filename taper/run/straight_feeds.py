@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import functools
 import socket
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
+from devices.directtcp import connect_one, wait_in_lane
 from devices.errors import ConnectionBroken, DeviceError
 from devices.idirecttcp import IDirectTCPDevice, IIndirectConnection, ISocketConnection
+from devices.threads import ThreadRefused
 from protocols.tx.indirect import IndirectError, resolve
 from taper.core.interfaces import FeedError, IFeed, ITransfer, Offer
 from taper.plane.interfaces import SourceError
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
     from taper.plane.interfaces import ISource
 
 T = TypeVar("T")
-
-CONNECT_PATIENCE = 60.0
-"""Seconds for one address of the device to answer."""
 
 
 class DataPort:
@@ -303,10 +302,15 @@ class Pushing:
 
     async def _push_to(self, addresses: tuple[Address, ...]) -> None:
         """Let somebody send the dump to where the device listens."""
-        connected = await self._lane.call_owning(drop_socket, connect_to, addresses)
+        connecting = wait_in_lane(self._lane, functools.partial(connect_one, addresses))
+        connected = await connecting
         assert self._source is not None, "header() comes first"
         pusher = Pusher(self._source, connected)
-        pusher.start()
+        try:
+            pusher.start()
+        except ThreadRefused:
+            connected.close()  # the source is closed by whoever closes us
+            raise
         self._sent_by(ThreadSender(pusher, self._lane))
 
     def _sent_by(self, sender: ISender | None) -> None:
@@ -317,7 +321,7 @@ class Pushing:
     def _not_connected(self, failure: Any) -> None:
         if failure.check(CancelledError):
             return
-        source = failure.trap(IndirectError, OSError, SourceError) is SourceError
+        source = failure.trap(IndirectError, DeviceError, SourceError) is SourceError
         text = str(failure.value)
         if not source:
             text = f"cannot send the dump to the device: {text}"
@@ -367,22 +371,3 @@ class PushedFeed(Pushing):
             raise FeedError(str(failure.value)) from failure.value
 
         return self._lane.call(self._holding.read_header).addErrback(blame)
-
-
-def connect_to(addresses: tuple[Address, ...]) -> socket.socket:
-    """A connection to the first address that answers; blocks.
-
-    :raise OSError: none does
-    """
-    complaints: list[str] = []
-    for address in addresses:
-        try:
-            return socket.create_connection((address.host, address.port), CONNECT_PATIENCE)
-        except OSError as fault:
-            complaints.append(f"{address}: {fault.strerror or os.strerror(fault.errno or 0)}")
-    raise OSError("; ".join(complaints))
-
-
-def drop_socket(connected: socket.socket) -> None:
-    """Close a connection that nobody wants any more."""
-    connected.close()

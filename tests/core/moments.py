@@ -108,6 +108,9 @@ class MomentLane:
         self._name = name
         self._stopped = False
 
+    def begin(self) -> None:
+        """There is no thread."""
+
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
         if self._stopped:
             raise ValueError(f"the lane {self._name} was stopped")

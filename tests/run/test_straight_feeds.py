@@ -21,7 +21,7 @@ from taper.core.splitting import CacheKind, Mode, SplitPlan
 from taper.run.feeds import Feeds, header_silence
 from taper.run.lane_transfer import must_be_fed
 from taper.run.moving import MoverTransfer
-from taper.run.straight_feeds import DirectTCPFeed, PushedFeed, connect_to
+from taper.run.straight_feeds import DirectTCPFeed, PushedFeed
 from tests.core.moments import Moments
 from tests.fakes.device import FakeDevice
 from tests.fakes.mover import MoverConnection, MoverDevice, MoverServer, MoverTape, Stream
@@ -168,14 +168,6 @@ def test_the_real_header_wins_over_one_being_made(turning: Turning) -> None:
     making[0].callback(Header(type=HeaderType.DUMPFILE))
     turning.wait(feed.close())
     sender.join(10)
-
-
-def test_nobody_answers() -> None:
-    """All addresses are tried, and named."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(OSError, match=f"127.0.0.1:{port}: Connection refused"):
-        connect_to((Address("127.0.0.1", port), Address("127.0.0.1", port)))
 
 
 def test_how_long_silence_lasts() -> None:
