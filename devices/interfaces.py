@@ -236,6 +236,11 @@ class IAsyncDevice(Interface):
     def erase() -> Deferred[None]:
         """See :meth:`IDevice.erase`."""
 
+    def hurry() -> None:
+        """Whoever waits for this device wants to end: an answer that another machine owes us is
+        waited for :data:`protocols.tx.haste.CLOSE_PATIENCE` at most from now on, and without it
+        the operation fails. Never blocks; later operations have all their time."""
+
     def finish() -> Deferred[None]:
         """See :meth:`IDevice.finish`."""
 

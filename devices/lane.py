@@ -197,6 +197,9 @@ class LaneDevice(SocketFed):
     def erase(self) -> Deferred[None]:
         return self.lane.call(self.device.erase)
 
+    def hurry(self) -> None:
+        """Nothing in a lane waits for an answer of another machine."""
+
     def finish(self) -> Deferred[None]:
         return self.lane.call_surely(self.device.finish)
 

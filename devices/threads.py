@@ -1,4 +1,4 @@
-"""Beginning threads: the system may have none to give (EAGAIN), and that must harm one call only."""
+"""Beginning threads: if the system has none to give (EAGAIN), that must harm one call only."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from devices.changers.async_base import OpenDevice
     from devices.changers.base import ChangerSetup
     from devices.interfaces import IAsyncDevice
+    from protocols.tx.haste import Haste
     from protocols.tx.ndmp import NdmpSession
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ def open_ndmp_changer(
         if len(values) > 1:
             raise ChangerError(f"only one value allowed for '{name}'")
         account[name] = values[0] if values else account[name]
-    robot = SmcRobot(surroundings.reactor, server, device, account)
+    robot = SmcRobot(surroundings.reactor, server, device, account, haste=surroundings.haste)
     return RobotChanger(
         setup,
         surroundings,
@@ -125,6 +126,7 @@ class SmcRobot:
     :param device: the changer's name on the server
     :param account: ``ndmp-username``, ``ndmp-password``, ``ndmp-auth``
     :param connect: makes sessions, as :func:`protocols.tx.ndmp.connect_session`
+    :param haste: shortens all deadlines when all is to end
     """
 
     def __init__(
@@ -134,12 +136,14 @@ class SmcRobot:
         device: str,
         account: dict[str, str],
         connect: Callable[..., Deferred[NdmpSession]] | None = None,
+        haste: Haste | None = None,
     ) -> None:
         self._reactor = reactor
         self._server = server
         self._device = device
         self._account = account
         self._connect = connect
+        self._haste = haste
         self._layout: _Layout | None = None
 
     def prepare(self, device: IAsyncDevice) -> None:
@@ -281,4 +285,5 @@ class SmcRobot:
             password=account["ndmp-password"],
             auth=account["ndmp-auth"].lower(),
             timeout=CONNECT_PATIENCE,
+            haste=self._haste,
         )

@@ -77,11 +77,12 @@ class Dump:
             return
         errors = self.ledger.device_errors if device else self.ledger.input_errors
         errors.append(reason)
-        self._interruption.come(reason, self._stop_transfer)
+        self._interruption.come(reason, self._stop)
 
-    def _stop_transfer(self) -> None:
+    def _stop(self) -> None:
         if self._transfer is not None:
             self._transfer.cancel("")
+        self.scribe.hurry()
 
     def dumper_done(self, command: commands.Done) -> None:
         """The driver says that the dumper is done."""

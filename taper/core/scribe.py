@@ -91,6 +91,7 @@ class Scribe:
         self._timestamp = timestamp
         self.volume: Volume | None = None
         self._candidate: ScanResult | None = None
+        self._ending: Volume | None = None
         self._scanning: Deferred[None] | None = None
         self._waiters: list[Deferred[None]] = []
         self._failure: str | None = None
@@ -274,6 +275,13 @@ class Scribe:
         volume, self.volume = self.volume, None
         if volume is None:
             return
+        self._ending = volume
+        try:
+            await self._release(volume)
+        finally:
+            self._ending = None
+
+    async def _release(self, volume: Volume) -> None:
         world, storage = self._world, self._world.storage
         await world.note(
             TapeInfo(label=volume.label, kb=volume.payload // 1024, fm=volume.device.device.file)
@@ -311,6 +319,14 @@ class Scribe:
             return tapelist.replacing(entry.no_reuse())
 
         await self._world.tapelists.update(kept)
+
+    def hurry(self) -> None:
+        """A dump is to end: let no device of ours keep it waiting for long."""
+        for volume in (self.volume, self._ending):
+            if volume is not None:
+                volume.device.hurry()
+        if self._candidate is not None:
+            self._candidate.reservation.device.hurry()
 
     def stop_scan(self) -> None:
         """Give up a running scan: whoever waits for it is told that it failed."""

@@ -18,6 +18,7 @@ from devices.lane import Lane
 from devices.tapelist_file import read_tapelist
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Fatal, Info, NoTapeError, PidDone, PidStart
+from protocols.tx.haste import Haste
 from taper.core.controller import Controller
 from taper.core.interfaces import IClock, IConsole
 from taper.core.scan import ScanFailed, make_scan
@@ -92,6 +93,7 @@ class Session:
         self._changer: IAsyncChanger | None = None
         self._operator: Operator | None = None
         self._stop_waiting = threading.Event()
+        self._haste = Haste(reactor)
         self.controller: Controller | None = None
         self.ended: Deferred[None] = Deferred()
 
@@ -178,6 +180,7 @@ class Session:
         def quitting() -> None:
             self._stop_waiting.set()
             tapelists.hurry()
+            self._haste.begin()
 
         self.controller = Controller(world, quitting, self._controller_ended)
 
@@ -195,6 +198,7 @@ class Session:
             functools.partial(Lane, self._reactor),
             self._setup.config.general.dtimeout + 1,
             self._setup.paths.statedir,
+            self._haste,
         )
         return open_async_changer(
             name,

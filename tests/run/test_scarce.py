@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 
 from protocols.header import build_header
 from taper.run.session import Session
 from tests.fakes.scarce import Scarce, ScarceDescriptors, ScarceThreads
 from tests.plane.dumping import HEADER, write_holding
-from tests.run.sessions import PATIENCE, START, Listener, W, make_place, write_line
+from tests.run.sessions import PATIENCE, START, Listener, W, first, make_place, write_line
 from tests.run.test_session import open_session, tell
 
 DATA = bytes(range(256)) * 100
@@ -73,22 +72,6 @@ class Driver:
             peer.sendall(DATA)
 
 
-def first(ways: list[Deferred[str]]) -> Deferred[str]:
-    """The first of the replies that comes; none in time fails it."""
-    found: Deferred[str] = Deferred()
-    found.addTimeout(PATIENCE, reactor)  # type: ignore[arg-type]
-
-    def take(reply: str) -> None:
-        if not found.called:
-            found.callback(reply)
-        for way in ways:
-            way.cancel()
-
-    for way in ways:
-        way.addCallbacks(take, lambda _: None)
-    return found
-
-
 async def _converse(root: Path, scarce: Scarce, line: Callable[[str], str]) -> list[str]:
     """START-TAPER until it works, then dumps until one is good, then QUIT; three times each at
     most. :return: the replies"""
@@ -138,7 +121,8 @@ def _judge(told: list[list[str]]) -> None:
     assert len(told) > 4, "lanes and readers are threads"
     for lines in told:
         ends = [line for line in lines if line.startswith(ENDS)]
-        assert ends[-1].startswith("DONE") and " INPUT-GOOD TAPE-GOOD " in ends[-1]
+        assert ends[-1].startswith("DONE")
+        assert " INPUT-GOOD TAPE-GOOD " in ends[-1]
         for line in ends[:-1]:
             assert " INPUT-GOOD TAPE-ERROR " in line, lines
             assert "cannot start thread" in line, lines
@@ -161,18 +145,14 @@ DUMPS = pytest.mark.parametrize("converse", [from_holding_file, from_ports])
 
 @DUMPS
 @ensureDeferred
-async def test_each_thread_refused_once(
-    tmp_path: Path, converse: Converse
-) -> None:
+async def test_each_thread_refused_once(tmp_path: Path, converse: Converse) -> None:
     """The call fails with an error of the device; what comes after it works."""
     _judge(await _refuse_each(tmp_path, converse))
 
 
 @DUMPS
 @ensureDeferred
-async def test_no_thread_from_some_moment_on(
-    tmp_path: Path, converse: Converse
-) -> None:
+async def test_no_thread_from_some_moment_on(tmp_path: Path, converse: Converse) -> None:
     """Every command is answered, and QUIT works; good is what had all its threads before."""
     told = await _refuse_each(tmp_path, converse, refused=int.__ge__)
     assert len(told) > 4
@@ -182,9 +162,7 @@ async def test_no_thread_from_some_moment_on(
 
 @DUMPS
 @ensureDeferred
-async def test_each_descriptor_refused_once(
-    tmp_path: Path, converse: Converse
-) -> None:
+async def test_each_descriptor_refused_once(tmp_path: Path, converse: Converse) -> None:
     """Whatever cannot be opened: the driver gets its answers, and the next dump is good."""
     told = await _refuse_each(tmp_path, converse, ScarceDescriptors)
     assert len(told) > 10
