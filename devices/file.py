@@ -264,7 +264,7 @@ class FileDevice(VfsDevice):
         """Open a file of the volume for reading, and read its header."""
         path = self._vtape.full(file.name)
         try:
-            fd = os.open(path, os.O_RDONLY)
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # not to hang on a FIFO
         except OSError as error:
             text = f"Couldn't open file {to_text(path)}: {error.strerror}"
             raise self._fail(text, Status.DEVICE_ERROR, VolumeFailed) from error

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from devices.changers.state import DEFAULT_LOCK_TIMEOUT
 from devices.errors import ChangerError
+from devices.patience import LOCK_TIMEOUT
 
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
@@ -50,7 +50,7 @@ class RobotSettings:
     load_poll: Poll = Poll()
     status_interval: int = 2
     trust_own_slot: bool = False
-    lock_timeout: float = DEFAULT_LOCK_TIMEOUT
+    lock_timeout: float = LOCK_TIMEOUT
 
     def device_of(self, drive: str) -> str | None:
         """The device name of a drive, None for a drive that is not ours."""
@@ -82,7 +82,7 @@ def read_settings(setup: ChangerSetup) -> RobotSettings:
         load_poll=_poll(setup),
         status_interval=_seconds(setup, "status-interval", 2),
         trust_own_slot=setup.boolean("broken-drive-loaded-slot"),
-        lock_timeout=DEFAULT_LOCK_TIMEOUT if timeout is None else float(timeout),
+        lock_timeout=LOCK_TIMEOUT if timeout is None else float(timeout),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from devices.changers.base import Changer, ChangerSetup, Reservation, check_request
-from devices.changers.state import DEFAULT_LOCK_TIMEOUT, RELEASE_GRACE, StateFile
+from devices.changers.state import RELEASE_GRACE, StateFile
 from devices.changers.vtapes import VtapeState
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status
 from devices.interfaces import (
@@ -25,6 +25,7 @@ from devices.interfaces import (
     SlotState,
     VolumeReading,
 )
+from devices.patience import LOCK_TIMEOUT
 from protocols.header import HeaderType
 
 
@@ -41,7 +42,7 @@ class VtapeChanger(Changer):
         super().__init__(setup)
         directory = setup.argument
         timeout = setup.integer("lock-timeout")
-        lock_timeout = DEFAULT_LOCK_TIMEOUT if timeout is None else float(timeout)
+        lock_timeout = LOCK_TIMEOUT if timeout is None else float(timeout)
         self._auto_create = setup.boolean("auto-create-slot")
         self._state_file = StateFile(
             setup.changerfile or f"{directory}/state", lock_timeout=lock_timeout, stop=setup.stop

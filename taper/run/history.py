@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zope.interface import implementer
 
+from devices.patience import Patience, StopSet, TimeIsUp
+from devices.regular import open_regular
 from devices.tapelist_file import read_tapelist
 from taper.core.interfaces import IHistory
 from taper.core.retention import Retention
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
     from protocols.tapelist import Tapelist
 
 _DAY = 86400
-_LOCK_TRIES = 600
-_LOCK_WAIT = 0.1
+_LOCK_SECONDS = 60.0
 _HEADER_SIZE = 32768
 _MAX_LINE = 65536
 
@@ -129,7 +130,7 @@ class History:
 
     def _read_commands(self) -> tuple[Command, ...]:
         path = self._config.path(self._config.general.command_file)
-        data = read_locked(path, self._stop.wait)
+        data = read_locked(path, Patience(_LOCK_SECONDS, stop=self._stop))
         if not data:
             return ()
         from protocols.commandfile import parse_command_file  # most sites have no commands
@@ -142,7 +143,7 @@ class History:
     def _dumps_in(self, path: str, stamp: str | None) -> tuple[DumpCopy, ...]:
         """What one file tells: a log of that datestamp, or (None) one on a holding disk."""
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=open_regular) as file:
                 status = os.fstat(file.fileno())
                 signature = (status.st_ino, status.st_size, status.st_mtime_ns)
                 known = self._cache.get(path)
@@ -177,27 +178,33 @@ def _calendar(now: float) -> Callable[[int], str]:
     return stamp_days_ago
 
 
-def read_locked(path: str, pause: Callable[[float], bool]) -> bytes:
+def read_locked(path: str, patience: Patience) -> bytes:
     """A command file's content, read under the write lock its writers take (3.6).
 
     Nothing if there is no such file. Raises OSError, and HistoryError if it stays locked.
-
-    :param pause: waits so many seconds; true: to wait for longer is no use.
     """
     try:
-        file = open(path, "r+b", buffering=0)  # noqa: SIM115 (closed below; closing unlocks)
+        # closing unlocks
+        file = open(path, "r+b", buffering=0, opener=open_regular)  # noqa: SIM115 (closed below)
     except FileNotFoundError:
         return b""
     with file:
-        for _ in range(_LOCK_TRIES):
+        while True:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                if pause(_LOCK_WAIT):
-                    raise HistoryError(f"{path} is locked by another process") from None
-            else:
                 return file.readall()
-    raise HistoryError(f"{path} is locked by another process for over {_LOCK_TRIES // 10} s")
+            except (BlockingIOError, PermissionError):
+                _wait(path, patience)
+
+
+def _wait(path: str, patience: Patience) -> None:
+    try:
+        patience.pause()
+    except StopSet as error:
+        raise HistoryError(f"{path} is locked by another process") from error
+    except TimeIsUp as error:
+        text = f"{path} is locked by another process for over {_LOCK_SECONDS:.0f} s"
+        raise HistoryError(text) from error
 
 
 def logs_of(logdir: str, stamps: frozenset[str]) -> Iterator[tuple[str, str]]:

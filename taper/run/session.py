@@ -15,6 +15,7 @@ from zope.interface import implementer
 from devices.asynchronous import Surroundings, open_async_changer
 from devices.errors import ChangerError, DeviceError
 from devices.lane import Lane
+from devices.patience import Patience
 from devices.tapelist_file import read_tapelist
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Fatal, Info, NoTapeError, PidDone, PidStart
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from taper.core.scan import IScan
     from taper.run.interactivity import Operator
 
+
+START_PATIENCE = 60.0
+"""Seconds to wait for the trace log's lock before the conversation, when nobody can stop us."""
 
 STDERR = 2
 """The descriptor; under twistd ``sys.stderr`` is a log."""
@@ -90,6 +94,7 @@ class Session:
         self._setup = setup
         self._driver = driver
         self._lanes: list[ILane] = []
+        self._log_lane = Lane(reactor, "trace log")  # the last one to end
         self._changer: IAsyncChanger | None = None
         self._operator: Operator | None = None
         self._stop_waiting = threading.Event()
@@ -98,8 +103,8 @@ class Session:
         self.ended: Deferred[None] = Deferred()
 
     def log(self, record: Any) -> None:
-        """Write one trace-log record at once; for start and end only."""
-        append_record(self._setup.log_filename, record)
+        """Write one trace-log record at once; before the conversation only."""
+        append_record(self._setup.log_filename, record, Patience(START_PATIENCE))
 
     def begin(self) -> None:
         """First line of the trace log.
@@ -139,7 +144,7 @@ class Session:
             note=self._setup.debug.write,
             stop=self._stop_waiting,
         )
-        trace_log = TraceLog(self._setup.log_filename, self._lane("trace log"))
+        trace_log = TraceLog(self._setup.log_filename, self._log_lane, self._stop_waiting)
         files = self._lane("files")
         scan = self._make_scan(storage, tapelists, history, trace_log)
         if storage.erase_volume:
@@ -288,4 +293,6 @@ class Session:
                 self._setup.debug.write(f"closing the changer: {fault}")
         for lane in self._lanes:
             await lane.stop()
-        self.log(PidDone(os.getpid()))
+        # in its lane: waiting for the log's lock must not hold the reactor
+        await self._world.note(PidDone(os.getpid()))
+        await self._log_lane.stop()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from devices.regular import open_regular
 from protocols.conf import load
 from taper.run.debug_log import DebugHandler
 
@@ -59,7 +60,7 @@ class Setup:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_regular) as file:
         return file.read()
 
 

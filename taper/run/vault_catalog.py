@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
+from devices.regular import open_regular
 from devices.tapelist_file import read_tapelist
 from protocols.stored import DumpName, StoredDump, full_stamp, stored_dumps
 from taper.run.history import logs_of
@@ -44,7 +45,7 @@ def _not_before(stamp: str, wanted: DumpName) -> bool:
 
 def _search(path: str, stamp: str, wanted: DumpName, storage: str) -> list[StoredDump]:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             lines = _lines_about(file, wanted)
             return stored_dumps(lines, stamp, wanted, default_storage=storage)
     except FileNotFoundError:

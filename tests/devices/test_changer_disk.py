@@ -455,7 +455,7 @@ class Mounts:
         monkeypatch.setattr(removable, "_run", self.run)
         monkeypatch.setattr(removable.RemovableRoot, "_mounted", lambda _: self.mounted)
 
-    def run(self, command):
+    def run(self, command, stop):
         self.commands.append(os.path.basename(command[0]))
         self.mounted = self.works and command[0] == "/bin/mount"
 
