@@ -300,6 +300,8 @@ class ILane(Interface):
     a call that has begun runs to its end, and the next one waits for it.
     """
 
+    begun = Attribute("It was asked for something: its thread has been started.")
+
     def call(function: Callable[..., T], *args: Any, **kwargs: Any) -> Deferred[T]:
         """Run ``function(*args, **kwargs)`` in the lane's thread; fires in the reactor thread."""
 
