@@ -307,6 +307,8 @@ class ILane(Interface):
     next call tries again.
     """
 
+    begun = Attribute("It was asked for something: its thread has been started.")
+
     def begin() -> None:
         """Start the thread, for whoever must not find later that there is none.
 

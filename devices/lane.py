@@ -89,6 +89,10 @@ class Lane:
     def __repr__(self) -> str:
         return f"<Lane {self._name}>"
 
+    @property
+    def begun(self) -> bool:
+        return self._started
+
     def begin(self) -> None:
         if not self._started:
             self._start_thread()
@@ -244,8 +248,10 @@ class LaneReservation:
     @inlineCallbacks
     def _give_back(self, eject: bool, need_another: bool) -> Generator[Deferred[Any], Any, None]:
         try:
-            # in the device's lane first: rewinding may take long, and the changer serves others
-            yield self._device_lane.call_surely(self._reservation.device.finish)
+            # in the device's lane first: rewinding may take long, and the changer serves others;
+            # a volume whose label was all that was wanted is not worth a thread
+            if self._device_lane.begun:
+                yield self._device_lane.call_surely(self._reservation.device.finish)
         finally:
             try:
                 yield self._changer_lane.call_surely(self._reservation.release, eject, need_another)

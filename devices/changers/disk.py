@@ -76,7 +76,7 @@ class DiskChanger(VtapeChanger):
         return listed(str(slot), label, reserved=reserved, current=is_current)
 
     def _follows_at_once(self, slot: int, state: VtapeState) -> bool:
-        return self._may_create(slot)
+        return self._slots.is_plain(slot) or self._may_create(slot)
 
     def _may_create(self, slot: int) -> bool:
         return self._auto_create and 1 <= slot <= self._num_slot

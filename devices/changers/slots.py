@@ -40,10 +40,13 @@ class SlotDirectories:
         return sorted(self._names())
 
     def path(self, slot: int) -> str:
-        plain = f"{self._root}/slot{slot}"
-        if os.path.isdir(plain):
-            return plain
+        if self.is_plain(slot):
+            return f"{self._root}/slot{slot}"
         return f"{self._root}/{self._names().get(slot, f'slot{slot}')}"
+
+    def is_plain(self, slot: int) -> bool:
+        """The directory is there under its usual name: asked without listing all of them."""
+        return os.path.isdir(f"{self._root}/slot{slot}")
 
     def exists(self, slot: int) -> bool:
         return os.path.isdir(self.path(slot))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import logging
+import marshal
 import os
 import threading
 import time
@@ -89,13 +90,12 @@ class StateFile:
             try:
                 data = self._read(descriptor)
                 state, clean = self._parse(data)
-                before = format_perl_data(state) if clean else None
+                before = _print_of(state) if clean else None
                 try:
                     yield state
                 finally:
-                    after = format_perl_data(state)
-                    if after != before:
-                        self._write(descriptor, len(data), after)
+                    if _print_of(state) != before:
+                        self._write(descriptor, len(data), format_perl_data(state))
             finally:
                 os.close(descriptor)  # gives up the lock
         finally:
@@ -191,6 +191,14 @@ class StateFile:
             os.ftruncate(descriptor, len(data))
         except OSError as error:
             raise ChangerError(f"Error writing '{self.path}': {error.strerror}") from error
+
+
+def _print_of(state: dict[str, Any]) -> bytes:
+    """What another state has not; made far more quickly than the file's text."""
+    try:
+        return marshal.dumps(state, 2)  # later versions tell shared values from equal ones
+    except ValueError:
+        return format_perl_data(state)  # it has what plain data cannot express
 
 
 def _is_lock_denial(error: OSError) -> bool:

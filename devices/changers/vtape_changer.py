@@ -74,7 +74,7 @@ class VtapeChanger(Changer):
         raise NotImplementedError
 
     def _follows_at_once(self, slot: int, state: VtapeState) -> bool:
-        """``slot`` may be walked to from the one before it, listed or not."""
+        """``slot`` may be walked to from the one before it: known without a list of all slots."""
         raise NotImplementedError
 
     def _provide(self, state: VtapeState, slot: int, mode: AccessMode) -> bool:
@@ -239,8 +239,10 @@ class VtapeChanger(Changer):
 
         :raise ChangerError: NOTFOUND: there is none, which ends a scan (quirk 11)
         """
+        if self._follows_at_once(slot + 1, state):
+            return slot + 1
         slots = self._slots_now(state)
-        if slot + 1 in slots or self._follows_at_once(slot + 1, state):
+        if slot + 1 in slots:
             return slot + 1
         if not slots:
             raise ChangerError("all slots have been loaded", ChangerReason.NOTFOUND)

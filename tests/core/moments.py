@@ -107,6 +107,7 @@ class MomentLane:
         self._moments = moments
         self._name = name
         self._stopped = False
+        self.begun = True
 
     def begin(self) -> None:
         """There is no thread."""

@@ -262,6 +262,25 @@ def test_next_walks_and_wraps(root):
     changer.close()
 
 
+def test_a_step_to_the_next_slot_lists_nothing(root, monkeypatch):
+    """A walk over a thousand slots would list a thousand names for each of them."""
+    changer = disk(root)
+    listed = []
+    for name in ("scandir", "listdir"):
+        plain = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda path, plain=plain: listed.append(os.fspath(path)) or plain(path)
+        )
+
+    def step(after):
+        request = LoadRequest(relative=Relative.NEXT, after=after, set_current=True)
+        changer.load(request).release()
+        return listed.count(str(root))
+
+    assert [step("1"), step("2")] == [0, 0]
+    assert step("3") == 1  # there is no 4: what comes then?
+
+
 def test_slots_that_are_not_there(root):
     """No such slot and no such label have their texts; nothing is made by asking."""
     changer = disk(root)

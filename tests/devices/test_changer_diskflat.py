@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from devices.changers import diskflat
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import AccessMode, LoadRequest, Relative, SlotState
 from devices.registry import open_changer
@@ -247,3 +248,25 @@ def test_slot_of_label(template: str, name: str, slot: int | None) -> None:
     """Only the very label of a slot tells the slot."""
     names: Any = {"config": "DailySet", "org": "o", "storage": "S", "meta": None}
     assert slot_of_label(template, name, **names) == slot
+
+
+def test_a_step_to_the_next_volume_lists_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A walk over a thousand would read as many names and lines of the tapelist for each."""
+    changer = flat(root)
+    for slot in ("1", "2", "3"):
+        label(changer, slot)
+    reads: list[object] = []
+    for name in ("listdir", "scandir"):
+        plain = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda path, plain=plain: reads.append(path) or plain(path))
+    plain_read = diskflat.read_tapelist
+    monkeypatch.setattr(
+        diskflat, "read_tapelist", lambda path: reads.append(path) or plain_read(path)
+    )
+    for after in ("1", "2"):
+        changer.load(LoadRequest(relative=Relative.NEXT, after=after)).release()
+    assert reads == []
+    changer.load(LoadRequest(relative=Relative.NEXT, after="3")).release()
+    assert str(root) in reads

@@ -86,6 +86,24 @@ def test_changes_are_written_back(path):
     assert read(path) == {"mine": {"deep": [1, None]}, "current": "slot2"}
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"$STATE = { 'a' => 1, };\n",
+        b"$STATE = { 'a' => bless( {}, 'X' ), 'b' => \"\\x{3a9}\" };\n",
+    ],
+)
+def test_a_file_that_says_the_same_is_not_written(path, data):
+    """In whatever form it stands there."""
+    with open(path, "wb") as file:
+        file.write(data)
+    with StateFile(path).locked() as state:
+        state["b"], state["b"] = 1, state.get("b")
+        if state["b"] is None:
+            del state["b"]
+    assert contents(path) == data
+
+
 def test_the_file_stays_the_same_file(path):
     """It is rewritten in place, whatever its new length, since others wait for this very inode."""
     with open(path, "wb") as file:
