@@ -158,11 +158,14 @@ class DiskflatChanger(VtapeChanger):
         return self._numbers(self._look(state))
 
     def _numbers(self, look: _Look) -> list[int]:
-        """Slots up to the last known one, and with auto-create as many blank ones as a run needs.
+        """Slots up to the last known one, and with auto-create as many blank ones as a run needs;
+        in an empty directory one.
 
         A slot above num-slot cannot be loaded, but is listed when something is known of it.
         """
         known = look.volumes | look.missing
+        if not known and not self._auto_create and self._num_slot:
+            return [1]
         numbers = set(range(1, min(look.last, self._num_slot) + 1))
         if self._auto_create:
             blank = len(numbers - known)

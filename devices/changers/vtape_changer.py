@@ -92,6 +92,10 @@ class VtapeChanger(Changer):
         """For a volume found by label and held by somebody."""
         raise NotImplementedError
 
+    def _first_new(self, state: VtapeState) -> int:
+        """The slot to begin with where there is none yet; 0: none can be made."""
+        return 0
+
     def _linked(self) -> int | None:
         """The current slot as told outside of the state."""
         return None
@@ -196,10 +200,13 @@ class VtapeChanger(Changer):
         return (self.setup.storage.runtapes if self.setup.storage else 0) or 1
 
     def _current(self, state: VtapeState) -> int:
-        for slot in (state.current(), self._linked(), *self._slots_now(state)[:1]):
-            if slot is not None:
+        """The current slot, which need not exist; 0: none does, and none can be made."""
+        slots = self._slots_now(state)
+        for slot in (state.current(), self._linked(), *slots[:1]):
+            # stock calls 0 current where no slot is
+            if slot is not None and (slot or 0 in slots):
                 return slot
-        return 0
+        return self._first_new(state)
 
     def _set_current(self, state: VtapeState, slot: int) -> None:
         state.set_current(slot)
@@ -217,8 +224,7 @@ class VtapeChanger(Changer):
         elif request.relative is Relative.CURRENT:
             slot = self._current(state)
         else:
-            after = self._current(state) if request.after is None else _parse_slot(request.after)
-            slot = self._next(state, after)
+            slot = self._following(state, request.after)
             if request.set_current:
                 self._set_current(state, slot)
         if str(slot) in request.except_slots:
@@ -233,6 +239,12 @@ class VtapeChanger(Changer):
             text = f"Slot {slot} is already {by}"
             raise ChangerError(text, ChangerReason.VOLINUSE, str(slot))
         return slot, created
+
+    def _following(self, state: VtapeState, after: str | None) -> int:
+        """The slot after ``after``, or else the current one; the very first if there is none."""
+        if after is not None:
+            return self._next(state, _parse_slot(after))
+        return self._first_new(state) or self._next(state, self._current(state))
 
     def _next(self, state: VtapeState, slot: int) -> int:
         """The slot after ``slot``: one more, or else the next there is, from the end the first.

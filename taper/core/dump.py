@@ -129,7 +129,7 @@ class Dump:
         except Exception as fault:
             # One dump that goes wrong in an unforeseen way must not take the others with it.
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
-            self.ledger.device_errors.append(f"internal error: {type(fault).__name__}: {fault}")
+            self.ledger.device_errors.append(_unforeseen(fault))
         await self._finish()
 
     async def _write(self) -> None:
@@ -323,7 +323,7 @@ class Dump:
             await self._settle()
         except Exception as fault:
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
-            ledger.device_errors.append(f"internal error: {type(fault).__name__}: {fault}")
+            ledger.device_errors.append(_unforeseen(fault))
         self._settled = True  # trace log and driver must be told the same
         try:
             await report.log_result()
@@ -400,3 +400,10 @@ class Dump:
 
     def say_no_new_tape(self) -> None:
         self.report.no_new_tape()
+
+
+def _unforeseen(fault: Exception) -> str:
+    """What is said of a fault that nobody foresaw."""
+    if isinstance(fault, MemoryError):
+        return "not enough memory for the dump"
+    return f"internal error: {type(fault).__name__}: {fault}"

@@ -306,6 +306,43 @@ def test_an_empty_root_ends_a_scan(tmp_path):
     assert changer.inventory() == []
 
 
+@pytest.mark.parametrize("properties", [{"auto_create_slot": "yes"}, {}])
+@pytest.mark.parametrize("before", ["nothing", "reset", "reset by stock", "looked at by stock"])
+@pytest.mark.parametrize("request_", [CURRENT, NEXT, LoadRequest(slot="1")])
+def test_the_first_slot_of_an_empty_root(tmp_path, properties, before, request_):
+    """Where slots can be made the first one is; stock would make and use slot 0."""
+    changer = disk(tmp_path, num_slot="10", **properties)
+    if before == "reset":
+        changer.reset()
+    elif before != "nothing":
+        put_state(tmp_path, {"current": "slot0"})
+        (tmp_path / "data").symlink_to("slot0")
+    entries = [(entry.slot, entry.header_type) for entry in changer.inventory()]
+    assert entries == [("1", HeaderType.EMPTY)]
+    reservation = changer.load(request_)
+    assert (reservation.slot, reservation.reading.header_type) == ("1", HeaderType.EMPTY)
+    reservation.device.start(AccessMode.WRITE, "D-01", "20260102030405")
+    reservation.release()
+    assert changer.info().slots == ("1",)
+    assert [entry.label for entry in changer.inventory()][:1] == ["D-01"]
+    text = failure(changer, LoadRequest(relative=Relative.NEXT, except_slots={"1", "2"}))[0]
+    assert text == "all slots have been loaded"
+
+
+def test_slots_that_nobody_wants_made(tmp_path):
+    """num-slot alone makes no second slot, and none against auto-create-slot."""
+    (tmp_path / "slot3").mkdir()
+    text = failure(disk(tmp_path, num_slot="10"), LoadRequest(slot="1"))[0]
+    assert text == "Slot 1 not found"
+    (tmp_path / "slot3").rmdir()
+    for properties in ({"num_slot": "10", "auto_create_slot": "no"}, {}):
+        changer = disk(tmp_path, **properties)
+        assert failure(changer, CURRENT)[0] == "Slot 0 not found"
+        assert changer.inventory() == []
+    (tmp_path / "slot0").mkdir()
+    assert disk(tmp_path, num_slot="10").load(CURRENT).slot == "0"
+
+
 def test_reset_goes_to_the_first_slot(root):
     changer = disk(root)
     changer.load(LoadRequest(slot="3", set_current=True)).release()

@@ -124,6 +124,18 @@ def test_auto_create_offers_what_a_run_needs(root: Path) -> None:
     assert slots(1, auto_create_slot="yes") == "1 2 3 4"
 
 
+@pytest.mark.parametrize("create", ["yes", "no", ""])
+@pytest.mark.parametrize("place", [Relative.CURRENT, Relative.NEXT])
+def test_an_empty_directory_has_its_first_slot(root: Path, create: str, place: Relative) -> None:
+    """Whatever is said of making slots: a slot is a name only."""
+    changer = flat(root, **({"auto_create_slot": create} if create else {}))
+    changer.reset()
+    assert [entry.slot for entry in changer.inventory()] == ["1"]
+    reservation = changer.load(LoadRequest(relative=place))
+    assert reservation.slot == "1"
+    reservation.release()
+
+
 def test_volumes_taken_away_are_not_blank(root: Path) -> None:
     """A label in the tapelist without its file: the slot is empty and cannot be loaded."""
     changer = flat(root)
