@@ -23,16 +23,20 @@ MAX_VALUES = 2_000_000
 #: Integers beyond this are written in quotes, since Perl may keep them as floating point.
 _EXACT = 2**53
 
+# Possessive throughout: what has been taken is never given back, so that reading takes time in
+# proportion to the text, whatever it holds.
+_BLANKS = re.compile(r"(?:[ \t\r\n\f]++|\#[^\n]*+)*+")
 _TOKEN = re.compile(
-    r"""(?:[ \t\r\n\f]+|\#[^\n]*)*(?:
-      '(?P<single>[^'\\]*(?:\\.[^'\\]*)*)'
-    | "(?P<double>[^"\\]*(?:\\.[^"\\]*)*)"
-    | (?P<number>-?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?))
-    | (?P<opaque>do\s*\{\s*\\\(\s*my\s+\$o\s*=\s*[^()]*\)\s*\})
-    | (?P<word>-?[A-Za-z_][A-Za-z_0-9]*)
+    r"""
+      '(?P<single>(?:[^'\\]++|\\.)*+)'
+    | "(?P<double>(?:[^"\\]++|\\.)*+)"
+    | (?P<number>-?(?:0[xX][0-9a-fA-F_]++|0[bB][01_]++
+                   |[0-9][0-9_]*+(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?))
+    | (?P<opaque>do\s*+\{\s*+\\\(\s*+my\s++\$o\s*+=[^()]*+\)\s*+\})
+    | (?P<word>-?[A-Za-z_][A-Za-z_0-9]*+)
     | (?P<mark>\$STATE\b|=>|->|[{}\[\](),;=])
     | (?P<end>\Z)
-    )""",
+    """,
     re.VERBOSE | re.DOTALL,
 )
 _DOUBLE_ESCAPE = re.compile(
@@ -117,6 +121,8 @@ class _Parser:
     # tokens
 
     def _advance(self) -> None:
+        blanks = _BLANKS.match(self._text, self._at)
+        self._at = blanks.end() if blanks else self._at
         match = _TOKEN.match(self._text, self._at)
         if match is None:
             raise self._error(f"unexpected {self._text[self._at : self._at + 20].strip()!r}")

@@ -21,7 +21,7 @@ _TOKEN = re.compile(
       | (?P<word>[A-Za-z][A-Za-z0-9_-]*)
       | (?P<real>-?[0-9]+\.[0-9]*)
       | (?P<int>-?[0-9]+)
-      | "(?P<string>(?:[^"\\\n]+|\\[\s\S])*+)(?P<close>"?)
+      | "(?P<string>(?:[^"\\\n]++|\\[\s\S])*+)(?P<close>"?)
       | (?P<mark>[\n{},])
       | (?P<unknown>.)""",
     re.VERBOSE,
