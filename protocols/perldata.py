@@ -39,12 +39,15 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_SINGLE_ESCAPE = re.compile(r"\\([\\'])")
 _DOUBLE_ESCAPE = re.compile(
     r"\\(?:x\{(?P<wide>[0-9a-fA-F]{1,6})\}|x(?P<hex>[0-9a-fA-F]{1,2})|(?P<octal>[0-7]{1,3})"
     r"|(?P<letter>.))|(?P<interpolation>[$@][A-Za-z_{:])",
     re.DOTALL,
 )
 _WIDE = re.compile(r"\\x\{([0-9a-fA-F]{1,6})\}")
+_UNSAFE = re.compile(r"[^ !#%-?A-\[\]-~]")
+"""What cannot stand as it is in a string with double quotes."""
 _DOUBLE_LETTERS = {
     "n": "\n", "t": "\t", "r": "\r", "f": "\f", "b": "\b", "a": "\a", "e": "\x1b",
 }  # fmt: skip
@@ -232,7 +235,7 @@ class _Parser:
 
     def _scalar(self, kind: str, token: str) -> Any:
         if kind == "single":
-            return re.sub(r"\\([\\'])", r"\1", token)
+            return _SINGLE_ESCAPE.sub(r"\1", token)
         if kind == "double":
             return self._double(token)
         if kind == "number":
@@ -389,10 +392,6 @@ def _format_value(value: Any, depth: int, pieces: list[str]) -> None:
 
 def _format_string(text: str) -> str:
     if isinstance(text, CharString):
-        escaped = re.sub(
-            r"[^ !#%-?A-\[\]-~]",
-            lambda match: f"\\x{{{ord(match[0]):x}}}",
-            text,
-        )
+        escaped = _UNSAFE.sub(lambda match: f"\\x{{{ord(match[0]):x}}}", text)
         return f'"{escaped}"'
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
