@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 CONNECT_PATIENCE = 60.0
 """Seconds to wait for a server to answer and to let us in."""
 
+_NO_NAME = re.compile("[^a-zA-Z0-9]+")
 _PASSED_ON = ("ndmp-username", "ndmp-password", "ndmp-auth")
 
 # milliseconds that the server may give a SCSI command
@@ -73,7 +74,7 @@ def open_ndmp_changer(
 
 def state_file_name(argument: str) -> str:
     """How stock calls the state file of the changer ``chg-ndmp:ARGUMENT``."""
-    return re.sub("[^a-zA-Z0-9]+", "-", f"chg-ndmp:{argument}")
+    return _NO_NAME.sub("-", f"chg-ndmp:{argument}")
 
 
 @frozen

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MAX_SLOT = 100_000
 """Highest slot number that use-slots may name."""
 
+_SLOTS = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
+_TIME = re.compile(r"([0-9]{1,7})(s|m)?")
+
 
 @frozen
 class Poll:
@@ -104,7 +107,7 @@ def _tape_devices(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
 def _slot_set(text: str) -> frozenset[int]:
     slots: set[int] = set()
     for item in text.replace(" ", "").split(","):
-        match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", item, re.ASCII)
+        match = _SLOTS.fullmatch(item)
         if match is None:
             raise ChangerError(f"invalid value '{text}' for 'use-slots'")
         first = int(match[1])
@@ -116,7 +119,7 @@ def _slot_set(text: str) -> frozenset[int]:
 
 
 def _time(text: str) -> int | None:
-    match = re.fullmatch(r"([0-9]{1,7})(s|m)?", text, re.ASCII)
+    match = _TIME.fullmatch(text)
     if match is None:
         return None
     return int(match[1]) * (60 if match[2] == "m" else 1)

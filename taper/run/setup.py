@@ -13,6 +13,7 @@ from attrs import frozen
 
 from devices.regular import open_regular
 from protocols.conf import load
+from taper.run.amanda_version import amanda_version
 from taper.run.debug_log import DebugHandler
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def load_config(options: Options, paths: Paths) -> Config:
         overrides=options.overrides,
         config_root=paths.config_root,
         cwd=os.getcwd(),
+        amanda_version=amanda_version,
     )
     for message in loaded.messages:
         sys.stderr.write(f"{message.text}\n")
