@@ -173,9 +173,10 @@ class InventoryScan(BaseScan):
         else:
             self._last_error = ChangerError(volume.error)
         keeps_label = volume.label is not None and judge.matches_labelstr(volume, volume.label)
-        await self.note(_described(volume, keeps_label))
-        found = None
-        if judge.accepts(volume):
+        found, accepted = None, judge.accepts(volume)
+        if accepted or keeps_label or volume.label is None:
+            await self.note(_described(volume, keeps_label))
+        if accepted:
             found = await self._take(judge, held, volume, keeps_label)
         elif (verdict := judge.verdict(volume)).fate is Fate.REFUSE:
             # the line before is the same for all volumes without a label, bad ones too (quirk 13)

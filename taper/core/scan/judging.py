@@ -158,11 +158,17 @@ class Judge:
         return False
 
     def accepts(self, volume: Volume) -> bool:
-        """The inventory scans may take this loaded volume (scan-and-changers 1.5 step 4)."""
+        """The inventory scans may take this loaded volume (scan-and-changers 1.5 step 4).
+
+        Another configuration's too, where autolabel has ``other-config``: as Amanda has it from
+        3.5.2 on, and as traditional always had it.
+        """
         if volume.status != Status.SUCCESS:
             return self.is_labelable(volume)
         if volume.label is None:
             return False
+        if self.tapelist.lookup(volume.label) is None:
+            return bool(self.storage.autolabel.template) and self.is_labelable(volume)
         return self.is_reusable(volume.label, new_label_ok=True) or self.is_newly_labelled(
             volume.label
         )
