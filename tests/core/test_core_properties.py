@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.driver import replies
-from tests.core.checking import check_dump, check_permissions
+from tests.core.checking import check_closed, check_dump, check_permissions
 from tests.core.conversing import RUN, START, H, Talk, W, content, file_write, port_write
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
@@ -225,6 +225,7 @@ def test_any_commands_at_any_moment(
     # every volume was blank, and each is written once in a run
     assert all(label is None for label, _ in overwritten)
     _check_ends(talk)
+    check_closed(talk)
 
 
 def _check_ends(talk: Talk) -> None:
