@@ -214,7 +214,7 @@ class Scribe:
             await found.reservation.device.run(await_space)
         try:
             permission = await dump.wait(permit_label(world, found, self._timestamp))
-            await label_volume(world, found, permission, self._timestamp)
+            await label_volume(world, found, permission, self._timestamp, dump.wait)
         except Interrupted:
             dump.say_no_new_tape()  # and the next dump may have the volume
             raise

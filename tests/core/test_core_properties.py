@@ -124,6 +124,8 @@ def test_what_is_told_is_stored(situation: Situation) -> None:
     disk = "/var" if situation.port else "/home"
     word = check_dump(talk, H, data, disk)
     check_permissions(talk)
+    labels = [tape.medium.label for tape in talk.tapes.values() if tape.medium.label is not None]
+    assert len(labels) == len(set(labels)), "one label on two volumes"
     well = not situation.faults and not situation.source_error and situation.grants == 9
     if well and None in situation.blocks[:1]:
         assert word == "DONE"

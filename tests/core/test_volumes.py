@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from devices.errors import Status
+from devices.errors import DeviceError, Status
 from protocols.tapelist import Tapelist, TapelistEntry, TapelistError
 from taper.core.splitting import DirectoryFacts
 from tests.core.checking import check_dump, check_permissions
@@ -269,6 +269,48 @@ def test_a_volume_that_cannot_be_labelled_is_told_and_the_next_one_asked_for() -
     assert talk.changer.released == [("1", False)]
     check_permissions(talk)
     talk.quit()
+
+
+def test_a_label_that_may_be_on_the_volume_is_not_given_to_another() -> None:
+    """The device fails when the label is there: the claim stays, the next volume gets another."""
+    talk = idle(Tape(faults={"labelled"}.__contains__), Tape(), granting=False)
+    talk.say(file_write())
+    assert talk.say(f"NEW-TAPE {W} {H}") == [f"NO-NEW-TAPE {W} {H}", f"REQUEST-NEW-TAPE {W} {H}"]
+    kept = talk.tapelists.store.tapelist.lookup("PROTO01")
+    assert kept is not None
+    assert (kept.datestamp, kept.reuse) == ("1", False)
+    assert talk.logged("INFO taper label") == [
+        "INFO taper label PROTO01 stays taken: slot 1 may hold it, "
+        f"what is read there is label PROTO01 of {RUN}"
+    ]
+    talk.say(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert [tape.medium.label for tape in talk.tapes.values()] == ["PROTO01", "PROTO02"]
+    talk.quit()
+    talk.check_sound()
+
+
+def test_a_label_stays_taken_while_nobody_knows_what_the_volume_bears() -> None:
+    """The drive is gone when it is asked again."""
+    talk = idle(Tape(faults={"start"}.__contains__), Tape(), granting=False)
+    talk.say(file_write())
+    talk.moments.fail("read_label", None, DeviceError("the drive is gone"))
+    talk.say(f"NEW-TAPE {W} {H}")
+    assert talk.tapelists.store.tapelist.lookup("PROTO01") is not None
+    assert talk.logged("INFO taper label")[0].endswith("is unknown (the drive is gone)")
+    talk.quit()
+    talk.check_sound()
+
+
+def test_quit_does_not_wait_for_what_the_volume_bears() -> None:
+    """Asking may take long, and is not needed to end."""
+    talk = idle(Tape(faults={"start"}.__contains__), Tape(), granting=False)
+    talk.say(file_write())
+    talk.tell(f"NEW-TAPE {W} {H}")
+    talk.until("read_label", times=2)
+    talk.quit()
+    assert talk.tapelists.store.tapelist.lookup("PROTO01") is not None
+    talk.check_sound()
 
 
 def disturbed(change: Callable[[Talk], object]) -> Talk:
