@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError
 
 from devices.errors import ChangerError, DeviceError, Status
 from devices.interfaces import AccessMode, VolumeReading
-from protocols.labels import LabelError, check_label, make_label, make_meta_label
+from protocols.labels import LabelError, make_fitting_label, make_meta_label
 from protocols.tapelist import TapelistEntry, TapelistError
 from protocols.tracelog import Info
 from taper.core.errors import Interrupted
@@ -230,8 +230,9 @@ async def _announce_new_label(
             meta_label = make_meta_label(
                 storage.meta_autolabel, tapelist.entries, config=config.name, org=config.general.org
             )
-        label = make_label(
-            storage.autolabel.template,
+        label = make_fitting_label(
+            storage.labelstr,
+            storage.autolabel,
             tapelist.entries,
             config=config.name,
             org=config.general.org,
@@ -240,7 +241,6 @@ async def _announce_new_label(
             meta=meta_label,
             slot=reservation.slot,
         )
-        check_label(label)
         entry = TapelistEntry(
             datestamp="1",
             label=label,

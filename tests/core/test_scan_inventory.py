@@ -165,6 +165,21 @@ def test_a_label_that_exists_sends_the_scan_to_the_next_volume() -> None:
     ]
 
 
+@pytest.mark.parametrize("algorithm", ["lexical", "oldest"])
+def test_a_new_label_that_would_not_match_labelstr_is_not_given(algorithm: str) -> None:
+    """Some barcodes make labels of ours; the others are told of, and come last."""
+    config = make_config(autolabel='"Scan-$b" empty')
+    slots = {"1": blank(barcode="A7"), "2": blank(barcode="07")}
+    stage = set_stage(algorithm, slots, config=config)
+    assert stage.find().label == "Scan-07"
+    why = (
+        "Can't label slot 1: the new label 'Scan-A7', made by autolabel 'Scan-$b', "
+        "does not match labelstr '^Scan-[0-9][0-9]$'"
+    )
+    assert stage.refuse() == why
+    assert stage.notes.count(why) == 1
+
+
 def test_a_label_that_cannot_be_made_fails_the_scan() -> None:
     """A template without anything that changes fails, and the volume is given back."""
     stage = set_stage("lexical", {"1": blank()}, config=make_config(autolabel='"Same" empty'))

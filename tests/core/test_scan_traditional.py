@@ -266,3 +266,19 @@ def test_a_label_that_cannot_be_made_fails_the_scan() -> None:
     stage = set_stage("traditional", {"1": blank()}, config=make_config(autolabel='"Same" empty'))
     assert stage.refuse() == "autolabel require at least one '%' or '!'"
     assert stage.notes == ["Slot 1 without label can be labeled"]
+
+
+def test_a_volume_whose_new_label_would_not_match_labelstr_is_passed_over() -> None:
+    """It is said, and a volume that can be had is found behind it."""
+    config = make_config(autolabel='"Tape-%%" empty')
+    slots = {"1": blank(), "2": FakeVolume("Scan-01")}
+    entries = [written("Scan-01", 1), written("Scan-02", 2)]
+    stage = set_stage("traditional", slots, entries, config=config)
+    stage.changer.fast_search = False
+    assert stage.find().label == "Scan-01"
+    assert stage.notes == [
+        "Slot 1 without label can be labeled",
+        "Can't label slot 1: the new label 'Tape-01', made by autolabel 'Tape-%%', does not match "
+        "labelstr '^Scan-[0-9][0-9]$'",
+        "Slot 2 with label Scan-01 is usable",
+    ]

@@ -17,6 +17,7 @@ from tests.core.conversing import (
     H,
     Talk,
     W,
+    configuration,
     content,
     file_write,
     masked,
@@ -310,6 +311,26 @@ def test_quit_does_not_wait_for_what_the_volume_bears() -> None:
     talk.until("read_label", times=2)
     talk.quit()
     assert talk.tapelists.store.tapelist.lookup("PROTO01") is not None
+    talk.check_sound()
+
+
+def test_a_label_that_labelstr_does_not_match_is_never_written() -> None:
+    """Others took the labels that would have matched since the scan looked."""
+    config = configuration(autolabel='"PROTO%" any', more='labelstr "^PROTO[12]$"')
+    talk = idle(Tape(), granting=False, config=config)
+    talk.say(file_write())
+    store = talk.tapelists.store
+    for label in ("PROTO1", "PROTO2"):
+        store.tapelist = store.tapelist.adding(TapelistEntry(datestamp="0", label=label))
+    before = store.tapelist
+    talk.say(f"NEW-TAPE {W} {H}")
+    assert talk.words()[-2:] == ["NO-NEW-TAPE", "REQUEST-NEW-TAPE"]
+    assert talk.logged("INFO taper while") == [
+        "INFO taper while labeling new volume: the new label 'PROTO3', made by autolabel "
+        "'PROTO%', does not match labelstr '^PROTO[12]$'"
+    ]
+    assert (talk.tapes["1"].medium.label, store.tapelist) == (None, before)
+    talk.quit()
     talk.check_sound()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import LoadRequest, Relative
+from protocols.labels import LabelUnfit
 from taper.core.scan import texts
 from taper.core.scan.base import BaseScan
 from taper.core.scan.interfaces import ScanFailed, ScanResult, Surroundings
@@ -152,7 +153,11 @@ class TraditionalScan(BaseScan):
             self._spent.add(volume.label)
             return self.hand_over(judge, volume.label, is_new=False)
         if verdict.fate is Fate.LABEL:
-            label = await self.new_label(judge, held)
-            return self.hand_over(judge, label, is_new=True)
+            try:
+                label = await self.new_label(judge, held)
+            except LabelUnfit as fault:
+                await self.note(texts.cannot_label(held.slot, str(fault)))
+            else:
+                return self.hand_over(judge, label, is_new=True)
         await self.release()
         return None
