@@ -113,7 +113,9 @@ def test_each_kind_of_volume_is_taken_or_left_with_its_text(
         assert found.is_new == (text == NEW)
         assert found.label == ("Scan-01" if found.is_new else volume.label)
     else:
-        assert stage.refuse() == NONE_FOUND
+        mendable = "in error: " in text
+        trouble = text.partition("in error: ")[2].partition(",")[0]
+        assert stage.refuse() == (f"{NONE_FOUND}: slot 1: {trouble}" if mendable else NONE_FOUND)
         assert stage.notes == [f"Slot 1 {text}", ALL_LOADED]
 
 
@@ -282,3 +284,12 @@ def test_a_volume_whose_new_label_would_not_match_labelstr_is_passed_over() -> N
         "labelstr '^Scan-[0-9][0-9]$'",
         "Slot 2 with label Scan-01 is usable",
     ]
+
+
+def test_the_reason_of_a_scan_that_finds_nothing_is_what_could_be_mended() -> None:
+    """The last volume in error, in this scan or before, not the last one that was looked at."""
+    slots = {"1": bad(error="cannot connect to nas:10000"), "2": FakeVolume("Foo"), "3": blank()}
+    stage = set_stage("traditional", slots)
+    stage.find()
+    for _ in range(2):
+        assert stage.refuse() == f"{NONE_FOUND}: slot 1: cannot connect to nas:10000"

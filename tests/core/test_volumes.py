@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from devices.errors import DeviceError, Status
+from protocols.header import Header, HeaderType
 from protocols.tapelist import Tapelist, TapelistEntry, TapelistError
 from taper.core.splitting import DirectoryFacts
 from tests.core.checking import check_dump, check_permissions
@@ -251,6 +252,49 @@ def test_quit_while_a_part_is_written() -> None:
     assert '"taper is quitting" ""' in talk.driver.lines[-1]
     assert talk.logged()[-1].startswith("INFO taper tape PROTO01 kb 0 fm 1")
     talk.check_sound()
+
+
+def test_a_volume_that_failed_before_its_first_part_is_not_called_ok() -> None:
+    """What amtoc would take for a volume with a dump on it."""
+    talk = idle(Tape(faults={"start_file"}.__contains__))
+    talk.say(file_write())
+    assert check_dump(talk, H, DATA, "/home") == "FAILED"
+    assert talk.say(f"CLOSE-VOLUME {W}") == [f"CLOSED-VOLUME {W}"]
+    assert talk.logged("INFO taper tape") == [
+        "INFO taper tape PROTO01 kb 0 fm 0 [the fake header fails]"
+    ]
+    talk.quit()
+
+
+def test_a_volume_that_failed_after_a_part_is_told_as_ever() -> None:
+    """amtoc shows what is on it."""
+    failing = iter([False] * 5 + [True])
+    talk = idle(small(faults=lambda what: what == "write" and next(failing)))
+    talk.say(file_write(split=split_by(4000)))
+    assert check_dump(talk, H, DATA, "/home") == "PARTIAL"
+    talk.say(f"CLOSE-VOLUME {W}")
+    assert talk.logged("INFO taper tape") == ["INFO taper tape PROTO01 kb 3 fm 2 [OK]"]
+    talk.quit()
+
+
+def test_a_name_that_no_header_holds_whole_is_told_by_its_size() -> None:
+    """The cut name and the whole one would look alike."""
+    disk = "/" + "d" * 299
+    there = Header(
+        type=HeaderType.DUMPFILE,
+        datestamp="20260101000000",
+        host="localhost",
+        disk=disk[:255],
+        program="/usr/bin/tar",
+    )
+    talk = idle(Tape(), dumps={"HF": Dumped(DATA, header=there)})
+    (reply,) = talk.say(file_write().replace("/home", disk))
+    text = f"disk '/{'d' * 59}...' has 300 bytes, of which a header holds 255"
+    assert reply == (
+        f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD "
+        f'"Header of dumpfile does not match command from driver: {text}" ""'
+    )
+    talk.quit()
 
 
 # Labelling

@@ -75,7 +75,7 @@ def test_failed_header_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", write)
         assert labelled.start_file(PART) == FileStart(0, True, space=True)
-    assert labelled.error == "No space left on device: No space left on device"
+    assert labelled.error == "No space left on device"
     assert names(tmp_path) == ["00000.TAPE-01"]
     labelled.reset()
     assert labelled.start_file(PART) == FileStart(1, False)
@@ -134,7 +134,7 @@ def test_full_file_system(tmp_path: Path, monkeypatch: Any, leom: bool) -> None:
         assert device.write_blocks(data[BLOCK:]) == Written(2 * BLOCK, end)
     assert device.is_eom
     assert device.status is Status.VOLUME_ERROR
-    assert device.error == "No space left on device: No space left on device"
+    assert device.error == "No space left on device"
     path = tmp_path / "00001.client.example.com._home.0"
     assert path.read_bytes()[32768:] == data[: 3 * BLOCK]
     assert device.bytes_written == 3 * BLOCK

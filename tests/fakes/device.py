@@ -22,7 +22,7 @@ from devices.properties import READ_ONLY, SET_ANY_TIME, Kind, Phase, Properties,
 from protocols.header import Header, HeaderType
 
 FULL_TEXT = "No space left on device: more than MAX_VOLUME_USAGE bytes written"
-SPACE_TEXT = "No space left on device: No space left on device"
+SPACE_TEXT = "No space left on device"
 
 
 @define
