@@ -12,7 +12,7 @@ from operator import attrgetter
 from zope.interface import implementer
 
 from devices.base import HEADER_SIZE, timestamp_now
-from devices.datafile import NO_SPACE, sync_directory, write_all
+from devices.datafile import NO_SPACE, no_space_text, sync_directory, write_all
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.interfaces import AccessMode, FileStart, IDevice, VolumeReading
 from devices.vfs import (
@@ -169,7 +169,7 @@ class FileDevice(VfsDevice):
         except OSError as error:
             if error.errno in NO_SPACE:
                 self.is_eom = True
-                self._note(f"No space left on device: {error.strerror}", Status.VOLUME_ERROR)
+                self._note(no_space_text(error), Status.VOLUME_ERROR)
                 return FileStart(0, True, space=True)
             text = f"Can't create file {to_text(path)}: {error.strerror}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from error

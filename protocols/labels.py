@@ -44,6 +44,11 @@ class LabelError(Exception):
         self.exists = exists
 
 
+class LabelUnfit(LabelError):
+    """The only label for this volume is one that labelstr does not match: no later scan would
+    know the volume by it. The next volume may do better."""
+
+
 # Matching (config-and-state 4.1)
 
 
@@ -202,6 +207,50 @@ def make_label(
     if not label:
         raise LabelError("Generated label is empty")
     check_label(label)
+    return label
+
+
+def make_fitting_label(
+    labelstr: LabelStr,
+    autolabel: AutoLabel,
+    known: Iterable[TapelistEntry],
+    *,
+    config: str,
+    org: str,
+    storage: str,
+    barcode: str | None,
+    meta: str | None,
+    slot: str | None,
+) -> str:
+    """A label that :func:`make_label` makes, and :func:`match_labelstr` takes for one of ours.
+
+    Raises :class:`LabelError`; :class:`LabelUnfit` when the two do not agree.
+    """
+    label = make_label(
+        autolabel.template,
+        known,
+        config=config,
+        org=org,
+        storage=storage,
+        barcode=barcode,
+        meta=meta,
+        slot=slot,
+    )
+    if not match_labelstr(
+        labelstr,
+        autolabel,
+        label,
+        config=config,
+        org=org,
+        storage=storage,
+        barcode=barcode,
+        meta=meta,
+    ):
+        where = "MATCH-AUTOLABEL" if labelstr.match_autolabel else f"'{labelstr.template}'"
+        raise LabelUnfit(
+            f"the new label '{label}', made by autolabel '{autolabel.template}', "
+            f"does not match labelstr {where}"
+        )
     return label
 
 

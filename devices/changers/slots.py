@@ -8,6 +8,7 @@ import os
 import re
 
 from devices.changers.vtapes import slot_number
+from devices.datafile import sync_directory
 from devices.errors import ChangerError
 
 _DIRECTORY = re.compile(r"slot[0-9]{1,18}", re.ASCII)
@@ -52,9 +53,19 @@ class SlotDirectories:
         return os.path.isdir(self.path(slot))
 
     def create(self, slot: int) -> bool:
-        """Make the directory. :return: whether it is there and ours to remove"""
+        """Make the directory, on the disk too: parts in it are synchronised, but what good are
+        they in a directory that a power cut takes away?
+
+        :return: whether it is there and ours to remove
+        """
+        path = f"{self._root}/slot{slot}"
         try:
-            os.mkdir(f"{self._root}/slot{slot}", 0o700)
+            os.mkdir(path, 0o700)
+            try:
+                sync_directory(os.fsencode(self._root))
+            except OSError:
+                os.rmdir(path)
+                raise
         except OSError as error:
             _log.warning("cannot make slot %d in '%s': %s", slot, self._root, error.strerror)
             return False

@@ -20,7 +20,7 @@ from taper.core.interfaces import FeedError, IPlannedFeed
 from taper.core.interruption import Interruption
 from taper.core.outcome import DumperResult, Ledger, Verdict
 from taper.core.preparing import check_header, part_header, plan_dump
-from taper.core.report import Report
+from taper.core.report import FULL, Report
 from taper.core.request import VolumeRequest
 from taper.core.straight import flows_straight, straight_feed
 
@@ -227,6 +227,9 @@ class Dump:
             self._partnum += 1
         if result.eom:
             volume.full = True
+        if result.refused or (not result.successful and self._interruption.reason is None):
+            # with a part cache nothing but the text tells an error from the end of the medium
+            volume.trouble = None if (result.error or FULL).startswith(FULL) else result.error
         if self._interruption.reason is not None or self.ledger.input_errors:
             return True
         if result.successful and result.eof:
@@ -285,7 +288,7 @@ class Dump:
         label: str,
     ) -> bool:
         """Go on with another volume, if that can lead anywhere."""
-        trouble = result.error or "No space left on device"
+        trouble = result.error or FULL
         errors = self.ledger.device_errors
         if result.refused and result.successful:
             # no part tells of it, and nothing is lost yet; but the volume should be looked at

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from devices.regular import open_regular
 from protocols.conf import load
+from protocols.tapelist import TapelistError, check_name
 from taper.run.amanda_version import amanda_version
 from taper.run.debug_log import DebugHandler
 
@@ -53,10 +54,19 @@ class Setup:
     storage_name: str | None
 
     def storage(self) -> Storage:
-        """The storage to serve. :raise SetupFailed: there is none of that name"""
+        """The storage to serve.
+
+        :raise SetupFailed: there is none of that name, or its volumes could not be listed
+        """
         found = None if self.storage_name is None else self.config.storage(self.storage_name)
         if found is None:
             raise SetupFailed(f"Storage '{self.storage_name or ''}' not found")
+        try:
+            check_name("configuration", self.config.name)
+            check_name("storage", found.name)
+            check_name(f"tapepool of storage '{found.name}':", found.tapepool)
+        except TapelistError as fault:
+            raise SetupFailed(str(fault)) from fault
         return found
 
 

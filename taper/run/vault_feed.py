@@ -186,10 +186,11 @@ class VaultFeed:
         try:
             self._dump = await self._search(wanted)
         except Exception as fault:
-            # whatever a damaged log or tapelist leads to, it is this dump's failure
-            raise FeedError(f"error; {fault}", device=True) from fault
+            # whatever a damaged log or tapelist leads to, it is this dump's failure, and none of
+            # the volume that would be written on
+            raise FeedError(f"Dump not found: {fault}") from fault
         if self._dump is None:
-            raise FeedError("error; Dump not found", device=True)
+            raise FeedError("Dump not found")
         return self._dump.labels
 
     def offer(self) -> Deferred[Offer | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -460,6 +461,30 @@ def test_slots_are_made_when_something_is_written(root):
     assert reservation.slot == "5"
     reservation.release()
     assert not (root / "slot5").exists()
+
+
+def test_a_slot_that_is_made_is_on_the_disk(root, monkeypatch):
+    """Its name too: a power cut after DONE must not take the directory away with the dump."""
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    changer = disk(root, auto_create_slot="yes", num_slot="12")
+    changer.load(LoadRequest(slot="11")).release()
+    assert synced == [str(root)]
+    changer.load(LoadRequest(slot="1")).release()
+    assert synced == [str(root)]
+
+
+def test_a_slot_that_cannot_be_stored_is_not_made(root, monkeypatch):
+    """The disk refuses its name: nothing is left that looks like a slot."""
+
+    def broken(fd):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    changer = disk(root, auto_create_slot="yes", num_slot="12")
+    with pytest.raises(ChangerError, match="Slot 11 not found"):
+        changer.load(LoadRequest(slot="11"))
+    assert not (root / "slot11").exists()
 
 
 def test_inventory_promises_new_slots(tmp_path):
