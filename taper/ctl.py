@@ -7,6 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from taper import __version__
+from taper.last_words import guarded
+from taper.version import answer
+
 DEMO = """\
 Writes a real directory to small volumes by way of a real taper process,
 restores it from them and compares every file. Needs GNU tar, no Amanda, no
@@ -27,18 +31,26 @@ root. "taperctl uninstall" goes back."""
 
 def main() -> None:
     """Run the command line, and end with its exit status."""
+    sys.exit(guarded("taperctl", _run))
+
+
+def _run() -> int:
     options = _parser().parse_args()
     run: Callable[[argparse.Namespace], int] = options.run
     try:
-        sys.exit(run(options))
+        return run(options)
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="taperctl", description="Try taper, or put it in Amanda's place."
+        prog="taperctl",
+        description="Try taper, or put it in Amanda's place.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # the version has two lines
     )
+    version = answer("taperctl", __version__).rstrip()
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser(

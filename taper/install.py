@@ -21,11 +21,12 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from taper.version import AMANDA
+
 Say = Callable[[str], None]
 
 MARK = '# Put here by "taperctl install" of twisted-taper; "taperctl uninstall" takes it away.'
 LAUNCHER = '#!/bin/sh\n{mark}\nexec {python} -I -m taper.cli "$@"\n'
-VERSION = "taper-3.5.1"
 USUAL = "/usr/lib/amanda/taper"
 _DIVERT = "dpkg-divert"
 _LONGEST_LAUNCHER = 1 << 16
@@ -248,11 +249,16 @@ def _check_paths(user: str, path: str) -> None:
 def _check_launcher(launcher: str, user: str) -> None:
     """Run it as the dump user, and import all that a real start does."""
     done = _as_user(user, launcher, "--version")
-    if done.returncode or done.stdout.strip() != VERSION:
+    if not _is_ours(done):
         raise Refused(_failure(f"user {user} cannot run this installation", done))
     done = _as_user(user, sys.executable, "-I", "-c", "import taper.run.stdio")
     if done.returncode:
         raise Refused(_failure(f"user {user} cannot import this installation", done))
+
+
+def _is_ours(done: subprocess.CompletedProcess[str]) -> bool:
+    """What ``--version`` said; an older one of ours did not say whose it is."""
+    return not done.returncode and done.stdout.startswith(f"taper-{AMANDA}\n")
 
 
 def _failure(text: str, done: subprocess.CompletedProcess[str]) -> str:
@@ -326,5 +332,5 @@ def status(path: str, say: Say) -> None:
     kept = "kept as" if os.path.exists(place.aside) else "gone: there is no"
     say(f"Amanda's own is {kept} {place.aside}")
     done = subprocess.run([path, "--version"], capture_output=True, encoding="utf-8", cwd="/")
-    if done.returncode or done.stdout.strip() != VERSION:
+    if not _is_ours(done):
         raise Refused(_failure("but it does not run", done))

@@ -148,7 +148,7 @@ def test_there_and_back(machine: Machine) -> None:
     assert machine.aside.read_bytes() == machine.stock
     assert machine.diversions() == f"local diversion of {TAPER} to {TAPER}.amanda"
     version = machine.inside("runuser", "-u", USER, "--", TAPER, "--version")
-    assert version.stdout == "taper-3.5.1\n"
+    assert version.stdout.startswith("taper-3.5.1\n")
     assert sorted(path.name for path in machine.libexec.iterdir()) == ["taper", "taper.amanda"]
 
     assert machine.ctl("uninstall") == f"{TAPER} is Amanda's own taper again.\n"
