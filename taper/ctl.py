@@ -81,9 +81,10 @@ def _parser() -> argparse.ArgumentParser:
             help="the taper that Amanda's driver starts (default: %(default)s)",
         )
         command.set_defaults(run=run)
-    install.add_argument(
-        "--user", default="backup", help="the dump user, who runs it (default: %(default)s)"
-    )
+    for command in (install, status):
+        command.add_argument(
+            "--user", default="backup", help="the dump user, who runs it (default: %(default)s)"
+        )
     _add_application(commands)
     return parser
 
@@ -123,11 +124,11 @@ def _uninstall(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from taper.install import run, status
 
-    return run(lambda say: status(options.taper, say))
+    return run(lambda say: status(options.taper, options.user, say))
 
 
 def _application(options: argparse.Namespace) -> int:
-    from taper.application.link import LinkRefused, is_linked, link, unlink
+    from taper.application.link import LinkRefused, check, link, unlink
 
     directory = options.directory
     try:
@@ -137,7 +138,7 @@ def _application(options: argparse.Namespace) -> int:
             gone = unlink(directory)
             print("amdirecttar is gone." if gone else f"No amdirecttar of ours is in {directory}.")
         else:
-            there = is_linked(directory)
+            there = check(directory)
             print(f"amdirecttar is {'' if there else 'not '}in {directory}.")
     except (LinkRefused, OSError) as fault:
         print(f"taperctl: {fault}", file=sys.stderr)

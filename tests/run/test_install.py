@@ -156,6 +156,17 @@ def test_there_and_back(machine: Machine) -> None:
     assert machine.ctl("status") == f"{TAPER} is Amanda's own taper.\n"
 
 
+def test_a_taper_that_runs(machine: Machine) -> None:
+    """Neither is the taper changed under a run nor given back; what is there stays."""
+    pretend = "exec -a taper sleep 60 & while ! grep -q ^taper /proc/$!/cmdline; do :; done; "
+    for command in ("install", "uninstall"):
+        script = pretend + f'"$0" -m taper.ctl {command}; status=$?; kill $!; exit $status'
+        done = machine.inside("bash", "-c", script, machine.python)
+        assert done.returncode == 1
+        assert f"; {command} when its run is over" in done.stderr
+    machine.check_untouched()
+
+
 def test_install_twice(machine: Machine) -> None:
     """A second install finds nothing to do."""
     machine.ctl("install")
@@ -176,6 +187,7 @@ def test_status_of_ours(machine: Machine) -> None:
     said = machine.ctl("status")
     assert f"{TAPER} is our taper: {machine.python} -I -m taper.cli\n" in said
     assert f"kept as {TAPER}.amanda" in said
+    assert f"User {USER} can run it." in said
 
 
 def test_upgrade_of_amanda(machine: Machine) -> None:
