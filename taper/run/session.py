@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ from taper.core.controller import Controller
 from taper.core.interfaces import IClock, IConsole
 from taper.core.scan import ScanFailed, make_scan
 from taper.core.world import World
+from taper.last_words import STDERR, tell
 from taper.run.feeds import Feeds
 from taper.run.history import History
 from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
@@ -39,12 +41,23 @@ if TYPE_CHECKING:
     from taper.core.scan import IScan
     from taper.run.interactivity import Operator
 
+_log = logging.getLogger(__name__)
 
 START_PATIENCE = 60.0
 """Seconds to wait for the trace log's lock before the conversation, when nobody can stop us."""
 
-STDERR = 2
-"""The descriptor; under twistd ``sys.stderr`` is a log."""
+
+def log_trouble(path: str, fault: OSError) -> str:
+    """Why the trace log cannot be used, in words that begin as stock's do."""
+    if fault.filename is None:  # it was opened
+        return (
+            f"could not write log file {path}: {fault.strerror or fault}; "
+            "every program of the run writes there and needs room"
+        )
+    return (
+        f"could not open log file {path}: {fault.strerror}; "
+        "it must be a file that the dump user may write, in a directory that exists"
+    )
 
 
 def sweep_up(tmpdir: str) -> None:
@@ -52,7 +65,10 @@ def sweep_up(tmpdir: str) -> None:
     from taper.run import shm_sweep, status_files  # no start need wait for these
 
     shm_sweep.sweep()
-    status_files.sweep(tmpdir, time.time())
+    try:
+        status_files.sweep(tmpdir, time.time())
+    except OSError as fault:
+        _log.warning("cannot look for old status files: %s", fault)
 
 
 @implementer(IConsole)
@@ -106,20 +122,33 @@ class Session:
         """Write one trace-log record at once; before the conversation only."""
         append_record(self._setup.log_filename, record, Patience(START_PATIENCE))
 
+    def _log_last(self, *records: Any) -> None:
+        """Write the last records; a log that cannot be written keeps nothing from ending."""
+        try:
+            for record in records:
+                self.log(record)
+        except OSError as fault:
+            text = log_trouble(self._setup.log_filename, fault)
+            self._setup.debug.write(text)
+            tell("taper", text)
+
     def begin(self) -> None:
         """First line of the trace log.
 
-        :raise StartFailed: we are not the dump user. The log tells it too if it is there already;
-            one that we made would be ours, and no later program of the run could open it.
+        :raise StartFailed: there is no log for us, or we are not the dump user. The log tells that
+            too if it is there already; one that we made would be ours, and no later program of the
+            run could open it.
         """
         try:
             check_user(self._setup.config.general.dumpuser)
         except StartFailed as fault:
             if os.path.exists(self._setup.log_filename):
-                self.log(PidStart(os.getpid()))
-                self.start_failed(str(fault))
+                self._log_last(PidStart(os.getpid()), Fatal(str(fault)))
             raise
-        self.log(PidStart(os.getpid()))
+        try:
+            self.log(PidStart(os.getpid()))
+        except OSError as fault:
+            raise StartFailed(log_trouble(self._setup.log_filename, fault)) from fault
 
     def open(self) -> None:
         """Open tapelist, changer and scan, and make the controller.
@@ -260,12 +289,11 @@ class Session:
 
     def set_up_failed(self, text: str) -> None:
         """Leave the trace-log lines of a storage that cannot be served."""
-        self.log(NoTapeError(text))
-        self.log(PidDone(os.getpid()))
+        self._log_last(NoTapeError(text), PidDone(os.getpid()))
 
     def start_failed(self, text: str) -> None:
         """Leave the trace-log line of a process that cannot start."""
-        self.log(Fatal(text))
+        self._log_last(Fatal(text))
 
     # The end
 
