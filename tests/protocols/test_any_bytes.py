@@ -55,7 +55,7 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _catalogue(data: bytes) -> object:
-    return catalog.copies_of_dumps(catalog.parts_of_log(_lines(data), "20260101000000"))
+    return catalog.by_disk([catalog.dumps_of_log([_text(data)], "20260101000000", {})])
 
 
 _DUMP = DumpName(
