@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from devices.registry import DeviceSections
     from protocols.conf.config import Config
     from protocols.conf.sections import Storage
+    from protocols.tx.haste import Haste
 
 
 class IEjectsItself(Interface):
@@ -37,6 +38,7 @@ class Surroundings:
 
     :ivar make_lane: makes a lane from a name.
     :ivar patience: seconds to wait for the peer of a data connection.
+    :ivar haste: shortens all deadlines of other machines when all is to end; None: nobody says.
     :ivar statedir: for changer states that no configuration places elsewhere.
     """
 
@@ -44,6 +46,7 @@ class Surroundings:
     make_lane: Callable[[str], ILane]
     patience: float = 1800.0
     statedir: str = "/var/lib/amanda"
+    haste: Haste | None = None
 
 
 def open_async_device(
@@ -61,7 +64,9 @@ def open_async_device(
     scheme, rest = split_device_name(name, config, warn)
     if scheme in ASYNC_DEVICES:
         factory = load_factory(ASYNC_DEVICES[scheme])
-        device: IAsyncDevice = factory(name, rest, surroundings.reactor, surroundings.patience)
+        device: IAsyncDevice = factory(
+            name, rest, surroundings.reactor, surroundings.patience, surroundings.haste
+        )
         return device
     from devices.lane import LaneDevice
 

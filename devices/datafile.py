@@ -12,6 +12,14 @@ import os
 # errors that mean: no room here; freeing some may help (EFBIG as stock has it)
 NO_SPACE = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 
+_FULL = "No space left on device"
+
+
+def no_space_text(error: OSError) -> str:
+    """What a device says of such an error: stock's words, and what the system says besides."""
+    return _FULL if error.errno == errno.ENOSPC else f"{_FULL}: {error.strerror}"
+
+
 # how much is written before the disk is told to begin storing it
 WRITEBACK_BYTES = 32 * 2**20
 

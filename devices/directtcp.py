@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from devices.errors import (
@@ -97,8 +97,11 @@ class GivenUp(DeviceError):
     """A wait was broken off by whoever waited."""
 
 
-class _Wait:
-    """Something a lane waits for and the reactor's thread may break off."""
+class Wait:
+    """Something a lane waits for and the reactor's thread may break off.
+
+    :raise OSError: there is no pipe to be had
+    """
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -153,7 +156,7 @@ def close_all(sockets: list[socket.socket]) -> None:
         each.close()
 
 
-def accept_one(listeners: list[socket.socket], wait: _Wait) -> socket.socket:
+def accept_one(listeners: list[socket.socket], wait: Wait) -> socket.socket:
     """The first peer that connects; the listeners are closed, come what may."""
     try:
         while True:
@@ -171,7 +174,7 @@ def accept_one(listeners: list[socket.socket], wait: _Wait) -> socket.socket:
         close_all(listeners)
 
 
-def connect_one(addresses: tuple[Address, ...], wait: _Wait) -> socket.socket:
+def connect_one(addresses: tuple[Address, ...], wait: Wait) -> socket.socket:
     """A connection to the first address that answers.
 
     :raise PeerUnreachable: none does; all of them are named
@@ -179,7 +182,10 @@ def connect_one(addresses: tuple[Address, ...], wait: _Wait) -> socket.socket:
     complaints: list[str] = []
     for address in addresses:
         family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
-        trying = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            trying = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            raise DeviceError(f"cannot connect: {error.strerror}") from error
         try:
             code = trying.connect_ex((address.host, address.port))
             if code == errno.EINPROGRESS:
@@ -195,6 +201,36 @@ def connect_one(addresses: tuple[Address, ...], wait: _Wait) -> socket.socket:
         trying.close()
         complaints.append(f"{address}: {os.strerror(code)}")
     raise PeerUnreachable(f"cannot connect: {'; '.join(complaints) or 'there is no address'}")
+
+
+def wait_in_lane(
+    lane: ILane, make: Callable[[Wait], socket.socket], leftover: list[socket.socket] | None = None
+) -> Deferred[socket.socket]:
+    """Make a connection in a lane; cancelling breaks the wait off.
+
+    :param leftover: sockets to be closed when nobody waits any more, whether or not it began
+    """
+    try:
+        wait = Wait()
+    except OSError as error:
+        close_all(leftover or [])
+        return fail(DeviceError(f"cannot wait for a connection: {error.strerror}"))
+    made = lane.call_owning(lambda orphan: orphan.close(), make, wait)
+
+    def give_up(_: Deferred[socket.socket]) -> None:
+        wait.give_up()
+        made.cancel()
+
+    asked: Deferred[socket.socket] = Deferred(give_up)
+
+    def over(_: object) -> None:
+        wait.close()
+        close_all(leftover or [])
+
+    made.addCallbacks(asked.callback, asked.errback)
+    # the lane takes one call after another: this one comes when the wait is over
+    lane.call_surely(lambda: None).addBoth(over)
+    return asked
 
 
 @implementer(IDirectTCPDevice)
@@ -243,32 +279,21 @@ class SocketFed:
         listeners, self._listeners = self._listeners, []
         if not listeners:
             raise ValueError(f"{self.device.name} does not listen")
-        return self._waiting(lambda wait: accept_one(listeners, wait))
+        return self._waiting(lambda wait: accept_one(listeners, wait), listeners)
 
     def connect(
         self, for_writing: bool, addresses: tuple[Address, ...]
     ) -> Deferred[IDirectTCPConnection]:
         return self._waiting(lambda wait: connect_one(addresses, wait))
 
-    def _waiting(self, make: Callable[[_Wait], socket.socket]) -> Deferred[IDirectTCPConnection]:
-        """Make a connection in the lane; cancelling breaks the wait off."""
-        wait = _Wait()
-        made = self.lane.call_owning(lambda orphan: orphan.close(), make, wait)
-
-        def give_up(_: Deferred[IDirectTCPConnection]) -> None:
-            wait.give_up()
-            made.cancel()
-
-        asked: Deferred[IDirectTCPConnection] = Deferred(give_up)
-
-        def keep(connected: socket.socket) -> None:
+    def _waiting(
+        self, make: Callable[[Wait], socket.socket], leftover: list[socket.socket] | None = None
+    ) -> Deferred[IDirectTCPConnection]:
+        def keep(connected: socket.socket) -> IDirectTCPConnection:
             self._connection = SocketConnection(self.device.name, connected)
-            asked.callback(self._connection)
+            return self._connection
 
-        made.addCallbacks(keep, asked.errback)
-        # the lane takes one call after another: this one comes when the wait is over
-        self.lane.call_surely(lambda: None).addCallback(lambda _: wait.close())
-        return asked
+        return wait_in_lane(self.lane, make, leftover).addCallback(keep)
 
     def use_connection(self, connection: IDirectTCPConnection) -> Deferred[None]:
         if not ISocketConnection.providedBy(connection):

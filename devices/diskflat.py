@@ -12,7 +12,7 @@ import stat
 from zope.interface import implementer
 
 from devices.base import HEADER_SIZE, timestamp_now
-from devices.datafile import NO_SPACE, sync_directory
+from devices.datafile import NO_SPACE, no_space_text, sync_directory
 from devices.errors import DeviceError, Status, VolumeFailed
 from devices.interfaces import AccessMode, FileStart, IDevice, VolumeReading
 from devices.vfs import BAD_VOLUME, DUMPS, INVALID_HEADER, LIMIT_REACHED, NO_HEADERS, VfsDevice
@@ -135,7 +135,7 @@ class DiskflatDevice(VfsDevice):
             os.close(fd)
             if error.errno in NO_SPACE:
                 self.is_eom = True
-                self._note(f"No space left on device: {error.strerror}", Status.VOLUME_ERROR)
+                self._note(no_space_text(error), Status.VOLUME_ERROR)
                 return FileStart(0, True, space=True)
             text = f"Error writing file {to_text(self._path)}: {error.strerror}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from error

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import islice
+from operator import attrgetter
 
 from zope.interface import implementer
 
 from devices.base import HEADER_SIZE, timestamp_now
-from devices.datafile import NO_SPACE, sync_directory, write_all
+from devices.datafile import NO_SPACE, no_space_text, sync_directory, write_all
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.interfaces import AccessMode, FileStart, IDevice, VolumeReading
 from devices.vfs import (
@@ -165,17 +169,18 @@ class FileDevice(VfsDevice):
         except OSError as error:
             if error.errno in NO_SPACE:
                 self.is_eom = True
-                self._note(f"No space left on device: {error.strerror}", Status.VOLUME_ERROR)
+                self._note(no_space_text(error), Status.VOLUME_ERROR)
                 return FileStart(0, True, space=True)
             text = f"Can't create file {to_text(path)}: {error.strerror}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
+        self._vtape.added(Numbered(number, name, HEADER_SIZE))
         self._open_data(fd, HEADER_SIZE)
         self._room.wrote(HEADER_SIZE)
         self._begin_file(number)
         return FileStart(number, self.is_eom)
 
     def _next_number(self) -> int:
-        files = self._files()
+        files = self._known_files()
         if not files or files[0].number != 0 or files[-1].number >= LARGEST_NUMBER:
             # the label is gone: somebody erased the volume under us; or no number is left
             raise self._fail("Could not create header filename", BAD_VOLUME, VolumeFailed)
@@ -188,12 +193,13 @@ class FileDevice(VfsDevice):
             self._need_mode("seek_file", AccessMode.READ)
         self.in_file = False
         self._close_data()
-        files = self._files()
-        # a file without a header is what a failed start leaves: not there, for a reader
-        readable = [file for file in files if file.size]
-        wanted = next((file for file in readable if file.number >= number), None)
+        files = self._known_files()
+        wanted = _first_from(number, files)
+        if wanted is None:
+            files = self._files()  # not there by all that is known: look again
+            wanted = _first_from(number, files)
         if wanted is None or (number == 0 and wanted.number != 0):
-            return self._seek_past(number, files, readable)
+            return self._seek_past(number, files)
         fd, header = self._open_header(wanted)
         if wanted.number == 0:
             os.close(fd)
@@ -208,11 +214,9 @@ class FileDevice(VfsDevice):
         self._begin_file(wanted.number)
         return header
 
-    def _seek_past(
-        self, number: int, files: list[Numbered], readable: list[Numbered]
-    ) -> Header | None:
+    def _seek_past(self, number: int, files: Sequence[Numbered]) -> Header | None:
         """There is no such file: the volume's end, or a place beyond it."""
-        first = readable[-1].number + 1 if readable else 1
+        first = max((file.number + 1 for file in files if file.size), default=1)
         last = files[-1].number + 1 if files else 1
         if not number:
             raise self._fail("File 0 not found", Status.VOLUME_UNLABELED, VolumeFailed)
@@ -236,6 +240,7 @@ class FileDevice(VfsDevice):
         except OSError as error:
             text = f"Unlink of {to_text(path)} failed: {error.strerror}"
             raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed) from error
+        self._vtape.forget()
         self._room.wrote(-found.size)
 
     # -- what both need -------------------------------------------------------------------------
@@ -244,6 +249,11 @@ class FileDevice(VfsDevice):
         trouble = self._vtape.trouble()
         if trouble:
             raise self._fail(trouble, Status.DEVICE_ERROR, DriveFailed)
+
+    def _known_files(self) -> Sequence[Numbered]:
+        """The volume's files, with the sizes they had when they were looked at."""
+        known = self._vtape.known()
+        return self._files() if known is None else known
 
     def _files(self) -> list[Numbered]:
         """The volume's files now, oddities logged."""
@@ -264,7 +274,7 @@ class FileDevice(VfsDevice):
         """Open a file of the volume for reading, and read its header."""
         path = self._vtape.full(file.name)
         try:
-            fd = os.open(path, os.O_RDONLY)
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # not to hang on a FIFO
         except OSError as error:
             text = f"Couldn't open file {to_text(path)}: {error.strerror}"
             raise self._fail(text, Status.DEVICE_ERROR, VolumeFailed) from error
@@ -280,6 +290,15 @@ class FileDevice(VfsDevice):
         os.close(fd)
         text = INVALID_HEADER if block else f"Problem reading Amanda header: {trouble}"
         raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
+
+
+def _first_from(number: int, files: Sequence[Numbered]) -> Numbered | None:
+    """The first file from ``number`` on that can be read.
+
+    A file without a header is what a failed start leaves: not there, for a reader.
+    """
+    place = bisect_left(files, number, key=attrgetter("number"))
+    return next((file for file in islice(files, place, None) if file.size), None)
 
 
 def remove_if_there(path: bytes) -> None:

@@ -220,6 +220,9 @@ class IndirectTCP:
     def eject(self) -> Deferred[None]:
         return self._inner.eject()
 
+    def hurry(self) -> None:
+        self._inner.hurry()
+
     def finish(self) -> Deferred[None]:
         """A connection that nobody was given ends with the device."""
         if self._pending is not None and not self._handed_out:

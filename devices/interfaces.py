@@ -236,6 +236,11 @@ class IAsyncDevice(Interface):
     def erase() -> Deferred[None]:
         """See :meth:`IDevice.erase`."""
 
+    def hurry() -> None:
+        """Whoever waits for this device wants to end: an answer that another machine owes us is
+        waited for :data:`protocols.tx.haste.CLOSE_PATIENCE` at most from now on, and without it
+        the operation fails. Never blocks; later operations have all their time."""
+
     def finish() -> Deferred[None]:
         """See :meth:`IDevice.finish`."""
 
@@ -297,8 +302,18 @@ class ILane(Interface):
     """One thread: calls in, Deferreds out, in order. Its methods belong to the reactor thread.
 
     Cancelling a call's Deferred drops its result and, if it has not begun yet, the call itself;
-    a call that has begun runs to its end, and the next one waits for it.
+    a call that has begun runs to its end, and the next one waits for it. Where the system has no
+    thread to give, the call's Deferred fails with :class:`devices.threads.ThreadRefused`, and the
+    next call tries again.
     """
+
+    begun = Attribute("It was asked for something: its thread has been started.")
+
+    def begin() -> None:
+        """Start the thread, for whoever must not find later that there is none.
+
+        Raises :class:`devices.threads.ThreadRefused`.
+        """
 
     def call(function: Callable[..., T], *args: Any, **kwargs: Any) -> Deferred[T]:
         """Run ``function(*args, **kwargs)`` in the lane's thread; fires in the reactor thread."""

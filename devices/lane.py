@@ -8,12 +8,11 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Generator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from zope.interface import implementer
 
 from devices.directtcp import SocketFed
@@ -31,6 +30,7 @@ from devices.interfaces import (
     LoadRequest,
     VolumeReading,
 )
+from devices.threads import ThreadRefused, start_thread
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorFromThreads
@@ -89,6 +89,15 @@ class Lane:
     def __repr__(self) -> str:
         return f"<Lane {self._name}>"
 
+    @property
+    def begun(self) -> bool:
+        return self._started
+
+    def begin(self) -> None:
+        if not self._started:
+            self._start_thread()
+            self._started = True
+
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> Deferred[T]:
         return self._ask(lambda: function(*args, **kwargs))
 
@@ -123,6 +132,10 @@ class Lane:
         def cancel(_: Deferred[T]) -> None:
             call.abandoned = True
 
+        try:
+            self.begin()  # before the call counts: nobody would ever do it
+        except ThreadRefused as fault:
+            return fail(fault)
         call = _Call(function, Deferred(cancel), surely=surely, dispose=dispose)
         self._put(call)
         return call.deferred
@@ -130,12 +143,9 @@ class Lane:
     def _put(self, call: _Call[Any]) -> None:
         self._outstanding += 1
         self._queue.put(call)
-        if not self._started:
-            self._started = True
-            self._start_thread()
 
     def _start_thread(self) -> None:
-        threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+        start_thread(self._name, self._serve)
 
     def _serve(self) -> None:
         """The thread's work: until None comes."""
@@ -191,6 +201,9 @@ class LaneDevice(SocketFed):
     def erase(self) -> Deferred[None]:
         return self.lane.call(self.device.erase)
 
+    def hurry(self) -> None:
+        """Nothing in a lane waits for an answer of another machine."""
+
     def finish(self) -> Deferred[None]:
         return self.lane.call_surely(self.device.finish)
 
@@ -235,8 +248,10 @@ class LaneReservation:
     @inlineCallbacks
     def _give_back(self, eject: bool, need_another: bool) -> Generator[Deferred[Any], Any, None]:
         try:
-            # in the device's lane first: rewinding may take long, and the changer serves others
-            yield self._device_lane.call_surely(self._reservation.device.finish)
+            # in the device's lane first: rewinding may take long, and the changer serves others;
+            # a volume whose label was all that was wanted is not worth a thread
+            if self._device_lane.begun:
+                yield self._device_lane.call_surely(self._reservation.device.finish)
         finally:
             try:
                 yield self._changer_lane.call_surely(self._reservation.release, eject, need_another)
@@ -332,9 +347,12 @@ class LaneChanger:
             self._interrupt()
         for deferred in list(self._waiting):
             deferred.cancel()
-        # what was cancelled on its way back to us is disposed of before anything that follows
-        yield self._lane.call_surely(lambda: None)
         first: Exception | None = None
+        try:
+            # what was cancelled on its way back is disposed of before anything that follows
+            yield self._lane.call_surely(lambda: None)
+        except ThreadRefused as error:
+            first = error
         for reservation in list(self._held):
             try:
                 yield reservation.release()

@@ -34,6 +34,7 @@ from protocols.tx.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from protocols.directtcp import Address
+    from protocols.tx.haste import Haste
     from protocols.tx.ndmp import NdmpSession
 
 _log = logging.getLogger(__name__)
@@ -42,12 +43,16 @@ CONNECT_PATIENCE = 60.0
 """Seconds to wait for a server to answer and to let us in."""
 
 
-def open_ndmp(name: str, node: str, reactor: Any, patience: float) -> IndirectTCP:
+def open_ndmp(
+    name: str, node: str, reactor: Any, patience: float, haste: Haste | None = None
+) -> IndirectTCP:
     """The device as the registry opens it, with IndirectTCP for servers that need it.
 
     :param patience: seconds to wait for somebody to ask for the addresses, and to connect
+    :param haste: shortens all deadlines when all is to end
     """
-    return IndirectTCP(NdmpDevice(name, node, reactor, patience=patience), reactor, patience)
+    device = NdmpDevice(name, node, reactor, patience=patience, haste=haste)
+    return IndirectTCP(device, reactor, patience)
 
 
 @implementer(IAsyncDevice, IMoverDevice, ILateListener, IEjectsItself)
@@ -67,12 +72,14 @@ class NdmpDevice(NdmpVolume):
         *,
         patience: float | None = None,
         connect: Callable[..., Deferred[NdmpSession]] | None = None,
+        haste: Haste | None = None,
     ) -> None:
         server, drive = parse_server_name(name, node)
         facts = NdmpFacts(name)
         super().__init__(facts, Link(self._new_session, facts, server, drive))
         self._reactor = reactor
         self._patience = patience
+        self._haste = haste
         self._connect = connect
         self._connection: NdmpConnection | None = None
         self._handed_out = False
@@ -91,6 +98,7 @@ class NdmpDevice(NdmpVolume):
             password=text("ndmp_password"),
             auth=text("ndmp_auth").lower(),
             timeout=CONNECT_PATIENCE,
+            haste=self._haste,
         )
 
     # the data connection

@@ -36,9 +36,6 @@ ANSWER_PATIENCE = 60.0
 TAPE_PATIENCE = 1200.0
 """Seconds to wait for the answer to a request that may move a whole tape."""
 
-CLOSE_PATIENCE = 20.0
-"""Seconds to wait for an answer when all that is left is to end well."""
-
 AUTH_TYPES = ("md5", "text", "none", "void")
 
 _log = logging.getLogger(__name__)
@@ -170,6 +167,10 @@ class Control:
         if self._users == 0:
             await self._close()
 
+    def hurry(self) -> None:
+        """Whoever waits wants to end."""
+        self.session.hurry()
+
     async def give_up(self) -> None:
         """It is of no use any more to anybody."""
         self.lost = True
@@ -177,7 +178,10 @@ class Control:
 
     async def _close(self) -> None:
         try:
-            await self.session.close()
+            if self.lost:  # who did not answer will not take leave either
+                await self.session.give_up()
+            else:
+                await self.session.close()
         except NdmpError as error:
             _log.info("closing the control connection to %s: %s", self.server, error.text)
 
@@ -258,6 +262,11 @@ class Link:
         self._open, control.drive = False, None
         if not control.lost:
             await control.ask(TapeClose(), TAPE_PATIENCE)
+
+    def hurry(self) -> None:
+        """Whoever waits for the drive wants to end."""
+        if self.control is not None:
+            self.control.hurry()
 
     async def leave(self) -> None:
         """Give up the control connection; others may go on with it."""

@@ -18,7 +18,6 @@ from zope.interface import implementer
 
 from devices.errors import ConnectionBroken, DriveFailed, PeerUnreachable
 from devices.idirecttcp import IDirectTCPConnection, Moved
-from devices.ndmp_control import CLOSE_PATIENCE
 from devices.ndmp_stop import Stop, name_of, stop_of, stop_of_state, unexpected
 from protocols.ndmp.codes import (
     INFINITY,
@@ -44,6 +43,7 @@ from protocols.ndmp.messages import (
     NotifyMoverHalted,
     NotifyMoverPaused,
 )
+from protocols.tx.haste import CLOSE_PATIENCE
 
 if TYPE_CHECKING:
     from devices.ndmp_control import Control

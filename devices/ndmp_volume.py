@@ -183,6 +183,9 @@ class NdmpVolume:
         await self._link.close_drive()
         await self._link.leave()
 
+    def hurry(self) -> None:
+        self._link.hurry()
+
     def finish(self) -> Deferred[None]:
         return self._surely(self._finish)
 

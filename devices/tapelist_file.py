@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from devices.regular import open_regular
 from protocols.tapelist import MAX_BYTES, Tapelist, parse_tapelist
 
 
@@ -12,7 +13,7 @@ def read_tapelist(path: str) -> Tapelist:
     for an empty list, as stock does, would free every label in it.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return Tapelist()

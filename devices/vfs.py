@@ -8,7 +8,7 @@ import time
 from attrs import evolve
 
 from devices.base import HEADER_SIZE, BaseDevice, timestamp_now
-from devices.datafile import NO_SPACE, DataFile, sync_directory
+from devices.datafile import NO_SPACE, DataFile, no_space_text, sync_directory
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.interfaces import AccessMode, VolumeReading, WriteEnd, Written
 from devices.properties import (
@@ -232,8 +232,7 @@ class VfsDevice(BaseDevice):
             else:
                 self._room.wrote(-extra)
                 self.is_eom = True
-                text = f"No space left on device: {error.strerror}"
-                self._note(text, Status.VOLUME_ERROR)
+                self._note(no_space_text(error), Status.VOLUME_ERROR)
                 return WriteEnd.SPACE if self.leom else WriteEnd.FAILED
         self._note(f"Error writing device fd {data.fd}: {error.strerror}", Status.VOLUME_ERROR)
         return WriteEnd.FAILED

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
@@ -59,6 +59,9 @@ class VtapeDirectory:
     :ivar path: of the directory, ending in ``/``: ``NODE/data/`` if that exists when the device
         is opened, else ``NODE/``.
     :ivar remarks: oddities met in the last look, for the log.
+
+    A volume may have thousands of files, so what was seen is remembered for as long as the
+    directory does not change but by files that are told of by :meth:`added`.
     """
 
     def __init__(self, node: str) -> None:
@@ -66,6 +69,8 @@ class VtapeDirectory:
         data = path + b"data/"
         self.path = data if os.path.isdir(data) else path
         self.remarks: list[str] = []
+        self._seen: list[Numbered] | None = None
+        self._state: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return to_text(self.path)
@@ -84,9 +89,41 @@ class VtapeDirectory:
             return f"VFS Device path {self} is not a directory"
         return None
 
+    def known(self) -> Sequence[Numbered] | None:
+        """The same as :meth:`files` if nothing has changed since; None: look again.
+
+        Sizes are those of then, which files that somebody still writes to have left behind; but
+        none that was empty is remembered, for it may have got its header. The label's file is
+        asked for each time: should the directory's time be too coarse to tell that somebody took
+        the volume away, its absence does.
+        """
+        if not self._seen or self._state != self._state_now():
+            return None
+        return self._seen if os.path.lexists(self.full(self._seen[0].name)) else None
+
+    def added(self, file: Numbered) -> None:
+        """This process has made a file that follows all others."""
+        if self._seen is not None:
+            self._seen.append(file)
+            self._state = self._state_now()
+
+    def forget(self) -> None:
+        """This process has changed the directory in another way."""
+        self._seen = None
+
+    def _state_now(self) -> tuple[int, ...]:
+        """What is another once names were added or taken away."""
+        try:
+            facts = os.stat(self.path)
+        except OSError:
+            return ()
+        return (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns)
+
     def files(self) -> list[Numbered]:
-        """Regular files named by a number, sorted by it, one for each number."""
+        """Regular files named by a number, sorted by it, one for each number, as they are now."""
         self.remarks = []
+        self.forget()
+        state = self._state_now()
         found: dict[int, Numbered] = {}
         for entry, number, mark in self._entries():
             if mark != b"." or number > LARGEST_NUMBER:
@@ -107,7 +144,10 @@ class VtapeDirectory:
                 )
             else:
                 found[number] = Numbered(number, entry.name, facts.st_size)
-        return [found[number] for number in sorted(found)]
+        files = [found[number] for number in sorted(found)]
+        if state and all(file.size for file in files):
+            self._seen, self._state = list(files), state
+        return files
 
     def wipe(self, keep: bytes | None = None) -> None:
         """Delete all of the volume's files but ``keep``, the label last.
@@ -117,6 +157,7 @@ class VtapeDirectory:
 
         :raise OSError: with the path as ``filename``; what is left stays
         """
+        self.forget()
         doomed: list[tuple[int, bytes]] = []
         for entry, number, _ in self._entries():
             if entry.name in (LOCK_NAME, keep):

@@ -1,134 +1,151 @@
-"""The catalogue: which dump parts lie on which volume, as the trace logs tell it.
+"""The catalogue: which dumps lie on which volumes, as the trace logs tell it.
 
-Pure: lines of one log go in, values come out; which logs to read is the caller's business
-(:mod:`taper.run.history`).
+Pure: the text of one log goes in, values come out; which logs to read is the caller's business
+(:mod:`taper.run.history`). There may be thousands of logs with a hundred dumps each, so a log's
+dumps are told by what they have in common, and only lines of an unusual form are read word by
+word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from attrs import frozen
+import re
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import NamedTuple
 
 from protocols.tracelog import Done, Part, PartPartial, Start, read_record
 
-
-@frozen(kw_only=True)
-class CataloguedPart:
-    """One good or bad part on a volume (config-and-state 5.2).
-
-    :ivar label: the volume.
-    :ivar written: the timestamp under which the volume was labelled. When the tapelist has
-        another one, the volume was overwritten and the part is gone.
-    :ivar timestamp: of the dump.
-    :ivar partnum: from 1.
-    :ivar good: the part itself is complete (PART, not PARTPARTIAL).
-    :ivar dump_done: the same log says DONE for the dump.
-    """
-
-    label: str
-    written: str
-    fileno: int
-    storage: str
-    pool: str
-    host: str
-    disk: str
-    timestamp: str
-    level: int
-    partnum: int
-    good: bool
-    dump_done: bool
+Disk = tuple[str, str]
+"""Host and disk name."""
 
 
-@frozen(kw_only=True)
-class DumpCopy:
-    """One dump, on the volumes that hold its parts; all that retention asks for.
+class DumpCopy(NamedTuple):
+    """One dump, on the volumes that hold its parts; with its disk, all that retention asks for.
+
+    Dumps of many disks may share it, as a night's full dumps on one volume do.
 
     :ivar volumes: (label, timestamp the volume was labelled with); none for a dump that waits
-        on a holding disk.
+        on a holding disk. When the tapelist has another timestamp, the volume was overwritten.
     :ivar done: it is there as a whole.
     """
 
-    host: str
-    disk: str
     timestamp: str
     level: int
     volumes: frozenset[tuple[str, str]] = frozenset()
     done: bool = True
 
 
-_TYPES = ("START", "PART", "PARTPARTIAL", "DONE")
-_PROGRAMS = ("taper", "amvault")
+DumpsTold = Mapping[DumpCopy, tuple[Disk, ...]]
+"""What one log tells: copies, and of which disks there is one like that."""
+
+# A line is looked at if it begins like this (config-and-state 5.2).
+_LINES = re.compile(r"^(START|PART|PARTPARTIAL|DONE) (?:taper|amvault) (.*)$", re.MULTILINE)
+
+# The text of a line as tapers since 3.5 write it, as long as nothing in it is escaped. Every other
+# form is read by read_record. The words cannot be told apart in two ways, so this is linear.
+_WORD = r'([^ "\\]+|"[^"\\]*")'
+_POOL = r'("ST:[^"\\]*" "POOL:[^"\\]*")'
+_NUMBER = r"-?[0-9]{1,19}"
+_STATS = r'\[sec[^"\\\]]*\]'
+_PART = rf"{_POOL} {_WORD} {_NUMBER} {_WORD} {_WORD} {_WORD} {_NUMBER}/-?[0-9]+ ([0-9]{{1,3}})"
+_CRC = r'(?:[^ "\\]+)'
+_USUAL = {
+    "PART": re.compile(rf"{_PART} {_STATS}"),
+    "PARTPARTIAL": re.compile(rf"{_PART} {_STATS} .*"),
+    "DONE": re.compile(
+        rf"{_POOL} {_WORD} {_WORD} {_WORD} {_NUMBER} ([0-9]{{1,3}}) {_CRC} {_CRC} {_CRC} {_STATS}"
+    ),
+}
+
+_QUOTES_OF_POOL = 4
+
+_Dump = tuple[str, ...]
+"""What tells a copy of a dump from all others in the same log: storage and pool, host, disk,
+timestamp, level."""
 
 
-def parts_of_log(lines: Iterable[str], log_datestamp: str) -> list[CataloguedPart]:
-    """All parts that one log tells of, in its order.
+def dumps_of_log(blocks: Iterable[str], log_datestamp: str, known: dict[Disk, Disk]) -> DumpsTold:
+    """The dumps that one log tells of.
 
+    :param blocks: the log's text, cut at line ends only.
     :param log_datestamp: of the log's name; taken for a volume whose START it does not have.
+    :param known: disks met so far, each of which is kept once; it grows.
     """
     written: dict[str, str] = {}
-    parts: list[Part | PartPartial] = []
-    done = set()
-    for line in lines:
-        type_, _, rest = line.partition(" ")
-        if type_ not in _TYPES:
-            continue
-        program, _, text = rest.rstrip("\n").partition(" ")
-        if program not in _PROGRAMS:
-            continue
-        record = read_record(type_, text)
-        if isinstance(record, Start):
-            written[record.label] = record.datestamp
-        elif isinstance(record, Part | PartPartial):
-            parts.append(record)
-        elif isinstance(record, Done):
-            done.add(_dump_of(record))
-    return [
-        CataloguedPart(
-            label=part.label,
-            written=written.get(part.label, log_datestamp),
-            fileno=part.fileno,
-            storage=part.storage,
-            pool=part.pool,
-            host=part.host,
-            disk=part.disk,
-            timestamp=part.datestamp,
-            level=int(part.level),
-            partnum=part.partnum,
-            good=isinstance(part, Part),
-            dump_done=_dump_of(part) in done,
-        )
-        for part in parts
-        if part.level.isascii() and part.level.isdigit() and len(part.level) < 4
-    ]
+    labels: dict[_Dump, dict[str, None]] = {}
+    done: set[_Dump] = set()
+    for block in blocks:
+        for type_, text in _LINES.findall(block):
+            if type_ == "START":
+                _read_start(text, written)
+                continue
+            words = _read_usual(type_, text) or _read_words(type_, text)
+            if words is None:
+                continue
+            if type_ == "DONE":
+                done.add(words)
+            else:
+                pool, label, *rest = words
+                labels.setdefault((pool, *rest), {})[label] = None
+    return _told(labels, done, lambda label: written.get(label, log_datestamp), known)
 
 
-def _dump_of(record: Part | PartPartial | Done) -> tuple[str, ...]:
-    """What tells a copy of a dump from all others in the same log."""
-    return (
-        record.storage,
-        record.pool,
-        record.host,
-        record.disk,
-        record.datestamp,
-        record.level,
-    )
+def _read_start(text: str, written: dict[str, str]) -> None:
+    record = read_record("START", text.removesuffix("\r"))
+    if isinstance(record, Start):
+        written[record.label] = record.datestamp
 
 
-def copies_of_dumps(parts: Iterable[CataloguedPart]) -> list[DumpCopy]:
-    """The dumps that the parts of one log make up."""
-    by_dump: dict[tuple[str | int, ...], list[CataloguedPart]] = {}
-    for part in parts:
-        key = (part.storage, part.pool, part.host, part.disk, part.timestamp, part.level)
-        by_dump.setdefault(key, []).append(part)
-    return [
-        DumpCopy(
-            host=parts[0].host,
-            disk=parts[0].disk,
-            timestamp=parts[0].timestamp,
-            level=parts[0].level,
-            volumes=frozenset((part.label, part.written) for part in parts),
-            done=parts[0].dump_done,
-        )
-        for parts in by_dump.values()
-    ]
+def _read_usual(type_: str, text: str) -> tuple[str, ...] | None:
+    """The words that matter: storage and pool, label if it is a part, host, disk, time, level."""
+    usual = _USUAL[type_].fullmatch(text)
+    if usual is None:
+        return None
+    if text.count('"') == _QUOTES_OF_POOL:
+        return usual.groups()
+    pool, *words = usual.groups()
+    return (pool, *(word.strip('"') for word in words))
+
+
+def _read_words(type_: str, text: str) -> tuple[str, ...] | None:
+    """The same of a line in any form; None: it is not what it looks like."""
+    record = read_record(type_, text.removesuffix("\r"))
+    if not isinstance(record, Part | PartPartial | Done):
+        return None
+    level = record.level
+    if not (level.isascii() and level.isdigit() and len(level) < 4):
+        return None
+    pool = f'"ST:{record.storage}" "POOL:{record.pool}"'
+    words = (record.host, record.disk, record.datestamp, level)
+    return (pool, *words) if isinstance(record, Done) else (pool, record.label, *words)
+
+
+def _told(
+    labels: Mapping[_Dump, Iterable[str]],
+    done: set[_Dump],
+    written: Callable[[str], str],
+    known: dict[Disk, Disk],
+) -> DumpsTold:
+    """Put together what the dumps have in common."""
+    told: dict[DumpCopy, list[Disk]] = {}
+    volumes: dict[tuple[str, ...], frozenset[tuple[str, str]]] = {}
+    for dump, its in labels.items():
+        _, host, disk, timestamp, level = dump
+        key = tuple(its)
+        if key not in volumes:
+            volumes[key] = frozenset((label, written(label)) for label in key)
+        copy = DumpCopy(timestamp, int(level), volumes[key], dump in done)
+        told.setdefault(copy, []).append(known.setdefault((host, disk), (host, disk)))
+    return {copy: tuple(disks) for copy, disks in told.items()}
+
+
+def by_disk(logs: Iterable[DumpsTold]) -> dict[Disk, list[DumpCopy]]:
+    """All dumps of each disk, the newest first, higher levels first; disks in order."""
+    found: dict[Disk, list[DumpCopy]] = {}
+    for told in logs:
+        for copy, disks in told.items():
+            for disk in disks:
+                found.setdefault(disk, []).append(copy)
+    for copies in found.values():
+        copies.sort(key=attrgetter("timestamp", "level"), reverse=True)
+    return dict(sorted(found.items()))

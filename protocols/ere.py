@@ -2,9 +2,10 @@
 
 Label templates are such expressions (config-and-state 4.1), and they come from users: Python's
 ``re`` reads some of them otherwise (lazy and possessive operators, ``\\d``, look-around) and may
-need exponential time for others. This one walks all alternatives at once, so a search takes time
-in proportion to text times pattern, whatever the pattern. Unlike glibc, a backslash before any
-character only makes it ordinary: no back references, no ``\\w``.
+need exponential time for others. This one walks all alternatives at once, so a search takes at most
+about text times states steps, whatever the pattern; and it remembers where a set of alternatives
+leads, so that most searches take one step a byte. Unlike glibc, a backslash before any character
+only makes it ordinary: no back references, no ``\\w``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,17 @@ from attrs import frozen
 MAX_PATTERN = 4096
 MAX_STATES = 20_000
 _MAX_REPEAT = 32_767
+_MAX_DEPTH = 100
+_MAX_BUILT = 4 * MAX_STATES
+"""Pieces looked at while the states are made; some make none."""
+_MAX_REMEMBERED = 100_000
+"""States in all the sets that one expression remembers."""
 
-_ANY = frozenset(range(256)) - {10}  # newline-sensitive: neither "." nor "[^x]" takes it
+_NEWLINE = 10
+_END = 256
+"""The end of the text, where a byte would be."""
+
+_ANY = frozenset(range(256)) - {_NEWLINE}  # newline-sensitive: neither "." nor "[^x]" takes it
 _CLASSES = {
     "alnum": "0-9A-Za-z",
     "alpha": "A-Za-z",
@@ -70,6 +80,14 @@ class _Repeat:
 
 
 _Node = _Set | _Anchor | _Sequence | _Choice | _Repeat
+_EMPTY = _Sequence(())
+
+
+def _repeat(node: _Node, low: int, high: int | None) -> _Node:
+    """``node`` with a ``*``, ``+`` or ``?`` behind it; of several in a row one is made."""
+    if isinstance(node, _Repeat) and node.low <= 1 and node.high in (1, None):
+        return _Repeat(node.item, node.low * low, 1 if node.high == high == 1 else None)
+    return _Repeat(node, low, high)
 
 
 class _Parser:
@@ -87,7 +105,9 @@ class _Parser:
         branches = [self.sequence()]
         while self.peek() == "|":
             self.at += 1
-            branches.append(self.sequence())
+            branch = self.sequence()
+            if branch != _EMPTY or _EMPTY not in branches:
+                branches.append(branch)
         return branches[0] if len(branches) == 1 else _Choice(tuple(branches))
 
     def sequence(self) -> _Node:
@@ -98,14 +118,18 @@ class _Parser:
 
     def repeated(self) -> _Node:
         node = self.atom()
+        intervals = 0
         while (char := self.peek()) and char in "*+?{":
             if isinstance(node, _Anchor):
                 raise EreError("Invalid preceding regular expression")
             self.at += 1
             if char == "{":
+                intervals += 1
+                if intervals + self.depth > _MAX_DEPTH:
+                    raise EreError("Regular expression too big")
                 node = _Repeat(node, *self.interval())
             else:
-                node = _Repeat(node, int(char == "+"), 1 if char == "?" else None)
+                node = _repeat(node, int(char == "+"), 1 if char == "?" else None)
         return node
 
     def interval(self) -> tuple[int, int | None]:
@@ -151,7 +175,7 @@ class _Parser:
 
     def group(self) -> _Node:
         self.depth += 1
-        if self.depth > 100:
+        if self.depth > _MAX_DEPTH:
             raise EreError("Regular expression too big")
         node = self.choice()
         if self.peek() != ")":
@@ -159,7 +183,7 @@ class _Parser:
         self.at += 1
         self.depth -= 1
         # A group is never a bare anchor: "(^)*" is legal where "^*" is not.
-        return _Sequence((node,))
+        return _Sequence((node,)) if isinstance(node, _Anchor) else node
 
     def bracket(self) -> frozenset[int]:
         negated = self.peek() == "^"
@@ -218,8 +242,26 @@ def _class_members(ranges: str) -> bytes:
     return bytes(members)
 
 
+class _Place:
+    """A set of alternatives that a search has come to, and where it leads.
+
+    :ivar follows: the next place for a byte; None: the expression has matched before it.
+    """
+
+    __slots__ = ("at_start", "follows", "reached", "states")
+
+    def __init__(self, states: frozenset[int], at_start: bool) -> None:
+        self.states = states
+        self.at_start = at_start
+        self.follows: dict[int, _Place | None] = {}
+        self.reached: dict[bool, set[int]] = {}
+
+
 class Ere:
-    """A compiled expression. Raises :class:`EreError` for one that is not valid."""
+    """A compiled expression. Raises :class:`EreError` for one that is not valid.
+
+    :ivar steps: work done by all searches so far: bytes, and states looked at.
+    """
 
     def __init__(self, pattern: str) -> None:
         data = pattern.encode("utf-8", "surrogateescape")
@@ -227,40 +269,72 @@ class Ere:
             raise EreError("Regular expression too big")
         parser = _Parser(data)
         tree = parser.choice()
+        self.steps = 0
+        self._built = 0
         # State n: (bytes, anchor, next states). Bytes None: no byte is taken.
         self._takes: list[frozenset[int] | None] = [None]
         self._anchors: list[_Anchor | None] = [None]
         self._next: list[tuple[int, ...]] = [()]
         self._start = self._build(tree, 0)
+        self._places: dict[tuple[frozenset[int], bool], _Place] = {}
+        self._remembered = 0
+
+    @property
+    def states(self) -> int:
+        """How many states the expression has."""
+        return len(self._next)
 
     def search(self, text: str) -> bool:
         """Does the expression match anywhere in ``text``?"""
         data = text.encode("utf-8", "surrogateescape")
-        states: set[int] = set()
-        for at in range(len(data) + 1):
-            states.add(self._start)
-            at_start = at == 0 or data[at - 1] == 10
-            at_end = at == len(data) or data[at] == 10
-            states = self._closure(states, at_start, at_end)
-            if 0 in states:
+        place = self._place(frozenset((self._start,)), True)
+        for byte in (*data, _END):
+            self.steps += 1
+            try:
+                following = place.follows[byte]
+            except KeyError:
+                following = place.follows[byte] = self._follow(place, byte)
+            if following is None:
                 return True
-            if at < len(data):
-                states = self._step(states, data[at])
+            place = following
         return False
 
-    def _step(self, states: set[int], byte: int) -> set[int]:
-        reached: set[int] = set()
-        for state in states:
+    def _place(self, states: frozenset[int], at_start: bool) -> _Place:
+        place = self._places.get((states, at_start))
+        if place is None:
+            self._remember(len(states))
+            place = self._places[states, at_start] = _Place(states, at_start)
+        return place
+
+    def _remember(self, size: int) -> None:
+        """Make room for a set of this size, at the cost of all that is known."""
+        self._remembered += size
+        if self._remembered > _MAX_REMEMBERED:
+            self._places.clear()
+            self._remembered = size
+
+    def _follow(self, place: _Place, byte: int) -> _Place | None:
+        at_end = byte in (_NEWLINE, _END)
+        reached = place.reached.get(at_end)
+        if reached is None:
+            reached = place.reached[at_end] = self._closure(place.states, place.at_start, at_end)
+            self._remember(len(reached))
+        if 0 in reached:
+            return None
+        self.steps += len(reached)
+        states = {self._start}
+        for state in reached:
             takes = self._takes[state]
             if takes is not None and byte in takes:
-                reached.update(self._next[state])
-        return reached
+                states.update(self._next[state])
+        return self._place(frozenset(states), byte == _NEWLINE)
 
-    def _closure(self, states: set[int], at_start: bool, at_end: bool) -> set[int]:
+    def _closure(self, states: frozenset[int], at_start: bool, at_end: bool) -> set[int]:
         """All states reached without taking a byte; state 0 is success."""
         reached: set[int] = set()
         todo = list(states)
         while todo:
+            self.steps += 1
             state = todo.pop()
             if state in reached:
                 continue
@@ -287,12 +361,16 @@ class Ere:
 
     def _build(self, node: _Node, after: int) -> int:
         """The state from which ``node`` and then ``after`` match."""
+        self._built += 1
+        if self._built > _MAX_BUILT:
+            raise EreError("Regular expression too big")
         if isinstance(node, _Set):
             return self._state((after,), takes=node.bytes)
         if isinstance(node, _Anchor):
             return self._state((after,), anchor=node)
         if isinstance(node, _Choice):
-            return self._state(tuple(self._build(branch, after) for branch in node.branches))
+            branches = (self._build(branch, after) for branch in node.branches)
+            return self._state(tuple(dict.fromkeys(branches)))
         if isinstance(node, _Sequence):
             for item in reversed(node.items):
                 after = self._build(item, after)

@@ -24,6 +24,12 @@ _MAX_DIGITS = 100
 # Stand for barcode and slot in a label being made; no label holds a NUL.
 _BARCODE, _SLOT = "\0b", "\0s"
 
+# What a template for making labels may hold.
+_SIGN = re.compile(r"\$([$bmocr]|[0-9]*s)")
+_SLOT_SIGN = re.compile(r"\$(\$|[0-9]*s)")
+_META_SIGN = re.compile(r"\$([$oc])")
+_RUNS = {"%": re.compile("%+"), "!": re.compile("!+")}
+
 
 class LabelError(Exception):
     """No label can be made, or a template is wrong.
@@ -36,6 +42,11 @@ class LabelError(Exception):
         super().__init__(text)
         self.text = text
         self.exists = exists
+
+
+class LabelUnfit(LabelError):
+    """The only label for this volume is one that labelstr does not match: no later scan would
+    know the volume by it. The next volume may do better."""
 
 
 # Matching (config-and-state 4.1)
@@ -199,6 +210,50 @@ def make_label(
     return label
 
 
+def make_fitting_label(
+    labelstr: LabelStr,
+    autolabel: AutoLabel,
+    known: Iterable[TapelistEntry],
+    *,
+    config: str,
+    org: str,
+    storage: str,
+    barcode: str | None,
+    meta: str | None,
+    slot: str | None,
+) -> str:
+    """A label that :func:`make_label` makes, and :func:`match_labelstr` takes for one of ours.
+
+    Raises :class:`LabelError`; :class:`LabelUnfit` when the two do not agree.
+    """
+    label = make_label(
+        autolabel.template,
+        known,
+        config=config,
+        org=org,
+        storage=storage,
+        barcode=barcode,
+        meta=meta,
+        slot=slot,
+    )
+    if not match_labelstr(
+        labelstr,
+        autolabel,
+        label,
+        config=config,
+        org=org,
+        storage=storage,
+        barcode=barcode,
+        meta=meta,
+    ):
+        where = "MATCH-AUTOLABEL" if labelstr.match_autolabel else f"'{labelstr.template}'"
+        raise LabelUnfit(
+            f"the new label '{label}', made by autolabel '{autolabel.template}', "
+            f"does not match labelstr {where}"
+        )
+    return label
+
+
 def slot_of_label(
     template: str, label: str, *, config: str, org: str, storage: str, meta: str | None
 ) -> int | None:
@@ -209,13 +264,14 @@ def slot_of_label(
     text, width = _substitute(template, {"o": org, "c": config, "m": meta or "", "r": storage})
     if _SLOT not in text:
         raise LabelError("No '$s' in autolabel template")
-    head, *rest = text.replace(_BARCODE, "").split(_SLOT)
-    digits = r"([0-9]{1,18})"
-    pattern = re.escape(head) + digits + "".join(rf"{re.escape(one)}\1" for one in rest[:-1])
-    found = re.fullmatch(pattern + re.escape(rest[-1]), label)
-    if found is None or str(int(found[1])).rjust(width, "0") != found[1]:
+    fixed = text.replace(_BARCODE, "").split(_SLOT)
+    size, rest = divmod(len(label) - sum(map(len, fixed)), len(fixed) - 1)
+    number = label[len(fixed[0]) : len(fixed[0]) + size]
+    if rest or not 0 < size < 19 or not (number.isascii() and number.isdigit()):
         return None
-    return int(found[1])
+    if number.join(fixed) != label or str(int(number)).rjust(width, "0") != number:
+        return None
+    return int(number)
 
 
 def make_meta_label(
@@ -227,7 +283,7 @@ def make_meta_label(
     """
     if not template:
         return None
-    text = re.sub(r"\$([$oc])", lambda match: {"$": "$", "o": org, "c": config}[match[1]], template)
+    text = _META_SIGN.sub(lambda match: {"$": "$", "o": org, "c": config}[match[1]], template)
     drafts = _counted(text, "meta-label")
     if drafts is None:
         raise LabelError("Can't generate meta-label: no '%' or '!' in meta-autolabel")
@@ -260,7 +316,7 @@ def _substitute(template: str, values: dict[str, str]) -> tuple[str, int]:
     The first slot placeholder sets the width of all; an unknown ``$x`` stays.
     """
     width = 1
-    for match in re.finditer(r"\$(\$|[0-9]*s)", template):
+    for match in _SLOT_SIGN.finditer(template):
         if match[1] != "$":
             width = max(_width(template, match.start(1))[0], 1)
             break
@@ -273,7 +329,7 @@ def _substitute(template: str, values: dict[str, str]) -> tuple[str, int]:
             return _BARCODE
         return values.get(key, _SLOT)
 
-    return re.sub(r"\$([$bmocr]|[0-9]*s)", value, template), width
+    return _SIGN.sub(value, template), width
 
 
 def _counted(text: str, what: str) -> Iterator[str] | None:
@@ -301,7 +357,7 @@ _SETTING = {"label": "autolabel", "meta-label": "meta-autolabel"}
 
 def _only_run(text: str, char: str) -> str:
     """The run of ``char``, if there is exactly one, else nothing."""
-    runs = re.findall(f"{char}+", text)
+    runs = _RUNS[char].findall(text)
     return runs[0] if len(runs) == 1 else ""
 
 

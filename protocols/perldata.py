@@ -23,24 +23,31 @@ MAX_VALUES = 2_000_000
 #: Integers beyond this are written in quotes, since Perl may keep them as floating point.
 _EXACT = 2**53
 
+# Possessive throughout: what has been taken is never given back, so that reading takes time in
+# proportion to the text, whatever it holds.
+_BLANKS = re.compile(r"(?:[ \t\r\n\f]++|\#[^\n]*+)*+")
 _TOKEN = re.compile(
-    r"""(?:[ \t\r\n\f]+|\#[^\n]*)*(?:
-      '(?P<single>[^'\\]*(?:\\.[^'\\]*)*)'
-    | "(?P<double>[^"\\]*(?:\\.[^"\\]*)*)"
-    | (?P<number>-?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?))
-    | (?P<opaque>do\s*\{\s*\\\(\s*my\s+\$o\s*=\s*[^()]*\)\s*\})
-    | (?P<word>-?[A-Za-z_][A-Za-z_0-9]*)
+    r"""
+      '(?P<single>(?:[^'\\]++|\\.)*+)'
+    | "(?P<double>(?:[^"\\]++|\\.)*+)"
+    | (?P<number>-?(?:0[xX][0-9a-fA-F_]++|0[bB][01_]++
+                   |[0-9][0-9_]*+(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?))
+    | (?P<opaque>do\s*+\{\s*+\\\(\s*+my\s++\$o\s*+=[^()]*+\)\s*+\})
+    | (?P<word>-?[A-Za-z_][A-Za-z_0-9]*+)
     | (?P<mark>\$STATE\b|=>|->|[{}\[\](),;=])
     | (?P<end>\Z)
-    )""",
+    """,
     re.VERBOSE | re.DOTALL,
 )
+_SINGLE_ESCAPE = re.compile(r"\\([\\'])")
 _DOUBLE_ESCAPE = re.compile(
     r"\\(?:x\{(?P<wide>[0-9a-fA-F]{1,6})\}|x(?P<hex>[0-9a-fA-F]{1,2})|(?P<octal>[0-7]{1,3})"
     r"|(?P<letter>.))|(?P<interpolation>[$@][A-Za-z_{:])",
     re.DOTALL,
 )
 _WIDE = re.compile(r"\\x\{([0-9a-fA-F]{1,6})\}")
+_UNSAFE = re.compile(r"[^ !#%-?A-\[\]-~]")
+"""What cannot stand as it is in a string with double quotes."""
 _DOUBLE_LETTERS = {
     "n": "\n", "t": "\t", "r": "\r", "f": "\f", "b": "\b", "a": "\a", "e": "\x1b",
 }  # fmt: skip
@@ -117,6 +124,8 @@ class _Parser:
     # tokens
 
     def _advance(self) -> None:
+        blanks = _BLANKS.match(self._text, self._at)
+        self._at = blanks.end() if blanks else self._at
         match = _TOKEN.match(self._text, self._at)
         if match is None:
             raise self._error(f"unexpected {self._text[self._at : self._at + 20].strip()!r}")
@@ -226,7 +235,7 @@ class _Parser:
 
     def _scalar(self, kind: str, token: str) -> Any:
         if kind == "single":
-            return re.sub(r"\\([\\'])", r"\1", token)
+            return _SINGLE_ESCAPE.sub(r"\1", token)
         if kind == "double":
             return self._double(token)
         if kind == "number":
@@ -383,10 +392,6 @@ def _format_value(value: Any, depth: int, pieces: list[str]) -> None:
 
 def _format_string(text: str) -> str:
     if isinstance(text, CharString):
-        escaped = re.sub(
-            r"[^ !#%-?A-\[\]-~]",
-            lambda match: f"\\x{{{ord(match[0]):x}}}",
-            text,
-        )
+        escaped = _UNSAFE.sub(lambda match: f"\\x{{{ord(match[0]):x}}}", text)
         return f'"{escaped}"'
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

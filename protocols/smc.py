@@ -133,10 +133,12 @@ def parse_element_status(data: bytes) -> tuple[Element, ...]:
         start, at = at, at + _PAGE_HEADER + length
         if at > end:
             raise SmcError(f"element status page at {start} is longer than the whole answer")
-        if length and size < _TAG_OFFSET:
+        if not length:
+            continue  # a page of no elements, whatever size it says they have
+        if size < _TAG_OFFSET:
             raise SmcError(f"element descriptors of {size} bytes, at least {_TAG_OFFSET} expected")
         tagged = bool(data[start + 1] & 0x80)
-        for place in range(start + _PAGE_HEADER, at - size + 1, size or 1):
+        for place in range(start + _PAGE_HEADER, at - size + 1, size):
             element = _element(data[start], tagged, data[place : place + size])
             if element is not None:
                 elements.append(element)

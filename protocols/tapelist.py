@@ -60,6 +60,10 @@ _LINE = re.compile(
 )
 
 
+_BLANKS = " \t\r\n\f\v"
+"""What ends a field, for every reader."""
+
+
 class Tapelist:
     """All volumes, newest first (config-and-state 3.2). Immutable: changes make a new list.
 
@@ -190,8 +194,24 @@ def _entry(match: re.Match[str]) -> TapelistEntry:
     )
 
 
+def check_name(what: str, name: str) -> None:
+    """Refuse a name that would come back from the file as something else.
+
+    :param what: what it is the name of, for the text
+    :raise TapelistError: it holds a blank or a line end
+    """
+    bad = next((char for char in name if char in _BLANKS), None)
+    if bad is not None:
+        raise TapelistError(
+            f"{what} {name!r} cannot be written to the tapelist: it holds {bad!r}, "
+            "expected a name without blanks"
+        )
+
+
 def _check(entry: TapelistEntry) -> None:
     """Refuse what would come back from the file as something else."""
+    for what in ("label", "barcode", "meta", "pool", "storage", "config"):
+        check_name(f"{what} of volume {entry.label!r}:", getattr(entry, what) or "")
     line = format_entry(entry)
     match = _LINE.fullmatch(line[:-1])
     if "\n" in line[:-1] or match is None or _entry(match) != entry:

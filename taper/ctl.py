@@ -7,6 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from taper import __version__
+from taper.last_words import guarded
+from taper.version import answer
+
 DEMO = """\
 Writes a real directory to small volumes by way of a real taper process,
 restores it from them and compares every file. Needs GNU tar, no Amanda, no
@@ -27,18 +31,26 @@ root. "taperctl uninstall" goes back."""
 
 def main() -> None:
     """Run the command line, and end with its exit status."""
+    sys.exit(guarded("taperctl", _run))
+
+
+def _run() -> int:
     options = _parser().parse_args()
     run: Callable[[argparse.Namespace], int] = options.run
     try:
-        sys.exit(run(options))
+        return run(options)
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="taperctl", description="Try taper, or put it in Amanda's place."
+        prog="taperctl",
+        description="Try taper, or put it in Amanda's place.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # the version has two lines
     )
+    version = answer("taperctl", __version__).rstrip()
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser(
@@ -69,9 +81,10 @@ def _parser() -> argparse.ArgumentParser:
             help="the taper that Amanda's driver starts (default: %(default)s)",
         )
         command.set_defaults(run=run)
-    install.add_argument(
-        "--user", default="backup", help="the dump user, who runs it (default: %(default)s)"
-    )
+    for command in (install, status):
+        command.add_argument(
+            "--user", default="backup", help="the dump user, who runs it (default: %(default)s)"
+        )
     _add_application(commands)
     return parser
 
@@ -111,11 +124,11 @@ def _uninstall(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from taper.install import run, status
 
-    return run(lambda say: status(options.taper, say))
+    return run(lambda say: status(options.taper, options.user, say))
 
 
 def _application(options: argparse.Namespace) -> int:
-    from taper.application.link import LinkRefused, is_linked, link, unlink
+    from taper.application.link import LinkRefused, check, link, unlink
 
     directory = options.directory
     try:
@@ -125,7 +138,7 @@ def _application(options: argparse.Namespace) -> int:
             gone = unlink(directory)
             print("amdirecttar is gone." if gone else f"No amdirecttar of ours is in {directory}.")
         else:
-            there = is_linked(directory)
+            there = check(directory)
             print(f"amdirecttar is {'' if there else 'not '}in {directory}.")
     except (LinkRefused, OSError) as fault:
         print(f"taperctl: {fault}", file=sys.stderr)

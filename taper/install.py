@@ -21,11 +21,13 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from taper.running import running_tapers
+from taper.version import AMANDA
+
 Say = Callable[[str], None]
 
 MARK = '# Put here by "taperctl install" of twisted-taper; "taperctl uninstall" takes it away.'
 LAUNCHER = '#!/bin/sh\n{mark}\nexec {python} -I -m taper.cli "$@"\n'
-VERSION = "taper-3.5.1"
 USUAL = "/usr/lib/amanda/taper"
 _DIVERT = "dpkg-divert"
 _LONGEST_LAUNCHER = 1 << 16
@@ -150,6 +152,7 @@ def install(path: str, user: str, say: Say) -> None:
     :raise Refused: and everything is as before
     """
     _need_root("install")
+    _need_silence("install")
     place = look_at(path)
     place.refuse_strange()
     if place.state is State.MISSING:
@@ -175,6 +178,14 @@ def install(path: str, user: str, say: Say) -> None:
 def _need_root(what: str) -> None:
     if os.geteuid() != 0:
         raise Refused(f"{what} needs root")
+
+
+def _need_silence(what: str) -> None:
+    """No taper runs: the driver of a run would start both kinds for it."""
+    running = running_tapers()
+    if running:
+        pids = ", ".join(str(pid) for pid in running)
+        raise Refused(f"a taper runs (process {pids}); {what} when its run is over")
 
 
 def _take_place(place: Place, launcher: str) -> None:
@@ -213,8 +224,10 @@ def _write_beside(path: str, text: str) -> str:
 
 
 def _as_user(user: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as the dump user; whoever is not root can only try it himself."""
+    change = ["runuser", "-u", user, "--"] if os.geteuid() == 0 else []
     return subprocess.run(
-        ["runuser", "-u", user, "--", *command],
+        [*change, *command],
         cwd="/",
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -224,14 +237,14 @@ def _as_user(user: str, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _check_paths(user: str, path: str) -> None:
+def _check_paths(user: str, path: str, python: str = sys.executable) -> None:
     """Name the directory that keeps the dump user from the launcher or this installation."""
     try:
         pwd.getpwnam(user)
     except KeyError:
         raise Refused(f"there is no user {user}; --user names the dump user") from None
     ours = os.path.dirname(os.path.abspath(__file__))
-    for what in (path, sys.executable, os.path.realpath(sys.executable), ours):
+    for what in (path, python, os.path.realpath(python), ours):
         step = what
         steps = []
         while step != "/":
@@ -245,14 +258,19 @@ def _check_paths(user: str, path: str) -> None:
                 )
 
 
-def _check_launcher(launcher: str, user: str) -> None:
+def _check_launcher(launcher: str, user: str, python: str = sys.executable) -> None:
     """Run it as the dump user, and import all that a real start does."""
     done = _as_user(user, launcher, "--version")
-    if done.returncode or done.stdout.strip() != VERSION:
+    if not _is_ours(done):
         raise Refused(_failure(f"user {user} cannot run this installation", done))
-    done = _as_user(user, sys.executable, "-I", "-c", "import taper.run.stdio")
+    done = _as_user(user, python, "-I", "-c", "import taper.run.stdio")
     if done.returncode:
         raise Refused(_failure(f"user {user} cannot import this installation", done))
+
+
+def _is_ours(done: subprocess.CompletedProcess[str]) -> bool:
+    """What ``--version`` said; an older one of ours did not say whose it is."""
+    return not done.returncode and done.stdout.startswith(f"taper-{AMANDA}\n")
 
 
 def _failure(text: str, done: subprocess.CompletedProcess[str]) -> str:
@@ -269,6 +287,7 @@ def uninstall(path: str, say: Say) -> None:
     :raise Refused: and everything is as before
     """
     _need_root("uninstall")
+    _need_silence("uninstall")
     place = look_at(path)
     place.refuse_strange()
     if place.state in (State.STOCK, State.MISSING):
@@ -309,10 +328,10 @@ def _give_back(place: Place) -> None:
 # -- status -------------------------------------------------------------------------------------
 
 
-def status(path: str, say: Say) -> None:
-    """Say which taper is in place.
+def status(path: str, user: str, say: Say) -> None:
+    """Say which taper is in place; of ours, check all that ``install`` checks.
 
-    :raise Refused: neither Amanda's nor ours, or ours does not run
+    :raise Refused: neither Amanda's nor ours, or the dump user cannot run ours
     """
     place = look_at(path)
     place.refuse_strange()
@@ -325,6 +344,9 @@ def status(path: str, say: Say) -> None:
     say(f"{path} is our taper: {command}")
     kept = "kept as" if os.path.exists(place.aside) else "gone: there is no"
     say(f"Amanda's own is {kept} {place.aside}")
-    done = subprocess.run([path, "--version"], capture_output=True, encoding="utf-8", cwd="/")
-    if done.returncode or done.stdout.strip() != VERSION:
-        raise Refused(_failure("but it does not run", done))
+    if os.geteuid() != 0:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    python = shlex.split(command)[0]
+    _check_paths(user, path, python)
+    _check_launcher(path, user, python)
+    say(f"User {user} can run it.")

@@ -15,10 +15,15 @@ from protocols.header import HeaderType
 
 @implementer(IChanger)
 class DiskChanger(VtapeChanger):
-    """Slots are directories ``slotN``; the link ``data`` leads to the current one."""
+    """Slots are directories ``slotN``; the link ``data`` leads to the current one.
+
+    With ``auto-create-slot`` directories up to ``num-slot`` are made when they are to be written.
+    Where only ``num-slot`` is set, the first slot of an empty directory is.
+    """
 
     def __init__(self, setup: ChangerSetup) -> None:
         self._num_slot = setup.integer("num-slot") or 1
+        self._begins = bool(setup.values("num-slot")) and not setup.values("auto-create-slot")
         self._slots = SlotDirectories(setup.argument)
         super().__init__(setup)
 
@@ -58,6 +63,8 @@ class DiskChanger(VtapeChanger):
                 listed(str(slot))
                 for slot in range(last + 1, min(last + runtapes - blank, self._num_slot) + 1)
             ]
+        elif self._first_new(state):
+            entries.append(listed(str(self._first_new(state))))
         return entries
 
     def _entry(self, state: VtapeState, slot: int, current: int) -> InventoryEntry:
@@ -76,9 +83,14 @@ class DiskChanger(VtapeChanger):
         return listed(str(slot), label, reserved=reserved, current=is_current)
 
     def _follows_at_once(self, slot: int, state: VtapeState) -> bool:
-        return self._may_create(slot)
+        return self._slots.is_plain(slot) or self._may_create(slot)
+
+    def _first_new(self, state: VtapeState) -> int:
+        return 1 if self._may_create(1) and not self._slots.numbers() else 0
 
     def _may_create(self, slot: int) -> bool:
+        if self._begins:
+            return slot == 1 and not self._slots.numbers()
         return self._auto_create and 1 <= slot <= self._num_slot
 
     def _provide(self, state: VtapeState, slot: int, mode: AccessMode) -> bool:

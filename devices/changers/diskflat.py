@@ -110,19 +110,19 @@ class DiskflatChanger(VtapeChanger):
             meta=meta,
         )
 
-    def _meta(self, state: VtapeState, tapelist: Tapelist) -> str | None:
+    def _meta(self, state: VtapeState) -> str | None:
         """The directory's meta label, or the one that its first new volume will bring."""
         if state.meta is not None or not self._meta_autolabel:
             return state.meta
-        config = self.setup.config
+        config, known = self.setup.config, self._tapelist().entries
         return make_meta_label(
-            self._meta_autolabel, tapelist.entries, config=config.name, org=config.general.org
+            self._meta_autolabel, known, config=config.name, org=config.general.org
         )
 
     def _label(self, state: VtapeState, slot: int) -> str:
         """The label that the volume of a slot has, or would get."""
         try:
-            return self._make_label(slot, self._meta(state, self._tapelist()))
+            return self._make_label(slot, self._meta(state))
         except LabelError as error:
             text = f"Can't find label for slot '{slot}'"
             raise ChangerError(text, ChangerReason.DEVICE, str(slot)) from error
@@ -140,7 +140,7 @@ class DiskflatChanger(VtapeChanger):
 
     def _look(self, state: VtapeState) -> _Look:
         tapelist = self._tapelist()
-        meta = self._meta(state, tapelist)
+        meta = self._meta(state)
         try:
             names = os.listdir(self._directory)
         except OSError as error:
@@ -158,11 +158,14 @@ class DiskflatChanger(VtapeChanger):
         return self._numbers(self._look(state))
 
     def _numbers(self, look: _Look) -> list[int]:
-        """Slots up to the last known one, and with auto-create as many blank ones as a run needs.
+        """Slots up to the last known one, and with auto-create as many blank ones as a run needs;
+        in an empty directory one.
 
         A slot above num-slot cannot be loaded, but is listed when something is known of it.
         """
         known = look.volumes | look.missing
+        if not known and not self._auto_create and self._num_slot:
+            return [1]
         numbers = set(range(1, min(look.last, self._num_slot) + 1))
         if self._auto_create:
             blank = len(numbers - known)
@@ -173,10 +176,13 @@ class DiskflatChanger(VtapeChanger):
     def _find(self, state: VtapeState, label: str) -> int | None:
         if not label or "/" in label or "\0" in label or not os.path.exists(self._path(label)):
             return None
-        return self._slot_of(label, self._meta(state, self._tapelist()))
+        return self._slot_of(label, self._meta(state))
 
     def _follows_at_once(self, slot: int, state: VtapeState) -> bool:
-        return False
+        try:
+            return os.path.exists(self._path(self._label(state, slot)))
+        except ChangerError:
+            return False  # such a slot is in no list either
 
     def _provide(self, state: VtapeState, slot: int, mode: AccessMode) -> bool:
         label = self._label(state, slot)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from devices.changers.async_base import OpenDevice
     from devices.changers.base import ChangerSetup
     from devices.interfaces import IAsyncDevice
+    from protocols.tx.haste import Haste
     from protocols.tx.ndmp import NdmpSession
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 CONNECT_PATIENCE = 60.0
 """Seconds to wait for a server to answer and to let us in."""
 
+_NO_NAME = re.compile("[^a-zA-Z0-9]+")
 _PASSED_ON = ("ndmp-username", "ndmp-password", "ndmp-auth")
 
 # milliseconds that the server may give a SCSI command
@@ -60,7 +62,7 @@ def open_ndmp_changer(
         if len(values) > 1:
             raise ChangerError(f"only one value allowed for '{name}'")
         account[name] = values[0] if values else account[name]
-    robot = SmcRobot(surroundings.reactor, server, device, account)
+    robot = SmcRobot(surroundings.reactor, server, device, account, haste=surroundings.haste)
     return RobotChanger(
         setup,
         surroundings,
@@ -72,7 +74,7 @@ def open_ndmp_changer(
 
 def state_file_name(argument: str) -> str:
     """How stock calls the state file of the changer ``chg-ndmp:ARGUMENT``."""
-    return re.sub("[^a-zA-Z0-9]+", "-", f"chg-ndmp:{argument}")
+    return _NO_NAME.sub("-", f"chg-ndmp:{argument}")
 
 
 @frozen
@@ -125,6 +127,7 @@ class SmcRobot:
     :param device: the changer's name on the server
     :param account: ``ndmp-username``, ``ndmp-password``, ``ndmp-auth``
     :param connect: makes sessions, as :func:`protocols.tx.ndmp.connect_session`
+    :param haste: shortens all deadlines when all is to end
     """
 
     def __init__(
@@ -134,12 +137,14 @@ class SmcRobot:
         device: str,
         account: dict[str, str],
         connect: Callable[..., Deferred[NdmpSession]] | None = None,
+        haste: Haste | None = None,
     ) -> None:
         self._reactor = reactor
         self._server = server
         self._device = device
         self._account = account
         self._connect = connect
+        self._haste = haste
         self._layout: _Layout | None = None
 
     def prepare(self, device: IAsyncDevice) -> None:
@@ -281,4 +286,5 @@ class SmcRobot:
             password=account["ndmp-password"],
             auth=account["ndmp-auth"].lower(),
             timeout=CONNECT_PATIENCE,
+            haste=self._haste,
         )

@@ -6,6 +6,7 @@ key beside the pid, which stock keeps and ignores: when that process began.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,8 @@ def is_alive(pid: int) -> bool:
     """Whether ``pid`` is a living process: zombies are dead, another user's process lives."""
     if not 0 < pid <= _MAX_PID:
         return False
+    if pid == os.getpid():
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -37,8 +40,7 @@ def is_alive(pid: int) -> bool:
 def start_mark(pid: int) -> str | None:
     """What tells this process from a later one of the same pid; None where the system hides it."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            boot = file.read().strip()
+        boot = _boot()
         with open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read()
     except OSError:
@@ -46,6 +48,12 @@ def start_mark(pid: int) -> str | None:
     # The second field is the program's name in brackets and may hold anything.
     fields = stat.rpartition(b")")[2].split()
     return f"{boot}/{fields[19].decode()}" if len(fields) > 19 else None
+
+
+@functools.cache
+def _boot() -> str:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
 
 
 def own_mark() -> dict[str, Any]:

@@ -12,7 +12,6 @@ import logging
 import os
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING
 
@@ -20,6 +19,8 @@ from attrs import frozen
 
 from devices.changers.state import WaitCancelled
 from devices.errors import ChangerError, ChangerReason
+from devices.patience import LONGEST_PAUSE, Patience, StopSet, TimeIsUp
+from devices.regular import open_regular
 
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
@@ -29,8 +30,8 @@ _log = logging.getLogger(__name__)
 #: Seconds that mount and umount may take before we give up on them.
 COMMAND_TIMEOUT = 300.0
 
-_STEP = 0.1
-_LONGEST = 10.0
+#: Seconds that they may still take once the taper is to end. What is begun goes on without us.
+COMMAND_GRACE = 3.0
 
 
 @frozen(kw_only=True)
@@ -78,7 +79,7 @@ class _SharedLock:
                 file, users = self._held[self.path]
                 self._held[self.path] = file, users + 1
                 return True
-            file = open(self.path, "ab+")  # noqa: SIM115 - closed by drop
+            file = open(self.path, "ab+", opener=open_regular)  # noqa: SIM115 - closed by drop
             try:
                 fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError as error:
@@ -117,7 +118,7 @@ class RemovableRoot:
         directory: str,
         settings: RemovableSettings,
         stop: threading.Event,
-        run: Callable[[Sequence[str]], None] | None = None,
+        run: Callable[[Sequence[str], threading.Event], None] | None = None,
     ) -> None:
         self._directory = directory
         self._settings = settings
@@ -142,7 +143,7 @@ class RemovableRoot:
                     self._take_lock(self._lock)
                     self._locked = True
                 if not self._mounted() and self._settings.mount:
-                    self._run(["/bin/mount", self._directory])
+                    self._run(["/bin/mount", self._directory], self._stop)
                 if not self._mounted():
                     raise ChangerError(
                         f"No removable disk mounted on '{self._directory}'", ChangerReason.NOTFOUND
@@ -163,9 +164,15 @@ class RemovableRoot:
             if idle == 0:
                 self._let_go()
                 return
-            self._timer = threading.Timer(idle, self._let_go_if_idle)
-            self._timer.daemon = True
-            self._timer.start()
+            timer = threading.Timer(idle, self._let_go_if_idle)
+            timer.daemon = True
+            try:
+                timer.start()
+            except (RuntimeError, MemoryError) as error:
+                _log.warning("unmounting '%s' at once: %s", self._directory, error)
+                self._let_go()
+            else:
+                self._timer = timer
 
     def close(self) -> None:
         """The end: unmount now unless a reservation is still out."""
@@ -184,15 +191,14 @@ class RemovableRoot:
         return own != parent
 
     def _take_lock(self, lock: _SharedLock) -> None:
-        deadline = time.monotonic() + self._settings.lock_timeout
-        wait = 0.0
+        patience = Patience(self._settings.lock_timeout, stop=self._stop)
         try:
             while not lock.take():
-                if time.monotonic() >= deadline:
-                    raise ChangerError(f"Timeout trying to lock '{lock.path}'")
-                wait = min(wait + _STEP, _LONGEST)
-                if self._stop.wait(wait):
-                    raise WaitCancelled(lock.path)
+                patience.pause()
+        except TimeIsUp as error:
+            raise ChangerError(f"Timeout trying to lock '{lock.path}'") from error
+        except StopSet as error:
+            raise WaitCancelled(lock.path) from error
         except OSError as error:
             raise ChangerError(f"Error locking '{lock.path}': {error.strerror}") from error
 
@@ -218,23 +224,30 @@ class RemovableRoot:
 
     def _umount(self) -> None:
         if self._settings.umount and self._mounted():
-            self._run(["/bin/umount", self._directory])
+            self._run(["/bin/umount", self._directory], self._stop)
 
 
-def _run(command: Sequence[str]) -> None:
+def _run(command: Sequence[str], stop: threading.Event) -> None:
     """Run mount or umount; whether it helped is seen from the directory afterwards."""
+    name = " ".join(command)
+    patience = Patience(COMMAND_TIMEOUT, stop=stop, grace=COMMAND_GRACE)
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=COMMAND_TIMEOUT,
-            check=False,
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        _log.warning("%s: %s", " ".join(command), error)
+    except OSError as error:
+        _log.warning("%s: %s", name, error)
         return
-    if done.returncode:
-        text = done.stdout.decode("utf-8", "surrogateescape").strip()
-        _log.warning("%s: status %d: %s", " ".join(command), done.returncode, text)
+    while True:
+        try:
+            said, _ = process.communicate(timeout=LONGEST_PAUSE)
+            break
+        except subprocess.TimeoutExpired:
+            try:
+                patience.check()
+            except (TimeIsUp, StopSet):
+                _log.warning("%s is not waited for any longer", name)
+                return
+    if process.returncode:
+        text = said.decode("utf-8", "surrogateescape").strip()
+        _log.warning("%s: status %d: %s", name, process.returncode, text)

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from devices.changers.state import DEFAULT_LOCK_TIMEOUT
 from devices.errors import ChangerError
+from devices.patience import LOCK_TIMEOUT
 
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
 
 MAX_SLOT = 100_000
 """Highest slot number that use-slots may name."""
+
+_SLOTS = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
+_TIME = re.compile(r"([0-9]{1,7})(s|m)?")
 
 
 @frozen
@@ -50,7 +53,7 @@ class RobotSettings:
     load_poll: Poll = Poll()
     status_interval: int = 2
     trust_own_slot: bool = False
-    lock_timeout: float = DEFAULT_LOCK_TIMEOUT
+    lock_timeout: float = LOCK_TIMEOUT
 
     def device_of(self, drive: str) -> str | None:
         """The device name of a drive, None for a drive that is not ours."""
@@ -82,7 +85,7 @@ def read_settings(setup: ChangerSetup) -> RobotSettings:
         load_poll=_poll(setup),
         status_interval=_seconds(setup, "status-interval", 2),
         trust_own_slot=setup.boolean("broken-drive-loaded-slot"),
-        lock_timeout=DEFAULT_LOCK_TIMEOUT if timeout is None else float(timeout),
+        lock_timeout=LOCK_TIMEOUT if timeout is None else float(timeout),
     )
 
 
@@ -104,7 +107,7 @@ def _tape_devices(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
 def _slot_set(text: str) -> frozenset[int]:
     slots: set[int] = set()
     for item in text.replace(" ", "").split(","):
-        match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", item, re.ASCII)
+        match = _SLOTS.fullmatch(item)
         if match is None:
             raise ChangerError(f"invalid value '{text}' for 'use-slots'")
         first = int(match[1])
@@ -116,7 +119,7 @@ def _slot_set(text: str) -> frozenset[int]:
 
 
 def _time(text: str) -> int | None:
-    match = re.fullmatch(r"([0-9]{1,7})(s|m)?", text, re.ASCII)
+    match = _TIME.fullmatch(text)
     if match is None:
         return None
     return int(match[1]) * (60 if match[2] == "m" else 1)

@@ -8,6 +8,7 @@ import os
 import re
 
 from devices.changers.vtapes import slot_number
+from devices.datafile import sync_directory
 from devices.errors import ChangerError
 
 _DIRECTORY = re.compile(r"slot[0-9]{1,18}", re.ASCII)
@@ -40,18 +41,31 @@ class SlotDirectories:
         return sorted(self._names())
 
     def path(self, slot: int) -> str:
-        plain = f"{self._root}/slot{slot}"
-        if os.path.isdir(plain):
-            return plain
+        if self.is_plain(slot):
+            return f"{self._root}/slot{slot}"
         return f"{self._root}/{self._names().get(slot, f'slot{slot}')}"
+
+    def is_plain(self, slot: int) -> bool:
+        """The directory is there under its usual name: asked without listing all of them."""
+        return os.path.isdir(f"{self._root}/slot{slot}")
 
     def exists(self, slot: int) -> bool:
         return os.path.isdir(self.path(slot))
 
     def create(self, slot: int) -> bool:
-        """Make the directory. :return: whether it is there and ours to remove"""
+        """Make the directory, on the disk too: parts in it are synchronised, but what good are
+        they in a directory that a power cut takes away?
+
+        :return: whether it is there and ours to remove
+        """
+        path = f"{self._root}/slot{slot}"
         try:
-            os.mkdir(f"{self._root}/slot{slot}", 0o700)
+            os.mkdir(path, 0o700)
+            try:
+                sync_directory(os.fsencode(self._root))
+            except OSError:
+                os.rmdir(path)
+                raise
         except OSError as error:
             _log.warning("cannot make slot %d in '%s': %s", slot, self._root, error.strerror)
             return False

@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import logging
+import marshal
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,18 +19,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from devices.errors import ChangerError, ChangerReason
+from devices.patience import LOCK_TIMEOUT, LONGEST_PAUSE, Patience, StopSet, TimeIsUp
+from devices.regular import open_regular
 from protocols.perldata import PerlDataError, format_perl_data, parse_perl_data
 
 #: Seconds a release still waits for the state file after the changer was told to stop. The driver
 #: kills a taper six seconds after QUIT, and what a dead process holds is free all the same.
 RELEASE_GRACE = 1.0
-
-#: Seconds to wait for the lock unless the changer says otherwise.
-DEFAULT_LOCK_TIMEOUT = 1000.0
-
-#: Steps of the wait between two tries, and the longest wait, in seconds.
-_STEP = 0.1
-_LONGEST = 10.0
 
 #: Larger files are refused: a library of 10000 slots needs some 6 MiB.
 MAX_STATE_BYTES = 64 * 2**20
@@ -53,29 +48,6 @@ class _Guard:
         self.owner: int | None = None
 
 
-class _Patience:
-    """How long one caller still waits for one lock."""
-
-    def __init__(self, file: StateFile, grace: float) -> None:
-        self._file = file
-        self._grace = grace
-        self._deadline = file._clock() + file.lock_timeout
-        self._stopped_at: float | None = None
-
-    def pause(self, error: OSError, seconds: float) -> None:
-        """Wait up to ``seconds`` before the next try, or raise: time is up, or told to stop."""
-        file, now = self._file, self._file._clock()
-        if now >= self._deadline:
-            raise ChangerError(f"Timeout trying to lock '{file.path}': {error.strerror}") from error
-        if not file._stop.wait(min(seconds, self._deadline - now)):
-            return
-        if self._stopped_at is None:
-            self._stopped_at = now
-        if now >= self._stopped_at + self._grace:
-            raise WaitCancelled(file.path) from error
-        time.sleep(min(seconds, _STEP))
-
-
 _guards: dict[str, _Guard] = {}
 _guards_lock = threading.Lock()
 
@@ -92,7 +64,7 @@ class StateFile:
         self,
         path: str,
         *,
-        lock_timeout: float = DEFAULT_LOCK_TIMEOUT,
+        lock_timeout: float = LOCK_TIMEOUT,
         stop: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -111,39 +83,46 @@ class StateFile:
         :raise ChangerError: fatal: not locked in time, unreadable, not writable
         :raise WaitCancelled: the stop event was set while waiting
         """
-        patience = _Patience(self, grace)
+        patience = Patience(self.lock_timeout, stop=self._stop, grace=grace, clock=self._clock)
         guard = self._enter_guard(patience)
         try:
             descriptor = self._open_locked(patience)
             try:
                 data = self._read(descriptor)
                 state, clean = self._parse(data)
-                before = format_perl_data(state) if clean else None
+                before = _print_of(state) if clean else None
                 try:
                     yield state
                 finally:
-                    after = format_perl_data(state)
-                    if after != before:
-                        self._write(descriptor, len(data), after)
+                    if _print_of(state) != before:
+                        self._write(descriptor, len(data), format_perl_data(state))
             finally:
                 os.close(descriptor)  # gives up the lock
         finally:
             guard.owner = None
             guard.lock.release()
 
-    def _enter_guard(self, patience: _Patience) -> _Guard:
+    def _bear(self, go_on: Callable[[], None], error: OSError) -> None:
+        try:
+            go_on()
+        except TimeIsUp:
+            text = f"Timeout trying to lock '{self.path}': {error.strerror}"
+            raise ChangerError(text) from error
+        except StopSet:
+            raise WaitCancelled(self.path) from error
+
+    def _enter_guard(self, patience: Patience) -> _Guard:
         with _guards_lock:
             guard = _guards.setdefault(os.path.realpath(self.path), _Guard())
         if guard.owner == threading.get_ident():
             raise RuntimeError(f"state file {self.path!r} is locked twice by one thread")
-        while not guard.lock.acquire(timeout=_STEP):
-            patience.pause(OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)), 0.0)
+        while not guard.lock.acquire(timeout=LONGEST_PAUSE):
+            self._bear(patience.check, OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)))
         guard.owner = threading.get_ident()
         return guard
 
-    def _open_locked(self, patience: _Patience) -> int:
+    def _open_locked(self, patience: Patience) -> int:
         """Open and lock the file that bears the name at this moment."""
-        wait = 0.0
         while True:
             try:
                 descriptor = self._open()
@@ -160,21 +139,16 @@ class StateFile:
                 if error.errno != errno.EAGAIN and not _is_lock_denial(error):
                     text = f"Error locking '{self.path}': {error.strerror}"
                     raise ChangerError(text) from error
-                wait = min(wait + _STEP, _LONGEST)
-                patience.pause(error, wait)
+                self._bear(patience.pause, error)
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+        flags = os.O_RDWR | os.O_CREAT
         try:
-            descriptor = os.open(self.path, flags, 0o666)
+            return open_regular(self.path, flags)
         except FileNotFoundError:
             with suppress(FileExistsError):  # somebody else was as quick
                 os.mkdir(os.path.dirname(self.path) or ".", 0o700)
-            descriptor = os.open(self.path, flags, 0o666)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OSError(errno.EINVAL, "not a regular file", self.path)
-        return descriptor
+            return open_regular(self.path, flags)
 
     def _is_current(self, descriptor: int) -> bool:
         ours = os.fstat(descriptor)
@@ -217,6 +191,14 @@ class StateFile:
             os.ftruncate(descriptor, len(data))
         except OSError as error:
             raise ChangerError(f"Error writing '{self.path}': {error.strerror}") from error
+
+
+def _print_of(state: dict[str, Any]) -> bytes:
+    """What another state has not; made far more quickly than the file's text."""
+    try:
+        return marshal.dumps(state, 2)  # later versions tell shared values from equal ones
+    except ValueError:
+        return format_perl_data(state)  # it has what plain data cannot express
 
 
 def _is_lock_denial(error: OSError) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from devices.changers.base import Changer, ChangerSetup, Reservation, check_request
-from devices.changers.state import DEFAULT_LOCK_TIMEOUT, RELEASE_GRACE, StateFile
+from devices.changers.state import RELEASE_GRACE, StateFile
 from devices.changers.vtapes import VtapeState
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status
 from devices.interfaces import (
@@ -25,6 +25,7 @@ from devices.interfaces import (
     SlotState,
     VolumeReading,
 )
+from devices.patience import LOCK_TIMEOUT
 from protocols.header import HeaderType
 
 
@@ -41,7 +42,7 @@ class VtapeChanger(Changer):
         super().__init__(setup)
         directory = setup.argument
         timeout = setup.integer("lock-timeout")
-        lock_timeout = DEFAULT_LOCK_TIMEOUT if timeout is None else float(timeout)
+        lock_timeout = LOCK_TIMEOUT if timeout is None else float(timeout)
         self._auto_create = setup.boolean("auto-create-slot")
         self._state_file = StateFile(
             setup.changerfile or f"{directory}/state", lock_timeout=lock_timeout, stop=setup.stop
@@ -73,7 +74,7 @@ class VtapeChanger(Changer):
         raise NotImplementedError
 
     def _follows_at_once(self, slot: int, state: VtapeState) -> bool:
-        """``slot`` may be walked to from the one before it, listed or not."""
+        """``slot`` may be walked to from the one before it: known without a list of all slots."""
         raise NotImplementedError
 
     def _provide(self, state: VtapeState, slot: int, mode: AccessMode) -> bool:
@@ -90,6 +91,10 @@ class VtapeChanger(Changer):
     def _in_use_text(self, label: str, slot: int, drive: str, pid: int) -> str:
         """For a volume found by label and held by somebody."""
         raise NotImplementedError
+
+    def _first_new(self, state: VtapeState) -> int:
+        """The slot to begin with where there is none yet; 0: none can be made."""
+        return 0
 
     def _linked(self) -> int | None:
         """The current slot as told outside of the state."""
@@ -195,10 +200,13 @@ class VtapeChanger(Changer):
         return (self.setup.storage.runtapes if self.setup.storage else 0) or 1
 
     def _current(self, state: VtapeState) -> int:
-        for slot in (state.current(), self._linked(), *self._slots_now(state)[:1]):
-            if slot is not None:
+        """The current slot, which need not exist; 0: none does, and none can be made."""
+        slots = self._slots_now(state)
+        for slot in (state.current(), self._linked(), *slots[:1]):
+            # stock calls 0 current where no slot is
+            if slot is not None and (slot or 0 in slots):
                 return slot
-        return 0
+        return self._first_new(state)
 
     def _set_current(self, state: VtapeState, slot: int) -> None:
         state.set_current(slot)
@@ -216,8 +224,7 @@ class VtapeChanger(Changer):
         elif request.relative is Relative.CURRENT:
             slot = self._current(state)
         else:
-            after = self._current(state) if request.after is None else _parse_slot(request.after)
-            slot = self._next(state, after)
+            slot = self._following(state, request.after)
             if request.set_current:
                 self._set_current(state, slot)
         if str(slot) in request.except_slots:
@@ -233,13 +240,21 @@ class VtapeChanger(Changer):
             raise ChangerError(text, ChangerReason.VOLINUSE, str(slot))
         return slot, created
 
+    def _following(self, state: VtapeState, after: str | None) -> int:
+        """The slot after ``after``, or else the current one; the very first if there is none."""
+        if after is not None:
+            return self._next(state, _parse_slot(after))
+        return self._first_new(state) or self._next(state, self._current(state))
+
     def _next(self, state: VtapeState, slot: int) -> int:
         """The slot after ``slot``: one more, or else the next there is, from the end the first.
 
         :raise ChangerError: NOTFOUND: there is none, which ends a scan (quirk 11)
         """
+        if self._follows_at_once(slot + 1, state):
+            return slot + 1
         slots = self._slots_now(state)
-        if slot + 1 in slots or self._follows_at_once(slot + 1, state):
+        if slot + 1 in slots:
             return slot + 1
         if not slots:
             raise ChangerError("all slots have been loaded", ChangerReason.NOTFOUND)

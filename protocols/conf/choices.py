@@ -12,6 +12,9 @@ _COMPRESS_EXPECTED = (
     "NONE, CLIENT FAST, CLIENT BEST, CLIENT CUSTOM, SERVER FAST, SERVER BEST or SERVER CUSTOM"
     " expected"
 )
+_ANY_IS_NARROW = (3, 5, 2)
+"""From this version on ``autolabel any`` spares other configurations' volumes, and what is not
+Amanda's (amanda-3.5.4, row 1)."""
 _AUTOLABEL_EXPECTED = "ANY, NEW-VOLUME, OTHER-CONFIG, NON-AMANDA, VOLUME-ERROR or EMPTY is expected"
 
 
@@ -47,7 +50,9 @@ def _labelstr(cursor: Cursor, _old: object, sections: Sections) -> LabelStr:
     return LabelStr(template, False)
 
 
-def _autolabel(cursor: Cursor, _old: object, _sections: Sections) -> AutoLabel:
+def _autolabel(cursor: Cursor, old: object, sections: Sections) -> AutoLabel:
+    """The words are those of the last line; a line without a template leaves the one there was
+    (both as amgetconf shows)."""
     template = cursor.take(STRING) if cursor.kind == STRING else None
     words: set[str] = set()
     while not _at_end(cursor):
@@ -58,9 +63,11 @@ def _autolabel(cursor: Cursor, _old: object, _sections: Sections) -> AutoLabel:
         cursor.skip()
     if template is None and not words:
         return AutoLabel()
-    if not words:
-        words = {"volume-error", "empty"}
-    every = "any" in words
+    if template is None and isinstance(old, AutoLabel):
+        template = old.template
+    every = "any" in words and sections.is_older_than(_ANY_IS_NARROW)
+    if not words or "any" in words:
+        words |= {"volume-error", "empty"}
     return AutoLabel(
         template or None,
         empty=every or "empty" in words,

@@ -115,8 +115,9 @@ def _complete_globals(drafts: Drafts) -> None:
         if "autolabel" in values:
             drafts.error("parse error: Can't specify both label-new-tapes and autolabel")
         else:
-            template = values["label-new-tapes"] or None
-            derived["autolabel"] = AutoLabel(template, empty=True, volume_error=True)
+            template = values["label-new-tapes"]
+            on = bool(template)
+            derived["autolabel"] = AutoLabel(template or None, empty=on, volume_error=on)
     if "max-dle-by-volume" in values:
         for keyword in ("report-use-media", "report-next-media"):
             if keyword not in values:

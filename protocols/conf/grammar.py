@@ -25,7 +25,7 @@ def _words(text: str) -> tuple[str, ...]:
 GLOBAL = _table(
     """
     str: org dumpuser mailer mailto printer tapelist diskfile command-file logdir infofile
-    str: indexdir tapedev tpchanger changerdev krb5keytab krb5principal dumporder
+    str: indexdir tapedev changerdev krb5keytab krb5principal dumporder
     str: label-new-tapes amrecover-changer rest-ssl-cert rest-ssl-key ssl-dir
     str/changerfile: changerfile
     str/columnspec: columnspec
@@ -33,6 +33,7 @@ GLOBAL = _table(
     str/tmpdir: tmpdir
     str/label: meta-autolabel
     ident: tapetype
+    name: tpchanger
     idlist: storage vault-storage active-storage
     strlist: report-format
     prop: property device-property
@@ -81,7 +82,8 @@ _TAPETYPE = _table(
 )
 _STORAGE = _table(
     """
-    str: comment tapedev tpchanger tapetype taperscan
+    str: comment tapedev
+    name: tpchanger tapetype taperscan
     policy: policy
     labelstr: labelstr
     autolabel: autolabel

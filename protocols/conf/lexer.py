@@ -21,23 +21,20 @@ _TOKEN = re.compile(
       | (?P<word>[A-Za-z][A-Za-z0-9_-]*)
       | (?P<real>-?[0-9]+\.[0-9]*)
       | (?P<int>-?[0-9]+)
-      | "(?P<string>(?:[^"\\\n]+|\\[\s\S])*+)(?P<close>"?)
+      | "(?P<string>(?:[^"\\\n]++|\\[\s\S])*+)(?P<close>"?)
       | (?P<mark>[\n{},])
       | (?P<unknown>.)""",
     re.VERBOSE,
 )
-_ESCAPE = re.compile(r'\\(?:([0-7]{1,3})([\s\S]?)|([\s\S]))|"')
+_ESCAPE = re.compile(r'\\(?:([0-7]{1,3})|([\s\S]))|"')
 _PLAIN = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    octal, raw, letter = match.groups()
+    octal, letter = match.groups()
     if octal:
-        # Amanda copies the character after an octal escape as it is, whatever it means.
         code = int(octal, 8) & 0xFF
-        return (bytes((code,)).decode("latin-1") if code < 0x80 else chr(0xDC00 + code)) * (
-            code != 0
-        ) + raw
+        return "" if not code else chr(code) if code < 0x80 else chr(0xDC00 + code)
     return _PLAIN.get(letter, letter) if letter else ""
 
 

@@ -9,7 +9,7 @@ from protocols.conf.draft import Draft, Drafts
 from protocols.conf.grammar import GLOBAL, KIND_ALIASES, SECTIONS, Table
 from protocols.conf.lexer import END, STRING
 from protocols.conf.parser import Parser
-from protocols.conf.values import fold
+from protocols.conf.values import Version, fold
 
 MAX_FILE = 16 * 1024 * 1024
 """Bytes of one file."""
@@ -21,13 +21,12 @@ MAX_FILES = 1000
 Read = Callable[[str], bytes | None]
 
 _MISSING = "No such file or directory"
+_NAMES = ("name", "taperscan", "interactivity", "policy", "application")
+"""Types of which an override may have quotes: from 3.5.2 on it needs them, unless it is a word."""
 _LITERAL = (
     "str",
     "intstr",
-    "taperscan",
-    "interactivity",
-    "policy",
-    "application",
+    *_NAMES,
 )
 """Types whose override is taken as it is, without quotes."""
 
@@ -39,6 +38,7 @@ def load(
     overrides: Sequence[str] = (),
     config_root: str = "/etc/amanda",
     cwd: str | None = None,
+    amanda_version: Callable[[], Version | None] = lambda: None,
 ) -> Loaded:
     """Read the configuration ``name``.
 
@@ -47,6 +47,8 @@ def load(
     :param overrides: the ``-o`` options, each ``KEY=VALUE``.
     :param config_root: where the global file and the config directories are.
     :param cwd: the directory that the name ``.`` means.
+    :param amanda_version: of the programs that read the configuration besides us, None if it is not
+        known. It is asked for only if a word means something else before and after a version.
     :return: the configuration and all messages. It never raises: what is wrong with the files
         or the overrides is in the messages.
     """
@@ -55,7 +57,7 @@ def load(
     if local and cwd is not None:
         directory = cwd
         name = cwd.rstrip("/").rpartition("/")[2]
-    loader = _Loader(read, overrides)
+    loader = _Loader(read, overrides, amanda_version)
     loader.file(f"{config_root}/amanda.conf", config_root, optional=True)
     loader.file(f"{directory}/amanda.conf", directory, optional=local)
     loader.override_globals()
@@ -88,9 +90,15 @@ class _Override:
 class _Loader:
     """Files, includes and overrides, read into drafts; the surroundings of every parser."""
 
-    def __init__(self, read: Read, overrides: Sequence[str]) -> None:
+    def __init__(
+        self,
+        read: Read,
+        overrides: Sequence[str],
+        amanda_version: Callable[[], Version | None],
+    ) -> None:
         self.drafts = Drafts()
         self._read = read
+        self._amanda_version = amanda_version
         self._directory = ""
         self._open: list[str] = []
         self._files = 0
@@ -124,7 +132,11 @@ class _Loader:
             data = self._data(path)
         except Refused as refused:
             # Stock names the file that is missing, not the one that wants it.
-            self.drafts.error(f"'{path}', line {line}: {refused}")
+            place = f"'{path}', line {line}:"
+            if isinstance(refused.__cause__, IsADirectoryError):
+                self.drafts.warning(f"{place} warning: it is a directory, and includes nothing")
+            else:
+                self.drafts.error(f"{place} {refused}")
             return
         self._parse(path, data)
 
@@ -162,6 +174,11 @@ class _Loader:
             return f"invalid TMPDIR: directory '{path}': {_MISSING}."
         return f"invalid TMPDIR: '{path}' is not a directory."
 
+    def is_older_than(self, version: Version) -> bool:
+        """See ``parser.Surroundings``."""
+        found = self._amanda_version()
+        return found is not None and found < version
+
     # Overrides
 
     def finish(self, draft: Draft) -> None:
@@ -196,7 +213,7 @@ class _Loader:
         type_ = table[override.keyword][0]
         draft.overridden.add(override.keyword)
         text = override.text
-        if type_ in _LITERAL:
+        if type_ in _LITERAL and not (type_ in _NAMES and text.startswith('"')):
             cursor = Cursor([(STRING, text, 1), (END, "", 1)])
             text = f'"{text}"'
         else:

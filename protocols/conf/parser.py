@@ -18,6 +18,7 @@ from protocols.conf.grammar import (
     Table,
 )
 from protocols.conf.lexer import BAD, COMMA, END, LEFT, NEWLINE, RIGHT, STRING, UNKNOWN, WORD
+from protocols.conf.values import Version
 
 _DEFINE_EXPECTED = (
     "DUMPTYPE, INTERFACE, TAPETYPE, HOLDINGDISK, APPLICATION, SCRIPT, DEVICE, CHANGER,"
@@ -38,6 +39,9 @@ class Surroundings(Protocol):
 
     def directory_error(self, path: str) -> str | None:
         """What is wrong with a directory that must exist, if anything."""
+
+    def is_older_than(self, version: Version) -> bool:
+        """Whether Amanda is known to be older."""
 
 
 class Parser:
@@ -72,6 +76,10 @@ class Parser:
     def warn(self, line: int, text: str) -> None:
         """Note a warning about this line."""
         self._drafts.warning(self._prefix(line) + text)
+
+    def is_older_than(self, version: Version) -> bool:
+        """See ``readers.Sections``."""
+        return self._around.is_older_than(version)
 
     def report(self, refused: Refused, line: int) -> None:
         """Note an error in this line."""
@@ -235,9 +243,8 @@ class Parser:
         """See ``readers.Sections``."""
         if cursor.kind == LEFT:
             return self._inline(kind)
-        if cursor.kind != STRING and (
-            kind != "script" or cursor.kind != WORD or cursor.word() in KEYWORDS
-        ):
+        bare = cursor.kind == WORD and (kind != "script" or cursor.word() not in KEYWORDS)
+        if cursor.kind != STRING and not bare:
             cursor.refuse(f"{title} name expected")
         name = cursor.ident()
         if name and self._drafts.find(kind, name) is None:

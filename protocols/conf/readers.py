@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from protocols.conf.cursor import Cursor, Refused
 from protocols.conf.grammar import FALSE_WORDS, TRUE_WORDS, UNITS
 from protocols.conf.lexer import COMMA, END, INT, NEWLINE, REAL, RIGHT, STRING, WORD
-from protocols.conf.values import fold
+from protocols.conf.values import Version, fold
 
 PropertyList = dict[str, tuple[tuple[str, ...], bool, bool]]
 """Values of each property, whether its last mention said ``append``, and whether it has
@@ -26,6 +26,9 @@ class Sections(Protocol):
 
     def warn(self, line: int, text: str) -> None:
         """Note a warning."""
+
+    def is_older_than(self, version: Version) -> bool:
+        """Whether the Amanda that reads this configuration, too, is known to be older."""
 
 
 Reader = Callable[[Cursor, Any, Sections], Any]
@@ -84,6 +87,11 @@ def _text(cursor: Cursor, _old: object, _sections: Sections) -> str:
 
 def _ident(cursor: Cursor, _old: object, _sections: Sections) -> str:
     return cursor.ident()
+
+
+def _name(cursor: Cursor, _old: object, _sections: Sections) -> str:
+    """Of a section: from 3.5.2 on without quotes, too, and then perhaps a keyword."""
+    return cursor.take(WORD if cursor.kind == WORD else STRING)
 
 
 def _real_number(cursor: Cursor) -> float:
@@ -234,6 +242,7 @@ def inherited_properties(own: PropertyList, parent: PropertyList) -> PropertyLis
 READERS: dict[str, Reader] = {
     "str": _text,
     "ident": _ident,
+    "name": _name,
     "int": _read_int,
     "intk": _integer(_HALF32, in_kib=True),
     "int64k": _integer(_HALF64, in_kib=True),

@@ -9,6 +9,9 @@ from protocols.conf.values import AutoLabel, LabelStr
 
 NO_AUTOLABEL = "parse error: AUTOLABEL not set and LABELSTR set to MATCH-AUTOLABEL"
 
+_PLAIN = re.compile(
+    r"\^?(?:[A-Za-z0-9_%!-]|\$(?:[bms]|[0-9]s)|(?:\.|\[(?:0-9|A-Z|a-z)+\])[*+]?)*\$?"
+)
 _SCANS = ("", "traditional", "oldest", "lexical")
 _SHARED = tuple(keyword for keyword in SECTIONS["storage"] if keyword in GLOBAL)
 
@@ -84,8 +87,7 @@ def _is_plain(template: str, org: str, config: str, storage: str) -> bool:
     """Whether a template is made only of what is surely a regular expression."""
     for sign, value in (("$o", org), ("$c", config), ("$r", storage)):
         template = template.replace(sign, value)
-    plain = r"\^?(?:[A-Za-z0-9_%!-]|\$(?:[bms]|[0-9]s)|(?:\.|\[(?:0-9|A-Z|a-z)+\])[*+]?)*\$?"
-    return re.fullmatch(plain, template) is not None
+    return _PLAIN.fullmatch(template) is not None
 
 
 def _check_expression(storage: Draft, drafts: Drafts, general: GlobalSettings, config: str) -> None:

@@ -41,6 +41,9 @@ class Properties(Mapping[str, tuple[str, ...]]):
         return f"Properties({self._values!r}{told})"
 
 
+Version = tuple[int, ...]
+"""Of Amanda, such as ``(3, 5, 1)``."""
+
 NO_PROPERTIES = Properties({})
 
 Selection = Mapping[str, tuple[str, ...]]

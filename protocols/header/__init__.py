@@ -3,6 +3,15 @@
 from protocols.header.build import build_header
 from protocols.header.describe import summary
 from protocols.header.parse import parse_header
+from protocols.header.schema import FIELD_LIMIT
 from protocols.header.types import Header, HeaderError, HeaderType
 
-__all__ = ["Header", "HeaderError", "HeaderType", "build_header", "parse_header", "summary"]
+__all__ = [
+    "FIELD_LIMIT",
+    "Header",
+    "HeaderError",
+    "HeaderType",
+    "build_header",
+    "parse_header",
+    "summary",
+]

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -22,6 +22,7 @@ from protocols.ndmp.events import Answered, Event, Failed, Finished, Opened, Pos
 from protocols.ndmp.messages import Post, Reply, Request
 from protocols.ndmp.opening import Opening
 from protocols.ndmp.postbox import Kinds, PostBox
+from protocols.tx.haste import Haste
 
 R = TypeVar("R", bound=Reply)
 
@@ -46,12 +47,20 @@ class NdmpSession(Protocol):
     """An NDMP session; :func:`connect_session` makes one.
 
     :param timeout: seconds for each step of the opening, and for a request without its own.
+    :param haste: shortens all deadlines when all is to end.
     :ivar opened: fires once the session is open, or fails with why it is not.
     :ivar lost: fires with the NdmpError that ended the session; never fails.
     """
 
-    def __init__(self, reactor: IReactorTime, opening: Opening, timeout: float) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        opening: Opening,
+        timeout: float,
+        haste: Haste | None = None,
+    ) -> None:
         self._reactor = reactor
+        self._haste = Haste(reactor) if haste is None else haste
         self._timeout = timeout
         self._client = Client(opening, lambda: int(reactor.seconds()))
         self._timers: dict[int, IDelayedCall] = {}
@@ -119,7 +128,7 @@ class NdmpSession(Protocol):
         waiter = _Waiter(kinds, Deferred(lambda _: self._forget(waiter)))
         self._waiters.append(waiter)
         if timeout is not None:
-            waiter.timer = self._reactor.callLater(timeout, self._expire_waiter, waiter)
+            waiter.timer = self._haste.call_later(timeout, self._expire_waiter, waiter)
         return waiter.deferred
 
     def take_posts(self, kinds: Kinds) -> list[Post]:
@@ -141,6 +150,24 @@ class NdmpSession(Protocol):
             for key in self._client.awaited:
                 self._limits[key] = min(self._timeout, CLOSE_TIMEOUT)
             self._step()
+        return gone
+
+    def hurry(self) -> None:
+        """Whoever waits wants to end: what is pending gets CLOSE_PATIENCE at most from now on."""
+        for timer in self._timers.values():
+            self._haste.shorten(timer)
+
+    def give_up(self) -> Deferred[None]:
+        """End the session without a word, as one whose server does not answer.
+
+        :return: fires when the connection is gone; never fails
+        """
+        gone: Deferred[None] = Deferred()
+        if self._gone is None:
+            return succeed(None)
+        self._gone.append(gone)
+        self._client.end(NdmpLost("the session was given up"))
+        self._step()
         return gone
 
     # What the connection says
@@ -191,7 +218,7 @@ class NdmpSession(Protocol):
         for key in awaited:
             if key not in self._timers:
                 limit = self._limits.get(key, self._timeout)
-                self._timers[key] = self._reactor.callLater(limit, self._expire, key)
+                self._timers[key] = self._haste.call_later(limit, self._expire, key)
 
     def _expire(self, key: int) -> None:
         self._client.expire(key)
@@ -276,6 +303,7 @@ def connect_session(
     auth: str,
     versions: tuple[int, ...] = (4, 3, 2),
     timeout: float,
+    haste: Haste | None = None,
 ) -> Deferred[NdmpSession]:
     """Connect to an NDMP server, agree on a version and log in.
 
@@ -286,16 +314,37 @@ def connect_session(
     :param versions: that may be agreed upon, the best first.
     :param timeout: seconds for connecting, for each step of the opening, and for a request
         without its own.
+    :param haste: shortens all deadlines when all is to end.
     """
     try:
         opening = Opening(username, password, auth, versions)
     except NdmpError as error:
         return fail(error)
-    factory = Factory.forProtocol(lambda: NdmpSession(reactor, opening, timeout))
-    connecting = HostnameEndpoint(reactor, host, port, timeout=timeout).connect(factory)
-    # Looking up a name has no limit of its own.
-    connecting.addTimeout(timeout, reactor)
-    return connecting.addCallbacks(_wait_until_open, _say_why)
+    haste = Haste(reactor) if haste is None else haste
+    factory = Factory.forProtocol(lambda: NdmpSession(reactor, opening, timeout, haste))
+    endpoint = HostnameEndpoint(reactor, host, port, timeout=timeout)
+    # looking up a name has no limit of its own, and it may need a thread that is not to be had
+    connecting = maybeDeferred(endpoint.connect, factory)
+    late = False
+
+    def too_late() -> None:
+        nonlocal late
+        late = True
+        connecting.cancel()
+
+    timer = haste.call_later(timeout, too_late)
+
+    def in_time(result: Any) -> Any:
+        if timer.active():
+            timer.cancel()
+        return result
+
+    def say_why(reason: Failure) -> Failure:
+        if late:
+            return Failure(NdmpLost("connect failed: it took too long"))
+        return _say_why(reason)
+
+    return connecting.addBoth(in_time).addCallbacks(_wait_until_open, say_why)
 
 
 def _wait_until_open(protocol: Any) -> Deferred[NdmpSession]:

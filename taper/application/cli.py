@@ -7,21 +7,36 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from protocols.application import SUPPORT, Request, one_line, parse_request
+from protocols.application import COMMANDS, SUPPORT, Request, one_line, parse_request
 from taper.application.errors import ApplicationError, reason
+from taper.last_words import guarded, sentence
+
+HELP = f"""\
+USAGE: amdirecttar {{{"|".join(COMMANDS)}}} [OPTION]...
+       amdirecttar --help
+       amdirecttar --version
+
+GNU tar as an application of Amanda's client, whose dumps go by DirectTCP straight to the tape
+server. The client starts it, and passes the properties of the dumptype's application as options;
+for people there is "taperctl application".
+"""
 
 
 def main() -> None:
     """Run the command line, and end with its exit status."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(guarded("amdirecttar", lambda: run(sys.argv[1:])))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Do one command. :return: the exit status; 1: it failed, and the reason was told"""
     if "--version" in arguments[:1]:
         from taper import __version__
+        from taper.version import answer
 
-        print(f"amdirecttar-{__version__}")
+        print(answer("amdirecttar", __version__), end="")
+        return 0
+    if "--help" in arguments[:1]:
+        print(HELP, end="")
         return 0
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stop)
@@ -32,6 +47,9 @@ def run(arguments: Sequence[str]) -> int:
             raise ApplicationError(f"failed: {reason(error)}") from error
     except (ApplicationError, ValueError) as error:
         _tell(str(error), arguments[:1])
+        return 1
+    except Exception as error:
+        _tell(sentence(error), arguments[:1])
         return 1
 
 

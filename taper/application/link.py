@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 import tempfile
 
@@ -30,6 +31,36 @@ def is_linked(directory: str = USUAL) -> bool:
         return False
 
 
+def _check_place(directory: str) -> None:
+    """Refuse what is no directory, and to touch what others have put there."""
+    if not os.path.isdir(directory):
+        raise LinkRefused(f"{directory} is no directory; is Amanda's client installed?")
+    path = os.path.join(directory, NAME)
+    if os.path.lexists(path) and not is_linked(directory):
+        raise LinkRefused(f"{path} is there already, and not put there by us")
+
+
+def check(directory: str = USUAL) -> bool:
+    """What :func:`link` checks, and that a launcher of ours runs.
+
+    :return: there is one
+    :raise LinkRefused: there is no such directory, something else of that name is in it, or ours
+        does not run
+    :raise OSError: what is there cannot be read
+    """
+    _check_place(directory)
+    if not is_linked(directory):
+        return False
+    path = os.path.join(directory, NAME)
+    done = subprocess.run(
+        [path, "support"], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/"
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().split("\n")[-1]
+        raise LinkRefused(f"{path} does not run: status {done.returncode}, {said}")
+    return True
+
+
 def link(directory: str = USUAL) -> str:
     """Put the launcher there, over an older one of ours; it runs this Python.
 
@@ -37,11 +68,8 @@ def link(directory: str = USUAL) -> str:
     :raise LinkRefused: there is no such directory, or something else of that name in it
     :raise OSError: it cannot be written
     """
-    if not os.path.isdir(directory):
-        raise LinkRefused(f"{directory} is no directory; is Amanda's client installed?")
+    _check_place(directory)
     path = os.path.join(directory, NAME)
-    if os.path.lexists(path) and not is_linked(directory):
-        raise LinkRefused(f"{path} is there already, and not put there by us")
     descriptor, name = tempfile.mkstemp(prefix=f".{NAME}.", dir=directory)
     try:
         with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:

@@ -53,6 +53,7 @@ class Clerk:
         self._doubtful = False
         self._interrupted = False
         self._waiting: Deferred[Any] | None = None
+        self._leaving: list[Deferred[bool]] | None = None
         world.clerks.append(self)
 
     # One dump
@@ -219,18 +220,33 @@ class Clerk:
             # it was only read: nothing depends on how it ended
             self._world.debug_failure(f"{self._worker}: releasing a source volume: {fault}")
 
-    async def close_volume(self, *, tell: bool) -> None:
-        """Give the volume back, if one is open.
+    async def close_volume(self, *, tell: bool) -> bool:
+        """Give the volume back, if one is open; or wait until it is given back.
 
         :param tell: send CLOSED-SOURCE-VOLUME if one was
+        :return: that was sent, by us or by the call that we waited for. The driver takes a second
+            one for that of a volume that it does not know.
         """
         reservation, self._reservation = self._reservation, None
         self.label, self._doubtful = None, False
         if reservation is None:
-            return
+            return await self._left()
+        waiting: list[Deferred[bool]] = []
+        self._leaving = waiting
         await self._give_back(reservation)
+        self._leaving = None
         if tell:
             self._world.driver.send(replies.ClosedSourceVolume(self._worker))
+        for waiter in waiting:
+            waiter.callback(tell)
+        return tell
+
+    async def _left(self) -> bool:
+        if self._leaving is None:
+            return False
+        waiter: Deferred[bool] = Deferred()
+        self._leaving.append(waiter)
+        return await waiter
 
     async def _close_storage(self, *, tell: bool) -> None:
         await self.close_volume(tell=tell)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from devices.errors import DeviceError
 from protocols.driver import commands
 from protocols.tracelog import Info
 from taper.core.errors import (
@@ -26,7 +27,7 @@ from taper.core.errors import (
 from taper.core.interruption import Interruption
 from taper.core.outcome import DumperResult, Ledger, Verdict
 from taper.core.preparing import check_header, part_header, plan_dump
-from taper.core.report import Report
+from taper.core.report import FULL, Report
 from taper.core.request import VolumeRequest
 
 if TYPE_CHECKING:
@@ -84,11 +85,12 @@ class Dump:
             return
         errors = self.ledger.device_errors if device else self.ledger.input_errors
         errors.append(reason)
-        self._interruption.come(reason, self._stop_flow)
+        self._interruption.come(reason, self._stop)
 
-    def _stop_flow(self) -> None:
+    def _stop(self) -> None:
         if self._flow is not None:
             self._flow.cancel("")
+        self.scribe.hurry()
 
     def dumper_done(self, command: commands.Done) -> None:
         """The driver says that the dumper is done."""
@@ -129,12 +131,12 @@ class Dump:
             self.ledger.device_errors.append(fault.text)
         except SourceFault as fault:
             self.ledger.input_errors.append(fault.text)
-        except DeviceFault as fault:
+        except (DeviceFault, DeviceError) as fault:
             self.ledger.device_errors.append(fault.text)
         except Exception as fault:
             # One dump that goes wrong in an unforeseen way must not take the others with it.
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
-            self.ledger.device_errors.append(f"internal error: {type(fault).__name__}: {fault}")
+            self.ledger.device_errors.append(_unforeseen(fault))
         await self._finish()
 
     async def _write(self) -> None:
@@ -196,7 +198,9 @@ class Dump:
         """Read ahead from the moment data can be had, permission or not."""
 
         def fail(failure: Any) -> None:
-            if failure.trap(DumpFault, CancelledError) is DumpFault:
+            if failure.check(DeviceError):
+                self.interrupt(failure.value.text, device=True)
+            elif failure.trap(DumpFault, CancelledError) is DumpFault:
                 fault = failure.value
                 self.interrupt(fault.text, device=isinstance(fault, DeviceFault))
 
@@ -238,6 +242,9 @@ class Dump:
             self._partnum += 1
         if result.eom:
             volume.full = True
+        if result.refused or (not result.successful and self._interruption.reason is None):
+            # with a part cache nothing but the text tells an error from the end of the medium
+            volume.trouble = None if (result.error or FULL).startswith(FULL) else result.error
         if self._interruption.reason is not None or self.ledger.input_errors:
             return True
         if result.successful and result.eof:
@@ -296,7 +303,7 @@ class Dump:
         label: str,
     ) -> bool:
         """Go on with another volume, if that can lead anywhere."""
-        trouble = result.error or "No space left on device"
+        trouble = result.error or FULL
         errors = self.ledger.device_errors
         if result.refused and result.successful:
             # no part tells of it, and nothing is lost yet; but the volume should be looked at
@@ -334,12 +341,13 @@ class Dump:
             await self._settle()
         except Exception as fault:
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
-            ledger.device_errors.append(f"internal error: {type(fault).__name__}: {fault}")
+            ledger.device_errors.append(_unforeseen(fault))
         self._settled = True  # trace log and driver must be told the same
         try:
             await report.log_result()
-        except OSError as fault:
-            # The catalogue is made from the trace log: what is not in it cannot be restored.
+        except Exception as fault:
+            # Whatever it was, the driver waits for an answer. And the catalogue is made from the
+            # trace log: what is not in it cannot be restored.
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
             ledger.device_errors.append(f"cannot write the trace log: {fault}")
         self.worker.rules.dump_ended()
@@ -348,19 +356,21 @@ class Dump:
         if self._status_file is not None:
             try:
                 await self._status_file.remove()
-            except OSError as fault:
+            except Exception as fault:
                 self.world.debug_failure(f"dump {self.handle}: {fault!r}")
 
     async def _settle(self) -> None:
         """Gather what the ledger lacks: checksums, late errors, the dumper's result."""
         ledger, flow = self.ledger, self._flow
         self.report.transfer_ended()
-        if flow is not None:
-            await flow.close()
-            ledger.input_errors.extend(flow.take_errors())
-            ledger.source_crc = flow.source_crc()
-            ledger.dest_crc = flow.dest_crc()
-        await self.origin.close()
+        try:
+            if flow is not None:
+                await flow.close()
+                ledger.input_errors.extend(flow.take_errors())
+                ledger.source_crc = flow.source_crc()
+                ledger.dest_crc = flow.dest_crc()
+        finally:
+            await self.origin.close()
         ledger.compare_crcs()
         ledger.count_without_padding()
         if (
@@ -414,3 +424,10 @@ class Dump:
 
     def say_no_new_tape(self) -> None:
         self.report.no_new_tape()
+
+
+def _unforeseen(fault: Exception) -> str:
+    """What is said of a fault that nobody foresaw."""
+    if isinstance(fault, MemoryError):
+        return "not enough memory for the dump"
+    return f"internal error: {type(fault).__name__}: {fault}"

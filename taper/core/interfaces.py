@@ -44,7 +44,8 @@ class ITraceLog(Interface):
     """The trace log (taper-protocol 6.1). Records are written in the order of asking."""
 
     def append(record: Any) -> Deferred[None]:
-        """Write one record of :mod:`protocols.tracelog`; fires when it is in the file."""
+        """Write one record of :mod:`protocols.tracelog`; fires when it is in the file, and one
+        that dumps are found by when it is on the disk."""
 
 
 class IConsole(Interface):

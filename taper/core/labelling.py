@@ -6,23 +6,32 @@ its lock, says of it. Order of the steps: data-plane 3.4, config-and-state 3.4 a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError
 
 from devices.errors import ChangerError, DeviceError, Status
 from devices.interfaces import AccessMode, VolumeReading
-from protocols.labels import LabelError, check_label, make_label, make_meta_label
+from protocols.labels import LabelError, make_fitting_label, make_meta_label
 from protocols.tapelist import TapelistEntry, TapelistError
+from protocols.tracelog import Info
+from taper.core.errors import Interrupted
 from taper.core.permission import VolumeStillActive, dead_claims, refuse_overwrite
+from taper.core.scan.texts import one_line
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from protocols.tapelist import Tapelist
     from taper.core.scan import ScanResult
     from taper.core.world import World
+
+    Wait = Callable[
+        [Coroutine[Deferred[Any], Any, VolumeReading]], Coroutine[Any, Any, VolumeReading]
+    ]
 
 
 class LabellingFailed(Exception):
@@ -80,15 +89,68 @@ async def permit_label(world: World, found: ScanResult, timestamp: str) -> Permi
 
 
 async def label_volume(
-    world: World, found: ScanResult, permission: Permission, timestamp: str
+    world: World,
+    found: ScanResult,
+    permission: Permission,
+    timestamp: str,
+    wait: Wait,
 ) -> None:
     """Write the label of a volume, and its tapelist entry.
 
     :param timestamp: the run's, of label and entry
+    :param wait: waits for what need not be waited for; may raise Interrupted
     :raise LabellingFailed: the device was told; the caller releases the reservation
     """
     with _telling():
-        await _label(world, found, permission, timestamp)
+        try:
+            await _label(world, found, permission, timestamp)
+        except _NotStarted as refused:
+            if found.is_new:
+                await _settle_claim(world, found, permission.label, wait)
+            raise refused.fault from refused
+
+
+class _NotStarted(Exception):
+    """The device says that it could not write the label."""
+
+    def __init__(self, fault: DeviceError) -> None:
+        super().__init__(fault.text)
+        self.fault = fault
+
+
+async def _settle_claim(
+    world: World,
+    found: ScanResult,
+    label: str,
+    wait: Wait,
+) -> None:
+    """Free a claimed label, but only if the medium surely does not bear it: an error may come
+    when the label is already there, and must then not be given to a second volume."""
+    try:
+        reading = await wait(_read_label(found))
+        bearing = _describe(reading)
+        lacks = _surely_lacks(reading, label)
+    except (DeviceError, Interrupted) as fault:
+        bearing, lacks = f"unknown ({fault or 'the dump was ended'})", False
+    if lacks:
+        await world.tapelists.update(lambda tapelist: tapelist.removing(label))
+        return
+    await world.note(
+        Info(
+            f"label {label} stays taken: slot {found.reservation.slot} may hold it, "
+            f"what is read there is {one_line(bearing)}"
+        )
+    )
+
+
+async def _read_label(found: ScanResult) -> VolumeReading:
+    return await found.reservation.device.read_label()
+
+
+def _surely_lacks(reading: VolumeReading, label: str) -> bool:
+    if reading.status == Status.SUCCESS:
+        return reading.label != label
+    return reading.status == Status.VOLUME_UNLABELED and reading.header_type is not None
 
 
 async def _check_medium(found: ScanResult) -> None:
@@ -117,10 +179,8 @@ async def _label(world: World, found: ScanResult, permission: Permission, timest
     try:
         await device.start(AccessMode.WRITE, label, timestamp)
     except DeviceError as fault:
-        if found.is_new:
-            await world.tapelists.update(lambda tapelist: tapelist.removing(label))
         await reservation.set_device_error(VolumeReading(fault.status, error=fault.text))
-        raise
+        raise _NotStarted(fault) from fault
     entry = TapelistEntry(
         datestamp=timestamp,
         label=label,
@@ -170,8 +230,9 @@ async def _announce_new_label(
             meta_label = make_meta_label(
                 storage.meta_autolabel, tapelist.entries, config=config.name, org=config.general.org
             )
-        label = make_label(
-            storage.autolabel.template,
+        label = make_fitting_label(
+            storage.labelstr,
+            storage.autolabel,
             tapelist.entries,
             config=config.name,
             org=config.general.org,
@@ -180,7 +241,6 @@ async def _announce_new_label(
             meta=meta_label,
             slot=reservation.slot,
         )
-        check_label(label)
         entry = TapelistEntry(
             datestamp="1",
             label=label,

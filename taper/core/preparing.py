@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from devices.idirecttcp import IMoverDevice
-from protocols.header import HeaderError, HeaderType, build_header
+from protocols.header import FIELD_LIMIT, HeaderError, HeaderType, build_header
 from taper.core.erasing import frees_space
 from taper.core.errors import SourceFault
 from taper.core.splitting import DeviceFacts, cache_directory, plan
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 DUMP_HEADERS = (HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE)
 
+
+_SHOWN = 60
+"""Characters shown of a name that is too long."""
 
 SMALLEST_REGION = 32768
 """Bytes that every device has for a header."""
@@ -44,13 +47,24 @@ def check_header(header: Header, command: commands.WriteCommand) -> None:
         if found != expected:
             raise SourceFault(
                 "Header of dumpfile does not match command from driver: "
-                f"{what} is '{found}', expected '{expected}'"
+                + _difference(what, found, expected)
             )
     try:
         build_header(part_header(header, 1), SMALLEST_REGION, SMALLEST_REGION)
     except HeaderError as fault:
         # here, where it costs no volume; a device could only fail at it
         raise SourceFault(f"Header of dumpfile cannot be put on a volume: {fault}") from fault
+
+
+def _difference(what: str, found: str, expected: str) -> str:
+    """Of a name that no header holds whole, both would look alike."""
+    wanted, there = (text.encode("utf-8", "surrogateescape") for text in (expected, found))
+    if len(wanted) > FIELD_LIMIT and wanted.startswith(there):
+        return (
+            f"{what} '{expected[:_SHOWN]}...' has {len(wanted)} bytes, "
+            f"of which a header holds {FIELD_LIMIT}"
+        )
+    return f"{what} is '{found}', expected '{expected}'"
 
 
 def part_header(header: Header, number: int) -> Header:

@@ -8,13 +8,14 @@ go of them in the middle of a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from protocols.labels import labelstr_template, match_template
 
 if TYPE_CHECKING:
-    from protocols.catalog import DumpCopy
+    from protocols.catalog import Disk, DumpCopy
     from protocols.commandfile import Command
     from protocols.conf import Config, Policy, Storage
     from protocols.tapelist import Tapelist, TapelistEntry
@@ -27,8 +28,8 @@ class Retention:
     """The retention rules of all defined storages over one tapelist.
 
     :param stamp_days_ago: the local time so many days of 86400 s ago, as 14 digits.
-    :param dumps: what the trace logs and holding disks tell; needed where a policy has
-        retention-recover or retention-full.
+    :param dumps: what the trace logs and holding disks tell, of each disk the newest first,
+        higher levels first; needed where a policy has retention-recover or retention-full.
     :param commands: the unfinished ones of the command file.
     :param unread: labels of volumes whose logs, though needed, were not read yet; retained.
     :param reading: labels of volumes that this very process reads from; never reusable.
@@ -40,7 +41,7 @@ class Retention:
         tapelist: Tapelist,
         *,
         stamp_days_ago: Callable[[int], str],
-        dumps: Iterable[DumpCopy] = (),
+        dumps: Mapping[Disk, Sequence[DumpCopy]] = MappingProxyType({}),
         commands: Iterable[Command] = (),
         unread: Iterable[str] = (),
         reading: Iterable[str] = (),
@@ -48,12 +49,11 @@ class Retention:
         self.config = config
         self.tapelist = tapelist
         self._stamp_days_ago = stamp_days_ago
-        self._dumps = tuple(dumps)
+        self._dumps = dumps
         self._commands = tuple(commands)
         self._unread = frozenset(unread)
         self._reading = frozenset(reading)
         self._reasons: dict[str, str] | None = None
-        self._by_disk: dict[tuple[str, str], list[DumpCopy]] | None = None
 
     # Questions
 
@@ -246,17 +246,6 @@ class Retention:
 
     # The rules that look into the catalogue
 
-    def _dumps_by_disk(self) -> dict[tuple[str, str], list[DumpCopy]]:
-        """All known dumps, by host and disk, of each the newest first, higher levels first."""
-        if self._by_disk is None:
-            self._by_disk = {}
-            newest = sorted(
-                self._dumps, key=lambda dump: (dump.timestamp, dump.level), reverse=True
-            )
-            for dump in sorted(newest, key=lambda dump: (dump.host, dump.disk)):
-                self._by_disk.setdefault((dump.host, dump.disk), []).append(dump)
-        return self._by_disk
-
     @staticmethod
     def _volumes(dump: DumpCopy, ours: dict[str, str]) -> list[str]:
         """The volumes of the dump that are ours and were not written again since."""
@@ -276,7 +265,7 @@ class Retention:
             return
         since = self._stamp_days_ago(policy.retention_recover)
         stamps = {entry.label: entry.datestamp for entry in ours}
-        for dumps in self._dumps_by_disk().values():
+        for dumps in self._dumps.values():
             if dumps[0].timestamp <= since:
                 continue
             level_seen = _ABOVE_ALL_LEVELS
@@ -287,6 +276,8 @@ class Retention:
                     yield from labels
                     if done:
                         level_seen = level
+                        if level == _FULL_LEVEL:
+                            break  # nothing older is needed
 
     def _with_fulls(
         self, storage: Storage, ours: list[TapelistEntry], reasons: dict[str, str]
@@ -302,7 +293,7 @@ class Retention:
             return
         stamps = {entry.label: entry.datestamp for entry in ours}
         retained = set(reasons)
-        for dumps in self._dumps_by_disk().values():
+        for dumps in self._dumps.values():
             missing = policy.retention_full
             for _, level, labels, done in self._dumps_on(dumps, stamps):
                 if level != _FULL_LEVEL:
@@ -315,7 +306,7 @@ class Retention:
                     break
 
     def _dumps_on(
-        self, dumps: list[DumpCopy], stamps: dict[str, str]
+        self, dumps: Sequence[DumpCopy], stamps: dict[str, str]
     ) -> Iterator[tuple[str, int, list[str], bool]]:
         """Timestamp, level, volumes and completeness of the dumps that these volumes hold."""
         for dump in dumps:

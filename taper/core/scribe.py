@@ -18,6 +18,7 @@ from taper.core.erasing import await_space, blank, frees_space, make_room
 from taper.core.errors import Interrupted, NoVolume, VolumeDenied
 from taper.core.labelling import LabellingFailed, label_volume, permit_label
 from taper.core.scan import ScanFailed, ScanResult
+from taper.core.scan.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Container, Coroutine
@@ -36,6 +37,7 @@ class Volume:
     :ivar payload: bytes of good parts written to it in this tenure.
     :ivar good_parts: how many there are.
     :ivar full: at the end of medium; it takes no further part.
+    :ivar trouble: why the device could not write the last part, if it could not.
     """
 
     def __init__(self, reservation: IAsyncReservation, label: str) -> None:
@@ -44,6 +46,16 @@ class Volume:
         self.payload = 0
         self.good_parts = 0
         self.full = False
+        self.trouble: str | None = None
+
+    @property
+    def released(self) -> Info | TapeInfo:
+        """What the trace log says when it is given back. amtoc takes what ends in ``[OK]`` for a
+        volume with dumps, so one that has failed before its first good part is not called that."""
+        file = self.device.device.file
+        if self.trouble is None or self.good_parts:
+            return TapeInfo(label=self.label, kb=self.payload // 1024, fm=file)
+        return Info(f"tape {self.label} kb 0 fm {max(file, 0)} [{one_line(self.trouble)}]")
 
     @property
     def device(self) -> IAsyncDevice:
@@ -91,6 +103,7 @@ class Scribe:
         self._timestamp = timestamp
         self.volume: Volume | None = None
         self._candidate: ScanResult | None = None
+        self._ending: Volume | None = None
         self._scanning: Deferred[None] | None = None
         self._waiters: list[Deferred[None]] = []
         self._failure: str | None = None
@@ -214,7 +227,7 @@ class Scribe:
             await found.reservation.device.run(await_space)
         try:
             permission = await dump.wait(permit_label(world, found, self._timestamp))
-            await label_volume(world, found, permission, self._timestamp)
+            await label_volume(world, found, permission, self._timestamp, dump.wait)
         except Interrupted:
             dump.say_no_new_tape()  # and the next dump may have the volume
             raise
@@ -274,10 +287,15 @@ class Scribe:
         volume, self.volume = self.volume, None
         if volume is None:
             return
+        self._ending = volume
+        try:
+            await self._release(volume)
+        finally:
+            self._ending = None
+
+    async def _release(self, volume: Volume) -> None:
         world, storage = self._world, self._world.storage
-        await world.note(
-            TapeInfo(label=volume.label, kb=volume.payload // 1024, fm=volume.device.device.file)
-        )
+        await world.note(volume.released)
         errors: list[str] = []
         erase = storage.erase_on_failure and volume.good_parts == 0
         try:
@@ -311,6 +329,14 @@ class Scribe:
             return tapelist.replacing(entry.no_reuse())
 
         await self._world.tapelists.update(kept)
+
+    def hurry(self) -> None:
+        """A dump is to end: let no device of ours keep it waiting for long."""
+        for volume in (self.volume, self._ending):
+            if volume is not None:
+                volume.device.hurry()
+        if self._candidate is not None:
+            self._candidate.reservation.device.hurry()
 
     def stop_scan(self) -> None:
         """Give up a running scan: whoever waits for it is told that it failed."""

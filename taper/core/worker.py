@@ -215,10 +215,10 @@ class Worker:
         self._spawn(self._close_source_volume())
 
     async def _close_source_volume(self) -> None:
-        if self._clerk is not None:
-            await self._clerk.close_volume(tell=False)
+        told = self._clerk is not None and await self._clerk.close_volume(tell=False)
         self.rules.closed()
-        self.world.driver.send(replies.ClosedSourceVolume(self.name))
+        if not told:
+            self.world.driver.send(replies.ClosedSourceVolume(self.name))
 
     # The end
 

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
     from devices.interfaces import IAsyncChanger
     from protocols.conf import Config, Storage
-    from protocols.tracelog import Info, NoTapeConfig, NoTapeError, TapeInfo, Warning_
+    from protocols.tracelog import (
+        Info,
+        NoTapeConfig,
+        NoTapeError,
+        PidDone,
+        TapeInfo,
+        Warning_,
+    )
     from taper.core.clerk import Clerk
     from taper.core.interfaces import (
         IClock,
@@ -65,7 +72,9 @@ class World:
     clerks: list[Clerk] = field(factory=list)
     tapes: Iterator[int] = field(factory=_from_one)
 
-    async def note(self, record: Info | NoTapeConfig | NoTapeError | TapeInfo | Warning_) -> None:
+    async def note(
+        self, record: Info | NoTapeConfig | NoTapeError | PidDone | TapeInfo | Warning_
+    ) -> None:
         """Write a trace-log line for people; if it cannot be written, nothing ends for that.
 
         The lines that the catalogue is made of (START, PART and the dump's end) are no notes.

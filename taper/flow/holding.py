@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from devices.threads import ThreadRefused
 from taper.core.errors import SourceFault
 from taper.flow.interfaces import IBlockOrigin
 from taper.plane.interfaces import ISource, SourceError
@@ -70,7 +71,8 @@ class HoldingOrigin:
     def close(self) -> Deferred[None]:
         first, self._first = self._first, None
         if first is not None:
-            self._lane.call_surely(first.close)
+            closing = self._lane.call_surely(first.close)
+            closing.addErrback(lambda failure: failure.trap(ThreadRefused) and None)
         return self._lane.stop()
 
 

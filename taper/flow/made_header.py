@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devices.regular import open_regular
 from protocols.conf import Dumptype, load
 from protocols.disklist import Block, DiskEntry, find_disk
 from protocols.dle import make_dle
@@ -89,7 +90,7 @@ def _with_block(config: Config, block: str) -> Config:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_regular) as file:
         return file.read()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import select
 import socket
 import threading
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
+from devices.directtcp import connect_one, wait_in_lane
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed
 from devices.idirecttcp import IMoverDevice
-from taper.flow.connecting import connect_to, drop_socket
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -216,9 +217,7 @@ class MoverReader:
     async def _connect(self) -> socket.socket:
         addresses = await self._direct.listen(False)
         accepting: Deferred[IDirectTCPConnection] = self._direct.accept()
-        connecting: Deferred[socket.socket] = self._lane.call_owning(
-            drop_socket, connect_to, addresses
-        )
+        connecting = wait_in_lane(self._lane, functools.partial(connect_one, addresses))
 
         def accept_nobody(failure: Failure) -> Failure:
             accepting.cancel()

@@ -200,6 +200,8 @@ class MoverTransfer:
             self._sender.cancel()
         if self._moving is not None:
             self._moving.cancel()
+        elif self._device is not None:
+            self._device.hurry()
 
     def close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._close())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, execute, fail, succeed
 from zope.interface import implementer
 
 from devices.idirecttcp import IMoverDevice
@@ -32,13 +32,16 @@ class PumpedTransfer:
     def __init__(self, transfer: Transfer, lane: ILane) -> None:
         self._transfer = transfer
         self._lane = lane
+        self._begun = False
 
     @property
     def bytes_written(self) -> int:
         return self._transfer.bytes_written
 
     def start(self) -> None:
+        self._lane.begin()  # else all might be stored, and then no thread be there to end with
         self._transfer.start()
+        self._begun = True
 
     def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
         return device.run(self._transfer.write_part, header)
@@ -59,7 +62,9 @@ class PumpedTransfer:
         self._transfer.cancel(reason)
 
     def close(self) -> Deferred[None]:
-        return self._lane.call(self._transfer.close)
+        if not self._begun:  # there is no reader to wait for
+            return execute(self._transfer.close)
+        return self._lane.call_surely(self._transfer.close)
 
     def source_crc(self) -> Crc:
         return self._transfer.source_crc()

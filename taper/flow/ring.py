@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from devices.changers.processes import is_alive, start_mark
+from devices.threads import ThreadRefused
 from protocols.shmring import consumer_sizes
 from taper.core.errors import DeviceFault
 from taper.core.interfaces import Offer
@@ -104,7 +105,8 @@ class RingOrigin:
             self._header.close()
         source, self._source = self._source, None
         if source is not None:
-            self._lane.call_surely(source.close)
+            closing = self._lane.call_surely(source.close)
+            closing.addErrback(lambda failure: failure.trap(ThreadRefused) and None)
         return self._lane.stop()
 
 

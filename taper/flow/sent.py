@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
-from devices.errors import PeerUnreachable
+from devices.directtcp import connect_one, wait_in_lane
+from devices.errors import DeviceError, PeerUnreachable
 from protocols.tx.indirect import IndirectError, resolve
 from taper.core.errors import DeviceFault, SourceFault
 from taper.core.interfaces import IFlow, Offer
-from taper.flow.connecting import connect_to, drop_socket
 from taper.flow.interfaces import IMoverOrigin
 from taper.flow.mover_transfer import MoverTransfer
 from taper.flow.senders import ThreadSender
@@ -101,10 +102,10 @@ class SentFlow(ListeningFlow):
     async def _connect(self) -> None:
         addresses = await resolve(self._context.reactor, self._addresses, None)
         if not await self._let_origin_send(addresses):
-            connected = await self._lane.call_owning(drop_socket, connect_to, addresses)
+            connected = await wait_in_lane(self._lane, functools.partial(connect_one, addresses))
             pusher = Pusher(self._origin.source(self._done.size), connected, done=self._done)
-            pusher.start()
             self._sent_by(ThreadSender(pusher, self._lane))
+            pusher.start()
 
     async def _let_origin_send(self, addresses: tuple[Address, ...]) -> bool:
         """Let the origin's own mover connect. :return: False: there is none that can"""
@@ -130,7 +131,7 @@ class SentFlow(ListeningFlow):
     def _not_connected(self, failure: Any) -> None:
         if failure.check(CancelledError):
             return
-        source = failure.trap(IndirectError, OSError, SourceError) is SourceError
+        source = failure.trap(IndirectError, DeviceError, SourceError) is SourceError
         text = str(failure.value)
         if not source:
             text = f"cannot send the dump to the device: {text}"

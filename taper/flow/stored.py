@@ -11,7 +11,7 @@ from zope.interface import implementer
 from devices.errors import DeviceError
 from devices.idirecttcp import IMoverDevice
 from protocols.stored import DumpName, StoredDump, full_stamp
-from taper.core.errors import DeviceFault, DumpFault, SourceFault
+from taper.core.errors import DumpFault, SourceFault
 from taper.flow.interfaces import IMoverOrigin
 from taper.flow.mover_reader import MoverReader
 from taper.flow.mover_to_mover import MoverSender, pads_alike
@@ -96,10 +96,11 @@ class StoredOrigin:
         try:
             self._dump = await self._search(wanted)
         except Exception as fault:
-            # whatever a damaged log or tapelist leads to, it is this dump's failure
-            raise DeviceFault(f"error; {fault}") from fault
+            # whatever a damaged log or tapelist leads to, it is this dump's failure, and none of
+            # the volume that would be written on
+            raise SourceFault(f"Dump not found: {fault}") from fault
         if self._dump is None:
-            raise DeviceFault("error; Dump not found")
+            raise SourceFault("Dump not found")
         return self._dump.labels
 
     def offer(self, plan: SplitPlan) -> Deferred[Offer | None]:

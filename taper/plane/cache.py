@@ -10,7 +10,7 @@ import os
 
 from zope.interface import implementer
 
-from taper.plane.interfaces import IReplay, SourceError, reason
+from taper.plane.interfaces import CacheError, IReplay, reason
 from taper.plane.ring import Ring, ring_size
 
 
@@ -38,7 +38,7 @@ class DiskCache:
         self._end = 0
 
     def open(self) -> None:
-        """:raise SourceError: no file can be made there"""
+        """:raise CacheError: no file can be made there"""
         from tempfile import mkstemp  # imports much, and few dumps need it
 
         try:
@@ -47,10 +47,10 @@ class DiskCache:
             os.unlink(name)
         except OSError as error:
             text = f"Error creating cache file in '{self._directory}': {reason(error)}"
-            raise SourceError(text) from error
+            raise CacheError(text) from error
 
     def append(self, data: memoryview) -> None:
-        """Keep the next bytes of the dump."""
+        """Keep the next bytes of the dump. :raise CacheError: they cannot be kept"""
         try:
             while data:
                 size = os.pwrite(self._fd, data, self._end - self._start)
@@ -58,7 +58,7 @@ class DiskCache:
                 data = data[size:]
         except OSError as error:
             text = f"Error writing to disk cache file in '{self._directory}': {reason(error)}"
-            raise SourceError(text) from error
+            raise CacheError(text) from error
 
     def reread(self, position: int, buffer: memoryview) -> int:
         if not self._start <= position < self._end:
@@ -67,9 +67,9 @@ class DiskCache:
         try:
             size = os.preadv(self._fd, [wanted], position - self._start)
         except OSError as error:
-            raise SourceError(f"Error reading disk cache: {reason(error)}") from error
+            raise CacheError(f"Error reading disk cache: {reason(error)}") from error
         if not size:
-            raise SourceError("Error reading disk cache: Unexpected EOF")
+            raise CacheError("Error reading disk cache: Unexpected EOF")
         return size
 
     def forget(self, position: int) -> None:

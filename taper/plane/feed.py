@@ -18,6 +18,7 @@ class Feed:
 
     :ivar part_start: position of the part's first byte = bytes in good parts.
     :ivar position: position of the next byte to give.
+    :ivar cached: ring or ``replay`` are a cache that we keep, not the source.
     """
 
     def __init__(
@@ -26,10 +27,13 @@ class Feed:
         replay: IReplay | None,
         failed: Callable[[str], None],
         done: Crc = UNKNOWN,
+        *,
+        cached: bool = False,
     ) -> None:
         """:param failed: told the text when bytes cannot be had again; must stop the ring.
         :param done: of bytes of the dump that came before the ring's first one.
         """
+        self.cached = cached
         self.part_start = 0
         self.position = 0
         self._ring = ring
@@ -66,6 +70,15 @@ class Feed:
         if behind:
             return self._read_again(min(behind, limit))
         return self._ring.peek(limit)
+
+    def forgo(self) -> bool:
+        """Go on without the cache, after it failed. :return: False: it is needed for this part"""
+        if self.position != self._ring.cursor:
+            return False
+        self.cached = False
+        self._replay = None
+        self._ring.forgo()
+        return True
 
     def accept(self, data: memoryview) -> None:
         """The device has taken ``data``, the front of what :meth:`peek` gave."""

@@ -12,6 +12,16 @@ class SourceError(Exception):
     """The source, or the cache of it, failed. Its text is the input error, in stock's words."""
 
 
+class ShortOfRoom(SourceError):
+    """This host has no room, or no memory, for what the source needs: an error of the device's
+    side, and none of whoever sends the data."""
+
+
+class CacheError(Exception):
+    """What should keep a part for a second try can not: the fault of this host, not of the source.
+    Its text is the error of the device's side."""
+
+
 def reason(error: OSError) -> str:
     """The system's words for an error."""
     return error.strerror or str(error)
@@ -40,6 +50,8 @@ class IStream(Protocol):
     def commit(self) -> None: ...
 
     def rewind(self) -> None: ...
+
+    def forgo(self) -> None: ...
 
     def wait_primed(self) -> None: ...
 
@@ -98,6 +110,7 @@ class IReplay(Interface):
         :param position: bytes from the dump's start
         :return: bytes, at least 1
         :raise SourceError: they cannot be had again
+        :raise CacheError: likewise, and a cache of ours is to blame
         """
 
     def forget(position: int) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from devices.errors import DeviceError
 from devices.interfaces import IDevice, PartResult, Streaming, WriteEnd
+from taper.plane.interfaces import CacheError
 from taper.plane.ring import Stopped
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class IFeed(Protocol):
 
     def accept(self, data: memoryview) -> None: ...
 
+    def forgo(self) -> bool: ...
+
 
 class _End(enum.Enum):
     DATA = enum.auto()
@@ -37,6 +40,7 @@ class _End(enum.Enum):
     MEDIUM = enum.auto()
     FAILED = enum.auto()
     STOPPED = enum.auto()
+    UNCACHED = enum.auto()
     PAUSED = enum.auto()
 
 
@@ -133,7 +137,12 @@ class Pump:
                     feed.prime()
                     starving = device.streaming is Streaming.REQUIRED
                 left = self._part_size - self.size if self._part_size else NO_LIMIT
-                data = feed.peek(left)
+                try:
+                    data = feed.peek(left)
+                except CacheError as error:
+                    if not self._go_on_uncached(error):
+                        return _End.UNCACHED
+                    continue
                 if not data:
                     return _End.DATA
                 end = self._write(data)
@@ -143,6 +152,17 @@ class Pump:
                     return _End.SIZE
         except Stopped:
             return _End.STOPPED
+
+    def _go_on_uncached(self, error: CacheError) -> bool:
+        """A volume that warns before its end loses no part there, so it needs no cache."""
+        if not (self._device.leom and self._feed.forgo()):
+            self._error = str(error)
+            return False
+        import logging  # few dumps need it
+
+        self._cached = False
+        logging.getLogger(__name__).warning("%s; going on without a cache", error)
+        return True
 
     def _write(self, data: memoryview) -> _End | None:
         try:
@@ -182,6 +202,6 @@ class Pump:
     def _at_end_of_medium(self, end: _End) -> bool:
         if end is _End.MEDIUM:
             return True
-        if self._cached and end is not _End.STOPPED:
+        if self._cached and end not in (_End.STOPPED, _End.UNCACHED):
             return end is _End.FAILED
         return bool(self._device.is_eom)

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 
+from devices.threads import start_thread
 from protocols.crc import UNKNOWN, Crc
 from taper.plane.crc import RunningCrc
 from taper.plane.interfaces import ISource, SourceError, reason
@@ -41,11 +42,14 @@ class Pusher:
         self._errors: list[str] = []
         self._lock = threading.Lock()
         self._cancelled = False
-        self._thread = threading.Thread(target=self._run, name="taper-pusher", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to send. Does not block."""
-        self._thread.start()
+        """Begin to send. Does not block.
+
+        :raise ThreadRefused: nothing was begun
+        """
+        self._thread = start_thread("taper-pusher", self._run)
 
     def crc(self) -> Crc:
         """Of what was stored before and what was sent so far. Any thread."""
@@ -72,7 +76,7 @@ class Pusher:
     def close(self) -> None:
         """Release everything; blocks until the thread has seen it."""
         self.cancel()
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join()
         self._source.close()
         self._connection.close()

@@ -3,16 +3,25 @@
 Both sides work in place: the reader fills what :meth:`Ring.space` gives, the writer hands what
 :meth:`Ring.peek` gives to the device. Positions are absolute, counted from the first byte of the
 dump. Nobody polls: who has nothing to do sleeps until the other side or :meth:`Ring.stop` wakes it.
+
+Memory is taken in segments, as the reader comes to them, so a small dump takes little, whatever the
+ring could hold. Where no more is to be had the ring is smaller.
 """
 
 from __future__ import annotations
 
 import threading
-from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+
+from taper.plane.interfaces import CacheError
+from taper.plane.memory import NoMemory, allocate, allocate_more
 
 CHUNK = 1024 * 1024
 """Bytes that are read, and written, in one go, about: three of them keep both threads busy, and
 more of them leave the processor's cache (field-survey 2)."""
+
+
+SEGMENT_CHUNKS = 16
+"""Chunks of memory that are taken at a time."""
 
 
 def chunk_size(block_size: int) -> int:
@@ -35,10 +44,11 @@ class Ring:
     """Ring of whole device blocks for one reader thread and one writer thread.
 
     :ivar cursor: position of the next byte :meth:`peek` gives.
+    :ivar capacity: bytes it can hold; less than was asked for once memory is short.
     """
 
     def __init__(self, capacity: int, block_size: int, *, keep: bool = False) -> None:
-        """Describe the ring; :meth:`allocate` makes it.
+        """Describe the ring; :meth:`allocate` makes its beginning.
 
         :param capacity: bytes, a multiple of ``block_size`` and at least two blocks; with
             ``keep`` at least a part and two blocks more.
@@ -53,7 +63,11 @@ class Ring:
         self.cursor = 0
         self._write_size = chunk_size(block_size)
         self._read_size = min(self._write_size, capacity // 2)
-        self._memory = memoryview(b"")
+        # no block lies across the end of one
+        self._segment = SEGMENT_CHUNKS * self._write_size
+        self._segments: list[memoryview] = []
+        self._short: str | None = None
+        self._lost: str | None = None
         self._written = 0
         self._freed = 0
         self._limit: int | None = None
@@ -67,12 +81,12 @@ class Ring:
         self._writable = threading.Condition(lock)
 
     def allocate(self) -> None:
-        """Get the memory; :raise OSError: there is none."""
-        self._memory = memoryview(mmap(-1, self.capacity, MAP_PRIVATE | MAP_ANONYMOUS))
+        """Get the memory of the beginning, before anybody reads; :raise NoMemory: there is none."""
+        self._segments.append(allocate(min(self.capacity, self._segment)))
 
     def release(self) -> None:
         """Give the memory back, once nobody holds a view of it."""
-        self._memory = memoryview(b"")
+        self._segments.clear()
 
     @property
     def halted(self) -> bool:
@@ -101,11 +115,16 @@ class Ring:
         with self._writable:
             while not self._stopped:
                 start = self._written % self.capacity
-                size = min(self._read_size, self.capacity - start)
+                if start == len(self._segments) * self._segment and not self._grow():
+                    continue
+                size = min(self._read_size, self._straight(start))
                 if self._limit is not None:
                     size = min(size, self._limit - self._written)
-                if 0 < size <= self.capacity - (self._written - self._freed):
-                    return self._memory[start : start + size]
+                room = self.capacity - (self._written - self._freed)
+                if self._short is not None and self.keep:
+                    size = min(size, room)  # to keep as much of the part as there is memory for
+                if 0 < size <= room:
+                    return self._view(start, size)
                 self._stalled = True
                 self._readable.notify()
                 self._writable.wait()
@@ -139,17 +158,20 @@ class Ring:
         empty view. The view is good until :meth:`advance`.
 
         :raise Stopped: after :meth:`stop`, or when all is taken after :meth:`fail`
+        :raise CacheError: the part cannot be kept to its end; :meth:`forgo` lets it go on
         """
         with self._readable:
             while not (self._ended or self._rest() >= self.block_size):
+                self._check_kept()
                 self._sleep_for_data()
             if self.stopped:
                 raise Stopped
+            self._check_cached()
             start = self.cursor % self.capacity
-            size = min(self._rest(), limit, self.capacity - start)
+            size = min(self._rest(), limit, self._straight(start))
             if size >= self.block_size:
                 size = min(size - size % self.block_size, self._write_size)
-            return self._memory[start : start + size]
+            return self._view(start, size)
 
     def wait_primed(self) -> None:
         """Sleep until the ring is as full as it gets, for a device that must not run dry.
@@ -184,6 +206,50 @@ class Ring:
         with self._writable:
             self._limit = position
             self._wake_reader()
+
+    def lose(self, text: str) -> None:
+        """The reader cannot keep what follows in its cache: :meth:`peek` raises CacheError."""
+        with self._readable:
+            self._lost = text
+            self._readable.notify()
+
+    def forgo(self) -> None:
+        """Go on without keeping anything for a second try."""
+        with self._writable:
+            self.keep = False
+            self._lost = self._limit = None
+            self._free()
+
+    def _check_kept(self) -> None:
+        """Nothing comes any more if the part fills the ring, all of it was taken, and it is to be
+        kept."""
+        self._check_cached()
+        if self.keep and self._stalled and self._short is not None:
+            size = self.capacity
+            raise CacheError(f"No memory to keep more than {size} bytes of a part: {self._short}")
+
+    def _check_cached(self) -> None:
+        if self._lost is not None:
+            raise CacheError(self._lost)
+
+    def _grow(self) -> bool:
+        """Take the next segment. :return: False: there is none; the ring ends here"""
+        size = min(self._segment, self.capacity - self._written)
+        try:
+            self._segments.append(allocate_more(size))
+        except NoMemory as error:
+            self._short = str(error)
+            self.capacity = self._written  # of which nothing was used twice yet
+            return False
+        return True
+
+    def _straight(self, start: int) -> int:
+        """Bytes from ``start`` on that lie one after the other."""
+        return min(self._segment - start % self._segment, self.capacity - start)
+
+    def _view(self, start: int, size: int) -> memoryview:
+        number, at = divmod(start, self._segment)
+        return self._segments[number][at : at + size]
 
     def _rest(self) -> int:
         return self._written - self.cursor

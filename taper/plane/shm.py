@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from protocols import shmring
 from protocols.shmring import RingNames, Sizes
-from taper.plane.interfaces import IStreamSource, SourceError, reason
+from taper.plane.interfaces import IStreamSource, ShortOfRoom, SourceError, reason
 from taper.plane.native import warm
 from taper.plane.shm_stream import ShmStream
 
@@ -58,6 +58,16 @@ def remove(names: RingNames) -> None:
         except posix_ipc.ExistentialError:
             continue
     _made.discard(names)
+
+
+def reserve(fd: int, size: int) -> None:
+    """Give an object the memory for ``size`` bytes, which it then has for as long as it lives.
+
+    One that only has the size would end a process that touches it when there is no memory left.
+
+    :raise OSError: there is no room for them in shared memory
+    """
+    os.posix_fallocate(fd, 0, size)
 
 
 @atexit.register
@@ -136,7 +146,7 @@ class ShmSource:
     def create(self) -> None:
         """Make the ring's objects and announce our sizes (data-plane 4.3, size negotiation).
 
-        :raise SourceError: the system refuses one; nothing is left of the others
+        :raise ShortOfRoom: the system refuses one; nothing is left of the others
         """
         warm("posix_ipc")
         import posix_ipc  # only these dumps need it
@@ -144,9 +154,10 @@ class ShmSource:
         _made.add(self.names)
         try:
             self._make()
-        except (posix_ipc.Error, OSError, ValueError) as error:
+        except (posix_ipc.Error, OSError, ValueError, MemoryError) as error:
             self.close()
-            raise SourceError(f"cannot make the shm-ring {self.names.control}: {error}") from error
+            text = reason(error) if isinstance(error, OSError) else str(error) or "no memory"
+            raise ShortOfRoom(f"cannot make the shm-ring {self.names.control}: {text}") from error
         assert self._control is not None
         self._control.set_count(shmring.CONSUMER_RING_SIZE, self._sizes.ring)
         self._control.set_count(shmring.CONSUMER_BLOCK_SIZE, self._sizes.block)
@@ -160,7 +171,7 @@ class ShmSource:
         _made.add(names)
         control = posix_ipc.SharedMemory(names.control, flags, mode=0o600)
         try:
-            os.ftruncate(control.fd, shmring.CONTROL_SIZE)
+            reserve(control.fd, shmring.CONTROL_SIZE)
             self._control = Control(control.fd)
         finally:
             control.close_fd()
@@ -168,6 +179,7 @@ class ShmSource:
         for kind, name in zip(("write", "read", "ready", "start"), names.semaphores, strict=True):
             self._semaphores[kind] = posix_ipc.Semaphore(name, flags, mode=0o600)
         self._data_fd = posix_ipc.SharedMemory(names.data, flags, mode=0o600).fd
+        reserve(self._data_fd, self._sizes.ring)  # the producer may make it larger
 
     def read_into(self, buffer: memoryview) -> int:
         if self._map is None and not self.attach():
@@ -280,6 +292,7 @@ class ShmSource:
             if size > there:
                 # reading past the segment's end would end this process
                 raise SourceError(f"{NOT_SET}: {size} bytes in a segment of {there}")
+            reserve(self._data_fd, size)
             self._map = mmap(self._data_fd, size, MAP_SHARED, PROT_READ)
         except SourceError:
             self._cancel()
@@ -287,7 +300,7 @@ class ShmSource:
         except (OSError, ValueError) as error:
             self._cancel()
             text = reason(error) if isinstance(error, OSError) else str(error)
-            raise SourceError(f"{NOT_SET}: cannot map {size} bytes: {text}") from error
+            raise ShortOfRoom(f"{NOT_SET}: cannot map {size} bytes: {text}") from error
         self._size = size
         self._data = memoryview(self._map)
 

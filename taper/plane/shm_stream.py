@@ -106,5 +106,8 @@ class ShmStream:
     def rewind(self) -> None:
         raise ValueError("this ring keeps nothing to go back to")
 
+    def forgo(self) -> None:
+        """There was no cache anyway."""
+
     def release(self) -> None:
         self._spare = memoryview(b"")

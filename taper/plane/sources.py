@@ -89,7 +89,7 @@ class HoldingSource:
         if piece is not self._replayed:
             self._close_replay()
             try:
-                self._replay_fd = os.open(_name(path), os.O_RDONLY)
+                self._replay_fd = os.open(_name(path), os.O_RDONLY | os.O_NONBLOCK)
             except OSError as error:
                 text = f"Could not open '{path}' for reading: {reason(error)}"
                 raise SourceError(text) from error

@@ -7,19 +7,25 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from attrs import evolve
+
 from devices.interfaces import PartResult
+from devices.threads import start_thread
 from protocols.crc import UNKNOWN, Crc
 from taper.plane.cache import DiskCache, memory_cache
 from taper.plane.crc import RunningCrc
 from taper.plane.feed import Feed
 from taper.plane.interfaces import (
+    CacheError,
     IDirectStream,
     IReplay,
     ISource,
     IStream,
     IStreamSource,
+    ShortOfRoom,
     SourceError,
 )
+from taper.plane.memory import NoMemory
 from taper.plane.pump import Pump
 from taper.plane.ring import Ring, ring_size
 
@@ -61,7 +67,8 @@ class IPlan(Protocol):
 class Transfer:
     """Moves one dump, part by part. Blocking; calls marked so may come from any thread.
 
-    When the source fails, what was read before is still written, and only then a part fails and
+    What goes wrong on this host, as memory that is short, is the error of a part's result. When the
+    source fails, what was read before is still written, and only then a part fails and
     :meth:`take_errors` tells why: so it does not depend on the moment which parts are good.
     """
 
@@ -80,28 +87,35 @@ class Transfer:
         """
         self._errors: list[str] = []
         self._read_error: str | None = None
+        self._trouble: str | None = None
+        self._started = False
         self._missed = False
         self._lock = threading.Lock()
         self._source = source
         self._plan = plan
         self._clock = clock
         self._cache: DiskCache | None = None
-        self._cached = plan.cache.value != "none"
         self._direct = self._open_direct()
         self._ring = self._make_ring()
         self._stream: IStream = self._direct or self._ring
         self._done = done.size
-        self._feed = Feed(self._stream, self._make_replay(), self._fail, done)
+        self._feed = Feed(
+            self._stream, self._make_replay(), self._fail, done, cached=_wants_cache(plan)
+        )
         self._source_crc = RunningCrc(done)
         self._pump: Pump | None = None
         self._reader: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin reading ahead. Does not block."""
-        if self._reader is not None:
+        """Begin reading ahead. Does not block.
+
+        :raise ThreadRefused: nothing was begun
+        """
+        if self._started:
             raise ValueError("the transfer was started before")
-        self._reader = threading.Thread(target=self._read, name="taper-reader", daemon=True)
-        self._reader.start()
+        if self._direct is not None or self._allocate():
+            self._reader = start_thread("taper-reader", self._read)
+        self._started = True
 
     def write_part(self, device: IDevice, header: Header) -> PartResult:
         """Write the next part, or the same again after a failed one.
@@ -110,19 +124,19 @@ class Transfer:
         successful part ended. A part that cannot be begun comes back with fileno 0, and nothing
         was done to the device. One that is paused must be resumed.
         """
-        if self._reader is None:
+        if not self._started:
             raise ValueError("the transfer is not started")
         if device.block_size != self._plan.block_size:
             return _not_begun(BLOCK_SIZES_DIFFER)
         if not self._feed.repeatable:
             return _not_begun(NO_CACHE)
         if self._stream.stopped and self._feed.position == self._stream.cursor:
-            return _not_begun(None)
+            return _not_begun(self._trouble)
         pump = Pump(
             device,
             self._feed,
             part_size=self._plan.part_size,
-            cached=self._cached,
+            cached=self._feed.cached,
             pause_at_space=self._plan.pause_at_space,
             clock=self._clock,
         )
@@ -145,6 +159,8 @@ class Transfer:
         try:
             result = work()
             good, paused = result.successful, result.paused
+            if not good and result.error is None and self._trouble is not None:
+                result = evolve(result, error=self._trouble)
         finally:
             if not paused:
                 self._pump = None
@@ -203,7 +219,7 @@ class Transfer:
 
     def _open_direct(self) -> IDirectStream | None:
         """The source's own buffer in the place of a ring that we must fill, if it has one."""
-        if self._cached or not IStreamSource.providedBy(self._source):
+        if _wants_cache(self._plan) or not IStreamSource.providedBy(self._source):
             return None
         return IStreamSource(self._source).stream(self._plan.block_size, self._fail)
 
@@ -233,7 +249,7 @@ class Transfer:
             self._feed.rollback()
             return
         self._feed.commit()
-        if self._cache is not None:
+        if self._cache is not None and self._feed.cached:
             # the next part's bytes wait until the file can start over
             self._ring.limit(self._feed.part_start + self._plan.part_size)
 
@@ -249,11 +265,16 @@ class Transfer:
             if self._direct is not None:
                 self._direct.attach()
                 return
-            self._prepare()
             self._read_all()
+        except ShortOfRoom as error:
+            self._trouble = str(error)
+            stream.fail()
         except SourceError as error:
             if not stream.halted:
                 self._read_error = str(error)
+            stream.fail()
+        except MemoryError:
+            self._trouble = "Not enough memory to read the dump"
             stream.fail()
         except BaseException as error:
             # whatever it was, nobody may wait for this thread for ever
@@ -261,18 +282,20 @@ class Transfer:
             stream.fail()
             raise
 
-    def _prepare(self) -> None:
+    def _allocate(self) -> bool:
+        """Get the ring's memory, before any volume is touched for what cannot flow."""
         try:
             self._ring.allocate()
-        except (OSError, OverflowError) as error:
-            size = self._ring.capacity
-            text = f"Could not allocate {size} bytes of memory: {error}"
-            raise SourceError(text) from error
-        if self._cache is not None:
-            self._cache.open()
+        except NoMemory as error:
+            self._trouble = f"No memory for the data of a dump: {error}"
+            self._ring.fail()
+            return False
+        return True
 
     def _read_all(self) -> None:
         ring, source, crc, cache = self._ring, self._source, self._source_crc, self._cache
+        if cache is not None and not self._keeps(cache.open):
+            cache = None
         while (space := ring.space()) is not None:
             size = source.read_into(space)
             if not size:
@@ -280,9 +303,22 @@ class Transfer:
                 return
             data = space[:size]
             crc.update(data)
-            if cache is not None:
-                cache.append(data)
+            if cache is not None and not self._keeps(cache.append, data):
+                cache = None
             ring.publish(size)
+
+    def _keeps(self, work: Callable[..., None], *args: object) -> bool:
+        """Let the disk cache work. :return: False: it failed, which the writer has been told"""
+        try:
+            work(*args)
+        except CacheError as error:
+            self._ring.lose(str(error))
+            return False
+        return True
+
+
+def _wants_cache(plan: IPlan) -> bool:
+    return plan.cache.value != "none"
 
 
 def _not_begun(error: str | None) -> PartResult:

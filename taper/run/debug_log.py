@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from taper.run.paths import make_private
+from taper.run.paths import give, make_private
 
 SECONDS_A_DAY = 86400
 TRIES = 1000
@@ -46,6 +46,7 @@ class DebugLog:
             except FileExistsError:
                 continue
             os.fchmod(descriptor, 0o640)  # whatever the umask is
+            give(descriptor)
             self.path = path
             self._file = descriptor
             return

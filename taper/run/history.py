@@ -1,53 +1,55 @@
 """What retention must know besides the tapelist: commands, trace logs, holding disks.
 
 Reading them blocks, so it happens in a lane; what was read is kept as values. Trace logs and
-holding disks are read only when a policy asks for them, and each log only when it has changed.
+holding disks are read only when a policy asks for them, and each file only when it has changed.
 """
 
 from __future__ import annotations
 
 import fcntl
+import operator
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zope.interface import implementer
 
+from devices.patience import Patience, StopSet, TimeIsUp
+from devices.regular import open_regular
 from devices.tapelist_file import read_tapelist
 from taper.core.interfaces import IHistory
 from taper.core.retention import Retention
+from taper.run.log_catalog import HistoryError, LogCatalog
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from protocols.catalog import DumpCopy
+    from protocols.catalog import Disk, DumpCopy, DumpsTold
     from protocols.commandfile import Command
     from protocols.conf import Config
     from protocols.tapelist import Tapelist
 
 _DAY = 86400
-_LOCK_TRIES = 600
-_LOCK_WAIT = 0.1
+_LOCK_SECONDS = 60.0
 _HEADER_SIZE = 32768
-_MAX_LINE = 65536
-
-
-class HistoryError(OSError):
-    """What retention must know cannot be read. The text names the file and the reason."""
 
 
 class Facts(NamedTuple):
     """What one reading gave.
 
+    :ivar dumps: as :class:`~taper.core.retention.Retention` takes them.
     :ivar stamps: the volumes' timestamps whose logs were read; None: no policy needs logs.
+    :ivar told: what each file told.
     """
 
     commands: tuple[Command, ...] = ()
-    dumps: tuple[DumpCopy, ...] = ()
+    dumps: Mapping[Disk, Sequence[DumpCopy]] = MappingProxyType({})
     stamps: frozenset[str] | None = None
+    told: tuple[DumpsTold, ...] = ()
 
 
 @implementer(IHistory)
@@ -76,7 +78,8 @@ class History:
         self._note = note
         self.reading: Counter[str] = Counter()
         self._facts: Facts | None = None
-        self._cache: dict[str, tuple[tuple[int, ...], tuple[DumpCopy, ...]]] = {}
+        self._logs = LogCatalog(now, note, self._stop)
+        self._holding: dict[str, tuple[tuple[int, ...], DumpsTold]] = {}
 
     def refresh(self) -> Deferred[None]:
         """Read everything again. Fails with HistoryError, TapelistError or OSError."""
@@ -113,12 +116,9 @@ class History:
             entry.datestamp
             for entry in read_tapelist(self._config.path(self._config.general.tapelist)).entries
         )
-        logdir = self._config.path(self._config.general.logdir)
-        files: dict[str, str | None] = dict(logs_of(logdir, stamps))
-        files.update(dict.fromkeys(_holding_files(self._config), None))
-        self._cache = {path: known for path, known in self._cache.items() if path in files}
-        dumps = [dump for path, stamp in files.items() for dump in self._dumps_in(path, stamp)]
-        self._facts = Facts(commands, tuple(dumps), stamps)
+        told = self._logs.read(self._config.path(self._config.general.logdir), stamps)
+        told += self._on_holding_disks()
+        self._facts = Facts(commands, self._sorted(told), stamps, tuple(told))
 
     def _needs_logs(self) -> bool:
         policies = (self._config.policy(storage.policy) for storage in self._config.storages())
@@ -129,7 +129,7 @@ class History:
 
     def _read_commands(self) -> tuple[Command, ...]:
         path = self._config.path(self._config.general.command_file)
-        data = read_locked(path, self._stop.wait)
+        data = read_locked(path, Patience(_LOCK_SECONDS, stop=self._stop))
         if not data:
             return ()
         from protocols.commandfile import parse_command_file  # most sites have no commands
@@ -139,26 +139,32 @@ class History:
             self._note(f"{path}: line not understood: {line[:500]}")
         return parsed.commands
 
-    def _dumps_in(self, path: str, stamp: str | None) -> tuple[DumpCopy, ...]:
-        """What one file tells: a log of that datestamp, or (None) one on a holding disk."""
-        try:
-            with open(path, "rb") as file:
-                status = os.fstat(file.fileno())
-                signature = (status.st_ino, status.st_size, status.st_mtime_ns)
-                known = self._cache.get(path)
-                if known is not None and known[0] == signature:
-                    return known[1]
-                if stamp is None:
-                    dumps = _dump_in_holding(file.read(_HEADER_SIZE))
-                else:
-                    lines = iter(lambda: file.readline(_MAX_LINE), b"")
-                    dumps = _dumps_in_log(
-                        (line.decode("utf-8", "surrogateescape") for line in lines), stamp
-                    )
-        except FileNotFoundError:
-            return ()  # flushed, or tidied away, since the directory was read
-        self._cache[path] = signature, dumps
-        return dumps
+    def _on_holding_disks(self) -> list[DumpsTold]:
+        """What the files on holding disks tell, one after the other."""
+        seen: dict[str, tuple[tuple[int, ...], DumpsTold]] = {}
+        for path in _holding_files(self._config):
+            try:
+                with open(path, "rb", opener=open_regular) as file:
+                    facts = os.fstat(file.fileno())
+                    state = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+                    known = self._holding.get(path)
+                    if known is None or known[0] != state:
+                        known = state, _dump_in_holding(file.read(_HEADER_SIZE))
+                    seen[path] = known
+            except FileNotFoundError:
+                continue  # flushed since the directory was read
+        self._holding = seen
+        return [told for _, told in seen.values()]
+
+    def _sorted(self, told: list[DumpsTold]) -> Mapping[Disk, Sequence[DumpCopy]]:
+        """By disk; not made again if every file says what it said before."""
+        from protocols.catalog import by_disk  # only some policies need it
+
+        known = self._facts
+        same = known is not None and len(known.told) == len(told)
+        if known is not None and same and all(map(operator.is_, known.told, told)):
+            return known.dumps
+        return by_disk(told)
 
 
 def _unread(tapelist: Tapelist, stamps: frozenset[str]) -> Iterator[str]:
@@ -177,39 +183,33 @@ def _calendar(now: float) -> Callable[[int], str]:
     return stamp_days_ago
 
 
-def read_locked(path: str, pause: Callable[[float], bool]) -> bytes:
+def read_locked(path: str, patience: Patience) -> bytes:
     """A command file's content, read under the write lock its writers take (3.6).
 
     Nothing if there is no such file. Raises OSError, and HistoryError if it stays locked.
-
-    :param pause: waits so many seconds; true: to wait for longer is no use.
     """
     try:
-        file = open(path, "r+b", buffering=0)  # noqa: SIM115 (closed below; closing unlocks)
+        # closing unlocks
+        file = open(path, "r+b", buffering=0, opener=open_regular)  # noqa: SIM115 (closed below)
     except FileNotFoundError:
         return b""
     with file:
-        for _ in range(_LOCK_TRIES):
+        while True:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                if pause(_LOCK_WAIT):
-                    raise HistoryError(f"{path} is locked by another process") from None
-            else:
                 return file.readall()
-    raise HistoryError(f"{path} is locked by another process for over {_LOCK_TRIES // 10} s")
+            except (BlockingIOError, PermissionError):
+                _wait(path, patience)
 
 
-def logs_of(logdir: str, stamps: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Paths and datestamps of the logs that may tell of these volumes (3.5)."""
-    for stamp in stamps:
-        sequence = 0
-        while os.path.exists(path := f"{logdir}/log.{stamp}.{sequence}"):
-            yield path, stamp
-            sequence += 1
-        for path in (f"{logdir}/log.{stamp}", f"{logdir}/log.{stamp}.amflush"):
-            if os.path.exists(path):
-                yield path, stamp
+def _wait(path: str, patience: Patience) -> None:
+    try:
+        patience.pause()
+    except StopSet as error:
+        raise HistoryError(f"{path} is locked by another process") from error
+    except TimeIsUp as error:
+        text = f"{path} is locked by another process for over {_LOCK_SECONDS:.0f} s"
+        raise HistoryError(text) from error
 
 
 def _holding_files(config: Config) -> Iterator[str]:
@@ -223,25 +223,12 @@ def _holding_files(config: Config) -> Iterator[str]:
                 yield from (file.path for file in os.scandir(run) if file.is_file())
 
 
-def _dumps_in_log(lines: Iterator[str], stamp: str) -> tuple[DumpCopy, ...]:
-    from protocols.catalog import copies_of_dumps, parts_of_log  # only some policies need it
-
-    return tuple(copies_of_dumps(parts_of_log(lines, stamp)))
-
-
-def _dump_in_holding(block: bytes) -> tuple[DumpCopy, ...]:
+def _dump_in_holding(block: bytes) -> DumpsTold:
     from protocols.catalog import DumpCopy
     from protocols.header import HeaderType, parse_header
 
     header = parse_header(block)
     if header.type != HeaderType.DUMPFILE:
-        return ()
-    return (
-        DumpCopy(
-            host=header.host,
-            disk=header.disk,
-            timestamp=header.datestamp,
-            level=header.level,
-            done=not header.is_partial,
-        ),
-    )
+        return {}
+    copy = DumpCopy(header.datestamp, header.level, done=not header.is_partial)
+    return {copy: ((header.host, header.disk),)}

@@ -7,10 +7,21 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-USAGE = (
-    "USAGE: taper [-o OVERRIDE]... [--storage-name NAME] [--log-filename FILE] CONFIG\n"
-    "       taper --version\n"
-)
+USAGE = """\
+USAGE: taper --log-filename FILE [--storage-name NAME] [-o KEY=VALUE]... CONFIG
+       taper --help
+       taper --version
+"""
+HELP = f"""\
+{USAGE}
+The volume writer of the Amanda backup system. Amanda's driver starts it, and talks to it on
+standard input and output; for people there is taperctl.
+
+  CONFIG               name of a configuration below /etc/amanda; "." is the working directory
+  --log-filename FILE  the trace log of the run
+  --storage-name NAME  the storage to serve; without it, the configuration's first
+  -o KEY=VALUE         replaces one value of the configuration
+"""
 
 
 class UsageError(Exception):
@@ -21,7 +32,7 @@ class UsageError(Exception):
 class Options:
     """What the command line says.
 
-    :ivar config_name: name of the configuration, or ``.``; empty with ``version``.
+    :ivar config_name: name of the configuration, or ``.``; empty with ``version`` and ``help``.
     :ivar storage: of the storage to serve; None: the configuration's first.
     :ivar log_filename: the trace log.
     :ivar overrides: ``KEY=VALUE`` texts, in order.
@@ -32,6 +43,7 @@ class Options:
     log_filename: str | None = None
     overrides: tuple[str, ...] = ()
     version: bool = False
+    help: bool = False
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
@@ -42,19 +54,21 @@ def parse_options(arguments: Sequence[str]) -> Options:
     try:
         # which takes any unambiguous abbreviation, so --storage as well
         found, rest = getopt.gnu_getopt(
-            list(arguments), "o:", ["storage-name=", "log-filename=", "version"]
+            list(arguments), "o:", ["storage-name=", "log-filename=", "help", "version"]
         )
     except getopt.GetoptError as fault:
-        raise UsageError(f"taper: {fault.msg}") from fault
+        raise UsageError(fault.msg) from fault
     values = dict(found)
     overrides = tuple(value for name, value in found if name == "-o")
+    if "--help" in values:
+        return Options(help=True)
     if "--version" in values:
         return Options(version=True)
     bad = next((text for text in overrides if "=" not in text), None)
     if bad is not None:
         raise UsageError(f"Must specify a value for {bad}.")
     if len(rest) != 1:
-        raise UsageError(f"taper: expected one configuration name, got {len(rest)}")
+        raise UsageError(f"expected one configuration name, got {len(rest)}")
     return Options(
         config_name=rest[0],
         storage=values.get("--storage-name"),

@@ -5,60 +5,85 @@ from __future__ import annotations
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
-from taper.run.debug_log import DebugLog
+from taper.last_words import guarded, tell
 from taper.run.options import Options, UsageError, parse_options
 from taper.run.paths import paths_from
 
-VERSION = "taper-3.5.1"
-"""What programs that look for Amanda's version expect to read."""
+if TYPE_CHECKING:
+    from taper.run.debug_log import DebugLog
 
 
 def main() -> int:
     """Run the stock command line. :return: the exit status"""
-    os.umask(0o077)
-    try:
-        options = parse_options(sys.argv[1:])
-    except UsageError as fault:
-        # imported here, since every start would pay for it
-        from taper.run.options import USAGE
-
-        sys.stderr.write(f"{fault}\n{USAGE}")
-        return 1
-    if options.version:
-        sys.stdout.write(f"{VERSION}\n")
-        return 0
-    return _serve(options)
+    process = _Process()
+    return guarded("taper", process.run, process.keep)
 
 
-def _serve(options: Options) -> int:
-    from taper.run.setup import StartFailed, make_setup
+class _Process:
+    """What is known of this process when something nobody foresaw ends it."""
 
-    paths = paths_from(os.environ)
-    debug = DebugLog(paths.dbgdir, time.time())
-    debug.write(f"Arguments: {' '.join(sys.argv[1:])}")
-    try:
-        if options.log_filename is None:
-            raise StartFailed("no --log-filename was given")
-        setup = make_setup(options, paths, debug, options.log_filename)
-    except StartFailed as fault:
-        sys.stderr.write(f"taper: {fault}\n")
-        debug.write(str(fault))
-        return 1
-    import_reactor()
-    from taper.run.stdio import converse
+    def __init__(self) -> None:
+        self._debug: DebugLog | None = None
 
-    alarm_file = os.environ.get("TAPER_REACTOR_ALARM")
-    if alarm_file:  # for the system tests only
-        from twisted.internet import reactor
+    def keep(self, text: str) -> None:
+        """Keep a traceback."""
+        if self._debug is not None:
+            self._debug.write(text)
 
-        from taper.run.alarm import watch
+    def run(self) -> int:
+        """Run the stock command line. :return: the exit status"""
+        os.umask(0o077)
+        try:
+            options = parse_options(sys.argv[1:])
+        except UsageError as fault:
+            # imported here, since every start would pay for it
+            from taper.run.options import USAGE
 
-        watch(reactor, alarm_file)
-    try:
-        return converse(setup)
-    finally:
-        debug.close(setup.config.general.debug_days, time.time())
+            return tell("taper", f"{fault}\n{USAGE.rstrip()}")
+        if options.help:
+            from taper.run.options import HELP
+
+            sys.stdout.write(HELP)
+            return 0
+        if options.version:
+            from taper.version import AMANDA, answer
+
+            sys.stdout.write(answer("taper", AMANDA))
+            return 0
+        return self._serve(options)
+
+    def _serve(self, options: Options) -> int:
+        from taper.run.debug_log import DebugLog
+        from taper.run.setup import StartFailed, make_setup
+        from taper.run.title import show
+
+        show(sys.argv[1:])
+        paths = paths_from(os.environ)
+        debug = self._debug = DebugLog(paths.dbgdir, time.time())
+        debug.write(f"Arguments: {' '.join(sys.argv[1:])}")
+        try:
+            setup = make_setup(options, paths, debug, options.log_filename)
+            if options.log_filename is None:
+                raise StartFailed("--log-filename is missing: the trace log of the run")
+        except StartFailed as fault:
+            debug.write(str(fault))
+            return tell("taper", str(fault))
+        import_reactor()
+        from taper.run.stdio import converse
+
+        alarm_file = os.environ.get("TAPER_REACTOR_ALARM")
+        if alarm_file:  # for the system tests only
+            from twisted.internet import reactor
+
+            from taper.run.alarm import watch
+
+            watch(reactor, alarm_file)
+        try:
+            return converse(setup)
+        finally:
+            debug.close(setup.config.general.debug_days, time.time())
 
 
 def import_reactor() -> None:

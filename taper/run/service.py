@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -17,11 +18,17 @@ from twisted.python.usage import UsageError
 
 from protocols.driver.codec import encode
 from protocols.driver.replies import SETUP, BadCommand, TapeError
+from taper.last_words import instead_of_tracebacks
 from taper.run.debug_log import DebugLog
 from taper.run.options import Options
 from taper.run.paths import Paths, paths_from
 from taper.run.setup import Setup, SetupFailed, StartFailed, make_setup
 from taper.run.stdio import Conversation, Pipes, stop_with
+from taper.run.title import show, show_again
+from taper.version import AMANDA, answer
+
+if TYPE_CHECKING:
+    from taper.run.session import Session
 
 STDIO = "stdio"
 STDOUT = 1
@@ -54,32 +61,60 @@ class TaperOptions(CommandLine):
 
     opt_o = opt_override
 
+    def opt_version(self) -> None:
+        """Print the version, and end."""
+        sys.stdout.write(answer("taper", AMANDA))
+        sys.exit(0)
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Read the command line; a wrong one ends the process with a failing status, which it does
+        not where Twisted tells of it."""
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except UsageError as fault:
+            sys.exit(f"taper: {fault}\nTry: twistd taper --help")
+
     def postOptions(self) -> None:
         if not self["config"]:
             raise UsageError("--config is required: the name of an Amanda configuration")
+
+
+def _endpoint(reactor: Any, text: str) -> Any:
+    try:
+        return serverFromString(reactor, text)
+    # whoever reads the arguments of an endpoint raises what he likes
+    except Exception as fault:
+        raise StartFailed(
+            f"--driver {text} is no endpoint: {fault}; "
+            "expected stdio, or for example unix:/run/amanda/taper.sock"
+        ) from fault
 
 
 class TaperService(Service):
     """Serves one driver at a time.
 
     :param driver: ``stdio`` or an endpoint description
+    :raise StartFailed: it is neither
     """
 
     def __init__(self, reactor: Any, setup: Setup, driver: str) -> None:
         self._reactor = reactor
         self._setup = setup
         self._driver = driver
+        self._endpoint = None if driver == STDIO else _endpoint(reactor, driver)
+        self._refused: str | None = None
         self._port: IListeningPort | None = None
         self.conversation: Conversation | None = None
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
-        if self._driver == STDIO:
+        if self._endpoint is None:
             self._serve_stdio()
             return
-        endpoint = serverFromString(self._reactor, self._driver)
         factory = Factory.forProtocol(lambda: Usher(self))
-        endpoint.listen(factory).addCallbacks(self._listening, self._deaf)
+        self._endpoint.listen(factory).addCallbacks(self._listening, self._deaf)
+        if self._refused is not None:
+            raise StartFailed(self._refused)
 
     def _serve_stdio(self) -> None:
         try:
@@ -88,8 +123,6 @@ class TaperService(Service):
             os.write(STDOUT, encode(TapeError(SETUP, fault.text)))
             self._give_up()
             return
-        except StartFailed as fault:
-            raise SystemExit(f"taper: {fault}") from fault
         pipes = Pipes(self._reactor, conversation.protocol)
         stop_with(self._reactor, conversation.session, pipes)
 
@@ -101,8 +134,10 @@ class TaperService(Service):
         self._port = port
 
     def _deaf(self, failure: Any) -> None:
-        log.failure("cannot listen on {endpoint}", failure, endpoint=self._driver)
-        self._give_up()
+        reason = getattr(failure.value, "socketError", failure.value)
+        text = getattr(reason, "strerror", None) or failure.getErrorMessage()
+        self._refused = f"cannot listen on --driver {self._driver}: {text}"
+        log.critical("{text}", text=self._refused)
 
     def open_conversation(self) -> Conversation:
         """Begin a conversation, logged and opened.
@@ -111,6 +146,17 @@ class TaperService(Service):
         """
         conversation = Conversation(self._reactor, self._setup)
         session = conversation.session
+        title = show([self._setup.config.name, "--log-filename", self._setup.log_filename])
+        session.ended.addBoth(self._over, title)
+        try:
+            self._begin(session)
+        except BaseException:
+            show_again(title)
+            raise
+        self.conversation = conversation
+        return conversation
+
+    def _begin(self, session: Session) -> None:
         session.begin()
         try:
             session.open()
@@ -120,12 +166,10 @@ class TaperService(Service):
         except SetupFailed as fault:
             session.set_up_failed(fault.text)
             raise
-        self.conversation = conversation
-        session.ended.addBoth(self._over)
-        return conversation
 
-    def _over(self, result: Any) -> Any:
+    def _over(self, result: Any, title: str) -> Any:
         self.conversation = None
+        show_again(title)
         return result
 
     async def _stop(self) -> None:
@@ -184,10 +228,11 @@ class Usher(Protocol):
 def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperService:
     """The service that a command line asks for.
 
-    :raise UsageError: the configuration cannot be used
+    :raise StartFailed: the configuration cannot be used, or there is no such endpoint
     """
     from twisted.internet import reactor
 
+    instead_of_tracebacks("taper")
     os.umask(0o077)
     paths = paths or paths_from(os.environ)
     debug = DebugLog(paths.dbgdir, time.time())
@@ -196,8 +241,5 @@ def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperServ
         storage=options["storage-name"],
         overrides=tuple(options.overrides),
     )
-    try:
-        setup = make_setup(wanted, paths, debug, options["log-filename"])
-    except StartFailed as fault:
-        raise UsageError(str(fault)) from fault
+    setup = make_setup(wanted, paths, debug, options["log-filename"])
     return TaperService(reactor, setup, options["driver"])

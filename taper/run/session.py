@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import threading
 import time
@@ -15,9 +16,11 @@ from zope.interface import implementer
 from devices.asynchronous import Surroundings, open_async_changer
 from devices.errors import ChangerError, DeviceError
 from devices.lane import Lane
+from devices.patience import Patience
 from devices.tapelist_file import read_tapelist
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Fatal, Info, NoTapeError, PidDone, PidStart
+from protocols.tx.haste import Haste
 from taper.core.controller import Controller
 from taper.core.interfaces import IClock, IConsole
 from taper.core.scan import ScanFailed, make_scan
@@ -25,6 +28,7 @@ from taper.core.world import World
 from taper.flow.flows import Flows
 from taper.flow.interfaces import FlowContext
 from taper.flow.origins import Origins
+from taper.last_words import STDERR, tell
 from taper.run.history import History
 from taper.run.look import Look
 from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
@@ -41,9 +45,23 @@ if TYPE_CHECKING:
     from taper.core.scan import IScan
     from taper.run.interactivity import Operator
 
+_log = logging.getLogger(__name__)
 
-STDERR = 2
-"""The descriptor; under twistd ``sys.stderr`` is a log."""
+START_PATIENCE = 60.0
+"""Seconds to wait for the trace log's lock before the conversation, when nobody can stop us."""
+
+
+def log_trouble(path: str, fault: OSError) -> str:
+    """Why the trace log cannot be used, in words that begin as stock's do."""
+    if fault.filename is None:  # it was opened
+        return (
+            f"could not write log file {path}: {fault.strerror or fault}; "
+            "every program of the run writes there and needs room"
+        )
+    return (
+        f"could not open log file {path}: {fault.strerror}; "
+        "it must be a file that the dump user may write, in a directory that exists"
+    )
 
 
 def sweep_up(tmpdir: str) -> None:
@@ -51,7 +69,10 @@ def sweep_up(tmpdir: str) -> None:
     from taper.run import shm_sweep, status_files  # no start need wait for these
 
     shm_sweep.sweep()
-    status_files.sweep(tmpdir, time.time())
+    try:
+        status_files.sweep(tmpdir, time.time())
+    except OSError as fault:
+        _log.warning("cannot look for old status files: %s", fault)
 
 
 @implementer(IConsole)
@@ -93,30 +114,45 @@ class Session:
         self._setup = setup
         self._driver = driver
         self._lanes: list[ILane] = []
+        self._log_lane = Lane(reactor, "trace log")  # the last one to end
         self._changer: IAsyncChanger | None = None
         self._operator: Operator | None = None
         self._stop_waiting = threading.Event()
+        self._haste = Haste(reactor)
         self.controller: Controller | None = None
         self.ended: Deferred[None] = Deferred()
 
     def log(self, record: Any) -> None:
-        """Write one trace-log record at once; for start and end only."""
-        append_record(self._setup.log_filename, record)
+        """Write one trace-log record at once; before the conversation only."""
+        append_record(self._setup.log_filename, record, Patience(START_PATIENCE))
+
+    def _log_last(self, *records: Any) -> None:
+        """Write the last records; a log that cannot be written keeps nothing from ending."""
+        try:
+            for record in records:
+                self.log(record)
+        except OSError as fault:
+            text = log_trouble(self._setup.log_filename, fault)
+            self._setup.debug.write(text)
+            tell("taper", text)
 
     def begin(self) -> None:
         """First line of the trace log.
 
-        :raise StartFailed: we are not the dump user. The log tells it too if it is there already;
-            one that we made would be ours, and no later program of the run could open it.
+        :raise StartFailed: there is no log for us, or we are not the dump user. The log tells that
+            too if it is there already; one that we made would be ours, and no later program of the
+            run could open it.
         """
         try:
             check_user(self._setup.config.general.dumpuser)
         except StartFailed as fault:
             if os.path.exists(self._setup.log_filename):
-                self.log(PidStart(os.getpid()))
-                self.start_failed(str(fault))
+                self._log_last(PidStart(os.getpid()), Fatal(str(fault)))
             raise
-        self.log(PidStart(os.getpid()))
+        try:
+            self.log(PidStart(os.getpid()))
+        except OSError as fault:
+            raise StartFailed(log_trouble(self._setup.log_filename, fault)) from fault
 
     def open(self) -> None:
         """Open tapelist, changer and scan, and make the controller.
@@ -141,7 +177,7 @@ class Session:
             note=self._setup.debug.write,
             stop=self._stop_waiting,
         )
-        trace_log = TraceLog(self._setup.log_filename, self._lane("trace log"))
+        trace_log = TraceLog(self._setup.log_filename, self._log_lane, self._stop_waiting)
         files = self._lane("files")
         scan = self._make_scan(storage, tapelists, history, trace_log)
         if storage.erase_volume:
@@ -180,6 +216,7 @@ class Session:
         def quitting() -> None:
             self._stop_waiting.set()
             tapelists.hurry()
+            self._haste.begin()
 
         self.controller = Controller(world, quitting, self._controller_ended)
 
@@ -205,6 +242,7 @@ class Session:
             functools.partial(Lane, self._reactor),
             self._setup.config.general.dtimeout + 1,
             self._setup.paths.statedir,
+            self._haste,
         )
         return open_async_changer(
             name,
@@ -261,12 +299,11 @@ class Session:
 
     def set_up_failed(self, text: str) -> None:
         """Leave the trace-log lines of a storage that cannot be served."""
-        self.log(NoTapeError(text))
-        self.log(PidDone(os.getpid()))
+        self._log_last(NoTapeError(text), PidDone(os.getpid()))
 
     def start_failed(self, text: str) -> None:
         """Leave the trace-log line of a process that cannot start."""
-        self.log(Fatal(text))
+        self._log_last(Fatal(text))
 
     # The end
 
@@ -294,4 +331,6 @@ class Session:
                 self._setup.debug.write(f"closing the changer: {fault}")
         for lane in self._lanes:
             await lane.stop()
-        self.log(PidDone(os.getpid()))
+        # in its lane: waiting for the log's lock must not hold the reactor
+        await self._world.note(PidDone(os.getpid()))
+        await self._log_lane.stop()

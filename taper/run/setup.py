@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from devices.regular import open_regular
 from protocols.conf import load
+from protocols.tapelist import TapelistError, check_name
+from taper.last_words import CannotStart
+from taper.run.amanda_version import amanda_version
 from taper.run.debug_log import DebugHandler
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from taper.run.paths import Paths
 
 
-class StartFailed(Exception):
+class StartFailed(CannotStart):
     """The process cannot start: exit status 1, after a FATAL line where there is a trace log."""
 
 
@@ -51,15 +55,38 @@ class Setup:
     storage_name: str | None
 
     def storage(self) -> Storage:
-        """The storage to serve. :raise SetupFailed: there is none of that name"""
+        """The storage to serve.
+
+        :raise SetupFailed: there is none of that name, or its volumes could not be listed
+        """
         found = None if self.storage_name is None else self.config.storage(self.storage_name)
         if found is None:
             raise SetupFailed(f"Storage '{self.storage_name or ''}' not found")
+        try:
+            check_name("configuration", self.config.name)
+            check_name("storage", found.name)
+            check_name(f"tapepool of storage '{found.name}':", found.tapepool)
+        except TapelistError as fault:
+            raise SetupFailed(str(fault)) from fault
         return found
 
 
+def _working_directory(whose: str) -> str:
+    """The working directory, which only few things depend on.
+
+    :raise StartFailed: it is gone, or hidden from us
+    """
+    try:
+        return os.getcwd()
+    except OSError as fault:
+        raise StartFailed(
+            f"{whose} is relative to the working directory, which cannot be found: "
+            f"{fault.strerror}; start from a directory that exists, or give an absolute path"
+        ) from fault
+
+
 def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_regular) as file:
         return file.read()
 
 
@@ -73,7 +100,8 @@ def load_config(options: Options, paths: Paths) -> Config:
         _read,
         overrides=options.overrides,
         config_root=paths.config_root,
-        cwd=os.getcwd(),
+        cwd=_working_directory("configuration '.'") if options.config_name == "." else None,
+        amanda_version=amanda_version,
     )
     for message in loaded.messages:
         sys.stderr.write(f"{message.text}\n")
@@ -105,11 +133,11 @@ def change_directory(paths: Paths) -> None:
     for directory in (paths.dbgdir, paths.tmpdir):
         try:
             found = os.stat(directory)
-        except FileNotFoundError:
-            continue
-        if stat.S_IMODE(found.st_mode) == 0o700 and found.st_uid == os.getuid():
-            os.chdir(directory)
-            return
+            if stat.S_IMODE(found.st_mode) == 0o700 and found.st_uid == os.getuid():
+                os.chdir(directory)
+                return
+        except OSError:
+            continue  # missing, no directory, or not for us: as good as not private
     os.chdir("/")
 
 
@@ -125,7 +153,9 @@ def make_setup(options: Options, paths: Paths, debug: DebugLog, log_filename: st
     logging.getLogger("devices").addHandler(DebugHandler(debug))
     if log_filename is None:
         log_filename = os.path.join(config.path(config.general.logdir), "log")
-    log_filename = os.path.abspath(log_filename)
+    if not os.path.isabs(log_filename):
+        whose = f"--log-filename {log_filename}"
+        log_filename = os.path.join(_working_directory(whose), log_filename)
     change_directory(paths)
     return Setup(
         config=config,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -17,6 +16,7 @@ from protocols.driver.messages import Message
 from protocols.driver.replies import SETUP, TapeError
 from protocols.tx.driver import DriverProtocol
 from taper.core.interfaces import IDriver
+from taper.last_words import STDOUT, tell
 from taper.run.session import Session
 from taper.run.setup import Setup, SetupFailed, StartFailed
 
@@ -33,15 +33,14 @@ def converse(setup: Setup) -> int:
     try:
         session.begin()
     except StartFailed as fault:
-        sys.stderr.write(f"taper: {fault}\n")
-        return 1
+        return tell("taper", str(fault))
     try:
         session.open()
     except StartFailed as fault:
         session.start_failed(str(fault))
         return 1
     except SetupFailed as fault:
-        os.write(sys.stdout.fileno(), encode(TapeError(SETUP, fault.text)))
+        os.write(STDOUT, encode(TapeError(SETUP, fault.text)))
         session.set_up_failed(fault.text)
         return 0
     pipes = Pipes(reactor, conversation.protocol)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
+from devices.patience import QUIT_GRACE, pauses
+from devices.regular import open_regular
 from devices.tapelist_file import read_tapelist
 from protocols.tapelist import Tapelist, TapelistError
 from protocols.tx.undisturbed import undisturbed
@@ -25,11 +27,6 @@ from taper.core.interfaces import ITapelistStore
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
-
-_FIRST_WAIT = 0.05
-_LONGEST_WAIT = 1.0
-_HASTE = 3.0
-"""Seconds that waits may last once the taper is to end; the driver kills it after six."""
 
 # Lock files held by this process, since record locks do not exclude a process from itself.
 _held: set[str] = set()
@@ -79,7 +76,7 @@ class TapelistStore:
     async def _update(self, change: Callable[[Tapelist], Tapelist]) -> Tapelist:
         await self._turn.acquire()
         try:
-            wait = _FIRST_WAIT
+            noted, tries = False, pauses()
             while True:
                 trial: Deferred[Tapelist | None] = self._call(try_update, self._path, change)
                 changed = await undisturbed(trial)
@@ -87,16 +84,16 @@ class TapelistStore:
                     return changed
                 if self._deadline is not None and self._clock.seconds() >= self._deadline:
                     raise TapelistError(f"{self._path}.lock is locked by another process")
-                if wait == _FIRST_WAIT:
+                if not noted:
                     self._note(f"{self._path}.lock is locked by another process, waiting for it")
-                await self._pause(wait)
-                wait = min(2 * wait, _LONGEST_WAIT)
+                    noted = True
+                await self._pause(next(tries))
         finally:
             self._turn.release()
 
     def hurry(self) -> None:
         """The taper is to end: from now on no lock is waited for longer than a moment."""
-        self._deadline = self._clock.seconds() + _HASTE
+        self._deadline = self._clock.seconds() + QUIT_GRACE
 
     def _pause(self, seconds: float) -> Deferred[None]:
         pause: Deferred[None] = Deferred(lambda _: timer.cancel())
@@ -129,7 +126,7 @@ def _locked(path: str) -> Iterator[bool]:
             return
         _held.add(name)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
                 fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

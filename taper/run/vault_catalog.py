@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
+from devices.regular import open_regular
 from devices.tapelist_file import read_tapelist
 from protocols.stored import DumpName, StoredDump, full_stamp, stored_dumps
-from taper.run.history import logs_of
+from taper.run.log_catalog import logs_of
 
 if TYPE_CHECKING:
     from protocols.conf import Config
@@ -30,11 +31,10 @@ def find_stored(config: Config, wanted: DumpName) -> StoredDump | None:
     logdir = config.path(config.general.logdir)
     # a dump is never older than the volumes it is on
     young = sorted((stamp for stamp in stamps if _not_before(stamp, wanted)), key=full_stamp)
-    for stamp in young:
-        for path, _ in logs_of(logdir, frozenset({stamp})):
-            for dump in _search(path, stamp, wanted, config.name):
-                if _still_there(dump, tapelist):
-                    return dump
+    for path, stamp in logs_of(logdir, young):
+        for dump in _search(path, stamp, wanted, config.name):
+            if _still_there(dump, tapelist):
+                return dump
     return None
 
 
@@ -44,7 +44,7 @@ def _not_before(stamp: str, wanted: DumpName) -> bool:
 
 def _search(path: str, stamp: str, wanted: DumpName, storage: str) -> list[StoredDump]:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             lines = _lines_about(file, wanted)
             return stored_dumps(lines, stamp, wanted, default_storage=storage)
     except FileNotFoundError:

@@ -165,6 +165,14 @@ def opened(talk: Conversation, label: str, handle: str = H, worker: str = W) -> 
     talk.expect(f"OPENED-SOURCE-VOLUME {worker} {handle} {label}")
 
 
+def not_found(world: World, talk: Conversation) -> None:
+    """Expect that the catalogue lacks the dump: no volume's fault, as stock 3.5.4 has it too."""
+    if world.program.stock:
+        talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "error; Dump not found"')
+    else:
+        talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Dump not found" ""')
+
+
 def server_crc(data: bytes) -> str:
     """The header line that names a dump's checksum."""
     return f"SERVER-CRC={crc(data)}\n"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from protocols import tracelog
-from protocols.driver import replies
+from protocols.driver import commands, replies
 from tests.core.conversing import Talk
 
 ENDS_LOGGED = (tracelog.Done, tracelog.Partial, tracelog.Fail)
 ENDS = (replies.Done, replies.Partial, replies.Failed)
+CLOSE = (commands.CloseVolume, commands.CloseSourceVolume)
 
 
 def check_dump(talk: Talk, handle: str, data: bytes, disk: str, *, whole_log: bool = True) -> str:
@@ -40,6 +41,20 @@ def check_dump(talk: Talk, handle: str, data: bytes, disk: str, *, whole_log: bo
     if whole_log:
         _check_log(talk, disk, end.name, told)
     return end.name
+
+
+def check_closed(talk: Talk) -> None:
+    """Whoever did not ask is told of the end of a volume only after its beginning: the driver
+    looks for the label, of which it must know."""
+    asked = Counter((it.name, it.worker) for it in talk.commands if isinstance(it, CLOSE))
+    known: Counter[tuple[str, str]] = Counter()
+    for reply in talk.driver.replies:
+        if isinstance(reply, replies.OpenedSourceVolume):
+            known["CLOSE-SOURCE-VOLUME", reply.worker] += 1
+        elif isinstance(reply, (replies.ClosedSourceVolume, replies.ClosedVolume)):
+            which = (reply.name.replace("CLOSED", "CLOSE"), reply.worker)
+            known[which] -= 1
+            assert known[which] + asked[which] >= 0, talk.driver.lines
 
 
 def _stored(talk: Talk, label: str, fileno: int) -> bytes:

@@ -107,6 +107,10 @@ class MomentLane:
         self._moments = moments
         self._name = name
         self._stopped = False
+        self.begun = True
+
+    def begin(self) -> None:
+        """There is no thread."""
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
         if self._stopped:

@@ -128,6 +128,9 @@ class SteppedDevice:
 
         return self._moments.do("erase", wipe)
 
+    def hurry(self) -> None:
+        """What is done here is done at once."""
+
     def finish(self) -> Deferred[None]:
         return self._moments.do("finish", self.device.finish, surely=True)
 

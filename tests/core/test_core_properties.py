@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.driver import replies
-from tests.core.checking import check_dump, check_permissions
+from tests.core.checking import check_closed, check_dump, check_permissions
 from tests.core.conversing import RUN, START, H, Talk, W, content, file_write, port_write
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
@@ -124,6 +124,8 @@ def test_what_is_told_is_stored(situation: Situation) -> None:
     disk = "/var" if situation.port else "/home"
     word = check_dump(talk, H, data, disk)
     check_permissions(talk)
+    labels = [tape.medium.label for tape in talk.tapes.values() if tape.medium.label is not None]
+    assert len(labels) == len(set(labels)), "one label on two volumes"
     well = not situation.faults and not situation.source_error and situation.grants == 9
     if well and None in situation.blocks[:1]:
         assert word == "DONE"
@@ -225,6 +227,7 @@ def test_any_commands_at_any_moment(
     # every volume was blank, and each is written once in a run
     assert all(label is None for label, _ in overwritten)
     _check_ends(talk)
+    check_closed(talk)
 
 
 def _check_ends(talk: Talk) -> None:

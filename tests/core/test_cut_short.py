@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from taper.plane.transfer import Transfer
 from tests.core.checking import check_dump, check_permissions
 from tests.core.conversing import (
     RUN,
@@ -120,3 +121,21 @@ def test_a_scan_that_takes_long() -> None:
     check_permissions(talk)
     talk.quit()
     talk.check_sound()
+
+
+def test_memory_that_a_part_needs_and_cannot_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence, on the device's side; the next dump is well."""
+
+    def short(*_: object) -> object:
+        raise MemoryError
+
+    talk = dumping(Tape(), line=file_write())
+    with monkeypatch.context() as patched:
+        patched.setattr(Transfer, "write_part", short)
+        talk.settle()
+        (line,) = [line for line in talk.driver.lines if line.startswith("FAILED")]
+    assert line == f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "not enough memory for the dump"'
+    talk.say(port_write(H2))
+    talk.say(f"DONE {W} {H2} 10 11111111:1 22222222:2 00000000:0")
+    assert check_dump(talk, H2, DATA, "/var") == "DONE"
+    talk.quit()

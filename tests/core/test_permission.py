@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from devices.errors import Status
 from devices.interfaces import VolumeReading
-from protocols.catalog import DumpCopy
+from protocols.catalog import DumpCopy, DumpsTold, by_disk
 from protocols.conf import AutoLabel, Config, LabelStr, Policy, Storage
 from protocols.header import HeaderType
 from protocols.tapelist import Tapelist, TapelistEntry, parse_tapelist
@@ -174,7 +174,7 @@ class Model:
     tapelist: Tapelist = field(factory=Tapelist)
     written: dict[str, int] = field(factory=dict)
     dumps: list[tuple[int, str, int, frozenset[str]]] = field(factory=list)
-    history: list[DumpCopy] = field(factory=list)
+    history: list[DumpsTold] = field(factory=list)
 
     def config(self) -> Config:
         rules = {f"retention_{rule}": getattr(self, rule) for rule in RULES}
@@ -223,9 +223,7 @@ class Model:
     def dump(self, labels: list[str], run: int, disk: str, level: int) -> None:
         """A dump over these volumes is done, and logged."""
         volumes = frozenset((label, at(run)) for label in labels)
-        self.history.append(
-            DumpCopy(host="h", disk=disk, timestamp=at(run), level=level, volumes=volumes)
-        )
+        self.history.append({DumpCopy(at(run), level, volumes): (("h", disk),)})
         self.dumps.append((run, disk, level, frozenset(labels)))
 
 
@@ -261,7 +259,7 @@ def _try_run(model: Model, run: int, data: st.DataObject) -> None:
             model.config(),
             model.tapelist,
             stamp_days_ago=lambda days: at(run - 24 * days),
-            dumps=model.history,
+            dumps=by_disk(model.history),
         )
         reading = carries(label, at(model.written[label]) if label in model.written else "X")
         try:

@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.catalog import DumpCopy
+from protocols.catalog import DumpCopy, DumpsTold, by_disk
 from protocols.commandfile import Command
 from protocols.conf import AutoLabel, LabelStr, Policy, Storage
 from protocols.tapelist import Tapelist, TapelistEntry, parse_tapelist
@@ -46,13 +46,18 @@ def rules_over(
     tapelist: Tapelist,
     policy: Policy,
     *storages: Storage,
-    dumps: tuple[DumpCopy, ...] = (),
+    dumps: tuple[DumpsTold, ...] = (),
     commands: tuple[Command, ...] = (),
     unread: tuple[str, ...] = (),
 ) -> Retention:
     config = make_config(policy, *(storages or (storage(),)), tapecycle=3)
     return Retention(
-        config, tapelist, stamp_days_ago=stamp, dumps=dumps, commands=commands, unread=unread
+        config,
+        tapelist,
+        stamp_days_ago=stamp,
+        dumps=by_disk(dumps),
+        commands=commands,
+        unread=unread,
     )
 
 
@@ -63,12 +68,12 @@ def retained(retention: Retention) -> dict[str, str]:
     return {label: reason for label, reason in reasons.items() if reason}
 
 
-def dump(days: float, *labels: str, level: int = 0, disk: str = "/", done: bool = True) -> DumpCopy:
+def dump(
+    days: float, *labels: str, level: int = 0, disk: str = "/", done: bool = True
+) -> DumpsTold:
     """A dump so many days old, on volumes written at the same time."""
     volumes = frozenset((label, stamp(days)) for label in labels)
-    return DumpCopy(
-        host="h", disk=disk, timestamp=stamp(days), level=level, volumes=volumes, done=done
-    )
+    return {DumpCopy(stamp(days), level, volumes, done): (("h", disk),)}
 
 
 FIVE = listed(("A", 0), ("B", 1), ("C", 2), ("D", 4), ("E", 9))
@@ -261,7 +266,7 @@ def test_a_failed_or_overwritten_full_dump_hides_no_good_one() -> None:
 
 def test_a_dump_on_a_holding_disk_makes_its_past_needed() -> None:
     """It is in the window, and builds on what is on volumes."""
-    holding = DumpCopy(host="h", disk="/", timestamp=stamp(0), level=1)
+    holding = {DumpCopy(stamp(0), 1): (("h", "/"),)}
     dumps = (holding, dump(4, "D"), dump(9, "E"))
     assert set(retained(rules_over(FIVE, keep(tapes=0, recover=2), dumps=dumps))) == {"D"}
 

@@ -117,11 +117,39 @@ def test_a_pool_volume_of_another_name_is_relabelled() -> None:
     assert stage.notes == ["Slot 1 with label Old-01 will be relabeled"]
 
 
-def test_a_foreign_label_is_never_relabelled() -> None:
-    """Even where autolabel allows it, a readable label of nobody we know is left alone."""
-    stage = set_stage("oldest", volumes("Foo"), config=make_config(autolabel='"Scan-%%" any'))
-    assert stage.refuse() == NONE_FOUND
+@pytest.mark.parametrize("algorithm", ["lexical", "oldest"])
+def test_a_foreign_label_is_relabelled_where_autolabel_allows_it(algorithm: str) -> None:
+    """A readable label of nobody we know gets one of ours, as newer Amanda has it."""
+    config = make_config(autolabel='"Scan-%%" empty other-config')
+    stage = set_stage(algorithm, volumes("Foo"), config=config)
+    found = stage.find()
+    assert (found.label, found.is_new) == ("Scan-01", True)
     assert stage.notes == ["Slot 1 with label Foo will be relabeled"]
+
+
+@pytest.mark.parametrize("algorithm", ["lexical", "oldest"])
+@pytest.mark.parametrize("entry", [None, written("Foo", 1, config="Other")])
+def test_a_foreign_label_is_left_alone_and_not_called_one_to_be_relabelled(
+    algorithm: str, entry: TapelistEntry | None
+) -> None:
+    """Without ``other-config``, and never when the tapelist has it for another configuration."""
+    words = "empty" if entry is None else "empty other-config"
+    config = make_config(autolabel=f'"Scan-%%" {words}')
+    slots: dict[str, FakeVolume | None] = {"1": FakeVolume("Foo", known=False)}
+    stage = set_stage(algorithm, slots, [] if entry is None else [entry], config=config)
+    assert stage.refuse() == NONE_FOUND
+    why = "do not match labelstr" if entry is None else "is use by config Other"
+    assert stage.notes == [f"Slot 1 with label Foo {why}"]
+
+
+@pytest.mark.parametrize("algorithm", ["lexical", "oldest"])
+def test_a_label_of_ours_that_the_tapelist_lacks_is_left_alone(algorithm: str) -> None:
+    """``other-config`` is for the labels of others."""
+    config = make_config(autolabel='"Scan-%%" empty other-config')
+    slots: dict[str, FakeVolume | None] = {"1": FakeVolume("Scan-07", known=False)}
+    stage = set_stage(algorithm, slots, config=config)
+    assert stage.refuse() == NONE_FOUND
+    assert stage.notes[-1] == "Slot 1 with label Scan-07 is not in the tapelist"
 
 
 def test_a_label_that_exists_sends_the_scan_to_the_next_volume() -> None:
@@ -135,6 +163,21 @@ def test_a_label_that_exists_sends_the_scan_to_the_next_volume() -> None:
         "Can't label slot 1: Label 'Scan-A' already exists",
         "Slot 2 without label can be labeled",
     ]
+
+
+@pytest.mark.parametrize("algorithm", ["lexical", "oldest"])
+def test_a_new_label_that_would_not_match_labelstr_is_not_given(algorithm: str) -> None:
+    """Some barcodes make labels of ours; the others are told of, and come last."""
+    config = make_config(autolabel='"Scan-$b" empty')
+    slots = {"1": blank(barcode="A7"), "2": blank(barcode="07")}
+    stage = set_stage(algorithm, slots, config=config)
+    assert stage.find().label == "Scan-07"
+    why = (
+        "Can't label slot 1: the new label 'Scan-A7', made by autolabel 'Scan-$b', "
+        "does not match labelstr '^Scan-[0-9][0-9]$'"
+    )
+    assert stage.refuse() == why
+    assert stage.notes.count(why) == 1
 
 
 def test_a_label_that_cannot_be_made_fails_the_scan() -> None:
@@ -167,7 +210,6 @@ def test_an_inventory_that_trusts_names_of_files_does_not_hold_the_scan_up() -> 
     assert stage.notes == [
         "Slot 1 without label can be labeled",
         "Slot 1 is a volume in error: it squeaks, autolabel disabled",
-        "Slot 2 with label Foo will be relabeled",
         "Slot 2 with label Foo do not match labelstr",
     ]
     assert stage.refuse() == NONE_FOUND

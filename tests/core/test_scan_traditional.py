@@ -83,7 +83,7 @@ SITUATIONS = [
     ("plain", blank(header_type=None), None, NEW),
     ("words", blank(), None, "is empty, autolabel disabled"),
     ("unset", blank(), None, "is empty, autolabel not set"),
-    ("any", foreign(), None, NEW),
+    ("any", foreign(), None, "is a non-amanda volume, autolabel disabled"),
     ("plain", foreign(), None, "is a non-amanda volume, autolabel disabled"),
     ("unset", foreign(), None, "is a non-amanda volume, autolabel not set"),
     ("words", bad(), None, NEW),
@@ -113,7 +113,9 @@ def test_each_kind_of_volume_is_taken_or_left_with_its_text(
         assert found.is_new == (text == NEW)
         assert found.label == ("Scan-01" if found.is_new else volume.label)
     else:
-        assert stage.refuse() == NONE_FOUND
+        mendable = "in error: " in text
+        trouble = text.partition("in error: ")[2].partition(",")[0]
+        assert stage.refuse() == (f"{NONE_FOUND}: slot 1: {trouble}" if mendable else NONE_FOUND)
         assert stage.notes == [f"Slot 1 {text}", ALL_LOADED]
 
 
@@ -266,3 +268,28 @@ def test_a_label_that_cannot_be_made_fails_the_scan() -> None:
     stage = set_stage("traditional", {"1": blank()}, config=make_config(autolabel='"Same" empty'))
     assert stage.refuse() == "autolabel require at least one '%' or '!'"
     assert stage.notes == ["Slot 1 without label can be labeled"]
+
+
+def test_a_volume_whose_new_label_would_not_match_labelstr_is_passed_over() -> None:
+    """It is said, and a volume that can be had is found behind it."""
+    config = make_config(autolabel='"Tape-%%" empty')
+    slots = {"1": blank(), "2": FakeVolume("Scan-01")}
+    entries = [written("Scan-01", 1), written("Scan-02", 2)]
+    stage = set_stage("traditional", slots, entries, config=config)
+    stage.changer.fast_search = False
+    assert stage.find().label == "Scan-01"
+    assert stage.notes == [
+        "Slot 1 without label can be labeled",
+        "Can't label slot 1: the new label 'Tape-01', made by autolabel 'Tape-%%', does not match "
+        "labelstr '^Scan-[0-9][0-9]$'",
+        "Slot 2 with label Scan-01 is usable",
+    ]
+
+
+def test_the_reason_of_a_scan_that_finds_nothing_is_what_could_be_mended() -> None:
+    """The last volume in error, in this scan or before, not the last one that was looked at."""
+    slots = {"1": bad(error="cannot connect to nas:10000"), "2": FakeVolume("Foo"), "3": blank()}
+    stage = set_stage("traditional", slots)
+    stage.find()
+    for _ in range(2):
+        assert stage.refuse() == f"{NONE_FOUND}: slot 1: cannot connect to nas:10000"

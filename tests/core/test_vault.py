@@ -88,16 +88,19 @@ def test_the_volume_is_kept_until_quit() -> None:
 
 @pytest.mark.parametrize(
     ("found", "text"),
-    [(None, "error; Dump not found"), (OSError("the log is unreadable"), "error; the log is")],
+    [
+        (None, "Dump not found"),
+        (OSError("the log is unreadable"), "Dump not found: the log is unreadable"),
+    ],
 )
 def test_a_dump_that_the_catalogue_lacks(found: Exception | None, text: str) -> None:
-    """Nothing is asked for."""
+    """Nothing is asked for, and no volume is blamed."""
     talk, changer = two_volumes()
     talk.vaults.dumps.clear()
     if found is not None:
         talk.vaults.dumps["/home"] = found
     (reply,) = talk.say(vault())
-    assert reply.startswith(f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "{text}')
+    assert reply == f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "{text}" ""'
     assert talk.logged("FAIL")[0].startswith('FAIL taper VAULT "ST:PROTO"')
     assert changer.requests == []
     talk.quit()
@@ -256,6 +259,23 @@ def test_an_idle_worker_gives_its_source_volume_up() -> None:
     assert replies[:2] == [f"CLOSED-SOURCE-VOLUME {W}", f"OPENED-SOURCE-VOLUME {W1} {H2} SRC01"]
     assert replies[-1].startswith(f"DONE {W1}")
     talk.quit()
+
+
+def test_a_volume_that_is_being_given_up_is_told_of_once() -> None:
+    """CLOSE-SOURCE-VOLUME for it comes meanwhile; of a second end the driver knows no volume."""
+    talk, changer = two_volumes()
+    talk.vaults.dumps["/home"] = shelve(DATA, (changer.tapes["1"], 300_000))
+    talk.say(vault())
+    talk.say(START.replace(W, W1))
+    talk.tell(vault(handle=H2, worker=W1))
+    talk.until("released")
+    talk.tell(f"CLOSE-SOURCE-VOLUME {W}")
+    assert f"CLOSED-SOURCE-VOLUME {W}" not in talk.driver.lines
+    replies = talk.say()
+    assert replies.count(f"CLOSED-SOURCE-VOLUME {W}") == 1
+    assert replies[-1].startswith(f"DONE {W1}")
+    talk.quit()
+    talk.check_sound()
 
 
 @pytest.mark.parametrize("name", ["load", "start", "catalogue", "run", "changer", "log Start"])

@@ -6,6 +6,7 @@ from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.core.checking import check_closed
 from tests.core.conversing import START, H, Talk, W, content, crc_text, split_by
 from tests.core.stocked import Tape
 from tests.core.vaulting import OLD, shelve
@@ -91,3 +92,4 @@ def test_done_means_all_of_it(
     assert data.startswith(talk.stored())
     talk.quit()
     talk.check_sound()
+    check_closed(talk)

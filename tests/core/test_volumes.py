@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from devices.errors import Status
+from devices.errors import DeviceError, Status
+from protocols.header import Header, HeaderType
 from protocols.tapelist import Tapelist, TapelistEntry, TapelistError
 from taper.core.splitting import DirectoryFacts
 from tests.core.checking import check_dump, check_permissions
@@ -17,6 +18,7 @@ from tests.core.conversing import (
     H,
     Talk,
     W,
+    configuration,
     content,
     file_write,
     masked,
@@ -252,6 +254,49 @@ def test_quit_while_a_part_is_written() -> None:
     talk.check_sound()
 
 
+def test_a_volume_that_failed_before_its_first_part_is_not_called_ok() -> None:
+    """What amtoc would take for a volume with a dump on it."""
+    talk = idle(Tape(faults={"start_file"}.__contains__))
+    talk.say(file_write())
+    assert check_dump(talk, H, DATA, "/home") == "FAILED"
+    assert talk.say(f"CLOSE-VOLUME {W}") == [f"CLOSED-VOLUME {W}"]
+    assert talk.logged("INFO taper tape") == [
+        "INFO taper tape PROTO01 kb 0 fm 0 [the fake header fails]"
+    ]
+    talk.quit()
+
+
+def test_a_volume_that_failed_after_a_part_is_told_as_ever() -> None:
+    """amtoc shows what is on it."""
+    failing = iter([False] * 5 + [True])
+    talk = idle(small(faults=lambda what: what == "write" and next(failing)))
+    talk.say(file_write(split=split_by(4000)))
+    assert check_dump(talk, H, DATA, "/home") == "PARTIAL"
+    talk.say(f"CLOSE-VOLUME {W}")
+    assert talk.logged("INFO taper tape") == ["INFO taper tape PROTO01 kb 3 fm 2 [OK]"]
+    talk.quit()
+
+
+def test_a_name_that_no_header_holds_whole_is_told_by_its_size() -> None:
+    """The cut name and the whole one would look alike."""
+    disk = "/" + "d" * 299
+    there = Header(
+        type=HeaderType.DUMPFILE,
+        datestamp="20260101000000",
+        host="localhost",
+        disk=disk[:255],
+        program="/usr/bin/tar",
+    )
+    talk = idle(Tape(), dumps={"HF": Dumped(DATA, header=there)})
+    (reply,) = talk.say(file_write().replace("/home", disk))
+    text = f"disk '/{'d' * 59}...' has 300 bytes, of which a header holds 255"
+    assert reply == (
+        f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD "
+        f'"Header of dumpfile does not match command from driver: {text}" ""'
+    )
+    talk.quit()
+
+
 # Labelling
 
 
@@ -269,6 +314,68 @@ def test_a_volume_that_cannot_be_labelled_is_told_and_the_next_one_asked_for() -
     assert talk.changer.released == [("1", False)]
     check_permissions(talk)
     talk.quit()
+
+
+def test_a_label_that_may_be_on_the_volume_is_not_given_to_another() -> None:
+    """The device fails when the label is there: the claim stays, the next volume gets another."""
+    talk = idle(Tape(faults={"labelled"}.__contains__), Tape(), granting=False)
+    talk.say(file_write())
+    assert talk.say(f"NEW-TAPE {W} {H}") == [f"NO-NEW-TAPE {W} {H}", f"REQUEST-NEW-TAPE {W} {H}"]
+    kept = talk.tapelists.store.tapelist.lookup("PROTO01")
+    assert kept is not None
+    assert (kept.datestamp, kept.reuse) == ("1", False)
+    assert talk.logged("INFO taper label") == [
+        "INFO taper label PROTO01 stays taken: slot 1 may hold it, "
+        f"what is read there is label PROTO01 of {RUN}"
+    ]
+    talk.say(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert [tape.medium.label for tape in talk.tapes.values()] == ["PROTO01", "PROTO02"]
+    talk.quit()
+    talk.check_sound()
+
+
+def test_a_label_stays_taken_while_nobody_knows_what_the_volume_bears() -> None:
+    """The drive is gone when it is asked again."""
+    talk = idle(Tape(faults={"start"}.__contains__), Tape(), granting=False)
+    talk.say(file_write())
+    talk.moments.fail("read_label", None, DeviceError("the drive is gone"))
+    talk.say(f"NEW-TAPE {W} {H}")
+    assert talk.tapelists.store.tapelist.lookup("PROTO01") is not None
+    assert talk.logged("INFO taper label")[0].endswith("is unknown (the drive is gone)")
+    talk.quit()
+    talk.check_sound()
+
+
+def test_quit_does_not_wait_for_what_the_volume_bears() -> None:
+    """Asking may take long, and is not needed to end."""
+    talk = idle(Tape(faults={"start"}.__contains__), Tape(), granting=False)
+    talk.say(file_write())
+    talk.tell(f"NEW-TAPE {W} {H}")
+    talk.until("read_label", times=2)
+    talk.quit()
+    assert talk.tapelists.store.tapelist.lookup("PROTO01") is not None
+    talk.check_sound()
+
+
+def test_a_label_that_labelstr_does_not_match_is_never_written() -> None:
+    """Others took the labels that would have matched since the scan looked."""
+    config = configuration(autolabel='"PROTO%" any', more='labelstr "^PROTO[12]$"')
+    talk = idle(Tape(), granting=False, config=config)
+    talk.say(file_write())
+    store = talk.tapelists.store
+    for label in ("PROTO1", "PROTO2"):
+        store.tapelist = store.tapelist.adding(TapelistEntry(datestamp="0", label=label))
+    before = store.tapelist
+    talk.say(f"NEW-TAPE {W} {H}")
+    assert talk.words()[-2:] == ["NO-NEW-TAPE", "REQUEST-NEW-TAPE"]
+    assert talk.logged("INFO taper while") == [
+        "INFO taper while labeling new volume: the new label 'PROTO3', made by autolabel "
+        "'PROTO%', does not match labelstr '^PROTO[12]$'"
+    ]
+    assert (talk.tapes["1"].medium.label, store.tapelist) == (None, before)
+    talk.quit()
+    talk.check_sound()
 
 
 def disturbed(change: Callable[[Talk], object]) -> Talk:

@@ -63,7 +63,7 @@ def runs_full(path: Path, leom: bool, flat: bool = False) -> None:
     assert written.accepted % BLOCK == 0
     assert device.is_eom
     assert device.status is Status.VOLUME_ERROR
-    assert device.error == "No space left on device: No space left on device"
+    assert device.error == "No space left on device"
     again = device.write_blocks(DATA[written.accepted :])
     assert again == Written(0, written.end), again
     ballast.unlink()

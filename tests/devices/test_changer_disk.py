@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -262,6 +263,25 @@ def test_next_walks_and_wraps(root):
     changer.close()
 
 
+def test_a_step_to_the_next_slot_lists_nothing(root, monkeypatch):
+    """A walk over a thousand slots would list a thousand names for each of them."""
+    changer = disk(root)
+    listed = []
+    for name in ("scandir", "listdir"):
+        plain = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda path, plain=plain: listed.append(os.fspath(path)) or plain(path)
+        )
+
+    def step(after):
+        request = LoadRequest(relative=Relative.NEXT, after=after, set_current=True)
+        changer.load(request).release()
+        return listed.count(str(root))
+
+    assert [step("1"), step("2")] == [0, 0]
+    assert step("3") == 1  # there is no 4: what comes then?
+
+
 def test_slots_that_are_not_there(root):
     """No such slot and no such label have their texts; nothing is made by asking."""
     changer = disk(root)
@@ -285,6 +305,43 @@ def test_an_empty_root_ends_a_scan(tmp_path):
     assert "current" not in state_of(tmp_path)
     assert not (tmp_path / "data").is_symlink()
     assert changer.inventory() == []
+
+
+@pytest.mark.parametrize("properties", [{"auto_create_slot": "yes"}, {}])
+@pytest.mark.parametrize("before", ["nothing", "reset", "reset by stock", "looked at by stock"])
+@pytest.mark.parametrize("request_", [CURRENT, NEXT, LoadRequest(slot="1")])
+def test_the_first_slot_of_an_empty_root(tmp_path, properties, before, request_):
+    """Where slots can be made the first one is; stock would make and use slot 0."""
+    changer = disk(tmp_path, num_slot="10", **properties)
+    if before == "reset":
+        changer.reset()
+    elif before != "nothing":
+        put_state(tmp_path, {"current": "slot0"})
+        (tmp_path / "data").symlink_to("slot0")
+    entries = [(entry.slot, entry.header_type) for entry in changer.inventory()]
+    assert entries == [("1", HeaderType.EMPTY)]
+    reservation = changer.load(request_)
+    assert (reservation.slot, reservation.reading.header_type) == ("1", HeaderType.EMPTY)
+    reservation.device.start(AccessMode.WRITE, "D-01", "20260102030405")
+    reservation.release()
+    assert changer.info().slots == ("1",)
+    assert [entry.label for entry in changer.inventory()][:1] == ["D-01"]
+    text = failure(changer, LoadRequest(relative=Relative.NEXT, except_slots={"1", "2"}))[0]
+    assert text == "all slots have been loaded"
+
+
+def test_slots_that_nobody_wants_made(tmp_path):
+    """num-slot alone makes no second slot, and none against auto-create-slot."""
+    (tmp_path / "slot3").mkdir()
+    text = failure(disk(tmp_path, num_slot="10"), LoadRequest(slot="1"))[0]
+    assert text == "Slot 1 not found"
+    (tmp_path / "slot3").rmdir()
+    for properties in ({"num_slot": "10", "auto_create_slot": "no"}, {}):
+        changer = disk(tmp_path, **properties)
+        assert failure(changer, CURRENT)[0] == "Slot 0 not found"
+        assert changer.inventory() == []
+    (tmp_path / "slot0").mkdir()
+    assert disk(tmp_path, num_slot="10").load(CURRENT).slot == "0"
 
 
 def test_reset_goes_to_the_first_slot(root):
@@ -406,6 +463,30 @@ def test_slots_are_made_when_something_is_written(root):
     assert not (root / "slot5").exists()
 
 
+def test_a_slot_that_is_made_is_on_the_disk(root, monkeypatch):
+    """Its name too: a power cut after DONE must not take the directory away with the dump."""
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    changer = disk(root, auto_create_slot="yes", num_slot="12")
+    changer.load(LoadRequest(slot="11")).release()
+    assert synced == [str(root)]
+    changer.load(LoadRequest(slot="1")).release()
+    assert synced == [str(root)]
+
+
+def test_a_slot_that_cannot_be_stored_is_not_made(root, monkeypatch):
+    """The disk refuses its name: nothing is left that looks like a slot."""
+
+    def broken(fd):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    changer = disk(root, auto_create_slot="yes", num_slot="12")
+    with pytest.raises(ChangerError, match="Slot 11 not found"):
+        changer.load(LoadRequest(slot="11"))
+    assert not (root / "slot11").exists()
+
+
 def test_inventory_promises_new_slots(tmp_path):
     """With auto-create there are as many blank slots as a run may need, up to num-slot."""
     (tmp_path / "slot1").mkdir()
@@ -455,7 +536,7 @@ class Mounts:
         monkeypatch.setattr(removable, "_run", self.run)
         monkeypatch.setattr(removable.RemovableRoot, "_mounted", lambda _: self.mounted)
 
-    def run(self, command):
+    def run(self, command, stop):
         self.commands.append(os.path.basename(command[0]))
         self.mounted = self.works and command[0] == "/bin/mount"
 

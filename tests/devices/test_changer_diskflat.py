@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from devices.changers import diskflat
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import AccessMode, LoadRequest, Relative, SlotState
 from devices.registry import open_changer
@@ -121,6 +122,18 @@ def test_auto_create_offers_what_a_run_needs(root: Path) -> None:
     assert slots(3, auto_create_slot="yes") == "1 2 3 4 5"
     assert slots(9, auto_create_slot="yes", num_slot="6") == "1 2 3 4 5 6"
     assert slots(1, auto_create_slot="yes") == "1 2 3 4"
+
+
+@pytest.mark.parametrize("create", ["yes", "no", ""])
+@pytest.mark.parametrize("place", [Relative.CURRENT, Relative.NEXT])
+def test_an_empty_directory_has_its_first_slot(root: Path, create: str, place: Relative) -> None:
+    """Whatever is said of making slots: a slot is a name only."""
+    changer = flat(root, **({"auto_create_slot": create} if create else {}))
+    changer.reset()
+    assert [entry.slot for entry in changer.inventory()] == ["1"]
+    reservation = changer.load(LoadRequest(relative=place))
+    assert reservation.slot == "1"
+    reservation.release()
 
 
 def test_volumes_taken_away_are_not_blank(root: Path) -> None:
@@ -247,3 +260,25 @@ def test_slot_of_label(template: str, name: str, slot: int | None) -> None:
     """Only the very label of a slot tells the slot."""
     names: Any = {"config": "DailySet", "org": "o", "storage": "S", "meta": None}
     assert slot_of_label(template, name, **names) == slot
+
+
+def test_a_step_to_the_next_volume_lists_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A walk over a thousand would read as many names and lines of the tapelist for each."""
+    changer = flat(root)
+    for slot in ("1", "2", "3"):
+        label(changer, slot)
+    reads: list[object] = []
+    for name in ("listdir", "scandir"):
+        plain = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda path, plain=plain: reads.append(path) or plain(path))
+    plain_read = diskflat.read_tapelist
+    monkeypatch.setattr(
+        diskflat, "read_tapelist", lambda path: reads.append(path) or plain_read(path)
+    )
+    for after in ("1", "2"):
+        changer.load(LoadRequest(relative=Relative.NEXT, after=after)).release()
+    assert reads == []
+    changer.load(LoadRequest(relative=Relative.NEXT, after="3")).release()
+    assert str(root) in reads

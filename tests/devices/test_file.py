@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from attrs import evolve
@@ -242,3 +245,108 @@ def test_label_that_cannot_be_written(
     with pytest.raises(VolumeFailed, match=r"Can't open file .*//00000.TAPE-02: Input/output"):
         labelled.start(AccessMode.WRITE, "TAPE-02", STAMP)
     assert names(tmp_path) == before
+
+
+# -- a volume of many files ---------------------------------------------------------------------
+
+
+def small_file(device: FileDevice, number: int) -> None:
+    write_part(device, some_bytes(1), evolve(PART, host="h", disk=f"/{number}"))
+
+
+def tick(directory: Path) -> None:
+    """The file system's clock is coarse: let the last change be later than what was before it."""
+    later = directory.stat().st_mtime_ns + 10**9
+    os.utime(directory, ns=(later, later))
+
+
+@contextmanager
+def counted() -> Iterator[Counter[str]]:
+    """How often directories and names are asked for meanwhile."""
+    calls: Counter[str] = Counter()
+    with ExitStack() as patches:
+        for name in ("scandir", "listdir", "stat", "lstat"):
+            plain = getattr(os, name)
+
+            def spy(*args: Any, name: str = name, plain: Any = plain, **kwargs: Any) -> Any:
+                calls[name] += 1
+                return plain(*args, **kwargs)
+
+            patches.enter_context(patch.object(os, name, spy))
+        yield calls
+
+
+def test_a_file_costs_the_same_however_many_there_are(labelled: FileDevice, tmp_path: Path) -> None:
+    """The directory is not listed again for each: 8,000 dumps on one volume are no rarity."""
+    small_file(labelled, 1)
+    with counted() as second:
+        small_file(labelled, 2)
+    for number in range(3, 40):
+        small_file(labelled, number)
+    with counted() as last:
+        small_file(labelled, 40)
+    assert last == second
+    assert last["scandir"] == last["listdir"] == 0
+    assert len(names(tmp_path)) == 41
+
+
+def test_a_seek_costs_the_same_however_many_files_there_are(
+    labelled: FileDevice, tmp_path: Path
+) -> None:
+    """Who reads a volume from end to end lists it once."""
+    for number in range(1, 11):
+        small_file(labelled, number)
+    reader = FileDevice(f"file:{tmp_path}", str(tmp_path))
+    reader.start(AccessMode.READ)
+    with counted() as calls:
+        for number in range(1, 11):
+            header = reader.seek_file(number)
+            assert header is not None
+            assert header.disk == f"/{number}"
+    assert calls["scandir"] == 0
+    assert calls["stat"] <= 20
+
+
+def test_what_another_process_does_to_the_volume_is_seen(
+    labelled: FileDevice, tmp_path: Path
+) -> None:
+    """A file it adds is counted, and one it takes away is gone."""
+    small_file(labelled, 1)
+    (tmp_path / "00007.other._.0").write_bytes((tmp_path / names(tmp_path)[1]).read_bytes())
+    tick(tmp_path)
+    small_file(labelled, 8)
+    assert names(tmp_path)[-1] == "00008.h._8.0"
+    (tmp_path / "00008.h._8.0").unlink()
+    tick(tmp_path)
+    small_file(labelled, 8)
+    assert labelled.file == 8
+
+
+def test_a_volume_that_was_taken_away_is_missed_even_by_a_coarse_clock(
+    labelled: FileDevice, tmp_path: Path
+) -> None:
+    """Another taper wipes and labels it within one tick of the file system's clock."""
+    small_file(labelled, 1)
+    before = tmp_path.stat()
+    with patch.object(os, "stat", lambda path, **_: before):
+        for name in names(tmp_path):
+            (tmp_path / name).unlink()
+        (tmp_path / "00003.other._.0").write_bytes(b"x")
+        with pytest.raises(VolumeFailed, match="Could not create header filename"):
+            labelled.start_file(PART)
+
+
+def test_a_file_that_was_empty_is_looked_at_again(labelled: FileDevice, tmp_path: Path) -> None:
+    """It gets its header without a change to the directory."""
+    small_file(labelled, 1)
+    (tmp_path / "00002.h._2.0").touch()
+    reader = FileDevice(f"file:{tmp_path}", str(tmp_path))
+    reader.start(AccessMode.READ)
+    end = reader.seek_file(2)
+    assert end is not None
+    assert end.type is HeaderType.TAPEEND
+    header = (tmp_path / names(tmp_path)[1]).read_bytes()
+    (tmp_path / "00002.h._2.0").write_bytes(header)
+    found = reader.seek_file(2)
+    assert found is not None
+    assert found.type is HeaderType.SPLIT_DUMPFILE

@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve
 
 from devices import datafile
+from devices.diskflat import DiskflatDevice
 from devices.errors import DeviceError, Status, VolumeFailed
 from devices.file import FileDevice
 from devices.interfaces import AccessMode, FileStart, WriteEnd, Written
@@ -74,7 +75,7 @@ def test_failed_header_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", write)
         assert labelled.start_file(PART) == FileStart(0, True, space=True)
-    assert labelled.error == "No space left on device: No space left on device"
+    assert labelled.error == "No space left on device"
     assert names(tmp_path) == ["00000.TAPE-01"]
     labelled.reset()
     assert labelled.start_file(PART) == FileStart(1, False)
@@ -133,7 +134,7 @@ def test_full_file_system(tmp_path: Path, monkeypatch: Any, leom: bool) -> None:
         assert device.write_blocks(data[BLOCK:]) == Written(2 * BLOCK, end)
     assert device.is_eom
     assert device.status is Status.VOLUME_ERROR
-    assert device.error == "No space left on device: No space left on device"
+    assert device.error == "No space left on device"
     path = tmp_path / "00001.client.example.com._home.0"
     assert path.read_bytes()[32768:] == data[: 3 * BLOCK]
     assert device.bytes_written == 3 * BLOCK
@@ -227,6 +228,23 @@ def test_durability(tmp_path: Path, monkeypatch: Any, fsync: bool) -> None:
     write_part(device, some_bytes(100000))
     part = ["posix_fadvise", "fdatasync", "fsync"]
     assert synced == (["fdatasync", "fsync", *part] if fsync else [])
+
+
+@pytest.mark.parametrize("kind", [FileDevice, DiskflatDevice])
+def test_a_label_whose_name_is_not_stored_can_be_read_all_the_same(
+    tmp_path: Path, monkeypatch: Any, kind: Any
+) -> None:
+    """Starting fails, and whoever asks then what the volume bears is told of the new label."""
+    device = kind("v", str(tmp_path if kind is FileDevice else tmp_path / "TAPE-01"))
+
+    def fsync(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(VolumeFailed, match="Input/output error"):
+        device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+    found = device.read_label()
+    assert (found.status, found.label, found.timestamp) == (Status.SUCCESS, "TAPE-01", STAMP)
 
 
 def test_failing_sync_fails_the_part(labelled: FileDevice, monkeypatch: Any) -> None:

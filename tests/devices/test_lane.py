@@ -307,6 +307,7 @@ def test_reservation_operations() -> None:
     """A reservation tells the changer its label and its error, and is released once."""
     library = Library()
     reservation = library.result(library.changer.load(LoadRequest(slot="7")))
+    library.result(reservation.device.run(lambda device: None))
     library.result(reservation.set_label("A"))
     library.result(reservation.set_device_error(VolumeReading(Status.DEVICE_ERROR)))
     library.result(reservation.set_meta_label("M"))
@@ -323,9 +324,19 @@ def test_release_gives_back_despite_a_failing_device() -> None:
     """The slot is given back even when the device does not finish, and the error is told."""
     library = Library()
     reservation = library.result(library.changer.load(LoadRequest(slot="7")))
+    library.result(reservation.device.run(lambda device: None))
     reservation.device.device.finish = fail
     assert library.result(reservation.release()).text == "broken belt"
     assert library.blocking.log == ["load 7", "release 7"]
+
+
+def test_a_volume_that_was_only_looked_at_takes_no_thread() -> None:
+    """A scan may look at a thousand; the changer's release finishes the device by itself."""
+    library = Library()
+    reservation = library.result(library.changer.load(LoadRequest(slot="7")))
+    assert library.result(reservation.release()) is None
+    assert library.blocking.log == ["load 7", "release 7"]
+    assert not library.lanes[1].begun
 
 
 def test_release_cannot_be_cancelled() -> None:
@@ -366,7 +377,7 @@ def test_close() -> None:
         "load 1", "load 2", "interrupt", "release 2", "release 1", "close",
     ]  # fmt: skip
     assert held.released
-    assert all(lane.ended for lane in library.lanes)
+    assert all(lane.ended for lane in library.lanes if lane.begun)
 
 
 def test_close_tells_the_first_error() -> None:
@@ -374,6 +385,7 @@ def test_close_tells_the_first_error() -> None:
     library = Library()
     for slot in "12":
         reservation = library.result(library.changer.load(LoadRequest(slot=slot)))
+        library.result(reservation.device.run(lambda device: None))
         reservation.device.device.finish = fail
     assert library.result(library.changer.close()).text == "broken belt"
     assert sorted(library.blocking.log[-4:]) == ["close", "interrupt", "release 1", "release 2"]

@@ -149,6 +149,9 @@ class FakeAsyncDevice:
 
         return self._gate.pass_through(forget)
 
+    def hurry(self) -> None:
+        """What is done here is done at once."""
+
     def finish(self) -> Deferred[None]:
         return self._gate.pass_through(lambda: None)
 

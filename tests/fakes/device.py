@@ -22,7 +22,7 @@ from devices.properties import READ_ONLY, SET_ANY_TIME, Kind, Phase, Properties,
 from protocols.header import Header, HeaderType
 
 FULL_TEXT = "No space left on device: more than MAX_VOLUME_USAGE bytes written"
-SPACE_TEXT = "No space left on device: No space left on device"
+SPACE_TEXT = "No space left on device"
 
 
 @define
@@ -60,8 +60,8 @@ def no_faults(what: str) -> bool:
 class FakeDevice:
     """Behaves as ``file:`` does (volumes-and-devices 4.5), judging block by block.
 
-    :param faults: asked ``start``, ``start_file``, ``write`` (once a block) and ``finish_file``;
-        True makes that call fail.
+    :param faults: asked ``start``, ``labelled`` (the label is on the medium), ``start_file``,
+        ``write`` (once a block) and ``finish_file``; True makes that call fail.
     :param warning: blocks before the end at which ``leom`` warns.
     :param header_size: bytes of room a header takes.
     """
@@ -133,6 +133,8 @@ class FakeDevice:
             self._need(label is not None and timestamp is not None, "WRITE without label")
             volume.label, volume.timestamp = label, timestamp
             volume.files.clear()
+            if self._faults("labelled"):
+                raise self._fail(VolumeFailed, "the fake label is not synced", Status.VOLUME_ERROR)
         elif volume.label is None:
             raise self._fail(VolumeFailed, "no label", Status.VOLUME_UNLABELED)
         self.status, self.error, self.is_eom = Status.SUCCESS, None, False

@@ -18,7 +18,6 @@ from protocols.driver.messages import SplitFields
 from protocols.header import Header, HeaderType, build_header
 from taper.core.errors import DeviceFault
 from taper.core.interfaces import IOrigin
-from taper.flow.connecting import connect_to
 from taper.flow.flows import Flows, Way, way_between
 from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext, ITransfer
@@ -183,14 +182,6 @@ def test_the_real_header_wins_over_one_being_made(turning: Turning) -> None:
     making[0].callback(Header(type=HeaderType.DUMPFILE))
     turning.wait(flowing.close())
     sender.join(10)
-
-
-def test_nobody_answers() -> None:
-    """All addresses are tried, and named."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(OSError, match=f"127.0.0.1:{port}: Connection refused"):
-        connect_to((Address("127.0.0.1", port), Address("127.0.0.1", port)))
 
 
 def test_how_long_silence_lasts() -> None:

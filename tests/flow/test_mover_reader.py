@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from devices.errors import ConnectionBroken, DeviceError, DriveFailed
+from devices.errors import ConnectionBroken, DeviceError, DriveFailed, PeerUnreachable
 from devices.interfaces import AccessMode
 from devices.lane import Lane
 from protocols.ndmp.codes import ErrorCode
@@ -94,10 +94,10 @@ def test_a_mover_that_does_not_listen(reading: Reading) -> None:
 def test_a_mover_that_cannot_be_reached(reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not listen for ever."""
 
-    def refuse(addresses: object) -> Any:
-        raise OSError("no route")
+    def refuse(addresses: object, wait: object) -> Any:
+        raise PeerUnreachable("no route")
 
-    monkeypatch.setattr(mover_reader, "connect_to", refuse)
+    monkeypatch.setattr(mover_reader, "connect_one", refuse)
     fault = reading.in_thread(reading.read_file)
     assert isinstance(fault, ConnectionBroken)
     assert fault.text == "error connecting to the mover: no route"

@@ -11,7 +11,7 @@ import pytest
 from zope.interface.verify import verifyObject
 
 from taper.plane.cache import DiskCache
-from taper.plane.interfaces import IReplay, SourceError
+from taper.plane.interfaces import CacheError, IReplay
 
 
 def opened(directory: Path) -> DiskCache:
@@ -79,7 +79,7 @@ def test_what_follows_the_forgotten_stays(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     name = f"{tmp_path}/none"
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(CacheError) as caught:
         DiskCache(name).open()
     assert str(caught.value) == f"Error creating cache file in '{name}': No such file or directory"
 
@@ -91,7 +91,7 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(CacheError) as caught:
         cache.append(memoryview(b"x"))
     assert str(caught.value) == (
         f"Error writing to disk cache file in '{tmp_path}': No space left on device"
@@ -103,8 +103,8 @@ def test_a_cache_cut_short_is_an_error(tmp_path: Path) -> None:
     cache = opened(tmp_path)
     cache.append(memoryview(b"abc"))
     os.ftruncate(cache._fd, 0)
-    with pytest.raises(SourceError, match=r"^Error reading disk cache: Unexpected EOF$"):
+    with pytest.raises(CacheError, match=r"^Error reading disk cache: Unexpected EOF$"):
         cache.reread(0, memoryview(bytearray(3)))
     cache.close()
-    with pytest.raises(SourceError, match=r"^Error reading disk cache: Bad file descriptor$"):
+    with pytest.raises(CacheError, match=r"^Error reading disk cache: Bad file descriptor$"):
         cache.reread(0, memoryview(bytearray(3)))

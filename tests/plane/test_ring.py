@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from taper.plane.interfaces import CacheError
+from taper.plane.memory import NoMemory
 from taper.plane.ring import Ring, Stopped
 
 
@@ -141,8 +143,115 @@ def test_a_limit_holds_the_reader_at_the_end_of_the_part() -> None:
 
 
 def test_memory_that_cannot_be_had_is_an_error() -> None:
-    with pytest.raises((OSError, OverflowError)):
-        Ring(1 << 62, 1 << 20).allocate()
+    with pytest.raises(NoMemory, match=r"^Cannot allocate memory$"):
+        Ring(1 << 62, 1 << 61).allocate()
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, segments: int) -> None:
+    """Let so many segments more be had, of two blocks of 10 bytes each."""
+    left = [segments]
+
+    def allocate_more(size: int) -> memoryview:
+        if not left[0]:
+            raise NoMemory("none is left")
+        left[0] -= 1
+        return memoryview(bytearray(size))
+
+    monkeypatch.setattr("taper.plane.ring.CHUNK", 10)
+    monkeypatch.setattr("taper.plane.ring.SEGMENT_CHUNKS", 2)
+    monkeypatch.setattr("taper.plane.ring.allocate_more", allocate_more)
+
+
+def test_a_ring_takes_memory_only_as_data_come() -> None:
+    """However large it may become."""
+    ring = ring_of(1 << 50, 1 << 20, keep=True)
+    fill(ring, b"a" * (1 << 20))
+    ring.end()
+    assert ring.peek(1 << 50) == b"a" * (1 << 20)
+
+
+def test_a_ring_is_as_large_as_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a part to be kept nothing is lost by that."""
+    short_of_memory(monkeypatch, 1)
+    ring = ring_of(80, 10)
+    for letter in b"abcd":
+        fill(ring, bytes([letter]) * 10)
+    wait = in_thread(lambda: len(ring.space() or b""))
+    ring.wait_primed()
+    assert ring.capacity == 40
+    ring.advance(len(ring.peek(10)))
+    assert wait() == 10
+    fill(ring, b"e" * 10)
+    got = b""
+    while len(got) < 40:
+        view = bytes(ring.peek(100))
+        ring.advance(len(view))
+        got += view
+    assert got == b"b" * 10 + b"c" * 10 + b"d" * 10 + b"e" * 10
+
+
+@pytest.mark.parametrize("go_on", [False, True])
+def test_a_part_that_memory_cannot_keep_is_told_to_the_writer(
+    monkeypatch: pytest.MonkeyPatch, go_on: bool
+) -> None:
+    """Once all that could be kept is taken, and not before; then it can go on without."""
+    short_of_memory(monkeypatch, 1)
+    ring = ring_of(80, 10, keep=True)
+    for letter in b"abcd":
+        fill(ring, bytes([letter]) * 10)
+    wait = in_thread(lambda: len(ring.space() or b""))
+    ring.wait_primed()
+    for _ in range(4):
+        ring.advance(len(ring.peek(10)))
+    with pytest.raises(CacheError, match=r"more than 40 bytes of a part: none is left$"):
+        ring.peek(10)
+    if go_on:
+        ring.forgo()
+        assert wait() == 10
+        fill(ring, b"e" * 10)
+        assert ring.peek(10) == b"e" * 10
+    else:
+        ring.stop()
+        assert wait() == 0
+
+
+def test_a_part_that_fits_in_what_was_had_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    short_of_memory(monkeypatch, 1)
+    ring = ring_of(80, 10, keep=True)
+    for letter in b"abcd":
+        fill(ring, bytes([letter]) * 10)
+    wait = in_thread(lambda: len(ring.space() or b""))
+    ring.wait_primed()
+    for _ in range(3):
+        ring.advance(len(ring.peek(10)))
+    ring.rewind()
+    assert ring.peek(10) == b"a" * 10
+    for _ in range(3):
+        ring.advance(len(ring.peek(10)))
+    ring.commit()
+    assert wait() == 10
+
+
+def test_blocks_never_lie_across_the_end_of_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    short_of_memory(monkeypatch, 9)
+    ring = ring_of(60, 10)
+    given, got = b"", b""
+    for number in range(40):
+        data = bytes([number]) * 7
+        while data:
+            space = ring.space()
+            assert space is not None
+            piece, data = data[: len(space)], data[len(space) :]
+            space[: len(piece)] = piece
+            ring.publish(len(piece))
+            given += piece
+        while len(given) - len(got) >= 10:
+            view = bytes(ring.peek(10))
+            assert len(view) == 10
+            ring.advance(10)
+            got += view
+    assert given.startswith(got)
+    assert len(given) - len(got) < 10
 
 
 def test_a_ring_that_keeps_is_not_overwritten_before_the_commit() -> None:

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from protocols.shmring import RING_SIZE, WRITTEN, Sizes
+from taper.flow.ring import Watch
 from taper.plane import shm
 from taper.plane.interfaces import ISource, SourceError
 from taper.plane.shm import ShmSource
-from taper.flow.ring import Watch
 from tests.conformance import producer as script
 from tests.conformance.producer import DUMPER, SENDBACKUP, Cancelled, Producer
 
@@ -107,7 +107,8 @@ def test_the_objects_are_stocks(source: ShmSource) -> None:
     modes = {Path("/dev/shm", name).stat().st_mode & 0o777 for name in left()}
     assert modes == {0o600}
     assert Path("/dev/shm" + source.names.control).stat().st_size == 472
-    assert Path("/dev/shm" + source.names.data).stat().st_size == 0
+    data = Path("/dev/shm" + source.names.data).stat()
+    assert (data.st_size, data.st_blocks * 512) == (131072, 131072)  # its memory is ours already
     producer = Producer(source.names.control)
     assert producer.consumer == (131072, 32768)
     producer.wait("write", 0.1)
@@ -205,7 +206,7 @@ def test_a_producer_that_promises_more_memory_than_there_is(source: ShmSource) -
     producer = Producer(source.names.control)
     producer.put(RING_SIZE, 1 << 40)
     producer.semaphores["read"].release()
-    with pytest.raises(SourceError, match=r"failed to set shm-ring: .* in a segment of 0"):
+    with pytest.raises(SourceError, match=r"failed to set shm-ring: .* in a segment of 131072"):
         read(source)
     assert producer.cancelled
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from devices.interfaces import AccessMode
 from protocols.shmring import Sizes
 from taper.core.splitting import CacheKind
+from taper.flow.ring import Watch
 from taper.plane import shm
 from taper.plane.shm import ShmSource
 from taper.plane.transfer import Transfer
-from taper.flow.ring import Watch
 from tests.conformance.producer import SENDBACKUP, Cancelled, Producer
 from tests.fakes.device import FakeDevice, FakeVolume
 from tests.plane.dumping import HEADER, Plan, crc_of

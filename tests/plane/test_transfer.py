@@ -16,6 +16,7 @@ from devices.interfaces import AccessMode, Streaming
 from taper.core.splitting import CacheKind
 from taper.plane.cache import memory_cache
 from taper.plane.interfaces import ISource
+from taper.plane.memory import NoMemory
 from taper.plane.pump import PartResult
 from taper.plane.ring import CHUNK, ring_size
 from taper.plane.sources import HoldingSource, SocketSource
@@ -360,30 +361,45 @@ def test_a_part_that_cannot_be_read_again_ends_the_dump(tmp_path: Path) -> None:
     transfer.close()
 
 
-def test_a_cache_directory_that_vanished_is_an_input_error(tmp_path: Path) -> None:
+def test_a_cache_directory_that_vanished_is_no_input_error(tmp_path: Path) -> None:
+    """The dumper can do nothing about it."""
     name = f"{tmp_path}/none"
     transfer = transfer_of(PiecesSource(DATA), part_size=1000, cache=CacheKind.DISK, cache_dir=name)
-    assert not transfer.write_part(started(), HEADER).successful
-    assert transfer.take_errors() == [
-        f"Error creating cache file in '{name}': No such file or directory"
-    ]
+    result = transfer.write_part(started(leom=False), HEADER)
+    assert (result.successful, result.eom) == (False, False)
+    assert result.error == f"Error creating cache file in '{name}': No such file or directory"
+    assert transfer.take_errors() == []
     transfer.close()
 
 
-def test_a_full_cache_disk_is_an_input_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("leom", [False, True])
+def test_a_full_cache_disk_is_no_input_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leom: bool
 ) -> None:
+    """And none at all where the volume warns early: then no part is needed a second time."""
+
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
     transfer = transfer_of(
-        PiecesSource(DATA), part_size=1000, cache=CacheKind.DISK, cache_dir=str(tmp_path)
+        PiecesSource(DATA), part_size=4000, cache=CacheKind.DISK, cache_dir=str(tmp_path)
     )
-    assert not transfer.write_part(started(), HEADER).successful
-    assert transfer.take_errors() == [
-        f"Error writing to disk cache file in '{tmp_path}': No space left on device"
-    ]
+    device = started(leom=leom)
+    result = transfer.write_part(device, HEADER)
+    assert (result.successful, result.eom) == (leom, False)
+    assert transfer.take_errors() == []
+    if leom:
+        while not result.eof:
+            result = transfer.write_part(device, HEADER)
+        assert [stored(device, number) for number in (1, 2, 3)] == [
+            DATA[:4000],
+            DATA[4000:8000],
+            DATA[8000:],
+        ]
+    else:
+        text = f"Error writing to disk cache file in '{tmp_path}': No space left on device"
+        assert result.error == text
     transfer.close()
 
 
@@ -404,12 +420,81 @@ def test_a_cache_disk_with_room_for_one_part_is_enough(
     assert max(ends) == 1000
 
 
-def test_a_part_too_large_for_memory_is_an_input_error() -> None:
-    transfer = transfer_of(PiecesSource(DATA), part_size=BLOCK << 55, cache=CacheKind.MEMORY)
-    assert not transfer.write_part(started(), HEADER).successful
-    (text,) = transfer.take_errors()
-    assert text.startswith("Could not allocate ")
-    assert " bytes of memory: " in text
+def test_a_part_larger_than_the_memory_is_no_obstacle_to_a_small_dump() -> None:
+    device = blank()
+    plan = Plan(block_size=BLOCK, part_size=BLOCK << 55, cache=CacheKind.MEMORY)
+    dump = write_dump(Transfer(PiecesSource(DATA), plan), volumes(lambda: device))
+    assert dump.stored == DATA
+    assert dump.errors == []
+
+
+def no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a ring have its first 1000 bytes only."""
+
+    def allocate_more(size: int) -> memoryview:
+        raise NoMemory("7 MiB of memory are left")
+
+    monkeypatch.setattr("taper.plane.ring.CHUNK", 500)
+    monkeypatch.setattr("taper.plane.ring.SEGMENT_CHUNKS", 2)
+    monkeypatch.setattr("taper.plane.ring.allocate_more", allocate_more)
+
+
+def test_memory_that_runs_out_is_the_error_of_this_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The volume is well, and the dumper too: no other volume is asked for."""
+    no_more_memory(monkeypatch)
+    transfer = transfer_of(PiecesSource(DATA), part_size=4000, cache=CacheKind.MEMORY)
+    device = started(leom=False)
+    result = transfer.write_part(device, HEADER)
+    assert (result.size, result.successful, result.eom, result.eof) == (1000, False, False, False)
+    assert result.error == (
+        "No memory to keep more than 1000 bytes of a part: 7 MiB of memory are left"
+    )
+    assert transfer.take_errors() == []
+    transfer.close()
+
+
+def test_parts_that_fit_in_the_memory_are_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_more_memory(monkeypatch)
+    plan = Plan(block_size=BLOCK, part_size=800, cache=CacheKind.MEMORY)
+    dump = write_dump(
+        Transfer(PiecesSource(DATA, [300]), plan), volumes(lambda: blank(2600, leom=False))
+    )
+    assert dump.stored == DATA
+    assert not all(result.successful for result in dump.results)
+
+
+def test_a_volume_that_warns_needs_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory runs out the part goes on without, and no byte is lost at the volume's end."""
+    no_more_memory(monkeypatch)
+    plan = Plan(block_size=BLOCK, part_size=4000, cache=CacheKind.MEMORY)
+    transfer = Transfer(PiecesSource(DATA, [300]), plan)
+    dump = write_dump(transfer, volumes(lambda: blank(6000, leom=True)))
+    assert dump.stored == DATA
+    assert dump.errors == []
+    assert all(result.successful for result in dump.results)
+    assert len(dump.results) > 2
+
+
+def test_no_memory_at_all_touches_no_volume() -> None:
+    transfer = transfer_of(PiecesSource(DATA), block_size=1 << 61, buffer_size=1 << 62)
+    device = started(block_size=1 << 61)
+    result = transfer.write_part(device, HEADER)
+    assert (result.fileno, result.successful) == (0, False)
+    assert result.error == "No memory for the data of a dump: Cannot allocate memory"
+    assert transfer.take_errors() == []
+    assert device.file == -1
+    transfer.close()
+
+
+def test_a_source_for_which_memory_is_short_is_not_blamed() -> None:
+    class Hungry(PiecesSource):
+        def read_into(self, buffer: memoryview) -> int:
+            raise MemoryError
+
+    transfer = transfer_of(Hungry(b""))
+    result = transfer.write_part(started(), HEADER)
+    assert (result.successful, result.error) == (False, "Not enough memory to read the dump")
+    assert transfer.take_errors() == []
     transfer.close()
 
 

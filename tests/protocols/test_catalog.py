@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.catalog import CataloguedPart, DumpCopy, copies_of_dumps, parts_of_log
+from protocols import catalog
+from protocols.catalog import Disk, DumpCopy, DumpsTold, by_disk, dumps_of_log
+from protocols.crc import Crc
+from protocols.tracelog import Done, Part, PartPartial, Start, encode
 
 TS = "20261122190855"
 STATS = "[sec 0.100000 bytes 1048576 kps 10240.000000 orig-kb 2940]"
@@ -23,60 +28,59 @@ PART taper "ST:near" "POOL:p" V-2 2 other / {TS} 1/-1 1 {STATS}
 PARTIAL taper "ST:near" "POOL:p" other / {TS} 1 1 {CRC} {CRC} {CRC} {STATS} "error"
 DONE dumper localhost "/a b" {TS} 0 {STATS}
 """
+TOLD = {
+    DumpCopy(TS, 0, frozenset({("V-1", TS), ("V-2", TS)})): (("localhost", "/a b"),),
+    DumpCopy(TS, 1, frozenset({("V-2", TS)}), False): (("other", "/"),),
+}
 
 
-def test_parts_and_the_volumes_they_lie_on() -> None:
-    """Each part with its volume, and whether the dump came to its end."""
-    parts = parts_of_log(LOG.splitlines(keepends=True), TS)
-    assert [(part.label, part.fileno, part.partnum, part.good) for part in parts] == [
-        ("V-1", 1, 1, True),
-        ("V-1", 2, 2, False),
-        ("V-2", 1, 2, True),
-        ("V-2", 2, 1, True),
-    ]
-    assert [part.dump_done for part in parts] == [True, True, True, False]
-    assert parts[0] == CataloguedPart(
-        label="V-1",
-        written=TS,
-        fileno=1,
-        storage="near",
-        pool="p",
-        host="localhost",
-        disk="/a b",
-        timestamp=TS,
-        level=0,
-        partnum=1,
-        good=True,
-        dump_done=True,
-    )
+def told(text: str, stamp: str = TS) -> DumpsTold:
+    return dumps_of_log([text], stamp, {})
 
 
 def test_dumps_and_all_their_volumes() -> None:
-    """One value per dump, over all volumes it spans."""
-    assert copies_of_dumps(parts_of_log(LOG.splitlines(), TS)) == [
-        DumpCopy(
-            host="localhost",
-            disk="/a b",
-            timestamp=TS,
-            level=0,
-            volumes=frozenset({("V-1", TS), ("V-2", TS)}),
-        ),
-        DumpCopy(
-            host="other",
-            disk="/",
-            timestamp=TS,
-            level=1,
-            volumes=frozenset({("V-2", TS)}),
-            done=False,
-        ),
-    ]
+    """One dump over all volumes it spans, and whether it came to its end."""
+    assert told(LOG) == TOLD
+    lines = LOG.splitlines(keepends=True)
+    assert dumps_of_log(lines, TS, {}) == TOLD
+    assert dumps_of_log(["".join(lines[:5]), "".join(lines[5:])], TS, {}) == TOLD
+
+
+def test_what_dumps_have_in_common_is_told_once() -> None:
+    """A night of a hundred disks on one volume is one copy, and a disk is known once."""
+    names = [f"/{number}" for number in range(100)]
+    text = "".join(
+        f'PART taper "ST:S" "POOL:P" V 1 h {name} {TS} 1/-1 0 {STATS}\n'
+        f'DONE taper "ST:S" "POOL:P" h {name} {TS} 1 0 {CRC} {CRC} {CRC} {STATS}\n'
+        for name in names
+    )
+    known: dict[Disk, Disk] = {}
+    first, second = (dumps_of_log([text], TS, known) for _ in range(2))
+    assert first == {DumpCopy(TS, 0, frozenset({("V", TS)})): tuple(("h", name) for name in names)}
+    (disks,), (again,) = first.values(), second.values()
+    assert all(one is other for one, other in zip(disks, again, strict=True))
 
 
 def test_logs_of_old_versions() -> None:
     """Before 3.5 there were no storages, and a volume's START may stand in another log."""
     line = f"PART taper V-9 1 host disk {TS} 1/3 0 {STATS}\n"
-    (part,) = parts_of_log([line], "20200101000000")
-    assert (part.label, part.written, part.storage) == ("V-9", "20200101000000", "")
+    copy = DumpCopy(TS, 0, frozenset({("V-9", "20200101000000")}), False)
+    assert told(line, "20200101000000") == {copy: (("host", "disk"),)}
+
+
+def test_other_line_ends_change_nothing() -> None:
+    """A log that went through another system, and one whose last line has no end."""
+    assert told(LOG.replace("\n", "\r\n")) == TOLD
+    assert told(LOG.replace("DONE dumper", "WHAT dumper").rstrip("\n")) == TOLD
+
+
+def test_the_newest_dump_of_a_disk_comes_first() -> None:
+    """Of the same time the one of the higher level; the disks in order, whatever the logs' is."""
+    a, b = ("a", "/"), ("b", "/")
+    old, full, higher = DumpCopy("1", 0), DumpCopy("2", 0), DumpCopy("2", 1)
+    logs: list[DumpsTold] = [{old: (b, a), full: (b,)}, {higher: (b,)}]
+    for order in (logs, logs[::-1]):
+        assert list(by_disk(order).items()) == [(a, [old]), (b, [higher, full, old])]
 
 
 @settings(max_examples=100, deadline=None)
@@ -89,4 +93,43 @@ def test_logs_of_old_versions() -> None:
 )
 def test_any_lines_are_survived(lines: list[str]) -> None:
     """A damaged log tells less, and never stops a run."""
-    assert copies_of_dumps(parts_of_log(lines, TS)) == []
+    assert told("\n".join(lines)) == {}
+
+
+names = st.sampled_from(
+    ["a", "b c", 'q"t', "b\\s", "\udce9", "", "ST:x", "x]", "[sec", "a\tb", "1"]
+)
+crcs = st.just(Crc(0x6689CF21, 3010560))
+counts = st.integers(-1, 3)
+pool = {"storage": names, "pool": names}
+dump = {"host": names, "disk": names, "datestamp": names, "level": st.sampled_from("012")}
+part = {"label": names, "fileno": counts, "partnum": counts, "stats": st.just(STATS)}
+records = st.one_of(
+    st.builds(Start, datestamp=names, label=names, tape=counts, **pool),
+    st.builds(Part, **pool, **dump, **part),
+    st.builds(PartPartial, **pool, **dump, **part, text=names),
+    st.builds(
+        Done,
+        **pool,
+        **dump,
+        parts=counts,
+        native_crc=crcs,
+        client_crc=crcs,
+        server_crc=crcs,
+        stats=st.just(STATS),
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), st.lists(records, max_size=6))
+def test_the_usual_form_is_read_as_word_by_word(data: st.DataObject, lines: list[object]) -> None:
+    """However a line is spoiled: the quick way through it finds what the slow one does."""
+    text = b"".join(map(encode, lines)).decode("utf-8", "surrogateescape")  # type: ignore[arg-type]
+    for _ in range(data.draw(st.integers(0, 3), label="faults")):
+        at = data.draw(st.integers(0, len(text)), label="at")
+        new = data.draw(st.sampled_from(["", " ", '"', "\\", "0", "]", "\r", "\n"]), label="new")
+        text = text[:at] + new + text[at + data.draw(st.integers(0, 2), label="gone") :]
+    quick = told(text)
+    with patch.object(catalog, "_read_usual", lambda type_, text: None):
+        assert told(text) == quick

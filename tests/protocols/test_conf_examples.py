@@ -247,7 +247,7 @@ def files(text: str) -> dict[str, bytes]:
 
 
 def configure(text: str) -> Config:
-    loaded = load("CONFREF", files(text).get)
+    loaded = load("CONFREF", files(text).get, amanda_version=lambda: (3, 5, 1))
     assert loaded.messages == ()
     return loaded.config
 

@@ -51,6 +51,20 @@ WHOLE: list[tuple[str, Keys]] = [
         'define storage s {\nlabelstr "S%"\n}\nautolabel "Q%" empty\n',
         {"storage:s:labelstr": ['"S%"'], "storage:s:autolabel": ['"Q%" EMPTY']},
     ),
+    (
+        'autolabel "Q%%" empty\nautolabel any\n',
+        {"autolabel": ['"Q%%" OTHER-CONFIG NON-AMANDA VOLUME-ERROR EMPTY']},
+    ),
+    ('autolabel "Q%%" any\nautolabel\n', {"autolabel": ['""']}),
+    ('autolabel "Q%%" any\nautolabel ""\n', {"autolabel": ['"" VOLUME-ERROR EMPTY']}),
+    (
+        'define storage s {\nautolabel "S%" any\nautolabel volume-error\n}\n'
+        "define storage t {\ns\nautolabel empty\n}\n",
+        {
+            "storage:s:autolabel": ['"S%" VOLUME-ERROR'],
+            "storage:t:autolabel": ['"S%" EMPTY'],
+        },
+    ),
     ('label-new-tapes "X%"\n', {"autolabel": ['"X%" VOLUME-ERROR EMPTY'], "labelstr": ['".*"']}),
     (
         'org "OO"\ndefine storage s {\ntapepool "$c.$r.$o.$c"\n}\n',
@@ -233,7 +247,7 @@ WRONG: list[tuple[str, str]] = [
 def read(text: str, overrides: tuple[str, ...] = (), **files: str) -> Loaded:
     files = {"amanda.conf": text, **files}
     data = {f"/etc/amanda/CONF/{name}": body.encode() for name, body in files.items()}
-    return load("CONF", data.get, overrides=overrides)
+    return load("CONF", data.get, overrides=overrides, amanda_version=lambda: (3, 5, 1))
 
 
 def texts(loaded: Loaded) -> list[str]:

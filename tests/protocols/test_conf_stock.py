@@ -96,7 +96,7 @@ class Case:
             f"/etc/amanda/CONF/{name}": text.encode("utf-8", "surrogateescape")
             for name, text in self.files.items()
         }
-        return load("CONF", data.get, overrides=self.overrides)
+        return load("CONF", data.get, overrides=self.overrides, amanda_version=lambda: (3, 5, 1))
 
 
 def _cases() -> Iterator[Case]:

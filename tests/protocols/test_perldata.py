@@ -159,6 +159,23 @@ def test_refused(source):
         parse_perl_data(source)
 
 
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"\n" * 5000 + b"\0" * 30,  # a tail that a power cut left zeroed
+        b" #\t\n" * 5000 + b"\0",
+        b"a => do{\\(my $o =" + b" " * 5000 + b"\0",
+        b"'" + b"\\a" * 5000,
+        b"1_" * 5000 + b"\0",
+    ],
+    ids=range(5),
+)
+def test_long_runs_before_what_is_no_perl_are_passed_over_once(tail):
+    """Damage behind a long run is told at once; how the work grows is in test_expressions."""
+    with pytest.raises(PerlDataError, match="expected"):
+        parse_perl_data(b"$STATE = {" + tail)
+
+
 def test_references_cannot_grow_without_bound(monkeypatch):
     """Statements that double the state each time are stopped by the number of values."""
     monkeypatch.setattr("protocols.perldata.MAX_VALUES", 1000)

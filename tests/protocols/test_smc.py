@@ -90,6 +90,23 @@ def test_well_marked_nonsense_is_read_or_refused(data: bytes) -> None:
         return
 
 
+@pytest.mark.parametrize("kind", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("size", [0, 12, 52])
+def test_a_page_without_elements_has_none(kind: int, size: int) -> None:
+    """A library without drives, say: the page's header alone, with any size of descriptors."""
+    empty = bytes((kind, 0x80)) + size.to_bytes(2, "big") + bytes(4)
+    assert parse_element_status(answer(empty)) == ()
+    assert parse_element_status(answer(empty, page(SLOTS, tagged=True), empty)) == tuple(SLOTS)
+
+
+@pytest.mark.parametrize("size", [0, 1, 11])
+def test_elements_of_no_size_are_refused(size: int) -> None:
+    """Descriptors too small to hold what every robot tells."""
+    told = bytes((2, 0)) + size.to_bytes(2, "big") + (24).to_bytes(4, "big") + bytes(24)
+    with pytest.raises(SmcError, match=f"descriptors of {size} bytes"):
+        parse_element_status(answer(told))
+
+
 def test_an_inquiry_names_the_robot() -> None:
     """Vendor, product and revision without padding; a tape drive is refused."""
     data = bytes((8,)).ljust(8, b"\0") + b"VENDOR  " + b"PRODUCT         " + b"1.0\0"

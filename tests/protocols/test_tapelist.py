@@ -11,6 +11,7 @@ from protocols.tapelist import (
     Tapelist,
     TapelistEntry,
     TapelistError,
+    check_name,
     format_entry,
     parse_tapelist,
 )
@@ -183,3 +184,19 @@ def test_eight_digit_stamps_sort_as_strings() -> None:
     """Old and new stamps stand in the order all other programs use."""
     tapelist = parse_tapelist(b"20260101 A\n0 Z\n20260101120000 B\n1 Y\n20260102 C\n")
     assert [entry.label for entry in tapelist.entries] == ["C", "B", "A", "Y", "Z"]
+
+
+@pytest.mark.parametrize("field", ["label", "barcode", "meta", "pool", "storage", "config"])
+@pytest.mark.parametrize("name", ["a b", "a\tb", "a\nb", "a\rb", "a\fb", "a\vb"])
+def test_a_name_with_a_blank_is_refused_by_its_own_name(field: str, name: str) -> None:
+    """Whoever reads the text knows which field it is."""
+    fields = {"label": "V", field: name}
+    with pytest.raises(TapelistError, match=rf"^{field} of volume .* cannot be written to the"):
+        Tapelist().adding(TapelistEntry(datestamp="0", **fields))
+
+
+@pytest.mark.parametrize("name", ["", "DailySet1", "a#b", "POOL:x", "b\udcfcro", "é"])
+def test_names_that_come_back_as_they_were(name: str) -> None:
+    check_name("storage", name)
+    entry = TapelistEntry(datestamp="0", label="V", pool=name, storage=name, config=name)
+    assert parse_tapelist(Tapelist().adding(entry).format()).entries == (entry,)

@@ -123,6 +123,22 @@ class Listener:
         return deferred
 
 
+def first(ways: list[Deferred[str]]) -> Deferred[str]:
+    """The first of the replies that comes; none in time fails it."""
+    found: Deferred[str] = Deferred()
+    found.addTimeout(PATIENCE, reactor)  # type: ignore[arg-type]
+
+    def take(reply: str) -> None:
+        if not found.called:
+            found.callback(reply)
+        for way in ways:
+            way.cancel()
+
+    for way in ways:
+        way.addCallbacks(take, lambda _: None)
+    return found
+
+
 class DriverEnd(Protocol):
     """The driver's end of a connection to a taper."""
 

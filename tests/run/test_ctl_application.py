@@ -33,3 +33,21 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     assert "not put there by us" in refused.stderr
     assert "No amdirecttar of ours" in ctl("uninstall", *where).stdout
     assert (tmp_path / "amdirecttar").read_text() == "#!/bin/sh\n"
+
+
+def test_status_checks_what_install_checks(tmp_path: Path) -> None:
+    """No directory, a stranger's program, a launcher whose Python is gone."""
+    assert "is no directory" in ctl("status", "--directory", str(tmp_path / "none")).stderr
+    where = ("--directory", str(tmp_path))
+    launcher = tmp_path / "amdirecttar"
+    launcher.write_text("#!/bin/sh\n")
+    done = ctl("status", *where)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "not put there by us" in done.stderr
+    launcher.unlink()
+    ctl("install", *where)
+    assert ctl("status", *where).stdout == f"amdirecttar is in {tmp_path}.\n"
+    launcher.write_text(launcher.read_text().replace(sys.executable, "/no/such/python"))
+    done = ctl("status", *where)
+    assert done.returncode == 1
+    assert f"{launcher} does not run: status 127" in done.stderr

@@ -14,6 +14,7 @@ import pytest
 from twisted.internet.defer import Deferred, execute
 from zope.interface.verify import verifyObject
 
+from devices.patience import Patience
 from protocols.conf import Holdingdisk, LabelStr, Policy, Storage
 from protocols.header import Header, HeaderType, build_header
 from protocols.tapelist import parse_tapelist
@@ -173,7 +174,7 @@ def test_commands_are_read(directory: Path) -> None:
 
 def test_a_missing_command_file_is_not_made(directory: Path) -> None:
     """Looking changes nothing."""
-    assert read_locked(str(directory / "command_file"), lambda seconds: False) == b""
+    assert read_locked(str(directory / "command_file"), Patience()) == b""
     assert not (directory / "command_file").exists()
 
 
@@ -190,15 +191,19 @@ def test_a_locked_command_file_is_waited_for(directory: Path) -> None:
     )
     assert holder.stdout is not None
     assert holder.stdout.readline()
-    waits = []
     with pytest.raises(HistoryError, match="locked by another process for over 60 s"):
-        read_locked(str(path), lambda seconds: bool(waits.append(seconds)))
-    assert sum(waits) == pytest.approx(60)
+        read_locked(str(path), Patience(0.0))
     stop = threading.Event()
     stop.set()
     with pytest.raises(HistoryError, match=r"is locked by another process$"):
-        read_locked(str(path), stop.wait)
-    assert read_locked(str(path), lambda seconds: not holder.communicate()) == b"VERSION 1\n"
+        read_locked(str(path), Patience(stop=stop))
+
+    class Waited(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            holder.communicate()  # and so it lets go
+            return False
+
+    assert read_locked(str(path), Patience(stop=Waited())) == b"VERSION 1\n"
 
 
 def test_days_are_counted_back_from_now(directory: Path) -> None:

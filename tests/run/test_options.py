@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taper.run.options import Options, UsageError, parse_options
+from taper.run.options import HELP, USAGE, Options, UsageError, parse_options
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,18 @@ from taper.run.options import Options, UsageError, parse_options
         ("-- -X", Options(config_name="-X")),
         ("--version", Options(version=True)),
         ("X --version", Options(version=True)),
+        ("--help", Options(help=True)),
     ],
 )
 def test_what_a_driver_says(line: str, options: Options) -> None:
     """Options after the name, abbreviations, overrides joined or apart and in order."""
     assert parse_options(line.split(" ")) == options
+
+
+def test_the_usage_shows_what_is_required() -> None:
+    """--log-filename is no option that one can leave out; its file is."""
+    assert USAGE.startswith("USAGE: taper --log-filename FILE [")
+    assert HELP.startswith(USAGE)
 
 
 @pytest.mark.parametrize(

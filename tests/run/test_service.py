@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
-from twisted.python.usage import UsageError
 
 from taper.run.service import TaperOptions, TaperService, make_service
+from taper.run.setup import StartFailed
 from tests.plane.dumping import write_holding
 from tests.run.sessions import (
     START,
@@ -142,10 +143,16 @@ class NotRunning:
 
 def test_an_endpoint_that_cannot_be_listened_on_ends_the_process(tmp_path: Path) -> None:
     """A deaf daemon would be of no use to anyone."""
-    idle = NotRunning()
-    service = TaperService(idle, make_place(tmp_path).setup(), "unix:/no/such/directory/door")
-    service.startService()
-    assert idle.later == [idle.stop]
+    door = "unix:/no/such/directory/door"
+    service = TaperService(NotRunning(), make_place(tmp_path).setup(), door)
+    with pytest.raises(StartFailed, match=f"cannot listen on --driver {door}: No such file"):
+        service.startService()
+
+
+def test_what_is_no_endpoint(tmp_path: Path) -> None:
+    """Refused before anything is begun, with what was expected."""
+    with pytest.raises(StartFailed, match=r"--driver tcp:x:y is no endpoint: .*; expected stdio"):
+        TaperService(NotRunning(), make_place(tmp_path).setup(), "tcp:x:y")
 
 
 def test_a_storage_that_cannot_be_served_on_stdio(
@@ -164,7 +171,7 @@ def test_a_wrong_user_on_stdio(tmp_path: Path) -> None:
     """The reason on stderr, and in the trace log of a run; none is made."""
     place = make_place(tmp_path, user="sys")
     for there in (False, True):
-        with pytest.raises(SystemExit, match='must be executed as the "sys" user'):
+        with pytest.raises(StartFailed, match='must be executed as the "sys" user'):
             TaperService(NotRunning(), place.setup(), "stdio").startService()
         assert place.log.exists() is there
         place.log.touch()
@@ -181,16 +188,17 @@ def test_options() -> None:
     found = options("--config", "C", "-o", "a=b", "--override", "c=d", "-d", "tcp:7")
     assert (found["config"], found["driver"], found.overrides) == ("C", "tcp:7", ["a=b", "c=d"])
     assert options("-c", "C")["driver"] == "stdio"
-    with pytest.raises(UsageError, match="--config is required"):
+    with pytest.raises(SystemExit, match="--config is required"):
         options()
-    with pytest.raises(UsageError, match="Must specify a value for a"):
+    with pytest.raises(SystemExit, match="Must specify a value for a"):
         options("-c", "C", "-o", "a")
 
 
 def test_a_service_is_made_of_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = make_place(tmp_path)
     monkeypatch.setattr("os.umask", lambda mask: 0o022)
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)
     monkeypatch.chdir(tmp_path)
     assert isinstance(make_service(options("-c", "C"), place.paths), TaperService)
-    with pytest.raises(UsageError, match="Errors processing config file"):
+    with pytest.raises(StartFailed, match="Errors processing config file"):
         make_service(options("-c", "nosuch"), place.paths)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from taper.run.debug_log import DebugLog
+from taper.run.options import Options
 from taper.run.paths import Paths, paths_from
-from taper.run.setup import SetupFailed, StartFailed, change_directory, check_user
-from tests.run.sessions import make_place
+from taper.run.setup import SetupFailed, StartFailed, change_directory, check_user, make_setup
+from tests.run.sessions import Place, make_place
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +50,30 @@ def test_a_storage_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SetupFailed) as caught:
         setup.storage()
     assert caught.value.text == "Storage 'nosuch' not found"
+
+
+def test_a_configuration_whose_name_the_tapelist_cannot_hold(tmp_path: Path) -> None:
+    """Refused at start: the first label would fail for it. Storages and pools with blanks are
+    errors of amanda.conf."""
+    make_place(tmp_path)
+    (tmp_path / "etc/C").rename(tmp_path / "etc/Daily Set")
+    place = Place(tmp_path)
+    debug = DebugLog(place.paths.dbgdir, 1_780_000_000.0)
+    setup = make_setup(Options(config_name="Daily Set"), place.paths, debug, str(place.log))
+    with pytest.raises(SetupFailed) as caught:
+        setup.storage()
+    assert caught.value.text == (
+        "configuration 'Daily Set' cannot be written to the tapelist: it holds ' ', "
+        "expected a name without blanks"
+    )
+
+
+@pytest.mark.parametrize("blank", [" ", "\\t", "\\n", "\\f", "\\r"])
+def test_a_pool_that_the_tapelist_cannot_hold(tmp_path: Path, blank: str) -> None:
+    """However the blank is written: no start."""
+    place = make_place(tmp_path, more=f'tapepool "a{blank}b"')
+    with pytest.raises((StartFailed, SetupFailed)):
+        place.setup().storage()
 
 
 def test_errors_of_the_configuration_go_to_stderr(

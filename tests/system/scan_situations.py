@@ -70,7 +70,9 @@ SITUATIONS = {
         tapelist=STRANGERS,
         autolabel='"Scan-%%" any',
     ),
-    "label of nobody": Situation(slots=("Foo-01",), autolabel='"Scan-%%" other-config'),
+    "label of nobody": Situation(
+        slots=("Foo-01",), autolabel='"Scan-%%" other-config', algorithms=("traditional",)
+    ),
     "newly labelled": Situation(
         algorithms=ALL,
         slots=("Scan-01", "Scan-04", ""),

@@ -269,10 +269,14 @@ MENDED = {
             slots=("Scan-01=Foo", "Scan-02"), tapelist=WRITTEN, tapecycle=1, algorithms=("lexical",)
         ),
         [
-            "INFO taper Slot 1 with label Foo will be relabeled",
             "INFO taper Slot 1 with label Foo do not match labelstr",
             "INFO taper Slot 2 with label Scan-02 is usable",
         ],
+    ),
+    # the inventory scans of stock 3.5.1 say so too, and then find nothing
+    "label of nobody in the inventory": (
+        Situation(slots=("Foo-01",), autolabel='"Scan-%%" other-config', algorithms=("lexical",)),
+        ["INFO taper Slot 1 with label Foo-01 will be relabeled"],
     ),
     # nor does a label that only looks like one of ours end the scan
     "wrong label found by label": (

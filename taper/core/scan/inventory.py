@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import LoadRequest
 from protocols.header import HeaderType
-from protocols.labels import LabelError
+from protocols.labels import LabelError, LabelUnfit
 from taper.core.scan import texts
 from taper.core.scan.base import BaseScan
 from taper.core.scan.interfaces import ScanResult, Surroundings
@@ -173,9 +173,10 @@ class InventoryScan(BaseScan):
         else:
             self._last_error = ChangerError(volume.error)
         keeps_label = volume.label is not None and judge.matches_labelstr(volume, volume.label)
-        await self.note(_described(volume, keeps_label))
-        found = None
-        if judge.accepts(volume):
+        found, accepted = None, judge.accepts(volume)
+        if accepted or keeps_label or volume.label is None:
+            await self.note(_described(volume, keeps_label))
+        if accepted:
             found = await self._take(judge, held, volume, keeps_label)
         elif (verdict := judge.verdict(volume)).fate is Fate.REFUSE:
             # the line before is the same for all volumes without a label, bad ones too (quirk 13)
@@ -192,9 +193,12 @@ class InventoryScan(BaseScan):
         try:
             label = await self.new_label(judge, held)
         except LabelError as fault:
-            if not fault.exists:
+            if not fault.exists and not isinstance(fault, LabelUnfit):
                 raise
-            await self.note(texts.cannot_label(volume.slot, str(fault)))
+            text = texts.cannot_label(volume.slot, str(fault))
+            await self.note(text)
+            if isinstance(fault, LabelUnfit):
+                self._last_error = ChangerError(text)
             return None
         return self.hand_over(judge, label, is_new=True)
 

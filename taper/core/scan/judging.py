@@ -13,7 +13,7 @@ from attrs import frozen
 
 from devices.errors import Status, describe_status
 from protocols.header import HeaderType
-from protocols.labels import make_label, make_meta_label, match_labelstr
+from protocols.labels import make_fitting_label, make_meta_label, match_labelstr
 from taper.core.scan import texts
 
 if TYPE_CHECKING:
@@ -158,11 +158,17 @@ class Judge:
         return False
 
     def accepts(self, volume: Volume) -> bool:
-        """The inventory scans may take this loaded volume (scan-and-changers 1.5 step 4)."""
+        """The inventory scans may take this loaded volume (scan-and-changers 1.5 step 4).
+
+        Another configuration's too, where autolabel has ``other-config``: as Amanda has it from
+        3.5.2 on, and as traditional always had it.
+        """
         if volume.status != Status.SUCCESS:
             return self.is_labelable(volume)
         if volume.label is None:
             return False
+        if self.tapelist.lookup(volume.label) is None:
+            return bool(self.storage.autolabel.template) and self.is_labelable(volume)
         return self.is_reusable(volume.label, new_label_ok=True) or self.is_newly_labelled(
             volume.label
         )
@@ -216,15 +222,17 @@ class Judge:
         """A label for the volume, not in the tapelist now (config-and-state 4.3).
 
         :param meta: the changer's meta label; None: one is made where the storage wants them.
-        :raise LabelError: none can be made; with ``exists``, another volume has it.
+        :raise LabelError: none can be made; with ``exists``, another volume has it
+        :raise LabelUnfit: later scans would not take it for ours
         """
         storage, known = self.storage, self.tapelist.entries
         if not meta and storage.meta_autolabel:
             meta = make_meta_label(
                 storage.meta_autolabel, known, config=self._config.name, org=self._org
             )
-        return make_label(
-            storage.autolabel.template,
+        return make_fitting_label(
+            storage.labelstr,
+            storage.autolabel,
             known,
             config=self._config.name,
             org=self._org,

@@ -13,6 +13,15 @@ def one_line(text: object) -> str:
     return str(text).strip("\n").replace("\n", " ")
 
 
+def none_found(trouble: str | None) -> str:
+    """:param trouble: the last thing that was wrong, as :func:`in_slot` says it"""
+    return NO_ACCEPTABLE_VOLUMES if trouble is None else f"{NO_ACCEPTABLE_VOLUMES}: {trouble}"
+
+
+def in_slot(slot: str, error: str) -> str:
+    return f"slot {slot}: {one_line(error)}"
+
+
 def no_such_algorithm(name: str) -> str:
     return f"No such taperscan algorithm '{name}'"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import LoadRequest, Relative
+from protocols.labels import LabelUnfit
 from taper.core.scan import texts
 from taper.core.scan.base import BaseScan
 from taper.core.scan.interfaces import ScanFailed, ScanResult, Surroundings
@@ -32,6 +33,9 @@ class TraditionalScan(BaseScan):
         # Slots that stage 2 need not try again; labels whose volumes were given or turned down.
         self._seen: set[str] = set()
         self._spent: set[str] = set()
+        # What was wrong with the last volume that was not merely somebody else's or still needed;
+        # kept as long as its slot is, which no later scan tries again.
+        self._last_trouble: str | None = None
 
     def forget(self, slot: str, label: str) -> None:
         self._seen.discard(slot)
@@ -108,7 +112,7 @@ class TraditionalScan(BaseScan):
             # The current slot does not exist; maybe none does, and "next" would make no sense.
             info = await self.changer.info()
             if not info.slots:
-                raise ScanFailed(texts.NO_ACCEPTABLE_VOLUMES)
+                raise self._none_found()
         if fault.slot is None:
             # Without a slot to go on from, only the first step may fail: "next" would go nowhere.
             if place is Relative.CURRENT and fault.reason is not ChangerReason.VOLINUSE:
@@ -135,12 +139,16 @@ class TraditionalScan(BaseScan):
                     bridges.add(slot)
                     return slot
         await self.note(texts.one_line(fault.message))
-        raise ScanFailed(texts.NO_ACCEPTABLE_VOLUMES)
+        raise self._none_found()
+
+    def _none_found(self) -> ScanFailed:
+        """Stock's words first, then what may be mended: a server that is down, a bad volume."""
+        return ScanFailed(texts.none_found(self._last_trouble))
 
     def _require_new(self, slot: str) -> None:
         """A changer that gives an excepted slot would keep us walking for ever."""
         if slot in self._seen:
-            raise ScanFailed(texts.NO_ACCEPTABLE_VOLUMES)
+            raise self._none_found()
 
     async def _judge_held(self, judge: Judge, held: IAsyncReservation) -> ScanResult | None:
         self._require_new(held.slot)
@@ -148,11 +156,18 @@ class TraditionalScan(BaseScan):
         volume = Volume.loaded(held)
         verdict = judge.verdict(volume)
         await self.note(verdict.text)
+        if verdict.fate is Fate.REFUSE and held.reading.status & ~Status.VOLUME_UNLABELED:
+            self._last_trouble = texts.in_slot(held.slot, volume.error)
         if verdict.fate is Fate.REUSE and volume.label is not None:
             self._spent.add(volume.label)
             return self.hand_over(judge, volume.label, is_new=False)
         if verdict.fate is Fate.LABEL:
-            label = await self.new_label(judge, held)
-            return self.hand_over(judge, label, is_new=True)
+            try:
+                label = await self.new_label(judge, held)
+            except LabelUnfit as fault:
+                await self.note(texts.cannot_label(held.slot, str(fault)))
+                self._last_trouble = texts.in_slot(held.slot, str(fault))
+            else:
+                return self.hand_over(judge, label, is_new=True)
         await self.release()
         return None

@@ -1,0 +1,30 @@
+"""Opening files that others may have put something else in the place of."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+
+def open_regular(path: str, flags: int, mode: int = 0o666) -> int:
+    """As ``os.open``, but never to wait, as for the other end of a FIFO; also an ``opener`` for
+    ``open``.
+
+    :raise OSError: it cannot be opened, or is not a regular file
+    """
+    flags |= os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, mode)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a FIFO that nobody reads, a socket
+            raise _not_regular(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_regular(path)
+    return descriptor
+
+
+def _not_regular(path: str) -> OSError:
+    return OSError(errno.EINVAL, "not a regular file", path)

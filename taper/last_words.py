@@ -1,0 +1,107 @@
+"""How a program of ours ends that cannot go on: a sentence on stderr, a failing status, and never
+a traceback for a person to puzzle over."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+_NAMES = {STDIN: "input", STDOUT: "output", STDERR: "error output"}
+
+
+def tell(program: str, text: str) -> int:
+    """Say why the program ends, on the descriptor of stderr, whatever ``sys.stderr`` is by now.
+
+    :return: 1, the exit status of a failure
+    """
+    data = f"{program}: {text}\n".encode("utf-8", "surrogateescape")
+    try:
+        os.write(STDERR, data)
+    except OSError:
+        return 1  # nobody is there to be told; the status tells it
+    return 1
+
+
+def reason(fault: OSError) -> str:
+    """A system's error as part of a sentence: the file, if there is one, and the system's words."""
+    text = fault.strerror or str(fault) or type(fault).__name__
+    return text if fault.filename is None else f"{os.fsdecode(fault.filename)}: {text}"
+
+
+class CannotStart(Exception):
+    """The program cannot start; the text says what is wrong, where, and what to do."""
+
+
+def instead_of_tracebacks(program: str) -> None:
+    """Let what ends this process be told as :func:`guarded` does, where the frame is not ours."""
+
+    def told(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(fault, Exception):
+            tell(program, sentence(fault))
+        else:
+            sys.__excepthook__(kind, fault, trace)
+
+    sys.excepthook = told
+
+
+def sentence(fault: Exception) -> str:
+    """What a person is told of what ended a program."""
+    if isinstance(fault, CannotStart):
+        return str(fault)
+    if isinstance(fault, OSError):
+        return reason(fault)
+    if isinstance(fault, MemoryError):
+        return "there is not enough memory"
+    frames = traceback.extract_tb(fault.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"internal error: {type(fault).__name__}: {fault}{place}"
+
+
+def guarded(program: str, run: Callable[[], int], keep: Callable[[str], None] | None = None) -> int:
+    """Run a program to its end, whatever comes.
+
+    :param run: gives the exit status
+    :param keep: is given the whole traceback of what nobody foresaw
+    :return: the exit status
+    """
+    closed = _closed_descriptor()
+    if closed is not None:
+        # the first file that is opened would be taken for it
+        return tell(program, f"standard {_NAMES[closed]} (descriptor {closed}) must be open")
+    try:
+        status = run()
+    except SystemExit as end:  # of a parser of command lines, which has said why
+        status = end.code if isinstance(end.code, int) else 0
+    except Exception as fault:
+        if keep is not None:
+            keep(traceback.format_exc())
+        status = tell(program, sentence(fault))
+    return status if _flushed(program) else 1
+
+
+def _closed_descriptor() -> int | None:
+    for descriptor in _NAMES:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            return descriptor
+    return None
+
+
+def _flushed(program: str) -> bool:
+    """What was printed has left; else the interpreter would try once more, and complain."""
+    good = True
+    for stream, descriptor in ((sys.stdout, STDOUT), (sys.stderr, STDERR)):
+        try:
+            stream.flush()
+        except OSError as fault:
+            tell(program, f"cannot write to standard {_NAMES[descriptor]}: {reason(fault)}")
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+            good = False
+    return good

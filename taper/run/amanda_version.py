@@ -1,0 +1,99 @@
+"""Which Amanda this taper works for (amanda-3.5.4, "Where an installation keeps things").
+
+Its own taper, displaced by ours or still in place, is a Perl program that names its library in its
+first lines, and that library knows the version. This costs the reading of two small files; nothing
+is executed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from protocols.conf.values import Version
+
+_DIRECTORIES = (
+    "/usr/lib/amanda",
+    "/usr/libexec/amanda",
+    "/usr/local/libexec/amanda",
+    "/usr/local/lib/amanda",
+)
+"""Where installations have the driver and the taper it starts."""
+
+_NAMES = ("taper.amanda", "taper")
+"""Amanda's own taper: where ours has displaced it, and where it belongs."""
+
+_MOST = 1 << 16
+"""Bytes of a file that are read; both files are far smaller."""
+
+
+def amanda_version() -> Version | None:
+    """The version as numbers, ``(3, 5, 1)``; None if it is not known."""
+    text = version_text()
+    return None if text is None else parse_version(text)
+
+
+def version_text(directories: tuple[str, ...] | None = None) -> str | None:
+    """The version as Amanda writes it, ``3.5.1``; None if it is not known.
+
+    :param directories: where its taper may be; None: beside the driver that started us, or, if
+        something else did, in the usual places
+    """
+    for directory in _directories() if directories is None else directories:
+        for name in _NAMES:
+            library = _quoted_after(f"{directory}/{name}", b"use lib ")
+            if library is None:
+                continue  # no such program, or it is ours
+            found = _quoted_after(f"{library}/Amanda/Constants.pm", b"$VERSION = ")
+            if found is not None:
+                return found
+    return None
+
+
+def parse_version(text: str) -> Version | None:
+    """The numbers that a version begins with; None if there are none.
+
+    >>> parse_version("3.5.1"), parse_version("3.6.0beta2"), parse_version("svn")
+    ((3, 5, 1), (3, 6, 0), None)
+    """
+    numbers = []
+    for word in text.split("."):
+        digits = word[: len(word) - len(word.lstrip("0123456789"))]
+        if not digits or len(digits) > 9:
+            break
+        numbers.append(int(digits))
+        if digits != word:
+            break
+    return tuple(numbers) or None
+
+
+def _directories() -> tuple[str, ...]:
+    try:
+        directory, _, program = os.readlink(f"/proc/{os.getppid()}/exe").rpartition("/")
+    except OSError:
+        return _DIRECTORIES  # there is no /proc, or it hides the parent
+    return (directory,) if program == "driver" else _DIRECTORIES
+
+
+def _quoted_after(path: str, start: bytes) -> str | None:
+    """What stands in quotes on the first line with this start; None if there is no such line."""
+    for line in _read(path).split(b"\n"):
+        if line.startswith(start):
+            quoted = line[len(start) :].rstrip(b"; \r")
+            if len(quoted) > 2 and quoted[:1] in (b"'", b'"') and quoted[:1] == quoted[-1:]:
+                return os.fsdecode(quoted[1:-1])
+    return None
+
+
+def _read(path: str) -> bytes:
+    """The beginning of a regular file; nothing if it cannot be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):  # ValueError: a NUL in the path
+        return b""
+    try:
+        return os.read(descriptor, _MOST) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
