@@ -11,25 +11,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from zope.interface import Interface
 
 if TYPE_CHECKING:
     import threading
-
-    from twisted.internet.defer import Deferred
 
     from devices.interfaces import IAsyncChanger, IAsyncDevice, ILane
     from devices.registry import DeviceSections
     from protocols.conf.config import Config
     from protocols.conf.sections import Storage
     from protocols.tx.haste import Haste
-
-
-class IEjectsItself(Interface):
-    """An asynchronous device that needs no lane to take its medium out."""
-
-    def eject() -> Deferred[None]:
-        """Take the medium out."""
 
 
 @frozen
@@ -72,23 +62,6 @@ def open_async_device(
 
     blocking = device_factory(scheme)(name, rest)
     return LaneDevice(blocking, surroundings.make_lane(f"device {name}"))
-
-
-def end_device(device: IAsyncDevice) -> Deferred[None]:
-    """Let go of a finished device: its lane, if it has one, ends."""
-    from twisted.internet.defer import succeed
-
-    from devices.lane import LaneDevice
-
-    return device.lane.stop() if isinstance(device, LaneDevice) else succeed(None)
-
-
-def eject_device(device: IAsyncDevice) -> Deferred[None]:
-    """Take the medium out of a finished device."""
-    if IEjectsItself.providedBy(device):
-        ejecting: Deferred[None] = IEjectsItself(device).eject()
-        return ejecting
-    return device.run(lambda blocking: blocking.eject())
 
 
 def open_async_changer(

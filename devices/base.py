@@ -25,7 +25,7 @@ HEADER_SIZE = 32768
 
 
 class BaseDevice:
-    """State and properties of :class:`devices.interfaces.IDevice`; no medium yet.
+    """State and properties: :class:`devices.interfaces.IDeviceFacts`; no medium yet.
 
     :param name: the name as given.
     :param block_sizes: smallest, largest and usual block in bytes.

@@ -12,7 +12,7 @@ from attrs import frozen
 from devices.errors import ChangerError, ChangerReason, DeviceError
 
 if TYPE_CHECKING:
-    from devices.interfaces import IDevice
+    from devices.interfaces import IDeviceFacts
     from protocols.conf.config import Config
     from protocols.conf.sections import DeviceSection, Storage, Tapetype
 
@@ -34,7 +34,7 @@ class _Wanted:
 
 
 def configure_device(
-    device: IDevice,
+    device: IDeviceFacts,
     config: Config,
     storage: Storage | None,
     device_section: DeviceSection | None,
@@ -59,7 +59,7 @@ def configure_device(
             _set(device, name, value, wanted[name].on_failure)
 
 
-def _set(device: IDevice, name: str, value: str, on_failure: _OnFailure) -> None:
+def _set(device: IDeviceFacts, name: str, value: str, on_failure: _OnFailure) -> None:
     try:
         device.properties.set(name, value)
     except DeviceError as error:

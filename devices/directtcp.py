@@ -17,18 +17,15 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from devices.errors import (
-    ConnectionBroken,
     DeviceError,
     IncompatibleConnection,
     PeerUnreachable,
 )
-from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, ISocketConnection, Moved
-from devices.values import FileStart, WriteEnd
+from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, ISocketConnection
 from protocols.directtcp import Address
 
 if TYPE_CHECKING:
-    from devices.interfaces import IDevice, ILane
-    from protocols.header import Header
+    from devices.interfaces import IDeviceFacts, ILane
 
 T = TypeVar("T")
 
@@ -41,52 +38,12 @@ CHUNK = 1024 * 1024
 
 @implementer(ISocketConnection)
 class SocketConnection:
-    """A connected socket. Its bytes go wherever this process likes, so any such device takes it.
-
-    :ivar pending: bytes read from it that no device has taken.
-    """
+    """A connected socket. Its bytes go wherever this process likes, so any such device takes it."""
 
     def __init__(self, device_name: str, connected: socket.socket) -> None:
         self.device_name = device_name
         self.socket = connected
-        self.pending = bytearray()
         connected.setblocking(True)
-
-    def fill(self, buffer: memoryview) -> int:
-        """Read until ``buffer`` is full or the stream at its end; blocks. :return: bytes"""
-        done = min(len(self.pending), len(buffer))
-        buffer[:done] = self.pending[:done]
-        del self.pending[:done]
-        try:
-            while done < len(buffer):
-                got = self.socket.recv_into(buffer[done:])
-                if not got:
-                    break
-                done += got
-        except OSError as error:
-            text = f"reading from the data connection: {error.strerror}"
-            raise ConnectionBroken(text) from error
-        return done
-
-    def put_back(self, data: memoryview) -> None:
-        """Bytes that no device has taken come first again."""
-        self.pending[:0] = data
-
-    def send(self, data: memoryview) -> None:
-        """Say all of it; blocks."""
-        try:
-            self.socket.sendall(data)
-        except OSError as error:
-            text = f"writing to the data connection: {error.strerror}"
-            raise ConnectionBroken(text) from error
-
-    def break_off(self) -> None:
-        """Let a read or write that waits in another thread come back; the stream is over."""
-        try:
-            self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError as error:
-            if error.errno not in (errno.ENOTCONN, errno.EBADF):
-                raise
 
     def close(self) -> Deferred[None]:
         self.socket.close()
@@ -241,7 +198,7 @@ class SocketFed:
     checked, since nobody but the driver and those it trusts is told the ports.
     """
 
-    device: IDevice
+    facts: IDeviceFacts
     lane: ILane
 
     def __init__(self) -> None:
@@ -250,7 +207,7 @@ class SocketFed:
 
     def listen(self, for_writing: bool) -> Deferred[tuple[Address, ...]]:
         if self._listeners:
-            raise ValueError(f"{self.device.name} listens already")
+            raise ValueError(f"{self.facts.name} listens already")
         return self.lane.call_owning(close_all, self._open).addCallback(self._keep)
 
     def _open(self) -> list[socket.socket]:
@@ -269,7 +226,7 @@ class SocketFed:
     def _wanted_hosts(self) -> tuple[str, ...]:
         from devices.base import split_hosts
 
-        for prop in self.device.properties:
+        for prop in self.facts.properties:
             if prop.name == "directtcp_address":
                 # a stock client uses the first one, and can use IPv4 only
                 return tuple(sorted(split_hosts(str(prop.value or "")), key=lambda h: ":" in h))
@@ -278,7 +235,7 @@ class SocketFed:
     def accept(self) -> Deferred[IDirectTCPConnection]:
         listeners, self._listeners = self._listeners, []
         if not listeners:
-            raise ValueError(f"{self.device.name} does not listen")
+            raise ValueError(f"{self.facts.name} does not listen")
         return self._waiting(lambda wait: accept_one(listeners, wait), listeners)
 
     def connect(
@@ -290,77 +247,13 @@ class SocketFed:
         self, make: Callable[[Wait], socket.socket], leftover: list[socket.socket] | None = None
     ) -> Deferred[IDirectTCPConnection]:
         def keep(connected: socket.socket) -> IDirectTCPConnection:
-            self._connection = SocketConnection(self.device.name, connected)
+            self._connection = SocketConnection(self.facts.name, connected)
             return self._connection
 
         return wait_in_lane(self.lane, make, leftover).addCallback(keep)
 
     def use_connection(self, connection: IDirectTCPConnection) -> Deferred[None]:
         if not ISocketConnection.providedBy(connection):
-            raise IncompatibleConnection(self.device.name, connection.device_name)
+            raise IncompatibleConnection(self.facts.name, connection.device_name)
         self._connection = connection
         return succeed(None)
-
-    # files
-
-    def start_file(self, header: Header) -> Deferred[FileStart]:
-        return self.lane.call(self.device.start_file, header)
-
-    def finish_file(self) -> Deferred[None]:
-        return self.lane.call(self.device.finish_file)
-
-    def seek_file(self, number: int) -> Deferred[Header | None]:
-        return self.lane.call(self.device.seek_file, number)
-
-    def write_from_connection(self, size: int) -> Deferred[Moved]:
-        return self._moving(self._write, size)
-
-    def read_to_connection(self, size: int) -> Deferred[Moved]:
-        return self._moving(self._read, size)
-
-    def _moving(self, move: Callable[[SocketConnection, int], Moved], size: int) -> Deferred[Moved]:
-        connection = self._connection
-        if not isinstance(connection, SocketConnection):
-            raise ValueError(f"{self.device.name} has no data connection")
-        moved = self.lane.call(move, connection, size)
-
-        def cancel(_: Deferred[Moved]) -> None:
-            connection.break_off()
-            moved.cancel()
-
-        asked: Deferred[Moved] = Deferred(cancel)
-        moved.addCallbacks(asked.callback, asked.errback)
-        return asked
-
-    def _write(self, source: SocketConnection, size: int) -> Moved:
-        device, block = self.device, self.device.block_size
-        buffer = memoryview(bytearray(max(CHUNK // block, 1) * block))
-        limit = -(-size // block) * block
-        done = 0
-        while True:
-            room = min(len(buffer), limit - done) if limit else len(buffer)
-            filled = source.fill(buffer[:room])
-            full = False
-            if filled:
-                written = device.write_blocks(buffer[:filled])
-                done += written.accepted
-                source.put_back(buffer[written.accepted : filled])
-                if written.end is WriteEnd.FAILED:
-                    raise DeviceError(device.error or "No space left on device")
-                full = written.end is not WriteEnd.NONE or device.is_eom
-            ended = filled < room and not source.pending
-            if ended or full or done == limit != 0:
-                return Moved(size=done, eof=ended, eom=full)
-
-    def _read(self, target: SocketConnection, size: int) -> Moved:
-        device, block = self.device, self.device.block_size
-        buffer = memoryview(bytearray(max(CHUNK // block, 1) * block))
-        done = 0
-        while not size or done < size:
-            found = device.read_blocks(buffer)
-            if not found:
-                return Moved(size=done, eof=True, eom=False)
-            told = min(found, size - done) if size else found
-            target.send(buffer[:told])
-            done += told
-        return Moved(size=done, eof=False, eom=False)

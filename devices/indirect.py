@@ -17,7 +17,6 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import CannotListenError
 from zope.interface import Attribute, implementer
 
-from devices.asynchronous import IEjectsItself
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed
 from devices.idirecttcp import (
     IDirectTCPConnection,
@@ -25,7 +24,7 @@ from devices.idirecttcp import (
     IMoverDevice,
     Moved,
 )
-from devices.interfaces import AccessMode, FileStart, IAsyncDevice, IDevice, VolumeReading
+from devices.interfaces import AccessMode, FileStart, IAsyncDevice, IDeviceFacts, VolumeReading
 from protocols.directtcp import INDIRECT_HOST, Address
 from protocols.tx.indirect import IndirectListener
 
@@ -41,7 +40,7 @@ class CannotListenYet(DeviceError):
     """The device can listen, but only once the header is on the volume."""
 
 
-class ILateListener(IMoverDevice, IAsyncDevice, IEjectsItself):
+class ILateListener(IMoverDevice, IAsyncDevice):
     """A device that can be wrapped. Its ``listen`` may fail with :class:`CannotListenYet`."""
 
     listens_late: bool = Attribute("it will fail so")
@@ -101,7 +100,7 @@ class IndirectConnection:
         return succeed(None) if self.made is None else self.made.close()
 
 
-@implementer(IAsyncDevice, IMoverDevice, IEjectsItself)
+@implementer(IAsyncDevice, IMoverDevice)
 class IndirectTCP:
     """A device that listens late if it must.
 
@@ -116,7 +115,7 @@ class IndirectTCP:
         self._late = False
         self._pending: IndirectConnection | None = None
         self._handed_out = False
-        self.device: IDevice = device.device
+        self.facts: IDeviceFacts = device.facts
 
     # listening
 
@@ -130,13 +129,13 @@ class IndirectTCP:
 
     async def _listen(self, for_writing: bool) -> tuple[Address, ...]:
         if self._pending is not None and not self._pending.closed:
-            raise ValueError(f"{self.device.name} listens already")
+            raise ValueError(f"{self.facts.name} listens already")
         self._pending, self._handed_out = None, False
         try:
             addresses = await self._inner.listen(for_writing)
         except CannotListenYet as refusal:
-            _log.info("%s: IndirectTCP, since %s", self.device.name, refusal.text)
-            self.device.reset()
+            _log.info("%s: IndirectTCP, since %s", self.facts.name, refusal.text)
+            self.facts.reset()
         else:
             self._late = False
             return addresses
@@ -146,7 +145,7 @@ class IndirectTCP:
         except CannotListenError as error:
             text = f"Could not bind indirecttcp socket: {error.socketError}"
             raise DriveFailed(text) from error
-        self._pending = IndirectConnection(self.device.name, listener)
+        self._pending = IndirectConnection(self.facts.name, listener)
         return (Address(INDIRECT_HOST, listener.port),)
 
     def accept(self) -> Deferred[IDirectTCPConnection]:
@@ -203,9 +202,6 @@ class IndirectTCP:
 
     # all else is the device's own
 
-    def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        return self._inner.run(function, *args)
-
     def read_label(self) -> Deferred[VolumeReading]:
         return self._inner.read_label()
 
@@ -219,6 +215,9 @@ class IndirectTCP:
 
     def eject(self) -> Deferred[None]:
         return self._inner.eject()
+
+    def close(self) -> Deferred[None]:
+        return self._inner.close()
 
     def hurry(self) -> None:
         self._inner.hurry()

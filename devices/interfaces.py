@@ -45,7 +45,9 @@ __all__ = [
     "IAsyncReservation",
     "IChanger",
     "IDevice",
+    "IDeviceFacts",
     "ILane",
+    "IPumpedDevice",
     "IReservation",
     "InventoryEntry",
     "LoadRequest",
@@ -61,15 +63,8 @@ __all__ = [
 T = TypeVar("T")
 
 
-class IDevice(Interface):
-    """A device: one drive with at most one volume in it. Blocking; one caller at a time.
-
-    Life: open (by the registry) -> set properties -> [read_label] -> start ->
-    {start_file, write_blocks*, finish_file}* -> finish. After finish, start may follow again.
-    Calls out of this order raise ``ValueError``: a mistake of the caller. Failures raise
-    :class:`devices.errors.DeviceError`, whose text and status stay readable in ``error`` and
-    ``status`` until ``reset`` or a successful ``read_label``/``start``.
-    """
+class IDeviceFacts(Interface):
+    """What is to be known of a device; nothing of it blocks, and any thread may look."""
 
     name: str = Attribute("the name as given (alias or TYPE:NODE)")
     status: Status = Attribute("bits of the last failure, SUCCESS if none")
@@ -84,10 +79,22 @@ class IDevice(Interface):
     leom: bool = Attribute("warns before the end (property LEOM)")
     streaming: Streaming = Attribute("property STREAMING")
     allow_take_scribe_from: bool = Attribute("another worker may go on with the open volume")
-    bytes_written: int = Attribute(
-        "payload bytes in the current file, 0 outside a file; any thread may read it"
-    )
+    bytes_written: int = Attribute("payload bytes in the current file, 0 outside a file")
     properties: Properties = Attribute("typed values with source and surety")
+
+    def reset() -> None:
+        """Forget status, error text and is_eom."""
+
+
+class IDevice(IDeviceFacts):
+    """A device that blocks: one drive with at most one volume in it; one caller at a time.
+
+    Life: open (by the registry) -> set properties -> [read_label] -> start ->
+    {start_file, write_blocks*, finish_file}* -> finish. After finish, start may follow again.
+    Calls out of this order raise ``ValueError``: a mistake of the caller. Failures raise
+    :class:`devices.errors.DeviceError`, whose text and status stay readable in ``error`` and
+    ``status`` until ``reset`` or a successful ``read_label``/``start``.
+    """
 
     def read_label() -> VolumeReading:
         """Read file 0. Needs access mode NULL. Never raises for what is on the medium.
@@ -145,9 +152,6 @@ class IDevice(Interface):
 
     def eject() -> None:
         """Take the medium out, where the device can; otherwise nothing."""
-
-    def reset() -> None:
-        """Forget status, error text and is_eom."""
 
     def finish() -> None:
         """Release the volume and the drive; mode NULL again. A finished device finishes again."""
@@ -215,15 +219,14 @@ class IChanger(Interface):
 
 
 class IAsyncDevice(Interface):
-    """The asynchronous face of a device.
+    """A device as the reactor's side sees it: its operations are Deferreds, one after another.
 
-    The methods, and what is given to ``run``, are done one after another in the device's lane.
+    What data it takes, and how, is told by what it provides besides:
+    :class:`IPumpedDevice`, :class:`devices.idirecttcp.IDirectTCPDevice`,
+    :class:`devices.idirecttcp.IMoverDevice`.
     """
 
-    device: IDevice = Attribute("for its attributes, any time; its methods belong to the lane")
-
-    def run(function: Callable[..., T], *args: Any) -> Deferred[T]:
-        """Run ``function(device, *args)`` in the device's lane."""
+    facts: IDeviceFacts = Attribute("its attributes, at any time")
 
     def read_label() -> Deferred[VolumeReading]:
         """See :meth:`IDevice.read_label`."""
@@ -236,6 +239,9 @@ class IAsyncDevice(Interface):
     def erase() -> Deferred[None]:
         """See :meth:`IDevice.erase`."""
 
+    def eject() -> Deferred[None]:
+        """See :meth:`IDevice.eject`; of a finished device."""
+
     def hurry() -> None:
         """Whoever waits for this device wants to end: an answer that another machine owes us is
         waited for :data:`protocols.tx.haste.CLOSE_PATIENCE` at most from now on, and without it
@@ -243,6 +249,21 @@ class IAsyncDevice(Interface):
 
     def finish() -> Deferred[None]:
         """See :meth:`IDevice.finish`."""
+
+    def close() -> Deferred[None]:
+        """Let go of a finished device: nothing is asked of it any more."""
+
+
+class IPumpedDevice(IAsyncDevice):
+    """A device to which this process writes, and from which it reads, block by block."""
+
+    blocking: IDevice = Attribute(
+        "what ``run`` gives to its functions; a thread of another kind may use it while the device "
+        "is asked for nothing else"
+    )
+
+    def run(function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Run ``function(blocking, *args)`` in the device's own thread, in turn."""
 
 
 class IAsyncReservation(Interface):

@@ -24,8 +24,10 @@ from devices.interfaces import (
     IAsyncReservation,
     IChanger,
     IDevice,
+    IDeviceFacts,
     ILane,
     InventoryEntry,
+    IPumpedDevice,
     IReservation,
     LoadRequest,
     VolumeReading,
@@ -178,34 +180,44 @@ class Lane:
             done.callback(None)
 
 
-@implementer(IAsyncDevice)
+@implementer(IPumpedDevice)
 class LaneDevice(SocketFed):
-    """A blocking device in a lane; what is dumped on it passes through this process."""
+    """A blocking device in a lane; what is dumped on it passes through this process.
+
+    :param lane: ours from now on
+    """
 
     def __init__(self, device: IDevice, lane: ILane) -> None:
         super().__init__()
-        self.device = device
+        self.blocking = device
+        self.facts: IDeviceFacts = device
         self.lane = lane
 
     def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        return self.lane.call(function, self.device, *args)
+        return self.lane.call(function, self.blocking, *args)
 
     def read_label(self) -> Deferred[VolumeReading]:
-        return self.lane.call(self.device.read_label)
+        return self.lane.call(self.blocking.read_label)
 
     def start(
         self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
     ) -> Deferred[None]:
-        return self.lane.call(self.device.start, mode, label, timestamp)
+        return self.lane.call(self.blocking.start, mode, label, timestamp)
 
     def erase(self) -> Deferred[None]:
-        return self.lane.call(self.device.erase)
+        return self.lane.call(self.blocking.erase)
+
+    def eject(self) -> Deferred[None]:
+        return self.lane.call(self.blocking.eject)
+
+    def close(self) -> Deferred[None]:
+        return self.lane.stop()
 
     def hurry(self) -> None:
         """Nothing in a lane waits for an answer of another machine."""
 
     def finish(self) -> Deferred[None]:
-        return self.lane.call_surely(self.device.finish)
+        return self.lane.call_surely(self.blocking.finish)
 
 
 @implementer(IAsyncReservation)

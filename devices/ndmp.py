@@ -11,10 +11,9 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from zope.interface import implementer
 
-from devices.asynchronous import IEjectsItself
 from devices.errors import (
     ConnectionBroken,
     DriveFailed,
@@ -55,7 +54,7 @@ def open_ndmp(
     return IndirectTCP(device, reactor, patience)
 
 
-@implementer(IAsyncDevice, IMoverDevice, ILateListener, IEjectsItself)
+@implementer(IAsyncDevice, IMoverDevice, ILateListener)
 class NdmpDevice(NdmpVolume):
     """One drive.
 
@@ -89,7 +88,7 @@ class NdmpDevice(NdmpVolume):
             from protocols.tx.ndmp import connect_session  # only when one is made
 
             self._connect = connect_session
-        server, text = self._link.server, self.device.text
+        server, text = self._link.server, self.facts.text
         return self._connect(
             self._reactor,
             server.host,
@@ -101,11 +100,15 @@ class NdmpDevice(NdmpVolume):
             haste=self._haste,
         )
 
+    def close(self) -> Deferred[None]:
+        """A finished device holds nothing."""
+        return succeed(None)
+
     # the data connection
 
     @property
     def listens_late(self) -> bool:
-        return self.device.properties.flag("indirect")
+        return self.facts.properties.flag("indirect")
 
     def listen(self, for_writing: bool) -> Deferred[tuple[Address, ...]]:
         """See IDirectTCPDevice. Fails with CannotListenYet where that must wait."""
@@ -132,9 +135,9 @@ class NdmpDevice(NdmpVolume):
 
     async def _new_connection(self, for_writing: bool) -> NdmpConnection:
         if self._connection is not None and not self._connection.closed:
-            raise ValueError(f"{self.device.name} has a data connection already")
+            raise ValueError(f"{self.facts.name} has a data connection already")
         self._connection, self._handed_out = None, False
-        facts = self.device
+        facts = self.facts
         if not for_writing:
             self._need_whole_records()
         return NdmpConnection(
@@ -168,13 +171,13 @@ class NdmpDevice(NdmpVolume):
         return self._do(lambda: self._listen_now(size))
 
     async def _listen_now(self, size: int) -> tuple[Address, ...]:
-        self.device.need_file("listen_now", True)
-        block = self.device.block_size
+        self.facts.need_file("listen_now", True)
+        block = self.facts.block_size
         return await self._begin(True, -(-size // block) * block if size else INFINITY)
 
     def late_connection(self) -> IDirectTCPConnection:
         if self._connection is None:
-            raise ValueError(f"{self.device.name} does not listen")
+            raise ValueError(f"{self.facts.name} does not listen")
         self._handed_out = True
         return self._connection
 
@@ -184,7 +187,7 @@ class NdmpDevice(NdmpVolume):
     async def _accept(self) -> IDirectTCPConnection:
         connection = self._connection
         if connection is None:
-            raise ValueError(f"accept on {self.device.name} before listen")
+            raise ValueError(f"accept on {self.facts.name} before listen")
         return await self._met(connection)
 
     async def _met(self, connection: NdmpConnection) -> IDirectTCPConnection:
@@ -220,7 +223,7 @@ class NdmpDevice(NdmpVolume):
         return self._do(lambda: self._use_connection(connection))
 
     async def _use_connection(self, connection: IDirectTCPConnection) -> None:
-        facts = self.device
+        facts = self.facts
         facts.need_mode("use_connection", AccessMode.NULL)
         if not isinstance(connection, NdmpConnection) or not self._link.leads_to(
             connection.control
@@ -240,7 +243,7 @@ class NdmpDevice(NdmpVolume):
         return self._do(lambda: self._write_from_connection(size))
 
     async def _write_from_connection(self, size: int) -> Moved:
-        facts = self.device
+        facts = self.facts
         facts.need_mode("write_from_connection", AccessMode.WRITE)
         facts.need_file("write_from_connection", True)
         connection = self._usable("write_from_connection", writing=True)
@@ -262,7 +265,7 @@ class NdmpDevice(NdmpVolume):
         return self._do(lambda: self._read_to_connection(size))
 
     async def _read_to_connection(self, size: int) -> Moved:
-        facts = self.device
+        facts = self.facts
         facts.need_mode("read_to_connection", AccessMode.READ)
         facts.need_file("read_to_connection", True)
         connection = self._usable("read_to_connection", writing=False)
@@ -281,7 +284,7 @@ class NdmpDevice(NdmpVolume):
 
         :raise VolumeFailed: the header of the current file had another size
         """
-        facts, found = self.device, self._header_size
+        facts, found = self.facts, self._header_size
         if facts.in_file and found != facts.block_size:
             raise VolumeFailed(
                 f"the volume has blocks of {found} bytes, {facts.name} reads {facts.block_size}",
@@ -290,7 +293,7 @@ class NdmpDevice(NdmpVolume):
 
     def _usable(self, what: str, *, writing: bool) -> NdmpConnection:
         """The data connection, on a device that is not in error."""
-        facts, connection = self.device, self._connection
+        facts, connection = self.facts, self._connection
         if facts.status == Status.DEVICE_ERROR:
             raise DriveFailed(facts.error or "device already in error")
         if connection is None or connection.writing is not writing:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from zope.interface import implementer
 
 from devices.base import BaseDevice
 from devices.errors import DeviceError, PropertyRefused
 from devices.interfaces import (
     AccessMode,
-    FileStart,
-    IDevice,
+    IDeviceFacts,
     Streaming,
-    VolumeReading,
-    Written,
 )
 from devices.properties import SET_ANY_TIME, SET_BEFORE_START, Kind, Property, Source, Value
-from protocols.header import Header
 
 SMALLEST_BLOCK = 32768
 LARGEST_BLOCK = 2**32 - 1
 
 
-@implementer(IDevice)
+@implementer(IDeviceFacts)
 class NdmpFacts(BaseDevice):
-    """The attributes of IDevice. Its methods refuse: what they do takes no thread here."""
+    """What is to be known of the device; what can be asked of it stands in the other modules."""
 
     allow_take_scribe_from = False
 
@@ -105,46 +99,3 @@ class NdmpFacts(BaseDevice):
 
     def need_file(self, what: str, inside: bool) -> None:
         self._need_file(what, inside)
-
-    # what a caller must ask of the asynchronous device instead
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise ValueError(f"{what} on {self.name}: this device is asynchronous and has no thread")
-
-    def read_label(self) -> VolumeReading:
-        self._refuse("read_label")
-
-    def start(
-        self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
-    ) -> None:
-        self._refuse("start")
-
-    def start_file(self, header: Header) -> FileStart:
-        self._refuse("start_file")
-
-    def write_blocks(self, data: memoryview) -> Written:
-        self._refuse("write_blocks")
-
-    def finish_file(self) -> None:
-        self._refuse("finish_file")
-
-    def seek_file(self, number: int) -> Header | None:
-        self._refuse("seek_file")
-
-    def seek_block(self, number: int) -> None:
-        self._refuse("seek_block")
-
-    def read_blocks(self, buffer: memoryview) -> int:
-        self._refuse("read_blocks")
-
-    def recycle_file(self, number: int) -> None:
-        self._refuse("recycle_file")
-
-    def erase(self) -> None:
-        self._refuse("erase")
-
-    def eject(self) -> None:
-        self._refuse("eject")
-
-    def finish(self) -> None:
-        self._refuse("finish")

@@ -41,11 +41,11 @@ _log = logging.getLogger(__name__)
 class NdmpVolume:
     """A drive with a volume in it. One operation at a time.
 
-    :ivar device: attributes and properties.
+    :ivar facts: attributes and properties.
     """
 
     def __init__(self, facts: NdmpFacts, link: Link) -> None:
-        self.device = facts
+        self.facts = facts
         self._link = link
         self._tape = Tape(link)
         self._header_size = 0
@@ -65,11 +65,11 @@ class NdmpVolume:
         except NdmpError as error:
             if not isinstance(error, NdmpRefused):
                 await self._link.abandon()
-            raise self.device.failed(device_error(error)) from error
+            raise self.facts.failed(device_error(error)) from error
         except (ConnectionBroken, IncompatibleConnection, PeerUnreachable):
             raise  # the device is well
         except DeviceError as error:
-            raise self.device.failed(error) from error.__cause__
+            raise self.facts.failed(error) from error.__cause__
         finally:
             self._turn.release()
 
@@ -79,16 +79,13 @@ class NdmpVolume:
         self._do(operation).addCallbacks(told.callback, told.errback)
         return told
 
-    def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        raise ValueError(f"{self.device.name} is asynchronous and has no lane to run anything in")
-
     # labels
 
     def read_label(self) -> Deferred[VolumeReading]:
         return self._do(self._read_label)
 
     async def _read_label(self) -> VolumeReading:
-        facts = self.device
+        facts = self.facts
         facts.need_mode("read_label", AccessMode.NULL)
         facts.label = facts.timestamp = None
         facts.reset()
@@ -106,7 +103,7 @@ class NdmpVolume:
         return VolumeReading(failure.status, error=failure.text)
 
     async def _look_at_label(self) -> VolumeReading:
-        facts = self.device
+        facts = self.facts
         await self._tape.rewind()
         record = await self._tape.read(facts.read_size)
         if record is None:
@@ -118,7 +115,7 @@ class NdmpVolume:
         return VolumeReading(Status.SUCCESS, header.type, header.label, header.datestamp)
 
     def _no_label(self, text: str, found: HeaderType) -> VolumeReading:
-        self.device.failed(DeviceError(text, Status.VOLUME_UNLABELED))
+        self.facts.failed(DeviceError(text, Status.VOLUME_UNLABELED))
         return VolumeReading(Status.VOLUME_UNLABELED, found, error=text)
 
     def start(
@@ -127,7 +124,7 @@ class NdmpVolume:
         return self._do(lambda: self._start(mode, label, timestamp))
 
     async def _start(self, mode: AccessMode, label: str | None, timestamp: str | None) -> None:
-        facts = self.device
+        facts = self.facts
         facts.need_mode("start", AccessMode.NULL)
         if mode is AccessMode.NULL:
             raise ValueError(f"start on {facts.name} in mode NULL, expected READ or WRITE")
@@ -146,7 +143,7 @@ class NdmpVolume:
         facts.begin(mode)
 
     async def _write_label(self, label: str, timestamp: str) -> None:
-        facts = self.device
+        facts = self.facts
         header = Header(type=HeaderType.TAPESTART, datestamp=timestamp, label=label)
         block = self._build(header, "Tapestart header won't fit in a single block!")
         facts.label = facts.timestamp = None
@@ -160,7 +157,7 @@ class NdmpVolume:
         facts.is_eom = written is Record.EARLY
 
     def _build(self, header: Header, too_large: str) -> bytes:
-        size = self.device.block_size
+        size = self.facts.block_size
         try:
             return build_header(header, size, size)
         except HeaderError as error:
@@ -177,9 +174,9 @@ class NdmpVolume:
         return self._do(self._eject)
 
     async def _eject(self) -> None:
-        self.device.need_mode("eject", AccessMode.NULL)
+        self.facts.need_mode("eject", AccessMode.NULL)
         await self._tape.unload()
-        self.device.label = self.device.timestamp = None
+        self.facts.label = self.facts.timestamp = None
         await self._link.close_drive()
         await self._link.leave()
 
@@ -191,7 +188,7 @@ class NdmpVolume:
 
     async def _finish(self) -> None:
         """End a file that is still being written; close the drive, whatever went wrong before."""
-        facts = self.device
+        facts = self.facts
         writing = facts.access_mode is AccessMode.WRITE
         unfinished = writing and facts.in_file
         in_error = facts.status == Status.DEVICE_ERROR
@@ -213,7 +210,7 @@ class NdmpVolume:
         return self._do(lambda: self._start_file(header))
 
     async def _start_file(self, header: Header) -> FileStart:
-        facts = self.device
+        facts = self.facts
         facts.need_mode("start_file", AccessMode.WRITE)
         facts.need_file("start_file", False)
         facts.is_eom = False
@@ -235,7 +232,7 @@ class NdmpVolume:
         return self._do(lambda: self._write_blocks(data))
 
     async def _write_blocks(self, data: memoryview) -> Written:
-        facts = self.device
+        facts = self.facts
         facts.check_offer(len(data))
         size, stored = facts.block_size, 0
         while stored < len(data):
@@ -257,7 +254,7 @@ class NdmpVolume:
         return self._do(self._finish_file)
 
     async def _finish_file(self) -> None:
-        facts = self.device
+        facts = self.facts
         facts.need_mode("finish_file", AccessMode.WRITE)
         facts.need_file("finish_file", True)
         facts.in_file = False
@@ -272,7 +269,7 @@ class NdmpVolume:
         return self._do(lambda: self._seek_file(number))
 
     async def _seek_file(self, number: int) -> Header | None:
-        facts = self.device
+        facts = self.facts
         facts.need_mode("seek_file", AccessMode.READ)
         if number < 1:
             raise DriveFailed(f"cannot seek to file {number}")
@@ -302,7 +299,7 @@ class NdmpVolume:
         return self._do(lambda: self._read_blocks(buffer))
 
     async def _read_blocks(self, buffer: memoryview) -> int:
-        facts = self.device
+        facts = self.facts
         facts.need_mode("read_blocks", AccessMode.READ)
         if not facts.in_file:
             return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 from zope.interface import implementer
 
-from devices.asynchronous import Surroundings, end_device
+from devices.asynchronous import Surroundings
 from devices.configure import configure_device
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from devices.interfaces import IAsyncDevice, IAsyncReservation, VolumeReading
@@ -79,7 +79,7 @@ class AsyncReservation:
             try:
                 await self._give_back(eject, need_another)
             finally:
-                await end_device(self.device)
+                await self.device.close()
 
     def _tell(self, outcome: Any) -> None:
         """Fire all who wait for the release; the first of them gets what went wrong."""
@@ -234,10 +234,10 @@ class AsyncChanger:
         try:
             self._prepare(device)
             configure_device(
-                device.device, setup.config, setup.storage, section, setup.device_properties
+                device.facts, setup.config, setup.storage, section, setup.device_properties
             )
         except (DeviceError, ChangerError):
-            end_device(device)
+            device.close()
             raise
         return device
 
@@ -249,6 +249,6 @@ class AsyncChanger:
         try:
             await device.finish()
         except DeviceError as error:
-            _log.warning("finishing '%s': %s", device.device.name, error.text)
+            _log.warning("finishing '%s': %s", device.facts.name, error.text)
         finally:
-            await end_device(device)
+            await device.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from devices.asynchronous import Surroundings, eject_device, end_device
+from devices.asynchronous import Surroundings
 from devices.changers.async_base import AsyncChanger, AsyncReservation, OpenDevice
 from devices.changers.one_drive import SLOT, OneDrive
 from devices.errors import DeviceError
@@ -34,7 +34,7 @@ class AsyncSingleChanger(AsyncChanger):
         super().__init__(setup, surroundings, open_device)
         self._drive = OneDrive(setup)
         with self._drive.opening("chg-single: "):
-            end_device(open_device(self._drive.device_name))
+            open_device(self._drive.device_name).close()
 
     async def _load(self, request: LoadRequest) -> AsyncReservation:
         drive = self._drive
@@ -60,7 +60,7 @@ class AsyncSingleChanger(AsyncChanger):
     async def _give_back(self, device: IAsyncDevice, eject: bool) -> None:
         try:
             if eject:
-                await eject_device(device)
+                await device.eject()
         except DeviceError as error:
             _log.warning("cannot eject '%s': %s", self._drive.device_name, error.text)
         finally:

@@ -149,7 +149,7 @@ class SmcRobot:
 
     def prepare(self, device: IAsyncDevice) -> None:
         """Log in to the drives as to the robot, unless their own properties say otherwise."""
-        properties = device.device.properties
+        properties = device.facts.properties
         known = {prop.name for prop in properties}
         for name in _PASSED_ON:
             normal = name.replace("-", "_")

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from zope.interface import Interface, implementer
 
-from devices.asynchronous import Surroundings, eject_device
+from devices.asynchronous import Surroundings
 from devices.changers.async_base import AsyncChanger, AsyncReservation, OpenDevice, surely
 from devices.changers.base import check_request
 from devices.changers.robot_choice import choose_drive, choose_slot, slots_to_update
@@ -216,7 +216,7 @@ class RobotChanger(AsyncChanger):
         try:
             device = self._open_configured(name)
             try:
-                await eject_device(device)
+                await device.eject()
             finally:
                 await self._put_away(device)
         except DeviceError as error:

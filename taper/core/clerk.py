@@ -126,7 +126,7 @@ class Clerk:
             if ready is not None:
                 await self._wait(ready(device))
             await self._wait(device.start(AccessMode.READ))
-            found = device.device.label
+            found = device.facts.label
             if found != label:
                 raise SourceFault(
                     f"expected volume label '{label}', but found volume label '{found}'"

@@ -153,7 +153,7 @@ class Dump:
 
     async def _write_found(self) -> None:
         device = await self._first_device()
-        self.block_size = device.device.block_size
+        self.block_size = device.facts.block_size
         self._plan = plan = await plan_dump(
             self.world, self.command, self.origin, device, self.wait
         )
@@ -217,7 +217,7 @@ class Dump:
                 continue
         volume = self.scribe.volume
         assert volume is not None
-        if volume.device.device.block_size != self.block_size:
+        if volume.device.facts.block_size != self.block_size:
             raise NoVolume("All devices used by the taper must have the same block size")
         await self.prepare(volume.device)  # one that was not labelled for us
         if not self._ready_sent:
@@ -233,7 +233,7 @@ class Dump:
         assert flowing is not None
         await self.wait(flowing)
         self._interruption.check()
-        first_file = volume.device.device.file < 1
+        first_file = volume.device.facts.file < 1
         part = part_header(header, self._partnum)
         result = await self._move(flow, volume.device, part)
         self.ledger.input_errors.extend(flow.take_errors())

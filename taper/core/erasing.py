@@ -25,7 +25,7 @@ from taper.core.scan.interfaces import IScan, ScanResult
 from taper.core.scan.texts import one_line
 
 if TYPE_CHECKING:
-    from devices.interfaces import IAsyncDevice, IAsyncReservation, IDevice, InventoryEntry
+    from devices.interfaces import IAsyncDevice, IAsyncReservation, IDeviceFacts, InventoryEntry
     from protocols.tapelist import Tapelist
     from taper.core.world import World
 
@@ -65,7 +65,7 @@ def frees_space(world: World) -> bool:
     return world.storage.erase_on_full and world.changer.global_space
 
 
-def await_space(device: IDevice) -> None:
+def await_space(device: IDeviceFacts) -> None:
     """Let a device write until its file system is full, if nobody has said otherwise.
 
     To be warned before would end the part, and there is no need to.
@@ -156,7 +156,7 @@ async def _erase_one(
 async def _erase_held(
     world: World, held: IAsyncReservation, label: str, scanned: Tapelist, timestamp: str
 ) -> None:
-    reading, device = held.reading, held.device.device
+    reading, device = held.reading, held.device.facts
     if reading.status != Status.SUCCESS or reading.label != label:
         raise DeviceError(f"slot {held.slot} holds {reading.label or reading.error}")
     if not device.properties.flag("full_deletion"):

@@ -186,7 +186,7 @@ async def _label(world: World, found: ScanResult, permission: Permission, timest
         label=label,
         barcode=reservation.barcode,
         meta=meta,
-        blocksize=device.device.block_size // 1024,
+        blocksize=device.facts.block_size // 1024,
         pool=world.storage.tapepool,
         storage=world.storage.name,
         config=world.config.name,

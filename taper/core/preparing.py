@@ -98,9 +98,9 @@ async def plan_dump(
     decided = plan(
         command.split,
         DeviceFacts(
-            leom=device.device.leom,
+            leom=device.facts.leom,
             directtcp=IMoverDevice.providedBy(device),
-            block_size=device.device.block_size,
+            block_size=device.facts.block_size,
         ),
         file_write=origin.reads_again,
         buffer_size=storage.device_output_buffer_size,

@@ -52,7 +52,7 @@ class Volume:
     def released(self) -> Info | TapeInfo:
         """What the trace log says when it is given back. amtoc takes what ends in ``[OK]`` for a
         volume with dumps, so one that has failed before its first good part is not called that."""
-        file = self.device.device.file
+        file = self.device.facts.file
         if self.trouble is None or self.good_parts:
             return TapeInfo(label=self.label, kb=self.payload // 1024, fm=file)
         return Info(f"tape {self.label} kb 0 fm {max(file, 0)} [{one_line(self.trouble)}]")
@@ -217,14 +217,14 @@ class Scribe:
     @staticmethod
     def _check_block_size(dump: Petitioner, found: ScanResult) -> None:
         """Parts of one dump are cut for one block size; see before a label is lost to it."""
-        size = found.reservation.device.device.block_size
+        size = found.reservation.device.facts.block_size
         if dump.block_size is not None and size != dump.block_size:
             raise NoVolume(MIXED_BLOCK_SIZES)
 
     async def _label_candidate(self, dump: Petitioner, found: ScanResult) -> None:
         world = self._world
         if frees_space(world):
-            await found.reservation.device.run(await_space)
+            await_space(found.reservation.device.facts)
         try:
             permission = await dump.wait(permit_label(world, found, self._timestamp))
             await label_volume(world, found, permission, self._timestamp, dump.wait)

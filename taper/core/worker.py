@@ -77,7 +77,7 @@ class Worker:
             self.world.driver.send(replies.TapeError(self.name, fault.text))
             return
         self.rules.scan_succeeded()
-        allowed = found.reservation.device.device.allow_take_scribe_from
+        allowed = found.reservation.device.facts.allow_take_scribe_from
         word = replies.ALLOW_TAKE_SCRIBE_FROM if allowed else replies.NO_TAKE_SCRIBE_FROM
         self.world.driver.send(replies.TaperOk(self.name, word))
 

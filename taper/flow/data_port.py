@@ -50,7 +50,7 @@ class DataPort:
             raise DeviceFault(text) from fault
         if not addresses:
             raise DeviceFault(
-                f"Error starting DirectTCP listen: '{self._device.device.name}' has no address"
+                f"Error starting DirectTCP listen: '{self._device.facts.name}' has no address"
             )
         self._accepting = device.accept()
         self._accepting.addCallbacks(self._keep, self._failed)
@@ -113,7 +113,7 @@ class DataPort:
             return
         if self.connection is not None:
             if not IDirectTCPDevice.providedBy(device):
-                text = f"'{device.device.name}' cannot take over a data connection"
+                text = f"'{device.facts.name}' cannot take over a data connection"
                 raise DeviceFault(text)
             try:
                 await IDirectTCPDevice(device).use_connection(self.connection)

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from devices.idirecttcp import IDirectTCPDevice, IMoverDevice
+from devices.interfaces import IPumpedDevice
 from protocols.crc import UNKNOWN, Crc
 from taper.core.errors import DeviceFault
 from taper.core.interfaces import IFlow, IFlows
@@ -46,16 +47,15 @@ def way_between(origin: IOrigin, device: IAsyncDevice) -> Way:
 
     :raise DeviceFault: there is none
     """
-    mover = IMoverDevice.providedBy(device)
     readable = IBlockOrigin.providedBy(origin)
-    if readable and not mover:
+    if readable and IPumpedDevice.providedBy(device):
         return Way.PUMPED
     if IConnectingOrigin.providedBy(origin) and IDirectTCPDevice.providedBy(device):
         return Way.TAKEN
-    if readable and mover:
+    if readable and IMoverDevice.providedBy(device):
         return Way.SENT
     raise DeviceFault(
-        f"error; Can't dump DIRECTTCP data-path dle to a device ('{device.device.name}') "
+        f"error; Can't dump DIRECTTCP data-path dle to a device ('{device.facts.name}') "
         "that doesn't support it"
     )
 

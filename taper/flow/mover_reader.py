@@ -36,7 +36,7 @@ async def move_whole_file(device: IAsyncDevice) -> int:
     while not ended:
         moved = await IMoverDevice(device).read_to_connection(0)
         if not (moved.size or moved.eof):
-            raise DriveFailed(f"the mover of {device.device.name} reads no more, {size} bytes on")
+            raise DriveFailed(f"the mover of {device.facts.name} reads no more, {size} bytes on")
         size, ended = size + moved.size, moved.eof
     return size
 
@@ -83,15 +83,15 @@ class MoverReader:
 
     @property
     def name(self) -> str:
-        return self._device.device.name
+        return self._device.facts.name
 
     @property
     def block_size(self) -> int:
-        return self._device.device.block_size
+        return self._device.facts.block_size
 
     @property
     def file(self) -> int:
-        return self._device.device.file
+        return self._device.facts.file
 
     def seek_file(self, number: int) -> Header | None:
         """As :meth:`devices.interfaces.IDevice.seek_file`; in the reading thread."""

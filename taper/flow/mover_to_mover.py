@@ -125,7 +125,7 @@ class MoverSender:
         except ConnectionBroken as error:
             self.broken = error.text
         except CancelledError:
-            _log.info("%s reads no more: the dump is over", self._device.device.name)
+            _log.info("%s reads no more: the dump is over", self._device.facts.name)
         except Exception as error:
             # whatever it was, it is this dump's failure
             self._errors.append(f"internal error: {error!r}")
@@ -164,7 +164,7 @@ class MoverSender:
 
     async def _hand_over(self, device: IAsyncDevice) -> None:
         if not IMoverDevice.providedBy(device):
-            text = f"Cannot continue onto new volume: '{device.device.name}' has no mover"
+            text = f"Cannot continue onto new volume: '{device.facts.name}' has no mover"
             raise SourceFault(text)
         connection = self._connection
         assert connection is not None, "connect() comes first"
@@ -178,7 +178,7 @@ class MoverSender:
             header = await IMoverDevice(self._device).seek_file(part.fileno)
         except DeviceError as error:
             raise SourceError(f"{part.place}: {error.text}") from error
-        judge_part(header, self._device.device.file, self._dump, part)
+        judge_part(header, self._device.facts.file, self._dump, part)
 
     async def _read(self, part: StoredPart) -> None:
         """Read one part to its filemark, and see that it has its size."""
@@ -190,13 +190,13 @@ class MoverSender:
             raise too_long(part, part.size)
 
     def _whole(self, size: int) -> int:
-        return _padded(size, self._device.device.block_size)
+        return _padded(size, self._device.facts.block_size)
 
     async def _move(self, part: StoredPart) -> int:
         try:
             return await move_whole_file(self._device)
         except DeviceError as error:
-            fault = reading_failed(part, self._device.device.name, error)
+            fault = reading_failed(part, self._device.facts.name, error)
             if isinstance(error, ConnectionBroken):
                 raise ConnectionBroken(str(fault)) from error
             raise fault from error
@@ -234,7 +234,7 @@ class MoverSender:
         self._deadline = None
         self.broken = (
             f"{self._part.place}: the data connection ended before "
-            f"'{self._device.device.name}' had sent all"
+            f"'{self._device.facts.name}' had sent all"
         )
         self._settle()
         self.cancel()

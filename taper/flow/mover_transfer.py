@@ -66,14 +66,14 @@ class MoverTransfer:
 
     @property
     def bytes_written(self) -> int:
-        current = 0 if self._device is None else self._device.device.bytes_written
+        current = 0 if self._device is None else self._device.facts.bytes_written
         return self._done + current
 
     def start(self) -> None:
         """The mover has the data: nothing can be read ahead."""
 
     def resume_part(self, device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
-        raise ValueError(f"{device.device.name}: a part that a mover writes is never paused")
+        raise ValueError(f"{device.facts.name}: a part that a mover writes is never paused")
 
     def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
         return Deferred.fromCoroutine(self._write_part(device, header))
@@ -102,7 +102,7 @@ class MoverTransfer:
         except DeviceError as fault:
             return _result(eom=True, error=fault.text, refused=True)
         if not start.number or start.eom:
-            return _result(eom=True, error=device.device.error or FULL)
+            return _result(eom=True, error=device.facts.error or FULL)
         return await self._move(device, start.number)
 
     async def _move(self, device: IAsyncDevice, number: int) -> PartResult:
@@ -115,17 +115,17 @@ class MoverTransfer:
             moved = await self._moving
         except CancelledError:
             # such a device can only be finished
-            size = device.device.bytes_written
+            size = device.facts.bytes_written
             return evolve(failed, size=size, eom=True, error=self._refusal)
         except DeviceError as fault:
-            failed = evolve(failed, size=device.device.bytes_written, error=WRITING + fault.text)
+            failed = evolve(failed, size=device.facts.bytes_written, error=WRITING + fault.text)
             if isinstance(fault, ConnectionBroken):
                 await self._explain(fault.text)
             try:
                 await direct.finish_file()
             except DeviceError as late:
                 _log.warning("after a failed part: %s", late.text)
-            return evolve(failed, eom=bool(device.device.is_eom))
+            return evolve(failed, eom=bool(device.facts.is_eom))
         finally:
             self._moving = None
         try:
@@ -135,7 +135,7 @@ class MoverTransfer:
         missing = await self._missing(moved)
         if missing is not None:
             return evolve(failed, size=moved.size, error=missing)
-        eom = moved.eom or device.device.is_eom  # the filemark may have met the early warning
+        eom = moved.eom or device.facts.is_eom  # the filemark may have met the early warning
         return _result(fileno=number, size=moved.size, eom=eom, eof=moved.eof)
 
     async def _explain(self, text: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, execute, fail, succeed
 from zope.interface import implementer
 
-from devices.idirecttcp import IMoverDevice
+from devices.interfaces import IPumpedDevice
 from taper.core.errors import DeviceFault
 from taper.core.interfaces import IFlow, Offer
 from taper.flow.base import BaseFlow
@@ -44,10 +44,10 @@ class PumpedTransfer:
         self._begun = True
 
     def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
-        return device.run(self._transfer.write_part, header)
+        return IPumpedDevice(device).run(self._transfer.write_part, header)
 
     def resume_part(self, device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
-        return device.run(self._resume, more)
+        return IPumpedDevice(device).run(self._resume, more)
 
     def _resume(self, device: IDevice, more: bool) -> PartResult:
         return self._transfer.resume_part(device, more)
@@ -104,8 +104,8 @@ class PumpedFlow(BaseFlow):
         return PumpedTransfer(Transfer(source, self._plan, done=self._done), self._lane)
 
     def adopt(self, device: IAsyncDevice) -> Deferred[None]:
-        if IMoverDevice.providedBy(device):
-            text = f"'{device.device.name}' takes data from a connection only, this dump has none"
+        if not IPumpedDevice.providedBy(device):
+            text = f"'{device.facts.name}' takes data from a connection only, this dump has none"
             return fail(DeviceFault(text))
         return succeed(None)
 

@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from devices.errors import DeviceError
 from devices.idirecttcp import IMoverDevice
+from devices.interfaces import IPumpedDevice
 from protocols.stored import DumpName, StoredDump, full_stamp
 from taper.core.errors import DumpFault, SourceFault
 from taper.flow.interfaces import IMoverOrigin
@@ -44,12 +45,12 @@ async def seek_first(device: IAsyncDevice, dump: StoredDump, part: StoredPart) -
     :raise DeviceError: the device cannot even be asked
     """
     if not IMoverDevice.providedBy(device):
-        return await device.run(seek_part, dump, part)
+        return await IPumpedDevice(device).run(seek_part, dump, part)
     try:
         header = await IMoverDevice(device).seek_file(part.fileno)
     except DeviceError as error:
         raise SourceError(f"{part.place}: {error.text}") from error
-    return judge_part(header, device.device.file, dump, part)
+    return judge_part(header, device.facts.file, dump, part)
 
 
 @implementer(IMoverOrigin)
@@ -123,7 +124,7 @@ class StoredOrigin:
     def _reader_of(self, device: IAsyncDevice) -> IReader:
         """What the reading thread is to use."""
         if not IMoverDevice.providedBy(device):
-            return device.device
+            return IPumpedDevice(device).blocking
         self._moved = MoverReader(self._reactor, device, self._lane)
         return self._moved
 
@@ -146,7 +147,7 @@ class StoredOrigin:
         device = self.device
         if not IMoverDevice.providedBy(device):
             return None
-        if not pads_alike(self.dump, self.total, device.device.block_size, block_size):
+        if not pads_alike(self.dump, self.total, device.facts.block_size, block_size):
             return None
         self._sender = MoverSender(
             self._reactor, device, self.dump, self.total, self._change_by_mover
@@ -183,7 +184,7 @@ class StoredOrigin:
     def total(self) -> int | None:
         """Bytes of the dump, if known; after ``header``."""
         assert self._header is not None, "header() comes first"
-        return known_size(self.dump, self._header, self.device.device.block_size)
+        return known_size(self.dump, self._header, self.device.facts.block_size)
 
     def _change_by_mover(
         self, label: str, ready: Callable[[IAsyncDevice], Deferred[None]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from devices.errors import Status
@@ -14,7 +14,8 @@ from devices.interfaces import (
     IAsyncChanger,
     IAsyncDevice,
     IAsyncReservation,
-    IDevice,
+    IDeviceFacts,
+    IPumpedDevice,
     LoadRequest,
     VolumeReading,
 )
@@ -96,19 +97,17 @@ class Tape:
 
 
 @implementer(IAsyncDevice)
-class SteppedDevice:
+class SteppedFace:
     """The asynchronous face of a fake device, in steps."""
 
-    def __init__(self, device: IDevice, tape: Tape, moments: Moments) -> None:
-        self.device = device
+    def __init__(self, device: FakeDevice, tape: Tape, moments: Moments) -> None:
+        self.facts: IDeviceFacts = device
+        self._drive = device
         self._tape = tape
         self._moments = moments
 
-    def run(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        return self._moments.do("run", lambda: function(self.device, *args))
-
     def read_label(self) -> Deferred[VolumeReading]:
-        return self._moments.do("read_label", self.device.read_label)
+        return self._moments.do("read_label", self._drive.read_label)
 
     def start(
         self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
@@ -116,23 +115,41 @@ class SteppedDevice:
         def begin() -> None:
             if mode is AccessMode.WRITE:
                 self._tape.at_label(self._tape.medium.label, self._tape.medium.timestamp)
-            self.device.start(mode, label, timestamp)
+            self._drive.start(mode, label, timestamp)
             self._tape.look()
 
         return self._moments.do("start", begin)
 
     def erase(self) -> Deferred[None]:
         def wipe() -> None:
-            self.device.erase()
+            self._drive.erase()
             self._tape.look()
 
         return self._moments.do("erase", wipe)
+
+    def eject(self) -> Deferred[None]:
+        return self._moments.do("eject", self._drive.eject)
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
 
     def hurry(self) -> None:
         """What is done here is done at once."""
 
     def finish(self) -> Deferred[None]:
-        return self._moments.do("finish", self.device.finish, surely=True)
+        return self._moments.do("finish", self._drive.finish, surely=True)
+
+
+@implementer(IPumpedDevice)
+class SteppedDevice(SteppedFace):
+    """One that is written to by this process."""
+
+    def __init__(self, device: FakeDevice, tape: Tape, moments: Moments) -> None:
+        super().__init__(device, tape, moments)
+        self.blocking = device
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        return self._moments.do("run", lambda: function(self.blocking, *args))
 
 
 @implementer(IAsyncReservation)

@@ -207,7 +207,7 @@ def test_what_fails_while_erasing_ends_no_dump(name: str, fault: Exception) -> N
     talk = Full(*(old(number) for number in range(1, 6)), blank=1, frees=30)
     talk.begin()
     talk.tell(file_write())
-    talk.until("run", times=2)
+    talk.until("run")
     talk.moments.fail(name, fault)
     talk.settle()
     assert check_dump(talk, H, DATA, "/home") == "DONE"
@@ -221,7 +221,7 @@ def test_quit_while_room_is_made(word: str) -> None:
     talk = Full(*(old(number) for number in range(1, 6)))
     talk.begin()
     talk.tell(file_write())
-    talk.until("run", times=2)
+    talk.until("run")
     talk.step()
     talk.until(word)
     talk.quit()

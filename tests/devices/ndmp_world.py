@@ -39,7 +39,7 @@ class World:
     def device(self, drive: str, *, indirect: bool = False, patience: float = 20) -> IndirectTCP:
         url = self.server.url(drive)
         device = open_ndmp(url, url[5:], self.turning.reactor, patience)
-        device.device.properties.set("indirect", indirect)
+        device.facts.properties.set("indirect", indirect)
         return device
 
     def payload(self, drive: str) -> bytes:

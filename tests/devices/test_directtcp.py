@@ -27,7 +27,7 @@ from devices.lane import Lane, LaneDevice
 from devices.null import NullDevice
 from protocols.directtcp import Address
 from protocols.header import Header, HeaderType
-from tests.fakes.turning import Receiver, Sender, Turning, turning_reactor
+from tests.fakes.turning import Turning, turning_reactor
 
 HEADER = Header(
     type=HeaderType.SPLIT_DUMPFILE,
@@ -69,81 +69,6 @@ def test_the_interfaces(turning: Turning) -> None:
     verifyObject(ISocketConnection, SocketConnection("null:", mine))
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_stream_becomes_a_file(turning: Turning, tmp_path: Path, host: str) -> None:
-    """Whoever connects is read to his end, by IPv4 and IPv6, part by part."""
-    device = laned(turning, vtape(tmp_path, "v"), host)
-    (address,) = turning.wait(device.listen(True))
-    assert address.host == host
-    sender = Sender(address, DATA)
-    connection = turning.wait(device.accept())
-    turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
-    ends = []
-    for _ in range(10):
-        turning.wait(device.start_file(HEADER))
-        moved = turning.wait(device.write_from_connection(5 * BLOCK - 1))
-        turning.wait(device.finish_file())
-        ends.append(moved)
-        if moved.eof:
-            break
-    assert [moved.size for moved in ends] == [5 * BLOCK, 5 * BLOCK, len(DATA) - 10 * BLOCK]
-    assert [moved.eof for moved in ends] == [False, False, True]
-    sender.join()
-    turning.wait(connection.close())
-    turning.wait(device.finish())
-    stored = b"".join(
-        path.read_bytes()[BLOCK:] for path in sorted((tmp_path / "v").glob("0000[123].*"))
-    )
-    assert stored == DATA
-
-
-def test_a_connection_goes_on_another_device(turning: Turning, tmp_path: Path) -> None:
-    """At the end of a volume not a byte is lost: the next device, of another kind, goes on."""
-    first = laned(turning, vtape(tmp_path, "v", 5 * BLOCK))
-    (address,) = turning.wait(first.listen(True))
-    sender = Sender(address, DATA)
-    connection = turning.wait(first.accept())
-    turning.wait(first.start(AccessMode.WRITE, "V1", "20260101000000"))
-    turning.wait(first.start_file(HEADER))
-    moved = turning.wait(first.write_from_connection(0))
-    assert moved.eom
-    turning.wait(first.finish_file())
-    turning.wait(first.finish())
-    second = laned(turning, NullDevice("null:", ""))
-    turning.wait(second.use_connection(connection))
-    turning.wait(second.start(AccessMode.WRITE, "V2", "20260101000000"))
-    turning.wait(second.start_file(HEADER))
-    rest = turning.wait(second.write_from_connection(0))
-    assert rest.eof
-    assert moved.size + rest.size == len(DATA)
-    sender.join()
-
-
-def test_a_file_is_sent_to_a_connection(turning: Turning, tmp_path: Path) -> None:
-    """A restore: the device connects, and what was written comes out."""
-    device = laned(turning, vtape(tmp_path, "v"))
-    (address,) = turning.wait(device.listen(True))
-    Sender(address, DATA)
-    turning.wait(device.accept())
-    turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
-    turning.wait(device.start_file(HEADER))
-    turning.wait(device.write_from_connection(0))
-    turning.wait(device.finish_file())
-    turning.wait(device.finish())
-    turning.wait(device.start(AccessMode.READ))
-    (address,) = turning.wait(device.listen(False))
-    receiver = Receiver(address)
-    connection = turning.wait(device.accept())
-    turning.wait(device.seek_file(1))
-    assert turning.wait(device.read_to_connection(1000)).size == 1000
-    turning.wait(device.seek_file(1))
-    moved = turning.wait(device.read_to_connection(0))
-    assert (moved.size, moved.eof) == (len(DATA), True)
-    turning.wait(connection.close())
-    receiver.join(10)
-    assert bytes(receiver.data) == DATA[:1000] + DATA
-
-
 def test_the_first_address_that_answers_is_used(turning: Turning) -> None:
     """Connecting tries one after the other; if none answers, all are named."""
     device = laned(turning, NullDevice("null:", ""))
@@ -182,20 +107,6 @@ def test_a_wait_for_a_peer_can_be_given_up(turning: Turning) -> None:
     turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address.host, address.port))
-
-
-def test_a_move_can_be_given_up(turning: Turning) -> None:
-    """Cancelling a transfer whose peer is silent ends it, and the device can be finished."""
-    device = laned(turning, NullDevice("null:", ""))
-    (address,) = turning.wait(device.listen(True))
-    with socket.create_connection((address.host, address.port)):
-        turning.wait(device.accept())
-        turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
-        turning.wait(device.start_file(HEADER))
-        moving = device.write_from_connection(0)
-        moving.cancel()
-        assert turning.settle(moving).check(CancelledError)
-        turning.wait(device.finish())
 
 
 @implementer(IDirectTCPConnection)

@@ -50,7 +50,7 @@ def test_nobody_asks(turning: Turning) -> None:
         _, connection = await ready_to_write(device)
         with pytest.raises(ConnectionBroken, match=r"nobody asked in 0\.3 s"):
             await device.write_from_connection(0)
-        assert device.device.status is Status.SUCCESS
+        assert device.facts.status is Status.SUCCESS
         await device.finish_file()
         await connection.close()
         await device.finish()

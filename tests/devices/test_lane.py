@@ -325,7 +325,7 @@ def test_release_gives_back_despite_a_failing_device() -> None:
     library = Library()
     reservation = library.result(library.changer.load(LoadRequest(slot="7")))
     library.result(reservation.device.run(lambda device: None))
-    reservation.device.device.finish = fail
+    reservation.device.facts.finish = fail
     assert library.result(reservation.release()).text == "broken belt"
     assert library.blocking.log == ["load 7", "release 7"]
 
@@ -386,6 +386,6 @@ def test_close_tells_the_first_error() -> None:
     for slot in "12":
         reservation = library.result(library.changer.load(LoadRequest(slot=slot)))
         library.result(reservation.device.run(lambda device: None))
-        reservation.device.device.finish = fail
+        reservation.device.facts.finish = fail
     assert library.result(library.changer.close()).text == "broken belt"
     assert sorted(library.blocking.log[-4:]) == ["close", "interrupt", "release 1", "release 2"]

@@ -31,7 +31,7 @@ def test_an_early_warning_at_a_filemark(turning: Turning, phase: Phase, which: i
             await device.start(AccessMode.WRITE, "VOL", STAMP)
             await device.start_file(header())
             await device.finish_file()
-            assert device.device.is_eom is (which == LABEL_AND_FILE)
+            assert device.facts.is_eom is (which == LABEL_AND_FILE)
             await device.finish()
 
         turning.run(story())
@@ -51,6 +51,6 @@ def test_a_filemark_that_is_never_written_is_an_error(turning: Turning) -> None:
             await device.start_file(header())
             with pytest.raises(DeviceError, match="No space left on device"):
                 await device.finish_file()
-            assert device.device.is_eom
+            assert device.facts.is_eom
 
         turning.run(story())

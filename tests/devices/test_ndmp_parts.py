@@ -13,7 +13,7 @@ from devices.changers.robot_choice import choose_drive, choose_slot
 from devices.changers.robot_settings import Poll, read_settings
 from devices.changers.robot_state import Place, RobotState, RobotStatus
 from devices.errors import ChangerError, DriveFailed, PropertyRefused, Status
-from devices.interfaces import IDevice, LoadRequest, VolumeReading
+from devices.interfaces import IDeviceFacts, LoadRequest, VolumeReading
 from devices.ndmp_control import ServerName, parse_server_name
 from devices.ndmp_facts import NdmpFacts
 from devices.registry import open_device
@@ -63,9 +63,9 @@ def test_servers_are_the_same_by_host_and_port() -> None:
 
 
 def test_the_properties_of_the_device() -> None:
-    """Defaults, what is refused, and methods that need the asynchronous device."""
+    """Defaults, and what is refused."""
     facts = NdmpFacts("ndmp:h@d")
-    assert verifyObject(IDevice, facts)
+    assert verifyObject(IDeviceFacts, facts)
     told = {prop.name: prop.text() for prop in facts.properties}
     assert told["ndmp_username"] == told["ndmp_password"] == "ndmp"
     assert told["ndmp_auth"] == "md5"
@@ -82,8 +82,6 @@ def test_the_properties_of_the_device() -> None:
         facts.properties.set("block-size", "1k")
     facts.properties.set("read-block-size", "64k")
     assert facts.read_size == 65536
-    with pytest.raises(ValueError, match="asynchronous"):
-        facts.read_label()
 
 
 def test_a_blocking_caller_is_told() -> None:

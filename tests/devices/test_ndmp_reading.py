@@ -34,7 +34,7 @@ def world(turning: Turning) -> Iterator[World]:
 
 async def at_part(device: IndirectTCP, number: int) -> None:
     """Start reading, if need be, and go to a file."""
-    if device.device.access_mode is AccessMode.NULL:
+    if device.facts.access_mode is AccessMode.NULL:
         await device.start(AccessMode.READ)
     assert await device.seek_file(number)
 
@@ -118,7 +118,7 @@ def test_the_loopback_address_of_another_host(
 def test_blocks_of_another_size(world: World) -> None:
     """Some movers never come to an end with such records, so none is asked to read them."""
     device = world.device("drive0")
-    device.device.properties.set("block_size", 2 * BLOCK)
+    device.facts.properties.set("block_size", 2 * BLOCK)
 
     async def story() -> None:
         await at_part(device, 1)

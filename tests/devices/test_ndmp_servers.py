@@ -265,6 +265,6 @@ def test_connections_of_another_kind_are_refused_by_name(turning: Turning) -> No
     device = world.device("drive0")
     with pytest.raises(IncompatibleConnection, match="file:/tmp/vtape"):
         turning.wait(device.use_connection(Held()))
-    assert device.device.status is Status.SUCCESS
+    assert device.facts.status is Status.SUCCESS
     turning.wait(device.finish())
     world.close()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, succeed
 from zope.interface import implementer
 
 from devices.errors import ChangerError, ChangerReason, Status
@@ -118,36 +118,39 @@ class Gate:
 
 @implementer(IAsyncDevice)
 class FakeAsyncDevice:
-    """A drive with a volume; ``device`` is the volume itself."""
+    """A drive with a volume, which is all that is to be known of it."""
 
     def __init__(self, volume: FakeVolume, gate: Gate) -> None:
-        self.device = volume
+        self.facts = volume
         self._gate = gate
 
-    def run(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        return self._gate.pass_through(lambda: function(self.device, *args))
-
     def read_label(self) -> Deferred[VolumeReading]:
-        return self._gate.pass_through(self.device.reading)
+        return self._gate.pass_through(self.facts.reading)
 
     def start(
         self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
     ) -> Deferred[None]:
         def write_label() -> None:
             if mode is AccessMode.WRITE:
-                self.device.label, self.device.timestamp = label, timestamp
-                self.device.status = Status.SUCCESS
-                self.device.header_type = HeaderType.TAPESTART
+                self.facts.label, self.facts.timestamp = label, timestamp
+                self.facts.status = Status.SUCCESS
+                self.facts.header_type = HeaderType.TAPESTART
 
         return self._gate.pass_through(write_label)
 
     def erase(self) -> Deferred[None]:
         def forget() -> None:
-            self.device.label, self.device.timestamp = None, None
-            self.device.status = Status.VOLUME_UNLABELED
-            self.device.header_type = HeaderType.EMPTY
+            self.facts.label, self.facts.timestamp = None, None
+            self.facts.status = Status.VOLUME_UNLABELED
+            self.facts.header_type = HeaderType.EMPTY
 
         return self._gate.pass_through(forget)
+
+    def eject(self) -> Deferred[None]:
+        return self._gate.pass_through(lambda: None)
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
 
     def hurry(self) -> None:
         """What is done here is done at once."""

@@ -17,7 +17,7 @@ from devices.idirecttcp import (
 )
 from devices.interfaces import AccessMode, IAsyncDevice, WriteEnd
 from protocols.directtcp import INDIRECT_HOST, Address
-from tests.core.stocked import SteppedDevice, Tape
+from tests.core.stocked import SteppedFace, Tape
 from tests.fakes.device import FakeDevice
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class LateConnection(MoverConnection):
 
 
 @implementer(IAsyncDevice, IMoverDevice)
-class MoverDevice(SteppedDevice):
+class MoverDevice(SteppedFace):
     """A drive of a :class:`MoverServer`, which pads the last record of a stream."""
 
     def __init__(
@@ -98,7 +98,6 @@ class MoverDevice(SteppedDevice):
     ) -> None:
         super().__init__(device, tape, moments)
         self._server = server
-        self._drive = device
         self._connection: MoverConnection | None = None
         self.made: list[MoverConnection] = []
 
@@ -114,7 +113,7 @@ class MoverDevice(SteppedDevice):
 
     def _accept(self) -> MoverConnection:
         kind = LateConnection if self._server.late else MoverConnection
-        self._connection = kind(self.device.name, self._server, self._moments)
+        self._connection = kind(self.facts.name, self._server, self._moments)
         self.made.append(self._connection)
         return self._connection
 
@@ -125,22 +124,22 @@ class MoverDevice(SteppedDevice):
 
     def use_connection(self, connection: IDirectTCPConnection) -> Deferred[None]:
         def use() -> None:
-            if self.device.access_mode is not AccessMode.NULL:
+            if self.facts.access_mode is not AccessMode.NULL:
                 raise DeviceError("use_connection on a started device")
             if not isinstance(connection, MoverConnection) or connection.server is not self._server:
-                raise IncompatibleConnection(self.device.name, connection.device_name)
+                raise IncompatibleConnection(self.facts.name, connection.device_name)
             self._connection = connection
 
         return self._moments.do("use_connection", use)
 
     def start_file(self, header: Header) -> Deferred[FileStart]:
-        return self._moments.do("start_file", lambda: self.device.start_file(header))
+        return self._moments.do("start_file", lambda: self._drive.start_file(header))
 
     def finish_file(self) -> Deferred[None]:
-        return self._moments.do("finish_file", self.device.finish_file)
+        return self._moments.do("finish_file", self._drive.finish_file)
 
     def seek_file(self, number: int) -> Deferred[Header | None]:
-        return self._moments.do("seek_file", lambda: self.device.seek_file(number))
+        return self._moments.do("seek_file", lambda: self._drive.seek_file(number))
 
     def read_to_connection(self, size: int) -> Deferred[Moved]:
         raise NotImplementedError("a taper only writes")
@@ -153,7 +152,7 @@ class MoverDevice(SteppedDevice):
         return self._moments.do("move", lambda: self._move(connection, size))
 
     def _move(self, connection: MoverConnection, size: int) -> Moved:
-        block = self.device.block_size
+        block = self.facts.block_size
         assert size % block == 0
         data, moved = connection.stream.data, 0
         while not size or moved < size:

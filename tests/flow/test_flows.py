@@ -152,7 +152,7 @@ def test_closing_gives_all_back(turning: Turning) -> None:
 def test_a_device_that_cannot_listen(turning: Turning) -> None:
     """The device is to blame."""
     device = null_device(turning.reactor)
-    device.device.properties.set("directtcp-address", "192.0.2.99")
+    device.facts.properties.set("directtcp-address", "192.0.2.99")
     flowing = client_onto(turning, device)
     with pytest.raises(DeviceFault, match=r"Error starting DirectTCP listen: .*192\.0\.2\.99"):
         turning.wait(flowing.offer())

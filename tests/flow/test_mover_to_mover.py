@@ -64,7 +64,7 @@ class Drive:
     """
 
     def __init__(self, *script: int | DeviceError | Deferred[Moved]) -> None:
-        self.device = FakeDevice(name="ndmp:s@d")
+        self.facts = FakeDevice(name="ndmp:s@d")
         self.connection = Connection()
         self.refusal: DeviceError | None = None
         self.incompatible: DeviceError | None = None
@@ -86,7 +86,7 @@ class Drive:
         return succeed(None)
 
     def seek_file(self, number: int) -> Deferred[Header | None]:
-        self.device.file = number
+        self.facts.file = number
         self.number += 1
         return succeed(evolve(HEADER, partnum=self.number))
 

@@ -47,7 +47,7 @@ def opened(turning: Turning, job: NdmJob, drive: str, *, indirect: bool = False)
     if not (job.directory / drive).exists():
         job.blank(drive)
     device = open_ndmp(job.url(drive), job.url(drive)[5:], turning.reactor, 20.0)
-    device.device.properties.set("indirect", indirect)
+    device.facts.properties.set("indirect", indirect)
     return device
 
 

@@ -19,7 +19,7 @@ from devices.interfaces import (
     IAsyncChanger,
     IAsyncDevice,
     IAsyncReservation,
-    IDevice,
+    IDeviceFacts,
     LoadRequest,
     Relative,
     SlotState,
@@ -130,9 +130,9 @@ def test_it_is_an_asynchronous_changer(library: Library) -> None:
     reservation = library.load(slot="3")
     assert verifyObject(IAsyncReservation, reservation)
     assert verifyObject(IAsyncDevice, reservation.device)
-    assert verifyObject(IDevice, reservation.device.device)
+    assert verifyObject(IDeviceFacts, reservation.device.facts)
     assert reservation.reading.status is Status.VOLUME_UNLABELED
-    assert not reservation.device.device.properties.flag("indirect")
+    assert not reservation.device.facts.properties.flag("indirect")
     library.turning.wait(reservation.release())
 
 
@@ -280,4 +280,4 @@ def test_one_drive_without_a_robot(library: Library) -> None:
             library.turning.wait(changer.load(LoadRequest(slot="1")))
         library.turning.wait(reservation.device.start(AccessMode.WRITE, "ONE", STAMP))
         library.turning.wait(changer.close())
-        assert reservation.device.device.access_mode is AccessMode.NULL
+        assert reservation.device.facts.access_mode is AccessMode.NULL

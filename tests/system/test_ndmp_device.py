@@ -18,9 +18,9 @@ from devices.errors import (
     Status,
     VolumeFailed,
 )
-from devices.idirecttcp import IDirectTCPDevice, Moved
+from devices.idirecttcp import IMoverDevice, Moved
 from devices.indirect import IndirectTCP
-from devices.interfaces import AccessMode, IAsyncDevice, IDevice, WriteEnd
+from devices.interfaces import AccessMode, IAsyncDevice, IDeviceFacts, IPumpedDevice, WriteEnd
 from devices.ndmp import NdmpDevice, open_ndmp
 from protocols.directtcp import INDIRECT_HOST, Address
 from protocols.header import HeaderType
@@ -57,10 +57,9 @@ def test_it_provides_what_an_asynchronous_device_provides(turning: Turning, larg
     """The device, its attributes and its connection keep to the interfaces."""
     device = blank(turning, large, "interfaces")
     assert verifyObject(IAsyncDevice, device)
-    assert verifyObject(IDirectTCPDevice, device)
-    assert verifyObject(IDevice, device.device)
-    with pytest.raises(ValueError, match="no lane"):
-        device.run(lambda _: None)
+    assert verifyObject(IMoverDevice, device)
+    assert verifyObject(IDeviceFacts, device.facts)
+    assert not IPumpedDevice.providedBy(device)
 
 
 def test_a_label_is_written_and_read(turning: Turning, large: NdmJob) -> None:
@@ -214,7 +213,7 @@ def test_blocks_of_our_own_meet_the_early_warning(turning: Turning, small: NdmJo
         assert written.end is WriteEnd.EARLY
         more = await device.write_blocks(data[written.accepted :])
         assert more.end is WriteEnd.FAILED
-        assert device.device.error == "No space left on device"
+        assert device.facts.error == "No space left on device"
         await device.finish_file()
         await device.finish()
 
@@ -260,7 +259,7 @@ def test_errors_are_worded_as_stock_does(turning: Turning, large: NdmJob) -> Non
         text = attempt(gone).text
     assert text.startswith(f"could not connect to ndmp-server '127.0.0.1:{port}': connect failed: ")
     wrong = blank(turning, large, "errors")
-    wrong.device.properties.set("ndmp_password", "guess")
+    wrong.facts.properties.set("ndmp_password", "guess")
     assert attempt(wrong).text.endswith(": connect-auth-md5-failed")
     none = open_ndmp("none", large.url("none")[5:], turning.reactor, 5)
     error = attempt(none)

@@ -131,7 +131,7 @@ def test_stock_reads_what_we_wrote(exchange: Exchange) -> None:
     async def write() -> None:
         url = exchange.job.url("tape")
         device = open_ndmp(url, url[5:], exchange.turning.reactor, 20)
-        device.device.properties.set("indirect", "no")
+        device.facts.properties.set("indirect", "no")
         Sender((await device.listen(True))[0], data)
         connection = await device.accept()
         await device.start(AccessMode.WRITE, "OURS-01", STAMP)
