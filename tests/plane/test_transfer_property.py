@@ -30,6 +30,9 @@ from tests.plane.dumping import (
 
 HEADER_ROOM = 50
 
+STARTING = ("start", "labelled")
+"""What happens before there is a transfer."""
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_buffers() -> Iterator[None]:
@@ -107,7 +110,7 @@ def run(case: Case, directory: str) -> Dump:
     calls = iter(range(1 << 30))
 
     def faults(what: str) -> bool:
-        return what not in ("start", "labelled") and next(calls) in case.faults
+        return what not in STARTING and next(calls) in case.faults
 
     def make() -> FakeDevice:
         return FakeDevice(
@@ -230,7 +233,7 @@ def test_holding_files_give_every_byte_again(case: Case, chunk: int) -> None:
                 block_size=case.block,
                 leom=case.leom,
                 header_size=HEADER_ROOM,
-                faults=lambda what: what not in ("start", "labelled") and next(calls) in case.faults,
+                faults=lambda what: what not in STARTING and next(calls) in case.faults,
             )
 
         dump = write_dump(Transfer(HoldingSource(path), plan), volumes(make))
@@ -257,7 +260,7 @@ def test_a_connection_with_a_cache_gives_every_byte_again(case: Case) -> None:
                 block_size=case.block,
                 volume=FakeVolume(),
                 leom=False,
-                faults=lambda what: what not in ("start", "labelled") and next(calls) in case.faults,
+                faults=lambda what: what not in STARTING and next(calls) in case.faults,
             )
 
         dump = write_dump(Transfer(SocketSource(ours), plan), volumes(make))
