@@ -10,7 +10,7 @@ from attrs import frozen
 
 ROOT = Path(__file__).parents[2]
 
-_FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,})(?P<info>.*)$")
+_FENCE = re.compile(r"^(?P<indent> {0,3})(?P<mark>`{3,}|~{3,})(?P<info>.*)$")
 _HEADING = re.compile(r"^#{1,6} +(?P<text>.*?)(?: +#+)?$")
 _ANCHOR = re.compile(r'<a id="(?P<id>[^"]+)"></a>')
 _CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
@@ -64,9 +64,10 @@ def _parts(name: str, text: str) -> Iterator[Block | tuple[int, str]]:
             continue
         inside: list[str] = []
         for _, following in lines:
-            if following.rstrip() == fence["mark"]:
+            line = following.removeprefix(fence["indent"])
+            if line.rstrip() == fence["mark"]:
                 break
-            inside.append(following)
+            inside.append(line)
         else:
             raise ValueError(f"{name}:{number}: a fenced block that never ends")
         language, _, mark = fence["info"].strip().partition(" ")

@@ -1,0 +1,42 @@
+"""The worker's states in docs/architecture.md are those of the rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs import states
+
+
+def test_the_diagram_is_as_the_rules_are() -> None:
+    """``python -m tests.docs.states --write`` makes it so."""
+    assert states.main([]) == 0
+
+
+def test_all_transitions_are_seen() -> None:
+    """As many as the table of tests/core/test_rules.py has."""
+    from tests.core.test_rules import TABLE
+
+    assert len(states.transitions()) == sum(len(inputs) for inputs in TABLE.values())
+    assert ("idle", "write", "making_xfer") in states.transitions()
+
+
+def test_another_diagram_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And mended, with all around it kept."""
+    document = tmp_path / "architecture.md"
+    document.write_text(f"before\n{states.BEGIN}old\n{states.END}after\n")
+    monkeypatch.setattr(states, "DOCUMENT", document)
+    assert states.main([]) == 1
+    assert "states --write" in capsys.readouterr().out
+    assert states.main(["--write"]) == 0
+    assert states.main([]) == 0
+    text = document.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    document.write_text("nothing of it")
+    with pytest.raises(ValueError, match="has no place for the diagram"):
+        states.main([])
