@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 if TYPE_CHECKING:
-    from protocols.conf import AutoLabel, LabelStr
+    from protocols.conf.values import AutoLabel, LabelStr
+    from protocols.conf.config import Config
+    from protocols.conf.sections import Storage
     from protocols.ere import Ere
     from protocols.tapelist import TapelistEntry
 
@@ -57,26 +61,51 @@ def labelstr_template(labelstr: LabelStr, autolabel: AutoLabel) -> str | None:
     return autolabel.template if labelstr.match_autolabel else labelstr.template
 
 
-def match_labelstr(
-    labelstr: LabelStr,
-    autolabel: AutoLabel,
-    label: str,
-    *,
-    config: str,
-    org: str,
-    storage: str | None,
-    barcode: str | None = None,
-    meta: str | None = None,
-) -> bool:
+@frozen(kw_only=True)
+class LabelScheme:
+    """How a storage names its volumes, and what is known of the one at hand.
+
+    :ivar storage: None: whatever has none, as in the label of a stray volume.
+    :ivar barcode: of the volume, like ``meta`` and ``slot``; None: it has none, or nobody knows.
+    """
+
+    config: str
+    org: str
+    storage: str | None
+    labelstr: LabelStr
+    autolabel: AutoLabel
+    barcode: str | None = None
+    meta: str | None = None
+    slot: str | None = None
+
+    @classmethod
+    def of(cls, config: Config, storage: Storage) -> LabelScheme:
+        """That of a storage, for no volume in particular."""
+        return cls(
+            config=config.name,
+            org=config.general.org,
+            storage=storage.name,
+            labelstr=storage.labelstr,
+            autolabel=storage.autolabel,
+        )
+
+
+def match_labelstr(scheme: LabelScheme, label: str) -> bool:
     """Is ``label`` one of this storage's? MATCH-AUTOLABEL is anchored, labelstr is not.
 
     Raises :class:`LabelError` when the template is not a valid expression.
     """
-    template = labelstr_template(labelstr, autolabel)
-    if labelstr.match_autolabel and template:
+    template = labelstr_template(scheme.labelstr, scheme.autolabel)
+    if scheme.labelstr.match_autolabel and template:
         template = f"^{template}$"
     return match_template(
-        template, label, config=config, org=org, storage=storage, barcode=barcode, meta=meta
+        template,
+        label,
+        config=scheme.config,
+        org=scheme.org,
+        storage=scheme.storage,
+        barcode=scheme.barcode,
+        meta=scheme.meta,
     )
 
 
@@ -210,42 +239,23 @@ def make_label(
     return label
 
 
-def make_fitting_label(
-    labelstr: LabelStr,
-    autolabel: AutoLabel,
-    known: Iterable[TapelistEntry],
-    *,
-    config: str,
-    org: str,
-    storage: str,
-    barcode: str | None,
-    meta: str | None,
-    slot: str | None,
-) -> str:
+def make_fitting_label(scheme: LabelScheme, known: Iterable[TapelistEntry]) -> str:
     """A label that :func:`make_label` makes, and :func:`match_labelstr` takes for one of ours.
 
     Raises :class:`LabelError`; :class:`LabelUnfit` when the two do not agree.
     """
+    labelstr, autolabel = scheme.labelstr, scheme.autolabel
     label = make_label(
         autolabel.template,
         known,
-        config=config,
-        org=org,
-        storage=storage,
-        barcode=barcode,
-        meta=meta,
-        slot=slot,
+        config=scheme.config,
+        org=scheme.org,
+        storage=scheme.storage or "",
+        barcode=scheme.barcode,
+        meta=scheme.meta,
+        slot=scheme.slot,
     )
-    if not match_labelstr(
-        labelstr,
-        autolabel,
-        label,
-        config=config,
-        org=org,
-        storage=storage,
-        barcode=barcode,
-        meta=meta,
-    ):
+    if not match_labelstr(scheme, label):
         where = "MATCH-AUTOLABEL" if labelstr.match_autolabel else f"'{labelstr.template}'"
         raise LabelUnfit(
             f"the new label '{label}', made by autolabel '{autolabel.template}', "

@@ -98,11 +98,16 @@ def _check_expression(storage: Draft, drafts: Drafts, general: GlobalSettings, c
     if _is_plain(labelstr.template, general.org, config, storage.name):
         return
     # Costs more than all the reading, and is hardly ever needed.
-    from protocols.labels import LabelError, match_labelstr
+    from protocols.labels import LabelError, LabelScheme, match_labelstr
 
+    scheme = LabelScheme(
+        config=config,
+        org=general.org,
+        storage=storage.name,
+        labelstr=labelstr,
+        autolabel=autolabel,
+    )
     try:
-        match_labelstr(
-            labelstr, autolabel, "", config=config, org=general.org, storage=storage.name
-        )
+        match_labelstr(scheme, "")
     except LabelError as error:
         drafts.error(f"parse error: labelstr of storage '{storage.name}': {error.text}")

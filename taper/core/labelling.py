@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError
 
 from devices.errors import ChangerError, DeviceError, Status
 from devices.interfaces import AccessMode, VolumeReading
-from protocols.labels import LabelError, make_fitting_label, make_meta_label
+from protocols.labels import LabelError, LabelScheme, make_fitting_label, make_meta_label
 from protocols.tapelist import TapelistEntry, TapelistError
 from protocols.tracelog import Info
 from taper.core.errors import Interrupted
@@ -230,17 +230,13 @@ async def _announce_new_label(
             meta_label = make_meta_label(
                 storage.meta_autolabel, tapelist.entries, config=config.name, org=config.general.org
             )
-        label = make_fitting_label(
-            storage.labelstr,
-            storage.autolabel,
-            tapelist.entries,
-            config=config.name,
-            org=config.general.org,
-            storage=storage.name,
+        scheme = evolve(
+            LabelScheme.of(config, storage),
             barcode=reservation.barcode,
             meta=meta_label,
             slot=reservation.slot,
         )
+        label = make_fitting_label(scheme, tapelist.entries)
         entry = TapelistEntry(
             datestamp="1",
             label=label,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from devices.errors import Status
 from protocols.header import HeaderType
-from protocols.labels import match_labelstr
+from protocols.labels import LabelScheme, match_labelstr
 
 if TYPE_CHECKING:
     from devices.interfaces import VolumeReading
@@ -125,15 +127,7 @@ def _refuse_unlisted(
     retention: Retention, storage: Storage, label: str, barcode: str | None
 ) -> None:
     """An Amanda label that our tapelist does not know (config-and-state 4.2)."""
-    if match_labelstr(
-        storage.labelstr,
-        storage.autolabel,
-        label,
-        config=retention.config.name,
-        org=retention.config.general.org,
-        storage=storage.name,
-        barcode=barcode,
-    ):
+    if match_labelstr(evolve(LabelScheme.of(retention.config, storage), barcode=barcode), label):
         raise _refusal(label, "its label is one of this storage's, but not in the tapelist")
     if not storage.autolabel.other_config:
         raise _refusal(label, "it may belong to another config, and autolabel has no other-config")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from protocols.conf import AutoLabel, LabelStr
 from protocols.labels import (
     LabelError,
+    LabelScheme,
     check_label,
     labelstr_template,
     make_label,
@@ -124,9 +125,10 @@ def test_match_autolabel_holds_for_the_whole_label() -> None:
     autolabel = AutoLabel(template="$c-%%")
 
     def match(labelstr: LabelStr, label: str) -> bool:
-        return match_labelstr(
-            labelstr, autolabel, label, config="CONF", org="O", storage="S", barcode=None
+        scheme = LabelScheme(
+            config="CONF", org="O", storage="S", labelstr=labelstr, autolabel=autolabel
         )
+        return match_labelstr(scheme, label)
 
     automatic, own = LabelStr("$c-%%", match_autolabel=True), LabelStr("$c-%%")
     assert match(automatic, "CONF-01")

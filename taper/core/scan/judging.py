@@ -9,11 +9,11 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from devices.errors import Status, describe_status
 from protocols.header import HeaderType
-from protocols.labels import make_fitting_label, make_meta_label, match_labelstr
+from protocols.labels import LabelScheme, make_fitting_label, make_meta_label, match_labelstr
 from taper.core.scan import texts
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ class Judge:
     ) -> None:
         self.tapelist = tapelist
         self.storage = storage
-        self._config = config
-        self._org = config.general.org
+        self._scheme = LabelScheme.of(config, storage)
         self._retention = retention
         self.write_timestamp = write_timestamp
 
@@ -110,16 +109,8 @@ class Judge:
 
     def matches_labelstr(self, volume: Volume, label: str) -> bool:
         """``label``, on that volume, is one this storage would give (config-and-state 4.1)."""
-        return match_labelstr(
-            self.storage.labelstr,
-            self.storage.autolabel,
-            label,
-            config=self._config.name,
-            org=self._org,
-            storage=self.storage.name,
-            barcode=volume.barcode,
-            meta=volume.meta,
-        )
+        scheme = evolve(self._scheme, barcode=volume.barcode, meta=volume.meta)
+        return match_labelstr(scheme, label)
 
     def is_reusable(self, label: str, *, new_label_ok: bool) -> bool:
         """The volume may be overwritten (R of scan-and-changers 1.2).
@@ -187,7 +178,7 @@ class Judge:
 
     def _verdict_on_known(self, volume: Volume, label: str, entry: TapelistEntry) -> Verdict:
         slot = volume.slot
-        if entry.config and entry.config != self._config.name:
+        if entry.config and entry.config != self._scheme.config:
             return Verdict(Fate.REFUSE, texts.other_config(slot, label, entry.config))
         if entry.pool and entry.pool != self.storage.tapepool:
             return Verdict(Fate.REFUSE, texts.other_pool(slot, label, entry.pool))
@@ -228,16 +219,7 @@ class Judge:
         storage, known = self.storage, self.tapelist.entries
         if not meta and storage.meta_autolabel:
             meta = make_meta_label(
-                storage.meta_autolabel, known, config=self._config.name, org=self._org
+                storage.meta_autolabel, known, config=self._scheme.config, org=self._scheme.org
             )
-        return make_fitting_label(
-            storage.labelstr,
-            storage.autolabel,
-            known,
-            config=self._config.name,
-            org=self._org,
-            storage=storage.name,
-            barcode=volume.barcode,
-            meta=meta,
-            slot=volume.slot,
-        )
+        scheme = evolve(self._scheme, barcode=volume.barcode, meta=meta, slot=volume.slot)
+        return make_fitting_label(scheme, known)
