@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from protocols.conf.values import AutoLabel, LabelStr
     from protocols.conf.config import Config
     from protocols.conf.sections import Storage
+    from protocols.conf.values import AutoLabel, LabelStr
     from protocols.ere import Ere
     from protocols.tapelist import TapelistEntry
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from taper.core.splitting import SplitPlan
     from taper.core.worker import Worker
 
+MIXED_BLOCK_SIZES = "All devices used by the taper must have the same block size"
+
 MOST_IN_VAIN = 2
 """Volumes erased in a row without a byte gained, before the part ends for lack of space."""
 
@@ -57,7 +59,6 @@ class Dump:
         self.origin = origin
         self.ledger = Ledger()
         self.report = Report(worker, command, self.ledger)
-        self.block_size: int | None = None
         self._header: Header | None = None
         self._plan: SplitPlan | None = None
         self._flow: IFlow | None = None
@@ -65,7 +66,9 @@ class Dump:
         self._status_file: IStatusFile | None = None
         self._interruption = Interruption()
         self.wait = self._interruption.wait
-        self.request = VolumeRequest(worker, self.handle, self.report, self._interruption)
+        self.request = VolumeRequest(
+            worker, self.handle, self.report, self._interruption, self._adopt
+        )
         self._verdict_wanted: Deferred[None] | None = None
         self._ready_sent = False
         self._settled = False
@@ -153,7 +156,6 @@ class Dump:
 
     async def _write_found(self) -> None:
         device = await self._first_device()
-        self.block_size = device.facts.block_size
         self._plan = plan = await plan_dump(
             self.world, self.command, self.origin, device, self.wait
         )
@@ -212,18 +214,34 @@ class Dump:
         """A volume that can take the next part."""
         while not self.scribe.usable:
             try:
-                await self.scribe.obtain_volume(self)
+                await self.request.obtain(self.scribe)
             except ScribeTaken:
-                continue
+                self._ready_sent = False
         volume = self.scribe.volume
         assert volume is not None
-        if volume.device.facts.block_size != self.block_size:
-            raise NoVolume("All devices used by the taper must have the same block size")
-        await self.prepare(volume.device)  # one that was not labelled for us
+        await self._adopt(volume.device)  # one that was not labelled for us
         if not self._ready_sent:
             self._ready_sent = True
             self.report.ready()
         return volume
+
+    async def _adopt(self, device: IAsyncDevice) -> None:
+        """Let the dump go on on ``device``, by another flow if it must.
+
+        :raise NoVolume: it cannot
+        """
+        flow, plan = self._flow, self._plan
+        assert flow is not None
+        assert plan is not None
+        if device.facts.block_size != plan.block_size:
+            # parts of one dump are cut for one block size; seen before a label is lost to it
+            raise NoVolume(MIXED_BLOCK_SIZES)
+        try:
+            self._flow = await self.world.flows.going_on(flow, self.origin, device, plan)
+        except DeviceFault as fault:
+            raise NoVolume(fault.text) from fault
+        if self._flow is not flow:
+            await self._begin_to_flow(self._flow)
 
     async def _write_part(self, volume: Volume, plan: SplitPlan) -> bool:
         """Write one part and judge it. :return: the dump is at its end, good or bad"""
@@ -397,33 +415,6 @@ class Dump:
 
     def _progress(self) -> int:
         return 0 if self._flow is None else self._flow.bytes_written
-
-    # Talking to the driver about volumes, for the scribe
-
-    async def ask_for_volume(self) -> None:
-        try:
-            await self.request.ask()
-        except ScribeTaken:
-            self._ready_sent = False
-            raise
-
-    async def prepare(self, device: IAsyncDevice) -> None:
-        """Let the dump go on on ``device``, by another flow if it must."""
-        flow, plan = self._flow, self._plan
-        assert flow is not None
-        assert plan is not None
-        try:
-            self._flow = await self.world.flows.going_on(flow, self.origin, device, plan)
-        except DeviceFault as fault:
-            raise NoVolume(fault.text) from fault
-        if self._flow is not flow:
-            await self._begin_to_flow(self._flow)
-
-    def say_new_tape(self, label: str) -> None:
-        self.report.new_tape(label)
-
-    def say_no_new_tape(self) -> None:
-        self.report.no_new_tape()
 
 
 def _unforeseen(fault: Exception) -> str:

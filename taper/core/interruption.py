@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
 from taper.core.errors import Interrupted
 
 T = TypeVar("T")
+
+
+class Wait(Protocol):
+    """How a dump waits: so that its interruption can cut it short."""
+
+    async def __call__(self, awaited: Deferred[T] | Coroutine[Deferred[Any], Any, T]) -> T:
+        """See :meth:`Interruption.wait`."""
 
 
 class Interruption:

@@ -6,9 +6,9 @@ its lock, says of it. Order of the steps: data-plane 3.4, config-and-state 3.4 a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError
@@ -23,15 +23,10 @@ from taper.core.permission import VolumeStillActive, dead_claims, refuse_overwri
 from taper.core.scan.texts import one_line
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
     from protocols.tapelist import Tapelist
+    from taper.core.interruption import Wait
     from taper.core.scan import ScanResult
     from taper.core.world import World
-
-    Wait = Callable[
-        [Coroutine[Deferred[Any], Any, VolumeReading]], Coroutine[Any, Any, VolumeReading]
-    ]
 
 
 class LabellingFailed(Exception):

@@ -1,33 +1,53 @@
-"""REQUEST-NEW-TAPE of a dump, and the answers to it (taper-protocol 4.2)."""
+"""How a dump gets a volume: it asks, the volume is found, adopted, labelled, told
+(taper-protocol 4.2, data-plane 3.2)."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from taper.core.errors import Interrupted, ScribeTaken, VolumeDenied
+from devices.errors import ChangerError
+from protocols.tracelog import Info, Start
+from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
+from taper.core.labelling import LabellingFailed
 
 if TYPE_CHECKING:
+    from devices.interfaces import IAsyncDevice
     from taper.core.interruption import Interruption
     from taper.core.report import Report
+    from taper.core.scan import ScanResult
+    from taper.core.scribe import Scribe, Volume
     from taper.core.worker import Worker
+
+    Adopt = Callable[[IAsyncDevice], Awaitable[None]]
 
 
 class VolumeRequest:
     """What one dump asks the driver about volumes; one request at a time.
 
-    :param interruption: of the dump, which breaks the wait for an answer
+    :param interruption: of the dump, which breaks every wait
+    :param adopt: is given the device whose volume is about to be labelled; fails with NoVolume if
+        the dump cannot go on there
     """
 
     def __init__(
-        self, worker: Worker, handle: str, report: Report, interruption: Interruption
+        self,
+        worker: Worker,
+        handle: str,
+        report: Report,
+        interruption: Interruption,
+        adopt: Adopt,
     ) -> None:
         self._worker = worker
         self._handle = handle
         self._report = report
         self._interruption = interruption
+        self._adopt = adopt
         self._answer: Deferred[None] | None = None
+
+    # The answers
 
     @property
     def open(self) -> bool:
@@ -51,13 +71,33 @@ class VolumeRequest:
         assert answer is not None, "the rules allow an answer only to a request"
         return answer
 
-    async def ask(self) -> None:
-        """Send REQUEST-NEW-TAPE and wait for the answer.
+    # The conversation
 
-        :raise VolumeDenied: NO-NEW-TAPE
-        :raise ScribeTaken: TAKE-SCRIBE-FROM
-        :raise Interrupted: the dump is to end; the request stands unanswered
+    async def obtain(self, scribe: Scribe) -> None:
+        """Have a labelled volume in hand, by the driver's permission.
+
+        :raise VolumeDenied: the driver refused
+        :raise ScribeTaken: it gave another worker's scribe instead
+        :raise NoVolume: none was found, or the old one could not be released
+        :raise Interrupted: the dump is to end; a scan goes on, for the next one
         """
+        await scribe.release_volume()
+        while scribe.volume is None:
+            await self._ask(scribe)
+            try:
+                found = await self._find(scribe)
+                volume = await scribe.label_found(found, self._interruption.wait)
+            except LabellingFailed:
+                self._report.no_new_tape()  # the trace log says why; another volume may do
+                continue
+            except BaseException:
+                self._report.no_new_tape()
+                raise
+            await self._log_start(scribe, volume)
+            await self._tell(volume)
+
+    async def _ask(self, scribe: Scribe) -> None:
+        """Send REQUEST-NEW-TAPE and wait for the answer; interrupted, the request stands."""
         self._interruption.check()
         self._answer = answer = Deferred[None]()
         self._worker.rules.volume_requested()
@@ -66,9 +106,47 @@ class VolumeRequest:
             await self._interruption.wait(answer)
         except VolumeDenied as fault:
             await self._report.volume_denied(fault.reason)
+            await scribe.drop_candidate()
             raise
         except Interrupted:
             if self._answer is not None:
                 self._answer = None
                 self._worker.request_withdrawn(self._handle)
             raise
+
+    async def _find(self, scribe: Scribe) -> ScanResult:
+        """A volume on which the dump can go on."""
+        try:
+            found = await self._interruption.wait(scribe.find_volume())
+            await self._adopt(found.reservation.device)
+        except NoVolume as fault:
+            await scribe.drop_candidate()
+            await self._worker.world.note(Info(fault.text))
+            raise
+        return found
+
+    async def _log_start(self, scribe: Scribe, volume: Volume) -> None:
+        """Parts on a volume that the trace log does not name could not be found again."""
+        world = self._worker.world
+        start = Start(
+            datestamp=scribe.timestamp,
+            storage=world.storage.name,
+            pool=world.storage.tapepool,
+            label=volume.label,
+            tape=next(world.tapes),
+        )
+        try:
+            await world.trace_log.append(start)
+        except OSError as fault:
+            self._report.no_new_tape()
+            await scribe.release_volume()
+            raise NoVolume(f"cannot write the trace log: {fault}") from fault
+
+    async def _tell(self, volume: Volume) -> None:
+        world = self._worker.world
+        world.console.write_line(f"taper: wrote label '{volume.label}'")
+        self._report.new_tape(volume.label)
+        try:
+            await volume.reservation.set_label(volume.label)
+        except (ChangerError, OSError) as fault:
+            await world.note(Info(f"Error from set_label: {fault}"))

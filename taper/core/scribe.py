@@ -6,29 +6,26 @@ and reserved, peeked at but untouched until the driver permits a new volume.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
 
 from devices.errors import ChangerError, DeviceError
 from devices.interfaces import IAsyncDevice, IAsyncReservation
 from protocols.tapelist import TapelistError
-from protocols.tracelog import Info, Start, TapeInfo
+from protocols.tracelog import Info, TapeInfo
 from taper.core.erasing import await_space, blank, frees_space, make_room
-from taper.core.errors import Interrupted, NoVolume, VolumeDenied
+from taper.core.errors import Interrupted, NoVolume
 from taper.core.labelling import LabellingFailed, label_volume, permit_label
 from taper.core.scan import ScanFailed, ScanResult
 from taper.core.scan.texts import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Coroutine
+    from collections.abc import Container
 
     from protocols.tapelist import Tapelist
+    from taper.core.interruption import Wait
     from taper.core.world import World
-
-T = TypeVar("T")
-
-MIXED_BLOCK_SIZES = "All devices used by the taper must have the same block size"
 
 
 class Volume:
@@ -62,36 +59,6 @@ class Volume:
         return self.reservation.device
 
 
-class Petitioner(Protocol):
-    """The dump that needs a volume, as the scribe sees it."""
-
-    block_size: int | None
-
-    async def wait(self, awaited: Coroutine[Deferred[Any], Any, T]) -> T:
-        """Wait for something that may take long, by cancelling it if the dump is to end.
-
-        :raise Interrupted: the dump is to end, and what was awaited gave up
-        """
-
-    async def ask_for_volume(self) -> None:
-        """Send REQUEST-NEW-TAPE and wait for NEW-TAPE.
-
-        :raise VolumeDenied: the driver said NO-NEW-TAPE
-        """
-
-    async def prepare(self, device: IAsyncDevice) -> None:
-        """The volume in ``device`` is about to be labelled for this dump.
-
-        :raise NoVolume: the dump cannot go on on this device
-        """
-
-    def say_new_tape(self, label: str) -> None:
-        """Send NEW-TAPE."""
-
-    def say_no_new_tape(self) -> None:
-        """Send NO-NEW-TAPE."""
-
-
 class Scribe:
     """One worker's volumes.
 
@@ -100,7 +67,7 @@ class Scribe:
 
     def __init__(self, world: World, timestamp: str) -> None:
         self._world = world
-        self._timestamp = timestamp
+        self.timestamp = timestamp
         self.volume: Volume | None = None
         self._candidate: ScanResult | None = None
         self._ending: Volume | None = None
@@ -120,7 +87,7 @@ class Scribe:
 
     async def _scan(self) -> None:
         try:
-            self._candidate = await self._world.scan.scan(self._timestamp)
+            self._candidate = await self._world.scan.scan(self.timestamp)
         except ScanFailed as fault:
             self._failure = fault.text
         except CancelledError:
@@ -157,7 +124,7 @@ class Scribe:
         """Give a candidate back that is one of these volumes: they are wanted for reading."""
         await self._scan_over()
         if self._candidate is not None and self._candidate.reservation.reading.label in labels:
-            await self._drop_candidate()
+            await self.drop_candidate()
 
     async def device_to_listen_on(self) -> IAsyncDevice:
         """The device that the next part will go to, if it is to listen for the data itself.
@@ -185,89 +152,40 @@ class Scribe:
 
     # Volumes
 
-    async def obtain_volume(self, dump: Petitioner) -> None:
-        """Have a labelled volume in hand, by the driver's permission.
+    async def label_found(self, found: ScanResult, wait: Wait) -> Volume:
+        """Label the candidate, which is the volume in hand then.
 
-        :raise VolumeDenied: the driver refused
-        :raise NoVolume: none was found, or the old one could not be released
-        :raise Interrupted: the dump is to end; a scan goes on, for the next one
+        :param wait: how the dump waits for what may take long, so that it can be interrupted
+        :raise LabellingFailed: the candidate was given back
+        :raise Interrupted: the dump is to end, and the next one may have the candidate
         """
-        await self.release_volume()
-        while self.volume is None:
-            try:
-                await dump.ask_for_volume()
-            except VolumeDenied:
-                await self._scan_over()
-                await self._drop_candidate()
-                raise
-            try:
-                found = await dump.wait(self.find_volume())
-                self._check_block_size(dump, found)
-                await dump.prepare(found.reservation.device)
-            except Interrupted:
-                dump.say_no_new_tape()
-                raise
-            except NoVolume as fault:
-                await self._drop_candidate()
-                await self._world.note(Info(fault.text))
-                dump.say_no_new_tape()
-                raise
-            await self._label_candidate(dump, found)
-
-    @staticmethod
-    def _check_block_size(dump: Petitioner, found: ScanResult) -> None:
-        """Parts of one dump are cut for one block size; see before a label is lost to it."""
-        size = found.reservation.device.facts.block_size
-        if dump.block_size is not None and size != dump.block_size:
-            raise NoVolume(MIXED_BLOCK_SIZES)
-
-    async def _label_candidate(self, dump: Petitioner, found: ScanResult) -> None:
         world = self._world
         if frees_space(world):
             await_space(found.reservation.device.facts)
         try:
-            permission = await dump.wait(permit_label(world, found, self._timestamp))
-            await label_volume(world, found, permission, self._timestamp, dump.wait)
+            permission = await wait(permit_label(world, found, self.timestamp))
+            await label_volume(world, found, permission, self.timestamp, wait)
         except Interrupted:
-            dump.say_no_new_tape()  # and the next dump may have the volume
             raise
         except LabellingFailed as fault:
             await world.note(Info(fault.text))
-            self._candidate = None
-            await self._give_back(found)
-            dump.say_no_new_tape()
-            return
+            await self._lose(found)
+            raise
         except Exception:
-            self._candidate = None
-            await self._give_back(found)
-            dump.say_no_new_tape()
+            await self._lose(found)
             raise
         self._candidate = None
         self.volume = Volume(found.reservation, permission.label)
-        try:
-            await world.trace_log.append(
-                Start(
-                    datestamp=self._timestamp,
-                    storage=world.storage.name,
-                    pool=world.storage.tapepool,
-                    label=permission.label,
-                    tape=next(world.tapes),
-                )
-            )
-        except OSError as fault:
-            # parts on a volume that the trace log does not name could not be found again
-            dump.say_no_new_tape()
-            await self.release_volume()
-            raise NoVolume(f"cannot write the trace log: {fault}") from fault
-        world.console.write_line(f"taper: wrote label '{permission.label}'")
-        dump.say_new_tape(permission.label)
-        try:
-            await found.reservation.set_label(permission.label)
-        except (ChangerError, OSError) as fault:
-            await world.note(Info(f"Error from set_label: {fault}"))
+        return self.volume
 
-    async def _drop_candidate(self) -> None:
-        """Give an unused candidate back, so that it may be found again."""
+    async def _lose(self, found: ScanResult) -> None:
+        self._candidate = None
+        await self._give_back(found)
+
+    async def drop_candidate(self) -> None:
+        """Give an unused candidate back, so that it may be found again; a scan that runs is waited
+        for."""
+        await self._scan_over()
         candidate, self._candidate = self._candidate, None
         if candidate is not None:
             self._world.scan.untouched(candidate)
@@ -319,7 +237,7 @@ class Scribe:
         volume = self.volume
         if volume is None:
             return False
-        return await make_room(self._world, volume.reservation.slot, volume.label, self._timestamp)
+        return await make_room(self._world, volume.reservation.slot, volume.label, self.timestamp)
 
     async def _forbid_reuse(self, volume: Volume) -> None:
         def kept(tapelist: Tapelist) -> Tapelist:
@@ -350,5 +268,5 @@ class Scribe:
         """
         self.stop_scan()
         await self._scan_over()
-        await self._drop_candidate()
+        await self.drop_candidate()
         await self.release_volume()
