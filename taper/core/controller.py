@@ -89,8 +89,8 @@ class Controller:
 
     def _start_taper(self, command: commands.StartTaper) -> None:
         old = self._workers.get(command.worker)
-        if old is not None and not old.restartable:
-            raise Refused(f"{command.name}: worker '{command.worker}' is already started")
+        if old is not None:
+            old.give_way(command)
         worker = Worker(self._world, command.worker, command.taper, command.timestamp)
         self._workers[command.worker] = worker
         worker.start()

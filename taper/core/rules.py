@@ -38,6 +38,15 @@ class Rules(Protocol):
     def answer(self) -> None:
         """NEW-TAPE, NO-NEW-TAPE or TAKE-SCRIBE-FROM came."""
 
+    def may_answer(self) -> None:
+        """An answer would be legal; nothing changes."""
+
+    def scan(self) -> None:
+        """START-SCAN came."""
+
+    def restart(self) -> None:
+        """START-TAPER came again: another worker takes our name."""
+
     def dump_ended(self) -> None:
         """The result of the dump is about to be sent."""
 
@@ -77,13 +86,32 @@ _making_xfer.upon(Rules.header_accepted).to(_writing).returns(None)
 _getting_header.upon(Rules.header_accepted).to(_writing).returns(None)
 _writing.upon(Rules.volume_requested).to(_requesting).returns(None)
 _requesting.upon(Rules.answer).to(_writing).returns(None)
+_requesting.upon(Rules.may_answer).to(_requesting).returns(None)
+_error.upon(Rules.restart).to(_gone).returns(None)
+for _state in (
+    _init,
+    _idle,
+    _making_xfer,
+    _getting_header,
+    _writing,
+    _requesting,
+    _closing,
+    _error,
+):
+    _state.upon(Rules.scan).to(_state).returns(None)
 for _state in (_making_xfer, _getting_header, _writing, _requesting):
     _state.upon(Rules.dump_ended).to(_idle).returns(None)
 
 _build = _builder.build()
 
 # The state that each command of the driver needs, in the words that drivers have always read.
-_NEEDED = {"write": "idle", "close": "idle", "give_away": "idle", "answer": "writing"}
+_NEEDED = {
+    "write": "idle",
+    "close": "idle",
+    "give_away": "idle",
+    "answer": "writing",
+    "may_answer": "writing",
+}
 
 
 def make_rules() -> Rules:

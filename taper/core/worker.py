@@ -50,7 +50,6 @@ class Worker:
         self._running: list[Deferred[None]] = []
         self._quitting = False
         self._withdrawn: str | None = None
-        self._start_failed = False
 
     def _spawn(self, story: Coroutine[Deferred[Any], Any, None]) -> None:
         """Let a coroutine run, and remember it until it is over."""
@@ -71,7 +70,6 @@ class Worker:
         except NoVolume as fault:
             if self._quitting:
                 return
-            self._start_failed = True
             await self.world.note(NoTapeError(fault.text))
             self.rules.scan_failed()
             self.world.driver.send(replies.TapeError(self.name, fault.text))
@@ -81,10 +79,16 @@ class Worker:
         word = replies.ALLOW_TAKE_SCRIBE_FROM if allowed else replies.NO_TAKE_SCRIBE_FROM
         self.world.driver.send(replies.TaperOk(self.name, word))
 
-    @property
-    def restartable(self) -> bool:
-        """A new START-TAPER may take this worker's name."""
-        return self._start_failed
+    def give_way(self, command: commands.StartTaper) -> None:
+        """START-TAPER again: another worker takes this one's name.
+
+        :raise Refused: this one is of use
+        """
+        try:
+            self.rules.restart()
+        except NoTransition as fault:
+            text = f"{command.name}: worker '{self.name}' is already started"
+            raise Refused(text) from fault
 
     # Commands
 
@@ -115,6 +119,7 @@ class Worker:
 
     def start_scan(self, command: commands.StartScan) -> None:
         """START-SCAN: look for the next volume ahead of the permission."""
+        self._allow(self.rules.scan, command)
         self.scribe.begin_scan()
 
     def new_tape(self, command: commands.NewTape) -> None:
@@ -122,12 +127,16 @@ class Worker:
         if self._crossed(command.handle):
             self.world.driver.send(replies.NoNewTape(self.name, command.handle))
             return
-        self._asking(command).request.granted()
+        dump = self._asking(command)
+        self.rules.answer()
+        dump.request.granted()
 
     def no_new_tape(self, command: commands.NoNewTape) -> None:
         """NO-NEW-TAPE: it is denied."""
         if not self._crossed(command.handle):
-            self._asking(command).request.denied(command.reason)
+            dump = self._asking(command)
+            self.rules.answer()
+            dump.request.denied(command.reason)
 
     def _asking(
         self, command: commands.NewTape | commands.NoNewTape | commands.TakeScribeFrom
@@ -139,7 +148,7 @@ class Worker:
                 f"{command.name} {self.name}: handle '{command.handle}' is not that of the dump "
                 f"being written, '{dump.handle}'"
             )
-        self._allow(self.rules.answer, command)
+        self._allow(self.rules.may_answer, command)
         assert dump is not None, "the rules allow an answer only to a dump"
         return dump
 
@@ -162,13 +171,13 @@ class Worker:
         """TAKE-SCRIBE-FROM: go on with another worker's volume or reservation."""
         if other is self:
             raise Refused(f"{command.name} {self.name}: a worker cannot take its own scribe")
-        dump = None if self._crossed(command.handle) else self._asking(command)
-        try:
-            other._allow(other.rules.give_away, command)
-        except Refused:
-            if dump is not None:
-                self.rules.volume_requested()  # it is still unanswered
-            raise
+        crossed = self._withdrawn is not None and self._withdrawn == command.handle
+        dump = None if crossed else self._asking(command)
+        other._allow(other.rules.give_away, command)
+        if dump is None:
+            self._withdrawn = None
+        else:
+            self.rules.answer()
         mine, self.scribe = self.scribe, other.scribe
         other.scribe = mine
         clerk, other._clerk = other._clerk, None

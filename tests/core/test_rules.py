@@ -17,6 +17,9 @@ INPUTS = (
     "header_accepted",
     "volume_requested",
     "answer",
+    "may_answer",
+    "scan",
+    "restart",
     "dump_ended",
     "close",
     "closed",
@@ -35,10 +38,12 @@ TABLE = {
     },
     "getting_header": {"header_accepted": "writing", "dump_ended": "idle"},
     "writing": {"volume_requested": "waiting", "dump_ended": "idle"},
-    "waiting": {"answer": "writing", "dump_ended": "idle"},
-    "error": {},
+    "waiting": {"answer": "writing", "may_answer": "waiting", "dump_ended": "idle"},
+    "error": {"restart": "gone"},
     "gone": {},
 }
+for _state in TABLE.keys() - {"gone"}:
+    TABLE[_state]["scan"] = _state
 SHOWN = {"waiting": "writing"}
 
 
