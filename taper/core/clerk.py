@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
 
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from devices.interfaces import (
@@ -23,6 +24,7 @@ from devices.interfaces import (
 )
 from protocols.driver import replies
 from taper.core.errors import SourceFault
+from taper.core.interfaces import IClerk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,14 +34,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@implementer(IClerk)
 class Clerk:
-    """Finds, opens and keeps the volume that dumps are read from.
-
-    One dump at a time: :meth:`begin`, any number of :meth:`fetch`, :meth:`end`. What is fetched
-    is read by others; between two calls the clerk does not touch it.
+    """The clerk of one worker.
 
     :param worker: whose voice it has
-    :ivar label: of the volume that is open, or None
     """
 
     def __init__(self, world: World, worker: str) -> None:
@@ -49,7 +48,7 @@ class Clerk:
         self._reservation: IAsyncReservation | None = None
         self._storage: str | None = None
         self._changer: IAsyncChanger | None = None
-        self._busy = False
+        self.busy = False
         self._doubtful = False
         self._interrupted = False
         self._waiting: Deferred[Any] | None = None
@@ -59,11 +58,7 @@ class Clerk:
     # One dump
 
     async def begin(self, storage: str) -> None:
-        """A dump is to be read from this storage; another one's volume and changer are given back.
-
-        :raise SourceFault: there is no such storage, or its changer cannot be used
-        """
-        self._busy, self._interrupted = True, False
+        self.busy, self._interrupted = True, False
         if storage == self._storage:
             return
         await self._close_storage(tell=True)
@@ -71,15 +66,10 @@ class Clerk:
         self._storage = storage
 
     def end(self, *, well: bool) -> None:
-        """Nobody reads any more.
-
-        :param well: reading went well; else the volume is loaded anew before it is read again
-        """
-        self._busy = False
+        self.busy = False
         self._doubtful = self._doubtful or not well
 
     def interrupt(self) -> None:
-        """The dump is over: let a running or later :meth:`fetch` fail soon."""
         self._interrupted = True
         if self._waiting is not None:
             self._waiting.cancel()
@@ -90,11 +80,6 @@ class Clerk:
         handle: str,
         ready: Callable[[IAsyncDevice], Deferred[None]] | None = None,
     ) -> IAsyncDevice:
-        """A device that reads the volume of this label, started.
-
-        :param ready: is given a device that is about to be started
-        :raise SourceFault: it cannot be had
-        """
         if self._reservation is not None and self.label == label and not self._doubtful:
             return self._reservation.device
         await self.close_volume(tell=True)
@@ -140,7 +125,7 @@ class Clerk:
     async def _take_from_others(self, label: str) -> None:
         """A volume that an idle worker merely keeps is given up for us."""
         for other in self._world.clerks:
-            if other is not self and other.label == label and not other._busy:
+            if other is not self and other.label == label and not other.busy:
                 await other.close_volume(tell=True)
 
     async def _find(self, label: str) -> IAsyncReservation:
@@ -221,12 +206,6 @@ class Clerk:
             self._world.debug_failure(f"{self._worker}: releasing a source volume: {fault}")
 
     async def close_volume(self, *, tell: bool) -> bool:
-        """Give the volume back, if one is open; or wait until it is given back.
-
-        :param tell: send CLOSED-SOURCE-VOLUME if one was
-        :return: that was sent, by us or by the call that we waited for. The driver takes a second
-            one for that of a volume that it does not know.
-        """
         reservation, self._reservation = self._reservation, None
         self.label, self._doubtful = None, False
         if reservation is None:

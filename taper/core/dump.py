@@ -33,10 +33,10 @@ from taper.core.request import VolumeRequest
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice, PartResult
     from protocols.header import Header
+    from taper.core.host import Host
     from taper.core.interfaces import IFlow, IOrigin, IStatusFile
     from taper.core.scribe import Scribe, Volume
     from taper.core.splitting import SplitPlan
-    from taper.core.worker import Worker
 
 MIXED_BLOCK_SIZES = "All devices used by the taper must have the same block size"
 
@@ -51,7 +51,7 @@ class Dump:
     :param origin: where header and data come from
     """
 
-    def __init__(self, worker: Worker, command: commands.WriteCommand, origin: IOrigin) -> None:
+    def __init__(self, worker: Host, command: commands.WriteCommand, origin: IOrigin) -> None:
         self.worker = worker
         self.world = worker.world
         self.command = command
@@ -369,7 +369,7 @@ class Dump:
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
             ledger.device_errors.append(f"cannot write the trace log: {fault}")
         self.worker.rules.dump_ended()
-        self.worker.dump_over(self)
+        self.worker.dump_over(self.handle)
         report.result()
         if self._status_file is not None:
             try:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from protocols.driver.messages import Message
     from protocols.header import Header
     from protocols.tapelist import Tapelist
-    from taper.core.clerk import Clerk
     from taper.core.retention import Retention
     from taper.core.splitting import DirectoryFacts, SplitPlan
 
@@ -131,10 +130,53 @@ class IOrigin(Interface):
         """Stop listening, close what is open; after the flow. At any time, and to repeat."""
 
 
+class IClerk(Interface):
+    """Finds, opens and keeps the volume that one worker's dumps are read from.
+
+    One dump at a time: :meth:`begin`, any number of :meth:`fetch`, :meth:`end`. What is fetched
+    is read by others; between two calls the clerk does not touch it.
+    """
+
+    label = Attribute("str | None: of the volume that is open")
+    busy = Attribute("bool: a dump is being read")
+
+    async def begin(storage: str) -> None:
+        """A dump is to be read from this storage; another one's volume and changer are given back.
+
+        :raise SourceFault: there is no such storage, or its changer cannot be used
+        """
+
+    async def fetch(
+        label: str, handle: str, ready: Callable[[IAsyncDevice], Deferred[None]] | None = None
+    ) -> IAsyncDevice:
+        """A device that reads the volume of this label, started.
+
+        :param ready: is given a device that is about to be started
+        :raise SourceFault: it cannot be had
+        """
+
+    def end(*, well: bool) -> None:
+        """Nobody reads any more.
+
+        :param well: reading went well; else the volume is loaded anew before it is read again
+        """
+
+    def interrupt() -> None:
+        """The dump is over: let a running or later :meth:`fetch` fail soon."""
+
+    async def close_volume(*, tell: bool) -> bool:
+        """Give the volume back, if one is open; or wait until it is given back.
+
+        :param tell: send CLOSED-SOURCE-VOLUME if one was
+        :return: that was sent, by us or by the call that we waited for. The driver takes a second
+            one for that of a volume that it does not know.
+        """
+
+
 class IOrigins(Interface):
     """Makes origins."""
 
-    def of(command: WriteCommand, clerk: Callable[[], Clerk]) -> IOrigin:
+    def of(command: WriteCommand, clerk: Callable[[], IClerk]) -> IOrigin:
         """The origin of the dump that a command asks for; touches nothing yet.
 
         :param clerk: of the worker, for who reads volumes

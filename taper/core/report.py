@@ -18,9 +18,9 @@ from taper.core.outcome import DumperResult, Verdict
 if TYPE_CHECKING:
     from devices.interfaces import PartResult
     from protocols.header import Header
+    from taper.core.host import Host
     from taper.core.interfaces import Offer
     from taper.core.outcome import Ledger
-    from taper.core.worker import Worker
 
 FULL = "No space left on device"
 
@@ -31,7 +31,7 @@ class Report:
     :param ledger: what is known of the dump; read when its end is told
     """
 
-    def __init__(self, worker: Worker, command: commands.WriteCommand, ledger: Ledger) -> None:
+    def __init__(self, worker: Host, command: commands.WriteCommand, ledger: Ledger) -> None:
         self._worker = worker
         self._world = worker.world
         self._command = command

@@ -15,11 +15,11 @@ from taper.core.labelling import LabellingFailed
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
+    from taper.core.host import Host
     from taper.core.interruption import Interruption
     from taper.core.report import Report
     from taper.core.scan import ScanResult
     from taper.core.scribe import Scribe, Volume
-    from taper.core.worker import Worker
 
     Adopt = Callable[[IAsyncDevice], Awaitable[None]]
 
@@ -34,7 +34,7 @@ class VolumeRequest:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: Host,
         handle: str,
         report: Report,
         interruption: Interruption,

@@ -231,9 +231,9 @@ class Worker:
 
     # The end
 
-    def dump_over(self, dump: Dump) -> None:
-        """The dump's end is about to be told: the worker is free for the next command."""
-        if self._dump is dump:
+    def dump_over(self, handle: str) -> None:
+        """See :class:`taper.core.host.Host`; this one's only dump is over."""
+        if self._dump is not None and self._dump.handle == handle:
             self._dump = None
 
     async def quit(self) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         TapeInfo,
         Warning_,
     )
-    from taper.core.clerk import Clerk
     from taper.core.interfaces import (
+        IClerk,
         IClock,
         IConsole,
         IDriver,
@@ -69,7 +69,7 @@ class World:
     status_files: IStatusFiles
     clock: IClock
     debug: Callable[[str], None]
-    clerks: list[Clerk] = field(factory=list)
+    clerks: list[IClerk] = field(factory=list)
     tapes: Iterator[int] = field(factory=_from_one)
 
     async def note(

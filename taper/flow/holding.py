@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from protocols.crc import Crc
     from protocols.driver.commands import FileWrite
     from protocols.header import Header
-    from taper.core.clerk import Clerk
-    from taper.core.interfaces import Offer
+    from taper.core.interfaces import IClerk, Offer
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext
 
@@ -77,7 +76,7 @@ class HoldingOrigin:
 
 
 def from_holding(
-    context: FlowContext, command: FileWrite, clerk: Callable[[], Clerk]
+    context: FlowContext, command: FileWrite, clerk: Callable[[], IClerk]
 ) -> HoldingOrigin:
     """See :mod:`taper.flow.origins`."""
     return HoldingOrigin(context, command.filename)

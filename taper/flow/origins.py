@@ -12,7 +12,7 @@ from protocols.driver import commands
 from taper.core.interfaces import IOrigin, IOrigins
 
 if TYPE_CHECKING:
-    from taper.core.clerk import Clerk
+    from taper.core.interfaces import IClerk
     from taper.flow.interfaces import FlowContext
 
 ORIGINS: dict[type[commands.WriteCommand], str] = {
@@ -33,6 +33,6 @@ class Origins:
     def __init__(self, context: FlowContext) -> None:
         self._context = context
 
-    def of(self, command: commands.WriteCommand, clerk: Callable[[], Clerk]) -> IOrigin:
+    def of(self, command: commands.WriteCommand, clerk: Callable[[], IClerk]) -> IOrigin:
         make = load_factory(ORIGINS[type(command)])
         return cast("IOrigin", make(self._context, command, clerk))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from protocols.directtcp import Address
     from protocols.driver.commands import PortWrite
     from protocols.header import Header
-    from taper.core.clerk import Clerk
+    from taper.core.interfaces import IClerk
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext
     from taper.plane.interfaces import ISource
@@ -149,7 +149,7 @@ def header_silence(config: Config | None) -> float:
 
 
 def from_port(
-    context: FlowContext, command: PortWrite, clerk: Callable[[], Clerk]
+    context: FlowContext, command: PortWrite, clerk: Callable[[], IClerk]
 ) -> ClientOrigin | PortOrigin:
     """See :mod:`taper.flow.origins`."""
     if command.data_path != "DIRECTTCP":

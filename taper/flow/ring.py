@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from protocols.crc import Crc
     from protocols.driver.commands import ShmWrite
     from protocols.header import Header
-    from taper.core.clerk import Clerk
+    from taper.core.interfaces import IClerk
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext
     from taper.plane.interfaces import ISource
@@ -110,6 +110,6 @@ class RingOrigin:
         return self._lane.stop()
 
 
-def from_ring(context: FlowContext, command: ShmWrite, clerk: Callable[[], Clerk]) -> RingOrigin:
+def from_ring(context: FlowContext, command: ShmWrite, clerk: Callable[[], IClerk]) -> RingOrigin:
     """See :mod:`taper.flow.origins`."""
     return RingOrigin(context)

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from protocols.driver.commands import VaultWrite
     from protocols.header import Header
     from protocols.stored import StoredPart
-    from taper.core.clerk import Clerk
-    from taper.core.interfaces import Offer
+    from taper.core.interfaces import IClerk, Offer
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext
     from taper.plane.interfaces import ISource
@@ -65,7 +64,7 @@ class StoredOrigin:
     result_follows = False
     remark: str | None = None
 
-    def __init__(self, context: FlowContext, command: VaultWrite, clerk: Clerk) -> None:
+    def __init__(self, context: FlowContext, command: VaultWrite, clerk: IClerk) -> None:
         self._reactor = context.reactor
         self._command = command
         self._clerk = clerk
@@ -254,7 +253,7 @@ class StoredOrigin:
 
 
 def from_volumes(
-    context: FlowContext, command: VaultWrite, clerk: Callable[[], Clerk]
+    context: FlowContext, command: VaultWrite, clerk: Callable[[], IClerk]
 ) -> StoredOrigin:
     """See :mod:`taper.flow.origins`."""
     return StoredOrigin(context, command, clerk())

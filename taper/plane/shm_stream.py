@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from taper.plane.interfaces import SourceError
 from taper.plane.ring import Stopped, chunk_size
 
-if TYPE_CHECKING:
-    from taper.plane.shm import ShmSource
+
+class IProducersRing(Protocol):
+    """A ring that a producer fills; :class:`taper.plane.shm.ShmSource` says what each means."""
+
+    @property
+    def size(self) -> int: ...
+
+    def attach(self) -> bool: ...
+
+    def wait_for(self, wanted: int, better: int = 0) -> int | None: ...
+
+    def view(self, size: int) -> memoryview: ...
+
+    def copy(self, buffer: memoryview) -> None: ...
+
+    def free(self, size: int) -> None: ...
 
 
 class ShmStream:
@@ -22,7 +36,9 @@ class ShmStream:
 
     keep = False
 
-    def __init__(self, source: ShmSource, block_size: int, failed: Callable[[str], None]) -> None:
+    def __init__(
+        self, source: IProducersRing, block_size: int, failed: Callable[[str], None]
+    ) -> None:
         """:param failed: told why no more can be had; must stop the stream."""
         self.cursor = 0
         self.block_size = block_size

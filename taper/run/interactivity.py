@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from taper.core.scan import IInteractivity, ScanFailed
+from taper.run.asking import ABORTED, LONGEST_REPLY, insert_line
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncChanger
@@ -24,18 +25,10 @@ if TYPE_CHECKING:
     from protocols.conf.sections import Interactivity
 
 TTY = "/dev/tty"
-ABORTED = "Aborted by user"
-LONGEST_REPLY = 4096
-"""Bytes of a reply; what is longer is no name of a changer."""
 BACKGROUND_WAIT = 1.0
 """Seconds between two looks whether the terminal is ours again."""
 
 Ask = Callable[[str, str], "Deferred[str]"]
-
-
-def insert_line(changer_name: str) -> str:
-    """What the operator is to do."""
-    return f"Insert a new volume in {changer_name}"
 
 
 @implementer(IInteractivity)

@@ -14,7 +14,7 @@ from twisted.internet.error import ProcessDone
 from twisted.internet.protocol import ProcessProtocol
 
 from taper.core.scan import ScanFailed
-from taper.run.interactivity import ABORTED, LONGEST_REPLY, insert_line
+from taper.run.asking import ABORTED, LONGEST_REPLY, insert_line
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
