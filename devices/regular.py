@@ -7,10 +7,11 @@ import os
 import stat
 
 
-def open_regular(path: str, flags: int, mode: int = 0o666) -> int:
+def open_regular(path: str, flags: int, mode: int = 0o666, *, null: bool = False) -> int:
     """As ``os.open``, but never to wait, as for the other end of a FIFO; also an ``opener`` for
     ``open``.
 
+    :param null: ``/dev/null`` and its like will do: nobody waits for them either
     :raise OSError: it cannot be opened, or is not a regular file
     """
     flags |= os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -20,7 +21,8 @@ def open_regular(path: str, flags: int, mode: int = 0o666) -> int:
         if error.errno == errno.ENXIO:  # a FIFO that nobody reads, a socket
             raise _not_regular(path) from error
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    kind = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(kind) or (null and stat.S_ISCHR(kind))):
         os.close(descriptor)
         raise _not_regular(path)
     return descriptor
