@@ -24,6 +24,8 @@ def open_regular(path: str, flags: int, mode: int = 0o666, *, null: bool = False
     kind = os.fstat(descriptor).st_mode
     if not (stat.S_ISREG(kind) or (null and stat.S_ISCHR(kind))):
         os.close(descriptor)
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         raise _not_regular(path)
     return descriptor
 
