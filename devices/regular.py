@@ -26,5 +26,11 @@ def open_regular(path: str, flags: int, mode: int = 0o666) -> int:
     return descriptor
 
 
+def behind_link(path: str) -> str:
+    """The file to replace by a new one of this name: where it is a symbolic link what that leads
+    to, there or not, else ``path`` itself."""
+    return os.path.realpath(path) if os.path.islink(path) else path
+
+
 def _not_regular(path: str) -> OSError:
     return OSError(errno.EINVAL, "not a regular file", path)
