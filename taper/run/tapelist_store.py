@@ -32,6 +32,7 @@ from taper.core.interfaces import ITapelistStore
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
 
 # Lock files held by this process, since record locks do not exclude a process from itself.
 _held: set[str] = set()
@@ -99,9 +100,16 @@ class TapelistStore:
     def sweep(self) -> Deferred[list[str]]:
         """Remove the drafts of programs that were killed, unless the list is locked just now.
 
-        Fires with their paths. Fails with OSError.
+        Fires with their paths; what cannot be removed is noted and stays.
         """
-        return self._turn.run(self._call, sweep, self._path)
+
+        def cannot(failure: Failure) -> list[str]:
+            failure.trap(OSError)
+            self._note(f"cannot remove drafts of the tapelist: {failure.value}")
+            return []
+
+        removed: Deferred[list[str]] = self._turn.run(self._call, sweep, self._path)
+        return removed.addErrback(cannot)
 
     def hurry(self) -> None:
         """The taper is to end: from now on no lock is waited for longer than a moment."""

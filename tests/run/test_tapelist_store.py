@@ -456,3 +456,13 @@ def test_drafts_of_killed_programs_go(linked: tuple[str, Path]) -> None:
 def test_a_start_without_drafts_leaves_the_lock_alone(path: str) -> None:
     assert outcome(store_on(path).sweep()) == []
     assert not os.path.exists(f"{path}.lock")
+
+
+def test_drafts_that_cannot_be_looked_for_are_noted(tmp_path: Path) -> None:
+    notes: list[str] = []
+    path = f"{tmp_path}/none/tapelist"
+    assert outcome(store_on(path, notes=notes).sweep()) == []
+    assert notes == [
+        "cannot remove drafts of the tapelist: "
+        f"[Errno 2] No such file or directory: '{tmp_path}/none'"
+    ]
