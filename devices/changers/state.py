@@ -24,7 +24,7 @@ from devices.changers.unsaved import Unsaved
 from devices.datafile import NO_SPACE
 from devices.errors import ChangerError, ChangerReason
 from devices.patience import LOCK_TIMEOUT, LONGEST_PAUSE, Patience, StopSet, TimeIsUp
-from devices.regular import open_regular
+from devices.regular import open_regular, read_at_most
 from protocols.perldata import PerlDataError, format_perl_data, parse_perl_data
 
 #: Seconds a release still waits for the state file after the changer was told to stop. The driver
@@ -183,7 +183,7 @@ class StateFile:
             raise ChangerError(text)
         try:
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read(MAX_STATE_BYTES)
+                return read_at_most(file, MAX_STATE_BYTES)
         except OSError as error:
             raise ChangerError(f"Error reading '{self.path}': {error.strerror}") from error
 
