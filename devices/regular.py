@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import BinaryIO
+
+_PIECE = 1 << 18
 
 
 def open_regular(path: str, flags: int, mode: int = 0o666, *, null: bool = False) -> int:
@@ -28,6 +31,24 @@ def open_regular(path: str, flags: int, mode: int = 0o666, *, null: bool = False
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         raise _not_regular(path)
     return descriptor
+
+
+def behind_link(path: str) -> str:
+    """The file to replace by a new one of this name: where it is a symbolic link what that leads
+    to, there or not, else ``path`` itself."""
+    return os.path.realpath(path) if os.path.islink(path) else path
+
+
+def read_at_most(file: BinaryIO, limit: int) -> bytes:
+    """The first ``limit`` bytes of a file, or all of it if it is shorter.
+
+    Memory is taken for what is there only; ``file.read(limit)`` would begin with ``limit`` bytes.
+    """
+    pieces: list[bytes] = []
+    while limit and (piece := file.read(min(limit, _PIECE))):
+        pieces.append(piece)
+        limit -= len(piece)
+    return b"".join(pieces)
 
 
 def _not_regular(path: str) -> OSError:

@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from devices.errors import DeviceError
 from protocols.driver import commands
 from protocols.tracelog import Info
-from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
+from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied, in_words
 from taper.core.interfaces import FeedError, IPlannedFeed
 from taper.core.interruption import Interruption
 from taper.core.outcome import DumperResult, Ledger, Verdict
@@ -334,7 +334,7 @@ class Dump:
             # Whatever it was, the driver waits for an answer. And the catalogue is made from the
             # trace log: what is not in it cannot be restored.
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
-            ledger.device_errors.append(f"cannot write the trace log: {fault}")
+            ledger.device_errors.append(f"cannot write the trace log: {in_words(fault)}")
         self.worker.rules.dump_ended()
         self.worker.dump_over(self)
         report.result()
@@ -406,7 +406,6 @@ class Dump:
 
 
 def _unforeseen(fault: Exception) -> str:
-    """What is said of a fault that nobody foresaw."""
     if isinstance(fault, MemoryError):
-        return "not enough memory for the dump"
+        return in_words(fault)
     return f"internal error: {type(fault).__name__}: {fault}"

@@ -14,6 +14,13 @@ class VolumeDenied(Exception):
         self.reason = reason
 
 
+def in_words(fault: BaseException) -> str:
+    """What is said of a fault that nobody foresaw, also where it has no text of its own."""
+    if isinstance(fault, MemoryError):
+        return "not enough memory"
+    return str(fault) or type(fault).__name__
+
+
 class NoVolume(Exception):
     """No volume can be had or kept: TAPE-ERROR.
 

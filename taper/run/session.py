@@ -210,6 +210,7 @@ class Session:
         )
         self._world = world
         files.call(sweep_up, self._setup.paths.tmpdir).addErrback(world.log_failure)
+        tapelists.sweep().addErrback(world.log_failure)
 
         def quitting() -> None:
             self._stop_waiting.set()

@@ -229,6 +229,23 @@ def test_current_is_kept_for_each_user_and_for_all(root):
     assert [entry.slot for entry in changer.inventory() if entry.current] == ["10"]
 
 
+def test_links_of_killed_processes_go(root):
+    """Those that were to become ``data``, and nothing else; not of one that lives."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for pid in (dead.pid, os.getpid(), os.getppid()):
+        (root / f"data.{pid}").symlink_to("slot2")
+    (root / f"data.{dead.pid}0000000").write_bytes(b"no link")
+    (root / "data.old").symlink_to("slot2")
+    changer = disk(root)
+    changer.load(NEXT).release()  # as a scan does, which looks for the current slot first
+    changer.load(LoadRequest(slot="3", set_current=True)).release()
+    assert os.readlink(root / "data") == "slot3"
+    assert sorted(name for name in os.listdir(root) if name.startswith("data.")) == sorted(
+        [f"data.{os.getppid()}", f"data.{dead.pid}0000000", "data.old"]
+    )
+
+
 def test_where_current_is_looked_for(root):
     """Own key, common key, link data, old link current, first slot, zero: the first that fits."""
     changer = disk(root)

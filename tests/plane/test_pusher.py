@@ -53,6 +53,20 @@ def test_a_source_that_fails_resets_the_connection() -> None:
     assert not pusher.take_errors()
 
 
+def test_memory_that_is_short_is_told_in_words() -> None:
+    class Hungry(PiecesSource):
+        def read_into(self, buffer: memoryview) -> int:
+            raise MemoryError
+
+    mine, peer = connected()
+    pusher = Pusher(Hungry(b""), mine)
+    pusher.start()
+    with pytest.raises(ConnectionResetError):
+        received(peer)
+    pusher.close()
+    assert pusher.take_errors() == ["Not enough memory to read the dump"]
+
+
 def test_a_peer_that_goes_away() -> None:
     """What was done is named, nobody is blamed for it yet; nothing hangs."""
     mine, peer = connected()
