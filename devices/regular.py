@@ -10,11 +10,11 @@ from typing import BinaryIO
 _PIECE = 1 << 18
 
 
-def open_regular(path: str, flags: int, mode: int = 0o666, *, null: bool = False) -> int:
+def open_regular(path: str, flags: int, mode: int = 0o666, *, or_null: bool = False) -> int:
     """As ``os.open``, but never to wait, as for the other end of a FIFO; also an ``opener`` for
     ``open``.
 
-    :param null: ``/dev/null`` and its like will do: nobody waits for them either
+    :param or_null: ``/dev/null`` and its like will do, too: nobody waits for them either
     :raise OSError: it cannot be opened, or is not a regular file
     """
     flags |= os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -25,7 +25,7 @@ def open_regular(path: str, flags: int, mode: int = 0o666, *, null: bool = False
             raise _not_regular(path) from error
         raise
     kind = os.fstat(descriptor).st_mode
-    if not (stat.S_ISREG(kind) or (null and stat.S_ISCHR(kind))):
+    if not (stat.S_ISREG(kind) or (or_null and stat.S_ISCHR(kind))):
         os.close(descriptor)
         if stat.S_ISDIR(kind):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)

@@ -87,12 +87,15 @@ class _Process:
 
 
 def import_reactor() -> None:
-    """Import Twisted's reactor without TLS, which no conversation on stdio needs: where pyOpenSSL
-    is installed it makes a start some 60 ms longer."""
+    """Import Twisted's reactor, as we want it to be, without TLS, which no conversation on stdio
+    needs: where pyOpenSSL is installed it makes a start some 60 ms longer."""
     assert "OpenSSL" not in sys.modules, "too late to do without"
     sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # as if it was not installed
     try:
-        import twisted.internet.reactor  # noqa: F401
+        from twisted.internet import reactor
     finally:
         # who needs it later can have it
         del sys.modules["OpenSSL"]
+    from taper.run.reactor import settle_reactor
+
+    settle_reactor(reactor)

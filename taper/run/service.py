@@ -212,8 +212,8 @@ class Usher(Protocol):
         self.transport.loseConnection()
 
     def _goodbye(self, result: Any) -> Any:
-        if self.transport is not None:
-            self.transport.loseConnection()
+        if self._conversation is not None:
+            self._conversation.protocol.hang_up()
         return result
 
     def dataReceived(self, data: bytes) -> None:

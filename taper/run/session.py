@@ -318,7 +318,7 @@ class Session:
             try:
                 if one is not None:
                     await one.close()
-            except (ChangerError, DeviceError) as fault:
+            except (ChangerError, DeviceError, OSError) as fault:
                 self._setup.debug.write(f"closing the changer: {fault}")
         for lane in self._lanes:
             await lane.stop()

@@ -57,14 +57,14 @@ class Pipes:
     def __init__(self, reactor: Any, protocol: DriverProtocol) -> None:
         self._reactor = reactor
         self._protocol = protocol
-        self._transport = StandardIO(protocol, reactor=reactor)
+        StandardIO(protocol, reactor=reactor)
 
     def leave(self) -> Deferred[None]:
         """Write what is still to be written, if the driver reads it, and close."""
         if self._protocol.deaf:
             return succeed(None)
         patience = self._reactor.callLater(FLUSH_SECONDS, self._protocol.lost.cancel)
-        self._transport.loseConnection()
+        self._protocol.hang_up()
         return self._protocol.lost.addErrback(lambda _: None).addBoth(_forget, patience)
 
 

@@ -19,6 +19,7 @@ from protocols.header import HeaderType
 from protocols.perldata import format_perl_data, parse_perl_data
 from tests.contract.changer import ChangerContract
 from tests.fakes.config import make_config
+from tests.fakes.scarce import ScarceThreads
 
 CURRENT = LoadRequest(relative=Relative.CURRENT)
 NEXT = LoadRequest(relative=Relative.NEXT)
@@ -625,6 +626,41 @@ def test_the_idle_time_is_in_seconds(root, tmp_path, monkeypatch):
     assert mounts.commands == ["mount", "umount", "mount"]
     changer.close()
     assert mounts.commands == ["mount", "umount", "mount", "umount"]
+
+
+def test_without_a_thread_for_the_wait_a_disk_is_unmounted_at_once(root, tmp_path, monkeypatch):
+    """Nobody would do it later."""
+    mounts = Mounts(monkeypatch, root)
+    scarce = ScarceThreads(monkeypatch, lambda number: True)
+    scarce.begin()
+    lock = str(tmp_path / "lock")
+    changer = disk(
+        root, removable="yes", mount="yes", umount="yes", umount_idle="30", umount_lockfile=lock
+    )
+    assert mounts.commands == ["mount", "umount"]
+    changer.load(LoadRequest(slot="1")).release()
+    assert mounts.commands == ["mount", "umount"] * 2
+
+
+@pytest.mark.parametrize("command", ["mount", "umount"])
+def test_a_mount_that_hangs_is_not_waited_for_at_the_end(monkeypatch, command):
+    """It goes on without us once the stop event is set."""
+    monkeypatch.setattr(removable, "COMMAND_GRACE", 0.0)
+    stop = threading.Event()
+    stop.set()
+    script = "import signal; signal.pause()"
+    begun = []
+    real = subprocess.Popen
+
+    def popen(words, **pipes):
+        begun.append(real([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=-1))
+        return begun[0]
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    removable._run([f"/bin/{command}", "/disk"], stop)
+    assert begun[0].poll() is None
+    begun[0].kill()
+    begun[0].wait()
 
 
 def test_a_disk_another_process_uses_stays_mounted(root, tmp_path, monkeypatch):

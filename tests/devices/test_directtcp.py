@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from devices import addresses as host_addresses
-from devices.directtcp import SocketConnection
+from devices.directtcp import SocketConnection, Wait, connect_one, wait_in_lane
 from devices.errors import DeviceError, IncompatibleConnection, PropertyRefused
 from devices.file import FileDevice
 from devices.idirecttcp import (
@@ -28,6 +30,7 @@ from devices.lane import Lane, LaneDevice
 from devices.null import NullDevice
 from protocols.directtcp import Address
 from protocols.header import Header, HeaderType
+from tests.fakes.scarce import ScarceDescriptors
 from tests.fakes.turning import Receiver, Sender, Turning, turning_reactor
 
 HEADER = Header(
@@ -184,6 +187,58 @@ def test_a_wait_for_a_peer_can_be_given_up(turning: Turning) -> None:
     turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address.host, address.port))
+
+
+@contextmanager
+def silent_address() -> Iterator[Address]:
+    """Where nobody answers a connection, and nobody refuses it: the queue of the port is full."""
+    with ExitStack() as held:
+        server = held.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        place = server.getsockname()
+        while True:
+            client = held.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(place)
+            _, connected, _ = select.select([], [client], [], 0.5)
+            if not connected:
+                break
+        yield Address(*place)
+
+
+def test_connecting_can_be_given_up(turning: Turning) -> None:
+    """Cancelling frees the lane at once, though the address may have a minute to answer."""
+    lane = Lane(turning.reactor, "connecting")
+    with silent_address() as address:
+        waits: list[Wait] = []
+
+        def connect(wait: Wait) -> socket.socket:
+            waits.append(wait)
+            return connect_one((address,), wait)
+
+        connecting = wait_in_lane(lane, connect)
+        turning.until(lambda: bool(waits))
+        connecting.cancel()
+        assert turning.settle(connecting).check(CancelledError)
+        assert turning.wait(lane.call(lambda: "free")) == "free"
+    turning.wait(lane.stop())
+
+
+def test_without_a_pipe_nobody_is_waited_for(
+    turning: Turning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ports are closed, and the device goes on."""
+    device = laned(turning, NullDevice("null:", ""))
+    (address,) = turning.wait(device.listen(True))
+    with monkeypatch.context() as patch:
+        scarce = ScarceDescriptors(patch, lambda number: True)
+        scarce.begin()
+        with pytest.raises(DeviceError, match="Too many open files"):
+            turning.wait(device.accept())
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.host, address.port))
+    turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
 
 
 def test_a_move_can_be_given_up(turning: Turning) -> None:
