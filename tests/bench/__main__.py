@@ -141,10 +141,11 @@ def report(
 
 def rows_of(case: Case) -> Sequence[Row]:
     """What is judged of a case."""
-    if case.grown:
-        return SMALL_ROWS if case.grown == "dumps" else GROWN_ROWS
+    if case.grown == "dumps":
+        return SMALL_ROWS
     if case.idle:
-        return START_ROWS
+        # what is read for the first time is written down, too
+        return GROWN_ROWS if case.grown and not case.anew else START_ROWS
     return STRAIGHT_ROWS if case.block else DUMP_ROWS
 
 

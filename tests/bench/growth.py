@@ -80,6 +80,7 @@ def forget(world: World, *, index: bool) -> None:
 
     :param index: that of the logs too.
     """
-    world.path(LOG).unlink(missing_ok=True)
+    for rest in (LOG, f"{VTAPES}/state", f"{VTAPES}/data"):
+        world.path(rest).unlink(missing_ok=True)
     if index:
         world.path(f"{LOGDIR}/{NAME}").unlink(missing_ok=True)
