@@ -26,6 +26,8 @@ from pathlib import Path
 
 _LOOK = 0.02
 """Seconds between two looks for new processes."""
+_STOP_WITH_CHILD = frozenset({"runuser", "su", "sudo"})
+"""Programs that stop themselves when their child is stopped, and wait for a shell to go on."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -60,13 +62,14 @@ def descendants(pid: int) -> Iterator[int]:
                 yield from descendants(int(child))
 
 
-def is_stopped(pid: int) -> bool:
-    """Whether somebody has stopped it already; then it is left alone. Dead ones count too."""
+def state_of(pid: int) -> tuple[str, str]:
+    """Name of the program and letter of the state; a process that is gone is dead."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
-        return True
-    return state in "TtZX"
+        return "", "X"
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    return name, rest.split()[0]
 
 
 class Stopper:
@@ -95,17 +98,25 @@ class Stopper:
             _, pid = heapq.heappop(self._plan)
             if pid in self._stopped:
                 self._let_go(pid)
-                longest = self._run
-                shortest = 0.0
+                shortest, longest = 0.0, self._run
             elif pid not in self._known:
                 continue
-            elif is_stopped(pid) or not _send(pid, signal.SIGSTOP):
-                shortest = longest = self._least
-            else:
-                self.stops += 1
-                self._stopped.add(pid)
+            elif self._stop(pid):
                 shortest, longest = self._least, self._most
+            else:
+                shortest = longest = self._least
             heapq.heappush(self._plan, (now + self._chance.uniform(shortest, longest), pid))
+
+    def _stop(self, pid: int) -> bool:
+        """Stop one, unless somebody else has."""
+        name, state = state_of(pid)
+        if state in "Tt" and name in _STOP_WITH_CHILD:
+            _send(pid, signal.SIGCONT)  # it took our stop of its child for a user's
+        if state in "TtZX" or not _send(pid, signal.SIGSTOP):
+            return False
+        self.stops += 1
+        self._stopped.add(pid)
+        return True
 
     def _let_go(self, pid: int) -> None:
         self._stopped.discard(pid)

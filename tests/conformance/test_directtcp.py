@@ -126,7 +126,7 @@ def test_one_connection_over_several_volumes(world: World) -> None:
         line = talk.read_line()
     assert volume > 2
     assert told == len(data)
-    sender.join(10)
+    sender.join(60)
     talk.send(f"DONE {W} {H} 64 00000000:0 00000000:0 00000000:0")
     talk.done(crc(data))
     talk.quit()
@@ -237,7 +237,7 @@ def test_a_dumper_that_never_sends_the_header(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, len(DATA), None)
-    sender.join(10)
+    sender.join(60)
     talk.dumper_done()
     talk.done(crc(DATA))
     link.close()
