@@ -27,7 +27,7 @@ from tests.bench.table import (
     render,
 )
 from tests.conformance.harness import Program
-from tests.installation import installed
+from tests.installation import installed, unreadable_python
 
 STOCK = "/usr/lib/amanda/taper"
 LARGE = 3 * 1024
@@ -65,6 +65,8 @@ def obstacle(options: argparse.Namespace) -> str | None:
         return f"no taper to compare with at {options.stock}"
     if not shutil.which("unshare") or not shutil.which("nsenter"):
         return "needs unshare and nsenter"
+    if options.taper is None and (reason := unreadable_python()):
+        return reason
     largest = max(options.size, LARGE if options.large else 0)
     need, have = 2 * largest + 512, available_memory()
     if need > have:
