@@ -220,13 +220,18 @@ define dumptype straight {
   application "straight-tar"
   data-path directtcp
 }
-property "directtcp-header-wait" "1"
+property "directtcp-header-wait" "WAIT"
 """
 
 
-def silent(world: World, disklist: str = DISKLIST) -> tuple[Conversation, int, list[Address]]:
+def silent(
+    world: World, disklist: str = DISKLIST, wait: int = 1
+) -> tuple[Conversation, int, list[Address]]:
+    """Begun, where a header is waited for so many seconds once data come."""
     world.write(f"{ETC}/disklist", disklist)
-    return begun(world, options=Options(properties=LOOPBACK, extra=STRAIGHT))
+    return begun(
+        world, options=Options(properties=LOOPBACK, extra=STRAIGHT.replace("WAIT", str(wait)))
+    )
 
 
 def test_a_dumper_that_never_sends_the_header(world: World) -> None:
@@ -268,8 +273,8 @@ def test_silence_before_the_client_begins_is_no_reason(world: World) -> None:
 
 
 def test_a_header_in_time_wins(world: World) -> None:
-    """Half a second late is early enough."""
-    talk, port, addresses = silent(world)
+    """Half a second late is early enough, and then it may take its time."""
+    talk, port, addresses = silent(world, wait=30)
     link = socket.create_connection(("127.0.0.1", port), 10)
     send(addresses[0], DATA)
     time.sleep(0.5)

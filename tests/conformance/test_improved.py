@@ -312,10 +312,10 @@ def test_a_failed_part_has_the_right_reason(world: World) -> None:
 @pytest.mark.known_stock_failure("stock counts the wait for data from PORT on, not the header")
 def test_data_may_come_as_late_after_the_header_as_it_after_port(world: World) -> None:
     """A slow client: header just in time, data a while later."""
-    talk = started(world, dtimeout=2)
+    talk = started(world, dtimeout=5)
     dumper = talk.port_write()
     with dumper.connect_header() as link:
-        time.sleep(2.5)
+        time.sleep(5.5)
         link.sendall(HEADER)
     talk.grant("PROTO01")
     talk.ready()

@@ -98,9 +98,9 @@ def test_what_was_sent_before_quit_is_done_first(world: World) -> None:
 
 def gone(talk: Conversation) -> None:
     """Read to the end, whatever comes; exit 0 in time."""
-    while talk.read_line(6) is not None:
+    while talk.read_line(SOON) is not None:
         pass
-    assert talk.process.wait(6) == 0
+    assert talk.process.wait(SOON) == 0
 
 
 @pytest.mark.known_stock_failure("stock dies when a scan is running (taper-protocol 4.8)")
