@@ -211,7 +211,7 @@ def test_the_peer_keeps_its_side_open(disk: Disk) -> None:
 
     def linger(connection: socket.socket, peer: Peer) -> None:
         take_all(connection, peer)
-        ended.wait(20)
+        ended.wait(60)
 
     ended = threading.Event()
     peer = Peer(linger)

@@ -18,7 +18,13 @@ H = "00-00001"
 STAMP = "20260101000000"
 NO_SPLIT = '"" "" "" 0 "" "" "" ""'
 PLAIN = '"" "" "" "" "" "" "" ""'
-DEADLINE = float(os.environ.get("CONFORMANCE_DEADLINE", "10"))
+DEADLINE = float(os.environ.get("CONFORMANCE_DEADLINE", "60"))
+"""Seconds for anything that must come. Only a failure waits for so long, so it may be long: the
+machine may be busy."""
+SOON = 25.0
+"""Seconds for what must not wait for any timeout; the shortest is the data timeout of 30 s."""
+HOPELESS = 10.0
+"""Seconds where stock is known to fail the case."""
 
 
 def split_by(part_size: int, cache: str = '""', directory: str = '""', limit: str = '""') -> str:
@@ -45,7 +51,7 @@ class Conversation:
         self.parts: dict[str, list[tuple[str, int]]] = {}
         self.buffer = b""
         self.exit: int | None = None
-        self.deadline = DEADLINE
+        self.deadline = HOPELESS if world.hopeless else DEADLINE
         self.socket, theirs = socket.socketpair()
         # a file and not a pipe: nobody has to read it while the taper writes
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
@@ -69,6 +75,11 @@ class Conversation:
             start_new_session=True,
         )
         theirs.close()
+
+    def hopeless_after(self, seconds: float) -> None:
+        """Wait no longer than this if the taper is known to hang in this case."""
+        if self.world.hopeless:
+            self.deadline = seconds
 
     # raw talk
 
@@ -160,7 +171,7 @@ class Conversation:
         """Kill what is left."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         self.socket.close()
         for name in shared_memory(self.process.pid):
             os.unlink(f"/dev/shm/{name}")

@@ -158,7 +158,7 @@ def observe(program: Program, case: Case) -> dict[str, object]:
         for talk in world.talks:
             if talk.process.poll() is None:
                 talk.send("QUIT")
-                talk.process.wait(10)
+                talk.process.wait(60)
         return {
             "replies": [line for talk in world.talks for line in masked(talk.transcript)],
             "stderr": [line for talk in world.talks for line in masked(talk.stderr())],

@@ -126,7 +126,7 @@ def test_one_connection_over_several_volumes(world: World) -> None:
         line = talk.read_line()
     assert volume > 2
     assert told == len(data)
-    sender.join(10)
+    sender.join(60)
     talk.send(f"DONE {W} {H} 64 00000000:0 00000000:0 00000000:0")
     talk.done(crc(data))
     talk.quit()
@@ -220,13 +220,18 @@ define dumptype straight {
   application "straight-tar"
   data-path directtcp
 }
-property "directtcp-header-wait" "1"
+property "directtcp-header-wait" "WAIT"
 """
 
 
-def silent(world: World, disklist: str = DISKLIST) -> tuple[Conversation, int, list[Address]]:
+def silent(
+    world: World, disklist: str = DISKLIST, wait: int = 1
+) -> tuple[Conversation, int, list[Address]]:
+    """Begun, where a header is waited for so many seconds once data come."""
     world.write(f"{ETC}/disklist", disklist)
-    return begun(world, options=Options(properties=LOOPBACK, extra=STRAIGHT))
+    return begun(
+        world, options=Options(properties=LOOPBACK, extra=STRAIGHT.replace("WAIT", str(wait)))
+    )
 
 
 def test_a_dumper_that_never_sends_the_header(world: World) -> None:
@@ -237,7 +242,7 @@ def test_a_dumper_that_never_sends_the_header(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, len(DATA), None)
-    sender.join(10)
+    sender.join(60)
     talk.dumper_done()
     talk.done(crc(DATA))
     link.close()
@@ -268,8 +273,8 @@ def test_silence_before_the_client_begins_is_no_reason(world: World) -> None:
 
 
 def test_a_header_in_time_wins(world: World) -> None:
-    """Half a second late is early enough."""
-    talk, port, addresses = silent(world)
+    """Half a second late is early enough, and then it may take its time."""
+    talk, port, addresses = silent(world, wait=30)
     link = socket.create_connection(("127.0.0.1", port), 10)
     send(addresses[0], DATA)
     time.sleep(0.5)

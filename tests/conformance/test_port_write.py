@@ -164,7 +164,7 @@ def test_more_data_than_any_buffer_before_the_volume(world: World) -> None:
     talk.ready()
     for number, size in enumerate([1 << 20, 1 << 20, 902_848], 1):
         talk.part("PROTO01", number, size, None)
-    sender.join(10)
+    sender.join(60)
     talk.dumper_done()
     talk.done(crc(data))
     world.check_dump(H, data)
@@ -291,7 +291,7 @@ def test_failed_before_the_first_volume(world: World) -> None:
 def test_a_worker_is_usable_after_failed_before_the_first_volume(world: World) -> None:
     """The request is cleared: the next dump asks again."""
     talk, dumper = begun(world)
-    talk.deadline = 4
+    talk.hopeless_after(4)
     dumper.header(HEADER)
     dumper.data(b"")
     talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
@@ -307,6 +307,7 @@ def test_failed_in_the_middle_of_the_data(world: World) -> None:
     data = labelled(talk, dumper)
     data.sendall(DATA)
     talk.part("PROTO01", 1, 131072, None)
+    world.wait_for_data("PROTO01", 2)  # a part that was not begun is in no log
     talk.send(f"FAILED {W} {H}")
     said = talk.heard()
     if not said:  # stock waits for the end of the data

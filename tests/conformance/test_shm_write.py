@@ -13,7 +13,7 @@ from tests.conformance import producer as script
 from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_shm import HEADER, Ring, begun, gone, recovers, sending
-from tests.conformance.harness_talk import PLAIN, H, W, shared_memory, split_by
+from tests.conformance.harness_talk import PLAIN, SOON, H, W, shared_memory, split_by
 from tests.conformance.harness_text import crc, payload, stats
 from tests.conformance.producer import DUMPER, SENDBACKUP
 
@@ -335,9 +335,9 @@ def test_a_producer_that_is_killed(world: World, split: str) -> None:
         talk.ready()
         talk.part("PROTO01", 1, 131072, None)
         process.send_signal(signal.SIGKILL)
-        line = talk.expect("<w> <*>", timeout=5)
+        line = talk.expect("<w> <*>", timeout=SOON)
         while line.startswith("PARTDONE"):
-            line = talk.expect("<w> <*>", timeout=5)
+            line = talk.expect("<w> <*>", timeout=SOON)
     finally:
         process.kill()
         process.wait()

@@ -145,7 +145,7 @@ def test_a_file_is_sent_to_a_connection(turning: Turning, tmp_path: Path) -> Non
     moved = turning.wait(device.read_to_connection(0))
     assert (moved.size, moved.eof) == (len(DATA), True)
     turning.wait(connection.close())
-    receiver.join(10)
+    receiver.join(60)
     assert bytes(receiver.data) == DATA[:1000] + DATA
 
 

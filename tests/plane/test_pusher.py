@@ -73,7 +73,7 @@ def test_a_peer_that_goes_away() -> None:
     peer.close()
     pusher = Pusher(PiecesSource(DATA * 4, (70_000,), ""), mine)
     pusher.start()
-    pusher._thread.join(20)
+    pusher._thread.join(60)
     assert not pusher.finished
     assert pusher.take_errors() == []
     assert pusher.broken is not None
@@ -88,7 +88,7 @@ def test_giving_up_while_the_peer_waits() -> None:
     pusher.start()
     closing = threading.Thread(target=pusher.close)
     closing.start()
-    closing.join(20)
+    closing.join(60)
     assert not closing.is_alive()
     assert not pusher.finished
     assert not pusher.take_errors()

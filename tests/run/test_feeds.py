@@ -69,7 +69,7 @@ async def write(feed: IFeed) -> bytes:
 
 def connect(address: str | int) -> socket.socket:
     port = address if isinstance(address, int) else int(address.rpartition(":")[2])
-    return socket.create_connection(("127.0.0.1", port), timeout=5)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def send_header(port: int, data: bytes | None = None) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installation import installed
+from tests.installation import installed, unreadable_python
 
 LIBEXEC = "/usr/lib/amanda"
 TAPER = f"{LIBEXEC}/taper"
@@ -118,6 +118,9 @@ def top() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def packages() -> Iterator[Path]:
     """Our packages and what they need, where the dump user can read them."""
+    reason = unreadable_python()
+    if reason is not None:
+        pytest.skip(reason)
     with installed() as launcher:
         yield launcher.parent / "packages"
 

@@ -19,7 +19,7 @@ from taper.run.listeners import OneShotListener, loopback, receive_all
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=5)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def turn() -> Deferred[None]:

@@ -43,7 +43,7 @@ async def test_a_dump_through_shared_memory() -> None:
     assert header.disk == "/srv"
     await feed.ready()
     assert await write(feed) == DATA
-    thread.join(10)
+    thread.join(60)
     await feed.close()
     await feed.close()
     assert left() == []

@@ -167,7 +167,7 @@ def test_the_real_header_wins_over_one_being_made(turning: Turning) -> None:
     assert feed.remark is None
     making[0].callback(Header(type=HeaderType.DUMPFILE))
     turning.wait(feed.close())
-    sender.join(10)
+    sender.join(60)
 
 
 def test_how_long_silence_lasts() -> None:
