@@ -62,7 +62,7 @@ class _Process:
         show(sys.argv[1:])
         paths = paths_from(os.environ)
         debug = self._debug = DebugLog(paths.dbgdir, time.time())
-        debug.write(f"Arguments: {' '.join(sys.argv[1:])}")
+        debug.begin(sys.argv[1:])
         try:
             setup = make_setup(options, paths, debug, options.log_filename)
             if options.log_filename is None:

@@ -108,6 +108,7 @@ class TaperService(Service):
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
+        self._setup.debug.write_from_now_on_beside()
         if self._endpoint is None:
             self._serve_stdio()
             return
@@ -236,6 +237,7 @@ def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperServ
     os.umask(0o077)
     paths = paths or paths_from(os.environ)
     debug = DebugLog(paths.dbgdir, time.time())
+    debug.begin(sys.argv[1:])
     wanted = Options(
         config_name=options["config"],
         storage=options["storage-name"],
