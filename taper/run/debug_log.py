@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from taper.run.paths import give, make_private
-from taper.version import AMANDA, OURS
+from taper.version import OURS, amanda
 
 if TYPE_CHECKING:
     from protocols.conf.settings import GlobalSettings
@@ -73,7 +73,7 @@ class DebugLog:
 
     def begin(self, arguments: Sequence[str]) -> None:
         """The first lines: who writes this."""
-        version = f"version {AMANDA}, {OURS}"
+        version = f"version {amanda()}, {OURS}"
         who = f"pid {os.getpid()} ruid {os.getuid()} euid {os.geteuid()}"
         self.write(f"{who} {version}: start at {time.ctime()}")
         self.write(f"Arguments: {' '.join(arguments)}")

@@ -48,9 +48,9 @@ class _Process:
             sys.stdout.write(HELP)
             return 0
         if options.version:
-            from taper.version import AMANDA, answer
+            from taper.version import answer
 
-            sys.stdout.write(answer("taper", AMANDA))
+            sys.stdout.write(answer("taper"))
             return 0
         return self._serve(options)
 

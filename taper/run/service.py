@@ -25,7 +25,7 @@ from taper.run.paths import Paths, paths_from
 from taper.run.setup import Setup, SetupFailed, StartFailed, make_setup
 from taper.run.stdio import Conversation, Pipes, stop_with
 from taper.run.title import show, show_again
-from taper.version import AMANDA, answer
+from taper.version import answer
 
 if TYPE_CHECKING:
     from taper.run.session import Session
@@ -63,7 +63,7 @@ class TaperOptions(CommandLine):
 
     def opt_version(self) -> None:
         """Print the version, and end."""
-        sys.stdout.write(answer("taper", AMANDA))
+        sys.stdout.write(answer("taper"))
         sys.exit(0)
 
     def parseOptions(self, options: Any = None) -> None:

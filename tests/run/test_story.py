@@ -58,7 +58,7 @@ def a_night(place: Place) -> None:
 
 
 STORY = [
-    r"pid \d+ ruid \d+ euid \d+ version 3\.5\.1, twisted-taper \S+: start at ",
+    r"pid \d+ ruid \d+ euid \d+ version \S+, twisted-taper \S+: start at ",
     r"Arguments: .*--config C",
     r"config_overrides: dtimeout 7$",
     r"reading config file .*/etc/C/amanda\.conf",

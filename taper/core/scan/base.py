@@ -69,7 +69,7 @@ class BaseScan:
             await self._let_go()
             raise ScanFailed(texts.one_line(fault)) from fault
         except Exception as fault:
-            _log.info("the scan failed: %s", fault)
+            _log.info("the scan failed: %s", str(fault) or type(fault).__name__)
             await self._let_go()
             raise
 
