@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from typing import TYPE_CHECKING
 
 from taper.last_words import guarded, tell
@@ -82,6 +83,9 @@ class _Process:
             watch(reactor, alarm_file)
         try:
             return converse(setup)
+        except Exception:
+            self.keep(traceback.format_exc())  # while there is a log to keep it in
+            raise
         finally:
             debug.close(setup.config.general.debug_days, time.time())
 

@@ -27,9 +27,18 @@ class ToldTraceLog:
         self._trace_log = trace_log
 
     def append(self, record: Any) -> Deferred[None]:
-        if _log.isEnabledFor(logging.INFO):
-            _log.info("trace log: %s", encode(record).decode("utf-8", "surrogateescape").rstrip())
+        _log.info("trace log: %s", _Line(record))
         return self._trace_log.append(record)
+
+
+class _Line:
+    """A record as its line, made when it is wanted, and where nobody is hurt if it cannot be."""
+
+    def __init__(self, record: Any) -> None:
+        self._record = record
+
+    def __str__(self) -> str:
+        return encode(self._record).decode("utf-8", "surrogateescape").rstrip("\n")
 
 
 def peer(connection: socket.socket) -> str:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from twisted.python.failure import Failure
 
 from protocols.conf import load
 from protocols.conf.settings import GlobalSettings
 from taper.run import debug_log
 from taper.run.debug_log import TOP_LOGGERS, DebugHandler, DebugLog, keep_what_is_logged, levels
+from taper.run.stdio import _tell_failure
 from tests.plane.dumping import write_holding
 from tests.run.sessions import START, H, Place, W, make_place, write_line
-from tests.run.test_stdio import DATA, talk, twistd
+from tests.run.test_stdio import DATA, environment, talk, twistd
 
 NOW = 1_780_000_000.0
 
@@ -137,6 +141,37 @@ def test_what_is_logged_is_kept_and_goes_nowhere_else(
     assert "ValueError: unforeseen" in text
     assert "'%d' cannot be formatted: TypeError" in text
     assert capfd.readouterr().err == ""
+
+
+def test_what_nobody_foresaw(tmp_path: Path) -> None:
+    """A sentence on stderr, the whole of it in the debug log, status 1."""
+    place = make_place(tmp_path)
+    script = (
+        "import taper.run.stdio, taper.cli\n"
+        "def converse(setup): raise RuntimeError('boom')\n"
+        "taper.run.stdio.converse = converse\n"
+        "taper.cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "C", "--log-filename", str(place.log)],
+        capture_output=True,
+        text=True,
+        env=environment(place),
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"taper: internal error: RuntimeError: boom \(.*, line 2\)\n", done.stderr)
+    lines = told(place)
+    assert "Traceback (most recent call last):" in lines
+    assert "RuntimeError: boom" in lines
+
+
+def test_a_failure_that_nobody_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
+    """Twisted's last words are a sentence for the amdump log."""
+    _tell_failure({"log_failure": Failure(ValueError("lost"))})
+    _tell_failure({"log_format": "nothing wrong"})
+    assert capfd.readouterr().err == "taper: internal error: lost\n"
 
 
 def test_only_the_latest_log_is_written(tmp_path: Path) -> None:
