@@ -22,7 +22,6 @@ from collections.abc import Callable
 from attrs import frozen
 
 from taper.running import running_tapers
-from taper.version import AMANDA
 
 Say = Callable[[str], None]
 
@@ -270,7 +269,7 @@ def _check_launcher(launcher: str, user: str, python: str = sys.executable) -> N
 
 def _is_ours(done: subprocess.CompletedProcess[str]) -> bool:
     """What ``--version`` said; an older one of ours did not say whose it is."""
-    return not done.returncode and done.stdout.startswith(f"taper-{AMANDA}\n")
+    return not done.returncode and done.stdout.startswith("taper-")
 
 
 def _failure(text: str, done: subprocess.CompletedProcess[str]) -> str:

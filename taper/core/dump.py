@@ -7,6 +7,7 @@ that is cancelled in its transfer and comes back unsuccessful.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from taper.core.scribe import Scribe, Volume
     from taper.core.splitting import SplitPlan
     from taper.core.worker import Worker
+
+_log = logging.getLogger(__name__)
 
 MOST_IN_VAIN = 2
 """Volumes erased in a row without a byte gained, before the part ends for lack of space."""
@@ -113,6 +116,16 @@ class Dump:
 
     async def run(self) -> None:
         """Write the dump and report its end. Never fails."""
+        command = self.command
+        _log.info(
+            "%s: %s of %s %s, level %s, from %s",
+            self.handle,
+            command.datestamp,
+            command.hostname,
+            command.diskname,
+            command.level,
+            type(self.feed).__name__,
+        )
         try:
             await self._write()
         except Interrupted:
@@ -143,6 +156,7 @@ class Dump:
         offer = await self.feed.offer()
         if offer is not None:
             self.worker.rules.header_awaited()
+            _log.info("%s: %s", self.handle, offer)
             self.report.offer(offer)
         self._header = header = await self.wait(self.feed.header())
         check_header(header, self.command)
@@ -220,8 +234,10 @@ class Dump:
         assert header is not None
         first_file = volume.device.device.file < 1
         part = part_header(header, self._partnum)
+        _log.info("%s: part %d begins on %s", self.handle, self._partnum, volume.label)
         result = await self._pump(transfer, volume.device, part)
         self.ledger.input_errors.extend(transfer.take_errors())
+        _log.info("%s: part %d: %s", self.handle, self._partnum, result)
         await self._record(volume, result)
         if result.successful and result.size:
             self._partnum += 1

@@ -71,6 +71,8 @@ class Worker:
             found = await self.scribe.find_volume()
         except NoVolume as fault:
             if self._quitting:
+                # a volume was not missing, so the trace log need not say so
+                self.world.driver.send(replies.TapeError(self.name, "taper is quitting"))
                 return
             self._start_failed = True
             await self.world.note(NoTapeError(fault.text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from taper.plane.transfer import Transfer
 from taper.run.headers import HeaderPort
 from taper.run.lane_transfer import LaneTransfer, must_be_fed
 from taper.run.listeners import OneShotListener
+from taper.run.story import peer
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from taper.core.splitting import SplitPlan
     from taper.plane.interfaces import ISource
 
+
+_log = logging.getLogger(__name__)
 
 HEADER_SILENCE = 3.0
 
@@ -115,6 +119,7 @@ class PortFeed:
         return succeed(Offer(self._header.port, (self._data.address,)))
 
     def _keep(self, connection: socket.socket) -> None:
+        _log.info("the data come from %s", peer(connection))
         self._connection = connection
 
     def header(self) -> Deferred[Header]:

@@ -25,7 +25,7 @@ from taper.run.paths import Paths, paths_from
 from taper.run.setup import Setup, SetupFailed, StartFailed, make_setup
 from taper.run.stdio import Conversation, Pipes, stop_with
 from taper.run.title import show, show_again
-from taper.version import AMANDA, answer
+from taper.version import answer
 
 if TYPE_CHECKING:
     from taper.run.session import Session
@@ -63,7 +63,7 @@ class TaperOptions(CommandLine):
 
     def opt_version(self) -> None:
         """Print the version, and end."""
-        sys.stdout.write(answer("taper", AMANDA))
+        sys.stdout.write(answer("taper"))
         sys.exit(0)
 
     def parseOptions(self, options: Any = None) -> None:
@@ -108,6 +108,7 @@ class TaperService(Service):
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
+        self._setup.debug.write_from_now_on_beside()
         if self._endpoint is None:
             self._serve_stdio()
             return
@@ -236,6 +237,7 @@ def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperServ
     os.umask(0o077)
     paths = paths or paths_from(os.environ)
     debug = DebugLog(paths.dbgdir, time.time())
+    debug.begin(sys.argv[1:])
     wanted = Options(
         config_name=options["config"],
         storage=options["storage-name"],

@@ -30,6 +30,7 @@ from taper.run.feeds import Feeds
 from taper.run.history import History
 from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
 from taper.run.status_files import StatusFiles
+from taper.run.story import ToldTraceLog, tell_settings
 from taper.run.tapelist_store import TapelistStore
 from taper.run.trace_log import TraceLog, append_record
 from taper.run.vaults import Vaults
@@ -37,7 +38,7 @@ from taper.run.vaults import Vaults
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncChanger, ILane
     from protocols.conf import Storage
-    from taper.core.interfaces import IDriver
+    from taper.core.interfaces import IDriver, ITraceLog
     from taper.core.scan import IScan
     from taper.run.interactivity import Operator
 
@@ -173,7 +174,10 @@ class Session:
             note=self._setup.debug.write,
             stop=self._stop_waiting,
         )
-        trace_log = TraceLog(self._setup.log_filename, self._log_lane, self._stop_waiting)
+        trace_log = ToldTraceLog(
+            TraceLog(self._setup.log_filename, self._log_lane, self._stop_waiting)
+        )
+        tell_settings(config, storage, self._setup.log_filename)
         files = self._lane("files")
         scan = self._make_scan(storage, tapelists, history, trace_log)
         if storage.erase_volume:
@@ -260,7 +264,7 @@ class Session:
         return self._operator
 
     def _make_scan(
-        self, storage: Storage, tapelists: TapelistStore, history: History, trace_log: TraceLog
+        self, storage: Storage, tapelists: TapelistStore, history: History, trace_log: ITraceLog
     ) -> IScan:
         assert self._changer is not None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import socket
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from taper.core.splitting import SplitPlan
     from taper.plane.interfaces import ISource
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -82,6 +85,7 @@ class DataPort:
             self._deadline = self._reactor.callLater(seconds, self._too_late)
 
     def _keep(self, connection: IDirectTCPConnection) -> None:
+        _log.info("%s has its data connection", self._device.device.name)
         self._stop_waiting()
         self.connection = connection
         if IIndirectConnection.providedBy(connection):

@@ -106,12 +106,15 @@ def gone(talk: Conversation) -> None:
 @pytest.mark.known_stock_failure("stock dies when a scan is running (taper-protocol 4.8)")
 @pytest.mark.parametrize("way", ["quit", "eof"])
 def test_while_scanning(world: World, way: str) -> None:
-    """QUIT right behind START-TAPER: clean end, exit 0."""
+    """QUIT right behind START-TAPER: it is answered, clean end, exit 0."""
     talk = world.start()
     command = f"START-TAPER taper0 {W} PROTO {STAMP}\n" + ("QUIT\n" if way == "quit" else "")
     talk.send_bytes(command.encode())
     if way == "eof":
         talk.socket.shutdown(1)
+    reply = talk.read_line(6)
+    assert reply is not None, "START-TAPER was not answered"
+    assert reply.startswith((f"TAPER-OK {W} ", f'TAPE-ERROR {W} "taper is quitting"')), reply
     gone(talk)
     assert world.log()[-1].startswith("INFO taper pid-done")
     world.check_not_logged("FATAL <*>")

@@ -151,7 +151,7 @@ async def test_quit_during_the_first_scan(tmp_path: Path) -> None:
     session, heard = open_session(place)
     tell(session, START)
     await session.quit()
-    assert heard.lines == []
+    assert heard.lines == [f'TAPE-ERROR {W} "taper is quitting"']
     assert place.logged()[-1] == "INFO taper pid-done"
 
 
