@@ -38,6 +38,7 @@ MASKS = [
     (r"\bpid(-done)? \d+", r"pid\1 P"),
     (r'^(< PORT \S+ \S+) \d+ "127\.0\.0\.1:\d+"', r'\1 PORT "127.0.0.1:PORT"'),
     (r"taper_status_file_\w{6,8}", "taper_status_file_X"),
+    (r"(unknown command).*", r"\1 NAME"),
     (r"(command not appropriate in state '\w+' : '\w+').*", r"\1 WHY"),
     (r"^(PARTIAL taper .*) [0-9a-f]{8}:\d+ \[sec", r"\1 READ-AHEAD [sec"),
 ]

@@ -104,7 +104,7 @@ def test_a_dumper_result_that_comes_early(world: World) -> None:
     talk.part("PROTO01", 1, 131072, None)
     talk.send(f"DONE {W} {H} 99 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
     talk.send("XYZZY")
-    talk.expect('BAD-COMMAND "unknown command"')
+    talk.expect('BAD-COMMAND "unknown command<*>"')
     data.sendall(DATA[150_000:])
     data.close()
     talk.part("PROTO01", 2, 68928, "99")

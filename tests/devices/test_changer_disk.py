@@ -521,12 +521,33 @@ def test_inventory_promises_new_slots(tmp_path):
     assert slots(2, auto_create_slot="maybe", num_slot="9") == ["1", "2"]
 
 
-@pytest.mark.parametrize("name", ["num_slot", "lock_timeout"])
-def test_a_number_that_is_none_is_refused(root, name):
-    """A property that should be a number says so when it is not."""
-    with pytest.raises(ChangerError, match="should be a number, not 'many'") as caught:
-        disk(root, **{name: "many"})
-    assert caught.value.fatal
+@pytest.mark.parametrize(
+    ("text", "slots"),
+    [
+        ("0", 1),
+        ("", 1),
+        ("many", 0),
+        ("-3", 0),
+        ("3x", 3),
+        (" 3 ", 3),
+        ("3.7", 3),
+        ("9" * 5000, 10),
+    ],
+)
+def test_a_number_that_is_none_counts_as_its_beginning(tmp_path, caplog, text, slots):
+    """As Perl takes it; a warning names property, value and what was made of it."""
+    changer = disk(tmp_path, 10, auto_create_slot="yes", num_slot=text, lock_timeout="60 s")
+    assert len(changer.inventory()) == slots
+    warnings = [record.getMessage() for record in caplog.records]
+    assert any("'lock-timeout' should be a number" in line for line in warnings)
+    told = [line for line in warnings if "'num-slot' should be a number from 0 to" in line]
+    assert bool(told) == (text.strip() not in ("0", "3", ""))
+    assert all(f"not '{text[:100]}', and counts as" in line for line in told)
+
+
+def test_slots_that_are_there_are_used_whatever_num_slot_says(root):
+    """It bounds what is made, not what is found."""
+    assert disk(root, num_slot="many", auto_create_slot="yes").info().num_slots == 4
 
 
 def test_the_state_may_lie_elsewhere(root, tmp_path):

@@ -45,7 +45,7 @@ SCRIPT = (
 )
 HEARD = [
     commands.StartTaper("taper0", "worker0-0", "PROTO", "20260101000000"),
-    BadLine("unknown command"),
+    BadLine("unknown command 'GARBAGE'"),
     commands.NoNewTape("worker0-0", "00-00001", "caf\udce9 x"),
     BadLine(f"line of '{'x' * 40}' is too long, expected at most 100 bytes"),
     commands.CloseVolume("worker0-0"),
