@@ -134,21 +134,27 @@ class Door:
         self._waiting.remove(connection)
         if said:
             return connection
+        self._note_silent(connection)
+        return None
+
+    def _note_silent(self, connection: socket.socket) -> None:
         if self._hung_up_silently is not None:
             self._left.append(self._hung_up_silently)
         self._hung_up_silently = connection
-        return None
 
     def _hold(self, connection: socket.socket) -> None:
-        """Keep one who has hung up, if he has said something."""
+        """Keep one who has hung up."""
         try:
             said = connection.recv(1, socket.MSG_PEEK)
-        except OSError:
-            said = b""
-        if not said or len(self._held) >= MOST_WAITING:
+        except OSError:  # reset
             connection.close()
-        else:
+            return
+        if not said:
+            self._note_silent(connection)
+        elif len(self._held) < MOST_WAITING:
             self._held.append(connection)
+        else:
+            connection.close()
 
     def take_held(self) -> socket.socket | None:
         """The first who hung up and may have said all, since nobody better came."""
