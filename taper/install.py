@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from taper.ownership import changeable
 from taper.running import running_tapers
 
 Say = Callable[[str], None]
@@ -243,6 +244,7 @@ def _check_paths(user: str, path: str, python: str = sys.executable) -> None:
     except KeyError:
         raise Refused(f"there is no user {user}; --user names the dump user") from None
     ours = os.path.dirname(os.path.abspath(__file__))
+    _check_owners(path, python, ours)
     for what in (path, python, os.path.realpath(python), ours):
         step = what
         steps = []
@@ -255,6 +257,14 @@ def _check_paths(user: str, path: str, python: str = sys.executable) -> None:
                     f"user {user} may not enter {directory}, but {what} is there;\n"
                     f"it must be where {user} can read it, for example in /opt/twisted-taper"
                 )
+
+
+def _check_owners(*paths: str) -> None:
+    """Name what others than root may change: root runs it, and every dump depends on it."""
+    for path in paths:
+        reason = changeable(path)
+        if reason is not None:
+            raise Refused(f"{reason}, but {path} must be root's alone")
 
 
 def _check_launcher(launcher: str, user: str, python: str = sys.executable) -> None:
@@ -324,6 +334,17 @@ def _give_back(place: Place) -> None:
             os.unlink(launcher)
 
 
+def _interpreter(path: str, command: str) -> str:
+    """The program that a launcher runs. :raise Refused: somebody else wrote it"""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words or not os.path.isabs(words[0]):
+        raise Refused(f"{path} is not the launcher that was installed: it runs {command}")
+    return words[0]
+
+
 # -- status -------------------------------------------------------------------------------------
 
 
@@ -345,7 +366,7 @@ def status(path: str, user: str, say: Say) -> None:
     say(f"Amanda's own is {kept} {place.aside}")
     if os.geteuid() != 0:
         user = pwd.getpwuid(os.geteuid()).pw_name
-    python = shlex.split(command)[0]
+    python = _interpreter(path, command)
     _check_paths(user, path, python)
     _check_launcher(path, user, python)
     say(f"User {user} can run it.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -25,6 +25,7 @@ from taper.run.story import peer
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from devices.callers import Callers
     from devices.interfaces import IAsyncDevice, ILane
     from protocols.conf import Config
     from protocols.driver.commands import PortWrite
@@ -220,7 +221,12 @@ class Feeds:
         return PushedShmFeed(self._reactor, self._patience, device, lane)
 
     def directtcp(self, command: PortWrite, device: IAsyncDevice) -> IFeed:
-        from taper.run.straight_feeds import DirectTCPFeed  # only for such dumps
+        from taper.run.resolving import find_callers  # these only for such dumps
+        from taper.run.straight_feeds import DirectTCPFeed
+
+        def find(warn: Callable[[str], None]) -> Coroutine[Deferred[Any], Any, Callers]:
+            lane = self._make_lane("resolver")
+            return find_callers(self._reactor, command.hostname, lane, warn)
 
         substitute = None
         if command.data_path == "DIRECTTCP" and self._config is not None:
@@ -233,6 +239,7 @@ class Feeds:
             one_address=command.data_path != "DIRECTTCP",
             substitute=substitute,
             silence=header_silence(self._config),
+            find=find,
         )
 
     def _look_up_header(self, command: PortWrite, config: Config) -> Callable[[], Deferred[Header]]:

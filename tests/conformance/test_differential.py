@@ -81,7 +81,6 @@ CASES: dict[str, Case] = {
                       split_by(262144, "disk", "/var/lib/amanda/cache")),
     "port-leom": test_splitting.test_a_dumpers_data_spans_with_leom_and_no_cache,
     "port-no-cache": test_splitting.test_a_dumper_without_cache_cannot_span,
-    "port-empty-header": test_port_write.test_an_empty_header_connection,
     "warning": test_splitting.test_warning_when_the_cache_directory_is_missing,
     "warning-space": test_splitting.test_warning_when_the_cache_directory_is_too_small,
     "warning-fallback": test_splitting.test_warning_when_the_split_buffer_is_too_small,

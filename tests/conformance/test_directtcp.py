@@ -9,8 +9,9 @@ import pytest
 
 from tests.conformance.harness import ETC, STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import PLAIN, Conversation, H, W, split_by
+from tests.conformance.harness_talk import PLAIN, QUICK, Conversation, H, W, split_by
 from tests.conformance.harness_text import crc, payload, split_line, stats
+from tests.fakes.stranger import Stranger, needs_root
 
 pytestmark = pytest.mark.known_stock_failure(
     "the stock taper refuses DIRECTTCP dumps for file: devices"
@@ -49,6 +50,7 @@ def direct(talk: Conversation, split: str = PLAIN) -> tuple[int, list[Address]]:
 
 def header(port: int, block: bytes = HEADER) -> None:
     with socket.create_connection(("127.0.0.1", port), 10) as link:
+        time.sleep(QUICK)
         link.sendall(block)
 
 
@@ -200,7 +202,8 @@ def test_a_second_client_is_refused(world: World) -> None:
     """The data port closes behind the first."""
     _, port, addresses = begun(world)
     header(port)
-    with socket.create_connection(addresses[0], 10):
+    with socket.create_connection(addresses[0], 10) as link:
+        link.sendall(b"x")
         world.wait_for("the port to take no second", lambda: refused(addresses[1]))
 
 
@@ -298,8 +301,25 @@ def test_a_disk_that_the_disklist_does_not_know(world: World) -> None:
 
 
 def test_an_empty_header_connection(world: World) -> None:
-    """A dumper that hangs up without a byte has failed early."""
+    """Who hangs up without a byte is not the dumper; the driver says when that one has failed."""
     talk, port, addresses = silent(world)
     send(addresses[0], DATA)
     header(port, b"")
+    talk.expect_silence(1.5)
+    talk.send(f"FAILED {W} {H}")
     talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
+
+
+@needs_root
+def test_strangers_cost_nothing(world: World) -> None:
+    """Nobody's data becomes the dump, by IPv4 or IPv6; nor does a silent caller keep its place."""
+    talk, port, addresses = begun(world)
+    header(port)
+    with socket.create_connection(addresses[0], 10):
+        for host, number in addresses:
+            with Stranger(number, "evil", host) as stranger:
+                assert stranger.heard() == b""
+        send(addresses[0], DATA)
+        talk.grant("PROTO01")
+        talk.ready()
+        talk.part("PROTO01", 1, len(DATA), None)

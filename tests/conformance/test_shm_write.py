@@ -232,10 +232,13 @@ def test_nothing_is_left_of_a_cached_dump(world: World) -> None:
 # headers
 
 
+@pytest.mark.known_stock_failure("stock takes whoever comes first for the dumper")
 def test_an_empty_header_connection(world: World) -> None:
-    """The dumper closes without a byte: FAILED 'Got empty header', next dump fine."""
+    """Who hangs up without a byte was not the dumper; the driver says when that one has failed."""
     talk, ring = begun(world)
     ring.header(b"")
+    talk.expect_silence(0.2)
+    talk.send(f"FAILED {W} {H}")
     talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
     world.check_logged(f'FAIL taper {POOL} {HOME} 0 error "Got empty header"')
     recovers(world, talk, volume=True)

@@ -347,7 +347,8 @@ def test_warning_about_a_dump_that_never_comes(world: World) -> None:
     """What is wrong with the command is told, whatever becomes of the dump."""
     talk = world.start()
     talk.start_taper()
-    talk.port_write(split_by(393216, "disk", "/nosuch")).header(b"")
+    talk.port_write(split_by(393216, "disk", "/nosuch"))
+    talk.send(f"FAILED {W} {H}")
     talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
     world.check_logged(
         "WARNING taper localhost:/home: part-cache-dir '/nosuch<*>", "FAIL taper <*>"

@@ -72,8 +72,10 @@ def connect(address: str | int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
-def send_header(port: int, data: bytes | None = None) -> None:
+async def send_header(port: int, data: bytes | None = None) -> None:
+    """As a dumper does: it is connected long before it knows the header."""
     with connect(port) as peer:
+        await soon()
         peer.sendall(build_header(HEADER, 32768, None) if data is None else data)
 
 
@@ -123,15 +125,16 @@ async def test_a_dump_over_tcp() -> None:
     (address,) = offer.addresses
     assert address.startswith("127.0.0.1:")
     coming = feed.header()
-    send_header(offer.header_port)
+    await send_header(offer.header_port)
     assert (await coming).disk == "/srv"
     flowing = feed.ready()
     assert not flowing.called
     peer = connect(address)
+    peer.sendall(DATA[:1])
     await flowing
     from threading import Thread
 
-    sender = Thread(target=lambda: (peer.sendall(DATA), peer.close()))
+    sender = Thread(target=lambda: (peer.sendall(DATA[1:]), peer.close()))
     sender.start()
     assert await write(feed) == DATA
     sender.join()
@@ -148,19 +151,19 @@ async def test_data_that_comes_before_the_header() -> None:
         peer.sendall(b"early")
         await soon()
         coming = feed.header()
-        send_header(offer.header_port)
+        await send_header(offer.header_port)
         await coming
         await feed.ready()
     assert await write(feed) == b"early"
     await feed.close()
 
 
-async def header_failure(sent: bytes) -> FeedError:
-    feed = make_feeds().port()
+async def header_failure(sent: bytes, dtimeout: float = 5) -> FeedError:
+    feed = make_feeds(dtimeout).port()
     offer = await feed.offer()
     assert offer is not None
     coming = feed.header()
-    send_header(offer.header_port, sent)
+    await send_header(offer.header_port, sent)
     with pytest.raises(FeedError) as caught:
         await coming
     await feed.close()
@@ -169,7 +172,21 @@ async def header_failure(sent: bytes) -> FeedError:
 
 @ensureDeferred
 async def test_an_empty_header() -> None:
-    assert (await header_failure(b"")).text == "Got empty header"
+    """It is known for one when no other came in time."""
+    assert (await header_failure(b"", dtimeout=-0.8)).text == "Got empty header"
+
+
+@ensureDeferred
+async def test_a_caller_without_a_header_costs_nothing() -> None:
+    feed = make_feeds().port()
+    offer = await feed.offer()
+    assert offer is not None
+    coming = feed.header()
+    await send_header(offer.header_port, b"")
+    with connect(offer.header_port):
+        await send_header(offer.header_port)
+        assert (await coming).disk == "/srv"
+    await feed.close()
 
 
 @ensureDeferred
@@ -184,7 +201,7 @@ async def test_a_header_of_garbage_is_judged_by_the_core() -> None:
     offer = await feed.offer()
     assert offer is not None
     coming = feed.header()
-    send_header(offer.header_port, b"\xff\x00garbage\n" * 99)
+    await send_header(offer.header_port, b"\xff\x00garbage\n" * 99)
     assert (await coming).type is HeaderType.WEIRD
     await feed.close()
 
@@ -248,7 +265,8 @@ async def test_data_may_take_as_long_again_once_the_header_came() -> None:
     assert isinstance(await coming, Header)
     flowing = feed.ready()
     time.advance(9)
-    with connect(offer.addresses[0]):
+    with connect(offer.addresses[0]) as peer:
+        peer.sendall(b"x")
         await flowing
     await feed.close()
 
@@ -257,7 +275,7 @@ async def test_data_may_take_as_long_again_once_the_header_came() -> None:
 async def test_nobody_sends_data() -> None:
     feed, offer, time = await make_port()
     coming = feed.header()
-    send_header(offer.header_port)
+    await send_header(offer.header_port)
     await coming
     flowing = feed.ready()
     time.advance(10)
@@ -278,7 +296,7 @@ async def test_a_wait_that_is_given_up_leaves_nothing_open() -> None:
             peers.append(connect(offer.header_port))
             await soon()
         elif stage == "data":
-            send_header(offer.header_port)
+            await send_header(offer.header_port)
             await waiting
             waiting = feed.ready()
         waiting.cancel()

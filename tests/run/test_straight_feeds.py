@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from zope.interface.verify import verifyObject
 
+from devices.callers import Callers
 from devices.lane import Lane, LaneDevice
 from devices.null import NullDevice
 from protocols.crc import UNKNOWN
@@ -21,6 +22,7 @@ from taper.core.splitting import CacheKind, Mode, SplitPlan
 from taper.run.feeds import Feeds, header_silence
 from taper.run.lane_transfer import must_be_fed
 from taper.run.moving import MoverTransfer
+from taper.run.resolving import addresses_of, find_callers
 from taper.run.straight_feeds import DirectTCPFeed, PushedFeed
 from tests.core.moments import Moments
 from tests.fakes.device import FakeDevice
@@ -107,7 +109,9 @@ def test_a_socket_cannot_go_to_a_mover(turning: Turning) -> None:
     feed = feed_onto(turning, null_device(turning))
     offer = turning.wait(feed.offer())
     assert offer is not None
-    with socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port)):
+    where = ("127.0.0.1", Address.parse(offer.addresses[0]).port)
+    with socket.create_connection(where) as peer:
+        peer.sendall(b"x")
         turning.wait(feed.ready())
         adopting = feed.adopt(mover(moments, MoverServer()))
         moments.step()
@@ -123,10 +127,12 @@ def test_closing_gives_all_back(turning: Turning) -> None:
     offer = turning.wait(feed.offer())
     assert offer is not None
     with socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port)) as peer:
+        peer.sendall(b"x")
         turning.wait(feed.ready())
         turning.wait(feed.close())
         peer.settimeout(10)
-        assert peer.recv(1) == b""
+        with pytest.raises(ConnectionResetError):  # what he said is unread
+            peer.recv(1)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", offer.header_port))
     turning.wait(device.finish())
@@ -168,6 +174,76 @@ def test_the_real_header_wins_over_one_being_made(turning: Turning) -> None:
     making[0].callback(Header(type=HeaderType.DUMPFILE))
     turning.wait(feed.close())
     sender.join(60)
+
+
+def test_who_may_connect_is_found_out_meanwhile(turning: Turning) -> None:
+    """Who comes before the host is resolved waits; a host that cannot be is told of."""
+    from twisted.internet.defer import Deferred
+
+    known: Deferred[Callers] = Deferred()
+
+    async def find(warn: Callable[[str], None]) -> Callers:
+        warn("host h is not known")
+        return await known
+
+    feed = feed_onto(turning, null_device(turning), find=find)
+    offer = turning.wait(feed.offer())
+    assert offer is not None
+    assert feed.remark == "host h is not known"
+    with socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port)) as peer:
+        peer.sendall(b"x")
+        ready = feed.ready()
+        assert not ready.called
+        known.callback(Callers("h"))
+        turning.wait(ready)
+    turning.wait(feed.close())
+
+
+def test_closing_while_the_host_is_resolved(turning: Turning) -> None:
+    """The ports are closed, and the device can be used again."""
+    from twisted.internet.defer import Deferred
+
+    async def find(_: Callable[[str], None]) -> Callers:
+        return await Deferred()
+
+    device = null_device(turning)
+    feed = feed_onto(turning, device, find=find)
+    offer = turning.wait(feed.offer())
+    assert offer is not None
+    turning.wait(feed.close())
+    turning.wait(device.listen(True))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port))
+
+
+def test_an_empty_dump_and_a_client_that_takes_its_time(turning: Turning) -> None:
+    """Who is connected is waited for; who hung up without a byte is all there is, in the end."""
+    feed = feed_onto(turning, null_device(turning))
+    feed._patience = 0.2
+    offer = turning.wait(feed.offer())
+    assert offer is not None
+    ready = feed.ready()
+    turns: list[None] = []
+    with socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port)):
+        turning.reactor.callLater(0.5, turns.append, None)
+        turning.until(lambda: bool(turns))
+        assert not ready.called
+    turning.wait(ready)
+    turning.wait(feed.close())
+
+
+def test_the_addresses_of_a_host(turning: Turning) -> None:
+    """All of them, plain; a name that nobody knows has none, and that is said."""
+    assert addresses_of("127.0.0.1") == {"127.0.0.1"}
+    assert addresses_of("::1") == {"::1"}
+    told: list[str] = []
+    found = find_callers(turning.reactor, "127.0.0.9", Lane(turning.reactor, "r"), told.append)
+    assert turning.run(found).addresses == {"127.0.0.9"}
+    assert not told
+    for name in ("nowhere.invalid", "a" * 300, "\udce4"):
+        found = find_callers(turning.reactor, name, Lane(turning.reactor, "r"), told.append)
+        assert not turning.run(found).addresses
+        assert "DIRECTTCP-PEER-ADDRESS only" in told.pop()
 
 
 def test_how_long_silence_lasts() -> None:
