@@ -10,8 +10,9 @@ STOCK ?= /usr/lib/amanda/taper
 DEMO ?=
 BENCH ?=
 PYTEST ?=
+SLOWLY ?=
 
-.PHONY: demo test test-pieces test-nights test-any-taper bench check
+.PHONY: demo test test-pieces test-nights test-any-taper test-slowly bench check
 
 demo: $(VENV)/.for-use
 	$(VENV)/bin/taperctl demo $(DEMO)
@@ -30,6 +31,12 @@ test-any-taper: $(VENV)/.for-tests
 	$(VENV)/bin/python -m pytest tests/conformance --taper $(VENV)/bin/taper \
 	    $(addprefix --taper ,$(wildcard $(STOCK))) --conformance-report $(VENV)/conformance.txt
 
+# The same with every process stopped at random: no test may suppose a moment. Takes hours.
+test-slowly: $(VENV)/.for-tests
+	$(VENV)/bin/python -m tests.slowly $(SLOWLY) \
+	    $(MAKE) --no-print-directory test-nights test-any-taper test-pieces
+
+# Another Python:  make test-pieces PYTHON=python3.13 VENV=.venv-3.13
 check: $(VENV)/.for-tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .

@@ -7,6 +7,7 @@ cannot tell them apart.
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ class Surroundings:
 
     :ivar make_lane: makes a lane from a name.
     :ivar patience: seconds to wait for the peer of a data connection.
+    :ivar now: seconds since the epoch, for what other programs are told; ``reactor.seconds`` may
+        count from anywhere.
     :ivar haste: shortens all deadlines of other machines when all is to end; None: nobody says.
     :ivar statedir: for changer states that no configuration places elsewhere.
     """
@@ -37,6 +40,7 @@ class Surroundings:
     patience: float = 1800.0
     statedir: str = "/var/lib/amanda"
     haste: Haste | None = None
+    now: Callable[[], float] = time.time
 
 
 def open_async_device(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -20,6 +21,9 @@ from devices.properties import (
     Surety,
     Value,
 )
+
+if TYPE_CHECKING:
+    from devices.callers import Network
 
 HEADER_SIZE = 32768
 
@@ -67,6 +71,7 @@ class BaseDevice:
         add(Property("canonical_name", Kind.STRING, READ_ONLY, self.name))
         add(Property("comment", Kind.STRING, SET_ANY_TIME))
         add(Property("directtcp_address", Kind.STRING, SET_ANY_TIME), check_hosts)
+        add(Property("directtcp_peer_address", Kind.STRING, SET_ANY_TIME), check_networks)
         for name, kind, value in (
             ("compression", Kind.BOOL, False),
             ("concurrency", Kind.INT, 2),
@@ -171,6 +176,25 @@ def check_hosts(value: Value) -> Value:
 def split_hosts(text: str) -> tuple[str, ...]:
     """The addresses in the value of DIRECTTCP-ADDRESS."""
     return tuple(text.replace(",", " ").replace(";", " ").split())
+
+
+def check_networks(value: Value) -> Value:
+    """A list of IP addresses and networks (``10.1.0.0/16``), separated as in check_hosts."""
+    try:
+        split_networks(str(value))
+    except ValueError as error:
+        raise PropertyRefused(f"{error}") from error
+    return value
+
+
+def split_networks(text: str) -> tuple[Network, ...]:
+    """The networks in the value of DIRECTTCP-PEER-ADDRESS.
+
+    :raise ValueError: something is neither address nor network; it is named
+    """
+    import ipaddress  # only where somebody names them
+
+    return tuple(ipaddress.ip_network(word, strict=False) for word in split_hosts(text))
 
 
 def timestamp_now() -> str:

@@ -10,21 +10,26 @@ import errno
 import os
 import select
 import socket
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from devices.callers import Callers
+from devices.door import BACKLOG, HELD_PATIENCE, Door
 from devices.errors import (
     DeviceError,
     IncompatibleConnection,
     PeerUnreachable,
 )
-from devices.idirecttcp import IDirectTCPConnection, IDirectTCPDevice, ISocketConnection
+from devices.idirecttcp import IDirectTCPConnection, ISocketConnection, ISocketFedDevice
 from protocols.directtcp import Address
 
 if TYPE_CHECKING:
+    from devices.callers import Network
     from devices.interfaces import IDeviceFacts, ILane
 
 T = TypeVar("T")
@@ -63,10 +68,16 @@ class Wait:
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
         self._done = False
+        self.enough = False
 
     def give_up(self) -> None:
         if not self._done:
             os.write(self._write, b"x")
+
+    def be_content(self) -> None:
+        """Let whoever waits look at :attr:`enough`: nobody better will come."""
+        if not self._done:
+            os.write(self._write, b"e")
 
     def until(self, sockets: list[socket.socket], event: int, seconds: float | None) -> list[int]:
         """Descriptors of the sockets that are ready; none after ``seconds``.
@@ -79,7 +90,10 @@ class Wait:
             poll.register(waiting, event)
         ready = [number for number, _ in poll.poll(None if seconds is None else seconds * 1000)]
         if self._read in ready:
-            raise GivenUp("the wait for a peer was given up")
+            if b"x" in os.read(self._read, 16):
+                raise GivenUp("the wait for a peer was given up")
+            self.enough = True
+            ready.remove(self._read)
         return ready
 
     def close(self) -> None:
@@ -101,7 +115,7 @@ def open_listeners(hosts: tuple[str, ...]) -> list[socket.socket]:
             listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             opened.append(listener)
             listener.bind((host, 0))
-            listener.listen(1)
+            listener.listen(BACKLOG)
     except BaseException:
         close_all(opened)
         raise
@@ -113,22 +127,39 @@ def close_all(sockets: list[socket.socket]) -> None:
         each.close()
 
 
-def accept_one(listeners: list[socket.socket], wait: Wait) -> socket.socket:
-    """The first peer that connects; the listeners are closed, come what may."""
+def accept_one(
+    door: Door, wait: Wait, *, clock: Callable[[], float] = time.monotonic
+) -> socket.socket:
+    """The first caller who may and who begins; the door is closed, come what may.
+
+    :raise GivenUp: meanwhile
+    """
+    held_until: float | None = None
     try:
         while True:
-            ready = wait.until(listeners, select.POLLIN, None)
-            for listener in listeners:
-                if listener.fileno() not in ready:
-                    continue
-                try:
-                    return listener.accept()[0]
-                except (BlockingIOError, ConnectionAbortedError):
-                    continue  # he went away; wait for the next
+            left = None if held_until is None else max(held_until - clock(), 0.0)
+            by_number = {each.fileno(): each for each in door.sockets()}
+            door.tidy()
+            ready = wait.until(list(by_number.values()), select.POLLIN, left)
+            for number in ready:
+                found = door.ready(by_number[number])
+                if found is not None:
+                    return found
+            found = None
+            if held_until is not None and not ready and clock() >= held_until:
+                found = door.take_held()
+            elif wait.enough:
+                found = door.take_silent()
+            if found is not None:
+                return found
+            if not door.holds:
+                held_until = None
+            elif held_until is None:
+                held_until = clock() + HELD_PATIENCE
     except OSError as error:
         raise DeviceError(f"accepting a connection: {error.strerror}") from error
     finally:
-        close_all(listeners)
+        door.close()
 
 
 def connect_one(addresses: tuple[Address, ...], wait: Wait) -> socket.socket:
@@ -190,12 +221,11 @@ def wait_in_lane(
     return asked
 
 
-@implementer(IDirectTCPDevice)
+@implementer(ISocketFedDevice)
 class SocketFed:
     """The DirectTCP face of a blocking device in a lane.
 
-    The first connection that comes is taken and the others are refused; who connects is not
-    checked, since nobody but the driver and those it trusts is told the ports.
+    The first caller who may (:mod:`devices.callers`) and who begins is taken.
     """
 
     facts: IDeviceFacts
@@ -204,10 +234,32 @@ class SocketFed:
     def __init__(self) -> None:
         self._listeners: list[socket.socket] = []
         self._connection: IDirectTCPConnection | None = None
+        self._for_writing = True
+        self._callers = Callers()
+        self._door: Door | None = None
+        self._wait: Wait | None = None
+
+    @property
+    def being_called(self) -> bool:
+        door = self._door
+        return door is not None and door.waiting
+
+    @property
+    def was_called(self) -> bool:
+        door = self._door
+        return door is not None and door.was_called
+
+    def admit(self, callers: Callers) -> None:
+        self._callers = callers
+
+    def take_silent(self) -> None:
+        if self._wait is not None:
+            self._wait.be_content()
 
     def listen(self, for_writing: bool) -> Deferred[tuple[Address, ...]]:
         if self._listeners:
             raise ValueError(f"{self.facts.name} listens already")
+        self._for_writing = for_writing
         return self.lane.call_owning(close_all, self._open).addCallback(self._keep)
 
     def _open(self) -> list[socket.socket]:
@@ -226,17 +278,32 @@ class SocketFed:
     def _wanted_hosts(self) -> tuple[str, ...]:
         from devices.base import split_hosts
 
-        for prop in self.facts.properties:
-            if prop.name == "directtcp_address":
-                # a stock client uses the first one, and can use IPv4 only
-                return tuple(sorted(split_hosts(str(prop.value or "")), key=lambda h: ":" in h))
-        return ()
+        # a stock client uses the first one, and can use IPv4 only
+        hosts = split_hosts(self._text("directtcp_address"))
+        return tuple(sorted(hosts, key=lambda host: ":" in host))
+
+    def _wanted_peers(self) -> tuple[Network, ...]:
+        from devices.base import split_networks
+
+        return split_networks(self._text("directtcp_peer_address"))
+
+    def _text(self, name: str) -> str:
+        """A property's value; empty if the device has no such property."""
+        found = (prop.value for prop in self.facts.properties if prop.name == name)
+        return str(next(found, None) or "")
 
     def accept(self) -> Deferred[IDirectTCPConnection]:
         listeners, self._listeners = self._listeners, []
         if not listeners:
             raise ValueError(f"{self.facts.name} does not listen")
-        return self._waiting(lambda wait: accept_one(listeners, wait), listeners)
+        callers = evolve(self._callers, networks=self._callers.networks + self._wanted_peers())
+        door = self._door = Door(listeners, callers, speaks=self._for_writing)
+
+        def accept(wait: Wait) -> socket.socket:
+            self._wait = wait
+            return accept_one(door, wait)
+
+        return self._waiting(accept, listeners)
 
     def connect(
         self, for_writing: bool, addresses: tuple[Address, ...]

@@ -67,23 +67,16 @@ class DiskflatDevice(VfsDevice):
         return header, size
 
     def _start_write(self, label: str, timestamp: str) -> None:
-        """The new label takes the old one's place, which needs no room; then the data go."""
+        """The new label takes the old one's place, which mostly needs no room; then the data go.
+
+        A file system that never writes in place may need the room of the old file for it.
+        """
         block = self._build_label(label, timestamp)
-        is_new = not os.path.exists(self._path)
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
-            try:
-                self._need_regular(fd)
-                write_at(fd, block, 0)
-                os.ftruncate(fd, HEADER_SIZE)
-                if self._durable:
-                    os.fdatasync(fd)
-            except (OSError, DeviceError):
-                if is_new:
-                    os.unlink(self._path)
-                raise
-            finally:
-                os.close(fd)
+            if not self._write_label(block):
+                os.unlink(self._path)
+                sync_directory(self._directory)  # such a file system frees room when it commits
+                self._write_label(block)
             if self._durable:
                 sync_directory(self._directory)
         except OSError as error:
@@ -93,6 +86,27 @@ class DiskflatDevice(VfsDevice):
         self._room.size = HEADER_SIZE
         self.label, self.timestamp = label, timestamp
         self.file = 0
+
+    def _write_label(self, block: bytes) -> bool:
+        """Put the label where it belongs. :return: False: no room, but there is a file to give"""
+        is_new = not os.path.exists(self._path)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
+        try:
+            self._need_regular(fd)
+            write_at(fd, block, 0)
+            os.ftruncate(fd, HEADER_SIZE)
+            if self._durable:
+                os.fdatasync(fd)
+        except (OSError, DeviceError) as error:
+            if is_new:
+                os.unlink(self._path)
+            full = isinstance(error, OSError) and error.errno in NO_SPACE
+            if full and os.fstat(fd).st_size > HEADER_SIZE:
+                return False
+            raise
+        finally:
+            os.close(fd)
+        return True
 
     def _start_labelled(self, mode: AccessMode) -> None:
         super()._start_labelled(mode)

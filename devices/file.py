@@ -110,7 +110,12 @@ class FileDevice(VfsDevice):
 
     def _write_new(self, path: bytes, block: bytes, flags: int) -> bool:
         """Make a file of a label's header block. :return: False: no room, and nothing left"""
-        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            return False  # on some file systems even an empty file needs room
         try:
             write_all(fd, block)
             if self._durable:

@@ -16,6 +16,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from devices.callers import Callers
     from devices.interfaces import FileStart
     from protocols.directtcp import Address
     from protocols.header import Header
@@ -109,6 +110,28 @@ class ISocketConnection(IDirectTCPConnection):
     """A connection whose socket this process holds: its bytes pass through us."""
 
     socket: Any = Attribute("the connected socket.socket, in blocking mode")
+
+
+class ISocketFedDevice(IDirectTCPDevice):
+    """A device that this process feeds: it takes every :class:`ISocketConnection`, and none else.
+
+    This process listens for it, so it can be told who may connect.
+    """
+
+    being_called: bool = Attribute(
+        "while ``accept`` waits: somebody who may be the peer is connected, and silent so far"
+    )
+
+    was_called: bool = Attribute(
+        "while ``accept`` waits: somebody who may be the peer hung up without a byte"
+    )
+
+    def take_silent() -> None:
+        """Let ``accept`` wait no longer for a better peer than that one; an empty dump is one."""
+
+    def admit(callers: Callers) -> None:
+        """Who may connect, from the next ``accept`` on; without it, users of this host who may
+        anyway. The property DIRECTTCP-PEER-ADDRESS adds to it."""
 
 
 class IIndirectConnection(IDirectTCPConnection):

@@ -17,6 +17,8 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import CannotListenError
 from zope.interface import Attribute, implementer
 
+from devices.callers import Callers, Verdict
+from devices.door import judge_addresses
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed
 from devices.idirecttcp import (
     IDirectTCPConnection,
@@ -29,11 +31,23 @@ from protocols.directtcp import INDIRECT_HOST, Address
 from protocols.tx.indirect import IndirectListener
 
 if TYPE_CHECKING:
+    from devices.callers import Where
     from protocols.header import Header
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+
+def may_ask(peer: Where, ours: Where) -> bool:
+    """Whether the address is told to this caller: he is our own user or root, and is still there.
+
+    Who has hung up cannot be identified, and wants no answer.
+    """
+    verdict, who = judge_addresses(Callers(), peer, ours)
+    if verdict is not Verdict.ADMITTED:
+        _log.warning("a question for the address of the data is refused: it is from %s", who)
+    return verdict is Verdict.ADMITTED
 
 
 class CannotListenYet(DeviceError):
@@ -141,7 +155,7 @@ class IndirectTCP:
             return addresses
         self._late = True
         try:
-            listener = IndirectListener(self._reactor)
+            listener = IndirectListener(self._reactor, may_ask)
         except CannotListenError as error:
             text = f"Could not bind indirecttcp socket: {error.socketError}"
             raise DriveFailed(text) from error

@@ -122,7 +122,9 @@ def device_factory(scheme: str) -> Callable[[str, str], IDevice]:
     if scheme in ASYNC_DEVICES:
         raise DriveFailed(f'Device type "{scheme}" is asynchronous and cannot be used here')
     if scheme not in DEVICES:
-        raise DriveFailed(f'Device type "{scheme}" is not known')
+        from devices.unknown import unknown_device  # few ever need it
+
+        raise DriveFailed(unknown_device(scheme, {*DEVICES, *ASYNC_DEVICES}, _changer_kinds()))
     return load_factory(DEVICES[scheme])
 
 
@@ -164,7 +166,7 @@ def prepare_changer(
     kind, argument = _split_uri(uri)
     if kind not in CHANGERS and kind not in ASYNC_CHANGERS:
         if section is not None:
-            raise ChangerError(f"Changer '{name}' specifies invalid tpchanger '{uri}'")
+            raise ChangerError(_invalid_tpchanger(name, uri))
         kind, argument = "single", name
     return ChangerSetup(
         name=name,
@@ -229,6 +231,21 @@ def _section_uri(section: ChangerSection) -> str:
     if not any(given):
         raise ChangerError(_NEITHER)
     return section.tpchanger or section.tapedev or ""
+
+
+def _changer_kinds() -> set[str]:
+    """Those that a configuration can name."""
+    return {kind for kind in (*CHANGERS, *ASYNC_CHANGERS) if kind.isalpha()}
+
+
+def _invalid_tpchanger(name: str, uri: str) -> str:
+    text = f"Changer '{name}' specifies invalid tpchanger '{uri}'"
+    kind = uri.partition(":")[0].removeprefix("chg-")
+    if not uri.startswith("chg-") or kind in _changer_kinds():
+        return text  # a device, or a changer without what it changes
+    from devices.unknown import unknown_changer  # few ever need it
+
+    return f"{text}: {unknown_changer(kind, _changer_kinds())}"
 
 
 def _split_uri(uri: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devices.regular import open_regular
+from devices.regular import open_regular, read_at_most
 from protocols.tapelist import MAX_BYTES, Tapelist, parse_tapelist
 
 
@@ -14,7 +14,7 @@ def read_tapelist(path: str) -> Tapelist:
     """
     try:
         with open(path, "rb", opener=open_regular) as file:
-            data = file.read(MAX_BYTES + 1)
+            data = read_at_most(file, MAX_BYTES + 1)
     except FileNotFoundError:
         return Tapelist()
     return parse_tapelist(data, path)

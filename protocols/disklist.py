@@ -19,6 +19,8 @@ MAX_FILE = 16 * 1024 * 1024
 """Bytes of one file."""
 MAX_DEPTH = 20
 """Files that include one another."""
+MAX_FILES = 1000
+"""Files in all, one that is included twice counted twice."""
 
 Read = Callable[[str], bytes]
 """Bytes of the file with this name; raises OSError."""
@@ -69,11 +71,16 @@ def find_disk(name: str, read: Read, host: str, disk: str) -> DiskEntry | None:
     return None
 
 
-def read_disklist(name: str, read: Read, depth: int = 0) -> Iterator[DiskEntry]:
-    """The entries in order; lines that are none are passed over.
+def read_disklist(name: str, read: Read) -> Iterator[DiskEntry]:
+    """The entries in order; lines that are none and files beyond the bounds are passed over.
 
     :raise OSError: a file cannot be read
     """
+    files = iter(range(MAX_FILES))
+    return _read_file(name, lambda path: read(path) if next(files, None) is not None else b"", 0)
+
+
+def _read_file(name: str, read: Read, depth: int) -> Iterator[DiskEntry]:
     data = read(name)
     if len(data) > MAX_FILE or depth > MAX_DEPTH:
         return
@@ -81,7 +88,7 @@ def read_disklist(name: str, read: Read, depth: int = 0) -> Iterator[DiskEntry]:
     for words in _lines(text):
         first = words[0].value
         if words[0].kind != STRING and first.lower() == "includefile" and len(words) > 1:
-            yield from read_disklist(words[1].value, read, depth + 1)
+            yield from _read_file(words[1].value, read, depth + 1)
         elif words[0].kind != STRING and first.lower() == "define":
             continue
         else:

@@ -118,7 +118,7 @@ def stored_dumps(
         type_, _, rest = line.partition(" ")
         if type_ not in _TYPES:
             continue
-        program, _, text = rest.rstrip("\n").partition(" ")
+        program, _, text = rest.rstrip("\r\n").partition(" ")
         if program in _PROGRAMS:
             search.take(read_record(type_, text))
     return search.found

@@ -21,8 +21,8 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from taper.ownership import changeable
 from taper.running import running_tapers
-from taper.version import AMANDA
 
 Say = Callable[[str], None]
 
@@ -244,6 +244,7 @@ def _check_paths(user: str, path: str, python: str = sys.executable) -> None:
     except KeyError:
         raise Refused(f"there is no user {user}; --user names the dump user") from None
     ours = os.path.dirname(os.path.abspath(__file__))
+    _check_owners(path, python, ours)
     for what in (path, python, os.path.realpath(python), ours):
         step = what
         steps = []
@@ -258,6 +259,14 @@ def _check_paths(user: str, path: str, python: str = sys.executable) -> None:
                 )
 
 
+def _check_owners(*paths: str) -> None:
+    """Name what others than root may change: root runs it, and every dump depends on it."""
+    for path in paths:
+        reason = changeable(path)
+        if reason is not None:
+            raise Refused(f"{reason}, but {path} must be root's alone")
+
+
 def _check_launcher(launcher: str, user: str, python: str = sys.executable) -> None:
     """Run it as the dump user, and import all that a real start does."""
     done = _as_user(user, launcher, "--version")
@@ -270,7 +279,7 @@ def _check_launcher(launcher: str, user: str, python: str = sys.executable) -> N
 
 def _is_ours(done: subprocess.CompletedProcess[str]) -> bool:
     """What ``--version`` said; an older one of ours did not say whose it is."""
-    return not done.returncode and done.stdout.startswith(f"taper-{AMANDA}\n")
+    return not done.returncode and done.stdout.startswith("taper-")
 
 
 def _failure(text: str, done: subprocess.CompletedProcess[str]) -> str:
@@ -325,6 +334,17 @@ def _give_back(place: Place) -> None:
             os.unlink(launcher)
 
 
+def _interpreter(path: str, command: str) -> str:
+    """The program that a launcher runs. :raise Refused: somebody else wrote it"""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words or not os.path.isabs(words[0]):
+        raise Refused(f"{path} is not the launcher that was installed: it runs {command}")
+    return words[0]
+
+
 # -- status -------------------------------------------------------------------------------------
 
 
@@ -346,7 +366,7 @@ def status(path: str, user: str, say: Say) -> None:
     say(f"Amanda's own is {kept} {place.aside}")
     if os.geteuid() != 0:
         user = pwd.getpwuid(os.geteuid()).pw_name
-    python = shlex.split(command)[0]
+    python = _interpreter(path, command)
     _check_paths(user, path, python)
     _check_launcher(path, user, python)
     say(f"User {user} can run it.")

@@ -90,6 +90,20 @@ def _interpreter() -> str:
     return str(base) if base.exists() else os.path.realpath(sys.executable)
 
 
+def unreadable_python() -> str | None:
+    """Why nobody but us can run a copy of ours; None: everybody can.
+
+    It takes this interpreter, which may lie in a private directory as those of pyenv in a home
+    directory do; what is built for it is of no use to another.
+    """
+    for path in (_interpreter(), os.path.realpath(os.__file__)):
+        for step in (Path(path), *Path(path).parents):
+            needed = stat.S_IXOTH if step.is_dir() else stat.S_IROTH
+            if not step.stat().st_mode & needed:
+                return f"others cannot read {path}, which this Python is made of"
+    return None
+
+
 @contextmanager
 def installed() -> Iterator[Path]:
     """A world-readable installation of the working tree as it is now, removed in the end.

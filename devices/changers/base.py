@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from protocols.conf.config import Config
     from protocols.conf.sections import ChangerSection, Storage
 
+_LARGEST = 10**9
+"""Largest number of a property: more slots, or seconds, than anyone has."""
+_MAX_DIGITS = 18
+
 _log = logging.getLogger(__name__)
 
 
@@ -85,17 +89,20 @@ class ChangerSetup:
             return default
 
     def integer(self, name: str, default: int | None = None) -> int | None:
-        """A changer property that is a number from 0 up.
-
-        :raise ChangerError: fatal: something else
-        """
+        """A changer property that is a number from 0 up; as in stock, of what is no number the
+        digits at its beginning count, and 0 if there are none."""
         text = self.text(name)
         if text is None:
             return default
         stripped = text.strip()
-        if not (stripped.isascii() and stripped.isdigit() and len(stripped) <= 15):
-            raise ChangerError(f"{self.name}: property '{name}' should be a number, not '{text}'")
-        return int(stripped)
+        digits = stripped[: len(stripped) - len(stripped.lstrip("0123456789"))]
+        number = min(int(digits[:_MAX_DIGITS] or 0), _LARGEST)
+        if digits != stripped or len(digits) >= _MAX_DIGITS:
+            _log.warning(
+                "%s: property '%s' should be a number from 0 to %d, not '%s', and counts as %d",
+                *(self.name, name, _LARGEST, text[:100], number),
+            )
+        return number
 
 
 class Changer:

@@ -22,7 +22,9 @@ class DiskChanger(VtapeChanger):
     """
 
     def __init__(self, setup: ChangerSetup) -> None:
-        self._num_slot = setup.integer("num-slot") or 1
+        # as in stock, nothing and 0 are 1, but what is no number is 0
+        given = setup.text("num-slot") not in (None, "", "0")
+        self._num_slot = (setup.integer("num-slot") or 0) if given else 1
         self._begins = bool(setup.values("num-slot")) and not setup.values("auto-create-slot")
         self._slots = SlotDirectories(setup.argument)
         super().__init__(setup)

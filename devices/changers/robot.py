@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from zope.interface import Interface, implementer
 
 from devices.asynchronous import Surroundings
@@ -32,6 +31,7 @@ from devices.interfaces import (
     Relative,
     VolumeReading,
 )
+from protocols.tx.haste import Haste
 
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
@@ -85,6 +85,9 @@ class RobotChanger(AsyncChanger):
         self._settings = read_settings(setup)
         self._robot = robot
         self._reactor = surroundings.reactor
+        self._haste = surroundings.haste or Haste(surroundings.reactor)
+        self._now = surroundings.now
+        self._ready_at = surroundings.reactor.seconds()
         self._lane = surroundings.make_lane(f"changer {setup.name}")
         self._state_file = StateFile(
             setup.changerfile or default_state,
@@ -117,7 +120,7 @@ class RobotChanger(AsyncChanger):
 
     async def _refresh(self, state: RobotState) -> None:
         """Ask the robot, unless it was asked a moment ago and nobody else can have moved."""
-        now = int(self._reactor.seconds())
+        now = int(self._now())
         last = _time(state.raw.get("last_status"))
         recent = last <= now < last + self._settings.status_interval
         if self._looked and recent and state.slots:
@@ -125,21 +128,27 @@ class RobotChanger(AsyncChanger):
         await self._wait_for_last_operation(state)
         state.merge(await self._robot.status())
         self._looked = True
-        state.raw["last_status"] = int(self._reactor.seconds())
+        state.raw["last_status"] = int(self._now())
 
     async def _wait_for_last_operation(self, state: RobotState) -> None:
-        now = int(self._reactor.seconds())
+        now = int(self._now())
         begun = _time(state.raw.get("last_operation_time"))
         end = begun + _time(state.raw.get("last_operation_delay"))
+        left = self._ready_at - self._reactor.seconds()  # of our own, whatever the clock says
         if begun <= now < end:  # a clock going backwards does not hold us
-            await self._pause(end - now)
+            left = max(left, end - now)
+        if left > 0:
+            await self._pause(left)
 
     async def _pause(self, seconds: float) -> None:
-        await deferLater(self._reactor, seconds, lambda: None)
+        over: Deferred[None] = Deferred(lambda _: timer.cancel())
+        timer = self._haste.call_later(seconds, over.callback, None)
+        await over
 
     def _note_operation(self, state: RobotState, delay: int) -> None:
-        state.raw["last_operation_time"] = int(self._reactor.seconds())
+        state.raw["last_operation_time"] = int(self._now())
         state.raw["last_operation_delay"] = delay
+        self._ready_at = self._reactor.seconds() + delay
 
     # operations
 

@@ -6,12 +6,16 @@ import errno
 import logging
 import os
 import re
+import stat
+from contextlib import suppress
 
+from devices.changers.processes import is_alive
 from devices.changers.vtapes import slot_number
 from devices.datafile import sync_directory
 from devices.errors import ChangerError
 
 _DIRECTORY = re.compile(r"slot[0-9]{1,18}", re.ASCII)
+_DRAFT = re.compile(r"data\.[0-9]{1,18}", re.ASCII)
 _LABEL_PREFIX = "00000."
 
 _log = logging.getLogger(__name__)
@@ -22,6 +26,8 @@ class SlotDirectories:
 
     def __init__(self, root: str) -> None:
         self._root = root
+        # names that looked like drafts of the link when the root was last listed
+        self._drafts: set[str] = set()
 
     def _names(self) -> dict[int, str]:
         """Directory names by number; ``slot007`` counts as 7 unless ``slot7`` exists too."""
@@ -33,6 +39,8 @@ class SlotDirectories:
                         number = int(entry.name[4:])
                         if number not in names or entry.name == f"slot{number}":
                             names[number] = entry.name
+                    elif _DRAFT.fullmatch(entry.name):
+                        self._drafts.add(entry.name)
         except OSError as error:
             raise ChangerError(f"Can't read '{self._root}': {error.strerror}") from error
         return names
@@ -113,12 +121,16 @@ class SlotDirectories:
             return None
 
     def link(self, slot: int) -> None:
-        """Let ``data`` point to ``slot``. A failure is only noted: the state file decides."""
+        """Let ``data`` point to ``slot``, under the lock of the state. A failure is only noted: the
+        state file decides."""
         target, link = os.path.basename(self.path(slot)), f"{self._root}/data"
         temporary = f"{link}.{os.getpid()}"
         try:
+            self._remove_drafts()
             if os.path.islink(link) and os.readlink(link) == target:
                 return
+            if os.path.islink(temporary):  # of a killed process of our number
+                os.unlink(temporary)
             os.symlink(target, temporary)
             try:
                 os.rename(temporary, link)
@@ -127,3 +139,15 @@ class SlotDirectories:
                 raise
         except OSError as error:
             _log.warning("cannot let '%s' point to %s: %s", link, target, error.strerror)
+
+    def _remove_drafts(self) -> None:
+        """Remove the links of processes that were killed before theirs became ``data``."""
+        while self._drafts:
+            name = self._drafts.pop()
+            pid = int(name.removeprefix("data."))
+            if pid != os.getpid() and is_alive(pid):
+                continue
+            with suppress(FileNotFoundError):
+                facts = os.lstat(f"{self._root}/{name}")
+                if stat.S_ISLNK(facts.st_mode) and facts.st_uid == os.geteuid():
+                    os.unlink(f"{self._root}/{name}")

@@ -3,6 +3,8 @@
 The lock is a POSIX record lock on the file itself, and the file is rewritten in place: others
 hold or wait for this very inode. Such a lock belongs to the process and is lost when *any*
 descriptor of the file is closed; hence one descriptor at a time and a guard per file.
+
+Where there is no room for the state it stays in memory, and is written once there is.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from devices.changers.unsaved import Unsaved
+from devices.datafile import NO_SPACE
 from devices.errors import ChangerError, ChangerReason
 from devices.patience import LOCK_TIMEOUT, LONGEST_PAUSE, Patience, StopSet, TimeIsUp
-from devices.regular import open_regular
+from devices.regular import open_regular, read_at_most
 from protocols.perldata import PerlDataError, format_perl_data, parse_perl_data
 
 #: Seconds a release still waits for the state file after the changer was told to stop. The driver
@@ -40,12 +44,17 @@ class WaitCancelled(ChangerError):
         super().__init__(f"Stopped waiting for the lock of '{path}'", ChangerReason.UNKNOWN)
 
 
+class _NoRoom(Exception):
+    """There is no room for the state on the disk."""
+
+
 class _Guard:
-    """In-process exclusion for one state file."""
+    """In-process exclusion for one state file, and what of it is not on the disk."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.owner: int | None = None
+        self.unsaved: Unsaved | None = None
 
 
 _guards: dict[str, _Guard] = {}
@@ -77,7 +86,9 @@ class StateFile:
     def locked(self, grace: float = 0.0) -> Iterator[dict[str, Any]]:
         """Hold the lock; give the state as a dict to change, and write it back at the end.
 
-        It is written back whether or not the body raises. A damaged file is an empty state.
+        It is written back whether or not the body raises. A damaged file is an empty state. What
+        there is no room for stays in memory for this process; where there is none for the file
+        itself, there is no lock either.
 
         :param grace: seconds to go on waiting after the stop event was set
         :raise ChangerError: fatal: not locked in time, unreadable, not writable
@@ -88,16 +99,21 @@ class StateFile:
         try:
             descriptor = self._open_locked(patience)
             try:
-                data = self._read(descriptor)
-                state, clean = self._parse(data)
-                before = _print_of(state) if clean else None
+                data = b"" if descriptor is None else self._read(descriptor)
+                stored, clean = self._parse(data)
+                before = _print_of(stored) if clean else None
+                unsaved = guard.unsaved
+                state = stored if unsaved is None else unsaved.onto(stored)
                 try:
                     yield state
                 finally:
                     if _print_of(state) != before:
-                        self._write(descriptor, len(data), format_perl_data(state))
+                        self._save(guard, descriptor, data, format_perl_data(state))
+                    else:
+                        guard.unsaved = None
             finally:
-                os.close(descriptor)  # gives up the lock
+                if descriptor is not None:
+                    os.close(descriptor)  # gives up the lock
         finally:
             guard.owner = None
             guard.lock.release()
@@ -121,8 +137,8 @@ class StateFile:
         guard.owner = threading.get_ident()
         return guard
 
-    def _open_locked(self, patience: Patience) -> int:
-        """Open and lock the file that bears the name at this moment."""
+    def _open_locked(self, patience: Patience) -> int | None:
+        """Open and lock the file that bears the name at this moment. None: no room for one."""
         while True:
             try:
                 descriptor = self._open()
@@ -135,6 +151,8 @@ class StateFile:
                     raise
                 os.close(descriptor)  # removed by somebody between our two calls: a new one
             except OSError as error:
+                if error.errno in NO_SPACE:
+                    return None
                 # Unlike stock we do not take a file we may not open for a busy one (quirk 19).
                 if error.errno != errno.EAGAIN and not _is_lock_denial(error):
                     text = f"Error locking '{self.path}': {error.strerror}"
@@ -165,7 +183,7 @@ class StateFile:
             raise ChangerError(text)
         try:
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read(MAX_STATE_BYTES)
+                return read_at_most(file, MAX_STATE_BYTES)
         except OSError as error:
             raise ChangerError(f"Error reading '{self.path}': {error.strerror}") from error
 
@@ -177,19 +195,47 @@ class StateFile:
             _log.warning("state file '%s' is damaged and starts afresh: %s", self.path, error)
             return {}, False
 
-    def _write(self, descriptor: int, size: int, data: bytes) -> None:
-        """Rewrite in place so that a crash or a full disk at any point leaves a readable file."""
+    def _save(self, guard: _Guard, descriptor: int | None, old: bytes, new: bytes) -> None:
+        """Write the state, or if there is no room for it keep it in memory; say so once."""
         try:
-            if len(data) > size:
+            if descriptor is None:
+                raise _NoRoom
+            self._write(descriptor, old, new)
+        except _NoRoom:
+            if guard.unsaved is None:
+                _log.warning(
+                    "no room for state file '%s': going on with the state in memory", self.path
+                )
+            guard.unsaved = Unsaved(self._parse(old)[0], parse_perl_data(new))
+        else:
+            if guard.unsaved is not None:
+                _log.warning("state file '%s' is written again", self.path)
+            guard.unsaved = None
+
+    def _write(self, descriptor: int, old: bytes, new: bytes) -> None:
+        """Rewrite in place so that a crash or a full disk at any point leaves a readable file."""
+        size = len(old)
+        try:
+            if len(new) > size:
                 # Claim the room with blanks first: if there is none, the old state stays whole.
                 try:
-                    _write_all(descriptor, b"\n" * (len(data) - size), size)
+                    _write_all(descriptor, b"\n" * (len(new) - size), size)
                 except OSError:
                     os.ftruncate(descriptor, size)
                     raise
-            _write_all(descriptor, data.ljust(size, b"\n"), 0)
-            os.ftruncate(descriptor, len(data))
+            try:
+                _write_all(descriptor, new.ljust(size, b"\n"), 0)
+            except OSError:
+                # A file system that never writes in place needs room for this, too. What it has
+                # taken of the new state it takes again.
+                with suppress(OSError):
+                    _write_all(descriptor, old, 0)
+                    os.ftruncate(descriptor, size)
+                raise
+            os.ftruncate(descriptor, len(new))
         except OSError as error:
+            if error.errno in NO_SPACE:
+                raise _NoRoom from error
             raise ChangerError(f"Error writing '{self.path}': {error.strerror}") from error
 
 

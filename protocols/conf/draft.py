@@ -4,10 +4,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from protocols.conf.config import ConfMessage
+from protocols.conf.cursor import Refused
 from protocols.conf.grammar import BUILT_IN_DUMPTYPES, Table
 from protocols.conf.readers import inherited_properties
 
 _APPENDING = ("strlist", "idlist", "scripts")
+MAX_ENTRIES = 10_000
+"""Entries of a list, or values of a property list, that inheriting may make: sections that name one
+parent twice double them."""
+
+
+def _entries(value: Any) -> int:
+    """Of a list, or of the values of all properties."""
+    if isinstance(value, dict):
+        return sum(len(texts) for texts, _, _ in value.values())
+    return len(value)
 
 
 class Draft:
@@ -28,13 +39,21 @@ class Draft:
         self.overridden: set[str] = set()
 
     def inherit(self, parent: "Draft", table: Table) -> None:
-        """Take over everything the parent set (config-and-state 1.4)."""
+        """Take over everything the parent set (config-and-state 1.4).
+
+        :raise Refused: a list becomes longer than any that is meant
+        """
         for keyword, value in parent.values.items():
             type_ = table[keyword][0]
             if type_ == "prop":
                 value = inherited_properties(self.values.get(keyword, {}), value)
             elif type_ in _APPENDING:
                 value = (*self.values.get(keyword, ()), *value)
+            else:
+                self.values[keyword] = value
+                continue
+            if _entries(value) > MAX_ENTRIES:
+                raise Refused(f"{keyword} of {self.name} has more than {MAX_ENTRIES} entries")
             self.values[keyword] = value
 
 

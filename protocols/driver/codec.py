@@ -20,6 +20,7 @@ LINE_LIMIT = 1 << 20
 """Bytes of the longest line taken, without its LF."""
 
 _MAX_DIGITS = 19
+_LEVEL_DIGITS = 9
 _SHOWN = 200
 _BYTES = "expected a number of bytes or nothing"
 _CACHE_TYPES = ("none", "memory", "disk")
@@ -43,16 +44,16 @@ def decode_command(line: bytes) -> Message | BadLine | None:
     line = line.removesuffix(b"\n")
     if line in (b"", b"0"):
         return None
-    name, words = _words(line)
+    given, words = _words(line)
     # upper() turns some other letters into ASCII ones
-    name = name.upper() if name.isascii() else name
+    name = given.upper() if given.isascii() else given
     command = COMMANDS.get(name)
     reply = REPLIES.get(name)
     if command is not None:
         return _decode(command, words)
     if reply is not None:
         return _check_count(reply, words) or BadLine(f"unhandled command '{name}'")
-    return BadLine("unknown command")
+    return BadLine(f"unknown command '{_shown(given)}'")
 
 
 def decode_reply(line: bytes) -> Message | BadLine:
@@ -129,6 +130,8 @@ def _read_text(field: str, words: Iterator[str]) -> str:
     word = next(words)
     if field in WORDS and word not in WORDS[field]:
         raise _BadValue(wire_name(field), word, f"expected {' or '.join(WORDS[field])}")
+    if field == "level" and not (_is_number(word) and len(word) <= _LEVEL_DIGITS):
+        raise _BadValue(field, word, "expected a number")
     return word
 
 

@@ -23,7 +23,7 @@ class StartTaper(Message, name="START-TAPER"):
 
 
 class FileWrite(Message, name="FILE-WRITE"):
-    """Write a holding file; ``orig_kb`` is text as given, perhaps empty."""
+    """Write a holding file; ``orig_kb`` is text as given, perhaps empty, ``level`` digits."""
 
     worker: str
     handle: str

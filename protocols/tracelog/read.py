@@ -26,8 +26,8 @@ _MAX_DIGITS = 19
 
 
 def parse_line(line: str) -> Record | None:
-    """Read one line, with or without its LF; None if it is empty or a continuation line."""
-    line = line.removesuffix("\n")
+    """Read one line, with or without its LF or CR LF; None: it is empty, or goes on another."""
+    line = line.removesuffix("\n").removesuffix("\r")
     if not line or line.startswith("  "):
         return None
     type_, _, rest = line.partition(" ")
@@ -130,7 +130,9 @@ def _read_info(text: str) -> Record:
         if len(words) == 2 and words[0] == "pid-done":
             return PidDone(_read_number(words[1]))
         if len(words) >= 7 and words[0] == "tape" and words[-5::2] == ["kb", "fm", "[OK]"]:
-            label = " ".join(words[1:-5])
+            # from 3.5.2 on the barcode follows the label, empty if there is none
+            at = 2 if words[2] == "Barcode" and len(words) > 8 else -5
+            label = " ".join(words[1:at])
             return TapeInfo(label, _read_number(words[-4]), _read_number(words[-2]))
     except _NoRow:
         pass  # a note that only looks like one of these

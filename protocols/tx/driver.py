@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -45,6 +47,9 @@ class _Conversation(Protocol):
         self._on_message = on_message
         self._on_eof = on_eof
         self._lines = LineBuffer(limit)
+        self._held: deque[bytes | BadLine] = deque()
+        self._holding = False
+        self._at_end = False
         self._ended = False
         self.deaf = False
         self.lost: Deferred[None] = Deferred()
@@ -55,9 +60,14 @@ class _Conversation(Protocol):
             raise RuntimeError(f"not connected yet: cannot send {message!r}")
         self.transport.write(encode(message))
 
+    def hang_up(self) -> None:
+        """Send what is still to be sent, and close."""
+        if self.transport is not None:
+            self.transport.loseConnection()
+
     def dataReceived(self, data: bytes) -> None:
-        for line in self._lines.feed(data):
-            self._take(line)
+        self._held.extend(self._lines.feed(data))
+        self._work()
 
     def readConnectionLost(self) -> None:
         self._end()
@@ -73,13 +83,21 @@ class _Conversation(Protocol):
             self.lost.callback(None)
 
     def _end(self) -> None:
-        if self._ended:
+        if self._at_end:
             return
-        self._ended = True
+        self._at_end = True
         line = self._lines.finish()
         if line is not None:
-            self._take(line)
-        self._on_eof()
+            self._held.append(line)
+        self._work()
+
+    def _work(self) -> None:
+        """Take the lines that have come, one after the other, while none is to be held."""
+        while self._held and not self._holding:
+            self._take(self._held.popleft())
+        if self._at_end and not self._held and not self._ended:
+            self._ended = True
+            self._on_eof()
 
     def _take(self, line: bytes | BadLine) -> None:
         message = line if isinstance(line, BadLine) else self._decode(line)
@@ -87,8 +105,14 @@ class _Conversation(Protocol):
             self._on_message(message)
 
 
+@implementer(IPushProducer)
 class DriverProtocol(_Conversation):
-    """The taper's side: commands come in, replies go out."""
+    """The taper's side: commands come in, replies go out.
+
+    While the driver leaves more replies unread than the transport likes to keep, no command is
+    read and none that was read is carried out: they wait, and in the end the driver with them. To
+    the transport we are the producer of the replies.
+    """
 
     def __init__(
         self,
@@ -97,6 +121,44 @@ class DriverProtocol(_Conversation):
         limit: int = LINE_LIMIT,
     ) -> None:
         super().__init__(decode_command, on_command, on_eof, limit)
+
+    @property
+    def _pipe(self) -> Any:
+        """The transport, to which replies are produced, and which produces commands."""
+        return self.transport
+
+    def connectionMade(self) -> None:
+        self._pipe.registerProducer(self, True)
+
+    def hang_up(self) -> None:
+        if self._pipe is not None:
+            self._pipe.unregisterProducer()  # it would wait for us to be done
+        super().hang_up()
+
+    def pauseProducing(self) -> None:
+        """Too many replies are unread."""
+        self._holding = True
+        self._pipe.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """They are gone."""
+        self._holding = False
+        self._work()
+        if not self._holding:
+            self._pipe.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Nobody will ever read them: go on, since there may be commands, and there is an end."""
+        self.deaf = True
+        self.resumeProducing()
+
+    def writeConnectionLost(self) -> None:
+        super().writeConnectionLost()
+        self.resumeProducing()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._holding = False
+        super().connectionLost(reason)
 
 
 class TaperProtocol(_Conversation):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
 LOOPBACK = "127.0.0.1"
+
+MOST_ASKERS = 32
+"""Consumers that are attended to at a time."""
+
+Admits = Callable[[tuple[str, int], tuple[str, int]], bool]
 
 
 class IndirectError(Exception):
@@ -123,6 +129,7 @@ class _Asked(Protocol):
 
     def __init__(self, listener: IndirectListener) -> None:
         self._listener = listener
+        self.told = False
 
     def connectionMade(self) -> None:
         self._listener.came(self)
@@ -130,9 +137,16 @@ class _Asked(Protocol):
     def connectionLost(self, reason: Failure = _connection_done) -> None:
         self._listener.left(self, well=reason.check(ConnectionDone) is not None)
 
+    def ends(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """IP address and port of who asks, and ours."""
+        assert self.transport is not None
+        peer, ours = self.transport.getPeer(), self.transport.getHost()
+        return (peer.host, peer.port), (ours.host, ours.port)  # type: ignore[attr-defined]
+
     def tell(self, answer: bytes) -> None:
         """Say it all and hang up."""
         assert self.transport is not None
+        self.told = True
         self.transport.write(answer)
         self.transport.loseConnection()
 
@@ -141,64 +155,69 @@ class _Asked(Protocol):
         assert self.transport is not None
         self.transport.abortConnection()  # type: ignore[attr-defined]
 
+    def finish(self) -> None:
+        """Hang up at once on who was told nothing."""
+        if not self.told:
+            self.refuse()
+
 
 class IndirectListener:
-    """Answers one consumer, on the loopback address, with the real addresses.
+    """Answers consumers, on the loopback address, with the real addresses.
 
-    While somebody waits for the answer nobody else is served; if he leaves before it, the next
-    one takes his place. Once told, the port is closed.
+    Who only looks in, or asks and goes, takes the answer from nobody: all who may ask are told,
+    until the listener is closed.
 
+    :param admits: whether a connection from the first address to the second may ask; both are
+        pairs of IP address and port
     :ivar port: what to advertise, with :data:`protocols.directtcp.INDIRECT_HOST`.
     :ivar asked: fires with None when somebody asks, at once or later; cancelling it closes.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, admits: Admits) -> None:
         """:raise CannotListenError: no port is to be had (:mod:`twisted.internet.error`)"""
         self.asked: Deferred[None] = Deferred(lambda _: self.close())
-        self._asker: _Asked | None = None
+        self._admits = admits
+        self._askers: list[_Asked] = []
         self._answer: bytes | None = None
         self._told: Deferred[None] | None = None
         self._done = False
         factory = Factory.forProtocol(lambda: _Asked(self))
         factory.noisy = False
-        self._listening = reactor.listenTCP(0, factory, backlog=1, interface=LOOPBACK)
+        self._listening = reactor.listenTCP(0, factory, backlog=MOST_ASKERS, interface=LOOPBACK)
         self.port: int = self._listening.getHost().port
 
     def answer(self, addresses: tuple[Address, ...]) -> Deferred[None]:
         """Tell whoever asks or will ask; once.
 
-        :return: fires when he was told; cancelling it closes
+        :return: fires when the first was told; cancelling it closes
         """
         if self._answer is not None:
-            raise ValueError("an IndirectTCP listener answers once")
+            raise ValueError("an IndirectTCP listener has one answer")
         if not addresses:
             raise ValueError("an IndirectTCP answer needs an address")
         self._answer = format_answer(addresses)
         told = self._told = Deferred[None](lambda _: self.close())
-        if self._asker is not None:
-            self._asker.tell(self._answer)
+        for asker in self._askers:
+            asker.tell(self._answer)
         return told
 
     def close(self) -> None:
         """Stop listening, and hang up on who waits; what has not fired will not fire."""
         if self._done:
             return
-        self._stop()
-        if self._asker is not None:
-            self._asker.refuse()
-
-    def _stop(self) -> None:
         self._done = True
         self._listening.stopListening()
+        for asker in list(self._askers):
+            asker.finish()
 
     # from the connections
 
     def came(self, asker: _Asked) -> None:
         """Somebody connected."""
-        if self._done or self._asker is not None:
+        if self._done or len(self._askers) >= MOST_ASKERS or not self._admits(*asker.ends()):
             asker.refuse()
             return
-        self._asker = asker
+        self._askers.append(asker)
         if self._answer is not None:
             asker.tell(self._answer)
         if not self.asked.called:
@@ -206,10 +225,9 @@ class IndirectListener:
 
     def left(self, asker: _Asked, *, well: bool) -> None:
         """A connection ended. :param well: not broken"""
-        if asker is not self._asker:
+        if asker not in self._askers:
             return
-        self._asker = None
-        if self._done or self._answer is None or not well or self._told is None:
-            return  # the next one may ask
-        self._stop()
-        self._told.callback(None)
+        self._askers.remove(asker)
+        told = self._told
+        if asker.told and well and told is not None and not told.called and not self._done:
+            told.callback(None)

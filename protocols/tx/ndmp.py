@@ -15,6 +15,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.python.runtime import seconds as wall_clock
 
 from protocols.ndmp.client import Client
 from protocols.ndmp.errors import NdmpError, NdmpLost, NdmpTimeout
@@ -62,7 +63,7 @@ class NdmpSession(Protocol):
         self._reactor = reactor
         self._haste = Haste(reactor) if haste is None else haste
         self._timeout = timeout
-        self._client = Client(opening, lambda: int(reactor.seconds()))
+        self._client = Client(opening, lambda: int(wall_clock()))
         self._timers: dict[int, IDelayedCall] = {}
         self._limits: dict[int, float] = {}
         self._requests: dict[int, Deferred[Any]] = {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import IO
@@ -14,6 +14,7 @@ from protocols.crc import Crc
 from protocols.gnutar import Kind, Rules
 from taper.application.connection import Sender, connect
 from taper.application.errors import ApplicationError, reason
+from taper.application.listening import listen_to
 from taper.application.messages import INDEX, Messages, TarListener
 from taper.application.selecting import Lists
 from taper.application.snapshots import Snapshot
@@ -123,8 +124,7 @@ def _running(
     except OSError as error:
         raise ApplicationError(f"cannot run {command[0]}: {reason(error)}") from None
     assert tar.stderr is not None
-    thread = threading.Thread(target=listener.listen, args=(tar.stderr,), daemon=True)
-    thread.start()
+    thread = listen_to(tar, functools.partial(listener.listen, tar.stderr))
     good = False
     try:
         yield tar

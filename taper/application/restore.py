@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -45,7 +46,8 @@ def index(request: Request) -> None:
 
     :raise ApplicationError: it is not complete, or tar failed
     """
-    import threading  # neither restore nor validate needs it
+    # neither restore nor validate needs it
+    from taper.application.listening import listen_to
 
     def copy(stream: IO[bytes]) -> None:
         while line := stream.readline(_LONGEST_LINE):
@@ -55,8 +57,7 @@ def index(request: Request) -> None:
         source, where = _source(request, stack)
         tar = _start(list_members(request), subprocess.PIPE)
         assert tar.stdout is not None
-        thread = threading.Thread(target=copy, args=(tar.stdout,), daemon=True)
-        thread.start()
+        thread = listen_to(tar, functools.partial(copy, tar.stdout))
         try:
             _feed(request, tar, source, where)
         finally:

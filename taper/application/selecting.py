@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
+from devices.regular import read_at_most
 from protocols.application import Request, Selection
 from protocols.gnutar import Kind, quote_name
 from taper.application.errors import ApplicationError, reason
@@ -109,7 +110,7 @@ class Lists:
             path = os.path.join(top, name)
             try:
                 with open(path, "rb") as file:
-                    data = file.read(LONGEST_LIST + 1)
+                    data = read_at_most(file, LONGEST_LIST + 1)
             except OSError as error:
                 verdict = Kind.NORMAL if chosen.optional else Kind.STRANGE
                 self._note(verdict, f"Can't open {kind} file '{path}': {reason(error)}")

@@ -13,6 +13,7 @@ import shutil
 import zlib
 from typing import BinaryIO
 
+from devices.regular import behind_link
 from taper.application.errors import ApplicationError, reason
 
 _LONGEST = 200
@@ -43,7 +44,8 @@ class Snapshot:
 
         :raise ApplicationError: it cannot be made, or another process uses it
         """
-        self._final = os.path.join(directory, f"{base_name(host, disk)}_{level}")
+        # a link that somebody has put there stays, and leads to the new file
+        self._final = behind_link(os.path.join(directory, f"{base_name(host, disk)}_{level}"))
         self.path = f"{self._final}.{purpose}"
         self.base: int | None = None
         self._kept = False

@@ -49,6 +49,11 @@ class Controller:
             commands.Quit: lambda command: self.quit(),
         }
 
+    @property
+    def started(self) -> bool:
+        """A worker was asked for."""
+        return bool(self._workers)
+
     # What comes from the driver
 
     def command_received(self, command: Message) -> None:

@@ -7,6 +7,7 @@ that is cancelled in its transfer and comes back unsuccessful.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from taper.core.errors import (
     ScribeTaken,
     SourceFault,
     VolumeDenied,
+    in_words,
 )
 from taper.core.interruption import Interruption
 from taper.core.outcome import DumperResult, Ledger, Verdict
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from taper.core.splitting import SplitPlan
 
 MIXED_BLOCK_SIZES = "All devices used by the taper must have the same block size"
+
+_log = logging.getLogger(__name__)
 
 MOST_IN_VAIN = 2
 """Volumes erased in a row without a byte gained, before the part ends for lack of space."""
@@ -124,6 +128,16 @@ class Dump:
 
     async def run(self) -> None:
         """Write the dump and report its end. Never fails."""
+        command = self.command
+        _log.info(
+            "%s: %s of %s %s, level %s, from %s",
+            self.handle,
+            command.datestamp,
+            command.hostname,
+            command.diskname,
+            command.level,
+            type(self.origin).__name__,
+        )
         try:
             await self._write()
         except Interrupted:
@@ -165,6 +179,7 @@ class Dump:
         offer = await flow.offer()
         if offer is not None:
             self.worker.rules.header_awaited()
+            _log.info("%s: %s", self.handle, offer)
             self.report.offer(offer)
         self._header = header = await self.wait(self.origin.header())
         check_header(header, self.command)
@@ -253,8 +268,10 @@ class Dump:
         self._interruption.check()
         first_file = volume.device.facts.file < 1
         part = part_header(header, self._partnum)
+        _log.info("%s: part %d begins on %s", self.handle, self._partnum, volume.label)
         result = await self._move(flow, volume.device, part)
         self.ledger.input_errors.extend(flow.take_errors())
+        _log.info("%s: part %d: %s", self.handle, self._partnum, result)
         await self._record(volume, result)
         if result.successful and result.size:
             self._partnum += 1
@@ -367,7 +384,7 @@ class Dump:
             # Whatever it was, the driver waits for an answer. And the catalogue is made from the
             # trace log: what is not in it cannot be restored.
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
-            ledger.device_errors.append(f"cannot write the trace log: {fault}")
+            ledger.device_errors.append(f"cannot write the trace log: {in_words(fault)}")
         self.worker.rules.dump_ended()
         self.worker.dump_over(self.handle)
         report.result()
@@ -418,7 +435,6 @@ class Dump:
 
 
 def _unforeseen(fault: Exception) -> str:
-    """What is said of a fault that nobody foresaw."""
     if isinstance(fault, MemoryError):
-        return "not enough memory for the dump"
+        return in_words(fault)
     return f"internal error: {type(fault).__name__}: {fault}"

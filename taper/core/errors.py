@@ -33,6 +33,13 @@ class DeviceFault(DumpFault):
     """The storage side is to blame: TAPE-ERROR."""
 
 
+def in_words(fault: BaseException) -> str:
+    """What is said of a fault that nobody foresaw, also where it has no text of its own."""
+    if isinstance(fault, MemoryError):
+        return "not enough memory"
+    return str(fault) or type(fault).__name__
+
+
 class NoVolume(Exception):
     """No volume can be had or kept: TAPE-ERROR.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from taper.core.interfaces import IOrigin
     from taper.core.splitting import SplitPlan
     from taper.core.world import World
+
+_log = logging.getLogger(__name__)
 
 DUMP_HEADERS = (HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE)
 
@@ -108,4 +111,5 @@ async def plan_dump(
         or general.is_set("device_output_buffer_size"),
         directory=facts,
     )
+    _log.info("%s: %s, on %s", command.handle, decided.debug_text, device.facts.name)
     return evolve(decided, pause_at_space=frees_space(world))

@@ -8,6 +8,8 @@ go of them in the middle of a run.
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -22,6 +24,19 @@ if TYPE_CHECKING:
 
 _FULL_LEVEL = 0
 _ABOVE_ALL_LEVELS = 1000
+
+_log = logging.getLogger(__name__)
+
+
+def _tell(reasons: Mapping[str, str], volumes: int) -> None:
+    """What the rules decided: how many volumes each retains, and at length which."""
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    counted = ", ".join(f"{count} by {name}" for name, count in Counter(reasons.values()).items())
+    _log.info("of %d volumes %d are retained: %s", volumes, len(reasons), counted or "none")
+    if _log.isEnabledFor(logging.DEBUG):
+        for label, name in reasons.items():
+            _log.debug("volume %s is retained by %s", label, name)
 
 
 class Retention:
@@ -185,6 +200,7 @@ class Retention:
                     reasons = retained | reasons
             for label in self._unread:
                 reasons.setdefault(label, "logs not read yet")
+            _tell(reasons, len(self.tapelist.entries))
             self._reasons = reasons
         return self._reasons
 

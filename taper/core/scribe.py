@@ -15,7 +15,7 @@ from devices.interfaces import IAsyncDevice, IAsyncReservation
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Info, TapeInfo
 from taper.core.erasing import await_space, blank, frees_space, make_room
-from taper.core.errors import Interrupted, NoVolume
+from taper.core.errors import Interrupted, NoVolume, in_words
 from taper.core.labelling import LabellingFailed, label_volume, permit_label
 from taper.core.scan import ScanFailed, ScanResult
 from taper.core.scan.texts import one_line
@@ -95,7 +95,7 @@ class Scribe:
         except Exception as fault:
             # A scan that breaks is this scan's failure, never the end of the taper.
             self._world.debug_failure(f"scan: {fault!r}")
-            self._failure = str(fault) or type(fault).__name__
+            self._failure = in_words(fault)
         self._scanning = None
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:

@@ -69,6 +69,8 @@ class Worker:
             found = await self.scribe.find_volume()
         except NoVolume as fault:
             if self._quitting:
+                # a volume was not missing, so the trace log need not say so
+                self.world.driver.send(replies.TapeError(self.name, "taper is quitting"))
                 return
             await self.world.note(NoTapeError(fault.text))
             self.rules.scan_failed()

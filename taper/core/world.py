@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from taper.core.errors import in_words
+
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
@@ -92,4 +94,5 @@ class World:
     def log_failure(self, failure: Failure) -> None:
         """The last errback of a chain of our own: such a failure is a bug."""
         self.debug(failure.getTraceback())
-        self.console.write_line(f"taper: internal error: {failure.getErrorMessage()}")
+        text = failure.getErrorMessage() if failure.value is None else in_words(failure.value)
+        self.console.write_line(f"taper: internal error: {text}")

@@ -9,7 +9,7 @@ from devices.errors import DeviceError
 from protocols.crc import Crc
 from taper.demo.hosts import SERVER, TAPE, Hosts, NoHosts
 from taper.demo.restore import checksum, read_shelf
-from taper.demo.screen import MIB, DemoFailed, Screen, count, mib
+from taper.demo.screen import MIB, DemoFailed, Screen, count, mib, printable
 from taper.demo.stage import KIB, Stage, remove_tree, stage_for
 from taper.demo.three_hosts import Dumped, ThreeHosts
 
@@ -23,21 +23,27 @@ _SECONDS = 60.0
 def play_three_hosts(screen: Screen, root: str) -> None:
     """Play it below ``root``, and leave nothing there.
 
-    Nothing is said where there cannot be such hosts, which only root can make, or no room.
+    Where there cannot be such hosts, which only root can make, or no room, just that is said.
 
     :raise DemoFailed: the dump is not good, or did not go past the server
     """
     if shutil.disk_usage(root).free < _ROOM:
+        _leave_out(screen, f"{mib(_ROOM)} are needed in {printable(root)}")
         return
     place = os.path.join(root, "hosts")
     try:
         with Hosts(ipv6=False) as hosts:
             _play(screen, hosts, place)
-    except NoHosts:
-        return
+    except NoHosts as fault:
+        _leave_out(screen, str(fault))
     finally:
         if os.path.exists(place):
             remove_tree(place)
+
+
+def _leave_out(screen: Screen, reason: str) -> None:
+    screen.line()
+    screen.line(f"Left out: DirectTCP between three hosts ({reason})")
 
 
 def _play(screen: Screen, hosts: Hosts, place: str) -> None:

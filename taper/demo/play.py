@@ -158,6 +158,9 @@ class Play:
         shelf = read_shelf(stage)
         troubles = list(shelf.troubles)
         owners = can_give_away(stage.path("tmp"), found)
+        if not owners:
+            self._screen.line()
+            self._screen.line("Left out: owners of files are not restored (only root can do that)")
         changed: set[bytes] = set()
         for each in written:
             back = Restored(screen, stage, found, shelf, each)

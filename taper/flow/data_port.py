@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
 from devices.errors import ConnectionBroken, DeviceError
-from devices.idirecttcp import IDirectTCPDevice, IIndirectConnection, ISocketConnection
+from devices.idirecttcp import IDirectTCPDevice, IIndirectConnection, ISocketFedDevice
 from taper.core.errors import DeviceFault, DumpFault, SourceFault
-from taper.flow.listeners import ACCEPT_FAILED, FirstByte
+from taper.flow.listeners import ACCEPT_FAILED
 
 if TYPE_CHECKING:
+    from devices.callers import Callers
     from devices.idirecttcp import IDirectTCPConnection
     from devices.interfaces import IAsyncDevice
     from protocols.directtcp import Address
+
+_log = logging.getLogger(__name__)
+
+FindCallers = Callable[[], "Coroutine[Deferred[Any], Any, Callers]"]
 
 
 class DataPort:
@@ -26,14 +33,18 @@ class DataPort:
         IndirectTCP question. May never fire.
     """
 
-    def __init__(self, reactor: Any, device: IAsyncDevice) -> None:
+    def __init__(self, reactor: Any, device: IAsyncDevice, find: FindCallers | None = None) -> None:
+        """:param find: finds out who may connect where this process listens; None: users of this
+        host who may anyway"""
         self.connection: IDirectTCPConnection | None = None
         self.accepted: Deferred[None] = Deferred(lambda _: self._give_up())
         self.began: Deferred[None] = Deferred(lambda _: None)
         self._reactor = reactor
         self._device = device
+        self._find = find
+        self._finding: Deferred[None] | None = None
         self._accepting: Deferred[IDirectTCPConnection] | None = None
-        self._first_byte: FirstByte | None = None
+        self._patience = 0.0
         self._deadline: Any = None
         self._taken = False
 
@@ -52,26 +63,38 @@ class DataPort:
             raise DeviceFault(
                 f"Error starting DirectTCP listen: '{self._device.facts.name}' has no address"
             )
-        self._accepting = device.accept()
-        self._accepting.addCallbacks(self._keep, self._failed)
+        if self._find is None or not ISocketFedDevice.providedBy(device):
+            self._accept()
+        else:
+            # whoever comes meanwhile waits at the door
+            self._finding = Deferred.fromCoroutine(self._admit(self._find))
+            self._finding.addErrback(self._failed)
         return addresses
 
+    async def _admit(self, find: FindCallers) -> None:
+        callers = await find()
+        ISocketFedDevice(self._device).admit(callers)
+        self._accept()
+
+    def _accept(self) -> None:
+        self._finding = None
+        self._accepting = IDirectTCPDevice(self._device).accept()
+        self._accepting.addCallbacks(self._keep, self._failed)
+
     def wait_at_most(self, seconds: float) -> None:
-        """Give up when there is no connection ``seconds`` from now."""
+        """Give up when nobody is connected ``seconds`` from now, or later."""
         if not self.accepted.called:
+            self._patience = seconds
             self._deadline = self._reactor.callLater(seconds, self._too_late)
 
     def _keep(self, connection: IDirectTCPConnection) -> None:
+        _log.info("%s has its data connection", self._device.facts.name)
         self._stop_waiting()
         self.connection = connection
         if IIndirectConnection.providedBy(connection):
             connection.on_question(self._begun)
-        elif ISocketConnection.providedBy(connection):
-            self._first_byte = FirstByte(self._reactor, connection.socket)
-            self._first_byte.there.addCallback(lambda _: self._begun())
-            self._first_byte.there.addErrback(lambda failure: failure.trap(CancelledError) and None)
         else:
-            self._begun()  # a mover accepts when its first record is there
+            self._begun()  # it is accepted when its first bytes are there, by a mover or by us
         if not self.accepted.called:
             self.accepted.callback(None)
 
@@ -90,6 +113,15 @@ class DataPort:
 
     def _too_late(self) -> None:
         self._deadline = None
+        if ISocketFedDevice.providedBy(self._device) and self._accepting is not None:
+            listening = ISocketFedDevice(self._device)
+            if listening.being_called:
+                # whoever sent him knows how long he may be silent
+                self.wait_at_most(self._patience)
+                return
+            if listening.was_called:
+                listening.take_silent()
+                return
         if not self.accepted.called:
             self.accepted.errback(SourceFault(ACCEPT_FAILED + "Connection timed out"))
         self._give_up()
@@ -101,6 +133,9 @@ class DataPort:
 
     def _give_up(self) -> None:
         self._stop_waiting()
+        if self._finding is not None:
+            self._finding.cancel()
+            self._accept()  # which is what closes the ports
         if self._accepting is not None:
             self._accepting.cancel()
 
@@ -125,15 +160,11 @@ class DataPort:
         """The connection; whoever takes it closes it."""
         assert self.connection is not None, "ready() comes first"
         self._taken = True
-        if self._first_byte is not None:
-            self._first_byte.there.cancel()
         return self.connection
 
     async def close(self) -> None:
         """Stop waiting; close a connection that nobody took."""
         self._give_up()
-        if self._first_byte is not None:
-            self._first_byte.there.cancel()
         self.accepted.addErrback(lambda _: None)  # told, or wanted no more
         connection, self.connection = self.connection, None
         if connection is not None and not self._taken:

@@ -34,11 +34,13 @@ class HeaderPort:
         self.remark: str | None = None
         self._reactor = reactor
         self._patience = patience
-        self._listener = OneShotListener(reactor)
+        self._listener = OneShotListener(reactor, self._somebody_came)
         self.port = self._listener.port
         self._reception: Reception | None = None
         self._header: Deferred[Header] = Deferred(lambda _: self._stop())
         self._timers: list[Any] = []
+        self._asked_for = False
+        self._somebody_was_here = False
         self._began = False
         self._silence = 0.0
         self._make: MakeHeader | None = None
@@ -52,13 +54,16 @@ class HeaderPort:
         """The header, once; fails with SourceFault.
 
         The dumper of 3.5.1 opens the connection for a DIRECTTCP dump and never writes to it
-        (directtcp-and-ndmp 7). So, where one can be made: when the client has begun and
-        the open connection stays silent, the made one is taken, unless the real one comes first.
+        (directtcp-and-ndmp 7). So, where one can be made: when the client has begun and somebody
+        who may be the dumper stays silent, the made one is taken, unless the real one comes first.
 
         :param began: fires when the client has shown that it began
         :param silence: seconds of silence after that
         """
+        self._asked_for = True
         self._listener.wait_at_most(self._patience)
+        if self._listener.waiting:
+            self._somebody_came()
         self._listener.accepted.addCallback(self._receive).addErrback(self._fail)
         self._make, self._silence = make, silence
         if began is not None and make is not None:
@@ -70,22 +75,30 @@ class HeaderPort:
         self._count_silence()
 
     def _count_silence(self) -> None:
-        if self._began and self._reception is not None:
+        if self._began and self._somebody_was_here:
             self._later(self._silence, self._take_made)
 
     def _later(self, seconds: float, call: Callable[[], object]) -> None:
         if not self._header.called:
             self._timers.append(self._reactor.callLater(seconds, call))
 
+    def _somebody_came(self) -> None:
+        """He may be the dumper; the one who begins is."""
+        if not self._asked_for:
+            return
+        if not self._somebody_was_here:
+            self._somebody_was_here = True
+            # a dumper holds this connection while its client gets going, and gives up by dtimeout
+            self._later(2 * self._patience, self._too_late)
+        self._count_silence()
+
     def _receive(self, connection: socket.socket) -> None:
+        self._somebody_came()
         if self._header.called:
             connection.close()
             return
         self._reception = Reception(self._reactor, connection, HEADER_LIMIT)
         self._reception.done.addCallback(self._parse).addErrback(self._fail)
-        # a dumper holds this connection while its client gets going, and gives up by dtimeout
-        self._later(2 * self._patience, self._too_late)
-        self._count_silence()
 
     def _too_late(self) -> None:
         self._settle(SourceFault("Timeout while waiting for the header"))
@@ -99,8 +112,8 @@ class HeaderPort:
         self._settle(failure)
 
     def _take_made(self) -> None:
-        if self._make is None or self._reception is None or not self._reception.silent:
-            return  # it is on its way
+        if self._make is None or self._reception is not None or not self._listener.waiting:
+            return  # it is on its way, or whoever was silent is gone
 
         def take(header: Header) -> None:
             if not self._header.called:

@@ -16,6 +16,7 @@ from taper.core.interfaces import IOrigin
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from devices.callers import Callers
     from devices.interfaces import IAsyncDevice, ILane, PartResult
     from protocols.conf import Config
     from protocols.crc import Crc
@@ -69,6 +70,9 @@ class IBlockOrigin(IOrigin):
 
 class IConnectingOrigin(IOrigin):
     """An origin whose sender connects to wherever it is told."""
+
+    async def callers() -> Callers:
+        """Who may connect with the data. What people should know of it becomes a remark."""
 
     def offer_at(addresses: tuple[Address, ...]) -> Offer:
         """Let the sender know where the device listens, and listen for the header.

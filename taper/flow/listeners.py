@@ -1,10 +1,11 @@
-"""One-shot listeners on the loopback address, for dumpers (taper-protocol 5.1, data-plane 4.2)."""
+"""Listeners on the loopback address, for dumpers (taper-protocol 5.1, data-plane 4.2)."""
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -13,6 +14,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.protocol import connectionDone as _connection_done
 from zope.interface import implementer
 
+from devices.callers import Callers
+from devices.door import BACKLOG, HELD_PATIENCE, Door
 from taper.core.errors import SourceFault
 
 if TYPE_CHECKING:
@@ -22,49 +25,129 @@ if TYPE_CHECKING:
 ACCEPT_FAILED = "Error accepting incoming connection: "
 
 
-def loopback() -> tuple[socket.AddressFamily, str]:
-    """The address that ``localhost`` stands for: its first IPv4 one, else the first."""
-    found = socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)
-    chosen = next((entry for entry in found if entry[0] is socket.AF_INET), found[0])
-    return chosen[0], str(chosen[4][0])
+def loopback_addresses() -> list[tuple[socket.AddressFamily, str]]:
+    """What ``localhost`` stands for, IPv4 first; 127.0.0.1 in any case, if only as the last."""
+    try:
+        found = socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)
+    except OSError:
+        found = []
+    known = [(entry[0], str(entry[4][0])) for entry in found]
+    known.sort(key=lambda entry: entry[0] is not socket.AF_INET)
+    return list(dict.fromkeys([*known, (socket.AF_INET, "127.0.0.1")]))
+
+
+def peer(connection: socket.socket) -> str:
+    """Who is at the other end of a connection, as far as that can be told."""
+    try:
+        return str(connection.getpeername())
+    except OSError as fault:
+        return f"somebody who has gone ({fault.strerror})"
+
+
+def listen_on_loopback() -> socket.socket:
+    """A socket that listens on a free port of the first such address that this host has.
+
+    :raise OSError: none can be had
+    """
+    fault: OSError | None = None
+    for family, host in loopback_addresses():
+        try:
+            listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            fault = fault or error
+            continue
+        try:
+            listener.bind((host, 0))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            fault = fault or error
+            continue
+        return listener
+    assert fault is not None, "there is always an address to try"
+    raise fault
 
 
 @implementer(IReadDescriptor)
-class OneShotListener:
-    """Listens on a free loopback port, accepts one connection, then closes.
+class _Watch:
+    """Tells the listener that one of its sockets can be read."""
 
+    def __init__(self, watched: socket.socket, listener: OneShotListener) -> None:
+        self.watched = watched
+        self._listener = listener
+        self._number = watched.fileno()
+
+    def fileno(self) -> int:
+        return self._number
+
+    def logPrefix(self) -> str:
+        return f"listener {self._listener.address}"
+
+    def doRead(self) -> None:
+        self._listener.look(self.watched)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._listener.close()
+
+
+class OneShotListener:
+    """Listens on a free loopback port until the one it is for has begun, then closes.
+
+    Who that can be is said in :mod:`devices.callers` and :mod:`devices.door`.
+
+    :param on_caller: called whenever somebody who may be the one has connected
     :ivar port: the port, an integer.
     :ivar address: ``IP:PORT``.
-    :ivar accepted: Deferred of the connected socket, in blocking mode; fails with SourceFault.
-        Cancelling it stops listening.
+    :ivar accepted: Deferred of the connected socket, in blocking mode, with its first bytes
+        unread; fails with SourceFault. Cancelling it stops listening.
     """
 
-    def __init__(self, reactor: object) -> None:
+    def __init__(self, reactor: Any, on_caller: Callable[[], object] = lambda: None) -> None:
+        """:raise OSError: nothing can be listened on"""
         self._reactor = reactor
-        family, host = loopback()
-        self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            self._socket.bind((host, 0))
-            self._socket.listen(1)
-        except OSError:
-            self._socket.close()
-            raise
-        self.port: int = self._socket.getsockname()[1]
+        self._on_caller = on_caller
+        listener = listen_on_loopback()
+        host, self.port = listener.getsockname()[:2]
         self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self.accepted: Deferred[socket.socket] = Deferred(lambda _: self._stop())
+        self._door = Door([listener], Callers())
+        self._watches: dict[socket.socket, _Watch] = {}
         self._deadline: IDelayedCall | None = None
+        self._held: IDelayedCall | None = None
+        self._patience: float | None = None
         self._listening = True
-        reactor.addReader(self)  # type: ignore[attr-defined]
+        self._watch()
+
+    @property
+    def waiting(self) -> bool:
+        """Somebody who may be the one is there, and has said nothing so far."""
+        return self._door.waiting
 
     def wait_at_most(self, seconds: float) -> None:
-        """Give up when nobody connected ``seconds`` from now."""
+        """Give up when nobody is connected ``seconds`` from now, or later.
+
+        Who hung up without being identified, or without a byte, is taken when nobody better came.
+        """
         if self._listening:
-            self._deadline = self._reactor.callLater(seconds, self._timed_out)  # type: ignore[attr-defined]
+            self._patience = seconds
+            self._deadline = self._reactor.callLater(seconds, self._timed_out)
+            self._consider_held()
 
     def _timed_out(self) -> None:
         self._deadline = None
+        if self.waiting:
+            # whoever sent him knows how long he may be silent
+            self._deadline = self._reactor.callLater(self._patience, self._timed_out)
+            return
+        found = self._door.take_held() or self._door.take_silent()
+        if found is not None:
+            self._take(found)
+            return
+        self._fail("Connection timed out")
+
+    def _fail(self, text: str) -> None:
         self._stop()
-        self.accepted.errback(SourceFault(ACCEPT_FAILED + "Connection timed out"))
+        self.accepted.errback(SourceFault(ACCEPT_FAILED + text))
 
     def close(self) -> None:
         """Stop listening; ``accepted`` then never fires unless it has."""
@@ -74,35 +157,60 @@ class OneShotListener:
         if not self._listening:
             return
         self._listening = False
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        self._reactor.removeReader(self)  # type: ignore[attr-defined]
-        self._socket.close()
+        for timer in (self._deadline, self._held):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._deadline = self._held = None
+        for watch in self._watches.values():
+            self._reactor.removeReader(watch)
+        self._watches.clear()
+        self._door.close()
 
-    # IReadDescriptor
+    # callers
 
-    def fileno(self) -> int:
-        return self._socket.fileno()
+    def _watch(self) -> None:
+        """Watch what is to be watched now."""
+        wanted = self._door.sockets()
+        for gone in [each for each in self._watches if each not in wanted]:
+            self._reactor.removeReader(self._watches.pop(gone))
+        for new in wanted:
+            if new not in self._watches:
+                watch = self._watches[new] = _Watch(new, self)
+                self._reactor.addReader(watch)
+        self._door.tidy()
 
-    def logPrefix(self) -> str:
-        return f"listener {self.address}"
-
-    def doRead(self) -> None:
-        try:
-            connection, _ = self._socket.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # the one who knocked went away; wait for the next
-        except OSError as fault:
-            self._stop()
-            self.accepted.errback(SourceFault(ACCEPT_FAILED + os.strerror(fault.errno or 0)))
+    def look(self, which: socket.socket) -> None:
+        """One of our sockets can be read."""
+        if not self._listening:
             return
+        before = len(self._watches)
+        try:
+            found = self._door.ready(which)
+        except OSError as fault:
+            self._fail(os.strerror(fault.errno or 0))
+            return
+        if found is not None:
+            self._take(found)
+            return
+        self._watch()
+        self._consider_held()
+        if len(self._watches) > before:
+            self._on_caller()
+
+    def _consider_held(self) -> None:
+        if self._door.holds and self._patience is not None and self._held is None:
+            self._held = self._reactor.callLater(HELD_PATIENCE, self._take_held)
+
+    def _take_held(self) -> None:
+        self._held = None
+        found = self._door.take_held()
+        if found is not None:
+            self._take(found)
+
+    def _take(self, connection: socket.socket) -> None:
         self._stop()
         connection.setblocking(True)
         self.accepted.callback(connection)
-
-    def connectionLost(self, reason: Failure) -> None:
-        self._stop()
 
 
 class _Receiver(Protocol):
@@ -149,11 +257,6 @@ class Reception:
         connection.close()  # the transport has a descriptor of its own
         self.done = receiver.done
 
-    @property
-    def silent(self) -> bool:
-        """Not a byte has come."""
-        return not self._receiver.received
-
     def abort(self) -> None:
         """Hang up."""
         self._receiver.abort()
@@ -162,33 +265,3 @@ class Reception:
 def receive_all(reactor: object, connection: socket.socket, limit: int) -> Deferred[bytes]:
     """What a :class:`Reception` receives."""
     return Reception(reactor, connection, limit).done
-
-
-@implementer(IReadDescriptor)
-class FirstByte:
-    """Tells when a connection has something to say; takes nothing of it.
-
-    :ivar there: fires once; cancelling it stops the waiting
-    """
-
-    def __init__(self, reactor: object, connection: socket.socket) -> None:
-        self._reactor = reactor
-        self._connection = connection
-        self.there: Deferred[None] = Deferred(lambda _: self._stop())
-        reactor.addReader(self)  # type: ignore[attr-defined]
-
-    def _stop(self) -> None:
-        self._reactor.removeReader(self)  # type: ignore[attr-defined]
-
-    def fileno(self) -> int:
-        return self._connection.fileno()
-
-    def logPrefix(self) -> str:
-        return "data connection"
-
-    def doRead(self) -> None:
-        self._stop()
-        self.there.callback(None)
-
-    def connectionLost(self, reason: Failure) -> None:
-        self._stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,10 +14,11 @@ from taper.core.errors import DeviceFault
 from taper.core.interfaces import Offer
 from taper.flow.headers import HeaderPort, MakeHeader
 from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
-from taper.flow.listeners import OneShotListener
+from taper.flow.listeners import OneShotListener, peer
 from taper.plane.sources import SocketSource
 
 if TYPE_CHECKING:
+    from devices.callers import Callers
     from protocols.conf import Config
     from protocols.crc import Crc
     from protocols.directtcp import Address
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from taper.flow.interfaces import FlowContext
     from taper.plane.interfaces import ISource
 
+_log = logging.getLogger(__name__)
+
 HEADER_SILENCE = 3.0
 
 
@@ -34,6 +38,7 @@ HEADER_SILENCE = 3.0
 class ClientOrigin:
     """A client that connects to the device by itself; only the header comes to us.
 
+    :param host: the dump's, from which alone its data may come
     :param make: makes a header where a dumper sends none; None: it must come
     :param silence: seconds to wait for it once the client has begun
     """
@@ -43,9 +48,15 @@ class ClientOrigin:
     most_addresses: int | None = None
 
     def __init__(
-        self, context: FlowContext, make: MakeHeader | None = None, silence: float = HEADER_SILENCE
+        self,
+        context: FlowContext,
+        host: str,
+        make: MakeHeader | None = None,
+        silence: float = HEADER_SILENCE,
     ) -> None:
         self._context = context
+        self._host = host
+        self._warnings: list[str] = []
         self._make = make
         self._silence = silence
         self._header: HeaderPort | None = None
@@ -53,7 +64,8 @@ class ClientOrigin:
 
     @property
     def remark(self) -> str | None:
-        return None if self._header is None else self._header.remark
+        of_header = None if self._header is None else self._header.remark
+        return "; ".join([*self._warnings, *([of_header] if of_header else [])]) or None
 
     def find(self) -> Deferred[tuple[str, ...]]:
         return succeed(())
@@ -64,6 +76,12 @@ class ClientOrigin:
         except OSError as fault:
             raise DeviceFault(f"cannot listen on localhost: {fault.strerror}") from fault
         return self._header
+
+    async def callers(self) -> Callers:
+        from taper.flow.resolving import find_callers  # only for who connects to a device
+
+        lane = self._context.make_lane("resolver")
+        return await find_callers(self._context.reactor, self._host, lane, self._warnings.append)
 
     def offer_at(self, addresses: tuple[Address, ...]) -> Offer:
         port = self._listen_for_header().port
@@ -92,8 +110,8 @@ class PortOrigin(ClientOrigin):
 
     most_addresses = 1
 
-    def __init__(self, context: FlowContext) -> None:
-        super().__init__(context)
+    def __init__(self, context: FlowContext, host: str) -> None:
+        super().__init__(context, host)
         self._data: OneShotListener | None = None
         self._connection: socket.socket | None = None
 
@@ -110,6 +128,7 @@ class PortOrigin(ClientOrigin):
         return Offer(header.port, (self._data.address,))
 
     def _keep(self, connection: socket.socket) -> None:
+        _log.info("the data come from %s", peer(connection))
         self._connection = connection
 
     def ready(self) -> Deferred[None]:
@@ -153,14 +172,14 @@ def from_port(
 ) -> ClientOrigin | PortOrigin:
     """See :mod:`taper.flow.origins`."""
     if command.data_path != "DIRECTTCP":
-        return PortOrigin(context)
+        return PortOrigin(context, command.hostname)
     config = context.config
     if config is None:
-        return ClientOrigin(context)
+        return ClientOrigin(context, command.hostname)
 
     def make() -> Deferred[Header]:
         from taper.flow.made_header import make_header  # only for a dumper that sends none
 
         return context.look(make_header, command, config)
 
-    return ClientOrigin(context, make, header_silence(config))
+    return ClientOrigin(context, command.hostname, make, header_silence(config))

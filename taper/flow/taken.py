@@ -11,7 +11,7 @@ from devices.idirecttcp import ISocketConnection
 from protocols.crc import UNKNOWN
 from taper.core.interfaces import IFlow, Offer
 from taper.flow.base import BaseFlow
-from taper.flow.data_port import DataPort
+from taper.flow.data_port import DataPort, FindCallers
 from taper.flow.mover_transfer import MoverTransfer
 from taper.flow.pumped import PumpedTransfer
 from taper.plane.sources import SocketSource
@@ -31,9 +31,16 @@ class ListeningFlow(BaseFlow):
 
     ready_first = True
 
-    def __init__(self, context: FlowContext, plan: SplitPlan, device: IAsyncDevice) -> None:
+    def __init__(
+        self,
+        context: FlowContext,
+        plan: SplitPlan,
+        device: IAsyncDevice,
+        find: FindCallers | None = None,
+    ) -> None:
+        """:param find: finds out who may connect where this process listens"""
         super().__init__(context, plan)
-        self._data = DataPort(context.reactor, device)
+        self._data = DataPort(context.reactor, device, find)
 
     def adopt(self, device: IAsyncDevice) -> Deferred[None]:
         return Deferred.fromCoroutine(self._data.adopt(device))
@@ -60,7 +67,7 @@ class TakenFlow(ListeningFlow):
         device: IAsyncDevice,
         plan: SplitPlan,
     ) -> None:
-        super().__init__(context, plan, device)
+        super().__init__(context, plan, device, origin.callers)
         self._origin = origin
 
     def offer(self) -> Deferred[Offer | None]:

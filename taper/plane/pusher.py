@@ -91,6 +91,8 @@ class Pusher:
                 if not self._cancelled:
                     self.broken = f"while sending to the device: {error}"
             self._reset()
+        except MemoryError:
+            self._break("Not enough memory to read the dump")
         except BaseException as error:
             self._break(f"error while reading: {error!r}")
             raise

@@ -1,19 +1,35 @@
-"""The debug log of one process (taper-protocol 6.5, config-and-state 5.4). Nobody parses it."""
+"""The debug log of one process (taper-protocol 6.5, config-and-state 5.4). Nobody parses it.
+
+It tells what a process did and why. Whoever has something to tell uses ``logging``, or the
+:meth:`DebugLog.write` that it was given; how much is kept is for ``debug-taper`` and
+``debug-protocol`` of amanda.conf to say.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import resource
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from taper.run.paths import give, make_private
+from taper.version import OURS, amanda
+
+if TYPE_CHECKING:
+    from protocols.conf.settings import GlobalSettings
 
 SECONDS_A_DAY = 86400
 TRIES = 1000
+MOST_WAITING = 10_000
+"""Texts that may wait to be written; a disk that takes none must not cost us our memory."""
+FLUSH_SECONDS = 2.0
+"""How long a disk that takes none may keep us from ending."""
 
 
 class DebugLog:
@@ -27,6 +43,9 @@ class DebugLog:
         self._root = directory
         self._file: int | None = None
         self._lost = False
+        self._left_out = 0
+        self._waiting: SimpleQueue[bytes | None] = SimpleQueue()
+        self._writer: threading.Thread | None = None
         self.path: str | None = None
         try:
             self._create(os.path.join(directory, "server"), now)
@@ -52,6 +71,25 @@ class DebugLog:
             return
         raise FileExistsError(f"too many debug files taper.{stamp}*.debug in {directory}")
 
+    def begin(self, arguments: Sequence[str]) -> None:
+        """The first lines: who writes this."""
+        version = f"version {amanda()}, {OURS}"
+        who = f"pid {os.getpid()} ruid {os.getuid()} euid {os.geteuid()}"
+        self.write(f"{who} {version}: start at {time.ctime()}")
+        self.write(f"Arguments: {' '.join(arguments)}")
+
+    def write_from_now_on_beside(self) -> None:
+        """Write in a thread of our own: from now on a slow disk must hold up nobody."""
+        if self._file is None or self._writer is not None:
+            return
+        writer = threading.Thread(target=self._write_waiting, name="debug log", daemon=True)
+        try:
+            writer.start()
+        except RuntimeError as fault:
+            self.write(f"no thread for the debug log: {fault}")
+            return
+        self._writer = writer
+
     def write(self, text: str) -> None:
         """Add a text of one or more lines."""
         if self._file is None:
@@ -64,8 +102,22 @@ class DebugLog:
         head = f"{stamp}{fraction} {year}: pid {os.getpid()}: thd-0x{thread:x}: taper: "
         # one write, since lanes write here as well
         lines = "".join(f"{head}{line}\n" for line in text.splitlines())
+        data = lines.encode("utf-8", "surrogateescape")
+        if self._writer is None:
+            self._put(data)
+        elif self._waiting.qsize() < MOST_WAITING:
+            self._waiting.put(data)
+        else:
+            self._left_out += 1
+
+    def _write_waiting(self) -> None:
+        while (data := self._waiting.get()) is not None:
+            self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        assert self._file is not None, "it was open when the text came"
         try:
-            os.write(self._file, lines.encode("utf-8", "surrogateescape"))
+            os.write(self._file, data)
         except OSError as fault:
             # no dump ends because nobody can read later how it went
             if not self._lost:
@@ -89,9 +141,22 @@ class DebugLog:
 
     def close(self, keep_days: int, now: float) -> None:
         """Close the file and remove those of ours that are older than ``keep_days``."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        self.write(
+            f"user {used.ru_utime:.3f} s, system {used.ru_stime:.3f} s, most memory "
+            f"{used.ru_maxrss} KiB, major faults {used.ru_majflt}"
+        )
+        if self._left_out:
+            self.write(f"{self._left_out} texts are missing above: the disk was too slow")
         self.write(f"pid {os.getpid()} finish time {time.ctime(now)}")
         if self._file is None or self.path is None:
             return
+        if self._writer is not None:
+            self._waiting.put(None)
+            self._writer.join(FLUSH_SECONDS)
+            if self._writer.is_alive():
+                return  # the disk hangs; whatever we would do there would hang too
+            self._writer = None
         os.close(self._file)
         self._file = None
         oldest = time.strftime("%Y%m%d%H%M%S", time.localtime(now - keep_days * SECONDS_A_DAY))
@@ -105,14 +170,50 @@ class DebugLog:
 
 
 class DebugHandler(logging.Handler):
-    """Takes the warnings of ``devices`` to the debug log."""
+    """Takes what is logged to the debug log; there is no worse thing that it could do."""
 
     def __init__(self, debug: DebugLog) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._debug = debug
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._debug.write(f"{record.name}: {record.getMessage()}")
+        try:
+            text = self.format(record)
+        except Exception as fault:  # whatever the arguments do when they are formatted
+            text = f"{record.msg!r} cannot be formatted: {fault!r}"
+        level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        self._debug.write(f"{record.name}: {level}{text}")
+
+
+def levels(general: GlobalSettings) -> dict[str, int]:
+    """From which level on each logger tells its story, by the names of loggers.
+
+    :param general: has ``debug-taper`` for everything of ours, ``debug-protocol`` for what we say
+        to tape servers and what they answer, as ``debug-taper`` alone does from 2 on.
+    """
+    ours = logging.DEBUG if general.debug_taper > 0 else logging.INFO
+    peers = general.debug_protocol > 0 or general.debug_taper > 1
+    return {
+        "taper": ours,
+        "devices": ours,
+        "devices.ndmp_control": logging.DEBUG if peers else logging.INFO,
+        "protocols": logging.DEBUG if peers else logging.INFO,
+        "twisted": logging.WARNING,
+    }
+
+
+TOP_LOGGERS = ("taper", "devices", "protocols", "twisted")
+
+
+def keep_what_is_logged(debug: DebugLog, general: GlobalSettings) -> None:
+    """Let everything that this process logs go to its debug log, and nowhere else."""
+    for name in TOP_LOGGERS:
+        logger = logging.getLogger(name)
+        for handler in [each for each in logger.handlers if isinstance(each, DebugHandler)]:
+            logger.removeHandler(handler)
+        logger.addHandler(DebugHandler(debug))
+    for name, level in levels(general).items():
+        logging.getLogger(name).setLevel(level)
 
 
 def expired(names: Sequence[str], oldest: str) -> list[str]:

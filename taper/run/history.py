@@ -153,6 +153,8 @@ class History:
                     seen[path] = known
             except FileNotFoundError:
                 continue  # flushed since the directory was read
+            except OSError as fault:
+                raise HistoryError(_unreadable_holding(path, fault)) from fault
         self._holding = seen
         return [told for _, told in seen.values()]
 
@@ -193,6 +195,11 @@ def read_locked(path: str, patience: Patience) -> bytes:
         file = open(path, "r+b", buffering=0, opener=open_regular)  # noqa: SIM115 (closed below)
     except FileNotFoundError:
         return b""
+    except OSError as fault:
+        raise HistoryError(
+            f"cannot read the command file {path}: {fault.strerror or fault}; "
+            "what must be kept is not known without it"
+        ) from fault
     with file:
         while True:
             try:
@@ -213,14 +220,27 @@ def _wait(path: str, patience: Patience) -> None:
 
 
 def _holding_files(config: Config) -> Iterator[str]:
-    """Files of dumps that wait on holding disks, second and further chunks among them."""
+    """Files of dumps that wait on holding disks, second and further chunks among them.
+
+    :raise HistoryError: a directory cannot be read
+    """
     for name in config.general.holdingdisk:
         section = config.holdingdisk(name)
         if section is None or not os.path.isdir(section.directory):
             continue
-        for run in os.scandir(section.directory):
-            if run.name.isascii() and run.name.isdigit() and run.is_dir():
-                yield from (file.path for file in os.scandir(run) if file.is_file())
+        try:
+            for run in os.scandir(section.directory):
+                if run.name.isascii() and run.name.isdigit() and run.is_dir():
+                    yield from [file.path for file in os.scandir(run) if file.is_file()]
+        except OSError as fault:
+            raise HistoryError(_unreadable_holding(section.directory, fault)) from fault
+
+
+def _unreadable_holding(path: str, fault: OSError) -> str:
+    return (
+        f"cannot read {fault.filename or path} on a holding disk: {fault.strerror or fault}; "
+        "what its dumps build on is not known without it"
+    )
 
 
 def _dump_in_holding(block: bytes) -> DumpsTold:

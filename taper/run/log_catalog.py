@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
+from devices.regular import open_regular
 from taper.run.log_index import load_index, save_index
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class LogCatalog:
                 continue  # tidied away since the directory was read
             except OSError as fault:
                 raise HistoryError(
-                    f"cannot read the trace log {logdir}/{name}: {fault.strerror}; "
+                    f"cannot read the trace log {logdir}/{name}: {fault.strerror or fault}; "
                     "what must be kept is not known without it"
                 ) from fault
             known[name] = log
@@ -90,7 +91,7 @@ class LogCatalog:
 
         if known is not None and known.stamp == _stamp(os.stat(path)):
             return known, False
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             state = _stamp(os.fstat(file.fileno()))
             return KnownLog(state, dumps_of_log(_blocks(file), stamp, self._disks)), True
 

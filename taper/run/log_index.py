@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from devices.datafile import write_all
+from devices.regular import read_at_most
 
 if TYPE_CHECKING:
     from protocols.catalog import Disk
@@ -64,7 +65,7 @@ def _read_own(path: str, limit: int) -> bytes:
         if facts.st_size > limit:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         with open(fd, "rb", closefd=False) as file:
-            return file.read(limit)
+            return read_at_most(file, limit)
     finally:
         os.close(fd)
 

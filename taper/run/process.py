@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from typing import TYPE_CHECKING
 
 from taper.last_words import guarded, tell
@@ -48,9 +49,9 @@ class _Process:
             sys.stdout.write(HELP)
             return 0
         if options.version:
-            from taper.version import AMANDA, answer
+            from taper.version import answer
 
-            sys.stdout.write(answer("taper", AMANDA))
+            sys.stdout.write(answer("taper"))
             return 0
         return self._serve(options)
 
@@ -62,7 +63,7 @@ class _Process:
         show(sys.argv[1:])
         paths = paths_from(os.environ)
         debug = self._debug = DebugLog(paths.dbgdir, time.time())
-        debug.write(f"Arguments: {' '.join(sys.argv[1:])}")
+        debug.begin(sys.argv[1:])
         try:
             setup = make_setup(options, paths, debug, options.log_filename)
             if options.log_filename is None:
@@ -82,17 +83,23 @@ class _Process:
             watch(reactor, alarm_file)
         try:
             return converse(setup)
+        except Exception:
+            self.keep(traceback.format_exc())  # while there is a log to keep it in
+            raise
         finally:
             debug.close(setup.config.general.debug_days, time.time())
 
 
 def import_reactor() -> None:
-    """Import Twisted's reactor without TLS, which no conversation on stdio needs: where pyOpenSSL
-    is installed it makes a start some 60 ms longer."""
+    """Import Twisted's reactor, as we want it to be, without TLS, which no conversation on stdio
+    needs: where pyOpenSSL is installed it makes a start some 60 ms longer."""
     assert "OpenSSL" not in sys.modules, "too late to do without"
     sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # as if it was not installed
     try:
-        import twisted.internet.reactor  # noqa: F401
+        from twisted.internet import reactor
     finally:
         # who needs it later can have it
         del sys.modules["OpenSSL"]
+    from taper.run.reactor import settle_reactor
+
+    settle_reactor(reactor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import Service
@@ -20,12 +21,18 @@ from protocols.driver.codec import encode
 from protocols.driver.replies import SETUP, BadCommand, TapeError
 from taper.last_words import instead_of_tracebacks
 from taper.run.debug_log import DebugLog
+from taper.run.driver_door import (
+    DRIVER_PATIENCE,
+    opened_to_others,
+    private_endpoint,
+    why_not,
+)
 from taper.run.options import Options
 from taper.run.paths import Paths, paths_from
-from taper.run.setup import Setup, SetupFailed, StartFailed, make_setup
+from taper.run.setup import Setup, SetupFailed, StartFailed, check_user, make_setup
 from taper.run.stdio import Conversation, Pipes, stop_with
 from taper.run.title import show, show_again
-from taper.version import AMANDA, answer
+from taper.version import answer
 
 if TYPE_CHECKING:
     from taper.run.session import Session
@@ -33,6 +40,8 @@ if TYPE_CHECKING:
 STDIO = "stdio"
 STDOUT = 1
 """The descriptor; under twistd ``sys.stdout`` is a log."""
+
+UNSAFE = str.maketrans("/:\\", "___")
 
 log = Logger()
 
@@ -63,7 +72,7 @@ class TaperOptions(CommandLine):
 
     def opt_version(self) -> None:
         """Print the version, and end."""
-        sys.stdout.write(answer("taper", AMANDA))
+        sys.stdout.write(answer("taper"))
         sys.exit(0)
 
     def parseOptions(self, options: Any = None) -> None:
@@ -77,11 +86,26 @@ class TaperOptions(CommandLine):
     def postOptions(self) -> None:
         if not self["config"]:
             raise UsageError("--config is required: the name of an Amanda configuration")
+        self._place_files()
+
+    def _place_files(self) -> None:
+        """Let twistd's pid and log file go where the dump user can write, unless told otherwise."""
+        parent = getattr(self, "parent", None)
+        if parent is None:
+            return
+        words = ("twistd-taper", self["config"], self["storage-name"])
+        name = "-".join(word.translate(UNSAFE) for word in words if word)
+        path = os.path.join(paths_from(os.environ).dbgdir, name)
+        if parent["pidfile"] == "twistd.pid":
+            parent["pidfile"] = f"{path}.pid"
+        if not parent["nodaemon"] and not parent["logfile"]:
+            parent["logfile"] = f"{path}.log"
 
 
 def _endpoint(reactor: Any, text: str) -> Any:
+    private = private_endpoint(text)
     try:
-        return serverFromString(reactor, text)
+        return serverFromString(reactor, private)
     # whoever reads the arguments of an endpoint raises what he likes
     except Exception as fault:
         raise StartFailed(
@@ -104,10 +128,12 @@ class TaperService(Service):
         self._endpoint = None if driver == STDIO else _endpoint(reactor, driver)
         self._refused: str | None = None
         self._port: IListeningPort | None = None
+        self.opened_to_others = opened_to_others(driver)
         self.conversation: Conversation | None = None
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
+        self._setup.debug.write_from_now_on_beside()
         if self._endpoint is None:
             self._serve_stdio()
             return
@@ -125,6 +151,9 @@ class TaperService(Service):
             return
         pipes = Pipes(self._reactor, conversation.protocol)
         stop_with(self._reactor, conversation.session, pipes)
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Any:
+        return self._reactor.callLater(seconds, call)
 
     def _give_up(self) -> None:
         # a service is started before the reactor is
@@ -189,9 +218,15 @@ class Usher(Protocol):
     def __init__(self, service: TaperService) -> None:
         self._service = service
         self._conversation: Conversation | None = None
+        self._deadline: Any = None
 
     def connectionMade(self) -> None:
         assert self.transport is not None
+        reason = why_not(self.transport, anybody=self._service.opened_to_others)
+        if reason is not None:
+            log.warn("a driver is refused: {reason}", reason=reason)
+            self._refuse(encode(BadCommand(reason)))
+            return
         if self._service.conversation is not None:
             self._refuse(encode(BadCommand("this taper serves another driver")))
             return
@@ -205,6 +240,16 @@ class Usher(Protocol):
             return
         self._conversation.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
         self._conversation.session.ended.addBoth(self._goodbye)
+        self._deadline = self._service.call_later(DRIVER_PATIENCE, self._still_silent)
+
+    def _still_silent(self) -> None:
+        """A driver that does not begin must not keep the next one out."""
+        self._deadline = None
+        assert self._conversation is not None
+        controller = self._conversation.session.controller
+        if self.transport is not None and (controller is None or not controller.started):
+            log.warn("a driver is let go: no START-TAPER in {s} s", s=DRIVER_PATIENCE)
+            self._conversation.protocol.hang_up()
 
     def _refuse(self, line: bytes) -> None:
         assert self.transport is not None
@@ -212,8 +257,11 @@ class Usher(Protocol):
         self.transport.loseConnection()
 
     def _goodbye(self, result: Any) -> Any:
-        if self.transport is not None:
-            self.transport.loseConnection()
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        assert self._conversation is not None
+        self._conversation.protocol.hang_up()
         return result
 
     def dataReceived(self, data: bytes) -> None:
@@ -223,6 +271,24 @@ class Usher(Protocol):
     def connectionLost(self, reason: Any = None) -> None:
         if self._conversation is not None:
             self._conversation.protocol.connectionLost(reason)
+
+
+def _check_for_every_driver(setup: Setup) -> None:
+    """What no driver could use is refused at once, rather than to each of them.
+
+    :raise StartFailed: user, storage or trace log
+    """
+    check_user(setup.config.general.dumpuser)
+    try:
+        setup.storage()
+    except SetupFailed as fault:
+        raise StartFailed(fault.text) from fault
+    directory = os.path.dirname(setup.log_filename)
+    if not os.path.isdir(directory):
+        raise StartFailed(f"{setup.log_filename}: there is no directory {directory}")
+    target = setup.log_filename if os.path.lexists(setup.log_filename) else directory
+    if os.path.isdir(setup.log_filename) or not os.access(target, os.W_OK):
+        raise StartFailed(f"the trace log {setup.log_filename} cannot be written")
 
 
 def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperService:
@@ -236,10 +302,13 @@ def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperServ
     os.umask(0o077)
     paths = paths or paths_from(os.environ)
     debug = DebugLog(paths.dbgdir, time.time())
+    debug.begin(sys.argv[1:])
     wanted = Options(
         config_name=options["config"],
         storage=options["storage-name"],
         overrides=tuple(options.overrides),
     )
     setup = make_setup(wanted, paths, debug, options["log-filename"])
+    if options["driver"] != STDIO:
+        _check_for_every_driver(setup)
     return TaperService(reactor, setup, options["driver"])

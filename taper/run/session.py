@@ -33,6 +33,7 @@ from taper.run.history import History
 from taper.run.look import Look
 from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
 from taper.run.status_files import StatusFiles
+from taper.run.story import ToldTraceLog, tell_settings
 from taper.run.tapelist_store import TapelistStore
 from taper.run.trace_log import TraceLog, append_record
 from taper.run.vaults import Vaults
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from devices.interfaces import IAsyncChanger, ILane
     from protocols.conf import Storage
     from protocols.stored import DumpName, StoredDump
-    from taper.core.interfaces import IDriver
+    from taper.core.interfaces import IDriver, ITraceLog
     from taper.core.scan import IScan
     from taper.run.interactivity import Operator
 
@@ -177,7 +178,10 @@ class Session:
             note=self._setup.debug.write,
             stop=self._stop_waiting,
         )
-        trace_log = TraceLog(self._setup.log_filename, self._log_lane, self._stop_waiting)
+        trace_log = ToldTraceLog(
+            TraceLog(self._setup.log_filename, self._log_lane, self._stop_waiting)
+        )
+        tell_settings(config, storage, self._setup.log_filename)
         files = self._lane("files")
         scan = self._make_scan(storage, tapelists, history, trace_log)
         if storage.erase_volume:
@@ -212,6 +216,7 @@ class Session:
         )
         self._world = world
         files.call(sweep_up, self._setup.paths.tmpdir).addErrback(world.log_failure)
+        tapelists.sweep().addErrback(world.log_failure)
 
         def quitting() -> None:
             self._stop_waiting.set()
@@ -269,7 +274,7 @@ class Session:
         return self._operator
 
     def _make_scan(
-        self, storage: Storage, tapelists: TapelistStore, history: History, trace_log: TraceLog
+        self, storage: Storage, tapelists: TapelistStore, history: History, trace_log: ITraceLog
     ) -> IScan:
         assert self._changer is not None
 
@@ -327,7 +332,7 @@ class Session:
             try:
                 if one is not None:
                     await one.close()
-            except (ChangerError, DeviceError) as fault:
+            except (ChangerError, DeviceError, OSError) as fault:
                 self._setup.debug.write(f"closing the changer: {fault}")
         for lane in self._lanes:
             await lane.stop()

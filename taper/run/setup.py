@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pwd
 import stat
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -16,7 +16,7 @@ from protocols.conf import load
 from protocols.tapelist import TapelistError, check_name
 from taper.last_words import CannotStart
 from taper.run.amanda_version import amanda_version
-from taper.run.debug_log import DebugHandler
+from taper.run.debug_log import keep_what_is_logged
 
 if TYPE_CHECKING:
     from protocols.conf import Config, Storage
@@ -90,20 +90,31 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def load_config(options: Options, paths: Paths) -> Config:
+def load_config(
+    options: Options, paths: Paths, note: Callable[[str], object] = lambda text: None
+) -> Config:
     """Read amanda.conf; every message goes to stderr.
 
+    :param note: is told what is read
     :raise StartFailed: a message was an error
     """
+
+    def read(path: str) -> bytes:
+        note(f"reading config file {path}")
+        return _read(path)
+
+    for override in options.overrides:
+        note(f"config_overrides: {' '.join(override.split('=', 1))}")
     loaded = load(
         options.config_name,
-        _read,
+        read,
         overrides=options.overrides,
         config_root=paths.config_root,
         cwd=_working_directory("configuration '.'") if options.config_name == "." else None,
         amanda_version=amanda_version,
     )
     for message in loaded.messages:
+        note(message.text)
         sys.stderr.write(f"{message.text}\n")
     if any(message.level == "error" for message in loaded.messages):
         raise StartFailed("Errors processing config file")
@@ -148,9 +159,9 @@ def make_setup(options: Options, paths: Paths, debug: DebugLog, log_filename: st
 
     :raise StartFailed: the configuration cannot be used
     """
-    config = load_config(options, paths)
+    config = load_config(options, paths, debug.write)
     debug.move_to(config.name)
-    logging.getLogger("devices").addHandler(DebugHandler(debug))
+    keep_what_is_logged(debug, config.general)
     if log_filename is None:
         log_filename = os.path.join(config.path(config.general.logdir), "log")
     if not os.path.isabs(log_filename):

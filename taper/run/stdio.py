@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.stdio import StandardIO
+from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
 from zope.interface import implementer
 
 from protocols.driver.codec import BadLine, encode
@@ -22,6 +23,20 @@ from taper.run.setup import Setup, SetupFailed, StartFailed
 
 FLUSH_SECONDS = 2.0
 """How long a driver that does not read may keep us from ending."""
+
+
+def keep_what_twisted_logs() -> None:
+    """Keep what went wrong and nobody waited for in the debug log, whole."""
+    observers: list[ILogObserver] = [STDLibLogObserver(), _tell_failure]
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
+
+
+@implementer(ILogObserver)
+def _tell_failure(event: Any) -> None:
+    """A sentence of it to whoever reads the amdump log."""
+    failure = event.get("log_failure")
+    if failure is not None:
+        tell("taper", f"internal error: {failure.getErrorMessage()}")
 
 
 def converse(setup: Setup) -> int:
@@ -45,6 +60,8 @@ def converse(setup: Setup) -> int:
         return 0
     pipes = Pipes(reactor, conversation.protocol)
     stop_with(reactor, session, pipes)
+    setup.debug.write_from_now_on_beside()
+    keep_what_twisted_logs()
     gc.freeze()  # what was made so far stays: no collection need look at it
     gc.enable()
     reactor.run()
@@ -57,14 +74,14 @@ class Pipes:
     def __init__(self, reactor: Any, protocol: DriverProtocol) -> None:
         self._reactor = reactor
         self._protocol = protocol
-        self._transport = StandardIO(protocol, reactor=reactor)
+        StandardIO(protocol, reactor=reactor)
 
     def leave(self) -> Deferred[None]:
         """Write what is still to be written, if the driver reads it, and close."""
         if self._protocol.deaf:
             return succeed(None)
         patience = self._reactor.callLater(FLUSH_SECONDS, self._protocol.lost.cancel)
-        self._transport.loseConnection()
+        self._protocol.hang_up()
         return self._protocol.lost.addErrback(lambda _: None).addBoth(_forget, patience)
 
 

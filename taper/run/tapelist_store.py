@@ -1,14 +1,19 @@
 """The tapelist file, shared with every other Amanda program (config-and-state 3.3).
 
 Who changes it holds a POSIX record lock on ``tapelist.lock``, reads the list, writes a new file
-beside it and renames that over it. Record locks belong to the process, and closing *any*
-descriptor of the lock file drops them; so no other code of ours may open that file.
+beside it and renames that over it. Record locks belong to the process, and closing *any* descriptor
+of the lock file drops them; so no other code of ours may open that file.
+
+Where the tapelist is a symbolic link, what it leads to is replaced. Then the lock beside that is
+held besides the one beside the link, which is the only one that stock programs know.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +24,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
 from devices.patience import QUIT_GRACE, pauses
-from devices.regular import open_regular
+from devices.regular import behind_link, open_regular
 from devices.tapelist_file import read_tapelist
 from protocols.tapelist import Tapelist, TapelistError
 from protocols.tx.undisturbed import undisturbed
@@ -27,6 +32,7 @@ from taper.core.interfaces import ITapelistStore
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
 
 # Lock files held by this process, since record locks do not exclude a process from itself.
 _held: set[str] = set()
@@ -91,6 +97,20 @@ class TapelistStore:
         finally:
             self._turn.release()
 
+    def sweep(self) -> Deferred[list[str]]:
+        """Remove the drafts of programs that were killed, unless the list is locked just now.
+
+        Fires with their paths; what cannot be removed is noted and stays.
+        """
+
+        def cannot(failure: Failure) -> list[str]:
+            failure.trap(OSError)
+            self._note(f"cannot remove drafts of the tapelist: {failure.value}")
+            return []
+
+        removed: Deferred[list[str]] = self._turn.run(self._call, sweep, self._path)
+        return removed.addErrback(cannot)
+
     def hurry(self) -> None:
         """The taper is to end: from now on no lock is waited for longer than a moment."""
         self._deadline = self._clock.seconds() + QUIT_GRACE
@@ -106,14 +126,62 @@ def try_update(path: str, change: Callable[[Tapelist], Tapelist]) -> Tapelist | 
 
     Raises what ``change`` raises, TapelistError or OSError; the old file is then still there.
     """
-    with _locked(f"{path}.lock") as locked:
-        if not locked:
+    with _all_locked(path) as file:
+        if file is None:
             return None
         old = read_tapelist(path)
         new = change(old)
         if new != old:
-            _replace(path, new.format())
+            _replace(path, file, new.format())
         return new
+
+
+def sweep(path: str) -> list[str]:
+    """Remove the drafts of programs that were killed while they wrote the list.
+
+    Who writes one holds the lock, so what is there while we hold it nobody will finish. While
+    somebody else holds it nothing is done.
+
+    :return: the paths of those removed
+    :raise OSError: the directory cannot be read, or a draft not be removed
+    """
+    if not _drafts(path, behind_link(path)):
+        return []
+    with _all_locked(path) as file:
+        found = [] if file is None else _drafts(path, file)
+        for draft in found:
+            os.unlink(draft)
+        return found
+
+
+def _drafts(path: str, file: str) -> list[str]:
+    """Our user's drafts of a tapelist, beside the link and beside what it leads to."""
+    found = []
+    for name in {path, file}:
+        draft = re.compile(re.escape(os.path.basename(name)) + "-new-[0-9]{1,20}", re.ASCII)
+        with os.scandir(os.path.dirname(name) or ".") as entries:
+            drafts = [entry for entry in entries if draft.fullmatch(entry.name)]
+        for entry in drafts:
+            with suppress(FileNotFoundError):  # its writer was about to finish
+                facts = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid():
+                    found.append(entry.path)
+    return sorted(found)
+
+
+@contextmanager
+def _all_locked(path: str) -> Iterator[str | None]:
+    """Hold all locks of a tapelist. Gives the file to replace, None if somebody else has one."""
+    with _locked(f"{path}.lock") as locked:
+        file = behind_link(path)
+        ours, theirs = (os.path.realpath(f"{name}.lock") for name in (path, file))
+        if not locked:
+            yield None
+        elif ours == theirs:
+            yield file
+        else:
+            with _locked(f"{file}.lock") as locked_too:
+                yield file if locked_too else None
 
 
 @contextmanager
@@ -142,27 +210,32 @@ def _locked(path: str) -> Iterator[bool]:
             _held.discard(name)
 
 
-def _replace(path: str, data: bytes) -> None:
-    """Put a new file in the place of the old one, durably, with the steps others rely on."""
-    temporary = f"{path}-new-{int(time.time())}"
-    last_write = f"{path}.last_write"
+def _replace(path: str, file: str, data: bytes) -> None:
+    """Put a new file in the place of the old one, durably, with the steps others rely on.
+
+    :param file: what ``path`` leads to
+    """
+    temporary = f"{file}-new-{int(time.time())}"
+    last_writes = [f"{name}.last_write" for name in sorted({path, file})]
     try:
         _write_durably(temporary, data)
         # A program that finds its own pid here does not read the list again. So the link of the
         # writer before us must go first: without a link everybody reads.
-        with suppress(FileNotFoundError):
-            os.unlink(last_write)
-        os.rename(temporary, path)
+        for last_write in last_writes:
+            with suppress(FileNotFoundError):
+                os.unlink(last_write)
+        os.rename(temporary, file)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     # The new list is in place. What follows saves others work and guards against a power cut; a
     # failure of it is none of the update.
+    for last_write in last_writes:
+        with suppress(OSError):
+            os.symlink(str(os.getpid()), last_write)
     with suppress(OSError):
-        os.symlink(str(os.getpid()), last_write)
-    with suppress(OSError):
-        _sync_directory(os.path.dirname(path) or ".")
+        _sync_directory(os.path.dirname(file) or ".")
 
 
 def _write_durably(path: str, data: bytes) -> None:

@@ -51,7 +51,7 @@ def append_record(path: str, record: Any, patience: Patience | None = None) -> N
 
 
 def _open_locked(path: str, patience: Patience) -> int:
-    log = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600, or_null=True)
     try:
         _lock(log, path, patience)
     except BaseException:

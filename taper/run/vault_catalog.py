@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from devices.regular import open_regular
 from devices.tapelist_file import read_tapelist
 from protocols.stored import DumpName, StoredDump, full_stamp, stored_dumps
-from taper.run.log_catalog import logs_of
+from taper.run.log_catalog import HistoryError, logs_of
 
 if TYPE_CHECKING:
     from protocols.conf import Config
@@ -49,6 +49,11 @@ def _search(path: str, stamp: str, wanted: DumpName, storage: str) -> list[Store
             return stored_dumps(lines, stamp, wanted, default_storage=storage)
     except FileNotFoundError:
         return []  # tidied away since the directory was read
+    except OSError as fault:
+        raise HistoryError(
+            f"cannot read the trace log {path}: {fault.strerror or fault}; "
+            "where the dump lies is not known without it"
+        ) from fault
 
 
 def _lines_about(file: BinaryIO, wanted: DumpName) -> Iterator[str]:

@@ -211,7 +211,7 @@ def test_the_peer_keeps_its_side_open(disk: Disk) -> None:
 
     def linger(connection: socket.socket, peer: Peer) -> None:
         take_all(connection, peer)
-        ended.wait(20)
+        ended.wait(60)
 
     ended = threading.Event()
     peer = Peer(linger)
@@ -337,3 +337,17 @@ def test_wrong_options(disk: Disk, options: list[str], why: str) -> None:
     done = run(disk.place, "backup", *disk.options(), *options)
     assert done.status == 1
     assert done.error.startswith(why)
+
+
+def test_a_link_in_the_place_of_the_list_stays(disk: Disk, tmp_path: Path) -> None:
+    """What it leads to is replaced, so the next level starts from it."""
+    dump(disk)
+    (kept,) = disk.lists.iterdir()
+    moved = tmp_path / "elsewhere"
+    kept.rename(moved)
+    kept.symlink_to(moved)
+    before = moved.stat().st_ino
+    dump(disk)
+    assert kept.is_symlink()
+    assert moved.stat().st_ino != before
+    assert sorted(disk.lists.iterdir()) == [kept]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import sender, straight
+from tests.bench import growth, sender, straight
 from tests.conformance import producer
 from tests.conformance.harness import ETC, HOLDING, LOG, STAMP, VTAPES, Options, Program, World
 from tests.conformance.harness_files import Dump, dump_header
@@ -40,6 +40,9 @@ class Case:
     :ivar vault: by VAULT-WRITE, from a volume that lies beside the holding disk.
     :ivar parts: parts this large in MiB, from holding files of chunks that do not fit them;
         0: one part from one file.
+    :ivar grown: what there is much of, as :mod:`tests.bench.growth` makes it: ``logs``, ``slots``
+        or ``dumps``; idle but for the last, where so many small dumps go onto one volume.
+    :ivar anew: no log was ever read.
     :ivar block: by DirectTCP onto an NDMP drive, in blocks of so many KiB; 0: onto a vtape.
     """
 
@@ -50,11 +53,17 @@ class Case:
     shm: bool = False
     vault: bool = False
     parts: int = 0
+    grown: str = ""
+    anew: bool = False
     block: int = 0
 
 
 CASES = (
     Case("start", "start and end of the process", idle=True),
+    Case("logs", "start, with trace logs of years, known", idle=True, grown="logs"),
+    Case("new-logs", "the same, none known", idle=True, grown="logs", anew=True),
+    Case("slots", "start, with only the last slot of many usable", idle=True, grown="slots"),
+    Case("dumps", "FILE-WRITE, many small dumps on one volume", grown="dumps"),
     Case("file", "FILE-WRITE, one part"),
     Case("parts", "FILE-WRITE, chunks of 64 MiB into parts of 100 MiB", parts=100),
     Case("port", "PORT-WRITE", port=True),
@@ -100,21 +109,27 @@ class Figures:
 
 
 @contextmanager
-def stage(case: Case, size: int) -> Iterator[World]:
+def stage(case: Case, size: int, many: int) -> Iterator[World]:
     """A world with holding disk and vtapes on tmpfs, and the dump on the holding disk.
 
     :param size: bytes of the dump
+    :param many: of what there is much of
     """
     world = World(Program("", "", False))
     try:
         # room for the dump and all its headers; what is not written takes no memory
         for room in (HOLDING, VTAPES):
-            world.mount_small(room, (size + size // 16 + 64 * MIB) // 1024)
+            taken = many * 2 * size if case.grown == "dumps" else size + size // 16
+            world.mount_small(room, (taken + 64 * MIB) // 1024)
         knobs: dict[str, Any] = {"usage_kib": None, "leom": None, "tapetype": "length 1 tbytes"}
         if case.vault:
             library = Library(world, SHELF)
             library.configure(**knobs)
             write_volume(library, size)
+        elif case.grown == "logs":
+            growth.make_logs(world, many, **knobs)
+        elif case.grown == "slots":
+            growth.make_slots(world, many, **knobs)
         else:
             world.configure(Options(**knobs))
         if not case.idle and not case.vault:
@@ -171,17 +186,20 @@ def clean(world: World) -> None:
         shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
 
 
-def run(world: World, program: Program, case: Case, size: int) -> Figures:
+def run(world: World, program: Program, case: Case, size: int, many: int) -> Figures:
     """Start a taper, let it write the dump, see it off."""
-    clean(world)
+    if case.idle and case.grown:
+        growth.forget(world, index=case.anew)
+    else:
+        clean(world)
     if not case.block:
-        return _run(world, program, case, size)
+        return _run(world, program, case, size, many)
     with straight.drive(world, case.block) as url:
         world.configure(straight.options(url, case.block))
-        return _run(world, program, case, size)
+        return _run(world, program, case, size, many)
 
 
-def _run(world: World, program: Program, case: Case, size: int) -> Figures:
+def _run(world: World, program: Program, case: Case, size: int, many: int) -> Figures:
     if case.vault:
         world.tapelist_add(Library.entry("SRC01"))
     world.program = program
@@ -194,7 +212,7 @@ def _run(world: World, program: Program, case: Case, size: int) -> Figures:
         talk.start_taper()
     started = time.monotonic()
     ticks = cpu_ticks(talk.process.pid)
-    seconds, share, crc = _dump(world, talk, case)
+    seconds, share, crc = _dump(world, talk, case, many)
     dump_ticks = cpu_ticks(talk.process.pid) - ticks
     memory = peak_memory(talk.process.pid)
     cpu = see_off(talk)
@@ -214,7 +232,7 @@ Flow = tuple[float, float, str]
 """Seconds from READY to DONE, percent of a core in them, the CRC."""
 
 
-def _dump(world: World, talk: Conversation, case: Case) -> Flow:
+def _dump(world: World, talk: Conversation, case: Case, many: int) -> Flow:
     """Let the dump be written."""
     if case.idle:
         return float("inf"), 0.0, ""
@@ -225,7 +243,8 @@ def _dump(world: World, talk: Conversation, case: Case) -> Flow:
         return _until_done(talk)
     if not case.port and not case.shm:
         talk.file_write(f"{HOLDING}/dump", split)
-        return _until_done(talk)
+        flow = _until_done(talk)
+        return _again(talk, flow, many) if case.grown == "dumps" else flow
     path = str(world.path(f"{HOLDING}/dump"))
     if case.shm:
         return _through_shm(talk, path, split)
@@ -271,6 +290,19 @@ def _until_done(talk: Conversation) -> Flow:
             return now - ready, 100 * busy / (now - ready), words[5]
         else:
             assert words[0] == "PARTDONE", f"expected PARTDONE or DONE, got {line}"
+
+
+def _again(talk: Conversation, first: Flow, many: int) -> Flow:
+    """The same dump onto the same volume until there are so many.
+
+    :return: seconds for a dump, on the average
+    """
+    began = time.monotonic()
+    for number in range(1, many):
+        handle = f"01-{number:05d}"
+        talk.file_write(f"{HOLDING}/dump", PLAIN, handle)
+        talk.expect(f"READY {W} {handle}", f"PARTDONE {W} {handle} <*>", f"DONE {W} {handle} <*>")
+    return (first[0] + time.monotonic() - began) / many, first[1], first[2]
 
 
 def cpu_ticks(pid: int) -> int:

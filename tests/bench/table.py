@@ -37,6 +37,8 @@ MEMORY = Row("peak memory", "MiB", 1, lambda figures: figures.memory, most=80.0)
 
 DUMP_ROWS = (RATE, CPU, DUMP_CPU, MEMORY)
 STRAIGHT_ROWS = (STRAIGHT_RATE, replace(CPU, high=None), SHARE, MEMORY)
+GROWN_ROWS = (START, CPU, MEMORY)
+SMALL_ROWS = (replace(RATE, places=2), *DUMP_ROWS[1:])
 START_ROWS = (START, replace(CPU, high=None), MEMORY)
 
 Pair = tuple[Figures, Figures]

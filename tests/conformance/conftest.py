@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.harness import Options, Program, World
+from tests.installation import installed, unreadable_python
 
 STOCK = "/usr/lib/amanda/taper"
 DUMP_USER = "backup"
@@ -41,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@functools.cache
 def readable(path: str) -> bool:
     """Tell whether the dump user can run a program; only root can find out."""
     if os.geteuid() != 0 or not shutil.which("runuser"):
@@ -52,10 +54,14 @@ def readable(path: str) -> bool:
 
 
 @functools.cache
+def unrunnable() -> str | None:
+    """Why the dump user can run our own taper in no way."""
+    return None if readable(own_path()) else unreadable_python()
+
+
+@functools.cache
 def public_copy() -> str:
     """Install the working tree where the dump user can read it, for as long as we run."""
-    from tests.installation import installed
-
     copy = installed()
     atexit.register(copy.__exit__, None, None, None)
     return str(copy.__enter__())
@@ -68,7 +74,7 @@ def program_at(path: str) -> Program:
     path = os.path.abspath(path)
     own = path == own_path()
     name = "stock" if stock else "ours" if own else path
-    if own and not readable(path):
+    if own and unrunnable() is None and not readable(path):
         path = public_copy()
     return Program(path, name, stock)
 
@@ -107,6 +113,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("taper", chosen, ids=[program.name for program in chosen])
 
 
+def needs_own(config: pytest.Config, program: object) -> bool:
+    """Tell whether a case runs our own taper; one that names none may compare all."""
+    chosen = [program] if isinstance(program, Program) else [*programs(config)]
+    return any(program.name == "ours" for program in chosen)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what stock is known to fail; skip where no private namespace can be had."""
     for item in items:
@@ -116,6 +128,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs root for a private mount namespace"))
         params = item.callspec.params if hasattr(item, "callspec") else {}
         program = params.get("taper")
+        reason = unrunnable() if needs_own(item.config, program) else None
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
         mark = item.get_closest_marker("known_stock_failure")
         if mark is not None and isinstance(program, Program) and program.stock:
             item.add_marker(pytest.mark.xfail(reason=mark.args[0], strict=True))
@@ -127,7 +142,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def world(taper: Program, request: pytest.FixtureRequest) -> Iterator[World]:
     """Give a case its own world, with the plain configuration; show all of it on failure."""
-    place = World(taper)
+    doomed = request.node.get_closest_marker("known_stock_failure") is not None
+    place = World(taper, hopeless=taper.stock and doomed)
     place.configure(Options())
     try:
         yield place

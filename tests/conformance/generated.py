@@ -262,8 +262,8 @@ class Player(Listener):
         if step.fault == "quit-header":
             self.finish()
         header = dump_header(Dump("/other") if step.fault == "other-header" else step.dump)
-        Dumper(port).header(b"" if step.fault == "empty-header" else header)
-        if step.fault not in ("empty-header", "other-header"):
+        Dumper(port).header(header)
+        if step.fault != "other-header":
             self.send_data(step, data, where)
 
     def send_data(self, step: Step, data: bytes, where: str) -> None:

@@ -28,7 +28,7 @@ def judge(player: Player) -> None:
     """Check that a taper has ended well: exit 0, and no byte of what it reported is lost."""
     talk = player.talk
     assert player.ended == "quit", f"the taper {player.ended} at {player.marks[-2:]}"
-    assert talk.process.wait(10) == 0, f"exit status {talk.process.returncode}"
+    assert talk.process.wait(60) == 0, f"exit status {talk.process.returncode}"
     written = parts_of(player)
     for line in talk.transcript:
         words = split_line(line)

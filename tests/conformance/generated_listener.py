@@ -82,7 +82,7 @@ class Listener:
                 self.talk.transcript.append(f"! {error}")
                 raise Ended("hung") from None
         if line is None:
-            self.talk.process.wait(10)
+            self.talk.process.wait(60)
             raise Ended("died")
         return line
 

@@ -23,7 +23,6 @@ REQUESTS = 8
 HOLDING_FAULTS = ("missing-chunk", "missing-file", "wrong-header", "short-header")
 FILE_FAULTS = (*HOLDING_FAULTS, "wrong-crc", "partial", "cut")
 PORT_FAULTS = (
-    "empty-header",
     "other-header",
     "failed",
     "cut",
@@ -33,7 +32,7 @@ PORT_FAULTS = (
 )
 SHM_FAULTS = tuple(fault for fault in PORT_FAULTS if fault != "cancel")
 VAULT_FAULTS = ("nowhere", "nowhere", "no-storage")
-DIRECT_FAULTS = ("empty-header", "other-header", "failed", "cut", "quit-status")
+DIRECT_FAULTS = ("other-header", "failed", "cut", "quit-status")
 WRITES = {
     "file": FILE_FAULTS,
     "port": PORT_FAULTS,
@@ -241,7 +240,9 @@ class Dealer:
             return Step("busy-noise", busy[-1], number, text=dice.choice(BUSY_NOISE))
         if kind not in WRITES:
             return Step(kind, worker, number, text=dice.choice(NOISE))
-        size = self.size()
+        # no dumper connects before it has data, and ours waits for one that has
+        least = 1 if kind == "port" else 0
+        size = max(self.size(), least)
         answers = [
             dice.choices(ANSWERS, WEIGHTS)[0] if dice.random() < 0.35 else "grant"
             for _ in range(REQUESTS)
@@ -257,7 +258,7 @@ class Dealer:
             chunk=dice.choice([0, 0, 40_000, 65_536, 300_000]),
             split=self.split(),
             fault=dice.choice(WRITES[kind]) if dice.random() < 0.2 else "",
-            kept=dice.randrange(size + 1),
+            kept=dice.randrange(least, size + 1),
             answers=tuple(answers),
             inner=tuple(inner),
             pick=dice.randrange(60),

@@ -172,10 +172,6 @@ RULES: dict[str, Rule] = {
             )
         ),
     ),
-    "ring-without-header": Rule(
-        "A shared-memory dump without a header ends at once",
-        lambda at: at.stock_ended == "hung" and at.last and {"ring", "empty-header"} <= at.tags,
-    ),
     "burst": Rule("Scans asked for at the same time wait for their turn", gone_with("burst")),
     "true-reason": Rule(
         "PARTPARTIAL tells the true reason unless it is space",

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance import harness_files as files
-from tests.conformance.harness_talk import Conversation
+from tests.conformance.harness_talk import DEADLINE, Conversation
 from tests.conformance.harness_text import crc, in_order, matches
 from tests.namespace import make_temporary_directory
 
@@ -99,10 +99,14 @@ class Options:
 
 
 class World:
-    """The namespace of one case; ends every process it started, removes what it made."""
+    """The namespace of one case; ends every process it started, removes what it made.
 
-    def __init__(self, program: Program) -> None:
+    :ivar hopeless: this taper is known to fail the case, perhaps by waiting for ever.
+    """
+
+    def __init__(self, program: Program, *, hopeless: bool = False) -> None:
         self.program = program
+        self.hopeless = hopeless
         self.talks: list[Conversation] = []
         self.user = pwd.getpwnam(USER)
         self.base = Path(tempfile.mkdtemp(prefix="conformance."))
@@ -321,7 +325,18 @@ class World:
             found += file.data
         assert found == data, f"{handle}: {len(found)} bytes on the volumes, not {len(data)} right"
 
-    def wait_for(self, what: str, test: object, seconds: float = 10.0) -> None:
+    def wait_for_data(self, label: str, number: int) -> None:
+        """Wait until the file of that number on a volume has some data behind its header."""
+
+        def has_data() -> bool:
+            for path in self.path(VTAPES).glob(f"slot*/00000.{label}"):
+                found = path.parent.glob(f"{number:05d}.*")
+                return any(file.stat().st_size > files.BLOCK for file in found)
+            return False
+
+        self.wait_for(f"data in file {number} of {label}", has_data)
+
+    def wait_for(self, what: str, test: object, seconds: float = DEADLINE) -> None:
         """Wait until a condition (a callable) holds."""
         deadline = time.monotonic() + seconds
         assert callable(test)

@@ -15,7 +15,7 @@ import time
 import posix_ipc
 
 CONTROL = 472
-PATIENCE = 20.0
+PATIENCE = 60.0
 WRITE_OFFSET, WRITTEN, EOF_FLAG, READX, CANCELLED, RING_SIZE, PIDS = 0, 8, 16, 72, 128, 136, 144
 CONSUMER_BLOCK, PRODUCER_BLOCK, CONSUMER_RING, PRODUCER_RING = 440, 448, 456, 464
 KINDS = ("write", "read", "ready", "start")
@@ -89,10 +89,14 @@ class Producer:
 
     def wait(self, kind: str, patience: float = PATIENCE) -> None:
         """Wait on a semaphore; fails with TimeoutError or Cancelled."""
-        try:
-            self.semaphores[kind].acquire(patience)
-        except posix_ipc.BusyError:
-            raise TimeoutError(f"no post of {kind} in {patience} s") from None
+        while True:
+            try:
+                self.semaphores[kind].acquire(patience)
+                break
+            except posix_ipc.BusyError:
+                raise TimeoutError(f"no post of {kind} in {patience} s") from None
+            except posix_ipc.SignalError:
+                continue  # we were stopped, and go on
         if self.cancelled:
             raise Cancelled
 

@@ -9,8 +9,9 @@ import pytest
 
 from tests.conformance.harness import ETC, STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import PLAIN, Conversation, H, W, split_by
+from tests.conformance.harness_talk import PLAIN, QUICK, Conversation, H, W, split_by
 from tests.conformance.harness_text import crc, payload, split_line, stats
+from tests.fakes.stranger import Stranger, needs_root
 
 pytestmark = pytest.mark.known_stock_failure(
     "the stock taper refuses DIRECTTCP dumps for file: devices"
@@ -49,6 +50,7 @@ def direct(talk: Conversation, split: str = PLAIN) -> tuple[int, list[Address]]:
 
 def header(port: int, block: bytes = HEADER) -> None:
     with socket.create_connection(("127.0.0.1", port), 10) as link:
+        time.sleep(QUICK)
         link.sendall(block)
 
 
@@ -126,7 +128,7 @@ def test_one_connection_over_several_volumes(world: World) -> None:
         line = talk.read_line()
     assert volume > 2
     assert told == len(data)
-    sender.join(10)
+    sender.join(60)
     talk.send(f"DONE {W} {H} 64 00000000:0 00000000:0 00000000:0")
     talk.done(crc(data))
     talk.quit()
@@ -200,7 +202,8 @@ def test_a_second_client_is_refused(world: World) -> None:
     """The data port closes behind the first."""
     _, port, addresses = begun(world)
     header(port)
-    with socket.create_connection(addresses[0], 10):
+    with socket.create_connection(addresses[0], 10) as link:
+        link.sendall(b"x")
         world.wait_for("the port to take no second", lambda: refused(addresses[1]))
 
 
@@ -220,13 +223,18 @@ define dumptype straight {
   application "straight-tar"
   data-path directtcp
 }
-property "directtcp-header-wait" "1"
+property "directtcp-header-wait" "WAIT"
 """
 
 
-def silent(world: World, disklist: str = DISKLIST) -> tuple[Conversation, int, list[Address]]:
+def silent(
+    world: World, disklist: str = DISKLIST, wait: int = 1
+) -> tuple[Conversation, int, list[Address]]:
+    """Begun, where a header is waited for so many seconds once data come."""
     world.write(f"{ETC}/disklist", disklist)
-    return begun(world, options=Options(properties=LOOPBACK, extra=STRAIGHT))
+    return begun(
+        world, options=Options(properties=LOOPBACK, extra=STRAIGHT.replace("WAIT", str(wait)))
+    )
 
 
 def test_a_dumper_that_never_sends_the_header(world: World) -> None:
@@ -237,7 +245,7 @@ def test_a_dumper_that_never_sends_the_header(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, len(DATA), None)
-    sender.join(10)
+    sender.join(60)
     talk.dumper_done()
     talk.done(crc(DATA))
     link.close()
@@ -268,8 +276,8 @@ def test_silence_before_the_client_begins_is_no_reason(world: World) -> None:
 
 
 def test_a_header_in_time_wins(world: World) -> None:
-    """Half a second late is early enough."""
-    talk, port, addresses = silent(world)
+    """Half a second late is early enough, and then it may take its time."""
+    talk, port, addresses = silent(world, wait=30)
     link = socket.create_connection(("127.0.0.1", port), 10)
     send(addresses[0], DATA)
     time.sleep(0.5)
@@ -293,8 +301,25 @@ def test_a_disk_that_the_disklist_does_not_know(world: World) -> None:
 
 
 def test_an_empty_header_connection(world: World) -> None:
-    """A dumper that hangs up without a byte has failed early."""
+    """Who hangs up without a byte is not the dumper; the driver says when that one has failed."""
     talk, port, addresses = silent(world)
     send(addresses[0], DATA)
     header(port, b"")
+    talk.expect_silence(1.5)
+    talk.send(f"FAILED {W} {H}")
     talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
+
+
+@needs_root
+def test_strangers_cost_nothing(world: World) -> None:
+    """Nobody's data becomes the dump, by IPv4 or IPv6; nor does a silent caller keep its place."""
+    talk, port, addresses = begun(world)
+    header(port)
+    with socket.create_connection(addresses[0], 10):
+        for host, number in addresses:
+            with Stranger(number, "evil", host) as stranger:
+                assert stranger.heard() == b""
+        send(addresses[0], DATA)
+        talk.grant("PROTO01")
+        talk.ready()
+        talk.part("PROTO01", 1, len(DATA), None)

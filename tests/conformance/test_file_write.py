@@ -275,7 +275,7 @@ HANG = "stock deadlocks on a bad continuation chunk, QUIT included (data-plane Q
 def test_a_missing_continuation_fails_the_dump_cleanly(world: World, split: str) -> None:
     """INPUT-ERROR names the missing file; what was written is reported and logged; life goes on."""
     talk = world.start()
-    talk.deadline = 4
+    talk.hopeless_after(4)
     talk.start_taper()
     path = world.holding(DATA, chunk=150_000)
     world.path(f"{path}.1").unlink()
@@ -297,7 +297,7 @@ def test_a_missing_continuation_fails_the_dump_cleanly(world: World, split: str)
 def test_a_continuation_that_is_no_dump_file(world: World) -> None:
     """A chunk whose header is rubbish: PARTIAL INPUT-ERROR, then the next dump, then QUIT."""
     talk = world.start()
-    talk.deadline = 4
+    talk.hopeless_after(4)
     talk.start_taper()
     path = world.holding(DATA, chunk=150_000)
     world.write(f"{path}.1", b"rubbish" * 20_000)

@@ -98,7 +98,7 @@ def test_a_dump_past_this_host(world: World, server: NdmJob, path: str, indirect
     talk.ready()
     talk.part("PROTO01", 1, 4 * BLOCK, None)
     talk.part("PROTO01", 2, PADDED - 4 * BLOCK, None)
-    sender.join(10)
+    sender.join(60)
     talk.dumper_done()
     text = f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "00000000:0" "{stats(PADDED, 64)}" "" ""'
     talk.expect(text)

@@ -46,7 +46,7 @@ def test_a_dump_over_twenty_volumes(world: World, kind: str, indirect: bool) -> 
         send_header(port)
         outcome = carry_on(talk)
         assert outcome.word == "DONE", outcome.words
-        client.thread.join(10)
+        client.thread.join(60)
         close_volume(talk)
         expected = expected_parts(LIMITS, PART, 113)
         volumes = {label: number for number, label in enumerate(outcome.labels)}
@@ -84,7 +84,7 @@ def test_the_source_waits_for_a_slow_volume(world: World) -> None:
         send_header(port)
         outcome = carry_on(talk, on_request=lambda number: time.sleep(1.8 if number == 2 else 0))
         assert outcome.word == "DONE", outcome.words
-        client.thread.join(10)
+        client.thread.join(60)
         assert client.fault is None
         close_volume(talk)
         assert [size // BLOCK for _, _, size in outcome.parts] == [4, 7, 9]
@@ -113,7 +113,7 @@ def test_a_volume_that_cannot_take_the_connection(world: World, kind: str) -> No
         other = second.url("d1") if kind == "another server" else f"file:{VTAPES}/alone"
         mixed = MIXED.format(port=server.port, other=other, etc=ETC)
         talk = begin(world, options("", extra=mixed))
-        talk.deadline = 3
+        talk.hopeless_after(3)
         port, address = port_write(talk, split_by(PART * BLOCK))
         client = Client(address, data)
         send_header(port)
@@ -122,7 +122,7 @@ def test_a_volume_that_cannot_take_the_connection(world: World, kind: str) -> No
         assert other in outcome.words[-1]
         assert server.url("d0") in outcome.words[-1]
         assert f" bytes {6 * BLOCK} " in outcome.words[6]
-        client.thread.join(10)
+        client.thread.join(60)
         close_volume(talk)
         assert outcome.parts == [("PROTO01", 1, 5 * BLOCK), ("PROTO01", 2, BLOCK)]
         tapes = [server.files(tape) for tape in server.tapes]
@@ -150,7 +150,7 @@ def test_one_socket_over_twenty_file_volumes(world: World) -> None:
     send_header(port)
     outcome = carry_on(talk)
     assert outcome.word == "DONE", outcome.words
-    client.thread.join(10)
+    client.thread.join(60)
     talk.quit()
     assert len(outcome.labels) >= 20
     assert outcome.size == len(data)

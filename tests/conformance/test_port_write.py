@@ -10,6 +10,7 @@ from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import PLAIN, Conversation, Dumper, H, W, split_by
 from tests.conformance.harness_text import crc, matches, payload, stats
+from tests.fakes.stranger import Stranger, needs_root
 
 DATA = payload(200_000)
 H2 = "00-00002"
@@ -74,8 +75,9 @@ def test_a_dump_by_tcp(world: World) -> None:
 def test_the_volume_header_is_the_dumpers(world: World) -> None:
     """What the dumper said is on the volume, as SPLIT_FILE with its part number."""
     talk, dumper = begun(world)
-    labelled(talk, dumper).close()
-    talk.part("PROTO01", 1, 0, None)
+    with labelled(talk, dumper) as data:
+        data.sendall(b"x")
+    talk.part("PROTO01", 1, 1, None)
     expected = dump_header(Dump(), "SPLIT_FILE", part=" part 1/-1 ").rstrip(b"\0").decode()
     assert world.volume("PROTO01")[1].header == expected
 
@@ -104,7 +106,7 @@ def test_a_dumper_result_that_comes_early(world: World) -> None:
     talk.part("PROTO01", 1, 131072, None)
     talk.send(f"DONE {W} {H} 99 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
     talk.send("XYZZY")
-    talk.expect('BAD-COMMAND "unknown command"')
+    talk.expect('BAD-COMMAND "unknown command<*>"')
     data.sendall(DATA[150_000:])
     data.close()
     talk.part("PROTO01", 2, 68928, "99")
@@ -143,7 +145,8 @@ def test_results_of_another_dump_are_ignored(world: World) -> None:
 
 
 def test_no_data_at_all(world: World) -> None:
-    """An empty dump by TCP: one empty part, DONE, CRC zero."""
+    """An empty dump by TCP: one empty part, DONE, CRC zero; known for one by dtimeout."""
+    world.configure(Options(dtimeout=1))
     talk, dumper = begun(world)
     labelled(talk, dumper).close()
     talk.part("PROTO01", 1, 0, None)
@@ -164,7 +167,7 @@ def test_more_data_than_any_buffer_before_the_volume(world: World) -> None:
     talk.ready()
     for number, size in enumerate([1 << 20, 1 << 20, 902_848], 1):
         talk.part("PROTO01", number, size, None)
-    sender.join(10)
+    sender.join(60)
     talk.dumper_done()
     talk.done(crc(data))
     world.check_dump(H, data)
@@ -187,13 +190,36 @@ def test_the_header_is_complete_at_its_end(world: World, way: str) -> None:
     talk.part("PROTO01", 1, 131072, None)
 
 
+ANYBODY = "stock takes whoever comes first for the dumper"
+
+
+@pytest.mark.known_stock_failure(ANYBODY)
 def test_an_empty_header_connection(world: World) -> None:
-    """The dumper closes without a byte: FAILED 'Got empty header', next dump fine (T16)."""
+    """Who hangs up without a byte was not the dumper, who comes after him."""
     talk, dumper = begun(world)
     dumper.header(b"")
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
-    world.check_logged(f'FAIL taper {POOL} {HOME} 0 error "Got empty header"')
-    recovers(world, talk, volume=True)
+    with dumper.connect_header():
+        talk.expect_silence(0.2)
+        dumper.header(HEADER)
+        talk.grant("PROTO01")
+    talk.ready()
+    dumper.data(DATA)
+    talk.part("PROTO01", 1, 131072, None)
+
+
+@pytest.mark.known_stock_failure(ANYBODY)
+@needs_root
+def test_strangers_cost_nothing(world: World) -> None:
+    """Another user of this host is sent away from both ports, whatever he says."""
+    talk, dumper = begun(world)
+    with Stranger(dumper.header_port, "evil") as one, Stranger(dumper.data_port, "evil") as other:
+        assert one.heard() == other.heard() == b""
+    dumper.header(HEADER)
+    talk.grant("PROTO01")
+    talk.ready()
+    dumper.data(DATA)
+    talk.part("PROTO01", 1, 131072, None)
+    talk.part("PROTO01", 2, len(DATA) - 131072, None)
 
 
 @pytest.mark.known_stock_failure("stock dies of a header it does not expect (taper-protocol 8)")
@@ -291,7 +317,7 @@ def test_failed_before_the_first_volume(world: World) -> None:
 def test_a_worker_is_usable_after_failed_before_the_first_volume(world: World) -> None:
     """The request is cleared: the next dump asks again."""
     talk, dumper = begun(world)
-    talk.deadline = 4
+    talk.hopeless_after(4)
     dumper.header(HEADER)
     dumper.data(b"")
     talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
@@ -307,6 +333,7 @@ def test_failed_in_the_middle_of_the_data(world: World) -> None:
     data = labelled(talk, dumper)
     data.sendall(DATA)
     talk.part("PROTO01", 1, 131072, None)
+    world.wait_for_data("PROTO01", 2)  # a part that was not begun is in no log
     talk.send(f"FAILED {W} {H}")
     said = talk.heard()
     if not said:  # stock waits for the end of the data
@@ -379,14 +406,15 @@ def taken(dumper: Dumper) -> bool:
 
 
 def test_each_port_takes_one_connection(world: World) -> None:
-    """A second connection to a port is refused or cut; the first is the one that counts."""
+    """A second connection to a port is refused or cut; the first that speaks counts."""
     talk, dumper = begun(world)
     data = dumper.connect()
+    data.sendall(DATA[:1])
     world.wait_for("the port to take no second", lambda: not taken(dumper))
     dumper.header(HEADER)
     talk.grant("PROTO01")
     talk.ready()
-    data.sendall(DATA)
+    data.sendall(DATA[1:])
     data.close()
     talk.part("PROTO01", 1, 131072, None)
     talk.part("PROTO01", 2, 68928, None)

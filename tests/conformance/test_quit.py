@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.harness import STAMP, TAPELIST, VTAPES, Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_talk import SOON, Conversation, H, W, split_by
 from tests.conformance.harness_text import crc, payload
 
 DATA = payload(200_000)
@@ -70,7 +70,7 @@ def test_while_the_dumpers_status_is_awaited(world: World) -> None:
     line = talk.read_line()
     while line is not None:
         line = talk.read_line()
-    assert talk.process.wait(10) == 0
+    assert talk.process.wait(60) == 0
     world.check_logged(
         f"PART taper {POOL} PROTO01 1 {HOME} 1/-1 0 <*>",
         "INFO taper tape PROTO01 kb 195 fm 1 [OK]",
@@ -98,20 +98,23 @@ def test_what_was_sent_before_quit_is_done_first(world: World) -> None:
 
 def gone(talk: Conversation) -> None:
     """Read to the end, whatever comes; exit 0 in time."""
-    while talk.read_line(6) is not None:
+    while talk.read_line(SOON) is not None:
         pass
-    assert talk.process.wait(6) == 0
+    assert talk.process.wait(SOON) == 0
 
 
 @pytest.mark.known_stock_failure("stock dies when a scan is running (taper-protocol 4.8)")
 @pytest.mark.parametrize("way", ["quit", "eof"])
 def test_while_scanning(world: World, way: str) -> None:
-    """QUIT right behind START-TAPER: clean end, exit 0."""
+    """QUIT right behind START-TAPER: it is answered, clean end, exit 0."""
     talk = world.start()
     command = f"START-TAPER taper0 {W} PROTO {STAMP}\n" + ("QUIT\n" if way == "quit" else "")
     talk.send_bytes(command.encode())
     if way == "eof":
         talk.socket.shutdown(1)
+    reply = talk.read_line(6)
+    assert reply is not None, "START-TAPER was not answered"
+    assert reply.startswith((f"TAPER-OK {W} ", f'TAPE-ERROR {W} "taper is quitting"')), reply
     gone(talk)
     assert world.log()[-1].startswith("INFO taper pid-done")
     world.check_not_logged("FATAL <*>")
@@ -273,7 +276,8 @@ def test_while_the_tapelist_is_locked_by_another(world: World) -> None:
         talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
         talk.expect_silence(0.3)
         talk.send("QUIT")
-        talk.expect(f"NO-NEW-TAPE {W} {H}", f'FAILED {W} {H} <*> "taper is quitting" ""', timeout=3)
+        said = (f"NO-NEW-TAPE {W} {H}", f'FAILED {W} {H} <*> "taper is quitting" ""')
+        talk.expect(*said, timeout=SOON)
         talk.expect_end(0)
     assert not world.tapelist()
     assert not [*world.path(f"{VTAPES}/slot1").glob("0*")]
@@ -290,7 +294,7 @@ def test_while_the_changer_is_locked_by_another(world: World) -> None:
     with world.path(f"{VTAPES}/state").open("r+b") as stream:
         fcntl.lockf(stream, fcntl.LOCK_EX)
         talk.send("QUIT")
-        talk.expect_end(0, timeout=6)  # then a driver kills
+        talk.expect_end(0, timeout=SOON)  # then a driver kills
     world.check_logged("INFO taper tape PROTO01 kb 195 fm 1 [OK]", "INFO taper pid-done <n>")
     again = world.start()
     again.start_taper()

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from tests.conformance.harness import STAMP, VTAPES, Options, World
+from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_shm import begun, gone, recovers, sending
-from tests.conformance.harness_talk import PLAIN, H, W, shared_memory, split_by
+from tests.conformance.harness_talk import PLAIN, SOON, H, W, shared_memory, split_by
 from tests.conformance.harness_text import crc, payload, stats
 
 DATA = payload(200_000)
@@ -72,7 +72,7 @@ def test_failed_before_the_first_volume(world: World) -> None:
 def test_a_worker_is_usable_after_that(world: World) -> None:
     """The request is cleared: the next dump asks again."""
     talk, ring = begun(world)
-    talk.deadline = 4
+    talk.hopeless_after(4)
     ring.send(DATA)
     ring.header()
     talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
@@ -89,7 +89,7 @@ def test_failed_without_any_producer(world: World, split: str) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.send(f"FAILED {W} {H}")
-    line = talk.expect("<w> <*>", timeout=5)
+    line = talk.expect("<w> <*>", timeout=SOON)
     assert line.split()[0] in ("FAILED", "PARTIAL"), line
     assert " INPUT-ERROR TAPE-GOOD " in line, line
     assert '"dumper failed" ""' in line, line
@@ -108,11 +108,9 @@ def test_failed_in_the_middle_of_the_data(world: World, split: str) -> None:
     producer.write(DATA)
     talk.part("PROTO01", 1, 131072, None)
     if split == SPLITTER:
-        # between two parts stock says DONE
-        second = world.path(f"{VTAPES}/slot1/00002.localhost._home.0")
-        world.wait_for("the second part", second.exists)
+        world.wait_for_data("PROTO01", 2)  # between two parts stock says DONE
     talk.send(f"FAILED {W} {H}")
-    producer.wait_cancelled(5)
+    producer.wait_cancelled(SOON)
     producer.close()
     tail = f'"{crc(DATA[:131072])}" "{stats(131072)}" "dumper failed" ""'
     talk.expect(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD {tail}")
@@ -168,11 +166,11 @@ def test_failed_of_another_dump_is_ignored(world: World) -> None:
 def test_quit_at_any_moment(world: World, split: str, moment: str) -> None:
     """The producer is told, the end is good, nothing is left."""
     talk, ring = begun(world, split)
-    talk.deadline = 5
+    talk.hopeless_after(5)
     producer = ring.attach()
     feeding = threading.Thread(target=lambda: producer.negotiate(), daemon=True)
     feeding.start()
-    feeding.join(5)
+    feeding.join(60)
     if moment != "header":
         ring.header()
         talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
@@ -182,10 +180,10 @@ def test_quit_at_any_moment(world: World, split: str, moment: str) -> None:
         talk.expect(f"NEW-TAPE {W} {H} PROTO01")
         talk.ready()
     talk.send("QUIT")
-    producer.wait_cancelled(5)
+    producer.wait_cancelled(SOON)
     producer.close()
     while (line := talk.read_line()) is not None:
         assert not line.startswith("DONE"), line
-    assert talk.process.wait(5) == 0
+    assert talk.process.wait(60) == 0
     assert len(world.log("PARTIAL taper") + world.log("FAIL taper")) == 1
     assert shared_memory(talk.process.pid) == []

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.harness import World
 from tests.conformance.harness_shm import Ring, gone
-from tests.conformance.harness_talk import H, W, split_by
+from tests.conformance.harness_talk import SOON, H, W, split_by
 from tests.conformance.harness_text import crc, payload
 from tests.conformance.test_ndmp import BLOCK, PADDED, begun, on_tape
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
@@ -100,6 +100,6 @@ def test_failed_at_any_moment(world: World, server: NdmJob, moment: str) -> None
         producer.write(DATA)
         talk.part("PROTO01", 1, 4 * BLOCK, None)
     talk.send(f"FAILED {W} {H}")
-    producer.wait_cancelled(5)
-    talk.expect(f"<w> {W} {H} INPUT-ERROR TAPE-GOOD <*>", timeout=5)
+    producer.wait_cancelled(SOON)
+    talk.expect(f"<w> {W} {H} INPUT-ERROR TAPE-GOOD <*>", timeout=SOON)
     gone(world, talk)

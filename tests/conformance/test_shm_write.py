@@ -13,7 +13,7 @@ from tests.conformance import producer as script
 from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_shm import HEADER, Ring, begun, gone, recovers, sending
-from tests.conformance.harness_talk import PLAIN, H, W, shared_memory, split_by
+from tests.conformance.harness_talk import PLAIN, SOON, H, W, shared_memory, split_by
 from tests.conformance.harness_text import crc, payload, stats
 from tests.conformance.producer import DUMPER, SENDBACKUP
 
@@ -232,10 +232,13 @@ def test_nothing_is_left_of_a_cached_dump(world: World) -> None:
 # headers
 
 
+@pytest.mark.known_stock_failure("stock takes whoever comes first for the dumper")
 def test_an_empty_header_connection(world: World) -> None:
-    """The dumper closes without a byte: FAILED 'Got empty header', next dump fine."""
+    """Who hangs up without a byte was not the dumper; the driver says when that one has failed."""
     talk, ring = begun(world)
     ring.header(b"")
+    talk.expect_silence(0.2)
+    talk.send(f"FAILED {W} {H}")
     talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
     world.check_logged(f'FAIL taper {POOL} {HOME} 0 error "Got empty header"')
     recovers(world, talk, volume=True)
@@ -335,9 +338,9 @@ def test_a_producer_that_is_killed(world: World, split: str) -> None:
         talk.ready()
         talk.part("PROTO01", 1, 131072, None)
         process.send_signal(signal.SIGKILL)
-        line = talk.expect("<w> <*>", timeout=5)
+        line = talk.expect("<w> <*>", timeout=SOON)
         while line.startswith("PARTDONE"):
-            line = talk.expect("<w> <*>", timeout=5)
+            line = talk.expect("<w> <*>", timeout=SOON)
     finally:
         process.kill()
         process.wait()

@@ -56,7 +56,7 @@ def dump(
     dumper.header(world_header())
     sender = dumper.data(data)
     follow(talk, parts, None, handle)
-    sender.join(10)
+    sender.join(60)
     talk.dumper_done(handle)
     talk.done(crc(data), handle=handle)
     world.check_dump(handle, data)
@@ -273,7 +273,7 @@ def test_a_dumper_without_cache_cannot_span(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 262144, None)
-    sender.join(10)
+    sender.join(60)
     tail = f'"{crc(DATA[:262144])}" "{stats(262144)}" "" "{FULL}"'
     talk.expect(f"PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR {tail}")
     world.check_dump(H, DATA[:262144])
@@ -347,7 +347,8 @@ def test_warning_about_a_dump_that_never_comes(world: World) -> None:
     """What is wrong with the command is told, whatever becomes of the dump."""
     talk = world.start()
     talk.start_taper()
-    talk.port_write(split_by(393216, "disk", "/nosuch")).header(b"")
+    talk.port_write(split_by(393216, "disk", "/nosuch"))
+    talk.send(f"FAILED {W} {H}")
     talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
     world.check_logged(
         "WARNING taper localhost:/home: part-cache-dir '/nosuch<*>", "FAIL taper <*>"

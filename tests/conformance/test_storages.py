@@ -214,7 +214,6 @@ def test_erase_on_full_traditional(world: World) -> None:
 def test_erase_on_full_again(world: World) -> None:
     """One volume after the other is erased while the part goes on."""
     talk = crowded(world, "lexical", options=UNWATCHED)
-    talk.deadline = 15
     written_while_erasing(world, talk, 1_700 * KIB)
     left = entries(world)
     assert [left[f"PROTO0{n}"].split()[0] for n in (2, 3, 4)] == ["0", "0", "20251204000000"]
@@ -225,7 +224,6 @@ def test_erase_on_full_with_nothing_to_erase(world: World) -> None:
     """The part ends, another volume is asked for, and the active one keeps its data."""
     talk = crowded(world, "lexical", volumes=2, options=UNWATCHED)
     world.write(f"{VTAPES}/filler", bytes(1300 * KIB))
-    talk.deadline = 15
     dumper = talk.port_write(split_by(2 << 20))
     dumper.header(dump_header(Dump()))
     talk.grant("PROTO01")

@@ -160,7 +160,7 @@ def test_commands_for_the_other_worker(world: World, state: str, commands: Talk)
             talk.send(command)
         if answer == (BAD,):
             talk.send("XYZZY")  # so that silence is noticed at once
-            answer = (BAD, 'BAD-COMMAND "unknown command"')
+            answer = (BAD, 'BAD-COMMAND "unknown command<*>"')
         talk.expect(*answer)
         if not answer:
             talk.expect_silence(0.2)  # two scans at once would be stock's end

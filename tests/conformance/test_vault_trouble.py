@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.harness import VTAPES, World
 from tests.conformance.harness_files import Dump, dump_header, label_header
-from tests.conformance.harness_talk import H, W, split_by
+from tests.conformance.harness_talk import SOON, H, W, split_by
 from tests.conformance.harness_text import crc
 from tests.conformance.vaulting import (
     DATA,
@@ -134,7 +134,7 @@ def test_closing_before_anything_was_vaulted(world: World) -> None:
     """Q27."""
     _, talk = started(world)
     talk.send(f"CLOSE-SOURCE-VOLUME {W}")
-    talk.expect(f"CLOSED-SOURCE-VOLUME {W}", timeout=2)
+    talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
 
 
 @pytest.mark.known_stock_failure("stock cannot quit while a transfer is active")
@@ -268,7 +268,7 @@ def test_quit_while_the_source_changer_is_locked(world: World) -> None:
         talk.expect_silence(0.5)
         talk.send("QUIT")
         talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "taper is quitting" ""')
-        talk.expect_end(0, timeout=5)
+        talk.expect_end(0, timeout=SOON)
 
 
 def test_a_source_changer_that_is_locked_for_a_while(world: World) -> None:

@@ -36,12 +36,14 @@ def dumped(world: World, label: str, handle: str = H, talk: Conversation | None 
 
 
 def refused(world: World, *lines: str) -> None:
-    """No volume is acceptable; the log says why, slot by slot."""
+    """No volume is acceptable; the log says why, slot by slot; ours tells the driver of errors."""
+    broken = not world.program.stock and any(" in error: " in line for line in lines)
+    text = f"{NONE_LEFT}: slot 1: <*>" if broken else NONE_LEFT
     talk = world.start()
     talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
-    talk.expect(f'TAPE-ERROR {W} "{NONE_LEFT}"')
+    talk.expect(f'TAPE-ERROR {W} "{text}"')
     talk.quit()
-    last = f"ERROR taper no-tape error [{NONE_LEFT}]"
+    last = f"ERROR taper no-tape error [{text}]"
     world.check_log(*(f"INFO taper {line}" for line in lines), last)
 
 

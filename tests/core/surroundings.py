@@ -10,6 +10,7 @@ from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer, implementer_only
 
+from devices.callers import Callers
 from protocols import tracelog
 from protocols.conf import Config
 from protocols.crc import Crc
@@ -252,6 +253,9 @@ class MemoryPort(MemoryOrigin):
 
     def __init__(self, moments: Moments, dumped: Dumped, header: Header) -> None:
         super().__init__(moments, dumped, header, port=True)
+
+    async def callers(self) -> Callers:
+        return Callers(self._header.host)
 
     def offer_at(self, addresses: tuple[Address, ...]) -> Offer:
         self.begun = True

@@ -134,7 +134,7 @@ def test_memory_that_a_part_needs_and_cannot_have(monkeypatch: pytest.MonkeyPatc
         patched.setattr(Transfer, "write_part", short)
         talk.settle()
         (line,) = [line for line in talk.driver.lines if line.startswith("FAILED")]
-    assert line == f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "not enough memory for the dump"'
+    assert line == f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "not enough memory"'
     talk.say(port_write(H2))
     talk.say(f"DONE {W} {H2} 10 11111111:1 22222222:2 00000000:0")
     assert check_dump(talk, H2, DATA, "/var") == "DONE"

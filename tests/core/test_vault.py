@@ -178,7 +178,7 @@ def reader_over() -> None:
     """Wait until what can be read ahead is read; in the thread that writes a part."""
     for thread in threading.enumerate():
         if thread.name == "taper-reader":
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive(), "it reads on and on"
 
 

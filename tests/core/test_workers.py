@@ -174,11 +174,11 @@ def test_bad_lines_go_to_log_stderr_and_driver() -> None:
     """T20; the conversation goes on."""
     talk = Talk(Tape())
     assert talk.say("GARBAGE foo", "", "0", "QUIT now") == [
-        'BAD-COMMAND "unknown command"',
+        "BAD-COMMAND \"unknown command 'GARBAGE'\"",
         "BAD-COMMAND \"too many arguments to 'QUIT': first unmatched argument is 'now'\"",
     ]
-    assert talk.logged("ERROR")[0] == "ERROR taper unknown command"
-    assert talk.console.lines[0] == "unknown command"
+    assert talk.logged("ERROR")[0] == "ERROR taper unknown command 'GARBAGE'"
+    assert talk.console.lines[0] == "unknown command 'GARBAGE'"
     assert talk.say(START.lower().replace("proto", "PROTO"))[0].startswith("TAPER-OK")
     talk.quit()
 
@@ -186,7 +186,7 @@ def test_bad_lines_go_to_log_stderr_and_driver() -> None:
 def test_a_bad_line_is_answered_even_if_it_cannot_be_logged() -> None:
     talk = Talk(Tape())
     talk.moments.fail("log Error", OSError(errno.ENOSPC, "No space left on device"))
-    assert talk.say("GARBAGE") == ['BAD-COMMAND "unknown command"']
+    assert talk.say("GARBAGE") == ["BAD-COMMAND \"unknown command 'GARBAGE'\""]
     talk.quit()
 
 

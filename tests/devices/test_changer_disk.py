@@ -19,6 +19,7 @@ from protocols.header import HeaderType
 from protocols.perldata import format_perl_data, parse_perl_data
 from tests.contract.changer import ChangerContract
 from tests.fakes.config import make_config
+from tests.fakes.scarce import ScarceThreads
 
 CURRENT = LoadRequest(relative=Relative.CURRENT)
 NEXT = LoadRequest(relative=Relative.NEXT)
@@ -227,6 +228,23 @@ def test_current_is_kept_for_each_user_and_for_all(root):
     state["current_slot"]["config"]["DailySet"]["storage"]["S"]["changer"]["mydisk"] = "slot10/"
     put_state(root, state)
     assert [entry.slot for entry in changer.inventory() if entry.current] == ["10"]
+
+
+def test_links_of_killed_processes_go(root):
+    """Those that were to become ``data``, and nothing else; not of one that lives."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for pid in (dead.pid, os.getpid(), os.getppid()):
+        (root / f"data.{pid}").symlink_to("slot2")
+    (root / f"data.{dead.pid}0000000").write_bytes(b"no link")
+    (root / "data.old").symlink_to("slot2")
+    changer = disk(root)
+    changer.load(NEXT).release()  # as a scan does, which looks for the current slot first
+    changer.load(LoadRequest(slot="3", set_current=True)).release()
+    assert os.readlink(root / "data") == "slot3"
+    assert sorted(name for name in os.listdir(root) if name.startswith("data.")) == sorted(
+        [f"data.{os.getppid()}", f"data.{dead.pid}0000000", "data.old"]
+    )
 
 
 def test_where_current_is_looked_for(root):
@@ -503,12 +521,33 @@ def test_inventory_promises_new_slots(tmp_path):
     assert slots(2, auto_create_slot="maybe", num_slot="9") == ["1", "2"]
 
 
-@pytest.mark.parametrize("name", ["num_slot", "lock_timeout"])
-def test_a_number_that_is_none_is_refused(root, name):
-    """A property that should be a number says so when it is not."""
-    with pytest.raises(ChangerError, match="should be a number, not 'many'") as caught:
-        disk(root, **{name: "many"})
-    assert caught.value.fatal
+@pytest.mark.parametrize(
+    ("text", "slots"),
+    [
+        ("0", 1),
+        ("", 1),
+        ("many", 0),
+        ("-3", 0),
+        ("3x", 3),
+        (" 3 ", 3),
+        ("3.7", 3),
+        ("9" * 5000, 10),
+    ],
+)
+def test_a_number_that_is_none_counts_as_its_beginning(tmp_path, caplog, text, slots):
+    """As Perl takes it; a warning names property, value and what was made of it."""
+    changer = disk(tmp_path, 10, auto_create_slot="yes", num_slot=text, lock_timeout="60 s")
+    assert len(changer.inventory()) == slots
+    warnings = [record.getMessage() for record in caplog.records]
+    assert any("'lock-timeout' should be a number" in line for line in warnings)
+    told = [line for line in warnings if "'num-slot' should be a number from 0 to" in line]
+    assert bool(told) == (text.strip() not in ("0", "3", ""))
+    assert all(f"not '{text[:100]}', and counts as" in line for line in told)
+
+
+def test_slots_that_are_there_are_used_whatever_num_slot_says(root):
+    """It bounds what is made, not what is found."""
+    assert disk(root, num_slot="many", auto_create_slot="yes").info().num_slots == 4
 
 
 def test_the_state_may_lie_elsewhere(root, tmp_path):
@@ -608,6 +647,41 @@ def test_the_idle_time_is_in_seconds(root, tmp_path, monkeypatch):
     assert mounts.commands == ["mount", "umount", "mount"]
     changer.close()
     assert mounts.commands == ["mount", "umount", "mount", "umount"]
+
+
+def test_without_a_thread_for_the_wait_a_disk_is_unmounted_at_once(root, tmp_path, monkeypatch):
+    """Nobody would do it later."""
+    mounts = Mounts(monkeypatch, root)
+    scarce = ScarceThreads(monkeypatch, lambda number: True)
+    scarce.begin()
+    lock = str(tmp_path / "lock")
+    changer = disk(
+        root, removable="yes", mount="yes", umount="yes", umount_idle="30", umount_lockfile=lock
+    )
+    assert mounts.commands == ["mount", "umount"]
+    changer.load(LoadRequest(slot="1")).release()
+    assert mounts.commands == ["mount", "umount"] * 2
+
+
+@pytest.mark.parametrize("command", ["mount", "umount"])
+def test_a_mount_that_hangs_is_not_waited_for_at_the_end(monkeypatch, command):
+    """It goes on without us once the stop event is set."""
+    monkeypatch.setattr(removable, "COMMAND_GRACE", 0.0)
+    stop = threading.Event()
+    stop.set()
+    script = "import signal; signal.pause()"
+    begun = []
+    real = subprocess.Popen
+
+    def popen(words, **pipes):
+        begun.append(real([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=-1))
+        return begun[0]
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    removable._run([f"/bin/{command}", "/disk"], stop)
+    assert begun[0].poll() is None
+    begun[0].kill()
+    begun[0].wait()
 
 
 def test_a_disk_another_process_uses_stays_mounted(root, tmp_path, monkeypatch):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devices.changers import processes
 from devices.changers.state import StateFile, WaitCancelled, lookup, subhash
+from devices.changers.unsaved import Unsaved
 from devices.errors import ChangerError
-from protocols.perldata import parse_perl_data
+from protocols.perldata import format_perl_data, parse_perl_data
 
 HOLD_LOCK = """
 import fcntl, sys
@@ -146,25 +150,132 @@ def test_a_damaged_file_is_an_empty_state(path, damage, caplog):
     assert "is damaged" in caplog.text
 
 
-def test_a_full_disk_leaves_the_old_state_whole(path, monkeypatch):
-    """When there is no room for the longer state, the old one stays and the caller hears of it."""
+class Disk:
+    """Room for a state file, as the system calls that need it tell.
+
+    :ivar room: bytes the file may have; None: any
+    :ivar in_place: what is there can be rewritten without room
+    """
+
+    def __init__(self, monkeypatch, room=None):
+        self.room = room
+        self.in_place = True
+        pwrite, open_ = os.pwrite, os.open
+
+        def limited_pwrite(descriptor, data, offset):
+            end = offset + len(data)
+            new = end > os.fstat(descriptor).st_size or not self.in_place
+            if new and self.room is not None and end > self.room:
+                if offset < self.room:
+                    return pwrite(descriptor, data[: self.room - offset], offset)
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return pwrite(descriptor, data, offset)
+
+        def limited_open(path, flags, *more, **named):
+            if self.room == -1 and flags & os.O_CREAT and not os.path.exists(path):
+                raise OSError(errno.EDQUOT, "Disk quota exceeded")
+            return open_(path, flags, *more, **named)
+
+        monkeypatch.setattr(os, "pwrite", limited_pwrite)
+        monkeypatch.setattr(os, "open", limited_open)
+
+
+def told(caplog):
+    """What was said of room for the state."""
+    return [text for text in caplog.messages if "room" in text or "again" in text]
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_full_disk_leaves_the_old_state_whole(path, monkeypatch, caplog, in_place):
+    """What there is no room for stays in memory, for every user in the process; it is written once
+    there is room. Both is said once."""
     with StateFile(path).locked() as state:
         state["a"] = 1
     before = contents(path)
-    real = os.pwrite
+    disk = Disk(monkeypatch, len(before) if in_place else 5)
+    disk.in_place = in_place
+    for number in range(3):
+        with StateFile(path).locked() as state:
+            assert len(state) == number + 1
+            state[f"b{number}"] = "x" * 1000
+        if in_place:
+            assert contents(path) == before
+    assert told(caplog) == [f"no room for state file '{path}': going on with the state in memory"]
+    disk.room = None
+    with StateFile(path).locked() as state:
+        assert sorted(state) == ["a", "b0", "b1", "b2"]
+    assert sorted(read(path)) == ["a", "b0", "b1", "b2"]
+    assert told(caplog)[1:] == [f"state file '{path}' is written again"]
 
-    def no_room(descriptor, data, offset):
-        if offset + len(data) > len(before):
-            raise OSError(28, "No space left on device")
-        return real(descriptor, data, offset)
 
-    monkeypatch.setattr(os, "pwrite", no_room)
+@pytest.mark.parametrize("room", [-1, 0])
+def test_a_disk_without_room_for_the_file_itself(path, monkeypatch, caplog, room):
+    """Not even an empty one, on some file systems: then the state is in memory as a whole."""
+    disk = Disk(monkeypatch, room)
+    for number in range(2):
+        with StateFile(path).locked() as state:
+            assert len(state) == number
+            state[str(number)] = {}
+    assert os.path.exists(path) is (room == 0)
+    assert len(told(caplog)) == 1
+    disk.room = None
+    with StateFile(path).locked():
+        pass
+    assert read(path) == {"0": {}, "1": {}}
+
+
+def test_what_others_write_meanwhile_stays(path, monkeypatch):
+    """Their entries and ours, each as a whole."""
+    disk = Disk(monkeypatch, 0)
+    with StateFile(path).locked() as state:
+        state["current"] = "slot1"
+        state["drives"] = {
+            "drive0": {"slot": "slot1", "pid": 1, "mark": "ours"},
+            "drive1": {"a": 1},
+        }
+    with open(path, "wb") as file:
+        file.write(format_perl_data({"meta": "M", "drives": {"drive0": {"slot": "s2", "pid": 2}}}))
+    with StateFile(path).locked() as state:
+        assert state == {
+            "meta": "M",
+            "current": "slot1",
+            "drives": {"drive0": {"slot": "s2", "pid": 2}, "drive1": {"a": 1}},
+        }
+        del state["drives"]["drive1"]
+    disk.room = None
+    with StateFile(path).locked() as state:
+        assert state["drives"] == {"drive0": {"slot": "s2", "pid": 2}}
+        assert state["current"] == "slot1"
+
+
+def test_another_error_of_the_disk_is_told(path, monkeypatch):
+    def broken(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pwrite", broken)
     with (
-        pytest.raises(ChangerError, match=r"Error writing .*No space left"),
+        pytest.raises(ChangerError, match=r"Error writing .*Input/output error"),
         StateFile(path).locked() as state,
     ):
-        state["b"] = "x" * 1000
-    assert contents(path) == before
+        state["b"] = 1
+
+
+JSON = st.recursive(
+    st.integers(0, 3), lambda inner: st.dictionaries(st.sampled_from("abc"), inner), max_leaves=8
+)
+STATES = st.dictionaries(st.sampled_from("abc"), JSON)
+
+
+@given(STATES, STATES, STATES)
+def test_putting_states_together(base, ours, theirs):
+    """Nobody else changed anything: ours. We changed nothing: theirs. Each key is somebody's."""
+    assert Unsaved(base, ours).onto(base) == ours
+    assert Unsaved(base, base).onto(theirs) == theirs
+    both = Unsaved(base, ours).onto(theirs)
+    assert set(both) <= set(ours) | set(theirs)
+    for key, value in both.items():
+        mixed = isinstance(ours.get(key), dict) and isinstance(theirs.get(key), dict)
+        assert mixed or value in (ours.get(key), theirs.get(key))
 
 
 def test_every_crash_while_writing_leaves_a_readable_file(path, monkeypatch):

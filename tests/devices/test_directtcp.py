@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
+import struct
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from devices import addresses as host_addresses
-from devices.directtcp import SocketConnection
+from devices.directtcp import SocketConnection, Wait, connect_one, wait_in_lane
 from devices.errors import DeviceError, IncompatibleConnection, PropertyRefused
 from devices.file import FileDevice
 from devices.idirecttcp import (
@@ -27,6 +30,8 @@ from devices.lane import Lane, LaneDevice
 from devices.null import NullDevice
 from protocols.directtcp import Address
 from protocols.header import Header, HeaderType
+from tests.fakes.scarce import ScarceDescriptors
+from tests.fakes.stranger import Stranger, needs_root
 from tests.fakes.turning import Turning, turning_reactor
 
 HEADER = Header(
@@ -90,11 +95,94 @@ def test_only_one_peer_is_taken(turning: Turning) -> None:
     device = laned(turning, NullDevice("null:", ""), "127.0.0.1 ::1")
     addresses = turning.wait(device.listen(True))
     assert [address.host for address in addresses] == ["127.0.0.1", "::1"]
-    with socket.create_connection((addresses[1].host, addresses[1].port)):
+    with socket.create_connection((addresses[1].host, addresses[1].port)) as peer:
+        peer.sendall(b"x")
         turning.wait(device.accept())
         for address in addresses:
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection((address.host, address.port))
+
+
+def taken(turning: Turning, accepting: Any) -> bytes:
+    """The first bytes of the connection that is accepted."""
+    connection = turning.wait(accepting)
+    said: bytes = connection.socket.recv(9)
+    turning.wait(connection.close())
+    return said
+
+
+@needs_root
+def test_a_stranger_of_this_host_is_not_the_peer(turning: Turning) -> None:
+    """He is sent away, and the one who may is taken after him."""
+    device = laned(turning, NullDevice("null:", ""))
+    (address,) = turning.wait(device.listen(True))
+    accepting = device.accept()
+    with Stranger(address.port, "evil") as stranger:
+        assert stranger.heard() == b""
+    assert not accepting.called
+    with socket.create_connection((address.host, address.port)) as peer:
+        peer.sendall(b"good")
+        assert taken(turning, accepting) == b"good"
+
+
+@needs_root
+def test_a_peer_that_the_configuration_names(turning: Turning) -> None:
+    """A proxy or another user of this host, by DIRECTTCP-PEER-ADDRESS."""
+    device = laned(turning, NullDevice("null:", ""))
+    device.facts.properties.set("directtcp-peer-address", "192.0.2.0/24, 127.0.0.1")
+    (address,) = turning.wait(device.listen(True))
+    accepting = device.accept()
+    with Stranger(address.port, "tunnel"):
+        assert taken(turning, accepting) == b"tunnel"
+
+
+def test_networks_are_checked() -> None:
+    """DIRECTTCP-PEER-ADDRESS takes addresses and networks only."""
+    device = NullDevice("null:", "")
+    for value, what in (("natbox", "natbox"), ("10.0.0.0/99", "10.0.0.0/99"), ("1.2.3", "1.2.3")):
+        with pytest.raises(PropertyRefused, match=f"'{what}' does not appear to be"):
+            device.properties.set("DIRECTTCP-PEER-ADDRESS", value)
+
+
+@pytest.mark.parametrize("way", ["silent", "gone", "reset"])
+def test_who_says_nothing_is_not_the_peer(turning: Turning, way: str) -> None:
+    device = laned(turning, NullDevice("null:", ""))
+    (address,) = turning.wait(device.listen(True))
+    accepting = device.accept()
+    first = socket.create_connection((address.host, address.port))
+    turning.until(lambda: device.being_called)
+    if way != "silent":
+        if way == "reset":
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        first.close()
+        turning.until(lambda: not device.being_called)
+    assert device.was_called == (way == "gone")
+    with socket.create_connection((address.host, address.port)) as peer:
+        peer.sendall(b"good")
+        assert taken(turning, accepting) == b"good"
+    first.close()
+
+
+def test_who_said_nothing_can_be_taken(turning: Turning) -> None:
+    """When nobody better is to be expected: all of an empty dump."""
+    device = laned(turning, NullDevice("null:", ""))
+    (address,) = turning.wait(device.listen(True))
+    accepting = device.accept()
+    with socket.create_connection((address.host, address.port)):
+        turning.until(lambda: device.being_called)
+    turning.until(lambda: device.was_called)
+    assert not accepting.called
+    device.take_silent()
+    assert taken(turning, accepting) == b""
+
+
+def test_who_cannot_be_identified_is_taken_in_the_end(turning: Turning) -> None:
+    """A quick peer has hung up before anybody looks; he is held for a moment."""
+    device = laned(turning, NullDevice("null:", ""))
+    (address,) = turning.wait(device.listen(True))
+    with socket.create_connection((address.host, address.port)) as peer:
+        peer.sendall(b"quick")
+    assert taken(turning, device.accept()) == b"quick"
 
 
 def test_a_wait_for_a_peer_can_be_given_up(turning: Turning) -> None:
@@ -107,6 +195,58 @@ def test_a_wait_for_a_peer_can_be_given_up(turning: Turning) -> None:
     turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address.host, address.port))
+
+
+@contextmanager
+def silent_address() -> Iterator[Address]:
+    """Where nobody answers a connection, and nobody refuses it: the queue of the port is full."""
+    with ExitStack() as held:
+        server = held.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        place = server.getsockname()
+        while True:
+            client = held.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(place)
+            _, connected, _ = select.select([], [client], [], 0.5)
+            if not connected:
+                break
+        yield Address(*place)
+
+
+def test_connecting_can_be_given_up(turning: Turning) -> None:
+    """Cancelling frees the lane at once, though the address may have a minute to answer."""
+    lane = Lane(turning.reactor, "connecting")
+    with silent_address() as address:
+        waits: list[Wait] = []
+
+        def connect(wait: Wait) -> socket.socket:
+            waits.append(wait)
+            return connect_one((address,), wait)
+
+        connecting = wait_in_lane(lane, connect)
+        turning.until(lambda: bool(waits))
+        connecting.cancel()
+        assert turning.settle(connecting).check(CancelledError)
+        assert turning.wait(lane.call(lambda: "free")) == "free"
+    turning.wait(lane.stop())
+
+
+def test_without_a_pipe_nobody_is_waited_for(
+    turning: Turning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ports are closed, and the device goes on."""
+    device = laned(turning, NullDevice("null:", ""))
+    (address,) = turning.wait(device.listen(True))
+    with monkeypatch.context() as patch:
+        scarce = ScarceDescriptors(patch, lambda number: True)
+        scarce.begin()
+        with pytest.raises(DeviceError, match="Too many open files"):
+            turning.wait(device.accept())
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.host, address.port))
+    turning.wait(device.start(AccessMode.WRITE, "V1", "20260101000000"))
 
 
 @implementer(IDirectTCPConnection)

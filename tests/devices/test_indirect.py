@@ -107,6 +107,7 @@ def test_somebody_asks_early_drops_and_the_next_one_is_told(turning: Turning, ea
         client = Client(turning, (address,), data)
         assert await writing == Moved(size=len(data), eof=True, eom=False)
         await client.done
+        await deferLater(turning.reactor, 0.0, lambda: None)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(where)
         await device.finish_file()

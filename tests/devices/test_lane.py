@@ -48,7 +48,7 @@ class LoopReactor:
         results: list[Any] = []
         deferred.addBoth(results.append)
         while not results:
-            self.calls.get(timeout=10)()
+            self.calls.get(timeout=60)()
         if isinstance(results[0], Failure):
             results[0].raiseException()
         return results[0]
@@ -77,7 +77,7 @@ class TestThread:
         assert thread.name == "drive 1"
         assert thread.daemon
         reactor.run_until(lane.stop())
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
     def test_errors_arrive(self) -> None:

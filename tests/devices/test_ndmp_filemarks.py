@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from devices.errors import DeviceError
+from devices.errors import DeviceError, Status
 from devices.interfaces import AccessMode
 from protocols.ndmp.codes import ErrorCode
 from tests.devices.ndmp_world import STAMP, World, header, turning
@@ -52,5 +52,23 @@ def test_a_filemark_that_is_never_written_is_an_error(turning: Turning) -> None:
             with pytest.raises(DeviceError, match="No space left on device"):
                 await device.finish_file()
             assert device.facts.is_eom
+
+        turning.run(story())
+
+
+@pytest.mark.parametrize("what", ["TAPE_WRITE", "TAPE_MTIO"])
+def test_a_label_whose_writing_fails_can_be_asked_for(turning: Turning, what: str) -> None:
+    """The server says no when the label is on the tape: reading it then tells of it."""
+    with closing(World(turning, LENIENT)) as world:
+        nth = 1 if what == "TAPE_WRITE" else 2
+        world.server.faults.plant(Wrong(ErrorCode.IO), what, Phase.REPLY, nth=nth)
+        device = world.device("drive0")
+
+        async def story() -> None:
+            with pytest.raises(DeviceError):
+                await device.start(AccessMode.WRITE, "VOL", STAMP)
+            found = await device.read_label()
+            assert (found.status, found.label) == (Status.SUCCESS, "VOL")
+            await device.finish()
 
         turning.run(story())

@@ -65,7 +65,7 @@ def test_a_dump_of_any_length_arrives_whole(
     assert stored == data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
     assert sum(part.size for parts in volumes for part in parts) == len(stored)
     assert client.sender is not None
-    client.sender.join(10)
+    client.sender.join(60)
     assert client.sender.failure is None
     assert len(volumes) == (1 if blocks < 5 else len(volumes))
 

@@ -102,6 +102,7 @@ def test_initial_values(vtape: FileDevice) -> None:
         "leom": ("1", good, detected, 0x011F),
         "comment": (None, good, default, 0x1F1F),
         "directtcp_address": (None, good, default, 0x1F1F),
+        "directtcp_peer_address": (None, good, default, 0x1F1F),
         "enforce_max_volume_usage": ("1", good, detected, 0x1B1F),
         "max_volume_usage": (None, good, default, 0x1B1F),
         "full_deletion": ("1", good, detected, 0x1F),

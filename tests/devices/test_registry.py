@@ -26,18 +26,38 @@ class Sections:
         return self.sections.get(name)
 
 
+DEVICES_HERE = "devices here are diskflat, file, ndmp, null"
+CHANGERS_HERE = "changers here are chg-disk, chg-diskflat, chg-ndmp, chg-null, chg-single"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("", '"" is not a valid device name'),
         (":x", '":x" is not a valid device name'),
-        ("foobar:x", 'Device type "foobar" is not known'),
-        ("FILE:/x", 'Device type "FILE" is not known'),
+        ("foobar:x", f'Device type "foobar" is not known; {DEVICES_HERE}'),
+        ("fil:/x", f'Device type "fil" is not known (did you mean "file"?); {DEVICES_HERE}'),
+        ("FILE:/x", f'Device type "FILE" is not known (did you mean "file"?); {DEVICES_HERE}'),
+        ("tap:/x", f'Device type "tap" is not known (did you mean "tape"?); {DEVICES_HERE}'),
+        (
+            "s3:bucket/",
+            'Device type "s3" is not known to this taper, though Amanda has it; ' + DEVICES_HERE,
+        ),
+        (
+            "chg-dsk:/x",
+            'Device type "chg-dsk" is not known: there is no changer chg-dsk '
+            f'(did you mean "chg-disk"?); {CHANGERS_HERE}',
+        ),
+        (
+            "chg-robot:/dev/sg1",
+            'Device type "chg-robot" is not known: this taper has no changer chg-robot, '
+            f"though Amanda has it; {CHANGERS_HERE}",
+        ),
         ("bare", 'Device "bare" has no tapedev'),
     ],
 )
 def test_bad_names(name: str, text: str) -> None:
-    """What is no device is refused in stock's words."""
+    """What is no device is refused in stock's words first, and each kind has more of its own."""
     with pytest.raises(DriveFailed) as caught:
         open_device(name, Sections({"bare": Section(None)}))
     assert caught.value.text == text

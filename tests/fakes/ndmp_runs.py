@@ -149,7 +149,7 @@ class Client:
     def _end(self, how: str) -> None:
         self._how = how
         self._go.set()
-        self.thread.join(30)
+        self.thread.join(60)
 
 
 @dataclass

@@ -61,7 +61,8 @@ def make_config(
         policy=policy,
         scans=scans,
     )
-    loaded = load("Conf", {"/etc/amanda/Conf/amanda.conf": text.encode()}.get)
+    files = {"/etc/amanda/Conf/amanda.conf": text.encode()}
+    loaded = load("Conf", files.get, amanda_version=lambda: (3, 5, 1))
     errors = [message.text for message in loaded.messages]
     assert not errors, errors
     return loaded.config

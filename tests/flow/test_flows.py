@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from zope.interface.verify import verifyObject
 
-from devices.lane import LaneDevice
+from devices.callers import Callers
+from devices.lane import Lane, LaneDevice
 from protocols.crc import UNKNOWN
 from protocols.directtcp import Address
 from protocols.driver.commands import VaultWrite
@@ -23,6 +24,7 @@ from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext, ITransfer
 from taper.flow.mover_transfer import MoverTransfer
 from taper.flow.port import ClientOrigin, PortOrigin, header_silence
+from taper.flow.resolving import addresses_of, find_callers
 from taper.flow.ring import RingOrigin
 from taper.flow.stored import StoredOrigin
 from tests.core.moments import Moments
@@ -33,6 +35,7 @@ from tests.fakes.turning import Sender, Turning, turning_reactor
 from tests.flow.flowing import PLAN, Flowing, make_context, null_device
 from tests.plane.dumping import HEADER
 
+HOST = "localhost"
 VAULT = VaultWrite("w", "h", "SRC", "P", "L", "host", "/disk", "0", "X", SplitFields(), "0")
 DATA = bytes(range(256)) * 500
 
@@ -43,10 +46,26 @@ def turning() -> Iterator[Turning]:
         yield turning
 
 
-def client_onto(turning: Turning, device: LaneDevice, **options: Any) -> Flowing:
+class Client(ClientOrigin):
+    """One of whom a test knows from where it connects."""
+
+    def __init__(self, *rest: Any, find: Any = None, **options: Any) -> None:
+        super().__init__(*rest, **options)
+        self._find = find
+
+    async def callers(self) -> Callers:
+        if self._find is None:
+            return Callers("localhost")
+        found: Callers = await self._find(self._warnings.append)
+        return found
+
+
+def client_onto(
+    turning: Turning, device: LaneDevice, patience: float = 6.0, **options: Any
+) -> Flowing:
     """A client that is told where a device in a lane listens."""
-    context = make_context(turning.reactor)
-    return Flowing(context, ClientOrigin(context, **options), device)
+    context = make_context(turning.reactor, patience)
+    return Flowing(context, Client(context, "localhost", **options), device)
 
 
 def mover(moments: Moments, server: MoverServer) -> MoverDevice:
@@ -71,8 +90,8 @@ def test_a_movers_transfer_is_one(turning: Turning) -> None:
     ("make", "onto_lane", "onto_mover"),
     [
         (lambda context: HoldingOrigin(context, "/no/such/file"), Way.PUMPED, Way.SENT),
-        (PortOrigin, Way.PUMPED, Way.TAKEN),
-        (ClientOrigin, Way.TAKEN, Way.TAKEN),
+        (lambda context: PortOrigin(context, HOST), Way.PUMPED, Way.TAKEN),
+        (lambda context: ClientOrigin(context, HOST), Way.TAKEN, Way.TAKEN),
         (RingOrigin, Way.PUMPED, Way.SENT),
         (lambda context: StoredOrigin(context, VAULT, None), Way.PUMPED, Way.SENT),
     ],
@@ -101,7 +120,7 @@ def test_a_client_and_a_device_that_does_not_listen(turning: Turning) -> None:
     context = make_context(turning.reactor)
     device = SteppedDevice(FakeDevice(name="fake:1"), Tape(), Moments())
     with pytest.raises(DeviceFault, match=r"Can't dump DIRECTTCP .* \('fake:1'\) that doesn't"):
-        Flows(context).between(ClientOrigin(context), device, PLAN)
+        Flows(context).between(ClientOrigin(context, HOST), device, PLAN)
 
 
 def test_a_dump_that_passes_through_us_cannot_go_to_a_mover(turning: Turning) -> None:
@@ -109,7 +128,7 @@ def test_a_dump_that_passes_through_us_cannot_go_to_a_mover(turning: Turning) ->
     stays as it was."""
     moments = Moments()
     context = make_context(turning.reactor)
-    flows, origin = Flows(context), PortOrigin(context)
+    flows, origin = Flows(context), PortOrigin(context, HOST)
     flow = flows.between(origin, null_device(turning.reactor), PLAN)
     with pytest.raises(DeviceFault, match="'ndmp:t@d' takes data from a connection only"):
         turning.wait(flows.going_on(flow, origin, mover(moments, MoverServer()), PLAN))
@@ -124,7 +143,9 @@ def test_a_socket_cannot_go_to_a_mover(turning: Turning) -> None:
     flowing = client_onto(turning, null_device(turning.reactor))
     offer = turning.wait(flowing.offer())
     assert offer is not None
-    with socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port)):
+    where = ("127.0.0.1", Address.parse(offer.addresses[0]).port)
+    with socket.create_connection(where) as peer:
+        peer.sendall(b"x")
         turning.wait(flowing.ready())
         adopting = flowing.flow.adopt(mover(moments, MoverServer()))
         moments.step()
@@ -140,10 +161,12 @@ def test_closing_gives_all_back(turning: Turning) -> None:
     offer = turning.wait(flowing.offer())
     assert offer is not None
     with socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port)) as peer:
+        peer.sendall(b"x")
         turning.wait(flowing.ready())
         turning.wait(flowing.close())
         peer.settimeout(10)
-        assert peer.recv(1) == b""
+        with pytest.raises(ConnectionResetError):  # what he said is unread
+            peer.recv(1)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", offer.header_port))
     turning.wait(device.finish())
@@ -181,7 +204,76 @@ def test_the_real_header_wins_over_one_being_made(turning: Turning) -> None:
     assert flowing.origin.remark is None
     making[0].callback(Header(type=HeaderType.DUMPFILE))
     turning.wait(flowing.close())
-    sender.join(10)
+    sender.join(60)
+
+
+def test_who_may_connect_is_found_out_meanwhile(turning: Turning) -> None:
+    """Who comes before the host is resolved waits; a host that cannot be is told of."""
+    from twisted.internet.defer import Deferred
+
+    known: Deferred[Callers] = Deferred()
+
+    async def find(warn: Callable[[str], None]) -> Callers:
+        warn("host h is not known")
+        return await known
+
+    flowing = client_onto(turning, null_device(turning.reactor), find=find)
+    offer = turning.wait(flowing.offer())
+    assert offer is not None
+    assert flowing.origin.remark == "host h is not known"
+    with socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port)) as peer:
+        peer.sendall(b"x")
+        ready = flowing.ready()
+        assert not ready.called
+        known.callback(Callers("h"))
+        turning.wait(ready)
+    turning.wait(flowing.close())
+
+
+def test_closing_while_the_host_is_resolved(turning: Turning) -> None:
+    """The ports are closed, and the device can be used again."""
+    from twisted.internet.defer import Deferred
+
+    async def find(_: Callable[[str], None]) -> Callers:
+        return await Deferred()
+
+    device = null_device(turning.reactor)
+    flowing = client_onto(turning, device, find=find)
+    offer = turning.wait(flowing.offer())
+    assert offer is not None
+    turning.wait(flowing.close())
+    turning.wait(device.listen(True))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port))
+
+
+def test_an_empty_dump_and_a_client_that_takes_its_time(turning: Turning) -> None:
+    """Who is connected is waited for; who hung up without a byte is all there is, in the end."""
+    flowing = client_onto(turning, null_device(turning.reactor), patience=0.2)
+    offer = turning.wait(flowing.offer())
+    assert offer is not None
+    ready = flowing.ready()
+    turns: list[None] = []
+    with socket.create_connection(("127.0.0.1", Address.parse(offer.addresses[0]).port)):
+        turning.reactor.callLater(0.5, turns.append, None)
+        turning.until(lambda: bool(turns))
+        assert not ready.called
+    turning.wait(ready)
+    turning.wait(flowing.close())
+
+
+def test_the_addresses_of_a_host(turning: Turning) -> None:
+    """All of them, plain; a name that nobody knows has none, and that is said."""
+    assert addresses_of("127.0.0.1") == {"127.0.0.1"}
+    assert addresses_of("::1") == {"::1"}
+    told: list[str] = []
+    found = find_callers(turning.reactor, "127.0.0.9", Lane(turning.reactor, "r"), told.append)
+    assert turning.run(found).addresses == {"127.0.0.9"}
+    assert not told
+    for name in ("nowhere.invalid", "a" * 300, "\udce4"):
+        found = find_callers(turning.reactor, name, Lane(turning.reactor, "r"), told.append)
+        assert not turning.run(found).addresses
+        assert "DIRECTTCP-PEER-ADDRESS only" in told.pop()
 
 
 def test_how_long_silence_lasts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from typing import Any
@@ -14,12 +15,19 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
+from devices.door import HELD_PATIENCE, MOST_WAITING
 from taper.core.errors import SourceFault
-from taper.flow.listeners import OneShotListener, loopback, receive_all
+from taper.flow.listeners import (
+    OneShotListener,
+    listen_on_loopback,
+    loopback_addresses,
+    receive_all,
+)
+from tests.fakes.stranger import NOBODY, Stranger, needs_root
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=5)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def turn() -> Deferred[None]:
@@ -43,6 +51,12 @@ class Wires:
     def removeReader(self, reader: Any) -> None:
         self.readers.remove(reader)
 
+    def read_all(self) -> None:
+        """What a reactor does when everything can be read."""
+        for reader in list(self.readers):
+            if reader in self.readers:
+                reader.doRead()
+
 
 def refused(port: int) -> bool:
     try:
@@ -53,21 +67,43 @@ def refused(port: int) -> bool:
 
 
 def test_the_loopback_address_is_the_first_ipv4_one() -> None:
-    family, host = loopback()
+    family, host = loopback_addresses()[0]
     assert (family, host.split(".")[0]) == (socket.AF_INET, "127")
+
+
+def test_a_localhost_that_this_host_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only "::1 localhost" in /etc/hosts, and a kernel without IPv6; or nothing at all there."""
+    real = socket.socket
+
+    def no_ipv6(family: int, *rest: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(97, "Address family not supported by protocol")
+        return real(family, *rest)
+
+    found = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(socket, "socket", no_ipv6)
+    with listen_on_loopback() as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with listen_on_loopback() as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
 
 
 @ensureDeferred
 async def test_it_takes_one_connection_and_closes() -> None:
     """The connection is in blocking mode; the next one is refused."""
     listener = OneShotListener(reactor)
-    verifyObject(IReadDescriptor, listener)
     assert listener.address == f"127.0.0.1:{listener.port}"
     with connect(listener.port) as peer:
+        peer.sendall(b"x")
         connection = await listener.accepted
         with connection:
             assert connection.getblocking()
-            peer.sendall(b"x")
             assert connection.recv(1) == b"x"
             assert refused(listener.port)
 
@@ -92,8 +128,9 @@ def test_no_deadline_once_it_is_taken() -> None:
     wires = Wires()
     listener = OneShotListener(wires)
     listener.wait_at_most(10)
-    with connect(listener.port):
-        listener.doRead()
+    with connect(listener.port) as peer:
+        peer.sendall(b"x")
+        wires.read_all()
         assert not wires.clock.getDelayedCalls()
         listener.wait_at_most(10)
         assert not wires.clock.getDelayedCalls()
@@ -103,9 +140,117 @@ def test_no_deadline_once_it_is_taken() -> None:
 def test_one_who_knocks_and_goes_is_not_the_one() -> None:
     wires = Wires()
     listener = OneShotListener(wires)
-    listener.doRead()  # the reactor saw somebody who is gone
-    assert wires.readers == [listener]
+    verifyObject(IReadDescriptor, wires.readers[0])
+    wires.read_all()  # the reactor saw somebody who is gone
+    assert len(wires.readers) == 1
     listener.close()
+
+
+def test_one_who_says_nothing_is_not_the_one() -> None:
+    """Hung up or silent, he keeps the place from nobody."""
+    wires = Wires()
+    came: list[None] = []
+    listener = OneShotListener(wires, lambda: came.append(None))
+    listener.wait_at_most(10)
+    connect(listener.port).close()
+    wires.read_all()
+    with connect(listener.port), connect(listener.port) as peer:
+        wires.read_all()
+        wires.read_all()
+        assert len(came) == 2
+        assert listener.waiting
+        wires.clock.advance(10)
+        assert not listener.accepted.called
+        peer.sendall(b"x")
+        wires.read_all()
+        with listener.accepted.result as connection:
+            assert connection.recv(9) == b"x"
+        assert not wires.readers
+        assert not wires.clock.getDelayedCalls()
+
+
+def test_the_last_who_said_nothing_is_all_of_an_empty_dump() -> None:
+    """When nobody better came in time."""
+    wires = Wires()
+    listener = OneShotListener(wires)
+    listener.wait_at_most(10)
+    with connect(listener.port) as peer:
+        wires.read_all()
+        peer.close()
+        wires.read_all()
+    wires.clock.advance(9)
+    assert not listener.accepted.called
+    wires.clock.advance(1)
+    with listener.accepted.result as connection:
+        assert connection.recv(9) == b""
+
+
+@needs_root
+def test_a_stranger_of_this_host_is_sent_away(caplog: pytest.LogCaptureFixture) -> None:
+    """However much he says; the one who may is served after him."""
+    wires = Wires()
+    listener = OneShotListener(wires)
+    with Stranger(listener.port, "evil") as stranger:
+        wires.read_all()
+        assert stranger.heard() == b""
+    with connect(listener.port) as peer:
+        peer.sendall(b"good")
+        wires.read_all()
+        with listener.accepted.result as connection:
+            assert connection.recv(9) == b"good"
+    assert f"127.0.0.1, user {NOBODY} of this host" in caplog.text
+
+
+def test_many_callers_cost_a_bounded_number_of_descriptors() -> None:
+    """The first to come leave for the last."""
+    wires = Wires()
+    listener = OneShotListener(wires)
+    before = len(os.listdir("/proc/self/fd"))
+    peers = []
+    for _ in range(MOST_WAITING + 20):
+        peers.append(connect(listener.port))
+        wires.read_all()
+    assert len(os.listdir("/proc/self/fd")) - before - len(peers) == MOST_WAITING
+    assert len(wires.readers) == MOST_WAITING + 1
+    listener.close()
+    for peer in peers:
+        peer.close()
+    assert len(os.listdir("/proc/self/fd")) == before - 1
+
+
+def gone(listener: OneShotListener, said: bytes) -> None:
+    """Somebody has come, spoken and left before anybody looked."""
+    with connect(listener.port) as peer:
+        peer.sendall(said)
+
+
+def test_who_cannot_be_identified_any_more_is_taken_when_nobody_better_comes() -> None:
+    """The kernel has forgotten his user. He waits, counted from when somebody is waited for."""
+    wires = Wires()
+    listener = OneShotListener(wires)
+    gone(listener, b"quick")
+    wires.read_all()
+    wires.clock.advance(100)
+    assert not listener.accepted.called
+    listener.wait_at_most(10)
+    wires.clock.advance(HELD_PATIENCE)
+    with listener.accepted.result as connection:
+        assert connection.recv(9) == b"quick"
+    assert not wires.clock.getDelayedCalls()
+
+
+def test_who_is_known_is_better_than_who_is_not() -> None:
+    wires = Wires()
+    listener = OneShotListener(wires)
+    listener.wait_at_most(10)
+    gone(listener, b"quick")
+    wires.read_all()
+    with connect(listener.port) as peer:
+        peer.sendall(b"good")
+        wires.read_all()
+        with listener.accepted.result as connection:
+            assert connection.recv(9) == b"good"
+    wires.clock.advance(10)
 
 
 @pytest.mark.parametrize("way", ["cancel", "close", "connectionLost"])
@@ -122,7 +267,8 @@ def test_it_stops_listening_when_told(way: str) -> None:
         elif way == "close":
             listener.close()
         else:
-            listener.connectionLost(None)  # type: ignore[arg-type]
+            for reader in list(wires.readers):
+                reader.connectionLost(None)
     assert outcome == ([CancelledError] if way == "cancel" else [])
     assert not wires.readers
     assert not wires.clock.getDelayedCalls()
@@ -138,17 +284,17 @@ def test_no_descriptor_left_to_listen_with(monkeypatch: pytest.MonkeyPatch) -> N
         OneShotListener(Wires())
 
 
-async def receive(limit: int = 1000) -> tuple[socket.socket, Deferred[bytes]]:
+def receive(limit: int = 1000) -> tuple[socket.socket, Deferred[bytes]]:
     """A connected peer, and what will be received from it."""
-    listener = OneShotListener(reactor)
-    peer = connect(listener.port)
-    return peer, receive_all(reactor, await listener.accepted, limit)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peer = connect(server.getsockname()[1])
+        return peer, receive_all(reactor, server.accept()[0], limit)
 
 
 @ensureDeferred
 async def test_all_bytes_to_the_end() -> None:
     """In pieces, with pauses."""
-    peer, received = await receive()
+    peer, received = receive()
     for piece in (b"a" * 10, b"b", b"c" * 489):
         peer.sendall(piece)
         await turn()
@@ -159,14 +305,14 @@ async def test_all_bytes_to_the_end() -> None:
 
 @ensureDeferred
 async def test_a_peer_that_says_nothing() -> None:
-    peer, received = await receive()
+    peer, received = receive()
     peer.close()
     assert await received == b""
 
 
 @ensureDeferred
 async def test_exactly_as_many_as_allowed() -> None:
-    peer, received = await receive(500)
+    peer, received = receive(500)
     peer.sendall(bytes(500))
     peer.close()
     assert len(await received) == 500
@@ -175,7 +321,7 @@ async def test_exactly_as_many_as_allowed() -> None:
 @ensureDeferred
 async def test_more_than_allowed() -> None:
     """It is told at once, and the connection is cut."""
-    peer, received = await receive(500)
+    peer, received = receive(500)
     peer.sendall(bytes(501))
     with pytest.raises(SourceFault, match="header is longer than 500 bytes"):
         await received
@@ -189,7 +335,7 @@ async def test_more_than_allowed() -> None:
 @ensureDeferred
 async def test_a_connection_that_is_reset_midway() -> None:
     """Half a header is an error, not a short header."""
-    peer, received = await receive()
+    peer, received = receive()
     peer.sendall(b"half")
     await turn()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -200,7 +346,7 @@ async def test_a_connection_that_is_reset_midway() -> None:
 
 @ensureDeferred
 async def test_a_connection_that_is_reset_before_anything_came() -> None:
-    peer, received = await receive()
+    peer, received = receive()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()
     assert await received == b""
@@ -208,7 +354,7 @@ async def test_a_connection_that_is_reset_before_anything_came() -> None:
 
 @ensureDeferred
 async def test_giving_up_cuts_the_connection() -> None:
-    peer, received = await receive()
+    peer, received = receive()
     received.cancel()
     with pytest.raises(CancelledError):
         await received

@@ -33,9 +33,9 @@ def from_files(name: str) -> Flowing:
     return Flowing(context, HoldingOrigin(context, name))
 
 
-def from_port() -> Flowing:
-    context = make_context(reactor)
-    return Flowing(context, PortOrigin(context))
+def from_port(dtimeout: float = 5) -> Flowing:
+    context = make_context(reactor, dtimeout + 1)
+    return Flowing(context, PortOrigin(context, "localhost"))
 
 
 def soon(seconds: float = 0.05) -> Deferred[None]:
@@ -46,11 +46,13 @@ def soon(seconds: float = 0.05) -> Deferred[None]:
 
 def connect(address: str | int) -> socket.socket:
     port = address if isinstance(address, int) else int(address.rpartition(":")[2])
-    return socket.create_connection(("127.0.0.1", port), timeout=5)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
-def send_header(port: int, data: bytes | None = None) -> None:
+async def send_header(port: int, data: bytes | None = None) -> None:
+    """As a dumper does: it is connected long before it knows the header."""
     with connect(port) as peer:
+        await soon()
         peer.sendall(build_header(HEADER, 32768, None) if data is None else data)
 
 
@@ -99,15 +101,16 @@ async def test_a_dump_over_tcp() -> None:
     (address,) = offer.addresses
     assert address.startswith("127.0.0.1:")
     coming = flowing.header()
-    send_header(offer.header_port)
+    await send_header(offer.header_port)
     assert (await coming).disk == "/srv"
     coming_data = flowing.ready()
     assert not coming_data.called
     peer = connect(address)
+    peer.sendall(DATA[:1])
     await coming_data
     from threading import Thread
 
-    sender = Thread(target=lambda: (peer.sendall(DATA), peer.close()))
+    sender = Thread(target=lambda: (peer.sendall(DATA[1:]), peer.close()))
     sender.start()
     assert await flowing.write() == DATA
     sender.join()
@@ -124,19 +127,19 @@ async def test_data_that_comes_before_the_header() -> None:
         peer.sendall(b"early")
         await soon()
         coming = flowing.header()
-        send_header(offer.header_port)
+        await send_header(offer.header_port)
         await coming
         await flowing.ready()
     assert await flowing.write() == b"early"
     await flowing.close()
 
 
-async def header_failure(sent: bytes) -> DumpFault:
-    flowing = from_port()
+async def header_failure(sent: bytes, dtimeout: float = 5) -> DumpFault:
+    flowing = from_port(dtimeout)
     offer = await flowing.offer()
     assert offer is not None
     coming = flowing.header()
-    send_header(offer.header_port, sent)
+    await send_header(offer.header_port, sent)
     with pytest.raises(DumpFault) as caught:
         await coming
     await flowing.close()
@@ -145,7 +148,21 @@ async def header_failure(sent: bytes) -> DumpFault:
 
 @ensureDeferred
 async def test_an_empty_header() -> None:
-    assert (await header_failure(b"")).text == "Got empty header"
+    """It is known for one when no other came in time."""
+    assert (await header_failure(b"", dtimeout=-0.8)).text == "Got empty header"
+
+
+@ensureDeferred
+async def test_a_caller_without_a_header_costs_nothing() -> None:
+    flowing = from_port()
+    offer = await flowing.offer()
+    assert offer is not None
+    coming = flowing.header()
+    await send_header(offer.header_port, b"")
+    with connect(offer.header_port):
+        await send_header(offer.header_port)
+        assert (await coming).disk == "/srv"
+    await flowing.close()
 
 
 @ensureDeferred
@@ -160,7 +177,7 @@ async def test_a_header_of_garbage_is_judged_by_the_core() -> None:
     offer = await flowing.offer()
     assert offer is not None
     coming = flowing.header()
-    send_header(offer.header_port, b"\xff\x00garbage\n" * 99)
+    await send_header(offer.header_port, b"\xff\x00garbage\n" * 99)
     assert (await coming).type is HeaderType.WEIRD
     await flowing.close()
 
@@ -181,7 +198,7 @@ async def make_port() -> tuple[Flowing, Any, Timed]:
     """A dumper is waited for 10 s for each connection."""
     time = Timed()
     context = make_context(time, 10)
-    flowing = Flowing(context, PortOrigin(context))
+    flowing = Flowing(context, PortOrigin(context, "localhost"))
     offer = await flowing.offer()
     assert offer is not None
     return flowing, offer, time
@@ -225,7 +242,8 @@ async def test_data_may_take_as_long_again_once_the_header_came() -> None:
     assert isinstance(await coming, Header)
     coming_data = flowing.ready()
     time.advance(9)
-    with connect(offer.addresses[0]):
+    with connect(offer.addresses[0]) as peer:
+        peer.sendall(b"x")
         await coming_data
     await flowing.close()
 
@@ -234,7 +252,7 @@ async def test_data_may_take_as_long_again_once_the_header_came() -> None:
 async def test_nobody_sends_data() -> None:
     flowing, offer, time = await make_port()
     coming = flowing.header()
-    send_header(offer.header_port)
+    await send_header(offer.header_port)
     await coming
     coming_data = flowing.ready()
     time.advance(10)
@@ -255,7 +273,7 @@ async def test_a_wait_that_is_given_up_leaves_nothing_open() -> None:
             peers.append(connect(offer.header_port))
             await soon()
         elif stage == "data":
-            send_header(offer.header_port)
+            await send_header(offer.header_port)
             await waiting
             waiting = flowing.ready()
         waiting.cancel()

@@ -47,7 +47,7 @@ async def test_a_dump_through_shared_memory() -> None:
     assert header.disk == "/srv"
     await flowing.ready()
     assert await flowing.write() == DATA
-    thread.join(10)
+    thread.join(60)
     await flowing.close()
     await flowing.close()
     assert left() == []
@@ -83,5 +83,4 @@ async def test_a_ring_that_cannot_be_made_blames_the_storage_side(
     flowing = from_ring()
     with pytest.raises(DeviceFault, match="cannot make the shm-ring /amanda_shm_control-"):
         await flowing.offer()
-
     await flowing.close()

@@ -61,7 +61,7 @@ async def write_parts(flow: IFlow, device: Any, first: int = 1) -> list[PartResu
 def begin(turning: Turning, device: LaneDevice) -> tuple[Flowing, Sender]:
     """A client that sends :data:`DATA` to where the device listens."""
     context = make_context(turning.reactor)
-    origin = ClientOrigin(context)
+    origin = ClientOrigin(context, "localhost")
     flowing = Flowing(context, origin, device)
     flowing.flow = Flows(context).between(origin, device, PARTS)
     offer = turning.wait(flowing.offer())
@@ -112,11 +112,12 @@ def test_a_part_whose_peer_is_silent_can_be_given_up(turning: Turning) -> None:
     """Cancelling ends it, and the device can be finished."""
     device = null_device(turning.reactor)
     context = make_context(turning.reactor)
-    flowing = Flowing(context, ClientOrigin(context), device)
+    flowing = Flowing(context, ClientOrigin(context, "localhost"), device)
     offer = turning.wait(flowing.offer())
     assert offer is not None
     address = Address.parse(offer.addresses[0])
-    with socket.create_connection((address.host, address.port)):
+    with socket.create_connection((address.host, address.port)) as peer:
+        peer.sendall(b"x")
         turning.wait(flowing.ready())
         turning.wait(device.start(AccessMode.WRITE, "V1", STAMP))
         moving = flowing.flow.write_part(device, header())

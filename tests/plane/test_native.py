@@ -40,7 +40,7 @@ def test_a_library_is_read_whole_and_once(tmp_path: Path, monkeypatch: pytest.Mo
     )
     writer.start()
     warm("has_library")
-    writer.join(10)
+    writer.join(60)
     assert not writer.is_alive(), "not all of it was read"
     monkeypatch.setitem(sys.modules, "has_library", sys)
     warm("has_library")  # would wait for a writer for ever

@@ -53,13 +53,27 @@ def test_a_source_that_fails_resets_the_connection() -> None:
     assert not pusher.take_errors()
 
 
+def test_memory_that_is_short_is_told_in_words() -> None:
+    class Hungry(PiecesSource):
+        def read_into(self, buffer: memoryview) -> int:
+            raise MemoryError
+
+    mine, peer = connected()
+    pusher = Pusher(Hungry(b""), mine)
+    pusher.start()
+    with pytest.raises(ConnectionResetError):
+        received(peer)
+    pusher.close()
+    assert pusher.take_errors() == ["Not enough memory to read the dump"]
+
+
 def test_a_peer_that_goes_away() -> None:
     """What was done is named, nobody is blamed for it yet; nothing hangs."""
     mine, peer = connected()
     peer.close()
     pusher = Pusher(PiecesSource(DATA * 4, (70_000,), ""), mine)
     pusher.start()
-    pusher._thread.join(20)
+    pusher._thread.join(60)
     assert not pusher.finished
     assert pusher.take_errors() == []
     assert pusher.broken is not None
@@ -74,7 +88,7 @@ def test_giving_up_while_the_peer_waits() -> None:
     pusher.start()
     closing = threading.Thread(target=pusher.close)
     closing.start()
-    closing.join(20)
+    closing.join(60)
     assert not closing.is_alive()
     assert not pusher.finished
     assert not pusher.take_errors()

@@ -40,7 +40,7 @@ def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
     thread.start()
 
     def wait() -> Any:
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
         return found[0]
 

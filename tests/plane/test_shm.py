@@ -85,7 +85,7 @@ class Sending(threading.Thread):
             self.error = error
 
     def ended(self) -> BaseException | None:
-        self.join(20)
+        self.join(60)
         assert not self.is_alive()
         return self.error
 
@@ -236,7 +236,7 @@ def test_cancelling_wakes_the_reader_and_tells_the_producer(source: ShmSource, m
     source.cancel()
     if moment == "at once":
         reader.start()
-    reader.join(10)
+    reader.join(60)
     assert ended == [0]
     assert producer.cancelled
     with pytest.raises(Cancelled):
@@ -302,7 +302,7 @@ def test_a_producer_in_another_process(source: ShmSource, dump: Path) -> None:
     with start(source, dump, 10_000) as process:
         assert read(source) == DATA * 8
         source.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("step", range(5))

@@ -94,7 +94,7 @@ def test_every_byte_comes_to_the_device(size: int, part: int, ring: int, cache: 
         assert stored(device) == DATA[:size]
         assert transfer.source_crc() == transfer.dest_crc() == crc_of(DATA[:size])
         assert transfer.take_errors() == []
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
         assert not producer.cancelled
     finally:
@@ -106,7 +106,7 @@ def test_a_dump_whose_ring_is_cancelled_at_the_start_is_not_begun() -> None:
     transfer, producer = begun()
     producer.cancel()
     assert transfer._reader is not None
-    transfer._reader.join(10)
+    transfer._reader.join(60)
     device = started()
     assert transfer.write_part(device, HEADER).fileno == 0
     assert transfer.take_errors() == ["failed to set shm-ring"]
@@ -174,7 +174,7 @@ def test_a_part_that_failed_cannot_come_again() -> None:
     assert not transfer.write_part(device, HEADER).successful
     assert not transfer.can_retry()
     transfer.close()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 

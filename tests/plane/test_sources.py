@@ -252,7 +252,7 @@ def test_cancelling_wakes_a_sleeping_read_and_tells_the_peer() -> None:
     thread.start()
     source.cancel()
     source.cancel()
-    thread.join(30)
+    thread.join(60)
     assert found == [0]
     assert theirs.recv(1) == b""
     source.close()

@@ -328,7 +328,7 @@ def test_cancelling_ends_a_part_that_waits_for_its_peer() -> None:
     writer.start()
     transfer.cancel("dumper failed")
     transfer.cancel("")
-    writer.join(30)
+    writer.join(60)
     (result,) = results
     assert (result.successful, result.eof, result.error) == (False, False, None)
     assert not device.in_file

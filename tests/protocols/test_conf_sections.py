@@ -250,6 +250,17 @@ def read(text: str, overrides: tuple[str, ...] = (), **files: str) -> Loaded:
     return load("CONF", data.get, overrides=overrides, amanda_version=lambda: (3, 5, 1))
 
 
+@pytest.mark.parametrize("line", ['tag "x"', 'property append "p" "x"'])
+def test_lists_that_double_with_each_section_are_bounded(line: str) -> None:
+    """Sixty sections that name their parent twice would be more entries than there is memory."""
+    sections = [f"define dumptype d0 {{\n{line}\n}}\n"]
+    sections += [f"define dumptype d{i} {{\nd{i - 1}\nd{i - 1}\n}}\n" for i in range(1, 60)]
+    loaded = read("".join(sections))
+    assert loaded.failed
+    assert "has more than 10000 entries" in loaded.messages[0].text
+    assert len(loaded.messages) <= 60 * 2
+
+
 def texts(loaded: Loaded) -> list[str]:
     return [bare(message.text) for message in loaded.messages]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from protocols.disklist import Block, DiskEntry, find_disk, read_disklist
+from protocols.disklist import MAX_FILES, Block, DiskEntry, find_disk, read_disklist
 
 
 def files(**contents: str) -> Callable[[str], bytes]:
@@ -51,6 +51,18 @@ def test_what_is_no_entry() -> None:
     """Empty lines, comments, half lines and definitions are passed over."""
     text = "\n# nothing\nh\nh /half\ndefine dumptype x {\n index no\n}\nh /good tt\n"
     assert list(read_disklist("d", files(d=text))) == [DiskEntry("h", "/good", None, "tt")]
+
+
+def test_files_that_include_each_other_twice_come_to_an_end() -> None:
+    """Within a bound of files, not of ways through them, which double with each."""
+    names: list[str] = []
+
+    def read(name: str) -> bytes:
+        names.append(name)
+        return b"h /a tt\nincludefile e\nincludefile e\n"
+
+    assert 0 < len(list(read_disklist("d", read))) <= MAX_FILES
+    assert len(names) <= MAX_FILES
 
 
 def test_included_files() -> None:

@@ -48,6 +48,8 @@ def values_of(kind: type[Message], field: str) -> st.SearchStrategy[Any]:
         return st.sampled_from(WORDS[field])
     if field == "timestamp":
         return st.from_regex(r"[0-9]{8}([0-9]{6})?", fullmatch=True).filter(str.isascii)
+    if field == "level":
+        return st.integers(0, 399).map(str)
     return KINDS[kind.kinds[field]]
 
 
@@ -102,10 +104,12 @@ def test_the_recordings_show_every_message() -> None:
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("GARBAGE foo", "unknown command"),
-        (" QUIT", "unknown command"),
-        ("\ufb01le-write", "unknown command"),
-        ("QUIT\r", "unknown command"),
+        ("GARBAGE foo", "unknown command 'GARBAGE'"),
+        (" QUIT", "unknown command ''"),
+        ("\ufb01le-write", "unknown command '\ufb01le-write'"),
+        ("QUIT\r", "unknown command 'QUIT\r'"),
+        ("x" * 5000 + " 1", f"unknown command '{'x' * 200}...'"),
+        ('"a b" c', "unknown command 'a b'"),
         ("", None),
         ("0", None),
         (
@@ -163,6 +167,12 @@ def test_lines_that_are_no_command_are_named_as_stock_names_them(
         ('FILE-WRITE w h f host / 0 2026 "" "" "" 2 "" "" "" "" 64', "dle_allow_split is '2'"),
         ('FILE-WRITE w h f host / 0 2026 "" "" "" 1 "" tape "" "" 64', "part_cache_type is 'tape'"),
         ('FILE-WRITE w h f host / 0 2026 "" "" "" 1 "" "" "" ² 64', "part_cache_max_size is '²'"),
+        (f"FILE-WRITE w h f host / x 2026 {SPLIT} 64", "level is 'x', expected a number"),
+        (f'FILE-WRITE w h f host / "" 2026 {SPLIT} 64', "level is '', expected a number"),
+        (f"PORT-WRITE w h host / -1 2026 {SPLIT} AMANDA", "level is '-1', expected a number"),
+        (f"SHM-WRITE w h host / 1.5 2026 {SPLIT} AMANDA", "level is '1.5', expected a number"),
+        (f"VAULT-WRITE w h s p l host / ² 2026 {SPLIT} 64", "level is '²', expected a number"),
+        (f"FILE-WRITE w h f host / {'9' * 10} 2026 {SPLIT} 64", "level is '9999999999', "),
         ("START-TAPER t w s yesterday", "timestamp is 'yesterday', expected 8 or 14 digits"),
         ("NO-NEW-TAPE w h a\0b", "reason is 'a\0b', expected text without NUL"),
         (r"NO-NEW-TAPE w h a\000b", "reason is 'a\0b', expected text without NUL"),

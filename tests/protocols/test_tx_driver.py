@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
@@ -45,7 +45,7 @@ SCRIPT = (
 )
 HEARD = [
     commands.StartTaper("taper0", "worker0-0", "PROTO", "20260101000000"),
-    BadLine("unknown command"),
+    BadLine("unknown command 'GARBAGE'"),
     commands.NoNewTape("worker0-0", "00-00001", "caf\udce9 x"),
     BadLine(f"line of '{'x' * 40}' is too long, expected at most 100 bytes"),
     commands.CloseVolume("worker0-0"),
@@ -61,6 +61,51 @@ def test_commands_cut_anywhere_are_heard_in_order(cuts: list[int]) -> None:
         conversation.protocol.dataReceived(SCRIPT[start:end])
     conversation.lose()
     assert conversation.heard == HEARD
+
+
+@given(st.lists(st.tuples(st.integers(0, len(SCRIPT)), st.booleans())))
+def test_nothing_is_taken_while_replies_wait_unread(moments: list[tuple[int, bool]]) -> None:
+    """Then no command is read either; later all are taken, in order, and the end at the end."""
+    conversation = Conversation().connected()
+    protocol = conversation.protocol
+    assert isinstance(protocol, DriverProtocol)
+    verifyObject(IPushProducer, protocol)
+    start, held = 0, False
+    for end, hold in sorted(moments):
+        if hold and not held:
+            protocol.pauseProducing()
+        elif held and not hold:
+            protocol.resumeProducing()
+        held = hold
+        assert conversation.transport.producerState == ("paused" if held else "producing")
+        before = list(conversation.heard)
+        protocol.dataReceived(SCRIPT[start:end])  # what was on its way
+        assert not held or conversation.heard == before
+        start = end
+    protocol.dataReceived(SCRIPT[start:])
+    protocol.readConnectionLost()
+    assert EOF not in conversation.heard or not held
+    if held:
+        protocol.resumeProducing()
+    assert conversation.heard == HEARD
+
+
+@pytest.mark.parametrize("way", ["write lost", "all lost", "stopped"])
+def test_a_driver_that_dies_with_replies_unread(way: str) -> None:
+    """What it said before is still carried out, and its end is noticed."""
+    conversation = Conversation().connected()
+    protocol = conversation.protocol
+    assert isinstance(protocol, DriverProtocol)
+    protocol.pauseProducing()
+    protocol.dataReceived(b"CLOSE-VOLUME w\n")
+    if way == "all lost":
+        conversation.lose()
+    else:
+        protocol.writeConnectionLost() if way == "write lost" else protocol.stopProducing()
+        assert conversation.transport.producerState == "producing"
+        protocol.readConnectionLost()
+    assert conversation.heard == [commands.CloseVolume("w"), EOF]
+    assert protocol.deaf or way == "all lost"
 
 
 def test_end_of_input_executes_the_last_line_and_is_told_once() -> None:

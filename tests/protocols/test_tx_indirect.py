@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import CancelledError
 
 from protocols.directtcp import INDIRECT_HOST, Address
-from protocols.tx.indirect import IndirectError, IndirectListener, resolve
+from protocols.tx.indirect import MOST_ASKERS, IndirectError, IndirectListener, resolve
 from tests.fakes.turning import Turning, turning_reactor
 
 ADDRESSES = (Address("192.0.2.1", 1234), Address("2001:db8::5", 77))
@@ -80,6 +80,10 @@ def heard(turning: Turning, link: socket.socket) -> bytes:
     return bytes(data)
 
 
+def anybody(peer: tuple[str, int], ours: tuple[str, int]) -> bool:
+    return True
+
+
 def test_ordinary_addresses_need_no_question(turning: Turning) -> None:
     """A list without 255.255.255.255 is used as it is."""
     assert turning.settle(resolve(turning.reactor, ADDRESSES, 5)) == ADDRESSES
@@ -87,7 +91,7 @@ def test_ordinary_addresses_need_no_question(turning: Turning) -> None:
 
 def test_the_consumer_gets_what_the_producer_says(turning: Turning) -> None:
     """Several addresses, IPv4 and IPv6, arrive in order."""
-    listener = IndirectListener(turning.reactor)
+    listener = IndirectListener(turning.reactor, anybody)
     resolved = resolve(turning.reactor, (Address(INDIRECT_HOST, listener.port),), 5)
     turning.settle(listener.asked)
     told = listener.answer(ADDRESSES)
@@ -97,17 +101,18 @@ def test_the_consumer_gets_what_the_producer_says(turning: Turning) -> None:
 
 def test_the_exact_bytes(turning: Turning) -> None:
     """Single blanks, no line end, no NUL, then the end of the connection."""
-    listener = IndirectListener(turning.reactor)
+    listener = IndirectListener(turning.reactor, anybody)
     told = listener.answer((Address("127.0.0.1", 42393), Address("10.0.0.1", 5)))
     link = ask(listener)
     assert heard(turning, link) == b"127.0.0.1:42393 10.0.0.1:5"
     turning.settle(told)
+    listener.close()
     assert refused(turning, listener)
 
 
 def test_nobody_is_told_before_there_is_something_to_tell(turning: Turning) -> None:
     """An early question waits for its answer."""
-    listener = IndirectListener(turning.reactor)
+    listener = IndirectListener(turning.reactor, anybody)
     link = ask(listener)
     turning.settle(listener.asked)
     link.setblocking(False)
@@ -120,31 +125,63 @@ def test_nobody_is_told_before_there_is_something_to_tell(turning: Turning) -> N
 
 def test_who_leaves_is_replaced_by_the_next(turning: Turning) -> None:
     """A consumer that asks and drops does not take the answer with it."""
-    listener = IndirectListener(turning.reactor)
+    listener = IndirectListener(turning.reactor, anybody)
     link = ask(listener)
     turning.settle(listener.asked)
     link.close()
-    turning.until(lambda: listener._asker is None)
+    turning.until(lambda: not listener._askers)
     told = listener.answer(ADDRESSES[:1])
     assert heard(turning, ask(listener)) == b"192.0.2.1:1234"
     turning.settle(told)
 
 
-def test_a_second_consumer_is_refused(turning: Turning) -> None:
-    """While one waits, another is turned away and learns nothing."""
-    listener = IndirectListener(turning.reactor)
-    first = ask(listener)
-    turning.settle(listener.asked)
-    assert heard(turning, ask(listener)) == b""
+def test_all_who_ask_are_told(turning: Turning) -> None:
+    """One who looks in, before the answer or after it, takes it from nobody."""
+    listener = IndirectListener(turning.reactor, anybody)
+    first, second = ask(listener), ask(listener)
+    turning.until(lambda: len(listener._askers) == 2)
     told = listener.answer(ADDRESSES[:1])
-    assert heard(turning, first) == b"192.0.2.1:1234"
+    for link in (first, second, ask(listener)):
+        assert heard(turning, link) == b"192.0.2.1:1234"
     turning.settle(told)
+    listener.close()
+
+
+def test_who_may_not_ask_learns_nothing(turning: Turning) -> None:
+    """He is judged by both ends of his connection, and is no question."""
+    ends: list[tuple[str, int]] = []
+
+    def nobody(peer: tuple[str, int], ours: tuple[str, int]) -> bool:
+        ends.extend((peer, ours))
+        return False
+
+    listener = IndirectListener(turning.reactor, nobody)
+    told = listener.answer(ADDRESSES[:1])
+    link = ask(listener)
+    mine = link.getsockname()
+    assert heard(turning, link) == b""
+    assert ends == [mine, ("127.0.0.1", listener.port)]
+    assert not listener.asked.called
+    assert not told.called
+    listener.close()
+
+
+def test_askers_beyond_a_bound_are_refused(turning: Turning) -> None:
+    listener = IndirectListener(turning.reactor, anybody)
+    links = []
+    for number in range(MOST_ASKERS):
+        links.append(ask(listener))
+        turning.until(lambda number=number: len(listener._askers) > number)
+    assert heard(turning, ask(listener)) == b""
+    listener.close()
+    for link in links:
+        assert heard(turning, link) == b""
 
 
 @pytest.mark.parametrize("what", ["asked", "answer"])
 def test_waiting_can_be_given_up(turning: Turning, what: str) -> None:
     """Cancelling closes the port, and whoever waits is hung up on."""
-    listener = IndirectListener(turning.reactor)
+    listener = IndirectListener(turning.reactor, anybody)
     waiting = listener.asked if what == "asked" else listener.answer(ADDRESSES)
     waiting.cancel()
     assert turning.settle(waiting).check(CancelledError)
@@ -153,7 +190,7 @@ def test_waiting_can_be_given_up(turning: Turning, what: str) -> None:
 
 def test_a_closed_listener_hangs_up(turning: Turning) -> None:
     """Who asked is not left waiting when the dump is over."""
-    listener = IndirectListener(turning.reactor)
+    listener = IndirectListener(turning.reactor, anybody)
     link = ask(listener)
     turning.settle(listener.asked)
     listener.close()

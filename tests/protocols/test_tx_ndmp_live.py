@@ -212,7 +212,7 @@ def test_a_tape_goes_to_a_stream(turning: Turning, session: NdmpSession, tape: s
     halted = turning.wait(session.next_post(m.NotifyMoverHalted, timeout=20))
     assert halted == m.NotifyMoverHalted(HaltReason.CONNECT_CLOSED)
     stop(turning, session)
-    receiver.join(20)
+    receiver.join(60)
     assert receiver.data == b"1" * RECORD + b"2" * RECORD
 
 

@@ -20,7 +20,7 @@ from taper.run.options import Options
 from taper.run.paths import Paths
 from taper.run.setup import Setup, make_setup
 
-PATIENCE = 20
+PATIENCE = 60
 """Seconds after which a reply that does not come fails a test instead of stopping them all."""
 STAMP = "20260101000000"
 W, H = "worker0-0", "00-00001"

@@ -312,7 +312,9 @@ def _changer(new: str) -> Callable[[Scene], None]:
 
 
 def _full_log(scene: Scene) -> None:
-    scene.log = "/dev/full"
+    """Like a disk without room, and root is no exception."""
+    scene.place.log.write_text("INFO amdump amdump pid 7\n" * 100)
+    scene.limits[resource.RLIMIT_FSIZE] = 1024
 
 
 def _taken(scene: Scene) -> None:
@@ -373,9 +375,11 @@ PROCESS = [
 
 CONFIGURATION = [
     Broken("amanda.conf missing", _without("etc/C/amanda.conf"), TAPERS, "amanda.conf"),
-    Broken("amanda.conf is a directory", _directory_for("etc/C/amanda.conf"), TAPERS, "directory"),
+    Broken("amanda.conf is a directory", _directory_for("etc/C/amanda.conf"), TAPERS, "C/amanda."),
     Broken("amanda.conf unreadable", _unreadable("etc/C/amanda.conf"), TAPERS, "Permission denied"),
-    Broken("global amanda.conf unreadable", _directory_for("etc/amanda.conf"), TAPERS, "directory"),
+    Broken(
+        "global amanda.conf unreadable", _directory_for("etc/amanda.conf"), TAPERS, "etc/amanda."
+    ),
     Broken("amanda.conf is nonsense", _text("etc/C/amanda.conf", "\0\xff{{{\n"), TAPERS, "line 1"),
     Broken("amanda.conf is empty", _text("etc/C/amanda.conf", "")),
     Broken("a file to include is missing", _change("tapetype T\n", 'includefile "no"\n'), TAPERS),
@@ -393,7 +397,8 @@ CONFIGURATION = [
     Broken("a file where the log's directory is", _file_for("log"), TAPERS, "log file"),
     Broken("the log is a directory", _directory_for("log/log"), TAPERS, "log file"),
     Broken("the log may not be made", _readonly("log"), TAPERS, "Permission denied"),
-    Broken("the log is full", _full_log, TAPERS, "could not write log file /dev/full"),
+    Broken("the log is full", _full_log, TAPERS, "log: File too large; every program"),
+    Broken("the log is no file", _set(log="/dev/full"), TAPERS, "log file /dev/full"),
     Broken("no volumes", _without("vtapes")),
     Broken("a file where the volumes are", _file_for("vtapes")),
     Broken("volumes that may not be read", _unreadable("vtapes")),

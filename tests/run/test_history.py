@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, execute
+from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from devices.patience import Patience
@@ -136,6 +138,57 @@ def test_a_volume_written_since_the_last_look_is_kept(directory: Path) -> None:
     assert reasons(history, directory) == ["retention-full", None, None]
     (directory / "tapelist").write_text(lines)
     assert reasons(history, directory) == ["retention-full", None, "logs not read yet"]
+
+
+def test_a_log_with_other_line_ends_protects_as_well(directory: Path) -> None:
+    """CR LF, as a log has that was edited or copied elsewhere."""
+    for path in (directory / "log").iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    history = history_in(directory, full=3)
+    assert refresh(history) is None
+    assert reasons(history, directory) == ["retention-full"] * 3
+
+
+def failure(history: History) -> str:
+    fault = refresh(history)
+    assert isinstance(fault, Failure)
+    assert isinstance(fault.value, HistoryError)
+    return str(fault.value)
+
+
+def test_a_log_that_cannot_be_read_is_named(directory: Path) -> None:
+    """So is what follows: no volume is taken. It is not taken for a log that is not there."""
+    path = directory / "log" / f"log.{stamp(9)}"
+    path.unlink()
+    path.symlink_to(path)
+    history = history_in(directory, full=3)
+    reason = "what must be kept is not known without it"
+    told = f"cannot read the trace log {path}: Too many levels of symbolic links; {reason}"
+    assert failure(history) == told
+    path.unlink()
+    os.mkfifo(path)
+    assert failure(history).startswith(f"cannot read the trace log {path}: ")
+    path.unlink()
+    assert refresh(history) is None
+
+
+def test_what_else_cannot_be_read_is_named(directory: Path) -> None:
+    """A command file, and the directory of a run on a holding disk."""
+    command_file = directory / "command_file"
+    command_file.symlink_to(command_file)
+    history = history_in(directory, full=3)
+    assert failure(history) == (
+        f"cannot read the command file {command_file}: Too many levels of symbolic links; "
+        "what must be kept is not known without it"
+    )
+    command_file.unlink()
+    holding = directory / "holding"
+    holding.mkdir()
+    (holding / "20260101").symlink_to(holding / "20260101")
+    assert failure(history) == (
+        f"cannot read {holding}/20260101 on a holding disk: Too many levels of symbolic links; "
+        "what its dumps build on is not known without it"
+    )
 
 
 def test_dumps_on_holding_disks_count(directory: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installation import installed
+from tests.installation import installed, unreadable_python
 
 LIBEXEC = "/usr/lib/amanda"
 TAPER = f"{LIBEXEC}/taper"
@@ -118,6 +118,9 @@ def top() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def packages() -> Iterator[Path]:
     """Our packages and what they need, where the dump user can read them."""
+    reason = unreadable_python()
+    if reason is not None:
+        pytest.skip(reason)
     with installed() as launcher:
         yield launcher.parent / "packages"
 
@@ -329,3 +332,31 @@ def test_another_place(machine: Machine, top: Path) -> None:
     machine.ctl("uninstall", "--taper", str(elsewhere / "taper"))
     assert [path.name for path in elsewhere.iterdir()] == ["taper"]
     machine.check_untouched()
+
+
+def test_what_others_may_change_is_refused(machine: Machine, top: Path, packages: Path) -> None:
+    """The launcher's directory, the interpreter, a directory above it: root neither runs nor
+    installs what the dump user may replace."""
+    owner = pwd.getpwnam(USER).pw_uid
+    own = make_venv(top / "own", packages)
+    os.chown(top / "own" / "bin", owner, 0)
+    said = machine.refused("install", python=own)
+    assert f"{top}/own/bin belongs to user {owner}" in said
+    machine.check_untouched()
+    os.chown(top / "own" / "bin", 0, 0)
+    machine.ctl("install", python=own)
+    (top / "own").chmod(0o777)
+    said = machine.inside(machine.python, "-m", "taper.ctl", "status").stderr
+    assert f"{top}/own may be changed by everybody" in said
+
+
+def test_status_runs_nothing_as_root(machine: Machine) -> None:
+    """What is in place is tried as the dump user."""
+    machine.ctl("install")
+    first, mark, _ = machine.taper.read_text().split("\n", 2)
+    machine.taper.write_text(f"{first}\n{mark}\nexec /bin/sh -c 'id -u >&2; exit 3'\n")
+    said = machine.inside(machine.python, "-m", "taper.ctl", "status").stderr
+    assert f"status 3, {pwd.getpwnam(USER).pw_uid}" in said
+    machine.taper.write_text(f"{first}\n{mark}\nid -u\n")
+    said = machine.inside(machine.python, "-m", "taper.ctl", "status").stderr
+    assert "is not the launcher that was installed" in said

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +15,14 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.threads import deferToThread
+from twisted.scripts.twistd import ServerOptions
 
+from taper.run.driver_door import DRIVER_PATIENCE
 from taper.run.service import TaperOptions, TaperService, make_service
 from taper.run.setup import StartFailed
+from tests.fakes.stranger import NOBODY, Stranger, needs_root
 from tests.plane.dumping import write_holding
 from tests.run.sessions import (
     START,
@@ -194,6 +203,25 @@ def test_options() -> None:
         options("-c", "C", "-o", "a")
 
 
+def test_pid_and_log_file_are_where_one_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever directory twistd is started in; one daemon per configuration and storage."""
+    monkeypatch.setenv("AMANDA_DBGDIR", str(tmp_path))
+    for words, name in (
+        (("-c", "C"), "twistd-taper-C"),
+        (("-c", "a/b", "-s", "st:x"), "twistd-taper-a_b-st_x"),
+    ):
+        twistd = ServerOptions()
+        twistd.parseOptions(["taper", *words])
+        assert twistd["pidfile"] == f"{tmp_path}/{name}.pid"
+        assert twistd["logfile"] == f"{tmp_path}/{name}.log"
+    twistd = ServerOptions()
+    twistd.parseOptions(["-n", "--pidfile", "mine", "taper", "-c", "C"])
+    assert os.path.basename(twistd["pidfile"]) == "mine"
+    assert twistd["logfile"] is None
+
+
 def test_a_service_is_made_of_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = make_place(tmp_path)
     monkeypatch.setattr("os.umask", lambda mask: 0o022)
@@ -202,3 +230,110 @@ def test_a_service_is_made_of_options(tmp_path: Path, monkeypatch: pytest.Monkey
     assert isinstance(make_service(options("-c", "C"), place.paths), TaperService)
     with pytest.raises(StartFailed, match="Errors processing config file"):
         make_service(options("-c", "nosuch"), place.paths)
+
+
+def test_what_no_driver_could_use_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storage, trace log, user and endpoint, each with a sentence of its own."""
+    place = make_place(tmp_path)
+    monkeypatch.setattr("os.umask", lambda mask: 0o022)
+    monkeypatch.chdir(tmp_path)
+    door = ("-c", "C", "-d", f"unix:{tmp_path}/door")
+    for words, text in (
+        (("-s", "nosuch"), "Storage 'nosuch' not found"),
+        (("-l", f"{tmp_path}/no/log"), f"there is no directory {tmp_path}/no"),
+        (("-l", str(tmp_path)), f"the trace log {tmp_path} cannot be written"),
+        (("-o", "dumpuser=sys"), 'must be executed as the "sys" user'),
+        (("-d", "tcp:7"), "tcp:7 would let every host drive the taper"),
+        (("-d", "tcp:7:interface=192.0.2.1"), "say interface=127.0.0.1"),
+        (("-d", r"tcp6:7:interface=2001\:db8\:\:1"), "through ssh"),
+    ):
+        with pytest.raises(StartFailed, match=re.escape(text)):
+            make_service(options(*door, *words), place.paths)
+    for loopback in ("tcp:7:interface=127.0.0.1", r"tcp6:7:interface=\:\:1", door[-1]):
+        assert isinstance(make_service(options(*door, "-d", loopback), place.paths), TaperService)
+
+
+@ensureDeferred
+async def test_the_door_is_private(tmp_path: Path) -> None:
+    """A unix socket is for its owner, unless the endpoint says otherwise."""
+    place = make_place(tmp_path)
+    for ending, mode in (("", 0o600), (":mode=660", 0o660)):
+        service = TaperService(reactor, place.setup(), f"unix:{tmp_path}/door{ending}")
+        service.startService()
+        assert stat.S_IMODE((tmp_path / "door").stat().st_mode) == mode
+        await service.stopService()
+
+
+@needs_root
+@ensureDeferred
+async def test_a_stranger_does_not_drive(tmp_path: Path) -> None:
+    """Another user of this host, by TCP: he hears why, and nothing is begun for him."""
+    place = make_place(tmp_path)
+    service = TaperService(reactor, place.setup(), "tcp:0:interface=127.0.0.1")
+    service.startService()
+    port = service._port.getHost().port  # type: ignore[union-attr]
+    heard = await deferToThread(hear, port)
+    assert (
+        heard == f'BAD-COMMAND "127.0.0.1, user {NOBODY} of this host, may not drive this taper"\n'
+    )
+    assert not place.log.exists()
+    ours = await clientFromString(reactor, f"tcp:127.0.0.1:{port}").connect(driver_factory())
+    assert isinstance(ours, DriverEnd)
+    await ours.ask(START, "TAPER-OK")
+    await service.stopService()
+
+
+def hear(port: int) -> str:
+    with Stranger(port, "START-TAPER x\n") as stranger:
+        return stranger.heard().decode()
+
+
+@ensureDeferred
+async def test_another_user_at_the_unix_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells who he is, whatever became of the file's mode."""
+    place = make_place(tmp_path)
+    service = serve(place)
+    monkeypatch.setattr("taper.run.driver_door._PEER", Claims(struct.Struct("3i")))
+    driver = await call(place)
+    await driver.gone
+    assert driver.heard.lines == [f'BAD-COMMAND "user {NOBODY} may not drive this taper"']
+    await service.stopService()
+
+
+class Claims:
+    """The credentials of a peer, but its user is another one."""
+
+    def __init__(self, real: struct.Struct) -> None:
+        self.size = real.size
+
+    def unpack(self, packed: bytes) -> tuple[int, int, int]:
+        assert len(packed) == self.size
+        return 1, NOBODY, NOBODY
+
+
+@ensureDeferred
+async def test_a_driver_that_never_begins_is_let_go(tmp_path: Path) -> None:
+    """After a bounded time; one that has begun may be silent for ever."""
+    place = make_place(tmp_path)
+    service = serve(place)
+    clock = Clock()
+    service.call_later = clock.callLater  # type: ignore[method-assign,assignment]
+    silent = await call(place)
+    while service.conversation is None:
+        await deferLater(reactor, 0.01, lambda: None)  # type: ignore[arg-type]
+    ended: Deferred[None] = Deferred()
+    service.conversation.session.ended.addBoth(lambda _: ended.callback(None))
+    clock.advance(DRIVER_PATIENCE)
+    await silent.gone
+    await ended
+    driver = await call(place)
+    await driver.ask(START, "TAPER-OK")
+    clock.advance(DRIVER_PATIENCE)
+    driver.say("QUIT")
+    await driver.gone
+    assert driver.heard.lines[-1].startswith("TAPER-OK")
+    await service.stopService()

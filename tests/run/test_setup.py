@@ -45,6 +45,35 @@ def test_overrides_rule(tmp_path: Path) -> None:
     assert setup.config.general.dtimeout == 77
 
 
+@pytest.mark.parametrize(
+    ("version", "spared"), [(None, True), ((3, 5, 4), True), ((3, 5, 1), False)]
+)
+def test_autolabel_any_is_what_the_amanda_here_means_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...] | None, spared: bool
+) -> None:
+    """Other configurations' volumes are spared unless that Amanda is known to be old."""
+    monkeypatch.setattr("taper.run.setup.amanda_version", lambda: version)
+    setup = make_place(tmp_path).setup(overrides=('autolabel="A-%%" any',))
+    assert setup.config.general.autolabel.empty
+    assert setup.config.general.autolabel.other_config is not spared
+    assert setup.config.general.autolabel.non_amanda is not spared
+
+
+def test_the_version_is_not_looked_for_without_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start costs nothing more for it."""
+
+    def never() -> None:
+        raise AssertionError("nobody said any")
+
+    monkeypatch.setattr("taper.run.setup.amanda_version", never)
+    place = make_place(tmp_path)
+    path = tmp_path / "etc/C/amanda.conf"
+    path.write_text(path.read_text().replace('%%" any', '%%" empty'))
+    assert place.setup().storage().autolabel.empty
+
+
 def test_a_storage_that_is_not_there(tmp_path: Path) -> None:
     setup = make_place(tmp_path).setup(storage="nosuch")
     with pytest.raises(SetupFailed) as caught:

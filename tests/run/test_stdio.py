@@ -78,7 +78,7 @@ def test_a_dump_with_twistd_on_stdio(tmp_path: Path) -> None:
         assert " INPUT-GOOD TAPE-GOOD " in talk(driver, f"NEW-TAPE {W} {H}", "DONE")
         driver.sendall(b"QUIT\n")
         assert driver.recv(1) == b""
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert process.stderr is not None
         errors = process.stderr.read().decode().splitlines()
     assert [line.split(":")[1].split()[0] for line in errors] == ["status", "wrote"]
@@ -95,7 +95,7 @@ def test_a_signal_is_a_quit(tmp_path: Path) -> None:
         talk(driver, write_line(holding), "REQUEST-NEW-TAPE")
         talk(driver, f"NEW-TAPE {W} {H}", "DONE")
         process.terminate()
-        process.wait(20)
+        process.wait(60)
     assert place.logged()[-2].startswith("INFO taper tape C01 kb fm [OK]")
     assert place.logged()[-1] == "INFO taper pid-done"
 
@@ -106,4 +106,4 @@ def test_a_storage_that_is_not_there(tmp_path: Path) -> None:
     with twistd(place, "--storage-name", "nosuch") as (process, driver):
         with driver.makefile("r") as file:
             assert file.read() == "TAPE-ERROR SETUP \"Storage 'nosuch' not found\"\n"
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0

@@ -344,3 +344,125 @@ def test_two_stores_of_one_process_exclude_each_other(path: str) -> None:
     clock.advance(1)
     assert outcome(inner[0]).lookup("A") is None
     assert not tapelist_store._held
+
+
+# a tapelist that is a symbolic link
+
+
+@pytest.fixture(params=["absolute", "relative", "dangling", "two links"])
+def linked(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[str, Path]:
+    """A tapelist that is a link, and what it leads to."""
+    real = tmp_path / "real" / "list"
+    real.parent.mkdir()
+    path = tmp_path / "config" / "tapelist"
+    path.parent.mkdir()
+    if request.param == "two links":
+        (tmp_path / "between").symlink_to(real)
+        path.symlink_to("../between")
+    else:
+        path.symlink_to("../real/list" if request.param == "relative" else real)
+    if request.param != "dangling":
+        real.write_bytes(GOOD)
+    return str(path), real
+
+
+def test_a_link_stays_and_its_target_is_replaced(linked: tuple[str, Path]) -> None:
+    """By rename, with nothing left over; both names tell who wrote last."""
+    path, real = linked
+    target = os.readlink(path)
+    for name in (path, str(real)):
+        os.symlink("1", f"{name}.last_write")
+    assert outcome(store_on(path).update(add_new)).lookup("NEW") == NEW
+    assert os.readlink(path) == target
+    assert not real.is_symlink()
+    assert read_tapelist(str(real)).lookup("NEW") == NEW
+    assert sorted(os.listdir(real.parent)) == ["list", "list.last_write", "list.lock"]
+    assert sorted(os.listdir(os.path.dirname(path))) == [
+        "tapelist",
+        "tapelist.last_write",
+        "tapelist.lock",
+    ]
+    for name in (path, str(real)):
+        assert os.readlink(f"{name}.last_write") == str(os.getpid())
+        assert others_can_lock(name)
+
+
+@pytest.mark.parametrize("by", ["link", "target"])
+def test_the_lock_beside_the_link_and_beside_the_target_count(
+    linked: tuple[str, Path], by: str
+) -> None:
+    """Stock programs of this configuration know the first, those of others perhaps the second."""
+    path, real = linked
+    before = real.read_bytes() if real.exists() else None
+    with locked_by_another(path if by == "link" else str(real)):
+        assert try_update(path, add_new) is None
+        assert (real.read_bytes() if real.exists() else None) == before
+    held: list[bool] = []
+
+    def change(tapelist: Tapelist) -> Tapelist:
+        held.extend(not others_can_lock(name) for name in (path, str(real)))
+        return tapelist
+
+    assert try_update(path, change) is not None
+    assert held == [True, True]
+    assert not tapelist_store._held
+
+
+@pytest.mark.parametrize("kind", ["linked directory", "linked lock"])
+def test_one_lock_by_two_names_is_taken_once(tmp_path: Path, kind: str) -> None:
+    """Closed once too often it would be lost."""
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / "tapelist").write_bytes(GOOD)
+    if kind == "linked directory":
+        (tmp_path / "config").symlink_to("real")
+    else:
+        (tmp_path / "config").mkdir()
+        for name in ("tapelist", "tapelist.lock"):
+            (tmp_path / "config" / name).symlink_to(f"../real/{name}")
+    path = str(tmp_path / "config" / "tapelist")
+    held: list[bool] = []
+
+    def change(tapelist: Tapelist) -> Tapelist:
+        held.append(not others_can_lock(str(real / "tapelist")))
+        return add_new(tapelist)
+
+    assert try_update(path, change) is not None
+    assert held == [True]
+    assert read_tapelist(str(real / "tapelist")).lookup("NEW") == NEW
+
+
+# what killed programs leave
+
+
+def test_drafts_of_killed_programs_go(linked: tuple[str, Path]) -> None:
+    """Beside link and target; nothing else, and nothing while somebody may be writing."""
+    path, real = linked
+    for name in (path, str(real)):
+        for end in ("-new-1764444444", "-new-", "-new-1x", "-old-1"):
+            Path(name + end).write_bytes(b"0 half a li")
+        Path(f"{name}-new-5").symlink_to("nowhere")
+        Path(f"{name}-new-6").mkdir()
+    with locked_by_another(path):
+        assert outcome(store_on(path).sweep()) == []
+    drafts = [f"{name}-new-1764444444" for name in (path, str(real))]
+    assert outcome(store_on(path).sweep()) == sorted(drafts)
+    assert not any(os.path.exists(draft) for draft in drafts)
+    for name in (path, str(real)):
+        assert Path(f"{name}-new-1x").exists()
+        assert Path(f"{name}-new-5").is_symlink()
+
+
+def test_a_start_without_drafts_leaves_the_lock_alone(path: str) -> None:
+    assert outcome(store_on(path).sweep()) == []
+    assert not os.path.exists(f"{path}.lock")
+
+
+def test_drafts_that_cannot_be_looked_for_are_noted(tmp_path: Path) -> None:
+    notes: list[str] = []
+    path = f"{tmp_path}/none/tapelist"
+    assert outcome(store_on(path, notes=notes).sweep()) == []
+    assert notes == [
+        "cannot remove drafts of the tapelist: "
+        f"[Errno 2] No such file or directory: '{tmp_path}/none'"
+    ]

@@ -86,6 +86,23 @@ def test_other_dumps_are_others(config: Config, tmp_path: Path) -> None:
     assert found(config, evolve(NAME, disk="/other")) is None
 
 
+def test_other_line_ends_are_line_ends(config: Config, tmp_path: Path) -> None:
+    log(tmp_path, "20250101000000", "A")
+    path = tmp_path / "log.20250101000000.0"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    tapelist(tmp_path, A="20250101000000")
+    assert found(config) == "A"
+
+
+def test_a_log_that_cannot_be_read_is_named(config: Config, tmp_path: Path) -> None:
+    path = tmp_path / "log.20250101000000.0"
+    path.symlink_to(path)
+    tapelist(tmp_path, A="20250101000000")
+    with pytest.raises(OSError, match="where the dump lies is not known without it") as caught:
+        found(config)
+    assert str(caught.value).startswith(f"cannot read the trace log {path}: Too many levels of")
+
+
 def test_bytes_that_are_no_text_do_no_harm(config: Config, tmp_path: Path) -> None:
     log(tmp_path, "20250101000000", "A")
     path = tmp_path / "log.20250101000000.0"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from taper import __version__
-from taper.version import AMANDA
+from taper.version import amanda
 from tests.run.sessions import make_place
 from tests.run.test_stdio import environment
 
@@ -40,9 +40,9 @@ def test_version(tmp_path: Path, name: str) -> None:
     done = said(tmp_path, name, "--version")
     first, second = done.stdout.splitlines()
     program = "taper" if name == "twistd taper" else name
-    version = AMANDA if program == "taper" else __version__
+    version = amanda() if program == "taper" else __version__
     assert first == f"{program}-{version}"
-    assert second == f"twisted-taper {__version__}, for Amanda {AMANDA}"
+    assert second == f"twisted-taper {__version__}, for Amanda {amanda()}"
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installation import installed
+from tests.installation import installed, unreadable_python
 from tests.namespace import missing
 from tests.system.amanda import Amanda, Options
 
@@ -19,6 +19,9 @@ ALIVE: list[Amanda] = []
 @pytest.fixture(scope="session")
 def installed_taper() -> Iterator[Path]:
     """The launcher of a taper of ours that the dump user can run."""
+    reason = unreadable_python()
+    if reason is not None:
+        pytest.skip(reason)
     with installed() as launcher:
         yield launcher
 

@@ -116,7 +116,7 @@ async def read_back(device: IndirectTCP, files: list[int]) -> bytes:
             pass
     await connection.close()
     await device.finish()
-    receiver.join(20)
+    receiver.join(60)
     return bytes(receiver.data)
 
 

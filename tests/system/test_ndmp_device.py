@@ -112,7 +112,7 @@ def test_parts_are_written_and_read_back(
         await device.finish()
         if asking is not None:
             sender = await asking.sender
-        sender.join(10)
+        sender.join(60)
         assert sender.failure is None
         again = opened(turning, large, "parts")
         assert await read_back(again, numbers) == padded(data)
@@ -187,7 +187,7 @@ def test_the_end_of_a_volume_may_come_anywhere(
             await device.finish()
             volumes.append((numbers, parts))
         await connection.close()
-        sender.join(10)
+        sender.join(60)
         found = b""
         for volume, (numbers, parts) in enumerate(volumes):
             files = [number for number, part in zip(numbers, parts, strict=True) if part.size]
@@ -357,7 +357,7 @@ def test_a_mover_connects_both_ways(turning: Turning, large: NdmJob) -> None:
             assert parts[-1].size == len(data)
             await connection.close()
             await device.finish()
-            accepted.join(10)
+            accepted.join(60)
             reader = opened(turning, large, "connect")
             await reader.start(AccessMode.READ)
             await reader.seek_file(1)
@@ -366,7 +366,7 @@ def test_a_mover_connects_both_ways(turning: Turning, large: NdmJob) -> None:
             assert (await reader.read_to_connection(0)).eof
             await connection.close()
             await reader.finish()
-            fetched.join(10)
+            fetched.join(60)
             assert bytes(fetched.data) == data
 
     turning.run(story())

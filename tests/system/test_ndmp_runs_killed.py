@@ -121,12 +121,12 @@ def test_an_end_at_a_random_moment(make_world: MakeWorld, end: Ends, seed: int) 
         thread = threading.Thread(target=somebody_ends, daemon=True)
 
         def dumper() -> str:
-            thread.join(30)
+            thread.join(60)
             return said[0]
 
         thread.start()
         outcome = carry_on(talk, dumper=dumper)
-        thread.join(30)
+        thread.join(60)
         client.kill()
         talk.send("QUIT")
         talk.expect_end(0, timeout=30)

@@ -6,6 +6,7 @@ result, or released by the scan, whatever ends it, cancellation included.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, DeferredLock
@@ -22,6 +23,8 @@ from taper.core.scan.judging import Judge, Volume
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncReservation, LoadRequest
 
+_log = logging.getLogger(__name__)
+
 
 @implementer(IScan)
 class BaseScan:
@@ -30,6 +33,7 @@ class BaseScan:
     def __init__(self, around: Surroundings) -> None:
         self.around = around
         self.changer = around.changer
+        self._judge: Judge | None = None
         self._turn = DeferredLock()
         self._held: IAsyncReservation | None = None
 
@@ -57,12 +61,15 @@ class BaseScan:
             self._turn.release()
 
     async def _search_or_fail(self, write_timestamp: str) -> ScanResult:
+        _log.info("scan %s for %s begins", type(self).__name__, write_timestamp)
         try:
             return await self.search(await self.make_judge(write_timestamp))
         except (ChangerError, DeviceError, LabelError, TapelistError, OSError) as fault:
+            _log.info("the scan failed: %s", texts.one_line(fault))
             await self._let_go()
             raise ScanFailed(texts.one_line(fault)) from fault
-        except Exception:
+        except Exception as fault:
+            _log.info("the scan failed: %s", str(fault) or type(fault).__name__)
             await self._let_go()
             raise
 
@@ -80,7 +87,8 @@ class BaseScan:
         if around.refresh is not None:
             await around.refresh()
         retention = around.retention(tapelist)
-        return Judge(around.config, around.storage, tapelist, retention, write_timestamp)
+        self._judge = Judge(around.config, around.storage, tapelist, retention, write_timestamp)
+        return self._judge
 
     async def note(self, text: str) -> None:
         """One ``INFO taper`` line; it is in the log before the scan's result is told to anybody."""
@@ -95,7 +103,10 @@ class BaseScan:
         """
         if self._held is not None:
             raise ValueError(f"slot {self._held.slot} is still held")
+        _log.debug("load %s", request)
         self._held = await self.changer.load(request)
+        if self._judge is not None and _log.isEnabledFor(logging.INFO):
+            _log.info("%s", self._judge.described(Volume.loaded(self._held)))
         return self._held
 
     async def release(self, *, need_another: bool = False) -> None:
@@ -117,4 +128,6 @@ class BaseScan:
         held, self._held = self._held, None
         if held is None:
             raise ValueError("no volume is held")
+        kind = "a new label" if is_new else "its own label"
+        _log.info("the scan found slot %s: %s, %s", held.slot, label, kind)
         return ScanResult(reservation=held, label=label, is_new=is_new, tapelist=judge.tapelist)

@@ -124,6 +124,19 @@ class Judge:
             write_timestamp=self.write_timestamp,
         )
 
+    def described(self, volume: Volume) -> str:
+        """What is in a slot, and what the tapelist and the rules of retention say of it."""
+        if volume.label is None:
+            return f"slot {volume.slot}: no label: {volume.error or volume.status}"
+        reason = self._retention.why_not_reusable(
+            volume.label,
+            self.storage,
+            new_label_ok=True,
+            write_timestamp=self.write_timestamp,
+        )
+        fate = "may be written over" if reason is None else f"may not be written over: {reason}"
+        return f"slot {volume.slot}: volume {volume.label} {fate}"
+
     def is_newly_labelled(self, label: str) -> bool:
         """The volume was labelled for us and never written (N of scan-and-changers 1.2)."""
         return self._retention.is_newly_labelled(label, self.storage)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from devices.errors import ChangerError, ChangerReason, Status
@@ -17,6 +18,8 @@ from taper.core.scan.judging import Fate, Judge, Volume
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncReservation
+
+_log = logging.getLogger(__name__)
 
 # What a search by label may fail with and the slots be walked all the same.
 _SEARCH_GOES_ON = frozenset({ChangerReason.NOTFOUND, ChangerReason.VOLINUSE, ChangerReason.INVALID})
@@ -44,6 +47,7 @@ class TraditionalScan(BaseScan):
     async def search(self, judge: Judge) -> ScanResult:
         self._scans += 1
         wanted = judge.oldest_reusable()
+        _log.info("stage 1: the oldest reusable volume is %s", wanted or "none")
         after = None
         if wanted is not None:
             info = await self.changer.info()
@@ -51,6 +55,7 @@ class TraditionalScan(BaseScan):
                 found, after = await self._by_label(judge, wanted)
                 if found is not None:
                     return found
+        _log.info("stage 2: slot after slot%s", "" if after is None else f", from {after} on")
         return await self._walk(judge, after)
 
     # Stage 1
