@@ -8,8 +8,8 @@ is executed.
 from __future__ import annotations
 
 import os
-import stat
 
+from devices.regular import open_regular
 from protocols.conf.values import Version
 
 _DIRECTORIES = (
@@ -88,12 +88,7 @@ def _quoted_after(path: str, start: bytes) -> str | None:
 def _read(path: str) -> bytes:
     """The beginning of a regular file; nothing if it cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(path, "rb", opener=open_regular) as file:
+            return file.read(_MOST)
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return b""
-    try:
-        return os.read(descriptor, _MOST) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)

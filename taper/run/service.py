@@ -103,15 +103,15 @@ class TaperOptions(CommandLine):
 
 
 def _endpoint(reactor: Any, text: str) -> Any:
-    private = private_endpoint(text)
     try:
-        return serverFromString(reactor, private)
+        serverFromString(reactor, text)
     # whoever reads the arguments of an endpoint raises what he likes
     except Exception as fault:
         raise StartFailed(
             f"--driver {text} is no endpoint: {fault}; "
             "expected stdio, or for example unix:/run/amanda/taper.sock"
         ) from fault
+    return serverFromString(reactor, private_endpoint(text))
 
 
 class TaperService(Service):

@@ -125,6 +125,15 @@ def spare_volume(at: Divided) -> bool:
     return slot is not None and any(before.startswith(slot[0]) for before in at.log_before)
 
 
+def relabelled(at: Divided) -> bool:
+    """Both said that they would relabel the volume that ours then took and stock left."""
+    stock, ours = (
+        [line for line in log if line.startswith("INFO taper Slot ")]
+        for log in (at.stock_log, at.ours_log)
+    )
+    return bool(ours) and ours[-1].endswith(" will be relabeled") and stock[: len(ours)] == ours
+
+
 RULES: dict[str, Rule] = {
     "holding-file": Rule(
         "A holding file that is missing, damaged, looped or of another dump",
@@ -162,6 +171,9 @@ RULES: dict[str, Rule] = {
         ),
     ),
     "spare-volume": Rule("A volume that was reserved and not used is found again", spare_volume),
+    "relabelled": Rule(
+        "`lexical` and `oldest` relabel a volume of another configuration", relabelled
+    ),
     "lexical": Rule(
         "`lexical` reads the inventory again when its list of slots is used up",
         lambda at: (

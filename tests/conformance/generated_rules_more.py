@@ -120,21 +120,7 @@ def full_volume(at: Divided) -> bool:
     )
 
 
-def nowhere(at: Divided) -> bool:
-    """All that differs: whose fault it is that the catalogue lacks a dump."""
-    blamed = '"error; Dump not found"'
-    told = [
-        line.replace(
-            f' INPUT-GOOD TAPE-ERROR "" {blamed}', ' INPUT-ERROR TAPE-GOOD "Dump not found" ""'
-        )
-        for line in at.stock
-    ]
-    log = [line.replace(blamed, '"Dump not found"') for line in at.stock_log]
-    return "nowhere" in at.tags and told == at.ours and log == at.ours_log
-
-
 VAULT_AND_DIRECT: dict[str, Rule] = {
-    "nowhere": Rule("A vaulted dump that is nowhere", nowhere, goes_on=True),
     "full-volume": Rule("A full volume is given back before a device is to listen", full_volume),
     "kept-volume": Rule("An idle worker gives up a source volume that another needs", kept_volume),
     "denied-direct": Rule(

@@ -41,6 +41,13 @@ MASKS = [
     (r"(unknown command).*", r"\1 NAME"),
     (r"(command not appropriate in state '\w+' : '\w+').*", r"\1 WHY"),
     (r"^(PARTIAL taper .*) [0-9a-f]{8}:\d+ \[sec", r"\1 READ-AHEAD [sec"),
+    # meant differences that come with every such case: who is blamed, and what could be mended
+    (
+        r' INPUT-GOOD TAPE-ERROR "" "error; Dump not found"$',
+        ' INPUT-ERROR TAPE-GOOD "Dump not found" ""',
+    ),
+    (r'"error; Dump not found"$', '"Dump not found"'),
+    (r'(No acceptable volumes found): slot \d+: [^"\]]*', r"\1"),
 ]
 
 

@@ -7,6 +7,7 @@ of what goes wrong lies a few bytes beside what is right.
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -26,6 +27,7 @@ from protocols.driver.codec import LineBuffer, decode_command, decode_reply
 from protocols.ere import Ere, EreError
 from protocols.header import parse_header
 from protocols.header.describe import summary
+from protocols.logindex import parse_index
 from protocols.ndmp.base import POSTS, REQUESTS
 from protocols.ndmp.codec import Header as NdmpHeader
 from protocols.ndmp.codec import decode_body, decode_header
@@ -61,6 +63,12 @@ def _catalogue(data: bytes) -> object:
 _DUMP = DumpName(
     storage="s", host="h", disk="/d", datestamp="20260101000000", level="0"
 )  # fmt: skip
+
+
+def _index(data: bytes) -> None:
+    """As it is, and with the checksum put right."""
+    parse_index(data, {})
+    parse_index(b"taper log index 1 %08x\n%s\n" % (zlib.crc32(data), data), {})
 
 
 def _stored(data: bytes) -> object:
@@ -243,6 +251,11 @@ _PARSERS: dict[str, tuple[Parser, bytes, type[Exception] | tuple[()]]] = {
     ),
     "tracelog": (_trace_log, _PART, ()),
     "catalog": (_catalogue, _PART, ()),
+    "logindex": (
+        _index,
+        b'{"logs":{"log.1.0":[[1,2,3,4],[["1",0,true,[["L","1"]],[0]]]]},"disks":[["h","/d"]]}',
+        (),
+    ),
     "stored": (_stored, _PART, ()),
     "disklist": (_disklist, b'h "/a b" dev {\n tt\n index no\n}\nincludefile "e"\nh /c tt 1\n', ()),
     "commandfile": (
