@@ -67,8 +67,10 @@ class DataPort:
             self._accept()
         else:
             # whoever comes meanwhile waits at the door
-            self._finding = Deferred.fromCoroutine(self._admit(self._find))
-            self._finding.addErrback(self._failed)
+            finding = Deferred.fromCoroutine(self._admit(self._find))
+            if not finding.called:
+                self._finding = finding
+            finding.addErrback(self._failed)
         return addresses
 
     async def _admit(self, find: FindCallers) -> None:

@@ -42,7 +42,7 @@ async def test_a_dump_through_shared_memory() -> None:
     assert producer.consumer == (1310720, 32768)
     thread = threading.Thread(target=producer.send, args=[DATA], daemon=True)
     thread.start()
-    send_header(offer.header_port)
+    await send_header(offer.header_port)
     header = await flowing.header()
     assert header.disk == "/srv"
     await flowing.ready()
