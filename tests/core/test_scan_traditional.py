@@ -83,7 +83,7 @@ SITUATIONS = [
     ("plain", blank(header_type=None), None, NEW),
     ("words", blank(), None, "is empty, autolabel disabled"),
     ("unset", blank(), None, "is empty, autolabel not set"),
-    ("any", foreign(), None, "is a non-amanda volume, autolabel disabled"),
+    ("any", foreign(), None, NEW),
     ("plain", foreign(), None, "is a non-amanda volume, autolabel disabled"),
     ("unset", foreign(), None, "is a non-amanda volume, autolabel not set"),
     ("words", bad(), None, NEW),
