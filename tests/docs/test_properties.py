@@ -12,7 +12,7 @@ import attrs
 from devices.properties import KNOWN_NAMES
 from devices.registry import open_device
 from protocols.application import Properties
-from taper.run.feeds import HEADER_SILENCE, header_silence
+from taper.flow.port import HEADER_SILENCE, header_silence
 from tests.docs.markdown import ROOT
 
 FACTS = ROOT / "docs" / "facts"
