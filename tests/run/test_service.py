@@ -160,8 +160,9 @@ def test_an_endpoint_that_cannot_be_listened_on_ends_the_process(tmp_path: Path)
 
 def test_what_is_no_endpoint(tmp_path: Path) -> None:
     """Refused before anything is begun, with what was expected."""
-    with pytest.raises(StartFailed, match=r"--driver tcp:x:y is no endpoint: .*; expected stdio"):
-        TaperService(NotRunning(), make_place(tmp_path).setup(), "tcp:x:y")
+    refusal = r"--driver nonsense:x is no endpoint: .*; expected stdio"
+    with pytest.raises(StartFailed, match=refusal):
+        TaperService(NotRunning(), make_place(tmp_path).setup(), "nonsense:x")
 
 
 def test_a_storage_that_cannot_be_served_on_stdio(
