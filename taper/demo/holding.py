@@ -12,12 +12,12 @@ from protocols.header import Header, HeaderType, build_header
 from taper.demo.stage import HEADER_SIZE
 
 
-def dump_header(disk: str, datestamp: str) -> Header:
-    """The header that a dumper sends for a dump of ``disk``."""
+def dump_header(disk: str, datestamp: str, host: str = "localhost") -> Header:
+    """The header that a dumper sends for a dump of ``disk`` on ``host``."""
     return Header(
         type=HeaderType.DUMPFILE,
         datestamp=datestamp,
-        host="localhost",
+        host=host,
         disk=disk,
         level=0,
         program="/bin/tar",

@@ -6,6 +6,7 @@ import json
 
 from attrs import asdict, frozen
 
+from protocols.directtcp import Address
 from protocols.header import Header
 from taper.demo.holding import dump_header
 from taper.demo.stage import Stage
@@ -38,8 +39,9 @@ class Task:
 
     @property
     def header(self) -> Header:
-        """As the dumper makes it."""
-        return dump_header("/home", self.stamp)
+        """As the dumper makes it. The client is named by its address: the taper takes data from
+        the dump's host only, and there is no name service between these hosts."""
+        return dump_header("/home", self.stamp, Address.parse(self.client).host)
 
 
 @frozen(kw_only=True)
