@@ -1,12 +1,21 @@
-"""Whether somebody else than root could change what root is about to run or put in place."""
+"""Whether somebody else could change what we are about to run, put in place or write in."""
 
 from __future__ import annotations
 
 import os
+import pwd
 import stat
+from collections.abc import Iterator
+
+DUMP_USER = "backup"
+"""Who owns the directories of the installation (CLIENT_LOGIN)."""
 
 MOST_LINKS = 40
 """Symbolic links that are followed on one path, as by the kernel."""
+
+
+class Untrusted(OSError):
+    """A directory in which we put nothing; the text says which and why."""
 
 
 def changeable(path: str) -> str | None:
@@ -19,23 +28,92 @@ def changeable(path: str) -> str | None:
     :return: a sentence without its end, or None: all is root's alone
     :raise OSError: something is not there
     """
+    try:
+        for here, found in _steps(path):
+            reason = _judge(here, found)
+            if reason is not None:
+                return reason
+    except TooManyLinks as fault:
+        return str(fault)
+    return None
+
+
+def refuse_strangers(directory: str, wanted: str = "") -> None:
+    """See that a directory, there or to be reached by links, is one to write in.
+
+    It must belong to root or to us (or, for root, to the dump user). So must whatever on the way
+    to it stands in a directory where everybody may put things, such as ``/tmp``: a stranger may
+    have made it before us, and can put another in its place at any time. One of root's or ours
+    there nobody else can replace, so what was found good stays so.
+
+    :param wanted: what shall be made below it; for the message
+    :raise Untrusted: it is none, or somebody else could change what is in it
+    :raise OSError: it is not there, or cannot be looked at
+    """
+    reason = _strange(os.path.abspath(directory))
+    if reason is not None:
+        raise Untrusted(f"{reason}, so {wanted or directory} is not used")
+
+
+def _strange(path: str) -> str | None:
+    trusted = _trusted()
+    shared: set[str] = set()
+    last = path, os.lstat("/")
+    try:
+        for here, found in _steps(path):
+            last = here, found
+            if os.path.dirname(here) in shared and found.st_uid not in trusted:
+                return f"{here} belongs to user {found.st_uid}"
+            if stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_IWOTH:
+                if not found.st_mode & stat.S_ISVTX:
+                    return f"{here} may be changed by everybody"
+                shared.add(here)
+    except TooManyLinks as fault:
+        return str(fault)
+    here, found = last
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{here} is no directory"
+    if found.st_uid not in trusted:
+        return f"{here} belongs to user {found.st_uid}"
+    return None
+
+
+def _trusted() -> set[int]:
+    """Users who may do with our files what they like."""
+    trusted = {0, os.geteuid()}
+    if os.geteuid() == 0:
+        try:
+            trusted.add(pwd.getpwnam(DUMP_USER).pw_uid)
+        except KeyError:
+            return trusted  # there is none
+    return trusted
+
+
+class TooManyLinks(Exception):
+    """The text says on which path."""
+
+
+def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Each directory from ``/`` on, each symbolic link, what it leads to, and the end.
+
+    :raise TooManyLinks: they lead nowhere
+    :raise OSError: something is not there
+    """
     rest = [part for part in path.split("/") if part][::-1]
     here, links = "/", 0
     while True:
         found = os.lstat(here)
-        reason = _judge(here, found)
-        if reason is not None:
-            return reason
+        yield here, found
         if stat.S_ISLNK(found.st_mode):
             links += 1
             if links > MOST_LINKS:
-                return f"{path} has too many symbolic links on it"
+                raise TooManyLinks(f"{path} has too many symbolic links on it")
             target = os.readlink(here)
             rest += [part for part in target.split("/") if part][::-1]
             here = "/" if target.startswith("/") else os.path.dirname(here)
             continue
         if not rest:
-            return None
+            return
         part = rest.pop()
         if part == "..":
             here = os.path.dirname(here)

@@ -12,6 +12,7 @@ from protocols.application import Request, Selection
 from protocols.gnutar import Kind, quote_name
 from taper.application.errors import ApplicationError, reason
 from taper.application.tar import Files
+from taper.ownership import refuse_strangers
 
 LONGEST_LIST = 16 << 20
 """Bytes of a list of patterns that we read."""
@@ -29,9 +30,7 @@ class Lists:
 
     def __init__(self, note: Note) -> None:
         self._note = note
-        # Amanda's own place for such files is closed to others
-        place = _USUAL_PLACE if os.access(_USUAL_PLACE, os.W_OK | os.X_OK) else None
-        self._directory = tempfile.TemporaryDirectory(prefix="amdirecttar.", dir=place)
+        self._directory = tempfile.TemporaryDirectory(prefix="amdirecttar.", dir=_place())
 
     def __enter__(self) -> Lists:
         return self
@@ -118,6 +117,15 @@ class Lists:
             if len(data) > LONGEST_LIST:
                 raise ApplicationError(f"{path} is longer than {LONGEST_LIST} bytes")
             yield from (os.fsdecode(line) for line in data.split(b"\n") if line)
+
+
+def _place() -> str | None:
+    """Amanda's own place for such files, which is closed to others; None: any temporary one."""
+    try:
+        refuse_strangers(_USUAL_PLACE)
+    except OSError:
+        return None
+    return _USUAL_PLACE if os.access(_USUAL_PLACE, os.W_OK | os.X_OK) else None
 
 
 def _without_globs(chosen: Selection) -> Selection:

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-DUMP_USER = "backup"
-"""Who owns the directories of the installation (CLIENT_LOGIN)."""
+from taper.ownership import DUMP_USER, refuse_strangers
 
 
 @frozen(kw_only=True)
@@ -49,34 +48,53 @@ def make_private(directory: str) -> None:
 
     What root makes is given to the dump user, as stock does: a person may try a program of ours
     as root, and the dump user's programs must find their directories usable afterwards.
+
+    :raise Untrusted: see :func:`taper.ownership.refuse_strangers`
     """
+    there = os.path.abspath(directory)
     missing = []
-    while not os.path.isdir(directory):
-        missing.append(directory)
-        parent = os.path.dirname(directory)
-        if parent == directory:
-            break
-        directory = parent
-    for path in reversed(missing):
+    while not os.path.lexists(there):
+        there, name = os.path.split(there)
+        missing.append(name)
+    refuse_strangers(there, directory)
+    if not missing:
+        return
+    # each below the one before, whatever becomes of the names meanwhile
+    parent = os.open(there, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in reversed(missing):
+            child = _make_below(parent, name)
+            os.close(parent)
+            parent = child
+    finally:
+        os.close(parent)
+    refuse_strangers(directory)
+
+
+def _make_below(parent: int, name: str) -> int:
+    """:return: the new directory, or the one that another process has made just now"""
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+        made = True
+    except FileExistsError:
+        made = False
+    child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    if made:
         try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            if not os.path.isdir(path):
-                raise
-            continue  # another process makes it, too
-        try:
-            give(path)
+            give(child)
         except OSError:
-            os.rmdir(path)  # better none than one that nobody can use
+            os.close(child)
+            os.rmdir(name, dir_fd=parent)  # better none than one that nobody can use
             raise
+    return child
 
 
-def give(what: str | int) -> None:
-    """Let the dump user own a path or open file that root has made; nothing for anybody else."""
+def give(descriptor: int) -> None:
+    """Let the dump user own what root has made and opened; nothing for anybody else."""
     if os.geteuid() != 0:
         return
     try:
         owner = pwd.getpwnam(DUMP_USER)
     except KeyError:
         return  # there is none whom it could hinder
-    os.chown(what, owner.pw_uid, owner.pw_gid)
+    os.chown(descriptor, owner.pw_uid, owner.pw_gid)

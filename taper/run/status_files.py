@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from taper.core.interfaces import IStatusFile, IStatusFiles
+from taper.ownership import refuse_strangers
 from taper.run.paths import make_private
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ def sweep(directory: str, now: float) -> None:
 
     :param now: seconds since the epoch
     :raise OSError: they cannot be looked at, or not be removed
+    :raise Untrusted: the directory is a stranger's
     """
     try:
+        refuse_strangers(directory)
         found = list(os.scandir(directory))
     except FileNotFoundError:
         return

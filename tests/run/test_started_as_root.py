@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from taper.run.paths import DUMP_USER, make_private
+from taper.ownership import DUMP_USER
+from taper.run.paths import make_private
 from tests.run.sessions import make_place
 from tests.run.test_stdio import environment
 
