@@ -36,6 +36,9 @@ ATTACH_WITHIN = 300.0
 """Seconds that a producer may take to attach, once its header is here; a stock one is attached
 before it sends the header."""
 
+MOST_TAKEN = 1000
+"""Sets of names tried before a ring cannot be made."""
+
 NOT_SET = "failed to set shm-ring"
 CANCELLED = "shm-ring cancelled"
 
@@ -58,6 +61,30 @@ def remove(names: RingNames) -> None:
         except posix_ipc.ExistentialError:
             continue
     _made.discard(names)
+
+
+def _next_names() -> RingNames:
+    return RingNames.make(os.getpid(), next(_numbers))
+
+
+def _claim(names: RingNames) -> RingNames:
+    """These names, or the next of which none is in use; what an earlier process of our number
+    has left goes.
+
+    They can be foreseen, so a stranger may have made one before us: then others will do.
+    """
+    import posix_ipc
+
+    for tried in range(1, MOST_TAKEN + 1):
+        try:
+            remove(names)
+            break
+        except (posix_ipc.PermissionsError, OSError):
+            if tried == MOST_TAKEN:
+                raise
+            names = _next_names()
+    _made.add(names)
+    return names
 
 
 def reserve(fd: int, size: int) -> None:
@@ -118,7 +145,7 @@ class ShmSource:
 
     One thread reads; :meth:`create` comes first, :meth:`close` last.
 
-    :ivar names: of the ring's objects.
+    :ivar names: of the ring's objects; :meth:`create` settles them.
     """
 
     def __init__(
@@ -127,7 +154,7 @@ class ShmSource:
         """:param sizes: what is announced to the producer.
         :param lost: looks after the processes attached.
         """
-        self.names = RingNames.make(os.getpid(), next(_numbers))
+        self.names = _next_names()
         self._sizes = sizes
         self._lost = lost
         self._clock = clock
@@ -151,8 +178,8 @@ class ShmSource:
         warm("posix_ipc")
         import posix_ipc  # only these dumps need it
 
-        _made.add(self.names)
         try:
+            self.names = _claim(self.names)
             self._make()
         except (posix_ipc.Error, OSError, ValueError, MemoryError) as error:
             self.close()
@@ -167,8 +194,6 @@ class ShmSource:
         import posix_ipc
 
         names, flags = self.names, posix_ipc.O_CREX
-        remove(names)  # what an earlier process of our number has left
-        _made.add(names)
         control = posix_ipc.SharedMemory(names.control, flags, mode=0o600)
         try:
             reserve(control.fd, shmring.CONTROL_SIZE)
@@ -351,7 +376,8 @@ class ShmSource:
             self._closed = True
             if self._ended:
                 self._semaphores["write"].release()  # as stock does at the end of a dump
-            remove(self.names)
+            if self.names in _made:
+                remove(self.names)
             for semaphore in self._semaphores.values():
                 semaphore.close()
             # who still looks at some of it keeps the rest mapped

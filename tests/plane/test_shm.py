@@ -367,3 +367,38 @@ def test_a_number_used_again_is_another_process(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("taper.flow.ring.start_mark", lambda pid: next(marks))
     watch = Watch()
     assert [watch.lost([os.getpid()]) for _ in range(3)] == [None, None, os.getpid()]
+
+
+TAKEN = """
+import os, sys
+from pathlib import Path
+others = []
+for name in ("sem.amanda_sem_read-{pid}-2", "amanda_shm_data-{pid}-11"):
+    path = Path("/dev/shm", name.format(pid=os.getpid()))
+    path.touch()
+    os.chown(path, 65533, 65533)
+    others.append(path)
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+from protocols.shmring import Sizes
+from taper.flow.ring import Watch
+from taper.plane.shm import ShmSource
+source = ShmSource(Sizes(131072, 32768), Watch().lost)
+source.create()
+print(source.names.control.rpartition("-")[2])
+source.close()
+print(*sorted(n for n in os.listdir("/dev/shm") if f"-{os.getpid()}-" in n))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
+def test_names_that_a_stranger_has_taken() -> None:
+    """The names can be foreseen, so somebody may have made some of them: the next will do, and
+    nothing of theirs or ours is left changed."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", TAKEN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    said, trouble = running.communicate(timeout=60)
+    strange = [f"amanda_shm_data-{running.pid}-11", f"sem.amanda_sem_read-{running.pid}-2"]
+    for name in strange:
+        Path("/dev/shm", name).unlink()
+    assert (said, trouble) == ("12\n" + " ".join(strange) + "\n", "")
