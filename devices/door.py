@@ -18,6 +18,10 @@ MOST_TOLD = 10
 HELD_PATIENCE = 1.0
 """Seconds that a caller who cannot be identified any more is held for a better one."""
 
+SILENT_PATIENCE = 5.0
+"""Seconds that one who may be the awaited one, and hung up without a byte, as a dumper does that
+fails early, is held for a better one."""
+
 BACKLOG = 32
 """Connections that may be there before we look: a stranger must not keep the right one out."""
 
@@ -54,6 +58,7 @@ class Door:
     lets it :meth:`tidy` up. Belongs to one thread at a time; nothing here blocks.
 
     :ivar refused: how many were sent away.
+    :ivar known_left: one who was found to be admitted hung up without a byte.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Door:
         self._held: list[socket.socket] = []
         self._hung_up_silently: socket.socket | None = None
         self._left: list[socket.socket] = []
+        self.known_left = False
         self.refused = 0
 
     def sockets(self) -> list[socket.socket]:
@@ -134,6 +140,7 @@ class Door:
         self._waiting.remove(connection)
         if said:
             return connection
+        self.known_left = True
         self._note_silent(connection)
         return None
 

@@ -15,7 +15,7 @@ from twisted.internet.protocol import connectionDone as _connection_done
 from zope.interface import implementer
 
 from devices.callers import Callers
-from devices.door import BACKLOG, HELD_PATIENCE, Door
+from devices.door import BACKLOG, HELD_PATIENCE, SILENT_PATIENCE, Door
 from taper.core.errors import SourceFault
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class OneShotListener:
         self._watches: dict[socket.socket, _Watch] = {}
         self._deadline: IDelayedCall | None = None
         self._held: IDelayedCall | None = None
+        self._silent: IDelayedCall | None = None
         self._patience: float | None = None
         self._listening = True
         self._watch()
@@ -126,7 +127,8 @@ class OneShotListener:
     def wait_at_most(self, seconds: float) -> None:
         """Give up when nobody is connected ``seconds`` from now, or later.
 
-        Who hung up without being identified, or without a byte, is taken when nobody better came.
+        Who hung up without being identified, or without a byte, is taken when nobody better came;
+        soon, if he is known to be one who may.
         """
         if self._listening:
             self._patience = seconds
@@ -157,10 +159,10 @@ class OneShotListener:
         if not self._listening:
             return
         self._listening = False
-        for timer in (self._deadline, self._held):
+        for timer in (self._deadline, self._held, self._silent):
             if timer is not None and timer.active():
                 timer.cancel()
-        self._deadline = self._held = None
+        self._deadline = self._held = self._silent = None
         for watch in self._watches.values():
             self._reactor.removeReader(watch)
         self._watches.clear()
@@ -200,10 +202,22 @@ class OneShotListener:
     def _consider_held(self) -> None:
         if self._door.holds and self._patience is not None and self._held is None:
             self._held = self._reactor.callLater(HELD_PATIENCE, self._take_held)
+        if self._door.known_left and self._patience is not None and self._silent is None:
+            patience = min(SILENT_PATIENCE, self._patience)
+            self._silent = self._reactor.callLater(patience, self._take_silent)
 
     def _take_held(self) -> None:
         self._held = None
         found = self._door.take_held()
+        if found is not None:
+            self._take(found)
+
+    def _take_silent(self) -> None:
+        self._silent = None
+        if self.waiting:
+            self._consider_held()  # somebody better is there, who may leave as well
+            return
+        found = self._door.take_silent()
         if found is not None:
             self._take(found)
 

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from devices.door import HELD_PATIENCE, MOST_WAITING
+from devices.door import HELD_PATIENCE, MOST_WAITING, SILENT_PATIENCE
 from taper.core.errors import SourceFault
 from taper.flow.listeners import (
     OneShotListener,
@@ -170,15 +170,30 @@ def test_one_who_says_nothing_is_not_the_one() -> None:
 
 
 def test_the_last_who_said_nothing_is_all_of_an_empty_dump() -> None:
-    """When nobody better came in time."""
+    """When nobody better came in time; not as long as the deadline of a dump, if he was known:
+    a dumper that fails early must not hold the taper up."""
     wires = Wires()
     listener = OneShotListener(wires)
-    listener.wait_at_most(10)
+    listener.wait_at_most(1800)
     with connect(listener.port) as peer:
         wires.read_all()
         peer.close()
         wires.read_all()
-    wires.clock.advance(9)
+    wires.clock.advance(SILENT_PATIENCE - 1)
+    assert not listener.accepted.called
+    wires.clock.advance(1)
+    with listener.accepted.result as connection:
+        assert connection.recv(9) == b""
+
+
+def test_who_was_not_known_and_said_nothing_is_waited_out() -> None:
+    """He may be anybody."""
+    wires = Wires()
+    listener = OneShotListener(wires)
+    listener.wait_at_most(1800)
+    connect(listener.port).close()
+    wires.read_all()
+    wires.clock.advance(1799)
     assert not listener.accepted.called
     wires.clock.advance(1)
     with listener.accepted.result as connection:
