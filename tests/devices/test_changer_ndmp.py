@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError
 
 from devices.asynchronous import DeviceContext, open_changer
 from devices.changers.state import StateFile
+from devices.errors import ChangerError
 from devices.interfaces import LoadRequest
 from devices.lane import Lane
 from protocols.conf.sections import ChangerSection
@@ -144,3 +145,21 @@ def test_close_ends_a_wait_for_the_state_file(
             one.addErrback(lambda failure: failure.value)
         changer.close()
     assert all(isinstance(changer.wait(one), CancelledError) for one in waiting)
+
+
+def test_reset_move_and_eject(world: World, opener: Opener, library: ChangerSection) -> None:
+    """A robot does what an operator asks of it."""
+    changer = opener.open("lib", library)
+    robot = world.server.robots["robot"]
+    tapes = list(robot.slots)
+    changer.load(LoadRequest(slot="3", set_current=True)).release()
+    assert [entry.slot for entry in changer.inventory() if entry.current] == ["3"]
+    assert robot.drives[0].medium is tapes[2]
+    changer.eject("0")
+    assert robot.slots == tapes
+    changer.move("1", "4")
+    assert robot.slots == [None, tapes[1], tapes[2], tapes[0]]
+    changer.reset()  # to the first that has a volume
+    assert [entry.slot for entry in changer.inventory() if entry.current] == ["2"]
+    with pytest.raises(ChangerError, match="slot 1 is empty"):
+        changer.move("1", "2")
