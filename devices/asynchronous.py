@@ -1,7 +1,7 @@
 """Devices and changers by their asynchronous face, whatever their nature.
 
 Those that block get a lane, those that are asynchronous by nature need none; who opens one here
-cannot tell them apart.
+cannot tell them apart. Which of them blocks is told by the interface that its class implements.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     import threading
 
+    from devices.changers.base import ChangerSetup
     from devices.interfaces import IAsyncChanger, IAsyncDevice, ILane
     from devices.registry import DeviceSections
     from protocols.conf.config import Config
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @frozen
-class Surroundings:
-    """What asynchronous devices and changers are given to work with.
+class DeviceContext:
+    """What devices and changers are given to work with.
 
     :ivar make_lane: makes a lane from a name.
     :ivar patience: seconds to wait for the peer of a data connection.
@@ -43,66 +44,87 @@ class Surroundings:
     now: Callable[[], float] = time.time
 
 
-def open_async_device(
+def open_device(
     name: str,
-    surroundings: Surroundings,
+    context: DeviceContext,
     config: DeviceSections | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> IAsyncDevice:
-    """Open a device, touching no hardware; see :func:`devices.registry.open_device`.
+    """Open the device called ``name``, touching no hardware (volumes-and-devices 2.1).
 
-    :raise DriveFailed: as from there
+    :param name: the alias of a ``define device`` section, or ``TYPE:NODE``; the device keeps it
+        as its name.
+    :param config: where aliases are looked up.
+    :param warn: hears of an old-style name without a colon.
+    :raise DriveFailed: no such device type, or not a device name; text as stock words it.
     """
-    from devices.registry import ASYNC_DEVICES, device_factory, load_factory, split_device_name
+    from devices.interfaces import IDevice
+    from devices.registry import device_factory, split_device_name
 
     scheme, rest = split_device_name(name, config, warn)
-    if scheme in ASYNC_DEVICES:
-        factory = load_factory(ASYNC_DEVICES[scheme])
-        device: IAsyncDevice = factory(
-            name, rest, surroundings.reactor, surroundings.patience, surroundings.haste
-        )
+    factory = device_factory(scheme)
+    if not IDevice.implementedBy(factory):
+        device: IAsyncDevice = factory(name, rest, context)
         return device
     from devices.lane import LaneDevice
 
-    blocking = device_factory(scheme)(name, rest)
-    return LaneDevice(blocking, surroundings.make_lane(f"device {name}"))
+    return LaneDevice(factory(name, rest), context.make_lane(f"device {name}"))
 
 
-def open_async_changer(
+def open_changer(
     name: str | None,
     config: Config,
     storage: Storage | None,
-    surroundings: Surroundings,
+    context: DeviceContext,
     *,
     stop: threading.Event | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> IAsyncChanger:
-    """Build a changer; see :func:`devices.registry.open_changer`.
+    """Build the changer called ``name`` (config-and-state 2.8).
 
+    :param name: a ``define changer`` section, ``chg-TYPE:REST``, a device section or a device;
+        None: what the storage names, or without a storage the global parameters.
+    :param stop: once set, by any thread, every wait for a lock ends; the changer never sets it.
+    :param warn: hears of old-style device names.
     :raise ChangerError: text as stock words it
     """
-    from devices.registry import ASYNC_CHANGERS, changer_factory, load_factory, prepare_changer
+    from devices.interfaces import IChanger
+    from devices.registry import CHANGERS, load_factory
 
-    setup = prepare_changer(name, config, storage, stop=stop, warn=warn)
-    open_one = functools.partial(
-        open_async_device, surroundings=surroundings, config=config, warn=warn
-    )
-    kind = setup.kind
-    if kind == "single" and _is_asynchronous(setup.argument, config):
-        kind = "single of an asynchronous device"
-    if kind in ASYNC_CHANGERS:
-        changer: IAsyncChanger = load_factory(ASYNC_CHANGERS[kind])(setup, surroundings, open_one)
+    setup = prepare_changer(name, config, storage, context, stop=stop, warn=warn)
+    factory = load_factory(CHANGERS[setup.kind])
+    if not IChanger.implementedBy(factory):
+        changer: IAsyncChanger = factory(setup)
         return changer
-    from devices.lane import LaneChanger
+    from devices.changers.blocking import LanedChanger
 
-    return LaneChanger(changer_factory(kind)(setup), surroundings.make_lane)
+    return LanedChanger(setup, factory(setup))
 
 
-def _is_asynchronous(device_name: str, config: DeviceSections) -> bool:
-    from devices.errors import DriveFailed
-    from devices.registry import ASYNC_DEVICES, split_device_name
+def prepare_changer(
+    name: str | None,
+    config: Config,
+    storage: Storage | None,
+    context: DeviceContext,
+    *,
+    stop: threading.Event | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> ChangerSetup:
+    """All that the changer is made of; see :func:`open_changer`."""
+    from devices.changers.base import ChangerSetup
+    from devices.patience import OwnStop
+    from devices.registry import find_changer, open_blocking_device
 
-    try:
-        return split_device_name(device_name, config)[0] in ASYNC_DEVICES
-    except DriveFailed:
-        return False  # the changer will say what is wrong with it
+    found = find_changer(name, config, storage)
+    return ChangerSetup(
+        name=found.name,
+        kind=found.kind,
+        argument=found.argument,
+        config=config,
+        storage=storage,
+        section=found.section,
+        context=context,
+        open_device=functools.partial(open_device, context=context, config=config, warn=warn),
+        open_blocking=functools.partial(open_blocking_device, config=config, warn=warn),
+        stop=OwnStop(stop),
+    )

@@ -1,8 +1,9 @@
 """What a device, a changer and their asynchronous faces promise.
 
 ``IDevice``, ``IChanger`` and ``IReservation`` are blocking and single-threaded: one thread at a
-time calls them, whichever it is. :mod:`devices.lane` gives each of them its asynchronous face
-(``IAsyncDevice``, ``IAsyncChanger``, ``IAsyncReservation``), which is all the scribe sees.
+time calls them, whichever it is. :mod:`devices.lane` and :mod:`devices.changers.blocking` give each
+of them its asynchronous face (``IAsyncDevice``, ``IAsyncChanger``, ``IAsyncReservation``), which
+others provide by nature and which is all the scribe sees.
 The values they speak in are in :mod:`devices.values` and can be imported from here.
 Facts: volumes-and-devices 2, scan-and-changers 2.
 """
@@ -270,13 +271,13 @@ class IAsyncReservation(Interface):
     """The asynchronous face of :class:`IReservation`: same meaning, Deferreds as results."""
 
     slot: str = Attribute("as of IReservation")
-    device: IAsyncDevice = Attribute("the device, in a lane of its own")
+    device: IAsyncDevice = Attribute("opened, configured, label read, not started")
     reading: VolumeReading = Attribute("as of IReservation")
     barcode: str | None = Attribute("as of IReservation")
     meta: str | None = Attribute("as of IReservation")
 
     def release(eject: bool = False, need_another: bool = False) -> Deferred[None]:
-        """Finish the device, give the slot back, end the device's lane.
+        """Finish the device, give the slot back, let go of the device.
 
         The slot is given back even if finishing fails, whose error then arrives here. Once asked
         for it cannot be cancelled.
@@ -315,8 +316,17 @@ class IAsyncChanger(Interface):
     def update(changed: str | None = None) -> Deferred[None]:
         """See :meth:`IChanger.update`."""
 
+    def reset() -> Deferred[None]:
+        """See :meth:`IChanger.reset`."""
+
+    def eject(drive: str | None = None) -> Deferred[None]:
+        """See :meth:`IChanger.eject`."""
+
+    def move(source: str, target: str) -> Deferred[None]:
+        """See :meth:`IChanger.move`."""
+
     def close() -> Deferred[None]:
-        """Cancel waiting operations, release what is left, close the changer, end the lanes."""
+        """Cancel what is going on, release what is left, give everything back."""
 
 
 class ILane(Interface):

@@ -32,6 +32,7 @@ from protocols.ndmp.codes import INFINITY
 from protocols.tx.undisturbed import undisturbed
 
 if TYPE_CHECKING:
+    from devices.asynchronous import DeviceContext
     from protocols.directtcp import Address
     from protocols.tx.haste import Haste
     from protocols.tx.ndmp import NdmpSession
@@ -42,15 +43,13 @@ CONNECT_PATIENCE = 60.0
 """Seconds to wait for a server to answer and to let us in."""
 
 
-def open_ndmp(
-    name: str, node: str, reactor: Any, patience: float, haste: Haste | None = None
-) -> IndirectTCP:
+def open_ndmp(name: str, node: str, context: DeviceContext) -> IndirectTCP:
     """The device as the registry opens it, with IndirectTCP for servers that need it.
 
-    :param patience: seconds to wait for somebody to ask for the addresses, and to connect
-    :param haste: shortens all deadlines when all is to end
+    Whoever asks for the addresses, and connects, is waited for with the context's patience.
     """
-    device = NdmpDevice(name, node, reactor, patience=patience, haste=haste)
+    reactor, patience = context.reactor, context.patience
+    device = NdmpDevice(name, node, reactor, patience=patience, haste=context.haste)
     return IndirectTCP(device, reactor, patience)
 
 

@@ -85,3 +85,21 @@ class Patience:
             self._stopped_at = now
         if now >= self._stopped_at + self._grace:
             raise StopSet
+
+
+class OwnStop(threading.Event):
+    """The stop event of one who may be told alone, or together with others.
+
+    :param together: stops this one too; whoever waits here notices it after
+        :data:`LONGEST_PAUSE` at the latest
+    """
+
+    def __init__(self, together: threading.Event | None = None) -> None:
+        super().__init__()
+        self._together = threading.Event() if together is None else together
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._together.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._together.is_set() or super().wait(timeout)

@@ -5,47 +5,37 @@ A new device or changer is one file and one line here. Nothing is imported befor
 
 from __future__ import annotations
 
-import functools
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from attrs import frozen
+
 from devices.errors import ChangerError, DriveFailed
 
 if TYPE_CHECKING:
-    import threading
-
-    from devices.changers.base import ChangerSetup
-    from devices.interfaces import IChanger, IDevice
+    from devices.interfaces import IDevice
     from protocols.conf.config import Config
     from protocols.conf.sections import ChangerSection, Storage
 
-# scheme -> "module:factory"; a device factory takes (name as given, what follows the colon)
+# scheme -> "module:factory"; the factory of a device that blocks is a class that implements IDevice
+# and takes (name as given, what follows the colon); that of a device that is asynchronous by nature
+# takes a devices.asynchronous.DeviceContext besides
 DEVICES: dict[str, str] = {
     "diskflat": "devices.diskflat:DiskflatDevice",
     "file": "devices.file:FileDevice",
+    "ndmp": "devices.ndmp:open_ndmp",
     "null": "devices.null:NullDevice",
 }
 
-# the same for devices that are asynchronous by nature; their factory takes (name as given, what
-# follows the colon, reactor, patience)
-ASYNC_DEVICES: dict[str, str] = {
-    "ndmp": "devices.ndmp:open_ndmp",
-}
-
-# kind -> "module:factory"; a changer factory takes a devices.changers.base.ChangerSetup
+# kind -> "module:factory"; the factory takes a devices.changers.base.ChangerSetup, and that of a
+# changer that blocks is a class that implements IChanger
 CHANGERS: dict[str, str] = {
     "disk": "devices.changers.disk:DiskChanger",
     "diskflat": "devices.changers.diskflat:DiskflatChanger",
+    "ndmp": "devices.changers.ndmp:open_ndmp_changer",
     "null": "devices.changers.null:NullChanger",
     "single": "devices.changers.single:SingleChanger",
-}
-
-# the same for changers that are asynchronous by nature; their factory takes (ChangerSetup,
-# devices.asynchronous.Surroundings, opener of asynchronous devices)
-ASYNC_CHANGERS: dict[str, str] = {
-    "ndmp": "devices.changers.ndmp:open_ndmp_changer",
-    "single of an asynchronous device": "devices.changers.async_single:AsyncSingleChanger",
 }
 
 
@@ -69,21 +59,23 @@ def load_factory(entry: str) -> Callable[..., Any]:
     return found
 
 
-def open_device(
+def open_blocking_device(
     name: str,
     config: DeviceSections | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> IDevice:
-    """Open the device called ``name``, touching no hardware (volumes-and-devices 2.1).
+    """As :func:`devices.asynchronous.open_device`, for whoever blocks himself.
 
-    :param name: the alias of a ``define device`` section, or ``TYPE:NODE``; the device keeps it
-        as its name.
-    :param config: where aliases are looked up.
-    :param warn: hears of an old-style name without a colon.
-    :raise DriveFailed: no such device type, or not a device name; text as stock words it.
+    :raise DriveFailed: as from there, or the device is asynchronous by nature
     """
+    from devices.interfaces import IDevice
+
     scheme, rest = split_device_name(name, config, warn)
-    return device_factory(scheme)(name, rest)
+    factory = device_factory(scheme)
+    if not IDevice.implementedBy(factory):
+        raise DriveFailed(f'Device type "{scheme}" is asynchronous and cannot be used here')
+    device: IDevice = factory(name, rest)
+    return device
 
 
 def split_device_name(
@@ -114,91 +106,58 @@ def split_device_name(
     return scheme, rest
 
 
-def device_factory(scheme: str) -> Callable[[str, str], IDevice]:
-    """What makes blocking devices of this type.
+def device_factory(scheme: str) -> Callable[..., Any]:
+    """What makes devices of this type.
 
     :raise DriveFailed: there is no such type
     """
-    if scheme in ASYNC_DEVICES:
-        raise DriveFailed(f'Device type "{scheme}" is asynchronous and cannot be used here')
     if scheme not in DEVICES:
         from devices.unknown import unknown_device  # few ever need it
 
-        raise DriveFailed(unknown_device(scheme, {*DEVICES, *ASYNC_DEVICES}, _changer_kinds()))
+        raise DriveFailed(unknown_device(scheme, DEVICES, CHANGERS))
     return load_factory(DEVICES[scheme])
 
 
-def open_changer(
-    name: str | None,
-    config: Config,
-    storage: Storage | None,
-    *,
-    stop: threading.Event | None = None,
-    warn: Callable[[str], None] | None = None,
-) -> IChanger:
-    """Build the changer called ``name`` (config-and-state 2.8).
+@frozen
+class FoundChanger:
+    """What a changer's name stands for.
 
-    :param name: a ``define changer`` section, ``chg-TYPE:REST``, a device section or a device;
-        None: what the storage names, or without a storage the global parameters.
-    :param stop: once set, by any thread, every wait for a lock ends.
-    :param warn: hears of old-style device names.
+    :ivar kind: a key of :data:`CHANGERS`.
+    :ivar argument: what follows ``chg-KIND:``, or the name of a device.
+    """
+
+    name: str
+    section: ChangerSection | None
+    kind: str
+    argument: str
+
+
+def find_changer(name: str | None, config: Config, storage: Storage | None) -> FoundChanger:
+    """Look a changer up; see :func:`devices.asynchronous.open_changer`.
+
     :raise ChangerError: text as stock words it
     """
-    setup = prepare_changer(name, config, storage, stop=stop, warn=warn)
-    return changer_factory(setup.kind)(setup)
-
-
-def prepare_changer(
-    name: str | None,
-    config: Config,
-    storage: Storage | None,
-    *,
-    stop: threading.Event | None = None,
-    warn: Callable[[str], None] | None = None,
-) -> ChangerSetup:
-    """All that the changer is made of; see :func:`open_changer`."""
-    from devices.changers.base import ChangerSetup
-
     if name is None:
         name = _configured_changer(config, storage)
     section = config.changer(name)
     uri = name if section is None else _section_uri(section)
     kind, argument = _split_uri(uri)
-    if kind not in CHANGERS and kind not in ASYNC_CHANGERS:
+    if kind not in CHANGERS:
         if section is not None:
             raise ChangerError(_invalid_tpchanger(name, uri))
         kind, argument = "single", name
-    return ChangerSetup(
-        name=name,
-        kind=kind,
-        argument=argument,
-        config=config,
-        storage=storage,
-        section=section,
-        open_device=functools.partial(open_device, config=config, warn=warn),
-        **({} if stop is None else {"stop": stop}),
-    )
+    return FoundChanger(name, section, kind, argument)
 
 
 def only_drive(config: Config, storage: Storage) -> str | None:
     """The device of a storage that is a single drive; None: it has a library, or a bad name."""
     try:
-        setup = prepare_changer(None, config, storage)
-        if setup.kind != "single":
+        found = find_changer(None, config, storage)
+        if found.kind != "single":
             return None
-        return ":".join(split_device_name(setup.argument, config))
+        return ":".join(split_device_name(found.argument, config))
     except (ChangerError, DriveFailed):
         return None  # whoever opens it will say what is wrong with it
-
-
-def changer_factory(kind: str) -> Callable[[ChangerSetup], IChanger]:
-    """What makes blocking changers of this kind.
-
-    :raise ChangerError: its kind is asynchronous
-    """
-    if kind not in CHANGERS:
-        raise ChangerError(f"Changer type '{kind}' is asynchronous and cannot be used here")
-    return load_factory(CHANGERS[kind])
 
 
 _BOTH = "Cannot specify both 'tapedev' and 'tpchanger'"
@@ -233,19 +192,14 @@ def _section_uri(section: ChangerSection) -> str:
     return section.tpchanger or section.tapedev or ""
 
 
-def _changer_kinds() -> set[str]:
-    """Those that a configuration can name."""
-    return {kind for kind in (*CHANGERS, *ASYNC_CHANGERS) if kind.isalpha()}
-
-
 def _invalid_tpchanger(name: str, uri: str) -> str:
     text = f"Changer '{name}' specifies invalid tpchanger '{uri}'"
     kind = uri.partition(":")[0].removeprefix("chg-")
-    if not uri.startswith("chg-") or kind in _changer_kinds():
+    if not uri.startswith("chg-") or kind in CHANGERS:
         return text  # a device, or a changer without what it changes
     from devices.unknown import unknown_changer  # few ever need it
 
-    return f"{text}: {unknown_changer(kind, _changer_kinds())}"
+    return f"{text}: {unknown_changer(kind, CHANGERS)}"
 
 
 def _split_uri(uri: str) -> tuple[str, str]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from zope.interface import implementer
-
 from devices.changers.base import ChangerSetup
 from devices.changers.slots import SlotDirectories
 from devices.changers.vtape_changer import VtapeChanger, listed
 from devices.changers.vtapes import VtapeState
 from devices.errors import ChangerError, ChangerReason, Status
-from devices.interfaces import AccessMode, IChanger, InventoryEntry, SlotState
+from devices.interfaces import AccessMode, InventoryEntry, SlotState
 from protocols.header import HeaderType
 
 
-@implementer(IChanger)
 class DiskChanger(VtapeChanger):
     """Slots are directories ``slotN``; the link ``data`` leads to the current one.
 

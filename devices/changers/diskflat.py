@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 
 from attrs import frozen
-from zope.interface import implementer
 
 from devices.changers.base import ChangerSetup
 from devices.changers.vtape_changer import VtapeChanger, listed
 from devices.changers.vtapes import VtapeState
 from devices.errors import ChangerError, ChangerReason
-from devices.interfaces import AccessMode, IChanger, InventoryEntry, SlotState
+from devices.interfaces import AccessMode, InventoryEntry, SlotState
 from devices.tapelist_file import read_tapelist
 from protocols.labels import LabelError, make_label, make_meta_label, slot_of_label
 from protocols.tapelist import Tapelist, TapelistError
@@ -40,7 +39,6 @@ class _Look:
         return max(self.volumes | self.missing, default=0)
 
 
-@implementer(IChanger)
 class DiskflatChanger(VtapeChanger):
     """Slots are numbers up to ``num-slot``; volumes are files named after their labels.
 

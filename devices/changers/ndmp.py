@@ -23,8 +23,6 @@ from protocols.ndmp.messages import ScsiClose, ScsiExecuteCdb, ScsiOpen
 from protocols.smc import Element, ElementType, SmcError
 
 if TYPE_CHECKING:
-    from devices.asynchronous import Surroundings
-    from devices.changers.async_base import OpenDevice
     from devices.changers.base import ChangerSetup
     from devices.interfaces import IAsyncDevice
     from protocols.tx.haste import Haste
@@ -44,9 +42,7 @@ _PASSED_ON = ("ndmp-username", "ndmp-password", "ndmp-auth")
 _READY, _INQUIRY, _STATUS, _MOVE = 1000, 5000, 60_000, 300_000
 
 
-def open_ndmp_changer(
-    setup: ChangerSetup, surroundings: Surroundings, open_device: OpenDevice
-) -> RobotChanger:
+def open_ndmp_changer(setup: ChangerSetup) -> RobotChanger:
     """The changer as the registry opens it.
 
     :raise ChangerError: fatal: not such a name, or a property says something impossible
@@ -62,14 +58,9 @@ def open_ndmp_changer(
         if len(values) > 1:
             raise ChangerError(f"only one value allowed for '{name}'")
         account[name] = values[0] if values else account[name]
-    robot = SmcRobot(surroundings.reactor, server, device, account, haste=surroundings.haste)
-    return RobotChanger(
-        setup,
-        surroundings,
-        open_device,
-        robot,
-        f"{surroundings.statedir}/{state_file_name(setup.argument)}",
-    )
+    context = setup.context
+    robot = SmcRobot(context.reactor, server, device, account, haste=context.haste)
+    return RobotChanger(setup, robot, f"{context.statedir}/{state_file_name(setup.argument)}")
 
 
 def state_file_name(argument: str) -> str:

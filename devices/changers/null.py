@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from zope.interface import implementer
-
-from devices.changers.base import Changer, Reservation, check_request
+from devices.changers.base import check_request
+from devices.changers.blocking import BlockingChanger, BlockingReservation
 from devices.errors import ChangerError, ChangerReason, DeviceError
-from devices.interfaces import ChangerInfo, IChanger, IReservation, LoadRequest
+from devices.interfaces import ChangerInfo, IReservation, LoadRequest
 
 
-@implementer(IChanger)
-class NullChanger(Changer):
+class NullChanger(BlockingChanger):
     """Any load gives ``null:``; a scan that has seen it is told that there is nothing more."""
 
     has_inventory = False
@@ -20,11 +18,12 @@ class NullChanger(Changer):
         if request.except_slots:
             raise ChangerError("all slots have been loaded", ChangerReason.NOTFOUND)
         try:
-            device = self.setup.open_device("null:")
+            device = self.setup.open_blocking("null:")
         except DeviceError as error:
             text = f"opening 'null:': {error.text}"
             raise ChangerError(text, ChangerReason.DEVICE) from error
-        return Reservation(self, "null", device, device.read_label(), lambda eject, another: None)
+        reading = device.read_label()
+        return BlockingReservation(self, "null", device, reading, lambda eject, another: None)
 
     def info(self) -> ChangerInfo:
         return ChangerInfo(num_slots=1, slots=("1",), fast_search=True)

@@ -12,11 +12,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from zope.interface import Interface, implementer
+from zope.interface import Interface
 
-from devices.asynchronous import Surroundings
-from devices.changers.async_base import AsyncChanger, AsyncReservation, OpenDevice, surely
-from devices.changers.base import check_request
+from devices.changers.base import Changer, Reservation, check_request, surely
 from devices.changers.robot_choice import choose_drive, choose_slot, slots_to_update
 from devices.changers.robot_settings import read_settings
 from devices.changers.robot_state import RobotState, RobotStatus
@@ -24,7 +22,6 @@ from devices.changers.state import RELEASE_GRACE, StateFile
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status
 from devices.interfaces import (
     ChangerInfo,
-    IAsyncChanger,
     IAsyncDevice,
     InventoryEntry,
     LoadRequest,
@@ -64,8 +61,7 @@ class IRobot(Interface):
         """Set what a drive's device must know of the way to the robot."""
 
 
-@implementer(IAsyncChanger)
-class RobotChanger(AsyncChanger):
+class RobotChanger(Changer):
     """Slots, drives and a robot.
 
     :param robot: provides IRobot
@@ -73,22 +69,16 @@ class RobotChanger(AsyncChanger):
     :raise ChangerError: fatal: a property says something impossible
     """
 
-    def __init__(
-        self,
-        setup: ChangerSetup,
-        surroundings: Surroundings,
-        open_device: OpenDevice,
-        robot: Any,
-        default_state: str,
-    ) -> None:
-        super().__init__(setup, surroundings, open_device)
+    def __init__(self, setup: ChangerSetup, robot: Any, default_state: str) -> None:
+        super().__init__(setup)
         self._settings = read_settings(setup)
         self._robot = robot
-        self._reactor = surroundings.reactor
-        self._haste = surroundings.haste or Haste(surroundings.reactor)
-        self._now = surroundings.now
-        self._ready_at = surroundings.reactor.seconds()
-        self._lane = surroundings.make_lane(f"changer {setup.name}")
+        context = setup.context
+        self._reactor = context.reactor
+        self._haste = context.haste or Haste(context.reactor)
+        self._now = context.now
+        self._ready_at = context.reactor.seconds()
+        self._lane = context.make_lane(f"changer {setup.name}")
         self._state_file = StateFile(
             setup.changerfile or default_state,
             lock_timeout=self._settings.lock_timeout,
@@ -152,7 +142,7 @@ class RobotChanger(AsyncChanger):
 
     # operations
 
-    async def _load(self, request: LoadRequest) -> AsyncReservation:
+    async def _load(self, request: LoadRequest) -> Reservation:
         check_request(request)
         async with self._locked() as state:
             slot = choose_slot(state, self._settings, request)
@@ -171,9 +161,9 @@ class RobotChanger(AsyncChanger):
             barcode = state.slots[slot].get("barcode")
 
         async def give_back(eject: bool, need_another: bool) -> None:
-            await self._give_back(drive, eject)
+            await self._in_turn(lambda: self._give_back(drive, eject))
 
-        return AsyncReservation(
+        return Reservation(
             self,
             slot,
             device,
@@ -269,17 +259,13 @@ class RobotChanger(AsyncChanger):
             raise ChangerError(text, ChangerReason.NOTFOUND, slot)
 
     async def _give_back(self, drive: str, eject: bool) -> None:
-        """The changer's part of a release; runs in turn with other operations."""
-        await self._turn.acquire()
-        try:
-            async with self._locked(RELEASE_GRACE) as state:
-                if drive not in state.drives or not state.is_ours(drive):
-                    raise ChangerError("reservation belongs to another instance")
-                state.drop(drive)
-                if eject:
-                    await self._unload(state, drive)
-        finally:
-            self._turn.release()
+        """The changer's part of a release."""
+        async with self._locked(RELEASE_GRACE) as state:
+            if drive not in state.drives or not state.is_ours(drive):
+                raise ChangerError("reservation belongs to another instance")
+            state.drop(drive)
+            if eject:
+                await self._unload(state, drive)
 
     async def _info(self) -> ChangerInfo:
         vendor = await self._robot.vendor()
@@ -362,22 +348,26 @@ class RobotChanger(AsyncChanger):
                 await self._unload(state, drive, target)
 
     async def note_label(self, slot: str, label: str | None) -> None:
-        await self._turn.acquire()
-        try:
+        async def note() -> None:
             async with self._locked() as state:
                 if slot in state.slots:
                     state.note_label(slot, label, None)
-        finally:
-            self._turn.release()
+
+        await self._in_turn(note)
 
     async def note_error(self, slot: str, reading: VolumeReading) -> None:
-        await self._turn.acquire()
-        try:
+        async def note() -> None:
             async with self._locked() as state:
                 if slot in state.slots:
                     state.note_error(slot, reading)
-        finally:
-            self._turn.release()
+
+        await self._in_turn(note)
+
+    async def _settle(self) -> None:
+        await super()._settle()
+        if self._lane.begun:
+            # a wait for the state file's lock ends here, which nobody waits for any more
+            await self._lane.call_surely(lambda: None)
 
     async def _end(self) -> None:
         await self._lane.stop()

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from zope.interface import implementer
+from devices.changers.base import Changer, ChangerSetup, Reservation, check_request
+from devices.errors import ChangerError, ChangerReason, DeviceError
+from devices.interfaces import ChangerInfo, InventoryEntry, SlotState, VolumeReading
 
-from devices.changers.base import Changer, ChangerSetup, Reservation
-from devices.changers.one_drive import SLOT, OneDrive
-from devices.errors import DeviceError
-from devices.interfaces import (
-    ChangerInfo,
-    IChanger,
-    IDevice,
-    InventoryEntry,
-    IReservation,
-    LoadRequest,
-)
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncDevice, LoadRequest
+
+SLOT = "1"
+
+# Drives in use by any changer object of this process: a second one must not disturb the first
+# (quirk 31). Other processes collide in the device, as with stock.
+_drives_in_use: set[str] = set()
 
 _log = logging.getLogger(__name__)
 
 
-@implementer(IChanger)
 class SingleChanger(Changer):
     """One slot, ``1``, holding whatever is in the drive.
 
@@ -32,42 +33,95 @@ class SingleChanger(Changer):
 
     def __init__(self, setup: ChangerSetup) -> None:
         super().__init__(setup)
-        self._drive = OneDrive(setup)
-        with self._drive.opening("chg-single: "):
-            setup.open_device(self._drive.device_name)
+        self._device_name = setup.argument
+        self._last_reading: VolumeReading | None = None
+        section = setup.config.device(self._device_name)
+        self._drive = self._device_name if section is None else section.tapedev or ""
+        with self._opening("chg-single: "):
+            setup.open_device(self._device_name).close()
 
-    def load(self, request: LoadRequest) -> IReservation:
-        drive = self._drive
-        drive.take(request)
+    async def _load(self, request: LoadRequest) -> Reservation:
+        check_request(request)
+        self._take(request)
         try:
-            with drive.opening():
-                device = self.open_configured(drive.device_name)
-            drive.reading = device.read_label()
+            with self._opening():
+                device = self._open_configured(self._device_name)
+            try:
+                reading = self._last_reading = await device.read_label()
+            except BaseException:
+                await self._put_away(device)
+                raise
         except BaseException:
-            drive.let_go()
+            self._let_go()
             raise
 
-        def give_back(eject: bool, need_another: bool) -> None:
+        async def give_back(eject: bool, need_another: bool) -> None:
             # whoever needs another volume has this one ejected
-            self._give_back(device, eject or need_another)
+            await self._give_back(device, eject or need_another)
 
-        return Reservation(self, SLOT, device, drive.reading, give_back)
+        return Reservation(self, SLOT, device, reading, give_back)
 
-    def _give_back(self, device: IDevice, eject: bool) -> None:
+    def _take(self, request: LoadRequest) -> None:
+        """Reserve the drive for a load.
+
+        :raise ChangerError: it is reserved already, or the request wants another slot
+        """
+        if self._drive in _drives_in_use:
+            held = None if self._last_reading is None else self._last_reading.label
+            same = request.label is not None and request.label == held
+            reason = ChangerReason.VOLINUSE if same else ChangerReason.DRIVEINUSE
+            raise ChangerError(f"'{self._device_name}' is already reserved", reason)
+        if request.except_slots:
+            raise ChangerError("all slots have been loaded", ChangerReason.NOTFOUND)
+        _drives_in_use.add(self._drive)
+        self._last_reading = None
+
+    def _let_go(self) -> None:
+        _drives_in_use.discard(self._drive)
+
+    @contextmanager
+    def _opening(self, prefix: str = "") -> Iterator[None]:
+        """What fails in here is fatal: another volume in this drive would meet it again.
+
+        :raise ChangerError: with the text for it
+        """
+        try:
+            yield
+        except DeviceError as error:
+            text = f"{prefix}error opening device '{self._device_name}': {error.text}"
+            raise ChangerError(text) from error
+        except ChangerError as error:
+            raise ChangerError(error.message) from error
+
+    async def _give_back(self, device: IAsyncDevice, eject: bool) -> None:
         try:
             if eject:
-                device.eject()
+                await device.eject()
         except DeviceError as error:
-            _log.warning("cannot eject '%s': %s", self._drive.device_name, error.text)
+            _log.warning("cannot eject '%s': %s", self._device_name, error.text)
         finally:
-            self._drive.let_go()
+            self._let_go()
 
-    def info(self) -> ChangerInfo:
-        return self._drive.info()
+    async def _info(self) -> ChangerInfo:
+        """One slot, and nothing that finds a label in it."""
+        return ChangerInfo(num_slots=1, slots=(SLOT,), fast_search=False)
 
-    def inventory(self) -> list[InventoryEntry]:
-        return self._drive.inventory()
+    async def _inventory(self) -> list[InventoryEntry]:
+        """What was last seen; the drive is not asked."""
+        reading = self._last_reading
+        if reading is None:
+            return [InventoryEntry(slot=SLOT)]
+        return [
+            InventoryEntry(
+                slot=SLOT,
+                state=SlotState.FULL,
+                device_status=reading.status,
+                device_error=reading.error,
+                header_type=reading.header_type,
+                label=reading.label,
+            )
+        ]
 
-    def update(self, changed: str | None = None) -> None:
+    async def _update(self, changed: str | None) -> None:
         """Forget what was last seen in the drive."""
-        self._drive.reading = None
+        self._last_reading = None

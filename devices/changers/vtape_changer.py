@@ -10,7 +10,8 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from devices.changers.base import Changer, ChangerSetup, Reservation, check_request
+from devices.changers.base import ChangerSetup, check_request
+from devices.changers.blocking import BlockingChanger, BlockingReservation
 from devices.changers.state import RELEASE_GRACE, StateFile
 from devices.changers.vtapes import VtapeState
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status
@@ -29,7 +30,7 @@ from devices.patience import LOCK_TIMEOUT
 from protocols.header import HeaderType
 
 
-class VtapeChanger(Changer):
+class VtapeChanger(BlockingChanger):
     """Slots below one directory; who uses one is written in the state file.
 
     :raise ChangerError: fatal: no such directory, or a property that is no number;
@@ -286,7 +287,7 @@ class _Held:
         self.use = use
 
 
-class _VtapeReservation(Reservation):
+class _VtapeReservation(BlockingReservation):
     """A slot held by this process, as the state file says."""
 
     def __init__(
@@ -332,7 +333,7 @@ def _parse_slot(text: str) -> int:
     raise ChangerError(f"Slot {text} not found", ChangerReason.INVALID, text)
 
 
-def _check_found(label: str | None, reservation: Reservation) -> None:
+def _check_found(label: str | None, reservation: BlockingReservation) -> None:
     """A file's name is a hint, its header is the truth (quirk 32)."""
     found = reservation.reading
     if label is None or found.status is not Status.SUCCESS or found.label == label:

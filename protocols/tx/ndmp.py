@@ -343,16 +343,27 @@ def connect_session(
     def say_why(reason: Failure) -> Failure:
         if late:
             return Failure(NdmpLost("connect failed: it took too long"))
-        return _say_why(reason)
+        return Failure(NdmpLost(f"connect failed: {reason.getErrorMessage()}"))
 
-    return connecting.addBoth(in_time).addCallbacks(_wait_until_open, say_why)
+    given_up = False
+
+    def give_up(_: object) -> None:
+        nonlocal given_up
+        given_up = True
+        connecting.cancel()
+
+    asked: Deferred[NdmpSession] = Deferred(give_up)
+
+    def failed(reason: Failure) -> None:
+        # an endpoint has many words for a cancellation, a failure to look up the name among them
+        if not given_up:
+            asked.errback(reason)
+
+    connecting.addBoth(in_time)
+    opened: Deferred[NdmpSession] = connecting.addCallbacks(_wait_until_open, say_why)
+    opened.addCallbacks(asked.callback, failed)
+    return asked
 
 
 def _wait_until_open(protocol: Any) -> Deferred[NdmpSession]:
     return cast(NdmpSession, protocol).opened
-
-
-def _say_why(reason: Failure) -> Failure:
-    if reason.check(CancelledError):
-        return reason
-    return Failure(NdmpLost(f"connect failed: {reason.getErrorMessage()}"))

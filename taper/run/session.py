@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from devices.asynchronous import Surroundings, open_async_changer
+from devices.asynchronous import DeviceContext, open_changer
 from devices.errors import ChangerError, DeviceError
 from devices.lane import Lane
 from devices.patience import Patience
@@ -242,18 +242,18 @@ class Session:
             raise SetupFailed(fault.text) from fault
 
     def _open_named_changer(self, name: str | None, storage: Storage) -> IAsyncChanger:
-        surroundings = Surroundings(
+        context = DeviceContext(
             self._reactor,
             functools.partial(Lane, self._reactor),
             self._setup.config.general.dtimeout + 1,
             self._setup.paths.statedir,
             self._haste,
         )
-        return open_async_changer(
+        return open_changer(
             name,
             self._setup.config,
             storage,
-            surroundings,
+            context,
             stop=self._stop_waiting,
             warn=self._setup.debug.write,
         )

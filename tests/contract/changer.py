@@ -1,23 +1,26 @@
-"""What every blocking changer must do, the fake included.
+"""What every changer must do by its asynchronous face, the fake included.
 
-A test class inherits :class:`ChangerContract` and gives a fixture ``changer``: a changer whose
-first slot (as ``info`` lists it) can be loaded. Attributes tell what it cannot do.
+A test class inherits :class:`ChangerContract` and gives a fixture ``open_changer``: a function
+that opens the same changer again and again, as a :class:`tests.fakes.changers.Waited`. Its first
+slot (as ``info`` lists it) can be loaded. Attributes tell what it cannot do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from twisted.internet.defer import CancelledError
 from zope.interface.verify import verifyObject
 
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import (
     AccessMode,
-    IChanger,
-    IDevice,
+    IAsyncChanger,
+    IAsyncDevice,
+    IAsyncReservation,
     InventoryEntry,
-    IReservation,
     LoadRequest,
     Relative,
     VolumeReading,
@@ -30,12 +33,19 @@ class ChangerContract:
     #: A held volume is refused to others; False where there is nothing to hold.
     exclusive = True
 
+    #: What it does not do.
+    lacks: tuple[str, ...] = ("eject", "move")
+
+    @pytest.fixture
+    def changer(self, open_changer: Callable[[], Any]) -> Any:
+        return open_changer()
+
     def first(self, changer: Any) -> LoadRequest:
         return LoadRequest(slot=changer.info().slots[0])
 
     def test_provides_the_interface(self, changer: Any) -> None:
         """It is a changer, with a name and its facts as booleans."""
-        assert verifyObject(IChanger, changer)
+        assert verifyObject(IAsyncChanger, changer.thing)
         assert isinstance(changer.name, str)
         for fact in (changer.has_inventory, changer.scan_require_update, changer.global_space):
             assert isinstance(fact, bool)
@@ -49,8 +59,8 @@ class ChangerContract:
         """A reservation holds an opened device, not started, with the reading of its label."""
         reservation = changer.load(self.first(changer))
         try:
-            assert verifyObject(IReservation, reservation)
-            assert verifyObject(IDevice, reservation.device)
+            assert verifyObject(IAsyncReservation, reservation.thing)
+            assert verifyObject(IAsyncDevice, reservation.device.thing)
             assert isinstance(reservation.reading, VolumeReading)
             assert reservation.device.access_mode is AccessMode.NULL
             assert reservation.device.label == reservation.reading.label
@@ -141,10 +151,68 @@ class ChangerContract:
                 refusals.append(error)
         assert all(error.reason is ChangerReason.NOTIMPL for error in refusals)
         assert all("does not support" in error.message for error in refusals)
+        for name, arguments in (("eject", ()), ("move", ("1", "2"))):
+            if name in self.lacks:
+                with pytest.raises(ChangerError, match=f"does not support {name}") as caught:
+                    getattr(changer, name)(*arguments)
+                assert caught.value.reason is ChangerReason.NOTIMPL
 
-    def test_close_gives_back_what_is_held(self, changer: Any) -> None:
+    def test_one_thing_after_another(self, changer: Any) -> None:
+        """Operations are done in the order of asking: whoever asks first gets the volume."""
+        first = self.first(changer)
+        asked = [changer.thing.load(first), changer.thing.info(), changer.thing.load(first)]
+        reservation = changer.wait(asked[0])
+        assert changer.wait(asked[1]) == changer.info()
+        if self.exclusive:
+            with pytest.raises(ChangerError):
+                changer.wait(asked[2])
+        else:
+            changer.wait(changer.wait(asked[2]).release())
+        changer.wait(reservation.release())
+
+    def test_a_cancelled_load_leaves_nothing_reserved(self, changer: Any) -> None:
+        """Whoever does not want it any more has not got it, and the next one gets it."""
+        first = self.first(changer)
+        loading = changer.thing.load(first)
+        if not loading.called:
+            loading.cancel()
+            with pytest.raises(CancelledError):
+                changer.wait(loading)
+        else:
+            changer.wait(changer.wait(loading).release())
+        changer.load(first).release()
+
+    def test_a_release_cannot_be_cancelled(self, changer: Any) -> None:
+        """Cancelling gives up waiting, not releasing."""
+        first = self.first(changer)
+        reservation = changer.load(first)
+        releasing = reservation.thing.release()
+        if not releasing.called:
+            releasing.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            releasing.cancel()
+        reservation.release()  # waits for the one that goes on
+        changer.load(first).release()
+
+    def test_close_gives_back_what_is_held(
+        self, changer: Any, open_changer: Callable[[], Any]
+    ) -> None:
         """Closing the changer releases what was forgotten."""
-        reservation = changer.load(self.first(changer))
+        first = self.first(changer)
+        reservation = changer.load(first)
         reservation.device.start(AccessMode.WRITE, "CONTRACT-03", "20260102030405")
         changer.close()
         assert reservation.device.access_mode is AccessMode.NULL
+        open_changer().load(first).release()
+
+    def test_close_cancels_what_is_going_on(
+        self, changer: Any, open_changer: Callable[[], Any]
+    ) -> None:
+        """Neither what is going on nor what waits for its turn keeps anything."""
+        first = self.first(changer)
+        asked = [changer.thing.load(first), changer.thing.inventory(), changer.thing.info()]
+        pending = [asking for asking in asked if not asking.called]
+        for asking in asked:
+            asking.addErrback(lambda failure: failure.value)
+        changer.close()
+        assert all(isinstance(changer.wait(asking), CancelledError) for asking in pending)
+        open_changer().load(first).release()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.defer import Deferred
 
+from devices.asynchronous import DeviceContext
 from devices.idirecttcp import Moved
 from devices.indirect import IndirectTCP
 from devices.interfaces import AccessMode
@@ -38,7 +39,7 @@ class World:
 
     def device(self, drive: str, *, indirect: bool = False, patience: float = 20) -> IndirectTCP:
         url = self.server.url(drive)
-        device = open_ndmp(url, url[5:], self.turning.reactor, patience)
+        device = open_ndmp(url, url[5:], DeviceContext(self.turning.reactor, pytest.fail, patience))
         device.facts.properties.set("indirect", indirect)
         return device
 

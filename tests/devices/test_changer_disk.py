@@ -13,11 +13,11 @@ import pytest
 from devices.changers import removable
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import AccessMode, LoadRequest, Relative, SlotState
-from devices.registry import open_changer
 from protocols.conf.sections import ChangerSection, Storage
 from protocols.header import HeaderType
 from protocols.perldata import format_perl_data, parse_perl_data
 from tests.contract.changer import ChangerContract
+from tests.fakes.changers import open_blocking, open_waited
 from tests.fakes.config import make_config
 from tests.fakes.scarce import ScarceThreads
 
@@ -35,7 +35,7 @@ def root(tmp_path):
     return root
 
 
-def disk(root, runtapes=1, stop=None, **properties):
+def disk(root, runtapes=1, stop=None, opened=open_blocking, **properties):
     """A chg-disk called ``mydisk`` used by storage ``S`` of ``DailySet``."""
     section = ChangerSection(
         "mydisk",
@@ -43,7 +43,7 @@ def disk(root, runtapes=1, stop=None, **properties):
         property={name.replace("_", "-"): (value,) for name, value in properties.items()},
     )
     storage = Storage("S", tpchanger="mydisk", runtapes=runtapes)
-    return open_changer(None, make_config(section), storage, stop=stop)
+    return opened(None, make_config(section), storage, stop=stop)
 
 
 def state_of(root):
@@ -69,14 +69,14 @@ def failure(changer, request):
 
 class TestDiskChanger(ChangerContract):
     @pytest.fixture
-    def changer(self, root):
-        return disk(root)
+    def open_changer(self, root):
+        return lambda: disk(root, opened=open_waited)
 
 
 class TestDiskChangerMakingSlots(ChangerContract):
     @pytest.fixture
-    def changer(self, root):
-        return disk(root, auto_create_slot="yes", num_slot="12")
+    def open_changer(self, root):
+        return lambda: disk(root, opened=open_waited, auto_create_slot="yes", num_slot="12")
 
 
 # reservations
@@ -161,7 +161,7 @@ def test_a_damaged_or_bare_state_does_not_stop_a_load(root, damage):
 def test_a_failed_load_holds_nothing(root):
     """When the device cannot be configured the slot is free again, and the text names why."""
     config = make_config(device_property={"nosuch": ("1",)})
-    changer = open_changer(f"chg-disk:{root}", config, None)
+    changer = open_blocking(f"chg-disk:{root}", config, None)
     text, reason, _ = failure(changer, LoadRequest(slot="1"))
     assert text == (
         "Error setting device property 'nosuch' to value '1' on device"
@@ -314,7 +314,7 @@ def test_slots_that_are_not_there(root):
 
 def test_an_empty_root_ends_a_scan(tmp_path):
     """Without any slot the scan's end signal is given and no odd current slot stored (quirk 11)."""
-    changer = open_changer(f"chg-disk:{tmp_path}", make_config(), None)
+    changer = open_blocking(f"chg-disk:{tmp_path}", make_config(), None)
     current = LoadRequest(relative=Relative.CURRENT, set_current=True)
     assert failure(changer, current) == ("Slot 0 not found", ChangerReason.INVALID, "0")
     end = ("all slots have been loaded", ChangerReason.NOTFOUND, None)
@@ -554,7 +554,7 @@ def test_the_state_may_lie_elsewhere(root, tmp_path):
     """changerfile names the state file, relative to the configuration."""
     section = ChangerSection("mydisk", tpchanger=f"chg-disk:{root}", changerfile="mystate")
     config = make_config(section, directory=str(tmp_path))
-    open_changer("mydisk", config, None).load(LoadRequest(slot="2", set_current=True)).release()
+    open_blocking("mydisk", config, None).load(LoadRequest(slot="2", set_current=True)).release()
     state = parse_perl_data((tmp_path / "mystate").read_bytes())
     assert state["current_slot"]["config"]["DailySet"]["storage"]["DailySet"] == {
         "changer": {"mydisk": "slot2"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import pytest
 from devices.changers import diskflat
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import AccessMode, LoadRequest, Relative, SlotState
-from devices.registry import open_changer
 from protocols.conf import AutoLabel
 from protocols.conf.sections import ChangerSection, Storage
 from protocols.header import HeaderType
 from protocols.labels import slot_of_label
 from protocols.perldata import parse_perl_data
 from tests.contract.changer import ChangerContract
+from tests.fakes.changers import open_blocking, open_waited
 from tests.fakes.config import make_config
 
 STAMP = "20260102030405"
@@ -31,7 +32,12 @@ def root(tmp_path: Path) -> Path:
 
 
 def flat(
-    root: Path, template: str | None = "FLAT-$3s", meta: str = "", runtapes: int = 1, **wanted: str
+    root: Path,
+    template: str | None = "FLAT-$3s",
+    meta: str = "",
+    runtapes: int = 1,
+    opened: Callable[..., Any] = open_blocking,
+    **wanted: str,
 ) -> Any:
     """A chg-diskflat called ``myflat`` used by storage ``S`` of ``DailySet``."""
     section = ChangerSection(
@@ -47,7 +53,7 @@ def flat(
         meta_autolabel=meta,
     )
     config = make_config(section, directory=str(root.parent))
-    return open_changer(None, config, storage)
+    return opened(None, config, storage)
 
 
 def label(changer: Any, slot: str) -> None:
@@ -70,17 +76,17 @@ def failure(changer: Any, request: LoadRequest) -> tuple[str, ChangerReason | No
 
 class TestDiskflatChanger(ChangerContract):
     @pytest.fixture
-    def changer(self, root: Path) -> Any:
+    def open_changer(self, root: Path) -> Callable[[], Any]:
         changer = flat(root)
         for slot in ("1", "2", "3"):
             label(changer, slot)
-        return changer
+        return lambda: flat(root, opened=open_waited)
 
 
 class TestDiskflatChangerMakingSlots(ChangerContract):
     @pytest.fixture
-    def changer(self, root: Path) -> Any:
-        return flat(root, auto_create_slot="yes", runtapes=2)
+    def open_changer(self, root: Path) -> Callable[[], Any]:
+        return lambda: flat(root, opened=open_waited, auto_create_slot="yes", runtapes=2)
 
 
 # slots and labels

@@ -8,29 +8,20 @@ from typing import Any
 import pytest
 
 from devices.errors import ChangerError, ChangerReason, Status
+from devices.file import FileDevice
 from devices.interfaces import AccessMode, LoadRequest, SlotState
-from devices.registry import open_changer
 from protocols.conf.sections import ChangerSection, DeviceSection, Storage, Tapetype
 from tests.contract.changer import ChangerContract
-from tests.fakes.changer import FakeChanger
+from tests.fakes.changers import open_waited as open_changer
 from tests.fakes.config import make_config
-from tests.fakes.device import FakeVolume
-
-
-class TestFakeChanger(ChangerContract):
-    """The fake behaves as a changer does."""
-
-    @pytest.fixture
-    def changer(self):
-        return FakeChanger(FakeVolume(label="F-01", timestamp="20260101"), FakeVolume())
 
 
 class TestBareDevice(ChangerContract):
     """A device name is a changer of one slot."""
 
     @pytest.fixture
-    def changer(self, tmp_path):
-        return open_changer(f"file:{tmp_path}", make_config(), None)
+    def open_changer(self, tmp_path):
+        return lambda: open_changer(f"file:{tmp_path}", make_config(), None)
 
 
 class TestNullChanger(ChangerContract):
@@ -39,8 +30,8 @@ class TestNullChanger(ChangerContract):
     exclusive = False
 
     @pytest.fixture
-    def changer(self):
-        return open_changer("chg-null:", make_config(), None)
+    def open_changer(self):
+        return lambda: open_changer("chg-null:", make_config(), None)
 
 
 @pytest.fixture
@@ -102,7 +93,7 @@ def test_single_ejects_when_asked_or_another_is_needed(vtape, monkeypatch, how, 
     changer = open_changer(vtape, make_config(), None)
     reservation = changer.load(LoadRequest(slot="1"))
     ejects = []
-    monkeypatch.setattr(type(reservation.device), "eject", lambda device: ejects.append(device))
+    monkeypatch.setattr(FileDevice, "eject", lambda device: ejects.append(device))
     reservation.release(**how)
     assert bool(ejects) is ejected
 

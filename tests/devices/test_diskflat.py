@@ -11,7 +11,7 @@ import pytest
 from devices.diskflat import DATA_START, DiskflatDevice
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.interfaces import AccessMode, FileStart, IDevice, WriteEnd, Written
-from devices.registry import open_device as open_by_name
+from devices.registry import open_blocking_device as open_by_name
 from protocols.header import HeaderType
 from tests.contract.device import (
     BLOCK,

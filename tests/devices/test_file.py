@@ -17,7 +17,7 @@ from attrs import evolve
 from devices.errors import DriveFailed, Status, VolumeFailed
 from devices.file import FileDevice
 from devices.interfaces import AccessMode, FileStart, IDevice
-from devices.registry import open_device as open_by_name
+from devices.registry import open_blocking_device as open_by_name
 from protocols.header import HeaderType
 from tests.contract.device import (
     BLOCK,

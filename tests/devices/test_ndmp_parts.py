@@ -16,9 +16,10 @@ from devices.errors import ChangerError, DriveFailed, PropertyRefused, Status
 from devices.interfaces import IDeviceFacts, LoadRequest, VolumeReading
 from devices.ndmp_control import ServerName, parse_server_name
 from devices.ndmp_facts import NdmpFacts
-from devices.registry import open_device
+from devices.registry import open_blocking_device
 from protocols.conf.sections import ChangerSection
 from protocols.header import HeaderType
+from tests.fakes.changers import SteppedLanes
 from tests.fakes.config import make_config
 
 DEVICES = ("0=ndmp:h@/d0", "1=ndmp:h@/d1")
@@ -87,7 +88,7 @@ def test_the_properties_of_the_device() -> None:
 def test_a_blocking_caller_is_told() -> None:
     """Who wants a blocking device of an asynchronous type gets an error, not a surprise."""
     with pytest.raises(DriveFailed, match="is asynchronous"):
-        open_device("ndmp:h@d")
+        open_blocking_device("ndmp:h@d")
 
 
 # the robot
@@ -103,7 +104,9 @@ def make_setup(**properties: tuple[str, ...]) -> ChangerSetup:
         config=make_config(section),
         storage=None,
         section=section,
-        open_device=lambda name: pytest.fail(name),
+        context=SteppedLanes().context,
+        open_device=pytest.fail,
+        open_blocking=pytest.fail,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from devices.errors import DeviceError, Status
 from devices.interfaces import AccessMode, IDevice
 from devices.null import NullDevice
-from devices.registry import open_device as open_by_name
+from devices.registry import open_blocking_device as open_by_name
 from tests.contract.device import BLOCK, DeviceContract
 
 

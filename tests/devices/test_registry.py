@@ -10,7 +10,8 @@ import pytest
 from attrs import frozen
 
 from devices.errors import DriveFailed
-from devices.registry import CHANGERS, DEVICES, load_factory, open_device
+from devices.registry import CHANGERS, DEVICES, load_factory
+from devices.registry import open_blocking_device as open_device
 
 
 @frozen

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from devices.properties import KNOWN_NAMES
-from devices.registry import open_device
+from devices.registry import open_blocking_device
 from protocols.application import Properties
 from taper.flow.port import HEADER_SILENCE, header_silence
 from tests.docs.markdown import ROOT
@@ -96,7 +96,7 @@ def test_properties_of_sections() -> None:
 def test_defaults(tmp_path: Path) -> None:
     """Of devices and of the configuration."""
     listed = tables()[0]
-    properties = open_device(f"file:{tmp_path}").properties
+    properties = open_blocking_device(f"file:{tmp_path}").properties
     assert usual(listed["fsync"][1]) == {True: "yes", False: "no"}[properties.flag("fsync")]
     assert properties["directtcp_address"].value is None
     assert usual(listed["directtcp-address"][1]) == "none"

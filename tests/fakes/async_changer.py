@@ -7,12 +7,13 @@ reserved, and breaks the test that releases something twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, execute, succeed
 from zope.interface import implementer
 
+from devices.changers.base import check_request
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import (
     AccessMode,
@@ -41,6 +42,7 @@ class FakeVolume:
     :ivar load_error: what a load fails with.
     :ivar meta_error: what asking for the meta label fails with.
     :ivar release_error: what a release fails with, having released.
+    :ivar access_mode: of the device that it is in.
     """
 
     label: str | None = None
@@ -56,6 +58,10 @@ class FakeVolume:
     load_error: ChangerError | None = None
     meta_error: ChangerError | None = None
     release_error: ChangerError | None = None
+    access_mode: AccessMode = AccessMode.NULL
+
+    def finish(self) -> None:
+        self.access_mode = AccessMode.NULL
 
     def reading(self) -> VolumeReading:
         return VolumeReading(self.status, self.header_type, self.label, self.timestamp, self.error)
@@ -131,6 +137,7 @@ class FakeAsyncDevice:
         self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
     ) -> Deferred[None]:
         def write_label() -> None:
+            self.facts.access_mode = mode
             if mode is AccessMode.WRITE:
                 self.facts.label, self.facts.timestamp = label, timestamp
                 self.facts.status = Status.SUCCESS
@@ -156,7 +163,7 @@ class FakeAsyncDevice:
         """What is done here is done at once."""
 
     def finish(self) -> Deferred[None]:
-        return self._gate.pass_through(lambda: None)
+        return self._gate.pass_through(self.facts.finish)
 
 
 @implementer(IAsyncReservation)
@@ -177,6 +184,7 @@ class FakeAsyncReservation:
         self._changer.release_begins(self)
 
         def give_back() -> None:
+            self._volume.finish()
             self._changer.reserved.remove(self)
             if self._volume.release_error is not None:
                 raise self._volume.release_error
@@ -257,6 +265,7 @@ class FakeAsyncChanger:
         return self.gate.pass_through(lambda: self._load(request))
 
     def _load(self, request: LoadRequest) -> FakeAsyncReservation:
+        check_request(request)
         slot = self._find(request)
         if slot in request.except_slots:
             raise ChangerError("all slots have been loaded", ChangerReason.NOTFOUND)
@@ -335,5 +344,24 @@ class FakeAsyncChanger:
         self.updates += 1
         return self.gate.pass_through(lambda: None)
 
+    def reset(self) -> Deferred[None]:
+        def to_first() -> None:
+            self.current = next(iter(self.slots), None)
+
+        return self.gate.pass_through(to_first)
+
+    def eject(self, drive: str | None = None) -> Deferred[None]:
+        return self.gate.pass_through(lambda: self._refuse("eject"))
+
+    def move(self, source: str, target: str) -> Deferred[None]:
+        return self.gate.pass_through(lambda: self._refuse("move"))
+
+    def _refuse(self, operation: str) -> NoReturn:
+        raise ChangerError(f"'fake' does not support {operation}", ChangerReason.NOTIMPL)
+
     def close(self) -> Deferred[None]:
-        return self.gate.pass_through(self.reserved.clear)
+        def give_back() -> None:
+            while self.reserved:
+                self.reserved.pop().device.facts.finish()
+
+        return self.gate.pass_through(give_back)

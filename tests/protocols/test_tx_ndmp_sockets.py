@@ -124,6 +124,16 @@ def test_connecting_can_be_cancelled(turning: Turning) -> None:
     turning.wait(port.stopListening())
 
 
+def test_connecting_can_be_cancelled_at_once(turning: Turning) -> None:
+    """Before the name is looked up: what the endpoint makes of it is no failure to connect."""
+    port, number = serve(turning, _silent)
+    connecting = connect(turning, number)
+    connecting.cancel()
+    with pytest.raises(CancelledError):
+        turning.wait(connecting)
+    turning.wait(port.stopListening())
+
+
 def wait_a_turn(turning: Turning) -> Deferred[None]:
     """Fires after the reactor had a chance to connect."""
     fired: Deferred[None] = Deferred()

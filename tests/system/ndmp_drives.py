@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.defer import Deferred
 
+from devices.asynchronous import DeviceContext
 from devices.idirecttcp import IDirectTCPConnection, Moved
 from devices.indirect import IndirectTCP
 from devices.interfaces import AccessMode
@@ -46,7 +47,9 @@ def large() -> Iterator[NdmJob]:
 def opened(turning: Turning, job: NdmJob, drive: str, *, indirect: bool = False) -> IndirectTCP:
     if not (job.directory / drive).exists():
         job.blank(drive)
-    device = open_ndmp(job.url(drive), job.url(drive)[5:], turning.reactor, 20.0)
+    device = open_ndmp(
+        job.url(drive), job.url(drive)[5:], DeviceContext(turning.reactor, pytest.fail, 20.0)
+    )
     device.facts.properties.set("indirect", indirect)
     return device
 

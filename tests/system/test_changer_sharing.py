@@ -23,10 +23,10 @@ from devices.changers.processes import is_alive
 from devices.changers.state import StateFile
 from devices.errors import ChangerError, ChangerReason
 from devices.interfaces import AccessMode, LoadRequest, Relative
-from devices.registry import open_changer
 from protocols.conf import AutoLabel
 from protocols.conf.sections import ChangerSection, Storage
 from protocols.perldata import parse_perl_data
+from tests.fakes.changers import open_blocking
 from tests.fakes.config import make_config
 
 AMTAPE, USER = "/usr/sbin/amtape", "backup"
@@ -168,7 +168,7 @@ class World:
         autolabel = AutoLabel(template="SHARE-$s", empty=True)
         storage = Storage("SHARE", tpchanger="mydisk", runtapes=2, autolabel=autolabel)
         config = make_config(section, name="SHARE", directory=str(self.base / "etc/SHARE"))
-        return open_changer(None, config, storage)
+        return open_blocking(None, config, storage)
 
     def state(self) -> dict[str, Any]:
         return parse_perl_data(self.state_path.read_bytes())

@@ -12,7 +12,7 @@ import pytest
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from devices.asynchronous import Surroundings, open_async_changer
+from devices.asynchronous import DeviceContext, open_changer
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import (
     AccessMode,
@@ -88,9 +88,9 @@ define changer drive {{
 
     def open(self, name: str) -> Any:
         reactor = self.turning.reactor
-        surroundings = Surroundings(reactor, lambda lane: Lane(reactor, lane), 20)
+        context = DeviceContext(reactor, lambda lane: Lane(reactor, lane), 20)
         storage = self.config.storages()[0]
-        return open_async_changer(name, self.config, storage, surroundings)
+        return open_changer(name, self.config, storage, context)
 
     def load(self, **request: Any) -> Any:
         return self.turning.wait(self.changer.load(LoadRequest(**request)))

@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
+from devices.asynchronous import DeviceContext
 from devices.errors import (
     ConnectionBroken,
     DeviceBusy,
@@ -255,13 +256,15 @@ def test_errors_are_worded_as_stock_does(turning: Turning, large: NdmJob) -> Non
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
-        gone = open_ndmp("gone", f"127.0.0.1:{port}@/x", turning.reactor, 5)
+        gone = open_ndmp(
+            "gone", f"127.0.0.1:{port}@/x", DeviceContext(turning.reactor, pytest.fail, 5)
+        )
         text = attempt(gone).text
     assert text.startswith(f"could not connect to ndmp-server '127.0.0.1:{port}': connect failed: ")
     wrong = blank(turning, large, "errors")
     wrong.facts.properties.set("ndmp_password", "guess")
     assert attempt(wrong).text.endswith(": connect-auth-md5-failed")
-    none = open_ndmp("none", large.url("none")[5:], turning.reactor, 5)
+    none = open_ndmp("none", large.url("none")[5:], DeviceContext(turning.reactor, pytest.fail, 5))
     error = attempt(none)
     assert error.text == "Error from NDMP server: NDMP9_NO_DEVICE_ERR"
     assert isinstance(error, DriveFailed)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from devices.asynchronous import DeviceContext
 from devices.errors import Status
 from devices.interfaces import AccessMode
 from devices.ndmp import NdmpDevice, open_ndmp
@@ -130,7 +131,7 @@ def test_stock_reads_what_we_wrote(exchange: Exchange) -> None:
 
     async def write() -> None:
         url = exchange.job.url("tape")
-        device = open_ndmp(url, url[5:], exchange.turning.reactor, 20)
+        device = open_ndmp(url, url[5:], DeviceContext(exchange.turning.reactor, pytest.fail, 20))
         device.facts.properties.set("indirect", "no")
         Sender((await device.listen(True))[0], data)
         connection = await device.accept()

@@ -19,14 +19,12 @@ from pathlib import Path
 import pytest
 from attrs import field, frozen
 
-from devices.interfaces import ILane
-from devices.lane import LaneChanger
-from devices.registry import open_changer
+from devices.asynchronous import open_changer
 from protocols.conf import load
 from protocols.tapelist import parse_tapelist
 from taper.core.retention import Retention
 from taper.core.scan import ScanResult, make_scan
-from tests.fakes.lane import SteppedLane
+from tests.fakes.changers import SteppedLanes
 from tests.fakes.scanning import RUN, Outcome, days_before_run
 from tests.fakes.tapelist_store import FakeTapelistStore
 from tests.system.scan_situations import SITUATIONS, WRITTEN, Situation
@@ -198,12 +196,7 @@ def ask_ours(root: Path, situation: Situation, algorithm: str) -> Told:
     loaded = load("Scan", read_if_there, config_root=str(root / "etc"))
     assert loaded.messages == ()
     tapelist = parse_tapelist((root / "etc" / "Scan" / "tapelist").read_bytes())
-    lanes: list[SteppedLane] = []
-
-    def make_lane(name: str) -> ILane:
-        lanes.append(SteppedLane(name))
-        return lanes[-1]
-
+    lanes = SteppedLanes()
     config, log = loaded.config, list[str]()
     storage = config.storage("main")
     assert storage is not None
@@ -211,7 +204,7 @@ def ask_ours(root: Path, situation: Situation, algorithm: str) -> Told:
         storage.taperscan,
         storage=storage,
         config=config,
-        changer=LaneChanger(open_changer(None, config, storage), make_lane),
+        changer=open_changer(None, config, storage, lanes.context),
         tapelists=FakeTapelistStore(tapelist.entries),
         retention=lambda now: Retention(config, now, stamp_days_ago=days_before_run),
         note=lambda text: log.append(f"INFO taper {text}"),
@@ -219,8 +212,7 @@ def ask_ours(root: Path, situation: Situation, algorithm: str) -> Told:
     choices: list[str | None] = []
     for _ in range(situation.scans):
         outcome = Outcome.of(scan.scan(RUN))
-        while any([lane.step() for lane in lanes]):
-            pass
+        lanes.drain()
         if isinstance(outcome.result, ScanResult):
             found = outcome.result
             mark = "+" if found.is_new else ""

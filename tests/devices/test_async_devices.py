@@ -1,0 +1,82 @@
+"""Every device by its asynchronous face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devices.asynchronous import DeviceContext, open_device
+from devices.lane import Lane, LaneDevice
+from tests.contract.async_device import (
+    DirectTCPContract,
+    MoverDeviceContract,
+    PumpedDeviceContract,
+    turning,
+)
+from tests.devices.ndmp_world import World
+from tests.fakes.changers import Waited
+from tests.fakes.device import FakeDevice, FakeVolume
+from tests.fakes.ndmp_server import CONFORMING
+from tests.fakes.turning import Turning
+
+__all__ = ["turning"]
+
+
+def opener(turning: Turning, name: str, **properties: Any) -> Callable[[], Waited]:
+    """A function that opens the device of this name as the taper does."""
+    reactor = turning.reactor
+    context = DeviceContext(reactor, partial(Lane, reactor), 20)
+
+    def open_it() -> Waited:
+        device = open_device(name, context)
+        for key, value in properties.items():
+            device.facts.properties.set(key, value)
+        return Waited(device, turning.wait)
+
+    return open_it
+
+
+class TestFile(PumpedDeviceContract, DirectTCPContract):
+    @pytest.fixture
+    def open_device(self, turning: Turning, tmp_path: Path) -> Callable[[], Any]:
+        (tmp_path / "data").mkdir()
+        return opener(turning, f"file:{tmp_path}", directtcp_address="127.0.0.1")
+
+
+class TestDiskflat(PumpedDeviceContract, DirectTCPContract):
+    @pytest.fixture
+    def open_device(self, turning: Turning, tmp_path: Path) -> Callable[[], Any]:
+        return opener(turning, f"diskflat:{tmp_path}/TAPE-01", directtcp_address="127.0.0.1")
+
+
+class TestNull(PumpedDeviceContract, DirectTCPContract):
+    keeps = erases = False
+
+    @pytest.fixture
+    def open_device(self, turning: Turning) -> Callable[[], Any]:
+        return opener(turning, "null:", directtcp_address="127.0.0.1")
+
+
+class TestFake(PumpedDeviceContract):
+    @pytest.fixture
+    def open_device(self, turning: Turning) -> Callable[[], Any]:
+        volume, reactor = FakeVolume(), turning.reactor
+        return lambda: Waited(LaneDevice(FakeDevice(volume), Lane(reactor, "fake")), turning.wait)
+
+
+class TestNdmp(MoverDeviceContract):
+    erases = False
+
+    @pytest.fixture
+    def world(self, turning: Turning) -> Iterator[World]:
+        world = World(turning, CONFORMING)
+        yield world
+        world.close()
+
+    @pytest.fixture
+    def open_device(self, turning: Turning, world: World) -> Callable[[], Any]:
+        return opener(turning, world.server.url("drive0"), indirect=False)
