@@ -22,7 +22,7 @@ from zope.interface import implementer
 from protocols import shmring
 from protocols.shmring import RingNames, Sizes
 from taper.plane.interfaces import IStreamSource, ShortOfRoom, SourceError, reason
-from taper.plane.native import warm
+from taper.plane.native import load
 from taper.plane.shm_stream import ShmStream
 
 if TYPE_CHECKING:
@@ -164,9 +164,7 @@ class ShmSource:
 
         :raise ShortOfRoom: the system refuses one; nothing is left of the others
         """
-        warm("posix_ipc")
-        import posix_ipc  # only these dumps need it
-
+        posix_ipc = load("posix_ipc")  # only these dumps need it
         _made.add(self.names)
         try:
             self._make()
