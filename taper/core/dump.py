@@ -62,14 +62,14 @@ class Dump:
         self.handle = command.handle
         self.origin = origin
         self.ledger = Ledger()
-        self.report = Report(worker, command, self.ledger)
+        self._interruption = Interruption(self.world.clock)
+        self.wait = self._interruption.wait
+        self.report = Report(worker, command, self.ledger, self._interruption)
         self._header: Header | None = None
         self._plan: SplitPlan | None = None
         self._flow: IFlow | None = None
         self._flowing: Deferred[None] | None = None
         self._status_file: IStatusFile | None = None
-        self._interruption = Interruption()
-        self.wait = self._interruption.wait
         self.request = VolumeRequest(
             worker, self.handle, self.report, self._interruption, self._adopt
         )
@@ -198,16 +198,22 @@ class Dump:
 
     async def _first_device(self) -> IAsyncDevice:
         """The device that the dump begins on."""
-        device = await self._device_at_hand(self.scribe.device_at_hand())
+        device = await self._device_at_hand(self.wait(self.scribe.device_at_hand()))
         if self.world.flows.listens(self.origin, device):
-            device = await self._device_at_hand(self.scribe.device_to_listen_on())
+            device = await self._device_at_hand(self._device_to_listen_on())
         return device
+
+    async def _device_to_listen_on(self) -> IAsyncDevice:
+        """The device that the next part will go to: no full volume's."""
+        if self.scribe.volume is not None and not self.scribe.usable:
+            await self.request.release(self.scribe)
+        return await self.wait(self.scribe.device_at_hand())
 
     async def _device_at_hand(
         self, sought: Coroutine[Deferred[Any], Any, IAsyncDevice]
     ) -> IAsyncDevice:
         try:
-            return await self.wait(sought)
+            return await sought
         except NoVolume as fault:
             raise NoVolume(f"error; got_device failed: {fault.text}") from fault
 
@@ -378,11 +384,17 @@ class Dump:
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
             ledger.device_errors.append(_unforeseen(fault))
         self._settled = True  # trace log and driver must be told the same
+        if ledger.verdict is not Verdict.DONE:
+            self._interruption.hurry()  # the driver may send it again; of a good one it cannot
         try:
             await report.log_result()
+        except DeviceFault as fault:
+            # The catalogue is made from the trace log: what is not in it cannot be restored.
+            self.world.debug(f"dump {self.handle}: {fault.text}")
+            if fault.text not in ledger.device_errors:
+                ledger.device_errors.append(fault.text)
         except Exception as fault:
-            # Whatever it was, the driver waits for an answer. And the catalogue is made from the
-            # trace log: what is not in it cannot be restored.
+            # Whatever it was, the driver waits for an answer.
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
             ledger.device_errors.append(f"cannot write the trace log: {in_words(fault)}")
         self.worker.rules.dump_ended()

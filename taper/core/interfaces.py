@@ -14,6 +14,7 @@ from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IDelayedCall
 
     from devices.interfaces import IAsyncChanger, IAsyncDevice, PartResult
     from protocols.crc import Crc
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
 
 
 class IClock(Interface):
-    """The time of day."""
+    """The reactor's time."""
 
     def seconds() -> float:
-        """Seconds since the epoch."""
+        """Seconds since some moment in the past."""
+
+    def callLater(seconds: float, function: Callable[..., object], *args: object) -> IDelayedCall:
+        """Call ``function`` so many seconds from now, as ``IReactorTime`` does."""
 
 
 class IDriver(Interface):

@@ -3,38 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
 from taper.core.errors import Interrupted
+from taper.core.moment import Awaited
+
+if TYPE_CHECKING:
+    from taper.core.interfaces import IClock
 
 T = TypeVar("T")
-
-
-class Wait(Protocol):
-    """How a dump waits: so that its interruption can cut it short."""
-
-    async def __call__(self, awaited: Deferred[T] | Coroutine[Deferred[Any], Any, T]) -> T:
-        """See :meth:`Interruption.wait`."""
 
 
 class Interruption:
     """Whether and why one dump is to end, and what it waits for at the moment.
 
+    :param clock: times what is waited for when the dump is to end
     :ivar reason: the first one given; None: it goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: IClock) -> None:
         self.reason: str | None = None
+        self._clock = clock
         self._waiting: Deferred[Any] | None = None
+        self._seen_through: list[Awaited[Any]] = []
+        self._hurried = False
 
     def come(self, reason: str, before: Callable[[], None]) -> None:
         """End the dump: call ``before``, then break its wait, if there is one."""
         self.reason = reason
+        self.hurry()
         before()
         if self._waiting is not None:
             self._waiting.cancel()
+
+    def hurry(self) -> None:
+        """However the dump came to it, it is to end: nothing is waited for longer than a moment."""
+        self._hurried = True
+        for awaited in self._seen_through:
+            awaited.hurry()
+
+    async def see_through(self, work: Deferred[T] | Coroutine[Deferred[Any], Any, T]) -> T:
+        """Wait for something that must not be cut short: what another program holds up is still
+        done, but a dump that is to end waits for it a moment only.
+
+        :raise NotInTime: it goes on without us
+        """
+        doing = work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)
+        awaited = Awaited(self._clock, doing)
+        self._seen_through.append(awaited)
+        if self._hurried:
+            awaited.hurry()
+        try:
+            return await awaited.over
+        finally:
+            self._seen_through.remove(awaited)
 
     def check(self) -> None:
         """:raise Interrupted: the dump is to end"""

@@ -24,7 +24,7 @@ from taper.core.scan.texts import one_line
 
 if TYPE_CHECKING:
     from protocols.tapelist import Tapelist
-    from taper.core.interruption import Wait
+    from taper.core.interruption import Interruption
     from taper.core.scan import ScanResult
     from taper.core.world import World
 
@@ -88,20 +88,21 @@ async def label_volume(
     found: ScanResult,
     permission: Permission,
     timestamp: str,
-    wait: Wait,
+    interruption: Interruption,
 ) -> None:
     """Write the label of a volume, and its tapelist entry.
 
     :param timestamp: the run's, of label and entry
-    :param wait: waits for what need not be waited for; may raise Interrupted
+    :param interruption: of the dump. What other programs hold up is done all the same, without
+        being waited for once the dump is to end
     :raise LabellingFailed: the device was told; the caller releases the reservation
     """
     with _telling():
         try:
-            await _label(world, found, permission, timestamp)
+            await _label(world, found, permission, timestamp, interruption)
         except _NotStarted as refused:
             if found.is_new:
-                await _settle_claim(world, found, permission.label, wait)
+                await _settle_claim(world, found, permission.label, interruption)
             raise refused.fault from refused
 
 
@@ -117,18 +118,20 @@ async def _settle_claim(
     world: World,
     found: ScanResult,
     label: str,
-    wait: Wait,
+    interruption: Interruption,
 ) -> None:
     """Free a claimed label, but only if the medium surely does not bear it: an error may come
     when the label is already there, and must then not be given to a second volume."""
     try:
-        reading = await wait(_read_label(found))
+        reading = await interruption.wait(_read_label(found))
         bearing = _describe(reading)
         lacks = _surely_lacks(reading, label)
     except (DeviceError, Interrupted) as fault:
         bearing, lacks = f"unknown ({fault or 'the dump was ended'})", False
     if lacks:
-        await world.tapelists.update(lambda tapelist: tapelist.removing(label))
+        await interruption.see_through(
+            world.tapelists.update(lambda tapelist: tapelist.removing(label))
+        )
         return
     await world.note(
         Info(
@@ -168,13 +171,21 @@ def _describe(reading: VolumeReading) -> str:
     return f"label {reading.label} of {reading.timestamp}"
 
 
-async def _label(world: World, found: ScanResult, permission: Permission, timestamp: str) -> None:
+async def _label(
+    world: World,
+    found: ScanResult,
+    permission: Permission,
+    timestamp: str,
+    interruption: Interruption,
+) -> None:
     reservation, label, meta = found.reservation, permission.label, permission.meta
     device = reservation.device
     try:
         await device.start(AccessMode.WRITE, label, timestamp)
     except DeviceError as fault:
-        await reservation.set_device_error(VolumeReading(fault.status, error=fault.text))
+        await interruption.see_through(
+            reservation.set_device_error(VolumeReading(fault.status, error=fault.text))
+        )
         raise _NotStarted(fault) from fault
     entry = TapelistEntry(
         datestamp=timestamp,
@@ -186,9 +197,11 @@ async def _label(world: World, found: ScanResult, permission: Permission, timest
         storage=world.storage.name,
         config=world.config.name,
     )
-    await world.tapelists.update(lambda tapelist: _recording(tapelist, entry))
+    await interruption.see_through(
+        world.tapelists.update(lambda tapelist: _recording(tapelist, entry))
+    )
     if meta is not None:
-        await reservation.set_meta_label(meta)
+        await interruption.see_through(reservation.set_meta_label(meta))
 
 
 def _recording(tapelist: Tapelist, entry: TapelistEntry) -> Tapelist:

@@ -13,6 +13,7 @@ from protocols.driver import commands, replies
 from protocols.driver.messages import Message
 from protocols.quoting import quote
 from protocols.stats import format_stats
+from taper.core.errors import DeviceFault, in_words
 from taper.core.outcome import DumperResult, Verdict
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from taper.core.host import Host
     from taper.core.interfaces import Offer
+    from taper.core.interruption import Interruption
     from taper.core.outcome import Ledger
 
 FULL = "No space left on device"
@@ -29,13 +31,21 @@ class Report:
     """The voice of one dump.
 
     :param ledger: what is known of the dump; read when its end is told
+    :param interruption: of the dump; once it is to end, the log is waited for a moment only
     """
 
-    def __init__(self, worker: Host, command: commands.WriteCommand, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        worker: Host,
+        command: commands.WriteCommand,
+        ledger: Ledger,
+        interruption: Interruption,
+    ) -> None:
         self._worker = worker
         self._world = worker.world
         self._command = command
         self._ledger = ledger
+        self._interruption = interruption
         self._orig_kb: str | None = getattr(command, "orig_kb", None)
         self._native = UNKNOWN
         self._client = UNKNOWN
@@ -48,6 +58,16 @@ class Report:
 
     def _send(self, reply: Message) -> None:
         self._world.driver.send(reply)
+
+    async def _log(self, record: Any) -> None:
+        """Write a record that a reply follows.
+
+        :raise DeviceFault: it is not in the trace log; should it still be written, it is true
+        """
+        try:
+            await self._interruption.see_through(self._world.trace_log.append(record))
+        except OSError as fault:
+            raise DeviceFault(f"cannot write the trace log: {in_words(fault)}") from fault
 
     # Facts
 
@@ -134,7 +154,7 @@ class Report:
             "stats": stats,
         }
         if result.successful:
-            await self._world.trace_log.append(tracelog.Part(**facts))
+            await self._log(tracelog.Part(**facts))
             self._send(
                 replies.PartDone(*self._who, label, result.fileno, result.size // 1024, stats)
             )
@@ -142,7 +162,7 @@ class Report:
         reason = interruption or result.error or FULL
         if reason.startswith(FULL):
             reason = FULL
-        await self._world.trace_log.append(tracelog.PartPartial(**facts, text=reason))
+        await self._log(tracelog.PartPartial(**facts, text=reason))
 
     # Its end
 
@@ -161,7 +181,7 @@ class Report:
         if ledger.verdict is Verdict.FAILED:
             denied = ledger.denial is not None
             vault = isinstance(command, commands.VaultWrite)
-            await self._world.trace_log.append(
+            await self._log(
                 tracelog.Fail(**names, config=denied, text=ledger.messages, vault=vault)
             )
             return
@@ -174,9 +194,9 @@ class Report:
             "stats": self._stats(),
         }
         if ledger.verdict is Verdict.DONE and ledger.dumper is not DumperResult.FAILED:
-            await self._world.trace_log.append(tracelog.Done(**facts))
+            await self._log(tracelog.Done(**facts))
             return
-        await self._world.trace_log.append(tracelog.Partial(**facts, text=ledger.messages or None))
+        await self._log(tracelog.Partial(**facts, text=ledger.messages or None))
 
     def result(self) -> None:
         """The reply that ends the dump."""

@@ -12,6 +12,7 @@ from devices.errors import ChangerError
 from protocols.tracelog import Info, Start
 from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
 from taper.core.labelling import LabellingFailed
+from taper.core.moment import NotInTime
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
@@ -81,12 +82,12 @@ class VolumeRequest:
         :raise NoVolume: none was found, or the old one could not be released
         :raise Interrupted: the dump is to end; a scan goes on, for the next one
         """
-        await scribe.release_volume()
+        await self.release(scribe)
         while scribe.volume is None:
             await self._ask(scribe)
             try:
                 found = await self._find(scribe)
-                volume = await scribe.label_found(found, self._interruption.wait)
+                volume = await scribe.label_found(found, self._interruption)
             except LabellingFailed:
                 self._report.no_new_tape()  # the trace log says why; another volume may do
                 continue
@@ -95,6 +96,16 @@ class VolumeRequest:
                 raise
             await self._log_start(scribe, volume)
             await self._tell(volume)
+
+    async def release(self, scribe: Scribe) -> None:
+        """Give the volume in hand back; other programs may hold up what belongs to it.
+
+        :raise NoVolume: that failed, or is not done soon enough for a dump that is to end
+        """
+        try:
+            await self._interruption.see_through(scribe.release_volume())
+        except NotInTime as fault:
+            raise NoVolume(f"while releasing a volume: {fault}") from fault
 
     async def _ask(self, scribe: Scribe) -> None:
         """Send REQUEST-NEW-TAPE and wait for the answer; interrupted, the request stands."""
@@ -105,8 +116,9 @@ class VolumeRequest:
         try:
             await self._interruption.wait(answer)
         except VolumeDenied as fault:
+            self._interruption.hurry()
             await self._report.volume_denied(fault.reason)
-            await scribe.drop_candidate()
+            await self._drop_candidate(scribe)
             raise
         except Interrupted:
             if self._answer is not None:
@@ -120,10 +132,17 @@ class VolumeRequest:
             found = await self._interruption.wait(scribe.find_volume())
             await self._adopt(found.reservation.device)
         except NoVolume as fault:
-            await scribe.drop_candidate()
+            self._interruption.hurry()
+            await self._drop_candidate(scribe)
             await self._worker.world.note(Info(fault.text))
             raise
         return found
+
+    async def _drop_candidate(self, scribe: Scribe) -> None:
+        try:
+            await self._interruption.see_through(scribe.drop_candidate())
+        except NotInTime as fault:
+            self._worker.world.debug(f"while releasing a volume: {fault}")
 
     async def _log_start(self, scribe: Scribe, volume: Volume) -> None:
         """Parts on a volume that the trace log does not name could not be found again."""
@@ -136,10 +155,11 @@ class VolumeRequest:
             tape=next(world.tapes),
         )
         try:
-            await world.trace_log.append(start)
+            await self._interruption.see_through(world.trace_log.append(start))
         except OSError as fault:
             self._report.no_new_tape()
-            await scribe.release_volume()
+            self._interruption.hurry()
+            await self.release(scribe)
             raise NoVolume(f"cannot write the trace log: {fault}") from fault
 
     async def _tell(self, volume: Volume) -> None:
@@ -147,6 +167,6 @@ class VolumeRequest:
         world.console.write_line(f"taper: wrote label '{volume.label}'")
         self._report.new_tape(volume.label)
         try:
-            await volume.reservation.set_label(volume.label)
+            await self._interruption.see_through(volume.reservation.set_label(volume.label))
         except (ChangerError, OSError) as fault:
             await world.note(Info(f"Error from set_label: {fault}"))

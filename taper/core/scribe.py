@@ -6,9 +6,10 @@ and reserved, peeked at but untouched until the driver permits a new volume.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 
 from devices.errors import ChangerError, DeviceError
 from devices.interfaces import IAsyncDevice, IAsyncReservation
@@ -17,6 +18,7 @@ from protocols.tracelog import Info, TapeInfo
 from taper.core.erasing import await_space, blank, frees_space, make_room
 from taper.core.errors import Interrupted, NoVolume, in_words
 from taper.core.labelling import LabellingFailed, label_volume, permit_label
+from taper.core.moment import NotInTime
 from taper.core.scan import ScanFailed, ScanResult
 from taper.core.scan.texts import one_line
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from protocols.tapelist import Tapelist
-    from taper.core.interruption import Wait
+    from taper.core.interruption import Interruption
     from taper.core.world import World
 
 
@@ -71,6 +73,7 @@ class Scribe:
         self.volume: Volume | None = None
         self._candidate: ScanResult | None = None
         self._ending: Volume | None = None
+        self._releasing = DeferredLock()
         self._scanning: Deferred[None] | None = None
         self._waiters: list[Deferred[None]] = []
         self._failure: str | None = None
@@ -126,15 +129,6 @@ class Scribe:
         if self._candidate is not None and self._candidate.reservation.reading.label in labels:
             await self.drop_candidate()
 
-    async def device_to_listen_on(self) -> IAsyncDevice:
-        """The device that the next part will go to, if it is to listen for the data itself.
-
-        :raise NoVolume: none is to be had, or a full volume in hand could not be released
-        """
-        if self.volume is not None and self.volume.full:
-            await self.release_volume()
-        return await self.device_at_hand()
-
     async def device_at_hand(self) -> IAsyncDevice:
         """The device the next part will most likely go to, for its facts.
 
@@ -152,10 +146,10 @@ class Scribe:
 
     # Volumes
 
-    async def label_found(self, found: ScanResult, wait: Wait) -> Volume:
+    async def label_found(self, found: ScanResult, interruption: Interruption) -> Volume:
         """Label the candidate, which is the volume in hand then.
 
-        :param wait: how the dump waits for what may take long, so that it can be interrupted
+        :param interruption: of the dump, by which it waits for what may take long
         :raise LabellingFailed: the candidate was given back
         :raise Interrupted: the dump is to end, and the next one may have the candidate
         """
@@ -163,24 +157,25 @@ class Scribe:
         if frees_space(world):
             await_space(found.reservation.device.facts)
         try:
-            permission = await wait(permit_label(world, found, self.timestamp))
-            await label_volume(world, found, permission, self.timestamp, wait)
+            permission = await interruption.wait(permit_label(world, found, self.timestamp))
+            await label_volume(world, found, permission, self.timestamp, interruption)
         except Interrupted:
             raise
         except LabellingFailed as fault:
             await world.note(Info(fault.text))
-            await self._lose(found)
+            await self._lose(found, interruption)
             raise
         except Exception:
-            await self._lose(found)
+            await self._lose(found, interruption)
             raise
         self._candidate = None
         self.volume = Volume(found.reservation, permission.label)
         return self.volume
 
-    async def _lose(self, found: ScanResult) -> None:
+    async def _lose(self, found: ScanResult, interruption: Interruption) -> None:
         self._candidate = None
-        await self._give_back(found)
+        with suppress(NotInTime):  # it is given back some time
+            await interruption.see_through(self._give_back(found))
 
     async def drop_candidate(self) -> None:
         """Give an unused candidate back, so that it may be found again; a scan that runs is waited
@@ -198,18 +193,20 @@ class Scribe:
             await self._world.note(Info(f"while releasing a volume: {fault}"))
 
     async def release_volume(self) -> None:
-        """Finish the volume in hand and give its slot back; nothing without one.
+        """Finish the volume in hand and give its slot back; nothing without one, but to wait for
+        a release that is not over.
 
         :raise NoVolume: that failed; the volume is no longer in hand all the same
         """
+        await self._releasing.acquire()
         volume, self.volume = self.volume, None
-        if volume is None:
-            return
-        self._ending = volume
         try:
-            await self._release(volume)
+            if volume is not None:
+                self._ending = volume
+                await self._release(volume)
         finally:
             self._ending = None
+            self._releasing.release()
 
     async def _release(self, volume: Volume) -> None:
         world, storage = self._world, self._world.storage

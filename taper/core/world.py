@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from taper.core.errors import in_words
+from taper.core.moment import at_most_a_moment
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -77,14 +78,15 @@ class World:
     async def note(
         self, record: Info | NoTapeConfig | NoTapeError | PidDone | TapeInfo | Warning_
     ) -> None:
-        """Write a trace-log line for people; if it cannot be written, nothing ends for that.
+        """Write a trace-log line for people; if it cannot be written, nothing ends for that, and
+        nothing waits for it longer than a moment: it then comes after what follows it.
 
         The lines that the catalogue is made of (START, PART and the dump's end) are no notes.
         """
         try:
-            await self.trace_log.append(record)
+            await at_most_a_moment(self.clock, self.trace_log.append(record))
         except OSError as fault:
-            self.debug_failure(f"not in the trace log: {record!r}: {fault}")
+            self.debug(f"not in the trace log: {record!r}: {fault}")
             self.console.write_line(f"taper: cannot write the trace log: {fault}")
 
     def debug_failure(self, text: str) -> None:

@@ -75,9 +75,12 @@ class RingOrigin:
         self._source = source = ShmSource(sizes, Watch().lost)
         try:
             self._header = HeaderPort(self._context.reactor, self._context.patience)
-            await self._lane.call(source.create)
         except OSError as fault:
             raise DeviceFault(f"cannot listen on localhost: {fault.strerror}") from fault
+        try:
+            await self._lane.call(source.create)
+        except ThreadRefused as refusal:
+            raise DeviceFault(f"cannot make the shm-ring: {refusal}") from refusal
         except SourceError as fault:
             raise DeviceFault(str(fault)) from fault
         return Offer(self._header.port, shm_name=source.names.control)

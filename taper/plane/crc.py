@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 
 from protocols.crc import UNKNOWN, Crc
-from taper.plane.native import warm
+from taper.plane.native import load
 
 Snapshot = tuple[int, int]
 """CRC so far and bytes so far."""
@@ -45,10 +45,16 @@ class RunningCrc:
         return Crc(value, size)
 
 
+def prepare() -> None:
+    """Have what computes at hand, before anything depends on it; blocks.
+
+    :raise ShortOfRoom: it cannot be had
+    """
+    _library()
+
+
 @functools.cache
 def _library() -> Callable[[memoryview, int], int]:
     """The function that computes; its package imports much, for which no start should wait."""
-    warm("crc32c")
-    from crc32c import crc32c
-
-    return crc32c
+    found: Callable[[memoryview, int], int] = load("crc32c").crc32c
+    return found

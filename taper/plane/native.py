@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES
+from typing import Any
+
+from taper.plane.interfaces import ShortOfRoom
 
 _PIECE = 1 << 20
 
@@ -22,6 +26,21 @@ def warm(name: str) -> None:
         with open(path, "rb", buffering=0) as file:
             while file.read(_PIECE):
                 pass
+
+
+def load(name: str) -> Any:
+    """The package, imported without holding up anybody.
+
+    :raise ShortOfRoom: it cannot be had, in words
+    """
+    try:
+        warm(name)
+        return importlib.import_module(name)
+    # without memory an import ends in a SystemError, or where a library is mapped, an ImportError
+    except (MemoryError, SystemError, ImportError, OSError) as error:
+        short = isinstance(error, MemoryError | SystemError)
+        why = "not enough memory" if short else str(error)
+        raise ShortOfRoom(f"cannot load the library {name}: {why}") from error
 
 
 def libraries(name: str) -> list[str]:

@@ -8,7 +8,7 @@ import threading
 
 from devices.threads import start_thread
 from protocols.crc import UNKNOWN, Crc
-from taper.plane.crc import RunningCrc
+from taper.plane.crc import RunningCrc, prepare
 from taper.plane.interfaces import ISource, SourceError, reason
 
 CHUNK = 1024 * 1024
@@ -98,6 +98,7 @@ class Pusher:
             raise
 
     def _send_all(self) -> None:
+        prepare()
         buffer = memoryview(bytearray(CHUNK))
         while size := self._source.read_into(buffer):
             data = buffer[:size]

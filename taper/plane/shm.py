@@ -8,6 +8,7 @@ producer stores data before ``written``, and ``written`` before ``eof_flag``.
 from __future__ import annotations
 
 import atexit
+import errno
 import itertools
 import os
 import threading
@@ -21,11 +22,13 @@ from zope.interface import implementer
 from protocols import shmring
 from protocols.shmring import RingNames, Sizes
 from taper.plane.interfaces import IStreamSource, ShortOfRoom, SourceError, reason
-from taper.plane.native import warm
+from taper.plane.native import load
 from taper.plane.shm_stream import ShmStream
 
 if TYPE_CHECKING:
     from posix_ipc import Semaphore
+
+    from taper.plane.monotonic_wait import MonotonicWait
 
 LOOK_EVERY = 1.0
 """Seconds without a post after which we look whether the others are still alive."""
@@ -139,6 +142,18 @@ class Control:
         self._map.close()
 
 
+def _monotonic_wait(name: str) -> MonotonicWait | None:
+    """None where the C library has none: then the wall clock must do."""
+    from taper.plane.monotonic_wait import MonotonicWait  # only these dumps need ctypes
+
+    try:
+        return MonotonicWait(name)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        return None
+
+
 @implementer(IStreamSource)
 class ShmSource:
     """The bytes that a producer puts into a ring of ours.
@@ -161,6 +176,7 @@ class ShmSource:
         self._lock = threading.Lock()
         self._control: Control | None = None
         self._semaphores: dict[str, Semaphore] = {}
+        self._wait: MonotonicWait | None = None
         self._data_fd = -1
         self._map: mmap | None = None
         self._data = memoryview(b"")
@@ -175,13 +191,11 @@ class ShmSource:
 
         :raise ShortOfRoom: the system refuses one; nothing is left of the others
         """
-        warm("posix_ipc")
-        import posix_ipc  # only these dumps need it
-
+        posix_ipc = load("posix_ipc")  # only these dumps need it
         try:
             self.names = _claim(self.names)
             self._make()
-        except (posix_ipc.Error, OSError, ValueError, MemoryError) as error:
+        except (posix_ipc.Error, OSError, ValueError, MemoryError, ImportError) as error:
             self.close()
             text = reason(error) if isinstance(error, OSError) else str(error) or "no memory"
             raise ShortOfRoom(f"cannot make the shm-ring {self.names.control}: {text}") from error
@@ -203,6 +217,7 @@ class ShmSource:
         self._control.fill(shmring.build_control(names, os.getpid()))
         for kind, name in zip(("write", "read", "ready", "start"), names.semaphores, strict=True):
             self._semaphores[kind] = posix_ipc.Semaphore(name, flags, mode=0o600)
+        self._wait = _monotonic_wait(names.semaphores[1])
         self._data_fd = posix_ipc.SharedMemory(names.data, flags, mode=0o600).fd
         reserve(self._data_fd, self._sizes.ring)  # the producer may make it larger
 
@@ -335,6 +350,8 @@ class ShmSource:
 
     def _posted(self, seconds: float) -> bool:
         """Wait for a post of the producer, or a signal."""
+        if self._wait is not None:
+            return self._wait.acquire(seconds)
         import posix_ipc
 
         try:
@@ -380,6 +397,8 @@ class ShmSource:
                 remove(self.names)
             for semaphore in self._semaphores.values():
                 semaphore.close()
+            if self._wait is not None:
+                self._wait.close()
             # who still looks at some of it keeps the rest mapped
             self._data = memoryview(b"")
             self._map = None

@@ -13,7 +13,7 @@ from devices.interfaces import PartResult
 from devices.threads import start_thread
 from protocols.crc import UNKNOWN, Crc
 from taper.plane.cache import DiskCache, memory_cache
-from taper.plane.crc import RunningCrc
+from taper.plane.crc import RunningCrc, prepare
 from taper.plane.feed import Feed
 from taper.plane.interfaces import (
     CacheError,
@@ -262,6 +262,7 @@ class Transfer:
         """The reader thread."""
         stream = self._stream
         try:
+            prepare()  # here, where its failure is the end of one dump
             if self._direct is not None:
                 self._direct.attach()
                 return

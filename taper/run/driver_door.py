@@ -19,7 +19,7 @@ PRIVATE = "600"
 DRIVER_PATIENCE = 60.0
 """Seconds for a driver to say START-TAPER; while it does not, no other is served."""
 
-_MODE = re.compile(r"(?<!\\):mode=")
+_MODE = re.compile(r"(?:^|[^\\]):mode=")
 _PEER = struct.Struct("3i")
 
 

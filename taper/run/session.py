@@ -39,10 +39,12 @@ from taper.run.trace_log import TraceLog, append_record
 from taper.run.vaults import Vaults
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
     from devices.interfaces import IAsyncChanger, ILane
     from protocols.conf import Storage
     from protocols.stored import DumpName, StoredDump
-    from taper.core.interfaces import IDriver, ITraceLog
+    from taper.core.interfaces import IDriver
     from taper.core.scan import IScan
     from taper.run.interactivity import Operator
 
@@ -99,6 +101,7 @@ class Clock:
 
     def __init__(self, reactor: Any) -> None:
         self.seconds: Callable[[], float] = reactor.seconds
+        self.callLater: Callable[..., IDelayedCall] = reactor.callLater
 
 
 class Session:
@@ -183,7 +186,7 @@ class Session:
         )
         tell_settings(config, storage, self._setup.log_filename)
         files = self._lane("files")
-        scan = self._make_scan(storage, tapelists, history, trace_log)
+        scan = self._make_scan(storage, tapelists, history)
         if storage.erase_volume:
             from taper.core.erasing import EraseFirst, erase_reusable
 
@@ -273,13 +276,12 @@ class Session:
         )
         return self._operator
 
-    def _make_scan(
-        self, storage: Storage, tapelists: TapelistStore, history: History, trace_log: ITraceLog
-    ) -> IScan:
+    def _make_scan(self, storage: Storage, tapelists: TapelistStore, history: History) -> IScan:
         assert self._changer is not None
 
         def note(text: str) -> Deferred[None]:
-            return trace_log.append(Info(text)).addErrback(self._world.log_failure)
+            written = Deferred.fromCoroutine(self._world.note(Info(text)))
+            return written.addErrback(self._world.log_failure)
 
         try:
             return make_scan(

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import stat
 import threading
 import time
@@ -154,13 +153,18 @@ def sweep(path: str) -> list[str]:
         return found
 
 
+def _is_draft(name: str, prefix: str) -> bool:
+    number = name.removeprefix(prefix)
+    return number != name and number.isascii() and number.isdigit() and len(number) <= 20
+
+
 def _drafts(path: str, file: str) -> list[str]:
     """Our user's drafts of a tapelist, beside the link and beside what it leads to."""
     found = []
     for name in {path, file}:
-        draft = re.compile(re.escape(os.path.basename(name)) + "-new-[0-9]{1,20}", re.ASCII)
+        prefix = os.path.basename(name) + "-new-"
         with os.scandir(os.path.dirname(name) or ".") as entries:
-            drafts = [entry for entry in entries if draft.fullmatch(entry.name)]
+            drafts = [entry for entry in entries if _is_draft(entry.name, prefix)]
         for entry in drafts:
             with suppress(FileNotFoundError):  # its writer was about to finish
                 facts = entry.stat(follow_symlinks=False)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from taper.core.moment import MOMENT
 from taper.plane.transfer import Transfer
 from tests.core.checking import check_dump, check_permissions
 from tests.core.conversing import (
@@ -138,4 +139,131 @@ def test_memory_that_a_part_needs_and_cannot_have(monkeypatch: pytest.MonkeyPatc
     talk.say(port_write(H2))
     talk.say(f"DONE {W} {H2} 10 11111111:1 22222222:2 00000000:0")
     assert check_dump(talk, H2, DATA, "/var") == "DONE"
+    talk.quit()
+
+
+def answered_in_time(talk: Talk, *said: str) -> list[str]:
+    """What is answered a moment after something was said while something is held up."""
+    assert talk.say(*said) == []
+    before = len(talk.driver.lines)
+    talk.clock.advance(MOMENT)
+    talk.settle()
+    return talk.driver.lines[before:]
+
+
+LOCKED = (
+    "cannot write the trace log: not done within 4 s, another program may hold the lock of the file"
+)
+
+
+@pytest.mark.parametrize("how", ["QUIT", FAILED])
+def test_the_trace_log_is_locked_when_a_part_is_to_be_told(how: str) -> None:
+    """The driver is answered, with the reason; what was asked for is in the log once it can be."""
+    talk = dumping(Tape())
+    reason = "taper is quitting" if how == "QUIT" else "dumper failed"
+    with held_up(talk, "log Part"):
+        (end,) = answered_in_time(talk, how)
+    assert end.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-ERROR ")
+    assert end.endswith(f'"{reason}" "{LOCKED}"')
+    assert "PARTDONE" not in talk.words()
+    talk.settle()
+    assert [line.split()[0] for line in talk.logged() if "localhost" in line] == ["PARTIAL", "PART"]
+    if how == FAILED:
+        talk.tell("QUIT")
+    talk.settle()
+    talk.check_released()
+    talk.check_sound()
+
+
+def test_the_trace_log_is_locked_when_the_end_is_to_be_told() -> None:
+    """Of a dump that failed nothing can be lost: the driver need not wait for the log."""
+    talk = dumping(Tape())
+    talk.until("data")
+    talk.tell(FAILED)
+    with held_up(talk, "log Fail"):
+        (end,) = answered_in_time(talk)
+        assert end.startswith(f"FAILED {W} {H} INPUT-ERROR TAPE-ERROR ")
+        assert LOCKED in end
+    talk.settle()
+    assert len(talk.logged("FAIL")) == 1
+    talk.quit()
+    talk.check_sound()
+
+
+def test_a_good_dump_waits_for_the_trace_log() -> None:
+    """Without the record it could not be restored, and with it all is well."""
+    talk = dumping(Tape(), line=file_write())
+    with held_up(talk, "log Done"):
+        assert answered_in_time(talk) == []
+        talk.clock.advance(600)
+    talk.settle()
+    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.quit()
+    talk.check_sound()
+
+
+@pytest.mark.parametrize("name", ["log Start", "tapelist update"])
+@pytest.mark.parametrize("how", ["QUIT", FAILED])
+def test_a_file_is_locked_after_the_label_was_written(how: str, name: str) -> None:
+    """The driver is answered and the volume given back; what was begun is done some time."""
+    talk = dumping(Tape())
+    with held_up(talk, name, times=1 if name == "log Start" else 2):
+        replies = answered_in_time(talk, how)
+        assert [line.split()[0] for line in replies] == ["NO-NEW-TAPE", "FAILED"]
+    talk.settle()
+    assert talk.tapelists.store.tapelist.entries[0].datestamp == RUN
+    assert "NEW-TAPE" not in talk.words()
+    if how == FAILED:
+        talk.say(port_write(H2))
+        talk.say(f"DONE {W} {H2} 10 11111111:1 22222222:2 00000000:0")
+        talk.tell("QUIT")
+    talk.settle()
+    talk.check_released()
+    talk.check_sound()
+
+
+@pytest.mark.parametrize("name", ["log TapeInfo", "tapelist update", "released"])
+def test_a_full_volume_cannot_be_given_back(name: str) -> None:
+    """Whatever holds that up: FAILED is answered, and the next volume taken after it."""
+    config = configuration(tapecycle=1, more="set-no-reuse yes")
+    talk = Talk(Tape(1000, block_size=100), Tape(), config=config, dumpers=[Dumped(DATA)] * 2)
+    talk.say(START)
+    talk.inbox.append(port_write(split=split_by(900)))
+    talk.until_reply("PARTDONE")
+    with held_up(talk, name):
+        (end,) = answered_in_time(talk, FAILED)
+        assert end.startswith(f"PARTIAL {W} {H} INPUT-ERROR")
+    talk.settle()
+    assert [entry.label for entry in talk.tapelists.store.tapelist.entries if not entry.reuse] == [
+        "PROTO01"
+    ]
+    talk.say(port_write(H2).replace("/var", "/opt"))
+    talk.say(f"DONE {W} {H2} 10 11111111:1 22222222:2 00000000:0")
+    assert check_dump(talk, H2, DATA, "/opt") == "DONE"
+    talk.quit()
+    talk.check_sound()
+
+
+def test_a_refused_volume_and_a_locked_trace_log() -> None:
+    """NO-NEW-TAPE is answered although nothing can be logged."""
+    talk = dumping(Tape())
+    talk.granting = False
+    talk.until_reply("REQUEST-NEW-TAPE")
+    talk.tell(f"NO-NEW-TAPE {W} {H} no")
+    with held_up(talk, "log NoTapeConfig"):
+        (end,) = answered_in_time(talk)
+        assert end.startswith(f"FAILED {W} {H} INPUT-GOOD TAPE-CONFIG")
+    talk.settle()
+    talk.quit()
+    talk.check_sound()
+
+
+def test_a_volume_that_cannot_be_used_and_a_locked_trace_log() -> None:
+    """A line for people is waited for a moment only, whoever waits."""
+    talk = Talk()
+    talk.tell(START)
+    with held_up(talk, "log NoTapeError"):
+        (end,) = answered_in_time(talk)
+        assert end.startswith(f"TAPE-ERROR {W}")
+    talk.settle()
     talk.quit()

@@ -13,8 +13,10 @@ from zope.interface.verify import verifyObject
 from taper.core.errors import DeviceFault
 from taper.flow.interfaces import IBlockOrigin
 from taper.flow.ring import RingOrigin
+from taper.plane import native
 from taper.plane.shm import ShmSource
 from tests.conformance.producer import Producer
+from tests.fakes.scarce import ScarceThreads
 from tests.flow.flowing import Flowing, make_context
 from tests.flow.test_origins import DATA, send_header
 
@@ -84,3 +86,33 @@ async def test_a_ring_that_cannot_be_made_blames_the_storage_side(
     with pytest.raises(DeviceFault, match="cannot make the shm-ring /amanda_shm_control-"):
         await flowing.offer()
     await flowing.close()
+
+
+@ensureDeferred
+async def test_without_a_thread_to_make_it_in_there_is_no_ring(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The reason is the thread, and nothing that could be listened on."""
+    scarce = ScarceThreads(monkeypatch, lambda number: True)
+    scarce.begin()
+    flowing = from_ring()
+    with pytest.raises(DeviceFault) as caught:
+        await flowing.offer()
+    with scarce.plenty():
+        await flowing.close()
+    assert caught.value.text == (
+        "cannot make the shm-ring: cannot start thread 'shm': can't start new thread"
+    )
+
+
+@ensureDeferred
+async def test_a_library_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise SystemError(f"{name} returned NULL without setting an exception")
+
+    monkeypatch.setattr(native, "warm", refuse)
+    flowing = from_ring()
+    with pytest.raises(DeviceFault, match="cannot load the library posix_ipc: not enough memory"):
+        await flowing.offer()
+    await flowing.close()
+    assert left() == []

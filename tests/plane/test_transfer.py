@@ -14,6 +14,7 @@ import pytest
 
 from devices.interfaces import AccessMode, Streaming
 from taper.core.splitting import CacheKind
+from taper.plane import crc, native
 from taper.plane.cache import memory_cache
 from taper.plane.interfaces import ISource
 from taper.plane.memory import NoMemory
@@ -483,6 +484,33 @@ def test_no_memory_at_all_touches_no_volume() -> None:
     assert result.error == "No memory for the data of a dump: Cannot allocate memory"
     assert transfer.take_errors() == []
     assert device.file == -1
+    transfer.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (SystemError("<method> returned NULL without setting an exception"), "not enough memory"),
+        (MemoryError(), "not enough memory"),
+        (ImportError("failed to map segment"), "failed to map segment"),
+    ],
+)
+def test_a_library_that_cannot_be_loaded_is_told_in_words(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    """The error is this side's, before anything is on the volume."""
+
+    def refuse(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(native, "warm", refuse)
+    crc._library.cache_clear()
+    device = started()
+    transfer = transfer_of(PiecesSource(b"data"))
+    result = transfer.write_part(device, HEADER)
+    expected = f"cannot load the library crc32c: {why}"
+    assert (result.successful, result.error) == (False, expected)
+    assert transfer.take_errors() == []
     transfer.close()
 
 

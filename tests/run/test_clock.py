@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import struct
@@ -238,3 +239,32 @@ print("ended")
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=root
     )
     assert done.stdout == "ended\n", done.stderr
+
+
+DEAD_PRODUCER = """
+from taper.plane import shm
+from taper.plane.interfaces import SourceError
+from protocols.shmring import Sizes
+shm.LOOK_EVERY = 0.1
+source = shm.ShmSource(Sizes(131072, 32768), lambda pids: 4711)
+source.create()
+try:
+    source.read_into(memoryview(bytearray(100)))
+except SourceError as error:
+    print(error)
+source.close()
+"""
+
+
+def test_a_dead_producer_is_noticed_whatever_the_wall_clock_says(wall_clock: WallClock) -> None:
+    """A wait that began when it was ahead by a day: as if it was set back meanwhile."""
+    wall_clock.set(DAY)
+    done = subprocess.run(
+        [sys.executable, "-c", DEAD_PRODUCER],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | wall_clock.environment,
+    )
+    assert done.stdout == "shm-ring: process 4711 ended before its data did\n", done.stderr

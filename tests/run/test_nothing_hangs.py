@@ -14,6 +14,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 
+from taper.core import moment
 from taper.run import trace_log
 from tests.plane.dumping import write_holding
 from tests.run.sessions import PATIENCE, START, H, Place, W, first, make_place, write_line
@@ -87,6 +88,29 @@ async def test_quit_with_a_lock_that_another_program_holds(
         ended.addTimeout(PATIENCE, reactor)  # type: ignore[arg-type]
         await ended
     assert os.listdir(tmp_path / "tmp") == []
+
+
+@ensureDeferred
+async def test_no_new_tape_with_the_log_locked_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver is answered while it is held; when it is let go, the log has all that was said."""
+    monkeypatch.setattr(moment, "MOMENT", 0.1)
+    place = make_place(tmp_path)
+    holding = write_holding(str(tmp_path), b"data", 100_000)
+    session, heard = open_session(place)
+    ready, asked = heard.hear("TAPER-OK"), heard.hear("REQUEST-NEW-TAPE")
+    tell(session, START)
+    await ready
+    tell(session, write_line(holding))
+    await asked
+    ended = heard.hear("FAILED")
+    with locked_by_another(str(place.log)):
+        tell(session, f"NO-NEW-TAPE {W} {H} enough")
+        assert "cannot write the trace log" in await ended
+    await session.quit()
+    kinds = [" ".join(line.split()[:2]) for line in place.logged()]
+    assert kinds[-3:] == ["ERROR taper", "FAIL taper", "INFO taper"], place.logged()
 
 
 def converse(place: Place, *lines: str) -> list[str]:

@@ -76,7 +76,7 @@ STORY = [
     r"taper\.run\.story: trace log: INFO taper Slot 1 ",
     r"taper\.core\.scan\.base: slot 2: no label: ",
     r"taper\.core\.scan\.base: the scan found slot 2: C02, a new label",
-    r"taper\.core\.dump: 00-00001: .* localhost /srv, level 0, from HoldingFeed",
+    r"taper\.core\.dump: 00-00001: .* localhost /srv, level 0, from HoldingOrigin",
     r"taper\.core\.preparing: 00-00001: preparing to write, part size ",
     r"taper\.run\.story: trace log: START taper .* label C02 ",
     r"taper\.core\.dump: 00-00001: part 1 begins on C02",
