@@ -74,13 +74,6 @@ class _Process:
         import_reactor()
         from taper.run.stdio import converse
 
-        alarm_file = os.environ.get("TAPER_REACTOR_ALARM")
-        if alarm_file:  # for the system tests only
-            from twisted.internet import reactor
-
-            from taper.run.alarm import watch
-
-            watch(reactor, alarm_file)
         try:
             return converse(setup)
         except Exception:
