@@ -255,16 +255,6 @@ class VfsDevice(BaseDevice):
                 VolumeFailed,
             ) from error
 
-    def seek_block(self, number: int) -> None:
-        self._need_mode("seek_block", AccessMode.READ)
-        self._need_file("seek_block", True)
-        if number < 0:
-            raise ValueError(f"seek_block on {self.name}: block {number} is before the first")
-        try:
-            self._current().seek(number * self.block_size)
-        except OSError as error:
-            raise self._drive_error(f"Error seeking within file: {error.strerror}") from error
-
     def read_blocks(self, buffer: memoryview) -> int:
         self._need_mode("read_blocks", AccessMode.READ)
         self._need_file("read_blocks", True)
