@@ -28,8 +28,8 @@ from devices.ndmp_control import Link, parse_server_name
 from devices.ndmp_facts import NdmpFacts
 from devices.ndmp_mover import NdmpConnection, WindowRefused
 from devices.ndmp_volume import NdmpVolume
+from devices.shield import undisturbed
 from protocols.ndmp.codes import INFINITY
-from protocols.tx.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from protocols.directtcp import Address

@@ -24,6 +24,7 @@ from devices.errors import (
 from devices.interfaces import AccessMode, FileStart, VolumeReading
 from devices.ndmp_control import device_error
 from devices.ndmp_tape import Record, Tape, no_room
+from devices.shield import shield
 from protocols.header import Header, HeaderError, HeaderType, build_header, parse_header
 from protocols.ndmp.codes import Mtio
 from protocols.ndmp.errors import NdmpError, NdmpRefused
@@ -72,12 +73,6 @@ class NdmpVolume:
             raise self.facts.failed(error) from error.__cause__
         finally:
             self._turn.release()
-
-    def _surely(self, operation: Operation[T]) -> Deferred[T]:
-        """As ``_do``, but cancelling what is returned does not stop the operation."""
-        told: Deferred[T] = Deferred()
-        self._do(operation).addCallbacks(told.callback, told.errback)
-        return told
 
     # labels
 
@@ -184,7 +179,7 @@ class NdmpVolume:
         self._link.hurry()
 
     def finish(self) -> Deferred[None]:
-        return self._surely(self._finish)
+        return shield(self._do(self._finish))
 
     async def _finish(self) -> None:
         """End a file that is still being written; close the drive, whatever went wrong before."""
