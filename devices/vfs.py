@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 
@@ -33,9 +34,7 @@ _USE_DATA = {"NO": "NO", "FALSE": "NO", "YES": "YES", "TRUE": "YES", "EXIST": "E
 
 
 def warn(text: str) -> None:
-    """Log a warning. The logging package costs start-up time and is rarely needed."""
-    import logging
-
+    """Log a warning."""
     logging.getLogger("devices").warning("%s", text)
 
 
