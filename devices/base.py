@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from devices.properties import (
     Surety,
     Value,
 )
+from protocols.directtcp import is_host
 
 if TYPE_CHECKING:
     from devices.callers import Network
@@ -165,8 +167,6 @@ class BaseDevice:
 
 def check_hosts(value: Value) -> Value:
     """A list of IP addresses to listen on, separated by blanks, ``,`` or ``;``."""
-    from protocols.directtcp import is_host  # only where somebody restricts them
-
     for host in split_hosts(str(value)):
         if not is_host(host):
             raise PropertyRefused(f"'{host}' is not an IP address")
@@ -192,8 +192,6 @@ def split_networks(text: str) -> tuple[Network, ...]:
 
     :raise ValueError: something is neither address nor network; it is named
     """
-    import ipaddress  # only where somebody names them
-
     return tuple(ipaddress.ip_network(word, strict=False) for word in split_hosts(text))
 
 

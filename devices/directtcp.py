@@ -18,6 +18,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from devices.base import split_hosts, split_networks
 from devices.callers import Callers
 from devices.door import BACKLOG, HELD_PATIENCE, Door
 from devices.errors import (
@@ -276,15 +277,11 @@ class SocketFed:
         return tuple(Address(*listener.getsockname()[:2]) for listener in listeners)
 
     def _wanted_hosts(self) -> tuple[str, ...]:
-        from devices.base import split_hosts
-
         # a stock client uses the first one, and can use IPv4 only
         hosts = split_hosts(self._text("directtcp_address"))
         return tuple(sorted(hosts, key=lambda host: ":" in host))
 
     def _wanted_peers(self) -> tuple[Network, ...]:
-        from devices.base import split_networks
-
         return split_networks(self._text("directtcp_peer_address"))
 
     def _text(self, name: str) -> str:

@@ -197,11 +197,6 @@ class DiskflatDevice(VfsDevice):
         self._note("Attempt to read past tape-end file", Status.SUCCESS)
         return None
 
-    def recycle_file(self, number: int) -> None:
-        self._need_mode("recycle_file", AccessMode.APPEND)
-        text = f"{self.name} cannot delete single files"
-        raise self._fail(text, Status.DEVICE_ERROR)
-
     # -- what both need -------------------------------------------------------------------------
 
     def _open(self, flags: int) -> int:

@@ -231,23 +231,6 @@ class FileDevice(VfsDevice):
         self._note("Attempt to read past tape-end file", Status.SUCCESS)
         return None
 
-    def recycle_file(self, number: int) -> None:
-        self._need_mode("recycle_file", AccessMode.APPEND)
-        self._need_file("recycle_file", False)
-        if number < 1:
-            raise ValueError(f"recycle_file on {self.name}: file {number} is no dump")
-        found = next((file for file in self._files() if file.number == number), None)
-        if found is None:
-            raise self._fail(f"File {number} not found", Status.VOLUME_ERROR, VolumeFailed)
-        path = self._vtape.full(found.name)
-        try:
-            os.unlink(path)
-        except OSError as error:
-            text = f"Unlink of {to_text(path)} failed: {error.strerror}"
-            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed) from error
-        self._vtape.forget()
-        self._room.wrote(-found.size)
-
     # -- what both need -------------------------------------------------------------------------
 
     def _check_directory(self) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import CannotListenError
-from zope.interface import Attribute, implementer
+from zope.interface import implementer
 
 from devices.callers import Callers, Verdict
 from devices.door import judge_addresses
@@ -56,8 +56,6 @@ class CannotListenYet(DeviceError):
 
 class ILateListener(IMoverDevice, IAsyncDevice):
     """A device that can be wrapped. Its ``listen`` may fail with :class:`CannotListenYet`."""
-
-    listens_late: bool = Attribute("it will fail so")
 
     def listen_now(size: int) -> Deferred[tuple[Address, ...]]:
         """Inside a file that is being written: begin to listen for a peer.
@@ -126,17 +124,11 @@ class IndirectTCP:
         self._inner = device
         self._reactor = reactor
         self._patience = patience
-        self._late = False
         self._pending: IndirectConnection | None = None
         self._handed_out = False
         self.facts: IDeviceFacts = device.facts
 
     # listening
-
-    @property
-    def listens_late(self) -> bool:
-        """Known for sure once ``listen`` is over, since a server may insist."""
-        return self._late or self._inner.listens_late
 
     def listen(self, for_writing: bool) -> Deferred[tuple[Address, ...]]:
         return Deferred.fromCoroutine(self._listen(for_writing))
@@ -151,9 +143,7 @@ class IndirectTCP:
             _log.info("%s: IndirectTCP, since %s", self.facts.name, refusal.text)
             self.facts.reset()
         else:
-            self._late = False
             return addresses
-        self._late = True
         try:
             listener = IndirectListener(self._reactor, may_ask)
         except CannotListenError as error:
@@ -174,7 +164,7 @@ class IndirectTCP:
         if connection.made is not None:
             return self._inner.use_connection(connection.made)
         # nobody listens yet: it makes no difference which device will
-        self._pending, self._late, self._handed_out = connection, True, True
+        self._pending, self._handed_out = connection, True
         return succeed(None)
 
     def write_from_connection(self, size: int) -> Deferred[Moved]:

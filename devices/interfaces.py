@@ -136,17 +136,11 @@ class IDevice(IDeviceFacts):
         :return: its Header; a TAPEEND header for one past the last; None beyond
         """
 
-    def seek_block(number: int) -> None:
-        """Let the next read of the current file begin at block ``number`` (0 the first)."""
-
     def read_blocks(buffer: memoryview) -> int:
         """Fill ``buffer`` (a writable memoryview of at least one block) with data of the file.
 
         :return: bytes read; 0 at the end of the file (``in_file`` becomes False)
         """
-
-    def recycle_file(number: int) -> None:
-        """Delete one file (mode APPEND); other numbers stay."""
 
     def erase() -> None:
         """Make the volume unlabelled (mode NULL)."""

@@ -28,8 +28,8 @@ from devices.ndmp_control import Link, parse_server_name
 from devices.ndmp_facts import NdmpFacts
 from devices.ndmp_mover import NdmpConnection, WindowRefused
 from devices.ndmp_volume import NdmpVolume
+from devices.shield import undisturbed
 from protocols.ndmp.codes import INFINITY
-from protocols.tx.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from devices.asynchronous import DeviceContext
@@ -105,17 +105,13 @@ class NdmpDevice(NdmpVolume):
 
     # the data connection
 
-    @property
-    def listens_late(self) -> bool:
-        return self.facts.properties.flag("indirect")
-
     def listen(self, for_writing: bool) -> Deferred[tuple[Address, ...]]:
         """See IDirectTCPDevice. Fails with CannotListenYet where that must wait."""
         return self._do(lambda: self._listen(for_writing))
 
     async def _listen(self, for_writing: bool) -> tuple[Address, ...]:
         await self._link.opened()
-        if for_writing and self.listens_late:
+        if for_writing and self.facts.properties.flag("indirect"):
             raise CannotListenYet("property INDIRECT is on")
         try:
             return await self._begin(for_writing, 0 if for_writing else INFINITY)

@@ -91,9 +91,6 @@ class NdmpFacts(BaseDevice):
     def file_bytes(self) -> int:
         return self._file_bytes
 
-    def check_offer(self, size: int) -> None:
-        self._check_offer(size)
-
     def need_mode(self, what: str, *modes: AccessMode) -> None:
         self._need_mode(what, *modes)
 

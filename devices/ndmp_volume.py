@@ -1,6 +1,6 @@
-"""The volume in an NDMP drive: labels, files, blocks (directtcp-and-ndmp 3.3).
+"""The volume in an NDMP drive: labels and headers (directtcp-and-ndmp 3.3).
 
-What the taper itself writes goes record by record through TAPE requests.
+They go record by record through TAPE requests; data go through the mover only.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from devices.errors import (
     Status,
     VolumeFailed,
 )
-from devices.interfaces import AccessMode, FileStart, VolumeReading, WriteEnd, Written
+from devices.interfaces import AccessMode, FileStart, VolumeReading
 from devices.ndmp_control import device_error
-from devices.ndmp_tape import NO_SPACE, Record, Tape, no_room
+from devices.ndmp_tape import Record, Tape, no_room
+from devices.shield import shield
 from protocols.header import Header, HeaderError, HeaderType, build_header, parse_header
 from protocols.ndmp.codes import Mtio
 from protocols.ndmp.errors import NdmpError, NdmpRefused
@@ -72,12 +73,6 @@ class NdmpVolume:
             raise self.facts.failed(error) from error.__cause__
         finally:
             self._turn.release()
-
-    def _surely(self, operation: Operation[T]) -> Deferred[T]:
-        """As ``_do``, but cancelling what is returned does not stop the operation."""
-        told: Deferred[T] = Deferred()
-        self._do(operation).addCallbacks(told.callback, told.errback)
-        return told
 
     # labels
 
@@ -184,7 +179,7 @@ class NdmpVolume:
         self._link.hurry()
 
     def finish(self) -> Deferred[None]:
-        return self._surely(self._finish)
+        return shield(self._do(self._finish))
 
     async def _finish(self) -> None:
         """End a file that is still being written; close the drive, whatever went wrong before."""
@@ -226,29 +221,6 @@ class NdmpVolume:
             raise DriveFailed(f"the server says that file {number} was begun after the label's")
         facts.begin_file(number)
         return FileStart(number, facts.is_eom)
-
-    def write_blocks(self, data: memoryview) -> Deferred[Written]:
-        """As :meth:`devices.interfaces.IDevice.write_blocks`; a short last block is padded."""
-        return self._do(lambda: self._write_blocks(data))
-
-    async def _write_blocks(self, data: memoryview) -> Written:
-        facts = self.facts
-        facts.check_offer(len(data))
-        size, stored = facts.block_size, 0
-        while stored < len(data):
-            block = data[stored : stored + size]
-            record = block if len(block) == size else bytes(block).ljust(size, b"\0")
-            written = await self._tape.write(record)
-            if written is Record.NO_ROOM:
-                facts.is_eom = True
-                facts.failed(VolumeFailed(NO_SPACE, Status.VOLUME_ERROR))
-                return Written(stored, WriteEnd.FAILED)
-            stored += len(block)
-            facts.count(len(block))
-            if written is Record.EARLY:
-                facts.is_eom = True
-                return Written(stored, WriteEnd.EARLY)
-        return Written(stored, WriteEnd.NONE)
 
     def finish_file(self) -> Deferred[None]:
         return self._do(self._finish_file)
@@ -293,20 +265,3 @@ class NdmpVolume:
             raise VolumeFailed(f"file {number} has no valid header", Status.VOLUME_ERROR)
         facts.begin_file(number)
         return header
-
-    def read_blocks(self, buffer: memoryview) -> Deferred[int]:
-        """As :meth:`devices.interfaces.IDevice.read_blocks`, one record at a time."""
-        return self._do(lambda: self._read_blocks(buffer))
-
-    async def _read_blocks(self, buffer: memoryview) -> int:
-        facts = self.facts
-        facts.need_mode("read_blocks", AccessMode.READ)
-        if not facts.in_file:
-            return 0
-        record = await self._tape.read(min(len(buffer), max(facts.read_size, facts.block_size)))
-        if record is None:
-            facts.in_file = False
-            return 0
-        buffer[: len(record)] = record
-        facts.count(len(record))
-        return len(record)

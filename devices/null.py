@@ -80,13 +80,7 @@ class NullDevice(BaseDevice):
     def seek_file(self, number: int) -> Header | None:
         raise self._cannot()
 
-    def seek_block(self, number: int) -> None:
-        raise self._cannot()
-
     def read_blocks(self, buffer: memoryview) -> int:
-        raise self._cannot()
-
-    def recycle_file(self, number: int) -> None:
         raise self._cannot()
 
     def erase(self) -> None:

@@ -206,6 +206,10 @@ class Properties:
         """:raise KeyError: the device has no such property"""
         return self._all[normal_name(name)]
 
+    def is_default(self, name: str) -> bool:
+        """There is such a property, and nothing has set it."""
+        return name in self and self[name].source is Source.DEFAULT
+
     def flag(self, name: str) -> bool:
         """A boolean's value; False when unset."""
         return bool(self._all[name].value)

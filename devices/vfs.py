@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 
@@ -33,9 +34,7 @@ _USE_DATA = {"NO": "NO", "FALSE": "NO", "YES": "YES", "TRUE": "YES", "EXIST": "E
 
 
 def warn(text: str) -> None:
-    """Log a warning. The logging package costs start-up time and is rarely needed."""
-    import logging
-
+    """Log a warning."""
     logging.getLogger("devices").warning("%s", text)
 
 
@@ -254,16 +253,6 @@ class VfsDevice(BaseDevice):
                 Status.VOLUME_ERROR,
                 VolumeFailed,
             ) from error
-
-    def seek_block(self, number: int) -> None:
-        self._need_mode("seek_block", AccessMode.READ)
-        self._need_file("seek_block", True)
-        if number < 0:
-            raise ValueError(f"seek_block on {self.name}: block {number} is before the first")
-        try:
-            self._current().seek(number * self.block_size)
-        except OSError as error:
-            raise self._drive_error(f"Error seeking within file: {error.strerror}") from error
 
     def read_blocks(self, buffer: memoryview) -> int:
         self._need_mode("read_blocks", AccessMode.READ)

@@ -95,18 +95,6 @@ def consumer_sizes(buffer_size: int, block_size: int, *, cached: bool) -> Sizes:
     return Sizes(_round_up(buffer_size, step), block_size)
 
 
-def negotiate(consumer: Sizes, producer: Sizes) -> int:
-    """The ring a producer makes: both blocks divide it, and the larger wish is fulfilled.
-
-    As stock does but for its slip with the remainder (data-plane 7, Q8).
-    """
-    if producer.ring > consumer.ring:
-        wanted = max(producer.ring, 2 * producer.block)
-    else:
-        wanted = max(consumer.ring, 2 * consumer.block)
-    return _round_up(wanted, math.lcm(producer.block, consumer.block))
-
-
 def _round_up(size: int, unit: int) -> int:
     return -(-size // unit) * unit
 

@@ -96,12 +96,6 @@ class Tapelist:
         """The entry of this label."""
         return self._by_label.get(label)
 
-    def lookup_barcode(self, barcode: str) -> TapelistEntry | None:
-        """The newest entry with this barcode; an empty barcode finds nothing."""
-        if not barcode:
-            return None
-        return next((entry for entry in self.entries if entry.barcode == barcode), None)
-
     def adding(self, entry: TapelistEntry) -> Tapelist:
         """With ``entry`` before the first one whose datestamp is not newer (3.2).
 

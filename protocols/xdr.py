@@ -5,7 +5,6 @@ Every length is checked against what is there before anything is allocated.
 
 from __future__ import annotations
 
-U32_MAX = 2**32 - 1
 U64_MAX = 2**64 - 1
 
 _ZEROS = (b"", b"\0\0\0", b"\0\0", b"\0")

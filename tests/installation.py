@@ -23,11 +23,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 LAUNCHER = """#!{python} -I
+import os
 import sys
 
 # as in a venv: what the system has in store for others is not ours
 sys.path[:] = [path for path in sys.path if not path.endswith("-packages")]
 sys.path.insert(0, {packages!r})
+if os.environ.get("TAPER_REACTOR_ALARM"):
+    import reactor_alarm
+
+    reactor_alarm.arm(os.environ["TAPER_REACTOR_ALARM"])
 from taper.cli import main
 
 main()
@@ -118,6 +123,7 @@ def installed() -> Iterator[Path]:
         for name in sorted(needed()):
             _copy_distribution(name, packages)
         _copy_own(packages)
+        shutil.copyfile(ROOT / "tests" / "reactor_alarm.py", packages / "reactor_alarm.py")
         # the dump user cannot write byte code; without it each start would compile everything
         compileall.compile_dir(packages, quiet=2, rx=UNUSED)
         launcher = place / "taper"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from devices.changers.processes import holder_is_alive, own_mark
+from devices.changers.holders import holder_is_alive, own_mark
 from devices.changers.state import lookup, subhash
 from devices.errors import Status
 from devices.interfaces import InventoryEntry, SlotState, VolumeReading

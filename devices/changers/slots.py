@@ -9,10 +9,10 @@ import re
 import stat
 from contextlib import suppress
 
-from devices.changers.processes import is_alive
 from devices.changers.vtapes import slot_number
 from devices.datafile import sync_directory
 from devices.errors import ChangerError
+from devices.processes import is_alive
 
 _DIRECTORY = re.compile(r"slot[0-9]{1,18}", re.ASCII)
 _DRAFT = re.compile(r"data\.[0-9]{1,18}", re.ASCII)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from devices.changers.processes import holder_is_alive, holder_pid, own_mark
+from devices.changers.holders import holder_is_alive, holder_pid, own_mark
 from devices.changers.state import lookup, subhash
 
 if TYPE_CHECKING:

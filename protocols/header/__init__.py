@@ -1,7 +1,6 @@
 """Headers of files on volumes and holding disks, read and written (volumes-and-devices 1)."""
 
 from protocols.header.build import build_header
-from protocols.header.describe import summary
 from protocols.header.parse import parse_header
 from protocols.header.schema import FIELD_LIMIT
 from protocols.header.types import Header, HeaderError, HeaderType
@@ -13,5 +12,4 @@ __all__ = [
     "HeaderType",
     "build_header",
     "parse_header",
-    "summary",
 ]

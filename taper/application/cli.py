@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from protocols.application import COMMANDS, SUPPORT, Request, one_line, parse_request
+from taper import __version__
 from taper.application.errors import ApplicationError, reason
 from taper.last_words import guarded, sentence
 
@@ -30,7 +31,6 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Do one command. :return: the exit status; 1: it failed, and the reason was told"""
     if "--version" in arguments[:1]:
-        from taper import __version__
         from taper.version import answer
 
         print(answer("amdirecttar", __version__), end="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from types import TracebackType
 
 from devices.regular import read_at_most
@@ -95,8 +96,6 @@ class Lists:
                 yield os.fsencode(pattern)
 
     def _matching(self, directory: str, pattern: str) -> list[str]:
-        from fnmatch import fnmatchcase  # brings the regular expressions along
-
         try:
             names = sorted(os.listdir(directory))
         except OSError as error:

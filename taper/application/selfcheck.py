@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from protocols.application import Request, RequestError, one_line
 from protocols.gnutar import RuleError, Rules
+from taper import __version__
 from taper.application.errors import ApplicationError, reason
 from taper.application.tar import environment, lent_rights, refused_by_runtar, tar_path
 
@@ -21,8 +22,6 @@ def selfcheck(request: Request) -> None:
 
 
 def _checks(request: Request) -> Iterator[tuple[bool, str]]:
-    from taper import __version__
-
     if request.disk is not None:
         yield True, f"disk {request.disk}"
     yield True, f"amdirecttar version {__version__}"

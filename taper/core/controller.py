@@ -77,10 +77,6 @@ class Controller:
         logged.addErrback(self._world.log_failure)
         logged.addCallback(lambda _: self._world.driver.send(replies.BadCommand(line.text)))
 
-    def driver_lost(self) -> None:
-        """End of file from the driver means QUIT."""
-        self.quit()
-
     # Commands
 
     def _worker(self, command: Any) -> Worker:

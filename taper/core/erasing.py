@@ -15,11 +15,10 @@ from zope.interface import implementer
 
 from devices.errors import ChangerError, DeviceError, Status
 from devices.interfaces import AccessMode, LoadRequest
-from devices.properties import Source
+from devices.shield import undisturbed
 from protocols.labels import LabelError
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Info
-from protocols.tx.undisturbed import undisturbed
 from taper.core.permission import VolumeStillActive, refuse_overwrite
 from taper.core.scan.interfaces import IScan, ScanResult
 from taper.core.scan.texts import one_line
@@ -71,7 +70,7 @@ def await_space(device: IDeviceFacts) -> None:
     To be warned before would end the part, and there is no need to.
     """
     watching = "monitor_free_space"
-    if watching in device.properties and device.properties[watching].source is Source.DEFAULT:
+    if device.properties.is_default(watching):
         device.properties.note(watching, False)
 
 

@@ -70,7 +70,6 @@ class SplitPlan:
     :ivar buffer_size: bytes to keep between source and device, a multiple of ``block_size``.
     :ivar cache: what makes a failed part repeatable, in mode ``CACHER``; otherwise ``NONE``.
     :ivar cache_dir: directory of a ``DISK`` cache.
-    :ivar cache_limit: the most bytes a cache must hold; 0 without one.
     :ivar allow_split: the dump may go on on another volume.
     :ivar retry: a part that failed at the end of a volume is to be repeated on the next one, if
         its bytes can be had again.
@@ -86,7 +85,6 @@ class SplitPlan:
     mode: Mode
     cache: CacheKind = CacheKind.NONE
     cache_dir: str | None = None
-    cache_limit: int = 0
     allow_split: bool
     retry: bool
     holding_is_cache: bool = False
@@ -153,7 +151,6 @@ def plan(
         mode=mode,
         cache=cache,
         cache_dir=wanted.cache_dir if cache is CacheKind.DISK else None,
-        cache_limit=rounded if cache is not CacheKind.NONE else 0,
         allow_split=allow_split,
         retry=retry,
         holding_is_cache=holding_is_cache,

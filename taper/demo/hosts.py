@@ -17,7 +17,7 @@ from types import TracebackType
 from attrs import frozen
 
 SERVER, CLIENT, TAPE = HOSTS = ("server", "client", "tape")
-_SWITCH = "switch"
+SWITCH = "switch"
 _IPV4, _IPV6 = "198.51.100", "2001:db8:"
 _CARD = "eth0"
 _PATH = os.defpath + ":/usr/sbin:/sbin"
@@ -100,24 +100,20 @@ class Hosts:
         keeper = self._keepers[host].pid
         return ["nsenter", f"--net=/proc/{keeper}/ns/net", "setpriv", "--pdeathsig", "KILL"]
 
-    def unplug(self, host: str) -> None:
-        """Pull its cable out of the switch."""
-        self._ip(_SWITCH, f"link set {host} down")
-
     def _build(self) -> None:
         for program in ("ip", "unshare", "nsenter", "setpriv"):
             if shutil.which(program, path=_PATH) is None:
                 raise NoHosts(f"there is no program {program}")
         if os.geteuid() != 0:
             raise NoHosts("only root can make network namespaces")
-        for name in (_SWITCH, *HOSTS):
+        for name in (SWITCH, *HOSTS):
             self._keep(name)
         wiring = ["link add bridge type bridge", "link set bridge up"]
         for host in HOSTS:
             keeper = self._keepers[host].pid
             wiring.append(f"link add {host} type veth peer name {_CARD} netns {keeper}")
             wiring.append(f"link set {host} master bridge up")
-        self._ip(_SWITCH, *wiring)
+        self._ip(SWITCH, *wiring)
         for number, host in enumerate(HOSTS, 1):
             addresses = []
             if self._ipv4:

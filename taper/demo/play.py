@@ -11,6 +11,7 @@ import tempfile
 import time
 from types import FrameType
 
+from devices.errors import DeviceError
 from taper.demo.compare import Comparison, compare
 from taper.demo.hosts_act import play_three_hosts
 from taper.demo.progress import bar
@@ -233,8 +234,6 @@ class Restored:
 
     def run(self, tar: str, owners: bool) -> Comparison:
         """Restore and compare; what is wrong is in :attr:`troubles` and the result."""
-        from devices.errors import DeviceError
-
         began = self._began = time.monotonic()
         os.mkdir(self.target, 0o700)
         self._check_numbers()

@@ -274,8 +274,3 @@ class Reception:
     def abort(self) -> None:
         """Hang up."""
         self._receiver.abort()
-
-
-def receive_all(reactor: object, connection: socket.socket, limit: int) -> Deferred[bytes]:
-    """What a :class:`Reception` receives."""
-    return Reception(reactor, connection, limit).done

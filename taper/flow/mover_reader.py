@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import select
 import socket
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from devices.directtcp import connect_one, wait_in_lane
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed
 from devices.idirecttcp import IMoverDevice
+from taper.flow.reactor_side import GivenUp, ReactorSide
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -52,6 +52,10 @@ class _Part:
         self.size: int | None = None
         self.error: DeviceError | None = None
 
+    def told(self) -> bool:
+        """The mover has said how it went."""
+        return self.size is not None or self.error is not None
+
 
 class MoverReader:
     """Reads a volume like a blocking device, for the reading thread; the mover listens, we connect.
@@ -63,7 +67,6 @@ class MoverReader:
 
     def __init__(self, reactor: Any, device: IAsyncDevice, lane: ILane) -> None:
         self.well = True
-        self._reactor = reactor
         self._device = device
         self._direct: Any = IMoverDevice(device)
         self._lane = lane
@@ -73,8 +76,7 @@ class MoverReader:
         self._ringer.setblocking(False)
         self._poll = select.poll()
         self._poll.register(self._bell, select.POLLIN)
-        self._changed = threading.Condition()
-        self._cancelled = False
+        self._reactor_side = ReactorSide(reactor)
         self._part: _Part | None = None
         self._got = 0
         self._doing: Deferred[Any] | None = None
@@ -127,7 +129,7 @@ class MoverReader:
             self._poll.register(self._socket, select.POLLIN)
         part = self._part = _Part()
         self._got = 0
-        self._reactor.callFromThread(self._move, part)
+        self._reactor_side.tell(lambda: self._move(part))
         return part
 
     def _receive(self, buffer: memoryview) -> int:
@@ -150,50 +152,29 @@ class MoverReader:
         """No more bytes will come: the mover says why, or that it wanted more to be read."""
         part = self._part
         assert part is not None
-        with self._changed:
-            while part.size is None and part.error is None and not self._cancelled:
-                self._changed.wait()
-            if part.error is None and not self._cancelled:
-                part.error = ConnectionBroken(f"{text} after {self._got} of {part.size} bytes")
+        self._reactor_side.wait_for(part.told)
+        if part.error is None and not self._reactor_side.given_up:
+            part.error = ConnectionBroken(f"{text} after {self._got} of {part.size} bytes")
 
     def _check(self) -> None:
-        if self._cancelled:
+        if self._reactor_side.given_up:
             raise ConnectionBroken(GIVEN_UP)
 
     def _ask(self, what: Callable[[], Deferred[T]]) -> T:
         """Let something be done on the reactor's side, and wait for it."""
-        results: list[T] = []
-        errors: list[BaseException] = []
-
-        def keep(result: T) -> None:
-            with self._changed:
-                results.append(result)
-                self._changed.notify_all()
-
-        def fail(failure: Any) -> None:
-            with self._changed:
-                errors.append(failure.value)
-                self._changed.notify_all()
-
-        def do() -> None:
-            if not self._cancelled:
-                self._start(what()).addCallbacks(keep, fail)
-
-        self._reactor.callFromThread(do)
-        with self._changed:
-            while not (results or errors or self._cancelled):
-                self._changed.wait()
-        self._check()
-        if errors:
-            raise _device_error(errors[0])
-        return results[0]
+        try:
+            return self._reactor_side.ask(lambda: self._start(what()))
+        except GivenUp:
+            raise ConnectionBroken(GIVEN_UP) from None
+        except DeviceError:
+            raise
+        except BaseException as fault:
+            raise _device_error(fault) from fault
 
     def cancel(self) -> None:
         """Make whatever the reading thread waits for fail. Any thread; never blocks; safe to
         repeat."""
-        with self._changed:
-            self._cancelled = True
-            self._changed.notify_all()
+        self._reactor_side.give_up()
         self._ring()
 
     def _ring(self) -> None:
@@ -238,9 +219,6 @@ class MoverReader:
         return held  # type: ignore[no-any-return]
 
     def _move(self, part: _Part) -> None:
-        if self._cancelled:
-            return
-
         def moved(size: int) -> None:
             self._tell(part, size=size)
 
@@ -254,9 +232,9 @@ class MoverReader:
     def _tell(
         self, part: _Part, *, size: int | None = None, error: DeviceError | None = None
     ) -> None:
-        with self._changed:
+        with self._reactor_side.changed:
             part.size, part.error = size, error
-            self._changed.notify_all()
+            self._reactor_side.changed.notify_all()
         self._ring()
 
     async def close(self) -> None:

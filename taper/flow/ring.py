@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from devices.changers.processes import is_alive, start_mark
+from devices.processes import is_alive, start_mark
 from devices.threads import ThreadRefused
 from protocols.shmring import consumer_sizes
 from taper.core.errors import DeviceFault

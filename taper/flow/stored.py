@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from devices.errors import DeviceError
 from devices.idirecttcp import IMoverDevice
 from devices.interfaces import IPumpedDevice
+from devices.shield import shield
 from protocols.stored import DumpName, StoredDump, full_stamp
-from taper.core.errors import DumpFault, SourceFault
+from taper.core.errors import SourceFault
 from taper.flow.interfaces import IMoverOrigin
 from taper.flow.mover_reader import MoverReader
 from taper.flow.mover_to_mover import MoverSender, pads_alike
@@ -21,8 +22,6 @@ from taper.plane.interfaces import SourceError
 from taper.plane.volumes import VolumeSource, judge_part, known_size, seek_part
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
-
     from devices.interfaces import IAsyncDevice
     from protocols.crc import Crc
     from protocols.driver.commands import VaultWrite
@@ -210,31 +209,16 @@ class StoredOrigin:
 
     def _do(self, story: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Let the clerk work; who cancels what comes back only stops waiting."""
-        abandoned = False
-
-        def abandon(_: Deferred[T]) -> None:
-            nonlocal abandoned
-            abandoned = True
-            self._clerk.interrupt()
-
-        def deliver(result: T) -> None:
-            self._running = None  # before anybody hears of it: close() may be what follows
-            if not abandoned:
-                waiting.callback(result)
-            ended.callback(None)
-
-        def fail(failure: Failure) -> None:
-            self._running = None
-            if not abandoned:
-                waiting.errback(failure)
-            ended.callback(None)
-            if abandoned:
-                failure.trap(DumpFault, CancelledError)
-
-        waiting: Deferred[T] = Deferred(abandon)
         ended: Deferred[None] = Deferred()
         self._running = ended
-        Deferred.fromCoroutine(story).addCallbacks(deliver, fail)
+
+        def over(result: T) -> T:
+            self._running = None  # before anybody hears of it: close() may be what follows
+            return result
+
+        work = Deferred.fromCoroutine(story).addBoth(over)
+        waiting = shield(work, self._clerk.interrupt)
+        work.addCallback(lambda _: ended.callback(None))
         return waiting
 
     def close(self) -> Deferred[None]:

@@ -7,6 +7,7 @@ disk it is a file without a name.
 from __future__ import annotations
 
 import os
+from tempfile import mkstemp
 
 from zope.interface import implementer
 
@@ -39,8 +40,6 @@ class DiskCache:
 
     def open(self) -> None:
         """:raise CacheError: no file can be made there"""
-        from tempfile import mkstemp  # imports much, and few dumps need it
-
         try:
             directory = self._directory.encode("utf-8", "surrogateescape")
             self._fd, name = mkstemp(prefix=b"amanda-split-buffer-", dir=directory)

@@ -6,6 +6,7 @@ What ends a part, and what is said about it: data-plane 2.1-2.3, volumes-and-dev
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,8 @@ from taper.plane.ring import Stopped
 
 if TYPE_CHECKING:
     from protocols.header import Header
+
+_log = logging.getLogger(__name__)
 
 NO_SPACE = "No space left on device"
 NO_LIMIT = 1 << 62
@@ -158,10 +161,8 @@ class Pump:
         if not (self._device.leom and self._feed.forgo()):
             self._error = str(error)
             return False
-        import logging  # few dumps need it
-
         self._cached = False
-        logging.getLogger(__name__).warning("%s; going on without a cache", error)
+        _log.warning("%s; going on without a cache", error)
         return True
 
     def _write(self, data: memoryview) -> _End | None:

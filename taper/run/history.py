@@ -21,6 +21,7 @@ from zope.interface import implementer
 from devices.patience import Patience, StopSet, TimeIsUp
 from devices.regular import open_regular
 from devices.tapelist_file import read_tapelist
+from protocols.header import HeaderType, parse_header
 from taper.core.interfaces import IHistory
 from taper.core.retention import Retention
 from taper.run.log_catalog import HistoryError, LogCatalog
@@ -245,7 +246,6 @@ def _unreadable_holding(path: str, fault: OSError) -> str:
 
 def _dump_in_holding(block: bytes) -> DumpsTold:
     from protocols.catalog import DumpCopy
-    from protocols.header import HeaderType, parse_header
 
     header = parse_header(block)
     if header.type != HeaderType.DUMPFILE:

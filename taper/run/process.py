@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from taper.last_words import guarded, tell
-from taper.run.options import Options, UsageError, parse_options
+from taper.run.options import HELP, USAGE, Options, UsageError, parse_options
 from taper.run.paths import paths_from
 
 if TYPE_CHECKING:
@@ -39,13 +39,8 @@ class _Process:
         try:
             options = parse_options(sys.argv[1:])
         except UsageError as fault:
-            # imported here, since every start would pay for it
-            from taper.run.options import USAGE
-
             return tell("taper", f"{fault}\n{USAGE.rstrip()}")
         if options.help:
-            from taper.run.options import HELP
-
             sys.stdout.write(HELP)
             return 0
         if options.version:
@@ -74,13 +69,6 @@ class _Process:
         import_reactor()
         from taper.run.stdio import converse
 
-        alarm_file = os.environ.get("TAPER_REACTOR_ALARM")
-        if alarm_file:  # for the system tests only
-            from twisted.internet import reactor
-
-            from taper.run.alarm import watch
-
-            watch(reactor, alarm_file)
         try:
             return converse(setup)
         except Exception:

@@ -22,6 +22,7 @@ from protocols.tapelist import TapelistError
 from protocols.tracelog import Fatal, Info, NoTapeError, PidDone, PidStart
 from protocols.tx.haste import Haste
 from taper.core.controller import Controller
+from taper.core.erasing import EraseFirst, erase_reusable
 from taper.core.interfaces import IClock, IConsole
 from taper.core.scan import ScanFailed, make_scan
 from taper.core.world import World
@@ -188,8 +189,6 @@ class Session:
         files = self._lane("files")
         scan = self._make_scan(storage, tapelists, history)
         if storage.erase_volume:
-            from taper.core.erasing import EraseFirst, erase_reusable
-
             scan = EraseFirst(scan, lambda timestamp: erase_reusable(self._world, timestamp))
         context = FlowContext(
             reactor=self._reactor,

@@ -9,7 +9,7 @@ import os
 import stat
 import time
 
-from devices.changers.processes import is_alive
+from devices.processes import is_alive
 from protocols.shmring import (
     CONTROL_SIZE,
     RingError,

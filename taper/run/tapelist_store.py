@@ -24,9 +24,9 @@ from zope.interface import implementer
 
 from devices.patience import QUIT_GRACE, pauses
 from devices.regular import behind_link, open_regular
+from devices.shield import undisturbed
 from devices.tapelist_file import read_tapelist
 from protocols.tapelist import Tapelist, TapelistError
-from protocols.tx.undisturbed import undisturbed
 from taper.core.interfaces import ITapelistStore
 
 if TYPE_CHECKING:

@@ -239,7 +239,7 @@ def test_a_cached_part_is_rounded_up_to_slabs(
         buffer_size_set=True,
     )
     assert made.mode is Mode.CACHER
-    assert made.part_size == made.cache_limit == rounded
+    assert made.part_size == rounded
 
 
 def test_only_a_directory_that_matters_is_looked_at() -> None:

@@ -196,7 +196,7 @@ def test_after_quit_nothing_is_taken() -> None:
     talk.say(START)
     talk.tell("QUIT")
     assert talk.say("QUIT", START, "GARBAGE", f"CLOSE-VOLUME {W}") == []
-    talk.controller.driver_lost()
+    talk.controller.quit()
     talk.settle()
     talk.check_released()
 
@@ -206,7 +206,7 @@ def test_the_end_of_file_is_a_quit() -> None:
     talk.say(START)
     talk.tell(file_write())
     talk.until("run")
-    talk.controller.driver_lost()
+    talk.controller.quit()
     talk.settle()
     talk.check_released()
     assert check_dump(talk, H, DATA, "/home") in ("FAILED", "PARTIAL")

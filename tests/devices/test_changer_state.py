@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.changers import processes
+from devices.changers import holders
 from devices.changers.state import StateFile, WaitCancelled, lookup, subhash
 from devices.changers.unsaved import Unsaved
 from devices.errors import ChangerError
+from devices.processes import is_alive
 from protocols.perldata import format_perl_data, parse_perl_data
 
 HOLD_LOCK = """
@@ -426,21 +427,21 @@ def test_look_ups_leave_no_traces():
 
 def test_liveness():
     """Ourselves and pid 1 live; nonsense, a zombie and a thread's number do not."""
-    assert processes.is_alive(os.getpid())
-    assert processes.is_alive(1)
-    assert not any(map(processes.is_alive, (0, -1, 2**31, 2**40)))
+    assert is_alive(os.getpid())
+    assert is_alive(1)
+    assert not any(map(is_alive, (0, -1, 2**31, 2**40)))
     zombie = os.fork()
     if zombie == 0:
         os._exit(0)
     os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)
-    assert not processes.is_alive(zombie)
-    assert not processes.holder_is_alive({"pid": zombie})
+    assert not is_alive(zombie)
+    assert not holders.holder_is_alive({"pid": zombie})
     os.waitpid(zombie, 0)
-    assert not processes.is_alive(zombie)
+    assert not is_alive(zombie)
     stay = threading.Event()
     thread = threading.Thread(target=stay.wait)
     thread.start()
-    assert not processes.is_alive(thread.native_id)
+    assert not is_alive(thread.native_id)
     stay.set()
     thread.join()
 
@@ -452,22 +453,22 @@ def test_another_users_process_is_alive(monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "kill", refuse)
-    assert processes.is_alive(1)
+    assert is_alive(1)
 
 
 def test_a_recycled_pid_holds_nothing():
     """A holder is known by pid and start; stock's entries by the pid alone."""
-    ours = processes.own_mark()
-    assert processes.holder_is_alive(ours)
-    assert processes.holder_is_alive({**ours, "pid": str(ours["pid"])})
-    assert not processes.holder_is_alive({**ours, "started": "elsewhen"})
-    assert not processes.holder_is_alive({"pid": os.getpid()})  # we always write the mark
-    assert processes.holder_is_alive({"pid": 1})
-    assert not any(map(processes.holder_is_alive, ({}, {"pid": "x"}, {"pid": None}, {"pid": "0"})))
+    ours = holders.own_mark()
+    assert holders.holder_is_alive(ours)
+    assert holders.holder_is_alive({**ours, "pid": str(ours["pid"])})
+    assert not holders.holder_is_alive({**ours, "started": "elsewhen"})
+    assert not holders.holder_is_alive({"pid": os.getpid()})  # we always write the mark
+    assert holders.holder_is_alive({"pid": 1})
+    assert not any(map(holders.holder_is_alive, ({}, {"pid": "x"}, {"pid": None}, {"pid": "0"})))
 
 
 def test_without_proc_the_pid_has_to_do(monkeypatch):
     """Where the system tells no start times, any living process of that pid counts."""
-    monkeypatch.setattr(processes, "start_mark", lambda pid: None)
-    assert processes.own_mark() == {"pid": os.getpid()}
-    assert processes.holder_is_alive({"pid": os.getpid(), "started": "elsewhen"})
+    monkeypatch.setattr(holders, "start_mark", lambda pid: None)
+    assert holders.own_mark() == {"pid": os.getpid()}
+    assert holders.holder_is_alive({"pid": os.getpid(), "started": "elsewhen"})

@@ -39,7 +39,7 @@ def test_it_cannot_be_read() -> None:
 def test_what_it_lacks() -> None:
     """Methods that make no sense on it fail instead of crashing."""
     device = NullDevice("null:", "")
-    for call in (device.erase, lambda: device.recycle_file(1), lambda: device.seek_file(0)):
+    for call in (device.erase, lambda: device.seek_file(0)):
         with pytest.raises(DeviceError, match="Unimplemented method"):
             call()
     assert device.properties["canonical_name"].value == "null:"

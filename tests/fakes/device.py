@@ -213,10 +213,6 @@ class FakeDevice:
         self.file, self.in_file, self._read_at = min(later), True, 0
         return self._current.header
 
-    def seek_block(self, number: int) -> None:
-        self._need(self.in_file and self.access_mode is AccessMode.READ, "seek_block outside")
-        self._read_at = number * self.block_size
-
     def read_blocks(self, buffer: memoryview) -> int:
         self._need(self.in_file and self.access_mode is AccessMode.READ, "read outside a file")
         self._need(len(buffer) >= self.block_size, "a buffer shorter than a block")
@@ -226,11 +222,6 @@ class FakeDevice:
         self._read_at += len(data)
         self.in_file = bool(data)
         return len(data)
-
-    def recycle_file(self, number: int) -> None:
-        self._need(self.access_mode is AccessMode.APPEND, "recycle_file not in mode APPEND")
-        if self._loaded.files.pop(number, None) is None:
-            raise self._fail(VolumeFailed, f"no file {number}", Status.VOLUME_ERROR)
 
     def erase(self) -> None:
         self._need(self.access_mode is AccessMode.NULL, "erase on a started device")

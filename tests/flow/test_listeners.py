@@ -19,9 +19,9 @@ from devices.door import HELD_PATIENCE, MOST_WAITING, SILENT_PATIENCE
 from taper.core.errors import SourceFault
 from taper.flow.listeners import (
     OneShotListener,
+    Reception,
     listen_on_loopback,
     loopback_addresses,
-    receive_all,
 )
 from tests.fakes.stranger import NOBODY, Stranger, needs_root
 
@@ -303,7 +303,7 @@ def receive(limit: int = 1000) -> tuple[socket.socket, Deferred[bytes]]:
     """A connected peer, and what will be received from it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         peer = connect(server.getsockname()[1])
-        return peer, receive_all(reactor, server.accept()[0], limit)
+        return peer, Reception(reactor, server.accept()[0], limit).done
 
 
 @ensureDeferred

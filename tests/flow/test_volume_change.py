@@ -79,3 +79,16 @@ def test_cancelling_ends_the_wait(before: bool) -> None:
     assert isinstance(error, SourceError)
     assert len(asked) == (0 if before else 1)
     assert stopped == ["reading"]
+
+
+def test_a_question_that_cannot_even_be_asked_is_answered() -> None:
+    """The thread would wait for ever otherwise."""
+    threads = Threads()
+
+    def fetch(label: str) -> Deferred[IReader]:
+        raise KeyError(label)
+
+    change = VolumeChange(threads, fetch, lambda: None)
+    error = in_thread(lambda: change.change_to("A"), threads)
+    assert isinstance(error, SourceError)
+    assert str(error) == "internal error: KeyError('A')"

@@ -26,7 +26,6 @@ from protocols.disklist import read_disklist
 from protocols.driver.codec import LineBuffer, decode_command, decode_reply
 from protocols.ere import Ere, EreError
 from protocols.header import parse_header
-from protocols.header.describe import summary
 from protocols.logindex import parse_index
 from protocols.ndmp.base import POSTS, REQUESTS
 from protocols.ndmp.codec import Header as NdmpHeader
@@ -243,7 +242,7 @@ _PARSERS: dict[str, tuple[Parser, bytes, type[Exception] | tuple[()]]] = {
     "ndmp.message": (_ndmp_message, bytes(60), NdmpGarbage),
     "ndmp.body": (_ndmp_bodies, bytes(40), ()),
     "xdr": (_xdr, b"\0\0\0\5hello\0\0\0\0\0\0\1", XdrError),
-    "header": (lambda data: summary(parse_header(data)), _HEADER, ()),
+    "header": (parse_header, _HEADER, ()),
     "tapelist": (
         parse_tapelist,
         b"20260101000000 L reuse BARCODE:b META:m BLOCKSIZE:32 POOL:p STORAGE:s CONFIG:c #x\n",

@@ -14,10 +14,8 @@ from protocols.shmring import (
     NAME_SIZE,
     RingError,
     RingNames,
-    Sizes,
     build_control,
     consumer_sizes,
-    negotiate,
     parse_names,
     parse_pids,
 )
@@ -112,21 +110,3 @@ def test_stock_producers_make_good_rings_of_it(
     assert made % wished.block == 0
     assert made >= wished.ring
     assert made <= max(buffer + 16 * MIB, 2 * block, MIB)
-
-
-@given(
-    st.builds(Sizes, st.integers(1, 64 * MIB), blocks),
-    st.builds(Sizes, st.integers(1, MIB), blocks),
-)
-def test_a_ring_fits_both_blocks(consumer: Sizes, producer: Sizes) -> None:
-    size = negotiate(consumer, producer)
-    assert size % consumer.block == size % producer.block == 0
-    assert size >= max(consumer.ring, producer.ring)
-
-
-@pytest.mark.parametrize("consumer", [(1310720, 32768), (1048576, 32768), (2097152, 524288)])
-@pytest.mark.parametrize("producer", [DUMPER, SENDBACKUP])
-def test_where_stock_makes_no_slip_the_ring_is_stocks(
-    consumer: tuple[int, int], producer: tuple[int, int]
-) -> None:
-    assert negotiate(Sizes(*consumer), Sizes(*producer)) == stock_ring_size(consumer, producer)

@@ -173,9 +173,6 @@ def test_looking_up_removing_and_replacing() -> None:
     assert moved.lookup("B") == TapelistEntry(datestamp="20260101", label="B").no_reuse()
     assert moved.removing("B").lookup("B") is None
     assert moved.removing("nobody") is moved
-    assert tapelist.lookup_barcode("c") is tapelist.entries[0]
-    assert tapelist.lookup_barcode("") is None
-    assert tapelist.lookup_barcode("z") is None
     assert tapelist == parse_tapelist(tapelist.format())
     assert hash(tapelist) == hash(parse_tapelist(tapelist.format()))
 

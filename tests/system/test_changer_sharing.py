@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from devices.changers.processes import is_alive
 from devices.changers.state import StateFile
 from devices.errors import ChangerError, ChangerReason
 from devices.interfaces import AccessMode, LoadRequest, Relative
+from devices.processes import is_alive
 from protocols.conf import AutoLabel
 from protocols.conf.sections import ChangerSection, Storage
 from protocols.perldata import parse_perl_data

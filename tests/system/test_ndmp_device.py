@@ -21,8 +21,8 @@ from devices.errors import (
 )
 from devices.idirecttcp import IMoverDevice, Moved
 from devices.indirect import IndirectTCP
-from devices.interfaces import AccessMode, IAsyncDevice, IDeviceFacts, IPumpedDevice, WriteEnd
-from devices.ndmp import NdmpDevice, open_ndmp
+from devices.interfaces import AccessMode, IAsyncDevice, IDeviceFacts, IPumpedDevice
+from devices.ndmp import open_ndmp
 from protocols.directtcp import INDIRECT_HOST, Address
 from protocols.header import HeaderType
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
@@ -95,7 +95,6 @@ def test_parts_are_written_and_read_back(
         device = blank(turning, large, "parts", indirect=indirect)
         addresses = await device.listen(True)
         if indirect:
-            assert device.listens_late
             assert [address.host for address in addresses] == [INDIRECT_HOST]
             asking = Resolving(turning, addresses, data)
         else:
@@ -196,27 +195,6 @@ def test_the_end_of_a_volume_may_come_anywhere(
                 reader = opened(turning, small, f"anywhere{volume}")
                 found += await read_back(reader, files)
         assert found == data
-
-    turning.run(story())
-
-
-def test_blocks_of_our_own_meet_the_early_warning(turning: Turning, small: NdmJob) -> None:
-    """Data written through TAPE requests is stored to the early warning, then to the very end."""
-
-    async def story() -> None:
-        url = small.url("blocks")
-        small.blank("blocks")
-        device = NdmpDevice(url, url[5:], turning.reactor)
-        await device.start(AccessMode.WRITE, "BLOCKS", STAMP)
-        await device.start_file(header())
-        data = memoryview(payload(64 * BLOCK))
-        written = await device.write_blocks(data)
-        assert written.end is WriteEnd.EARLY
-        more = await device.write_blocks(data[written.accepted :])
-        assert more.end is WriteEnd.FAILED
-        assert device.facts.error == "No space left on device"
-        await device.finish_file()
-        await device.finish()
 
     turning.run(story())
 

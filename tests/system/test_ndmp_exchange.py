@@ -1,4 +1,4 @@
-"""NDMP volumes go from stock's device to ours and back, by data connection and by block."""
+"""NDMP volumes go from stock's device to ours and back, by data connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from devices.interfaces import AccessMode
 from devices.ndmp import NdmpDevice, open_ndmp
 from protocols.header import Header, HeaderType
 from tests.fakes.ndmjob import NDMJOB, NdmJob, give_to_dump_user
-from tests.fakes.turning import Sender, Turning, turning_reactor
+from tests.fakes.turning import Receiver, Sender, Turning, turning_reactor
 from tests.namespace import Namespace, missing
 
 PERL_LIB = "/usr/lib/x86_64-linux-gnu/amanda/perl"
@@ -165,7 +165,7 @@ def test_stock_reads_what_we_wrote(exchange: Exchange) -> None:
 
 
 def test_we_read_what_stock_wrote(exchange: Exchange) -> None:
-    """A volume of Amanda::Device is read by ours, block by block, in any order of files."""
+    """A volume of Amanda::Device is read by ours, in any order of files."""
     data = payload(12 * BLOCK)
     exchange.file.write_bytes(data)
     assert exchange.stock(WRITE) == "label STOCK-01 files 3\n"
@@ -177,15 +177,17 @@ def test_we_read_what_stock_wrote(exchange: Exchange) -> None:
         assert (reading.status, reading.label) == (Status.SUCCESS, "STOCK-01")
         await device.start(AccessMode.READ)
         found: dict[int, bytes] = {}
-        buffer = memoryview(bytearray(BLOCK))
         for number in (2, 1, 3):
             header = await device.seek_file(number)
             assert header is not None
             assert header.partnum == number
-            content = b""
-            while size := await device.read_blocks(buffer):
-                content += buffer[:size]
-            found[number] = content
+            receiver = Receiver((await device.listen(False))[0])
+            connection = await device.accept()
+            while not (await device.read_to_connection(0)).eof:
+                pass
+            await connection.close()
+            receiver.join(60)
+            found[number] = bytes(receiver.data)
         await device.finish()
         return found
 

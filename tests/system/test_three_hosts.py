@@ -10,6 +10,7 @@ the driver reaches it over the network.
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from contextlib import ExitStack
 import pytest
 
 from protocols.crc import Crc
-from taper.demo.hosts import CLIENT, SERVER, TAPE, Hosts
+from taper.demo.hosts import CLIENT, SERVER, SWITCH, TAPE, Hosts
 from taper.demo.stage import Stage
 from taper.demo.three_hosts import Dumped, ThreeHosts
 from tests.fakes.ndmjob import missing_ndmjob
@@ -126,7 +127,8 @@ def test_the_client_is_cut_off(hosts: Hosts, stage: Stage, source: str, taper_ho
         else:
             running = stack.enter_context(ThreeHosts(hosts, stage, source, TAPE))
         until_carried(hosts, TAPE, SIZE // 4)
-        hosts.unplug(CLIENT)
+        pull = ["ip", "link", "set", CLIENT, "down"]  # its cable, out of the switch
+        subprocess.run([*hosts.inside(SWITCH), *pull], check=True)
         began = time.monotonic()
         dumped = running.wait(SECONDS)
         assert time.monotonic() - began < 30

@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
 from devices.errors import ChangerError, DeviceError
+from devices.shield import undisturbed
 from protocols.labels import LabelError
 from protocols.tapelist import TapelistError
-from protocols.tx.undisturbed import undisturbed
 from taper.core.scan import texts
 from taper.core.scan.interfaces import IScan, ScanFailed, ScanResult, Surroundings
 from taper.core.scan.judging import Judge, Volume

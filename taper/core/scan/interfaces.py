@@ -81,23 +81,13 @@ class IInteractivity(Interface):
         """The changer an operator named; who opened it closes it. Fails with ChangerError."""
 
 
-class DelayedCall(Protocol):
-    """A call that :meth:`Timers.callLater` promised."""
-
-    def active(self) -> bool:
-        """It is still to come."""
-
-    def cancel(self) -> None:
-        """It shall not come."""
-
-
 class Timers(Protocol):
     """As much of a reactor as a waiting scan needs."""
 
     def callLater(
         self, delay: float, callable: Callable[..., object], /, *args: object, **kw: object
     ) -> Any:
-        """Call after ``delay`` seconds. :return: a DelayedCall"""
+        """Call after ``delay`` seconds. :return: an IDelayedCall"""
 
 
 @frozen(kw_only=True)

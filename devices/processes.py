@@ -1,25 +1,16 @@
-"""Is the process that holds a slot still there? (scan-and-changers 3.1, quirk 21)
-
-Stock knows a holder by its pid alone, so a recycled pid blocks a slot for ever. We write one more
-key beside the pid, which stock keeps and ignores: when that process began.
-"""
+"""Is a process still there, and is it the same one?"""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
-from typing import Any
 
-#: The extra key beside ``pid``: ``BOOT/TICKS`` of the holder's start.
-STARTED = "started"
-
-_MAX_PID = 2**31 - 1
+MAX_PID = 2**31 - 1
 
 
 def is_alive(pid: int) -> bool:
     """Whether ``pid`` is a living process: zombies are dead, another user's process lives."""
-    if not 0 < pid <= _MAX_PID:
+    if not 0 < pid <= MAX_PID:
         return False
     if pid == os.getpid():
         return True
@@ -54,39 +45,6 @@ def start_mark(pid: int) -> str | None:
 def _boot() -> str:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
-
-
-def own_mark() -> dict[str, Any]:
-    """What a reservation of this process says about its holder: ``pid`` and, if known, start."""
-    mark: dict[str, Any] = {"pid": os.getpid()}
-    started = start_mark(os.getpid())
-    if started is not None:
-        mark[STARTED] = started
-    return mark
-
-
-def holder_pid(entry: Mapping[str, Any]) -> int | None:
-    """The pid in a reservation, None if there is none that could be one."""
-    pid = entry.get("pid")
-    if isinstance(pid, str) and pid.isascii() and pid.isdigit() and len(pid) <= 10:
-        pid = int(pid)
-    return pid if isinstance(pid, int) and 0 < pid <= _MAX_PID else None
-
-
-def holder_is_alive(entry: Mapping[str, Any]) -> bool:
-    """Whether the process that made the reservation ``entry`` still lives."""
-    pid = holder_pid(entry)
-    if pid is None or not is_alive(pid):
-        return False
-    now = start_mark(pid)
-    if now is None:
-        return True
-    started = entry.get(STARTED)
-    if started is None:
-        # We always write the mark: an entry with our pid and without it is from an earlier
-        # process, a stock one.
-        return pid != os.getpid()
-    return bool(started == now)
 
 
 def _status_fields(pid: int) -> dict[str, str]:

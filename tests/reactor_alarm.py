@@ -1,7 +1,8 @@
 """Measures how long each turn keeps the reactor thread; for the system tests.
 
-Switched on by an environment variable that names a file, ``TAPER_REACTOR_ALARM``; a taper without
-it does not even import this module. A turn is all that happens between two waits of the reactor.
+Switched on by an environment variable that names a file, ``TAPER_REACTOR_ALARM``, for which the
+launcher of :mod:`tests.installation` looks. A turn is all that happens between two waits of the
+reactor.
 What comes before the first wait (imports, configuration, opening the changer) is not measured:
 no one is served yet, so no one is kept waiting by it.
 
@@ -194,6 +195,21 @@ class WatchedPoller:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._poller, name)
+
+
+def arm(path: str) -> None:
+    """Let the taper that is about to start be watched, from when it has its reactor."""
+    from taper.run import process
+
+    import_reactor = process.import_reactor
+
+    def import_and_watch() -> None:
+        import_reactor()
+        from twisted.internet import reactor
+
+        watch(reactor, path)
+
+    process.import_reactor = import_and_watch
 
 
 def watch(reactor: Any, path: str) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from taper.run.alarm import LIMIT, Alarm, Starvation, peak_memory
+from tests.reactor_alarm import LIMIT, Alarm, Starvation, peak_memory
 
 
 class Fake:
@@ -65,7 +65,7 @@ def test_a_long_turn_is_told_with_its_stack() -> None:
     (text,) = fake.complaints
     assert text.startswith("reactor blocked for 0.100 s (turn of 0.100 s, from 0.000):\n")
     assert "in turn" in text
-    assert "test_alarm.py" in text
+    assert "test_reactor_alarm.py" in text
     assert text.endswith("all threads slept\n")
 
 
@@ -113,7 +113,7 @@ RUN = """
 import sys, time
 from twisted.internet import reactor
 if sys.argv[1] == "watched":
-    from taper.run.alarm import watch
+    from tests.reactor_alarm import watch
     watch(reactor, sys.argv[2])
 def block_here():
     time.sleep(0.4)
