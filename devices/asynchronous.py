@@ -13,10 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from devices.changers.base import ChangerSetup
+from devices.changers.blocking import LanedChanger
+from devices.interfaces import IChanger, IDevice
+from devices.lane import LaneDevice
+from devices.patience import OwnStop
+from devices.registry import (
+    CHANGERS,
+    device_factory,
+    find_changer,
+    load_factory,
+    open_blocking_device,
+    split_device_name,
+)
+
 if TYPE_CHECKING:
     import threading
 
-    from devices.changers.base import ChangerSetup
     from devices.interfaces import IAsyncChanger, IAsyncDevice, ILane
     from devices.registry import DeviceSections
     from protocols.conf.config import Config
@@ -58,16 +71,11 @@ def open_device(
     :param warn: hears of an old-style name without a colon.
     :raise DriveFailed: no such device type, or not a device name; text as stock words it.
     """
-    from devices.interfaces import IDevice
-    from devices.registry import device_factory, split_device_name
-
     scheme, rest = split_device_name(name, config, warn)
     factory = device_factory(scheme)
     if not IDevice.implementedBy(factory):
         device: IAsyncDevice = factory(name, rest, context)
         return device
-    from devices.lane import LaneDevice
-
     return LaneDevice(factory(name, rest), context.make_lane(f"device {name}"))
 
 
@@ -88,16 +96,11 @@ def open_changer(
     :param warn: hears of old-style device names.
     :raise ChangerError: text as stock words it
     """
-    from devices.interfaces import IChanger
-    from devices.registry import CHANGERS, load_factory
-
     setup = prepare_changer(name, config, storage, context, stop=stop, warn=warn)
     factory = load_factory(CHANGERS[setup.kind])
     if not IChanger.implementedBy(factory):
         changer: IAsyncChanger = factory(setup)
         return changer
-    from devices.changers.blocking import LanedChanger
-
     return LanedChanger(setup, factory(setup))
 
 
@@ -111,10 +114,6 @@ def prepare_changer(
     warn: Callable[[str], None] | None = None,
 ) -> ChangerSetup:
     """All that the changer is made of; see :func:`open_changer`."""
-    from devices.changers.base import ChangerSetup
-    from devices.patience import OwnStop
-    from devices.registry import find_changer, open_blocking_device
-
     found = find_changer(name, config, storage)
     return ChangerSetup(
         name=found.name,

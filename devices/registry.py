@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import frozen
 
 from devices.errors import ChangerError, DriveFailed
+from devices.interfaces import IDevice
 
 if TYPE_CHECKING:
-    from devices.interfaces import IDevice
     from protocols.conf.config import Config
     from protocols.conf.sections import ChangerSection, Storage
 
@@ -68,8 +68,6 @@ def open_blocking_device(
 
     :raise DriveFailed: as from there, or the device is asynchronous by nature
     """
-    from devices.interfaces import IDevice
-
     scheme, rest = split_device_name(name, config, warn)
     factory = device_factory(scheme)
     if not IDevice.implementedBy(factory):

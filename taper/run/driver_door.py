@@ -20,6 +20,7 @@ DRIVER_PATIENCE = 60.0
 """Seconds for a driver to say START-TAPER; while it does not, no other is served."""
 
 _MODE = re.compile(r"(?:^|[^\\]):mode=")
+_WORD = re.compile(r"(?:[^:\\]|\\.)+")
 _PEER = struct.Struct("3i")
 
 
@@ -32,7 +33,7 @@ def private_endpoint(description: str) -> str:
     if kind == "unix":
         return description if _MODE.search(description) else f"{description}:mode={PRIVATE}"
     if kind in ("tcp", "tcp6"):
-        words = re.split(r"(?<!\\):", rest)
+        words = _WORD.findall(rest)
         hosts = [word.removeprefix("interface=") for word in words if word.startswith("interface=")]
         if not hosts or not _is_loopback(hosts[-1].replace("\\:", ":")):
             raise StartFailed(

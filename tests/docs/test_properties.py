@@ -85,7 +85,8 @@ def test_properties_of_devices() -> None:
 def test_properties_of_sections() -> None:
     """Global ones, those of changers and of interactivities."""
     listed = tables()[0]
-    asked = [*properties_read("devices/changers"), *properties_read("taper/run")]
+    asked = [*properties_read("devices/changers"), *properties_read("taper/flow")]
+    asked += properties_read("taper/run")
     names = {name.replace("_", "-") for name, _ in asked if re.fullmatch(r"[a-z][a-z_-]+", name)}
     assert {"num-slot", "load-poll", "check-file", "directtcp-header-wait"} <= names
     told = facts("changers"), facts("config", "1", "3"), facts("volumes", "3", "4")

@@ -14,16 +14,14 @@ PACKAGES = ("devices", "protocols", "taper", "twisted/plugins")
 REACTOR = "to import it is to make it, so that is for whoever runs it"
 COMMAND = "one command, or one step of a command line, of several"
 SELDOM = "few runs come to where it is wanted, and all would wait for it"
-TWINS = "these two name each other"
 
 LATE = {
-    "devices.asynchronous": (TWINS, "devices.errors", "devices.lane", "devices.registry"),
     "devices.changers.base": (SELDOM, "devices.configure"),
     "devices.changers.ndmp": (SELDOM, "protocols.tx.ndmp"),
     "devices.changers.vtape_changer": (SELDOM, "devices.changers.removable"),
     "devices.directtcp": (SELDOM, "devices.addresses"),
     "devices.ndmp": (SELDOM, "protocols.tx.ndmp"),
-    "devices.registry": (SELDOM, "devices.changers.base", "devices.unknown"),
+    "devices.registry": (SELDOM, "devices.unknown"),
     "protocols.conf.storages": (SELDOM, "protocols.labels"),
     "protocols.directtcp": (SELDOM, "ipaddress"),
     "protocols.labels": (SELDOM, "protocols.ere"),
@@ -46,8 +44,7 @@ LATE = {
     "taper.demo.write": (REACTOR, "twisted.internet"),
     "taper.flow.flows": (SELDOM, "taper.flow.sent", "taper.flow.taken"),
     "taper.flow.port": (SELDOM, "taper.flow.made_header", "taper.flow.resolving"),
-    "taper.plane.crc": (SELDOM, "crc32c"),
-    "taper.plane.shm": (SELDOM, "posix_ipc"),
+    "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
     "taper.run.history": (SELDOM, "protocols.catalog", "protocols.commandfile"),
     "taper.run.interactivity": (SELDOM, "taper.run.volume_mail"),
     "taper.run.log_catalog": (SELDOM, "protocols.catalog", "protocols.logindex"),
