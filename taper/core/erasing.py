@@ -170,6 +170,7 @@ async def _erase_held(
             timestamp,
             barcode=held.barcode,
             scanned=scanned,
+            written=world.written,
         )
 
     await blank(world, held.device, label, check)

@@ -187,6 +187,7 @@ async def _label(
             reservation.set_device_error(VolumeReading(fault.status, error=fault.text))
         )
         raise _NotStarted(fault) from fault
+    world.written.add(label)
     entry = TapelistEntry(
         datestamp=timestamp,
         label=label,
@@ -212,6 +213,12 @@ def _recording(tapelist: Tapelist, entry: TapelistEntry) -> Tapelist:
     return tapelist.replacing(entry)
 
 
+def _forgotten(world: World, tapelist: Tapelist) -> list[TapelistEntry]:
+    """Labels that we gave in this run, and that somebody has taken from the tapelist since."""
+    lost = sorted(label for label in world.written if tapelist.lookup(label) is None)
+    return [TapelistEntry(datestamp="1", label=label) for label in lost]
+
+
 async def _announce_new_label(
     world: World, found: ScanResult, meta: str | None, timestamp: str
 ) -> Permission:
@@ -230,6 +237,7 @@ async def _announce_new_label(
             timestamp,
             barcode=reservation.barcode,
             scanned=found.tapelist,
+            written=world.written,
         )
         for dead in dead_claims(tapelist, config.name, reservation.reading, reservation.barcode):
             tapelist = tapelist.removing(dead)
@@ -244,7 +252,7 @@ async def _announce_new_label(
             meta=meta_label,
             slot=reservation.slot,
         )
-        label = make_fitting_label(scheme, tapelist.entries)
+        label = make_fitting_label(scheme, [*tapelist.entries, *_forgotten(world, tapelist)])
         entry = TapelistEntry(
             datestamp="1",
             label=label,
@@ -290,6 +298,7 @@ async def _check_known_label(
             timestamp,
             barcode=reservation.barcode,
             scanned=found.tapelist,
+            written=world.written,
         )
         return tapelist
 

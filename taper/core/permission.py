@@ -15,6 +15,8 @@ from protocols.header import HeaderType
 from protocols.labels import LabelScheme, match_labelstr
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from devices.interfaces import VolumeReading
     from protocols.conf import Storage
     from protocols.tapelist import Tapelist
@@ -41,6 +43,7 @@ def refuse_overwrite(
     *,
     barcode: str | None = None,
     scanned: Tapelist | None = None,
+    written: Container[str] = (),
 ) -> None:
     """Raise :class:`VolumeStillActive` unless ``storage`` may write over the volume.
 
@@ -52,6 +55,8 @@ def refuse_overwrite(
     :param write_timestamp: this run's.
     :param barcode: the changer's; tells whose a volume is that cannot be read.
     :param scanned: the tapelist by which the scan chose the volume.
+    :param written: labels that this process has written, whatever the tapelist says of them now:
+        another volume that bears one of them must not become a second one.
     """
     if retention.tapelist is not tapelist:
         raise ValueError("retention was computed for another tapelist than the one to judge by")
@@ -59,6 +64,8 @@ def refuse_overwrite(
     if label is None:
         _refuse_by_barcode(retention, storage, reading, write_timestamp, barcode)
         return
+    if label in written:
+        raise _refusal(label, "this taper has written a volume of that label in this run")
     if reading.timestamp == write_timestamp:
         raise _refusal(label, f"its header says that this run ({write_timestamp}) wrote it")
     entry = tapelist.lookup(label)

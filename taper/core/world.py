@@ -53,6 +53,7 @@ class World:
 
     :ivar debug: writes one text to the debug log.
     :ivar clerks: of all workers that have vaulted.
+    :ivar written: labels of the volumes that this process has written.
     :ivar tapes: numbers of the volumes labelled by this process, 1, 2, ... over all workers.
     """
 
@@ -73,6 +74,7 @@ class World:
     clock: IClock
     debug: Callable[[str], None]
     clerks: list[IClerk] = field(factory=list)
+    written: set[str] = field(factory=set)
     tapes: Iterator[int] = field(factory=_from_one)
 
     async def note(

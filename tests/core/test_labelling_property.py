@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocols.driver import replies
@@ -93,7 +93,30 @@ def _alone(mine: list[TapelistEntry], entry: TapelistEntry) -> bool:
     return sum(other.datestamp == entry.datestamp for other in mine) == 1
 
 
+BOTH = Tapelist.of([TapelistEntry(datestamp="0", label="PROTO01", pool="PROTO")])
+
+
 @settings(max_examples=250, deadline=None)
+@example(
+    # two volumes of one label, and somebody changes the entry of the first after we wrote it
+    tapelist=BOTH,
+    tapecycle=1,
+    slots=["PROTO01", "PROTO01"],
+    barcodes=[None] * 4,
+    meddlings=[(number, _wrote("PROTO01")) for number in (15, 16, 17, 18)],
+    exchanges=[],
+    algorithm="traditional",
+)
+@example(
+    # somebody takes our new label from the tapelist: it must not be given a second time
+    tapelist=Tapelist.of([]),
+    tapecycle=1,
+    slots=[None, None],
+    barcodes=[None] * 4,
+    meddlings=[(number, _removed("PROTO01")) for number in (14, 17, 20, 23)],
+    exchanges=[],
+    algorithm="traditional",
+)
 @given(
     tapelist=TAPELISTS,
     tapecycle=st.integers(1, 4),
@@ -147,6 +170,8 @@ def test_an_active_volume_never_dies(
     talk.check_sound()
     assert not wrong
     assert len(dead) == len(set(dead)), "written twice in one run"
+    told = [reply.label for reply in talk.driver.replies if isinstance(reply, replies.NewTape)]
+    assert len(told) == len(set(told)), "a label was given twice"
 
 
 def _stamp_of(tapelist: Tapelist, label: str | None) -> str | None:
