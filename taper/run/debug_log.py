@@ -18,7 +18,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from taper.run.paths import give, make_private
+from taper.ownership import DUMP_USER
+from taper.run.paths import give, give_directories, make_private
 from taper.version import OURS, amanda
 
 if TYPE_CHECKING:
@@ -47,13 +48,14 @@ class DebugLog:
         self._waiting: SimpleQueue[bytes | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
         self.path: str | None = None
+        self._made: list[str] = []
         try:
             self._create(os.path.join(directory, "server"), now)
         except OSError as fault:
             sys.stderr.write(f"taper: no debug file: {fault}\n")
 
     def _create(self, directory: str, now: float) -> None:
-        make_private(directory)
+        self._made = make_private(directory)
         stamp = time.strftime("%Y%m%d%H%M%S", time.localtime(now))
         for number in range(-1, TRIES):
             suffix = "" if number < 0 else f"{number:03d}"
@@ -124,15 +126,18 @@ class DebugLog:
                 sys.stderr.write(f"taper: debug file {self.path}: {fault}\n")
             self._lost = True
 
-    def move_to(self, config_name: str) -> None:
-        """Move the file to the directory of the configuration, now that it is known."""
-        if self.path is None:
+    def move_to(self, config_name: str, dumpuser: str = DUMP_USER) -> None:
+        """Move the file to the directory of the configuration, now that it is known, as is who is
+        to own what root makes."""
+        if self.path is None or self._file is None:
             return
         safe = config_name.translate(str.maketrans("/:\\", "___"))
         directory = os.path.join(self._root, "server", safe)
         target = os.path.join(directory, os.path.basename(self.path))
         try:
-            make_private(directory)
+            give_directories(self._made, dumpuser)
+            give(self._file, dumpuser)
+            make_private(directory, dumpuser)
             if not os.path.exists(target):
                 os.rename(self.path, target)
                 self.path = target
