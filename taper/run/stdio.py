@@ -115,15 +115,15 @@ class Conversation:
         self.session = Session(reactor, setup, Replies(self.protocol, setup))
         self._debug = setup.debug.write if setup.config.general.debug_taper else None
 
-    def _received(self, message: Message | BadLine) -> None:
+    def _received(self, message: Message | BadLine) -> Deferred[None] | None:
         controller = self.session.controller
         assert controller is not None, "nothing is received before the session is open"
         if self._debug is not None:
             self._debug(f"taper << {message!r}")
         if isinstance(message, BadLine):
-            controller.bad_line_received(message)
-        else:
-            controller.command_received(message)
+            return controller.bad_line_received(message)
+        controller.command_received(message)
+        return None
 
     def _driver_lost(self) -> None:
         self.session.quit()
