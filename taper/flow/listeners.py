@@ -70,14 +70,6 @@ def _is_address(text: str) -> bool:
         return False
 
 
-def peer(connection: socket.socket) -> str:
-    """Who is at the other end of a connection, as far as that can be told."""
-    try:
-        return str(connection.getpeername())
-    except OSError as fault:
-        return f"somebody who has gone ({fault.strerror})"
-
-
 def listen_on_loopback() -> socket.socket:
     """A socket that listens on a free port of the first such address that this host has.
 

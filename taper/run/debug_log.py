@@ -1,8 +1,8 @@
 """The debug log of one process (taper-protocol 6.5, config-and-state 5.4). Nobody parses it.
 
 It tells what a process did and why. Whoever has something to tell uses ``logging``, or the
-:meth:`DebugLog.write` that it was given; how much is kept is for ``debug-taper`` and
-``debug-protocol`` of amanda.conf to say.
+:meth:`DebugLog.write` that it was given; how much is kept is for ``debug-taper``,
+``debug-protocol``, ``debug-holding`` and ``debug-event`` of amanda.conf to say.
 """
 
 from __future__ import annotations
@@ -194,7 +194,8 @@ def levels(general: GlobalSettings) -> dict[str, int]:
     """From which level on each logger tells its story, by the names of loggers.
 
     :param general: has ``debug-taper`` for everything of ours, ``debug-protocol`` for what we say
-        to tape servers and what they answer, as ``debug-taper`` alone does from 2 on.
+        to tape servers and what they answer, as ``debug-taper`` alone does from 2 on, and
+        ``debug-holding`` for the chain of holding files.
     """
     ours = logging.DEBUG if general.debug_taper > 0 else logging.INFO
     peers = general.debug_protocol > 0 or general.debug_taper > 1
@@ -202,12 +203,18 @@ def levels(general: GlobalSettings) -> dict[str, int]:
         "taper": ours,
         "devices": ours,
         "devices.ndmp_control": logging.DEBUG if peers else logging.INFO,
+        "taper.plane.sources": logging.DEBUG if general.debug_holding > 0 else ours,
         "protocols": logging.DEBUG if peers else logging.INFO,
         "twisted": logging.WARNING,
     }
 
 
 TOP_LOGGERS = ("taper", "devices", "protocols", "twisted")
+
+
+def is_conversation_kept(general: GlobalSettings) -> bool:
+    """Whether the driver's commands and our replies are kept, as they are."""
+    return general.debug_taper > 0 or general.debug_event > 0
 
 
 def keep_what_is_logged(debug: DebugLog, general: GlobalSettings) -> None:
