@@ -7,6 +7,7 @@ is done in the device's lane, which is what "no other call until accept is over"
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import socket
@@ -20,7 +21,7 @@ from zope.interface import implementer
 
 from devices.base import split_hosts, split_networks
 from devices.callers import Callers
-from devices.door import BACKLOG, HELD_PATIENCE, Door
+from devices.door import BACKLOG, HELD_PATIENCE, Door, peer
 from devices.errors import (
     DeviceError,
     IncompatibleConnection,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from devices.interfaces import IDeviceFacts, ILane
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 CONNECT_PATIENCE = 60.0
 """Seconds to wait for one address to answer."""
@@ -311,6 +314,7 @@ class SocketFed:
         self, make: Callable[[Wait], socket.socket], leftover: list[socket.socket] | None = None
     ) -> Deferred[IDirectTCPConnection]:
         def keep(connected: socket.socket) -> IDirectTCPConnection:
+            _log.info("%s: the data connection is with %s", self.facts.name, peer(connected))
             self._connection = SocketConnection(self.facts.name, connected)
             return self._connection
 

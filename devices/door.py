@@ -49,6 +49,14 @@ def judge(callers: Callers, connection: socket.socket) -> tuple[Verdict, str]:
     return judge_addresses(callers, peer, ours, open_still=state == _ESTABLISHED)
 
 
+def peer(connection: socket.socket) -> str:
+    """Who is at the other end of a connection, as far as that can be told."""
+    try:
+        return str(connection.getpeername())
+    except OSError as fault:
+        return f"somebody who has gone ({fault.strerror})"
+
+
 class Door:
     """The listening sockets of one dump, and those who have come to them.
 

@@ -166,6 +166,7 @@ class NdmpConnection:
             # nothing moves yet: there is no window, or nothing to be read
             state = await self.control.ask(MoverGetState())
             if not refusal:
+                _log.info("the mover of %s is connected to %s", self.control.server, address)
                 self._bytes_moved = state.bytes_moved
                 return
             if state.state != MoverState.IDLE:

@@ -3,10 +3,12 @@ a traceback for a person to puzzle over."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -46,6 +48,19 @@ def instead_of_tracebacks(program: str) -> None:
             sys.__excepthook__(kind, fault, trace)
 
     sys.excepthook = told
+
+
+def fail_at_exit() -> None:
+    """Let the process end with a failing status where a frame that is not ours would end it well:
+    twistd does so whenever the reactor stops."""
+    atexit.register(_exit_failing)
+
+
+def _exit_failing() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(1)
 
 
 def sentence(fault: Exception) -> str:

@@ -6,9 +6,11 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 
 DUMP_USER = "backup"
-"""Who owns the directories of the installation (CLIENT_LOGIN)."""
+"""Who owns the directories of the installation (CLIENT_LOGIN), as long as no configuration is
+known: its ``dumpuser`` may be another."""
 
 MOST_LINKS = 40
 """Symbolic links that are followed on one path, as by the kernel."""
@@ -38,7 +40,7 @@ def changeable(path: str) -> str | None:
     return None
 
 
-def refuse_strangers(directory: str, wanted: str = "") -> None:
+def refuse_strangers(directory: str, wanted: str = "", dumpuser: str = DUMP_USER) -> None:
     """See that a directory, there or to be reached by links, is one to write in.
 
     It must belong to root or to us (or, for root, to the dump user). So must whatever on the way
@@ -47,16 +49,16 @@ def refuse_strangers(directory: str, wanted: str = "") -> None:
     there nobody else can replace, so what was found good stays so.
 
     :param wanted: what shall be made below it; for the message
+    :param dumpuser: the configuration's
     :raise Untrusted: it is none, or somebody else could change what is in it
     :raise OSError: it is not there, or cannot be looked at
     """
-    reason = _strange(os.path.abspath(directory))
+    reason = _strange(os.path.abspath(directory), _trusted(dumpuser))
     if reason is not None:
         raise Untrusted(f"{reason}, so {wanted or directory} is not used")
 
 
-def _strange(path: str) -> str | None:
-    trusted = _trusted()
+def _strange(path: str, trusted: set[int]) -> str | None:
     shared: set[str] = set()
     last = path, os.lstat("/")
     try:
@@ -78,14 +80,14 @@ def _strange(path: str) -> str | None:
     return None
 
 
-def _trusted() -> set[int]:
+def _trusted(dumpuser: str) -> set[int]:
     """Users who may do with our files what they like."""
     trusted = {0, os.geteuid()}
-    if os.geteuid() == 0:
-        try:
-            trusted.add(pwd.getpwnam(DUMP_USER).pw_uid)
-        except KeyError:
-            return trusted  # there is none
+    if os.geteuid() != 0:
+        return trusted
+    for name in (DUMP_USER, dumpuser):
+        with suppress(KeyError):  # there is none
+            trusted.add(pwd.getpwnam(name).pw_uid)
     return trusted
 
 

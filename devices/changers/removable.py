@@ -130,6 +130,18 @@ class RemovableRoot:
         self._locked = False
         self._timer: threading.Timer | None = None
 
+    def require(self) -> None:
+        """Look whether the disk is there from the start, without waiting for anything: whoever
+        makes a changer may not. What we may mount ourselves is mounted for its first use.
+
+        :raise ChangerError: NOTFOUND: nothing is mounted, nor will be
+        """
+        if not self._settings.mount and not self._mounted():
+            raise self._missing(ChangerReason.NOTFOUND)
+
+    def _missing(self, reason: ChangerReason) -> ChangerError:
+        return ChangerError(f"No removable disk mounted on '{self._directory}'", reason)
+
     def enter(self) -> None:
         """Begin to use the root, mounting it if need be and allowed.
 
@@ -145,9 +157,8 @@ class RemovableRoot:
                 if not self._mounted() and self._settings.mount:
                     self._run(["/bin/mount", self._directory], self._stop)
                 if not self._mounted():
-                    raise ChangerError(
-                        f"No removable disk mounted on '{self._directory}'", ChangerReason.NOTFOUND
-                    )
+                    # no slot is missing, so it makes no sense to look for others
+                    raise self._missing(ChangerReason.UNKNOWN)
             except BaseException:
                 self._users -= 1
                 if not self._users:

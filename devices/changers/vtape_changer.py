@@ -34,7 +34,7 @@ class VtapeChanger(BlockingChanger):
     """Slots below one directory; who uses one is written in the state file.
 
     :raise ChangerError: fatal: no such directory, or a property that is no number;
-        NOTFOUND: no removable disk is mounted
+        NOTFOUND: no removable disk is mounted, and we may not mount one
     """
 
     global_space = True
@@ -57,8 +57,7 @@ class VtapeChanger(BlockingChanger):
             from devices.changers.removable import removable_root  # few need it
 
             self._root = removable_root(setup, directory, lock_timeout)
-            with self._in_use():
-                pass  # it must be there from the start
+            self._root.require()
 
     # what a kind of slot is
 

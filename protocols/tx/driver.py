@@ -22,6 +22,8 @@ from protocols.driver.codec import (
 )
 from protocols.driver.messages import Message
 
+OnMessage = Callable[[Message | BadLine], "Deferred[None] | None"]
+
 
 @implementer(IHalfCloseableProtocol)
 class _Conversation(Protocol):
@@ -29,6 +31,7 @@ class _Conversation(Protocol):
 
     :param decode: line to message; None: a line to be ignored.
     :param on_message: called with every message, and with a BadLine for every line that is none.
+        What it gives back, if anything, is waited for before the next line is taken, and read.
     :param on_eof: called once, when the peer will say no more; a last line without LF comes
         before it. Messages may still be sent: only half of the connection may be gone.
     :param limit: bytes of the longest line taken.
@@ -39,7 +42,7 @@ class _Conversation(Protocol):
     def __init__(
         self,
         decode: Callable[[bytes], Message | BadLine | None],
-        on_message: Callable[[Message | BadLine], None],
+        on_message: OnMessage,
         on_eof: Callable[[], None],
         limit: int,
     ) -> None:
@@ -49,6 +52,7 @@ class _Conversation(Protocol):
         self._lines = LineBuffer(limit)
         self._held: deque[bytes | BadLine] = deque()
         self._holding = False
+        self._awaiting = False
         self._at_end = False
         self._ended = False
         self.deaf = False
@@ -93,7 +97,7 @@ class _Conversation(Protocol):
 
     def _work(self) -> None:
         """Take the lines that have come, one after the other, while none is to be held."""
-        while self._held and not self._holding:
+        while self._held and not (self._holding or self._awaiting):
             self._take(self._held.popleft())
         if self._at_end and not self._held and not self._ended:
             self._ended = True
@@ -101,8 +105,22 @@ class _Conversation(Protocol):
 
     def _take(self, line: bytes | BadLine) -> None:
         message = line if isinstance(line, BadLine) else self._decode(line)
-        if message is not None:
-            self._on_message(message)
+        wait = None if message is None else self._on_message(message)
+        if wait is not None and not wait.called:
+            self._awaiting = True
+            self._pause()
+            wait.addBoth(self._go_on)
+
+    def _go_on(self, outcome: object) -> None:
+        self._awaiting = False
+        self._work()
+        self._resume()
+
+    def _pause(self) -> None:
+        """Read no more for now; what is on its way may still come."""
+
+    def _resume(self) -> None:
+        """Read on, if nothing keeps us from it."""
 
 
 @implementer(IPushProducer)
@@ -116,7 +134,7 @@ class DriverProtocol(_Conversation):
 
     def __init__(
         self,
-        on_command: Callable[[Message | BadLine], None],
+        on_command: OnMessage,
         on_eof: Callable[[], None],
         limit: int = LINE_LIMIT,
     ) -> None:
@@ -144,7 +162,13 @@ class DriverProtocol(_Conversation):
         """They are gone."""
         self._holding = False
         self._work()
-        if not self._holding:
+        self._resume()
+
+    def _pause(self) -> None:
+        self._pipe.pauseProducing()
+
+    def _resume(self) -> None:
+        if not (self._holding or self._awaiting or self._at_end):
             self._pipe.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -166,7 +190,7 @@ class TaperProtocol(_Conversation):
 
     def __init__(
         self,
-        on_reply: Callable[[Message | BadLine], None],
+        on_reply: OnMessage,
         on_eof: Callable[[], None],
         limit: int = LINE_LIMIT,
     ) -> None:

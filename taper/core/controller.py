@@ -9,12 +9,17 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from protocols import tracelog
 from protocols.driver import commands, replies
+from taper.core.moment import NotInTime, at_most_a_moment
 from taper.core.worker import Refused, Worker
 
 if TYPE_CHECKING:
     from protocols.driver.codec import BadLine
     from protocols.driver.messages import Message
     from taper.core.world import World
+
+
+MOST_UNLOGGED = 32
+"""Lines that are no commands which may wait for the trace log; each has at most 1 MiB."""
 
 
 class Controller:
@@ -33,6 +38,8 @@ class Controller:
         self._ended = ended
         self._workers: dict[str, Worker] = {}
         self._quitting = False
+        self._unlogged = 0
+        self._room: Deferred[None] | None = None
         self._actions: dict[type[Message], Callable[[Any], None]] = {
             commands.StartTaper: self._start_taper,
             **dict.fromkeys(get_args(commands.WriteCommand), self._write),
@@ -68,14 +75,38 @@ class Controller:
         except Refused as fault:
             self._world.driver.send(replies.BadCommand(fault.text))
 
-    def bad_line_received(self, line: BadLine) -> None:
-        """Refuse a line that is no command; it also goes to trace log and stderr."""
+    def bad_line_received(self, line: BadLine) -> Deferred[None] | None:
+        """Refuse a line that is no command; it also goes to trace log and stderr.
+
+        Only so many wait for the log at a time. Where it does not take them in a while, those that
+        come meanwhile are left out there: rubbish must cost neither our memory nor our ears.
+
+        :return: fires when there is room for the next one; None: there is
+        """
         if self._quitting:
-            return
+            return None
         self._world.console.write_line(line.text)
+        if self._unlogged >= MOST_UNLOGGED:
+            self._world.debug(f"not in the trace log, where too many wait: {line.text}")
+            self._world.driver.send(replies.BadCommand(line.text))
+            return None
+        self._unlogged += 1
         logged = self._world.trace_log.append(tracelog.Error(line.text))
         logged.addErrback(self._world.log_failure)
-        logged.addCallback(lambda _: self._world.driver.send(replies.BadCommand(line.text)))
+        logged.addCallback(self._bad_line_logged, line)
+        if self._unlogged < MOST_UNLOGGED:
+            return None
+        self._room = room = Deferred[None]()
+        return at_most_a_moment(self._world.clock, room).addErrback(
+            lambda failure: failure.trap(NotInTime) and None
+        )
+
+    def _bad_line_logged(self, _: None, line: BadLine) -> None:
+        self._unlogged -= 1
+        self._world.driver.send(replies.BadCommand(line.text))
+        room, self._room = self._room, None
+        if room is not None:
+            room.callback(None)
 
     # Commands
 

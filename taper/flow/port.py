@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from devices.door import peer
 from taper.core.errors import DeviceFault
 from taper.core.interfaces import Offer
 from taper.flow.headers import HeaderPort, MakeHeader
 from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
-from taper.flow.listeners import OneShotListener, peer
+from taper.flow.listeners import OneShotListener
 from taper.plane.sources import SocketSource
 
 if TYPE_CHECKING:

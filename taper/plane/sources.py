@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import stat
@@ -13,6 +14,8 @@ from zope.interface import implementer
 
 from protocols.header import Header, parse_header
 from taper.plane.interfaces import IReplay, ISource, SourceError, reason
+
+_log = logging.getLogger(__name__)
 
 HEADER_SIZE = 32768
 MAX_CHUNKS = 65536
@@ -137,6 +140,13 @@ class HoldingSource:
         self._offset = HEADER_SIZE + skipped
         self._left = length - skipped
         self._next = header.cont_filename
+        _log.debug(
+            "holding file %s: %d bytes from byte %d on, then %s",
+            path,
+            self._left,
+            self._position,
+            self._next or "no more",
+        )
         if self._left:
             with self._lock:
                 self._slices.append(_Slice(path, self._position, self._left, self._offset))

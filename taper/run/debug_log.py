@@ -1,8 +1,8 @@
 """The debug log of one process (taper-protocol 6.5, config-and-state 5.4). Nobody parses it.
 
 It tells what a process did and why. Whoever has something to tell uses ``logging``, or the
-:meth:`DebugLog.write` that it was given; how much is kept is for ``debug-taper`` and
-``debug-protocol`` of amanda.conf to say.
+:meth:`DebugLog.write` that it was given; how much is kept is for ``debug-taper``,
+``debug-protocol``, ``debug-holding`` and ``debug-event`` of amanda.conf to say.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from taper.run.paths import give, make_private
+from taper.ownership import DUMP_USER
+from taper.run.paths import give, give_directories, make_private
 from taper.version import OURS, amanda
 
 if TYPE_CHECKING:
@@ -47,13 +48,14 @@ class DebugLog:
         self._waiting: SimpleQueue[bytes | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
         self.path: str | None = None
+        self._made: list[str] = []
         try:
             self._create(os.path.join(directory, "server"), now)
         except OSError as fault:
             sys.stderr.write(f"taper: no debug file: {fault}\n")
 
     def _create(self, directory: str, now: float) -> None:
-        make_private(directory)
+        self._made = make_private(directory)
         stamp = time.strftime("%Y%m%d%H%M%S", time.localtime(now))
         for number in range(-1, TRIES):
             suffix = "" if number < 0 else f"{number:03d}"
@@ -124,15 +126,18 @@ class DebugLog:
                 sys.stderr.write(f"taper: debug file {self.path}: {fault}\n")
             self._lost = True
 
-    def move_to(self, config_name: str) -> None:
-        """Move the file to the directory of the configuration, now that it is known."""
-        if self.path is None:
+    def move_to(self, config_name: str, dumpuser: str = DUMP_USER) -> None:
+        """Move the file to the directory of the configuration, now that it is known, as is who is
+        to own what root makes."""
+        if self.path is None or self._file is None:
             return
         safe = config_name.translate(str.maketrans("/:\\", "___"))
         directory = os.path.join(self._root, "server", safe)
         target = os.path.join(directory, os.path.basename(self.path))
         try:
-            make_private(directory)
+            give_directories(self._made, dumpuser)
+            give(self._file, dumpuser)
+            make_private(directory, dumpuser)
             if not os.path.exists(target):
                 os.rename(self.path, target)
                 self.path = target
@@ -189,7 +194,8 @@ def levels(general: GlobalSettings) -> dict[str, int]:
     """From which level on each logger tells its story, by the names of loggers.
 
     :param general: has ``debug-taper`` for everything of ours, ``debug-protocol`` for what we say
-        to tape servers and what they answer, as ``debug-taper`` alone does from 2 on.
+        to tape servers and what they answer, as ``debug-taper`` alone does from 2 on, and
+        ``debug-holding`` for the chain of holding files.
     """
     ours = logging.DEBUG if general.debug_taper > 0 else logging.INFO
     peers = general.debug_protocol > 0 or general.debug_taper > 1
@@ -197,12 +203,18 @@ def levels(general: GlobalSettings) -> dict[str, int]:
         "taper": ours,
         "devices": ours,
         "devices.ndmp_control": logging.DEBUG if peers else logging.INFO,
+        "taper.plane.sources": logging.DEBUG if general.debug_holding > 0 else ours,
         "protocols": logging.DEBUG if peers else logging.INFO,
         "twisted": logging.WARNING,
     }
 
 
 TOP_LOGGERS = ("taper", "devices", "protocols", "twisted")
+
+
+def is_conversation_kept(general: GlobalSettings) -> bool:
+    """Whether the driver's commands and our replies are kept, as they are."""
+    return general.debug_taper > 0 or general.debug_event > 0
 
 
 def keep_what_is_logged(debug: DebugLog, general: GlobalSettings) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
@@ -43,12 +43,14 @@ def paths_from(environment: Mapping[str, str]) -> Paths:
     )
 
 
-def make_private(directory: str) -> None:
+def make_private(directory: str, dumpuser: str = DUMP_USER) -> list[str]:
     """Create a directory, with mode 0700, and its parents, unless it is there.
 
     What root makes is given to the dump user, as stock does: a person may try a program of ours
     as root, and the dump user's programs must find their directories usable afterwards.
 
+    :return: what is to be given once more, by :func:`give_directories`, if another dump user
+        becomes known
     :raise Untrusted: see :func:`taper.ownership.refuse_strangers`
     """
     there = os.path.abspath(directory)
@@ -56,22 +58,39 @@ def make_private(directory: str) -> None:
     while not os.path.lexists(there):
         there, name = os.path.split(there)
         missing.append(name)
-    refuse_strangers(there, directory)
+    refuse_strangers(there, directory, dumpuser)
     if not missing:
-        return
+        return []
+    made = []
     # each below the one before, whatever becomes of the names meanwhile
     parent = os.open(there, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for name in reversed(missing):
-            child = _make_below(parent, name)
+            child = _make_below(parent, name, dumpuser)
             os.close(parent)
             parent = child
+            there = os.path.join(there, name)
+            made.append(there)
     finally:
         os.close(parent)
-    refuse_strangers(directory)
+    refuse_strangers(directory, dumpuser=dumpuser)
+    return made
 
 
-def _make_below(parent: int, name: str) -> int:
+def give_directories(made: Iterable[str], dumpuser: str) -> None:
+    """Let this user own directories that root has made a moment ago.
+
+    :raise OSError: one of them is no directory any more
+    """
+    for path in made:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            give(descriptor, dumpuser)
+        finally:
+            os.close(descriptor)
+
+
+def _make_below(parent: int, name: str, dumpuser: str) -> int:
     """:return: the new directory, or the one that another process has made just now"""
     try:
         os.mkdir(name, 0o700, dir_fd=parent)
@@ -81,7 +100,7 @@ def _make_below(parent: int, name: str) -> int:
     child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
     if made:
         try:
-            give(child)
+            give(child, dumpuser)
         except OSError:
             os.close(child)
             os.rmdir(name, dir_fd=parent)  # better none than one that nobody can use
@@ -89,12 +108,12 @@ def _make_below(parent: int, name: str) -> int:
     return child
 
 
-def give(descriptor: int) -> None:
+def give(descriptor: int, dumpuser: str = DUMP_USER) -> None:
     """Let the dump user own what root has made and opened; nothing for anybody else."""
     if os.geteuid() != 0:
         return
     try:
-        owner = pwd.getpwnam(DUMP_USER)
+        owner = pwd.getpwnam(dumpuser)
     except KeyError:
         return  # there is none whom it could hinder
     os.chown(descriptor, owner.pw_uid, owner.pw_gid)

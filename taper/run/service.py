@@ -19,7 +19,7 @@ from twisted.python.usage import UsageError
 
 from protocols.driver.codec import encode
 from protocols.driver.replies import SETUP, BadCommand, TapeError
-from taper.last_words import instead_of_tracebacks
+from taper.last_words import fail_at_exit, instead_of_tracebacks, tell
 from taper.run.debug_log import DebugLog
 from taper.run.driver_door import (
     DRIVER_PATIENCE,
@@ -127,6 +127,7 @@ class TaperService(Service):
         self._driver = driver
         self._endpoint = None if driver == STDIO else _endpoint(reactor, driver)
         self._refused: str | None = None
+        self._begun = False
         self._port: IListeningPort | None = None
         self.opened_to_others = opened_to_others(driver)
         self.conversation: Conversation | None = None
@@ -141,6 +142,7 @@ class TaperService(Service):
         self._endpoint.listen(factory).addCallbacks(self._listening, self._deaf)
         if self._refused is not None:
             raise StartFailed(self._refused)
+        self._begun = True
 
     def _serve_stdio(self) -> None:
         try:
@@ -167,6 +169,11 @@ class TaperService(Service):
         text = getattr(reason, "strerror", None) or failure.getErrorMessage()
         self._refused = f"cannot listen on --driver {self._driver}: {text}"
         log.critical("{text}", text=self._refused)
+        if self._begun and self.running:
+            # nobody is left to raise it to: a daemon that no driver can reach is none
+            tell("taper", self._refused)
+            fail_at_exit()
+            self._give_up()
 
     def open_conversation(self) -> Conversation:
         """Begin a conversation, logged and opened.

@@ -212,7 +212,9 @@ class Session:
             flows=Flows(context),
             look=Look(files),
             vaults=Vaults(config, storage, self._open_changer),
-            status_files=StatusFiles(self._reactor, files, self._setup.paths.tmpdir),
+            status_files=StatusFiles(
+                self._reactor, files, self._setup.paths.tmpdir, config.general.dumpuser
+            ),
             clock=Clock(self._reactor),
             debug=self._setup.debug.write,
         )

@@ -160,7 +160,7 @@ def make_setup(options: Options, paths: Paths, debug: DebugLog, log_filename: st
     :raise StartFailed: the configuration cannot be used
     """
     config = load_config(options, paths, debug.write)
-    debug.move_to(config.name)
+    debug.move_to(config.name, config.general.dumpuser)
     keep_what_is_logged(debug, config.general)
     if log_filename is None:
         log_filename = os.path.join(config.path(config.general.logdir), "log")

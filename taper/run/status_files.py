@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from taper.core.interfaces import IStatusFile, IStatusFiles
-from taper.ownership import refuse_strangers
+from taper.ownership import DUMP_USER, refuse_strangers
 from taper.run.paths import make_private
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def sweep(directory: str, now: float) -> None:
             continue  # its taper lives, or somebody else is sweeping too
 
 
-def _create(directory: str) -> tuple[int, str]:
-    make_private(directory)
+def _create(directory: str, dumpuser: str) -> tuple[int, str]:
+    make_private(directory, dumpuser)
     while True:
         # amstatus finds no name with a blank or a colon in it
         letters = "".join(random.choices(string.ascii_letters + string.digits, k=6))
@@ -122,13 +122,20 @@ class StatusFile:
 class StatusFiles:
     """Makes the status files of one process."""
 
-    def __init__(self, reactor: IReactorTime, lane: ILane, directory: str) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        lane: ILane,
+        directory: str,
+        dumpuser: str = DUMP_USER,
+    ) -> None:
         self._reactor = reactor
         self._lane = lane
         self._directory = directory
+        self._dumpuser = dumpuser
 
     def create(self, progress: Callable[[], int]) -> Deferred[IStatusFile]:
-        made = self._lane.call(_create, self._directory)
+        made = self._lane.call(_create, self._directory, self._dumpuser)
         return made.addCallback(self._watch, progress)
 
     def _watch(self, created: tuple[int, str], progress: Callable[[], int]) -> IStatusFile:

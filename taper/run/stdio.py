@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -18,6 +19,7 @@ from protocols.driver.replies import SETUP, TapeError
 from protocols.tx.driver import DriverProtocol
 from taper.core.interfaces import IDriver
 from taper.last_words import STDOUT, tell
+from taper.run.debug_log import is_conversation_kept
 from taper.run.session import Session
 from taper.run.setup import Setup, SetupFailed, StartFailed
 
@@ -90,13 +92,17 @@ def _forget(result: None, timer: Any) -> None:
         timer.cancel()
 
 
+def _keep_of(setup: Setup) -> Callable[[str], None] | None:
+    return setup.debug.write if is_conversation_kept(setup.config.general) else None
+
+
 @implementer(IDriver)
 class Replies:
-    """Sends to the driver, and keeps what was said in the debug log if ``debug-taper`` asks."""
+    """Sends to the driver, and keeps what was said in the debug log if that is asked for."""
 
     def __init__(self, protocol: DriverProtocol, setup: Setup) -> None:
         self._protocol = protocol
-        self._debug = setup.debug.write if setup.config.general.debug_taper else None
+        self._debug = _keep_of(setup)
 
     def send(self, reply: Message) -> None:
         if self._debug is not None:
@@ -113,17 +119,17 @@ class Conversation:
     def __init__(self, reactor: object, setup: Setup) -> None:
         self.protocol = DriverProtocol(self._received, self._driver_lost)
         self.session = Session(reactor, setup, Replies(self.protocol, setup))
-        self._debug = setup.debug.write if setup.config.general.debug_taper else None
+        self._debug = _keep_of(setup)
 
-    def _received(self, message: Message | BadLine) -> None:
+    def _received(self, message: Message | BadLine) -> Deferred[None] | None:
         controller = self.session.controller
         assert controller is not None, "nothing is received before the session is open"
         if self._debug is not None:
             self._debug(f"taper << {message!r}")
         if isinstance(message, BadLine):
-            controller.bad_line_received(message)
-        else:
-            controller.command_received(message)
+            return controller.bad_line_received(message)
+        controller.command_received(message)
+        return None
 
     def _driver_lost(self) -> None:
         self.session.quit()

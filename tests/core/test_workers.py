@@ -6,6 +6,9 @@ import errno
 
 import pytest
 
+from protocols.driver.codec import BadLine
+from taper.core.controller import MOST_UNLOGGED
+from taper.core.moment import MOMENT
 from tests.core.checking import check_dump, check_permissions
 from tests.core.conversing import RUN, START, H, Talk, W, content, file_write, split_by
 from tests.core.stocked import Tape
@@ -255,4 +258,30 @@ def test_a_second_answer_to_a_dump_that_ends_is_refused() -> None:
     talk.settle()
     assert check_dump(talk, H, DATA, "/var") == "FAILED"
     talk.quit()
+    talk.check_sound()
+
+
+def test_rubbish_waits_for_the_log_in_a_bounded_number() -> None:
+    """When enough wait, no more is read; when that does not help, the rest is not logged. All of it
+    is answered, and QUIT is heard behind it."""
+    talk = Talk()
+    lines = [BadLine(f"unknown command '{number}'") for number in range(MOST_UNLOGGED + 3)]
+    waits = [talk.controller.bad_line_received(line) for line in lines[:MOST_UNLOGGED]]
+    (wait,) = [wait for wait in waits if wait is not None]
+    assert wait is waits[-1]
+    assert not wait.called
+    talk.step()
+    assert wait.called
+    last = talk.controller.bad_line_received(lines[MOST_UNLOGGED])
+    assert last is not None
+    assert not last.called
+    talk.clock.advance(MOMENT)
+    assert last.called
+    for line in lines[MOST_UNLOGGED + 1 :]:
+        assert talk.controller.bad_line_received(line) is None
+    assert len(talk.driver.lines) == 3
+    talk.settle()
+    assert len(talk.driver.lines) == len(lines)
+    assert len(talk.logged("ERROR")) == MOST_UNLOGGED + 1
+    assert talk.quit() == []
     talk.check_sound()

@@ -90,6 +90,27 @@ def test_the_first_address_that_answers_is_used(turning: Turning) -> None:
         turning.wait(device.connect(True, ()))
 
 
+@pytest.mark.parametrize("how", ["connect", "accept"])
+def test_the_peer_is_named_in_the_debug_log(
+    turning: Turning, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    """Where the data of a dump came from can be told afterwards."""
+    caplog.set_level("INFO", "devices.directtcp")
+    device = laned(turning, NullDevice("null:", ""))
+    if how == "connect":
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            where = server.getsockname()
+            connection = turning.wait(device.connect(True, (Address(*where),)))
+    else:
+        (address,) = turning.wait(device.listen(True))
+        with socket.create_connection((address.host, address.port)) as peer:
+            where = peer.getsockname()
+            peer.sendall(b"x")
+            connection = turning.wait(device.accept())
+    turning.wait(connection.close())
+    assert caplog.messages == [f"null:: the data connection is with {where}"]
+
+
 def test_only_one_peer_is_taken(turning: Turning) -> None:
     """The port closes behind the first one."""
     device = laned(turning, NullDevice("null:", ""), "127.0.0.1 ::1")

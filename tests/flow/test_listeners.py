@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
@@ -17,6 +20,7 @@ from zope.interface.verify import verifyObject
 
 from devices.door import HELD_PATIENCE, MOST_WAITING, SILENT_PATIENCE
 from taper.core.errors import SourceFault
+from taper.flow import listeners
 from taper.flow.listeners import (
     OneShotListener,
     Reception,
@@ -71,7 +75,50 @@ def test_the_loopback_address_is_the_first_ipv4_one() -> None:
     assert (family, host.split(".")[0]) == (socket.AF_INET, "127")
 
 
-def test_a_localhost_that_this_host_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_name_server_is_asked_for_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs would hold up the whole process."""
+
+    def hang(*_: object, **__: object) -> None:
+        raise AssertionError("the resolver was asked")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    listen_on_loopback().close()
+
+
+IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1 localhost\n", [(IPV4, "127.0.0.1")]),
+        ("::1 ip6-localhost localhost\n", [(IPV6, "::1"), (IPV4, "127.0.0.1")]),
+        (
+            "::1\tLOCALHOST # it\n127.0.0.2 me localhost\n",
+            [(IPV4, "127.0.0.2"), (IPV6, "::1"), (IPV4, "127.0.0.1")],
+        ),
+        ("# 127.0.0.9 localhost\nlocalhost\nxx localhost\n0.0.0.0 localhost\n\n", []),
+        ("127.0.0.9 localhost.example\n\x00\n", []),
+    ],
+)
+def test_localhost_of_the_hosts_file(
+    tmp_path: Path, text: str, expected: list[tuple[socket.AddressFamily, str]]
+) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text(text)
+    assert loopback_addresses(str(hosts)) == (expected or [(IPV4, "127.0.0.1")])
+
+
+@given(st.binary(max_size=200))
+def test_any_hosts_file(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    hosts = tmp_path_factory.getbasetemp() / "any hosts"
+    hosts.write_bytes(data)
+    assert (IPV4, "127.0.0.1") in loopback_addresses(str(hosts))
+
+
+def test_a_localhost_that_this_host_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Only "::1 localhost" in /etc/hosts, and a kernel without IPv6; or nothing at all there."""
     real = socket.socket
 
@@ -80,16 +127,14 @@ def test_a_localhost_that_this_host_cannot_be(monkeypatch: pytest.MonkeyPatch) -
             raise OSError(97, "Address family not supported by protocol")
         return real(family, *rest)
 
-    found = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    hosts = tmp_path / "hosts"
+    hosts.write_text("::1 localhost\n")
+    monkeypatch.setattr(listeners, "HOSTS", str(hosts))
     monkeypatch.setattr(socket, "socket", no_ipv6)
     with listen_on_loopback() as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
 
-    def unknown(*_: object, **__: object) -> None:
-        raise socket.gaierror(-2, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    hosts.unlink()
     with listen_on_loopback() as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
 

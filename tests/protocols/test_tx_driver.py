@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
 from twisted.internet.testing import StringTransport
@@ -169,3 +170,35 @@ def test_both_ends_are_protocols(kind: type[DriverProtocol | TaperProtocol]) -> 
     protocol = Conversation(kind).connected().protocol
     assert verifyObject(IProtocol, protocol)
     assert verifyObject(IHalfCloseableProtocol, protocol)
+
+
+@pytest.mark.parametrize("way", ["goes on", "input ends", "all lost"])
+def test_what_a_line_asks_for_is_waited_for(way: str) -> None:
+    """Meanwhile nothing is read, and nothing taken of what was on its way."""
+    heard: list[object] = []
+    waits: list[Deferred[None]] = []
+
+    def take(message: object) -> Deferred[None] | None:
+        heard.append(message)
+        if not isinstance(message, BadLine):
+            return None
+        waits.append(Deferred())
+        return waits[-1]
+
+    protocol = DriverProtocol(take, lambda: heard.append(EOF))
+    transport = StringTransport()
+    protocol.makeConnection(transport)  # type: ignore[no-untyped-call]
+    protocol.dataReceived(b"GARBAGE\nCLOSE-VOLUME w\n")
+    assert len(heard) == 1
+    assert transport.producerState == "paused"
+    protocol.pauseProducing()
+    protocol.resumeProducing()
+    assert (len(heard), transport.producerState) == (1, "paused")
+    if way == "input ends":
+        protocol.readConnectionLost()
+    elif way == "all lost":
+        protocol.connectionLost()
+    assert EOF not in heard
+    waits[0].callback(None)
+    assert heard[1:] == [commands.CloseVolume("w"), *([] if way == "goes on" else [EOF])]
+    assert transport.producerState == ("producing" if way == "goes on" else "paused")

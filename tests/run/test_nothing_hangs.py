@@ -113,6 +113,45 @@ async def test_no_new_tape_with_the_log_locked_by_another(
     assert kinds[-3:] == ["ERROR taper", "FAIL taper", "INFO taper"], place.logged()
 
 
+@ensureDeferred
+async def test_quit_while_a_removable_disk_is_locked_by_another(tmp_path: Path) -> None:
+    """The changer is made at once, whoever unmounts the disk just now; its first use waits, where
+    QUIT can end it."""
+    place = make_place(tmp_path)
+    lock = tmp_path / "disk lock"
+    configuration = files_of(place)["configuration"]
+    text = configuration.read_text()
+    changer = f'tpchanger "chg-disk:{tmp_path}/vtapes"'
+    assert changer in text
+    properties = f'removable" "yes"\n property "mount" "yes"\n property "umount-lockfile" "{lock}'
+    defined = f'define changer disks {{\n {changer}\n property "{properties}"\n}}\n'
+    configuration.write_text(defined + text.replace(changer, 'tpchanger "disks"'))
+    with locked_by_another(str(lock)):
+        session, heard = open_session(place)
+        tell(session, START)
+        ended = session.quit()
+        ended.addTimeout(PATIENCE, reactor)  # type: ignore[arg-type]
+        await ended
+    assert heard.lines == [f'TAPE-ERROR {W} "taper is quitting"']
+
+
+@ensureDeferred
+async def test_a_removable_disk_that_cannot_be_mounted(tmp_path: Path) -> None:
+    """START-TAPER is told why there is no volume."""
+    place = make_place(tmp_path)
+    configuration = files_of(place)["configuration"]
+    text = configuration.read_text()
+    changer = f'tpchanger "chg-disk:{tmp_path}/vtapes"'
+    properties = 'removable" "yes"\n property "mount" "yes'
+    defined = f'define changer disks {{\n {changer}\n property "{properties}"\n}}\n'
+    configuration.write_text(defined + text.replace(changer, 'tpchanger "disks"'))
+    session, heard = open_session(place)
+    told = heard.hear("TAPE-ERROR")
+    tell(session, START)
+    assert f"No removable disk mounted on '{tmp_path}/vtapes'" in await told
+    await session.quit()
+
+
 def converse(place: Place, *lines: str) -> list[str]:
     """Say one line after the other to a taper, each when it has answered, and then that is all.
 

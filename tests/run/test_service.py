@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from tests.run.sessions import (
     make_place,
     write_line,
 )
+from tests.run.test_stdio import environment
 
 DATA = bytes(range(256)) * 1000
 
@@ -338,3 +340,54 @@ async def test_a_driver_that_never_begins_is_let_go(tmp_path: Path) -> None:
     await driver.gone
     assert driver.heard.lines[-1].startswith("TAPER-OK")
     await service.stopService()
+
+
+LATE = """
+from twisted.internet.interfaces import IStreamServerEndpoint, IStreamServerEndpointStringParser
+from twisted.internet.task import deferLater
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+@implementer(IStreamServerEndpoint)
+class Late:
+    def __init__(self, reactor):
+        self._reactor = reactor
+
+    def listen(self, factory):
+        def refuse():
+            raise OSError(99, "Cannot assign requested address")
+        return deferLater(self._reactor, 0.1, refuse)
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class Parser:
+    prefix = "late"
+
+    def parseStreamServer(self, reactor, *args, **kwargs):
+        return Late(reactor)
+
+parser = Parser()
+"""
+
+
+def test_an_endpoint_that_fails_later_ends_the_daemon(tmp_path: Path) -> None:
+    """A sentence, and a failing status, as where it fails at once."""
+    place = make_place(tmp_path)
+    plugins = tmp_path / "more/twisted/plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "late.py").write_text(LATE)
+    found = environment(place)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n"),
+            *("--pidfile=", "--logfile", tmp_path / "log/twistd.log"),
+            *("taper", "--config", "C", "--driver", "late:"),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=found | {"PYTHONPATH": f"{found['PYTHONPATH']}:{tmp_path}/more"},
+        cwd=tmp_path,
+        timeout=60,
+    )
+    why = "taper: cannot listen on --driver late:: Cannot assign requested address\n"
+    assert (done.returncode, done.stderr) == (1, why)

@@ -23,6 +23,8 @@ pytestmark = [
     ),
 ]
 
+OTHER = "nobody"
+
 TWISTD = "from twisted.scripts.twistd import run; run()"
 DAEMON = ["-c", TWISTD, "-n", "--pidfile=", "--logfile=-", "taper", "-c", "C", "-d", "stdio"]
 
@@ -49,6 +51,23 @@ def test_directories_are_given_to_the_dump_user(tmp_path: Path, command: list[st
     assert {path.owner() for path in made} == {DUMP_USER}
     assert {path.group() for path in made} == {DUMP_USER}
     assert not place.log.exists()
+
+
+def test_the_dump_user_is_the_configurations(tmp_path: Path) -> None:
+    """Also of what was made before the configuration was read."""
+    place = make_place(tmp_path, user=OTHER)
+    (tmp_path / "dbg").rmdir()
+    subprocess.run(
+        [sys.executable, "-P", "-m", "taper.cli", "C", "--log-filename", str(place.log)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environment(place),
+        cwd=tmp_path,
+        timeout=60,
+    )
+    made = [tmp_path / "dbg", *(tmp_path / "dbg").rglob("*")]
+    assert len(made) == 4
+    assert {path.owner() for path in made} == {OTHER}
 
 
 def test_every_directory_on_the_way_is_given(tmp_path: Path) -> None:

@@ -108,9 +108,26 @@ def test_how_much_is_for_the_configuration_to_say() -> None:
     more = levels(general("debug-taper=1"))
     assert (more["taper"], more["devices.ndmp_control"]) == (logging.DEBUG, logging.INFO)
     assert levels(general("debug-taper=2"))["devices.ndmp_control"] == logging.DEBUG
+    assert levels(general("debug-holding=1")) == few | {"taper.plane.sources": logging.DEBUG}
     peers = levels(general("debug-protocol=1"))
     assert (peers["taper"], peers["protocols"]) == (logging.INFO, logging.DEBUG)
     assert {each["twisted"] for each in (few, more, peers)} == {logging.WARNING}
+
+
+@pytest.mark.parametrize("event", [False, True])
+@pytest.mark.parametrize("holding", [False, True])
+def test_what_is_asked_for_beside(tmp_path: Path, event: bool, holding: bool) -> None:
+    """debug-event tells the driver's commands and our replies, debug-holding each holding file."""
+    place = make_place(tmp_path)
+    path = tmp_path / "etc/C/amanda.conf"
+    asked = f"debug-event {int(event)}\ndebug-holding {int(holding)}"
+    path.write_text(path.read_text().replace("debug-taper 1", asked))
+    a_night(place)
+    lines = told(place)
+    assert any(line.startswith("taper << FileWrite(") for line in lines) == event
+    assert any(line.startswith(f"taper >> NEW-TAPE {W} {H}") for line in lines) == event
+    chain = r"taper\.plane\.sources: holding file .*: 56000 bytes from byte 200000 on, then no more"
+    assert any(re.match(chain, line) for line in lines) == holding
 
 
 def text_of(debug: DebugLog) -> str:
