@@ -213,7 +213,7 @@ def test_strangers_cost_nothing(world: World) -> None:
     """Another user of this host is sent away from both ports, whatever he says."""
     talk, dumper = begun(world)
     with Stranger(dumper.header_port, "evil") as one, Stranger(dumper.data_port, "evil") as other:
-        assert one.heard() == other.heard() == b""
+        assert one.heard(talk.deadline) == other.heard(talk.deadline) == b""
     dumper.header(HEADER)
     talk.grant("PROTO01")
     talk.ready()

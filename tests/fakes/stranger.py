@@ -37,12 +37,12 @@ class Stranger:
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"connected\n"
 
-    def heard(self) -> bytes:
-        """All that the port said until it hung up."""
-        assert self._process.stdout is not None
-        heard = self._process.stdout.read()
-        self._process.wait(30)
-        return heard
+    def heard(self, patience: float = 60.0) -> bytes:
+        """All that the port said until it hung up, which it must within ``patience`` seconds."""
+        try:
+            return self._process.communicate(timeout=patience)[0]
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the port had not hung up after {patience:g} s") from None
 
     def __enter__(self) -> Stranger:
         return self
