@@ -43,11 +43,15 @@ class Listening:
         mode: int = 0o600,
         wantPID: bool = False,
     ) -> SocketPort:
-        """:raise StartFailed: a stranger could put a socket of his in the place of ours"""
+        """A socket that is left over is known by that nobody listens to it, so no lock file is
+        made beside it, ``wantPID`` or not; we could not remove it from a directory of root's.
+
+        :raise StartFailed: a stranger could put a socket of his in the place of ours
+        """
         path = os.fsencode(address)
         if not path.startswith(b"\0"):
             clear_way(os.fsdecode(path))
-        port = SocketPort(path, factory, backlog, mode, self._reactor, wantPID)
+        port = SocketPort(path, factory, backlog, mode, self._reactor)
         port.startListening()  # type: ignore[no-untyped-call]
         return port
 
