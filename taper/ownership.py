@@ -40,6 +40,22 @@ def changeable(path: str) -> str | None:
     return None
 
 
+def not_roots_alone(*paths: str) -> str | None:
+    """Why root should neither put these in place nor run them; None: nothing speaks against it.
+
+    :param paths: absolute
+    :raise OSError: they cannot be looked at
+    """
+    for path in paths:
+        try:
+            reason = changeable(path)
+        except FileNotFoundError:
+            return f"there is no {path}"
+        if reason is not None:
+            return f"{reason}, but {path} must be root's alone"
+    return None
+
+
 def refuse_strangers(directory: str, wanted: str = "", dumpuser: str = DUMP_USER) -> None:
     """See that a directory, there or to be reached by links, is one to write in.
 
