@@ -69,7 +69,7 @@ def refuse_strangers(directory: str, wanted: str = "", dumpuser: str = DUMP_USER
     :raise Untrusted: it is none, or somebody else could change what is in it
     :raise OSError: it is not there, or cannot be looked at
     """
-    reason = _strange(os.path.abspath(directory), _trusted(dumpuser))
+    reason = _strange(os.path.abspath(directory), trusted_users(dumpuser))
     if reason is not None:
         raise Untrusted(f"{reason}, so {wanted or directory} is not used")
 
@@ -96,7 +96,7 @@ def _strange(path: str, trusted: set[int]) -> str | None:
     return None
 
 
-def _trusted(dumpuser: str) -> set[int]:
+def trusted_users(dumpuser: str = DUMP_USER) -> set[int]:
     """Users who may do with our files what they like."""
     trusted = {0, os.geteuid()}
     if os.geteuid() != 0:

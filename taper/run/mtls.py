@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.endpoints import SSL4ServerEndpoint
 
 from devices.regular import open_regular, read_at_most
+from taper.ownership import trusted_users
 from taper.run.setup import StartFailed
 
 LARGEST_FILE = 1 << 20
@@ -96,7 +97,7 @@ def _options(private_key: str, cert_key: str, clients: str) -> Any:
 
 
 def _read(word: str, path: str, forbidden: int, what: str) -> bytes:
-    """A file of root's or ours, whose mode does not let others do ``what``."""
+    """A file of root's or the dump user's, whose mode does not let others do ``what``."""
     name = f"--driver mtls: {word}={path}"
     try:
         descriptor = open_regular(path, os.O_RDONLY)
@@ -104,7 +105,7 @@ def _read(word: str, path: str, forbidden: int, what: str) -> bytes:
         raise StartFailed(f"{name} cannot be read: {fault.strerror or fault}") from fault
     with open(descriptor, "rb") as file:
         found = os.fstat(descriptor)
-        if found.st_uid not in (0, os.geteuid()):
+        if found.st_uid not in trusted_users():
             raise StartFailed(f"{name} belongs to user {found.st_uid}")
         if found.st_mode & forbidden:
             mode = stat.S_IMODE(found.st_mode)

@@ -42,13 +42,13 @@ class Door(Factory):
 
     :param certified: drivers have to show certificates
     :ivar service: what they drive; to be set before the first of them comes
-    :ivar unknown: connections that have shown no certificate so far
+    :ivar unknown: those who have shown no certificate so far, the first to come first
     """
 
     def __init__(self, *, certified: bool) -> None:
         self._usher = CertifiedUsher if certified else Usher
         self.service: Serving | None = None
-        self.unknown = 0
+        self.unknown: list[CertifiedUsher] = []
 
     def buildProtocol(self, addr: Any) -> Usher:
         assert self.service is not None
@@ -132,16 +132,19 @@ class CertifiedUsher(Usher):
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        if self._door.unknown >= MOST_UNKNOWN:
-            self.transport.abortConnection()  # type: ignore[attr-defined]
-            return
-        self._door.unknown += 1
-        self._shaking = self._service.call_later(HANDSHAKE_PATIENCE, self._too_late)
+        self.transport.setTcpKeepAlive(True)  # type: ignore[attr-defined]
+        if len(self._door.unknown) >= MOST_UNKNOWN:
+            # strangers who say nothing must not keep the right one out
+            self._door.unknown[0].let_go("there are too many others")
+        self._door.unknown.append(self)
+        why = f"no certificate in {HANDSHAKE_PATIENCE:.0f} s"
+        self._shaking = self._service.call_later(HANDSHAKE_PATIENCE, lambda: self.let_go(why))
 
-    def _too_late(self) -> None:
+    def let_go(self, why: str) -> None:
+        """Hang up on one who has shown no certificate."""
         assert self.transport is not None
         self._stop_shaking()
-        log.warn("a driver is let go: no certificate in {s} s", s=HANDSHAKE_PATIENCE)
+        log.warn("a driver is let go: {why}", why=why)
         self.transport.abortConnection()  # type: ignore[attr-defined]
 
     def _stop_shaking(self) -> bool:
@@ -149,7 +152,7 @@ class CertifiedUsher(Usher):
         shaking, self._shaking = self._shaking, None
         if shaking is None:
             return False
-        self._door.unknown -= 1
+        self._door.unknown.remove(self)
         if shaking.active():
             shaking.cancel()
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import ssl
 import sys
@@ -16,6 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 
+from taper.ownership import DUMP_USER
 from taper.run.driver_door import HANDSHAKE_PATIENCE, MOST_UNKNOWN
 from taper.run.service import TaperService
 from taper.run.setup import StartFailed
@@ -130,33 +132,41 @@ async def test_who_has_none_or_a_wrong_one_is_refused(house: House, tmp_path: Pa
 
 @ensureDeferred
 async def test_who_shows_nothing_is_let_go(house: House) -> None:
-    """After a bounded time, and not many at a time; nor is plain text heard."""
+    """After a bounded time, and the first of too many; nor is plain text heard."""
     service = house.serve()
     clock = Clock()
     service.call_later = clock.callLater  # type: ignore[method-assign,assignment]
     silent = []
-    for _ in range(MOST_UNKNOWN):
-        silent.append(socket.create_connection(("127.0.0.1", house.port), SECONDS))
-    silent[0].sendall(f"{START}\n".encode())
     door = service._door
     assert door is not None
-    while door.unknown < MOST_UNKNOWN - 1 or len(clock.getDelayedCalls()) < MOST_UNKNOWN - 1:
-        await deferLater(reactor, 0.01, lambda: None)  # type: ignore[arg-type]
+    for number in range(MOST_UNKNOWN):
+        silent.append(socket.create_connection(("127.0.0.1", house.port), SECONDS))
+        while len(door.unknown) <= number:
+            await deferLater(reactor, 0.01, lambda: None)  # type: ignore[arg-type]
     right = house.authority.sign("driver")
+    assert (await deferToThread(house.drive, right)).startswith("TAPER-OK")
+    await deferToThread(heard_to_the_end, silent[0])
+    assert len(door.unknown) == MOST_UNKNOWN - 1
+    while service.conversation is not None:
+        await deferLater(reactor, 0.01, lambda: None)  # type: ignore[arg-type]
+    house.place.log.unlink()
+    silent[1].sendall(f"{START}\n".encode())
+    while len(door.unknown) == MOST_UNKNOWN - 1:
+        await deferLater(reactor, 0.01, lambda: None)  # type: ignore[arg-type]
     clock.advance(HANDSHAKE_PATIENCE)
     for link in silent[1:]:
         await deferToThread(heard_to_the_end, link)
-    assert door.unknown == 0
+    assert door.unknown == []
     assert not house.place.log.exists()
     assert (await deferToThread(house.drive, right)).startswith("TAPER-OK")
-    silent[0].close()
     await service.stopService()
 
 
 def heard_to_the_end(link: socket.socket) -> None:
     with link:
         try:
-            assert link.recv(1) == b""
+            while link.recv(100):  # a TLS alert may come first
+                continue
         except ConnectionResetError:
             return
 
@@ -204,10 +214,13 @@ def test_what_cannot_be_used_is_named(house: House, tmp_path: Path) -> None:
 
 
 def test_another_users_key_is_refused(house: House) -> None:
+    """The dump user's will do, for root too, who becomes him."""
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")
     os.chown(house.key, 65534, 65534)
     assert f"privateKey={house.key} belongs to user 65534" in refusal(house, house.door())
+    shutil.chown(house.key, DUMP_USER)
+    TaperService(reactor, house.place.setup(), house.door())
 
 
 def test_without_the_package(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
