@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from taper.ownership import changeable
+from taper.ownership import not_roots_alone
 from taper.running import running_tapers
 
 Say = Callable[[str], None]
@@ -261,10 +261,9 @@ def _check_paths(user: str, path: str, python: str = sys.executable) -> None:
 
 def _check_owners(*paths: str) -> None:
     """Name what others than root may change: root runs it, and every dump depends on it."""
-    for path in paths:
-        reason = changeable(path)
-        if reason is not None:
-            raise Refused(f"{reason}, but {path} must be root's alone")
+    reason = not_roots_alone(*paths)
+    if reason is not None:
+        raise Refused(reason)
 
 
 def _check_launcher(launcher: str, user: str, python: str = sys.executable) -> None:

@@ -40,6 +40,22 @@ def changeable(path: str) -> str | None:
     return None
 
 
+def not_roots_alone(*paths: str) -> str | None:
+    """Why root should neither put these in place nor run them; None: nothing speaks against it.
+
+    :param paths: absolute
+    :raise OSError: they cannot be looked at
+    """
+    for path in paths:
+        try:
+            reason = changeable(path)
+        except FileNotFoundError:
+            return f"there is no {path}"
+        if reason is not None:
+            return f"{reason}, but {path} must be root's alone"
+    return None
+
+
 def refuse_strangers(directory: str, wanted: str = "", dumpuser: str = DUMP_USER) -> None:
     """See that a directory, there or to be reached by links, is one to write in.
 
@@ -53,7 +69,7 @@ def refuse_strangers(directory: str, wanted: str = "", dumpuser: str = DUMP_USER
     :raise Untrusted: it is none, or somebody else could change what is in it
     :raise OSError: it is not there, or cannot be looked at
     """
-    reason = _strange(os.path.abspath(directory), _trusted(dumpuser))
+    reason = _strange(os.path.abspath(directory), trusted_users(dumpuser))
     if reason is not None:
         raise Untrusted(f"{reason}, so {wanted or directory} is not used")
 
@@ -80,7 +96,7 @@ def _strange(path: str, trusted: set[int]) -> str | None:
     return None
 
 
-def _trusted(dumpuser: str) -> set[int]:
+def trusted_users(dumpuser: str = DUMP_USER) -> set[int]:
     """Users who may do with our files what they like."""
     trusted = {0, os.geteuid()}
     if os.geteuid() != 0:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 
+from taper.ownership import not_roots_alone
+
 NAME = "amdirecttar"
 USUAL = "/usr/lib/amanda/application"
 MARK = "# Put here by twisted-taper; its taperctl takes it away."
@@ -40,18 +42,43 @@ def _check_place(directory: str) -> None:
         raise LinkRefused(f"{path} is there already, and not put there by us")
 
 
+def _check_owners(*paths: str) -> None:
+    """Root neither puts in place nor runs what others may change: Amanda's client runs it as root.
+    Whoever is not root can do this to himself only."""
+    if os.geteuid() != 0:
+        return
+    ours = os.path.dirname(os.path.abspath(__file__))
+    reason = not_roots_alone(*map(os.path.abspath, paths), ours)
+    if reason is not None:
+        raise LinkRefused(reason)
+
+
+def _interpreter(path: str) -> str:
+    """The program that our launcher runs. :raise LinkRefused: somebody else wrote it"""
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        lines = file.read(_LONGEST_LAUNCHER).split("\n")
+    try:
+        words = shlex.split(lines[2].removeprefix("exec ")) if len(lines) > 2 else []
+    except ValueError:
+        words = []
+    if not words or not os.path.isabs(words[0]):
+        raise LinkRefused(f"{path} is not the launcher that was installed")
+    return words[0]
+
+
 def check(directory: str = USUAL) -> bool:
     """What :func:`link` checks, and that a launcher of ours runs.
 
     :return: there is one
-    :raise LinkRefused: there is no such directory, something else of that name is in it, or ours
-        does not run
+    :raise LinkRefused: there is no such directory, something else of that name is in it, ours
+        does not run, or others than root may change it
     :raise OSError: what is there cannot be read
     """
     _check_place(directory)
     if not is_linked(directory):
         return False
     path = os.path.join(directory, NAME)
+    _check_owners(path, _interpreter(path))
     done = subprocess.run(
         [path, "support"], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/"
     )
@@ -65,10 +92,12 @@ def link(directory: str = USUAL) -> str:
     """Put the launcher there, over an older one of ours; it runs this Python.
 
     :return: its path
-    :raise LinkRefused: there is no such directory, or something else of that name in it
+    :raise LinkRefused: there is no such directory, something else of that name is in it, or
+        others than root may change it or this installation
     :raise OSError: it cannot be written
     """
     _check_place(directory)
+    _check_owners(directory, sys.executable)
     path = os.path.join(directory, NAME)
     descriptor, name = tempfile.mkstemp(prefix=f".{NAME}.", dir=directory)
     try:

@@ -16,6 +16,12 @@ from taper.run.setup import StartFailed
 PRIVATE = "600"
 """Mode of a unix socket, unless the endpoint says ``mode=``."""
 
+HANDSHAKE_PATIENCE = 30.0
+"""Seconds from a connection to the certificate that it must show."""
+
+MOST_UNKNOWN = 32
+"""Connections at a time that have shown no certificate so far."""
+
 DRIVER_PATIENCE = 60.0
 """Seconds for a driver to say START-TAPER; while it does not, no other is served."""
 
@@ -38,9 +44,18 @@ def private_endpoint(description: str) -> str:
         if not hosts or not _is_loopback(hosts[-1].replace("\\:", ":")):
             raise StartFailed(
                 f"{description} would let every host drive the taper: say interface=127.0.0.1 "
-                "(or unix:PATH), and let drivers of other hosts come through ssh"
+                "(or unix:PATH); drivers of other hosts come through ssh, or by mtls:"
             )
     return description
+
+
+def refuse_unverified(description: str) -> None:
+    """:raise StartFailed: an endpoint of Twisted's that asks nobody for a certificate"""
+    if description.startswith(("ssl:", "tls:")):
+        raise StartFailed(
+            f"--driver {description} would let whoever connects drive the taper: "
+            "say mtls:, which demands a certificate"
+        )
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,30 +8,29 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.usage import Options as CommandLine
 from twisted.python.usage import UsageError
 
 from protocols.driver.codec import encode
-from protocols.driver.replies import SETUP, BadCommand, TapeError
+from protocols.driver.replies import SETUP, TapeError
 from taper.last_words import fail_at_exit, instead_of_tracebacks, tell
+from taper.run.as_root import become, dump_user, look_up
 from taper.run.debug_log import DebugLog
-from taper.run.driver_door import (
-    DRIVER_PATIENCE,
-    opened_to_others,
-    private_endpoint,
-    why_not,
-)
+from taper.run.driver_door import opened_to_others, private_endpoint, refuse_unverified
+from taper.run.mtls import is_mtls
 from taper.run.options import Options
 from taper.run.paths import Paths, paths_from
 from taper.run.setup import Setup, SetupFailed, StartFailed, check_user, make_setup
 from taper.run.stdio import Conversation, Pipes, stop_with
 from taper.run.title import show, show_again
+from taper.run.unix_door import Listening, socket_path
+from taper.run.usher import Door
 from taper.version import answer
 
 if TYPE_CHECKING:
@@ -103,43 +102,113 @@ class TaperOptions(CommandLine):
 
 
 def _endpoint(reactor: Any, text: str) -> Any:
+    refuse_unverified(text)
     try:
         serverFromString(reactor, text)
+    except StartFailed:
+        raise
     # whoever reads the arguments of an endpoint raises what he likes
     except Exception as fault:
         raise StartFailed(
             f"--driver {text} is no endpoint: {fault}; "
             "expected stdio, or for example unix:/run/amanda/taper.sock"
         ) from fault
-    return serverFromString(reactor, private_endpoint(text))
+    return serverFromString(Listening(reactor), private_endpoint(text))
+
+
+def _why_deaf(driver: str, failure: Any) -> str:
+    reason = getattr(failure.value, "socketError", failure.value)
+    text = getattr(reason, "strerror", None) or failure.getErrorMessage()
+    return f"cannot listen on --driver {driver}: {text}"
+
+
+def _listen(endpoint: Any, door: Door, driver: str) -> IListeningPort:
+    """Listen at once.
+
+    :raise StartFailed: it cannot be done
+    """
+    found: list[IListeningPort] = []
+    failures: list[Any] = []
+    endpoint.listen(door).addCallbacks(found.append, failures.append)
+    for failure in failures:
+        raise StartFailed(_why_deaf(driver, failure))
+    if not found:
+        raise StartFailed(f"--driver {driver} is none that root can open at once")
+    return found[0]
+
+
+@frozen
+class Opened:
+    """A door, and the port that it is at."""
+
+    door: Door
+    port: IListeningPort
+
+
+def open_as_root(
+    reactor: Any, options: TaperOptions, wanted: Options, paths: Paths
+) -> Opened | None:
+    """As root, open the door and become the dump user; nothing for anybody else.
+
+    :raise StartFailed: the door cannot be opened, or there is nobody to become
+    """
+    driver = options["driver"]
+    if os.geteuid() != 0 or driver == STDIO:
+        return None
+    user = dump_user(wanted.config_name, wanted.overrides, paths)
+    if user is None or user == "root":
+        return None
+    parent = getattr(options, "parent", None)
+    if parent is not None and any(parent[name] is not None for name in ("uid", "gid")):
+        raise StartFailed(
+            f"twistd's --uid and --gid are not for the taper: it becomes {user}, the dump user"
+        )
+    owner = look_up(user)
+    door = Door(certified=is_mtls(driver))
+    port = _listen(_endpoint(reactor, driver), door, driver)
+    path = socket_path(driver)
+    if path is not None:
+        os.lchown(path, owner.pw_uid, owner.pw_gid)
+    become(owner)
+    return Opened(door, port)
 
 
 class TaperService(Service):
     """Serves one driver at a time.
 
     :param driver: ``stdio`` or an endpoint description
+    :param opened: the door, if it is open already
     :raise StartFailed: it is neither
     """
 
-    def __init__(self, reactor: Any, setup: Setup, driver: str) -> None:
+    def __init__(
+        self, reactor: Any, setup: Setup, driver: str, opened: Opened | None = None
+    ) -> None:
         self._reactor = reactor
         self._setup = setup
         self._driver = driver
-        self._endpoint = None if driver == STDIO else _endpoint(reactor, driver)
+        self._door: Door | None = None
+        self._endpoint: Any = None
         self._refused: str | None = None
         self._begun = False
         self._port: IListeningPort | None = None
+        if opened is not None:
+            self._door, self._port = opened.door, opened.port
+        elif driver != STDIO:
+            self._door = Door(certified=is_mtls(driver))
+            self._endpoint = _endpoint(reactor, driver)
         self.opened_to_others = opened_to_others(driver)
         self.conversation: Conversation | None = None
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
         self._setup.debug.write_from_now_on_beside()
-        if self._endpoint is None:
+        if self._door is None:
             self._serve_stdio()
             return
-        factory = Factory.forProtocol(lambda: Usher(self))
-        self._endpoint.listen(factory).addCallbacks(self._listening, self._deaf)
+        self._door.service = self
+        if self._port is None:
+            self._endpoint.listen(self._door).addCallbacks(self._listening, self._deaf)
         if self._refused is not None:
             raise StartFailed(self._refused)
         self._begun = True
@@ -165,9 +234,7 @@ class TaperService(Service):
         self._port = port
 
     def _deaf(self, failure: Any) -> None:
-        reason = getattr(failure.value, "socketError", failure.value)
-        text = getattr(reason, "strerror", None) or failure.getErrorMessage()
-        self._refused = f"cannot listen on --driver {self._driver}: {text}"
+        self._refused = _why_deaf(self._driver, failure)
         log.critical("{text}", text=self._refused)
         if self._begun and self.running:
             # nobody is left to raise it to: a daemon that no driver can reach is none
@@ -219,67 +286,6 @@ class TaperService(Service):
         return Deferred.fromCoroutine(self._stop())
 
 
-class Usher(Protocol):
-    """Receives a driver at the door: hands it to a conversation, or says why not."""
-
-    def __init__(self, service: TaperService) -> None:
-        self._service = service
-        self._conversation: Conversation | None = None
-        self._deadline: Any = None
-
-    def connectionMade(self) -> None:
-        assert self.transport is not None
-        reason = why_not(self.transport, anybody=self._service.opened_to_others)
-        if reason is not None:
-            log.warn("a driver is refused: {reason}", reason=reason)
-            self._refuse(encode(BadCommand(reason)))
-            return
-        if self._service.conversation is not None:
-            self._refuse(encode(BadCommand("this taper serves another driver")))
-            return
-        try:
-            self._conversation = self._service.open_conversation()
-        except SetupFailed as fault:
-            self._refuse(encode(TapeError(SETUP, fault.text)))
-            return
-        except (StartFailed, OSError) as fault:
-            self._refuse(encode(TapeError(SETUP, str(fault))))
-            return
-        self._conversation.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
-        self._conversation.session.ended.addBoth(self._goodbye)
-        self._deadline = self._service.call_later(DRIVER_PATIENCE, self._still_silent)
-
-    def _still_silent(self) -> None:
-        """A driver that does not begin must not keep the next one out."""
-        self._deadline = None
-        assert self._conversation is not None
-        controller = self._conversation.session.controller
-        if self.transport is not None and (controller is None or not controller.started):
-            log.warn("a driver is let go: no START-TAPER in {s} s", s=DRIVER_PATIENCE)
-            self._conversation.protocol.hang_up()
-
-    def _refuse(self, line: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(line)
-        self.transport.loseConnection()
-
-    def _goodbye(self, result: Any) -> Any:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        assert self._conversation is not None
-        self._conversation.protocol.hang_up()
-        return result
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._conversation is not None:
-            self._conversation.protocol.dataReceived(data)
-
-    def connectionLost(self, reason: Any = None) -> None:
-        if self._conversation is not None:
-            self._conversation.protocol.connectionLost(reason)
-
-
 def _check_for_every_driver(setup: Setup) -> None:
     """What no driver could use is refused at once, rather than to each of them.
 
@@ -308,14 +314,15 @@ def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperServ
     instead_of_tracebacks("taper")
     os.umask(0o077)
     paths = paths or paths_from(os.environ)
-    debug = DebugLog(paths.dbgdir, time.time())
-    debug.begin(sys.argv[1:])
     wanted = Options(
         config_name=options["config"],
         storage=options["storage-name"],
         overrides=tuple(options.overrides),
     )
+    opened = open_as_root(reactor, options, wanted, paths)
+    debug = DebugLog(paths.dbgdir, time.time())
+    debug.begin(sys.argv[1:])
     setup = make_setup(wanted, paths, debug, options["log-filename"])
     if options["driver"] != STDIO:
         _check_for_every_driver(setup)
-    return TaperService(reactor, setup, options["driver"])
+    return TaperService(reactor, setup, options["driver"], opened)

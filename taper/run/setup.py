@@ -85,7 +85,8 @@ def _working_directory(whose: str) -> str:
         ) from fault
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """All of a file of the configuration."""
     with open(path, "rb", opener=open_regular) as file:
         return file.read()
 
@@ -101,7 +102,7 @@ def load_config(
 
     def read(path: str) -> bytes:
         note(f"reading config file {path}")
-        return _read(path)
+        return read_file(path)
 
     for override in options.overrides:
         note(f"config_overrides: {' '.join(override.split('=', 1))}")

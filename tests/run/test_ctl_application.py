@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
 
 
 def ctl(*words: str) -> subprocess.CompletedProcess[str]:
@@ -50,4 +55,32 @@ def test_status_checks_what_install_checks(tmp_path: Path) -> None:
     launcher.write_text(launcher.read_text().replace(sys.executable, "/no/such/python"))
     done = ctl("status", *where)
     assert done.returncode == 1
-    assert f"{launcher} does not run: status 127" in done.stderr
+    gone = "there is no /no/such/python"
+    asked = gone if os.geteuid() == 0 else f"{launcher} does not run: status 127"
+    assert asked in done.stderr
+
+
+@needs_root
+def test_what_others_may_change_is_neither_installed_nor_run(tmp_path: Path) -> None:
+    """Amanda's client runs it as root: directory, launcher and Python are root's alone."""
+    where = ("--directory", str(tmp_path))
+    os.chown(tmp_path, 65534, 0)
+    refused = ctl("install", *where)
+    text = f"{tmp_path} belongs to user 65534, but {tmp_path} must be root's alone"
+    assert (refused.returncode, refused.stderr) == (1, f"taperctl: {text}\n")
+    assert not list(tmp_path.iterdir())
+    os.chown(tmp_path, 0, 0)
+    assert ctl("install", *where).returncode == 0
+    launcher, ran = tmp_path / "amdirecttar", tmp_path / "ran"
+    evil = tmp_path / "evil"
+    evil.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    evil.chmod(0o777)
+    installed = launcher.read_text()
+    launcher.write_text(installed.replace(sys.executable, str(evil)))
+    assert f"{evil} may be changed by everybody" in ctl("status", *where).stderr
+    launcher.write_text(installed)
+    launcher.chmod(0o777)
+    assert f"{launcher} may be changed by everybody" in ctl("status", *where).stderr
+    assert not ran.exists()
+    launcher.chmod(0o755)
+    assert ctl("status", *where).returncode == 0

@@ -247,15 +247,26 @@ def test_what_no_driver_could_use_is_refused_at_once(
         (("-s", "nosuch"), "Storage 'nosuch' not found"),
         (("-l", f"{tmp_path}/no/log"), f"there is no directory {tmp_path}/no"),
         (("-l", str(tmp_path)), f"the trace log {tmp_path} cannot be written"),
-        (("-o", "dumpuser=sys"), 'must be executed as the "sys" user'),
         (("-d", "tcp:7"), "tcp:7 would let every host drive the taper"),
         (("-d", "tcp:7:interface=192.0.2.1"), "say interface=127.0.0.1"),
         (("-d", r"tcp6:7:interface=2001\:db8\:\:1"), "through ssh"),
+        (("-d", "ssl:7"), "ssl:7 would let whoever connects drive the taper: say mtls:"),
+        (("-d", "tls:7"), "tls:7 would let whoever connects drive the taper: say mtls:"),
     ):
         with pytest.raises(StartFailed, match=re.escape(text)):
             make_service(options(*door, *words), place.paths)
     for loopback in ("tcp:7:interface=127.0.0.1", r"tcp6:7:interface=\:\:1", door[-1]):
         assert isinstance(make_service(options(*door, "-d", loopback), place.paths), TaperService)
+
+
+def test_a_wrong_user_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is not root can become nobody else."""
+    place = make_place(tmp_path, user="sys")
+    monkeypatch.setattr("os.umask", lambda mask: 0o022)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("taper.run.service.open_as_root", lambda *_: None)
+    with pytest.raises(StartFailed, match='must be executed as the "sys" user'):
+        make_service(options("-c", "C", "-d", f"unix:{tmp_path}/door"), place.paths)
 
 
 @ensureDeferred

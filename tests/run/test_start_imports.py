@@ -49,6 +49,7 @@ LATE = {
     "taper.run.interactivity": (SELDOM, "taper.run.volume_mail"),
     "taper.run.log_catalog": (SELDOM, "protocols.catalog", "protocols.logindex"),
     "taper.run.log_index": (SELDOM, "protocols.logindex"),
+    "taper.run.mtls": (SELDOM, "OpenSSL", "twisted.internet"),
     "taper.run.plugin": (REACTOR, "twisted.internet"),
     "taper.run.process": (
         COMMAND,
@@ -68,6 +69,7 @@ LATE = {
         "taper.run.vault_catalog",
     ),
     "taper.run.stdio": (REACTOR, "twisted.internet"),
+    "twisted.plugins.taper_plugin": (SELDOM, "taper.run.mtls"),
 }
 """The modules that import inside functions: why, and what."""
 

@@ -1,6 +1,11 @@
-"""Makes ``twistd taper`` known."""
+"""Makes ``twistd taper`` known, and the endpoint ``mtls:`` on which drivers of other hosts call."""
+
+from typing import Any
 
 from twisted.application.service import ServiceMaker
+from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.plugin import IPlugin
+from zope.interface import implementer
 
 taper = ServiceMaker(
     "taper",
@@ -8,3 +13,18 @@ taper = ServiceMaker(
     "The volume writer of the Amanda backup system.",
     "taper",
 )
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class MutualTLS:
+    """``mtls:PORT:...``, see :mod:`taper.run.mtls`."""
+
+    prefix = "mtls"
+
+    def parseStreamServer(self, reactor: Any, *arguments: str, **named: str) -> Any:
+        from taper.run.mtls import tls_endpoint  # every program with endpoints comes by here
+
+        return tls_endpoint(reactor, *arguments, **named)
+
+
+mtls = MutualTLS()
