@@ -12,6 +12,7 @@ from typing import Any
 from devices.callers import Callers, Verdict
 from devices.door import judge_addresses
 from taper.run.setup import StartFailed
+from taper.run.unix_door import endpoint_words
 
 PRIVATE = "600"
 """Mode of a unix socket, unless the endpoint says ``mode=``."""
@@ -26,7 +27,6 @@ DRIVER_PATIENCE = 60.0
 """Seconds for a driver to say START-TAPER; while it does not, no other is served."""
 
 _MODE = re.compile(r"(?:^|[^\\]):mode=")
-_WORD = re.compile(r"(?:[^:\\]|\\.)+")
 _PEER = struct.Struct("3i")
 
 
@@ -39,7 +39,7 @@ def private_endpoint(description: str) -> str:
     if kind == "unix":
         return description if _MODE.search(description) else f"{description}:mode={PRIVATE}"
     if kind in ("tcp", "tcp6"):
-        words = _WORD.findall(rest)
+        words = endpoint_words(rest)
         hosts = [word.removeprefix("interface=") for word in words if word.startswith("interface=")]
         if not hosts or not _is_loopback(hosts[-1].replace("\\:", ":")):
             raise StartFailed(

@@ -8,7 +8,6 @@ clients may drive us. pyOpenSSL is imported when such a door is made, not before
 from __future__ import annotations
 
 import os
-import re
 import stat
 from typing import Any
 
@@ -23,7 +22,7 @@ LARGEST_FILE = 1 << 20
 
 _MAY_READ_KEY = stat.S_IRWXO | stat.S_IWGRP
 _MAY_CHANGE = stat.S_IWOTH | stat.S_IWGRP
-_ONE = re.compile(rb"-----BEGIN CERTIFICATE-----\n.+?\n-----END CERTIFICATE-----", re.DOTALL)
+_BEGIN, _END = b"-----BEGIN CERTIFICATE-----\n", b"\n-----END CERTIFICATE-----"
 
 
 def is_mtls(description: str) -> bool:
@@ -53,6 +52,16 @@ def tls_endpoint(
     return SSL4ServerEndpoint(reactor, int(port), options, int(backlog), interface)
 
 
+def _certificates(pem: bytes) -> list[bytes]:
+    """Each certificate of a file, with its own first and last line."""
+    found = []
+    for rest in pem.split(_BEGIN)[1:]:
+        body, end, _ = rest.partition(_END)
+        if end:
+            found.append(_BEGIN + body + end)
+    return found
+
+
 def _options(private_key: str, cert_key: str, clients: str) -> Any:
     """What Twisted makes connections of that demand and verify a client's certificate."""
     try:
@@ -65,7 +74,7 @@ def _options(private_key: str, cert_key: str, clients: str) -> Any:
         ) from fault
     key = _read("privateKey", private_key, _MAY_READ_KEY, "read by others")
     own = _read("certKey", cert_key, _MAY_CHANGE, "changed by others")
-    authorities = _ONE.findall(_read("clients", clients, _MAY_CHANGE, "changed by others"))
+    authorities = _certificates(_read("clients", clients, _MAY_CHANGE, "changed by others"))
     if not authorities:
         raise StartFailed(f"--driver mtls: clients={clients} has no certificate in PEM")
     for word, path, load in (

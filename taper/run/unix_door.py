@@ -56,14 +56,23 @@ class Listening:
         return port
 
 
+_WORD = re.compile(r"(?:[^:\\]|\\.)+")
+_ESCAPED = re.compile(r"\\(.)")
+
+
+def endpoint_words(description: str) -> list[str]:
+    """The words of an endpoint's description, between colons that no backslash precedes."""
+    return _WORD.findall(description) or [""]
+
+
 def socket_path(description: str) -> str | None:
     """The path of a unix endpoint."""
     kind, _, rest = description.partition(":")
     if kind != "unix":
         return None
-    words = re.split(r"(?<!\\):", rest)
+    words = endpoint_words(rest)
     named = [word.removeprefix("address=") for word in words if word.startswith("address=")]
-    return re.sub(r"\\(.)", r"\1", (named or words)[0])
+    return _ESCAPED.sub(r"\1", (named or words)[0])
 
 
 def clear_way(path: str) -> None:
