@@ -154,11 +154,11 @@ class StoredOrigin:
 
     def judge(self, read: Callable[[], Crc]) -> list[str]:
         """The catalogue's checksum counts where the dump's header has none."""
-        source, header, expected = self._source, self._header, self.dump.crc
+        source, header = self._source, self._header
         if source is None or not source.finished or self._judged:
             return []
         self._judged = True
-        found = read()
+        expected, found = self.dump.crc, read()
         if header is None or header.server_crc.known or not expected.known or found == expected:
             return []
         return [f"source server crc ({found}) and input server crc ({expected}) differ)"]
