@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from devices.registry import DeviceSections
     from protocols.conf.config import Config
     from protocols.conf.sections import Storage
-    from protocols.tx.haste import Haste
+    from protocols.twisted_transports.haste import Haste
 
 
 @frozen

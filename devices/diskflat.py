@@ -14,8 +14,15 @@ from zope.interface import implementer
 from devices.base import HEADER_SIZE, timestamp_now
 from devices.datafile import NO_SPACE, no_space_text, sync_directory
 from devices.errors import DeviceError, Status, VolumeFailed
+from devices.file_backed import (
+    BAD_VOLUME,
+    DUMPS,
+    INVALID_HEADER,
+    LIMIT_REACHED,
+    NO_HEADERS,
+    FileBackedDevice,
+)
 from devices.interfaces import AccessMode, FileStart, IDevice, VolumeReading
-from devices.vfs import BAD_VOLUME, DUMPS, INVALID_HEADER, LIMIT_REACHED, NO_HEADERS, VfsDevice
 from devices.vtape import to_bytes, to_text
 from protocols.header import Header, HeaderType, parse_header
 
@@ -24,7 +31,7 @@ ONE_FILE_ONLY = "Can't write more than one file to the diskflat device"
 
 
 @implementer(IDevice)
-class DiskflatDevice(VfsDevice):
+class DiskflatDevice(FileBackedDevice):
     """A volume in one file.
 
     :param node: path of the file; its directory must exist before it is written.

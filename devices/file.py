@@ -14,16 +14,16 @@ from zope.interface import implementer
 from devices.base import HEADER_SIZE, timestamp_now
 from devices.datafile import NO_SPACE, no_space_text, sync_directory, write_all
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
-from devices.interfaces import AccessMode, FileStart, IDevice, VolumeReading
-from devices.vfs import (
+from devices.file_backed import (
     BAD_VOLUME,
     DUMPS,
     INVALID_HEADER,
     LIMIT_REACHED,
     NO_HEADERS,
-    VfsDevice,
+    FileBackedDevice,
     warn,
 )
+from devices.interfaces import AccessMode, FileStart, IDevice, VolumeReading
 from devices.vtape import (
     DRAFT_NAME,
     LARGEST_NUMBER,
@@ -38,7 +38,7 @@ from protocols.header import Header, HeaderType, parse_header
 
 
 @implementer(IDevice)
-class FileDevice(VfsDevice):
+class FileDevice(FileBackedDevice):
     """A vtape.
 
     :param node: the directory, which must exist before it is used.

@@ -28,7 +28,7 @@ from devices.idirecttcp import (
 )
 from devices.interfaces import AccessMode, FileStart, IAsyncDevice, IDeviceFacts, VolumeReading
 from protocols.directtcp import INDIRECT_HOST, Address
-from protocols.tx.indirect import IndirectListener
+from protocols.twisted_transports.indirect import IndirectListener
 
 if TYPE_CHECKING:
     from devices.callers import Where

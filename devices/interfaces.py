@@ -239,8 +239,8 @@ class IAsyncDevice(Interface):
 
     def hurry() -> None:
         """Whoever waits for this device wants to end: an answer that another machine owes us is
-        waited for :data:`protocols.tx.haste.CLOSE_PATIENCE` at most from now on, and without it
-        the operation fails. Never blocks; later operations have all their time."""
+        waited for :data:`protocols.twisted_transports.haste.CLOSE_PATIENCE` at most from now on,
+        and without it the operation fails. Never blocks; later operations have all their time."""
 
     def finish() -> Deferred[None]:
         """See :meth:`IDevice.finish`."""

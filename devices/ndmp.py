@@ -34,8 +34,8 @@ from protocols.ndmp.codes import INFINITY
 if TYPE_CHECKING:
     from devices.asynchronous import DeviceContext
     from protocols.directtcp import Address
-    from protocols.tx.haste import Haste
-    from protocols.tx.ndmp import NdmpSession
+    from protocols.twisted_transports.haste import Haste
+    from protocols.twisted_transports.ndmp import NdmpSession
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class NdmpDevice(NdmpVolume):
 
     :param node: ``HOST[:PORT]@DEVICE``
     :param patience: seconds a mover listens for a peer that was told its address
-    :param connect: makes sessions, as :func:`protocols.tx.ndmp.connect_session`
+    :param connect: makes sessions, as :func:`protocols.twisted_transports.ndmp.connect_session`
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class NdmpDevice(NdmpVolume):
 
     def _new_session(self) -> Deferred[NdmpSession]:
         if self._connect is None:
-            from protocols.tx.ndmp import connect_session  # only when one is made
+            from protocols.twisted_transports.ndmp import connect_session  # only when one is made
 
             self._connect = connect_session
         server, text = self._link.server, self.facts.text

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from devices.ndmp_facts import NdmpFacts
     from protocols.ndmp.base import Reply, Request
-    from protocols.tx.ndmp import NdmpSession
+    from protocols.twisted_transports.ndmp import NdmpSession
 
     R = TypeVar("R", bound=Reply)
 

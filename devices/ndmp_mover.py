@@ -43,7 +43,7 @@ from protocols.ndmp.messages import (
     NotifyMoverHalted,
     NotifyMoverPaused,
 )
-from protocols.tx.haste import CLOSE_PATIENCE
+from protocols.twisted_transports.haste import CLOSE_PATIENCE
 
 if TYPE_CHECKING:
     from devices.ndmp_control import Control

@@ -5,7 +5,7 @@ from __future__ import annotations
 from devices.changers.base import ChangerSetup
 from devices.changers.slots import SlotDirectories
 from devices.changers.vtape_changer import VtapeChanger, listed
-from devices.changers.vtapes import VtapeState
+from devices.changers.vtape_state import VtapeState
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import AccessMode, InventoryEntry, SlotState
 from protocols.header import HeaderType

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from devices.changers.base import ChangerSetup
 from devices.changers.vtape_changer import VtapeChanger, listed
-from devices.changers.vtapes import VtapeState
+from devices.changers.vtape_state import VtapeState
 from devices.errors import ChangerError, ChangerReason
 from devices.interfaces import AccessMode, InventoryEntry, SlotState
 from devices.tapelist_file import read_tapelist

@@ -25,8 +25,8 @@ from protocols.smc import Element, ElementType, SmcError
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
     from devices.interfaces import IAsyncDevice
-    from protocols.tx.haste import Haste
-    from protocols.tx.ndmp import NdmpSession
+    from protocols.twisted_transports.haste import Haste
+    from protocols.twisted_transports.ndmp import NdmpSession
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ class SmcRobot:
 
     :param device: the changer's name on the server
     :param account: ``ndmp-username``, ``ndmp-password``, ``ndmp-auth``
-    :param connect: makes sessions, as :func:`protocols.tx.ndmp.connect_session`
+    :param connect: makes sessions, as :func:`protocols.twisted_transports.ndmp.connect_session`
     :param haste: shortens all deadlines when all is to end
     """
 
@@ -263,7 +263,7 @@ class SmcRobot:
 
     def _new_session(self) -> Deferred[NdmpSession]:
         if self._connect is None:
-            from protocols.tx.ndmp import connect_session  # only when one is made
+            from protocols.twisted_transports.ndmp import connect_session  # only when one is made
 
             self._connect = connect_session
         account = self._account

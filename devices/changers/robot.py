@@ -28,7 +28,7 @@ from devices.interfaces import (
     Relative,
     VolumeReading,
 )
-from protocols.tx.haste import Haste
+from protocols.twisted_transports.haste import Haste
 
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup

@@ -9,7 +9,7 @@ import re
 import stat
 from contextlib import suppress
 
-from devices.changers.vtapes import slot_number
+from devices.changers.vtape_state import slot_number
 from devices.datafile import sync_directory
 from devices.errors import ChangerError
 from devices.processes import is_alive

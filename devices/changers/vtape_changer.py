@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from devices.changers.base import ChangerSetup, check_request
 from devices.changers.blocking import BlockingChanger, BlockingReservation
 from devices.changers.state import RELEASE_GRACE, StateFile
-from devices.changers.vtapes import VtapeState
+from devices.changers.vtape_state import VtapeState
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status
 from devices.interfaces import (
     AccessMode,

@@ -122,7 +122,7 @@ class _Loader:
         self._parse(path, data)
 
     def include(self, name: str, line: int) -> None:
-        """See ``parser.Surroundings``."""
+        """See ``parser.IncludeHost``."""
         path = name if name.startswith("/") else f"{self._directory}/{name}"
         if path in self._open:
             raise Refused(f"includefile '{name}' includes itself")
@@ -162,7 +162,7 @@ class _Loader:
         self._open.pop()
 
     def directory_error(self, path: str) -> str | None:
-        """See ``parser.Surroundings``. Reading a directory fails in a way that tells it is one."""
+        """See ``parser.IncludeHost``. Reading a directory fails in a way that tells it is one."""
         try:
             data = self._read(path)
         except IsADirectoryError:
@@ -175,14 +175,14 @@ class _Loader:
         return f"invalid TMPDIR: '{path}' is not a directory."
 
     def is_older_than(self, version: Version) -> bool:
-        """See ``parser.Surroundings``."""
+        """See ``parser.IncludeHost``."""
         found = self._amanda_version()
         return found is not None and found < version
 
     # Overrides
 
     def finish(self, draft: Draft) -> None:
-        """See ``parser.Surroundings``. Each override is applied to its section once."""
+        """See ``parser.IncludeHost``. Each override is applied to its section once."""
         for override in self._overrides:
             if override.kind == draft.kind and override.section.lower() == draft.name.lower():
                 self._apply(override, draft)

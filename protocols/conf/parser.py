@@ -28,7 +28,7 @@ _INLINE_NAMES = {"taperscan": "ts", "interactivity": "iv", "policy": "po"}
 _CHANGERFILE = "warning: Global changerfile is deprecated, it must be set in the changer section"
 
 
-class Surroundings(Protocol):
+class IncludeHost(Protocol):
     """What a statement may need from outside the file it stands in."""
 
     def include(self, name: str, line: int) -> None:
@@ -48,7 +48,7 @@ class Parser:
     """Reads the statements of one file, or the value of one override."""
 
     def __init__(
-        self, cursor: Cursor, drafts: Drafts, around: Surroundings, *, place: str, argument: bool
+        self, cursor: Cursor, drafts: Drafts, around: IncludeHost, *, place: str, argument: bool
     ) -> None:
         """``place``: the file's path, or the text of an override (``argument``)."""
         self._cursor = cursor

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from protocols.ndmp.client_events import Answered, Event, Failed, Finished, Opened, Posted
+from protocols.ndmp.client_phase import Phase, make_life
 from protocols.ndmp.codec import (
     BEFORE_OPEN,
     REPLY,
@@ -25,8 +27,6 @@ from protocols.ndmp.codec import (
 )
 from protocols.ndmp.codes import ConnectionStatus, ErrorCode
 from protocols.ndmp.errors import NdmpError, NdmpGarbage, NdmpLost, NdmpRefused, NdmpTimeout
-from protocols.ndmp.events import Answered, Event, Failed, Finished, Opened, Posted
-from protocols.ndmp.life import Phase, make_life
 from protocols.ndmp.messages import (
     ConnectClose,
     ConnectOpen,

@@ -20,9 +20,9 @@ from taper.core.errors import (
     DeviceFault,
     DumpFault,
     Interrupted,
-    NoVolume,
     ScribeTaken,
     SourceFault,
+    TapeTrouble,
     VolumeDenied,
     in_words,
 )
@@ -144,7 +144,7 @@ class Dump:
             pass  # the reason is among the input errors
         except VolumeDenied as fault:
             self.ledger.denial = fault.reason
-        except NoVolume as fault:
+        except TapeTrouble as fault:
             self.ledger.device_errors.append(fault.text)
         except SourceFault as fault:
             self.ledger.input_errors.append(fault.text)
@@ -214,8 +214,8 @@ class Dump:
     ) -> IAsyncDevice:
         try:
             return await sought
-        except NoVolume as fault:
-            raise NoVolume(f"error; got_device failed: {fault.text}") from fault
+        except TapeTrouble as fault:
+            raise TapeTrouble(f"error; got_device failed: {fault.text}") from fault
 
     async def _begin_to_flow(self, flow: IFlow) -> None:
         """Read ahead from the moment data can be had, permission or not."""
@@ -249,18 +249,18 @@ class Dump:
     async def _adopt(self, device: IAsyncDevice) -> None:
         """Let the dump go on on ``device``, by another flow if it must.
 
-        :raise NoVolume: it cannot
+        :raise TapeTrouble: it cannot
         """
         flow, plan = self._flow, self._plan
         assert flow is not None
         assert plan is not None
         if device.facts.block_size != plan.block_size:
             # parts of one dump are cut for one block size; seen before a label is lost to it
-            raise NoVolume(MIXED_BLOCK_SIZES)
+            raise TapeTrouble(MIXED_BLOCK_SIZES)
         try:
             self._flow = await self.world.flows.going_on(flow, self.origin, device, plan)
         except DeviceFault as fault:
-            raise NoVolume(fault.text) from fault
+            raise TapeTrouble(fault.text) from fault
         if self._flow is not flow:
             await self._begin_to_flow(self._flow)
 

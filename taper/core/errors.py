@@ -40,7 +40,7 @@ def in_words(fault: BaseException) -> str:
     return str(fault) or type(fault).__name__
 
 
-class NoVolume(Exception):
+class TapeTrouble(Exception):
     """No volume can be had or kept: TAPE-ERROR.
 
     :ivar text: what the driver and the trace log are told.

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from devices.errors import ChangerError
 from protocols.tracelog import Info, Start
-from taper.core.errors import Interrupted, NoVolume, ScribeTaken, VolumeDenied
+from taper.core.errors import Interrupted, ScribeTaken, TapeTrouble, VolumeDenied
 from taper.core.labelling import LabellingFailed
 from taper.core.moment import NotInTime
 
@@ -29,8 +29,8 @@ class VolumeRequest:
     """What one dump asks the driver about volumes; one request at a time.
 
     :param interruption: of the dump, which breaks every wait
-    :param adopt: is given the device whose volume is about to be labelled; fails with NoVolume if
-        the dump cannot go on there
+    :param adopt: is given the device whose volume is about to be labelled; fails with TapeTrouble
+        if the dump cannot go on there
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class VolumeRequest:
 
         :raise VolumeDenied: the driver refused
         :raise ScribeTaken: it gave another worker's scribe instead
-        :raise NoVolume: none was found, or the old one could not be released
+        :raise TapeTrouble: none was found, or the old one could not be released
         :raise Interrupted: the dump is to end; a scan goes on, for the next one
         """
         await self.release(scribe)
@@ -100,12 +100,12 @@ class VolumeRequest:
     async def release(self, scribe: Scribe) -> None:
         """Give the volume in hand back; other programs may hold up what belongs to it.
 
-        :raise NoVolume: that failed, or is not done soon enough for a dump that is to end
+        :raise TapeTrouble: that failed, or is not done soon enough for a dump that is to end
         """
         try:
             await self._interruption.see_through(scribe.release_volume())
         except NotInTime as fault:
-            raise NoVolume(f"while releasing a volume: {fault}") from fault
+            raise TapeTrouble(f"while releasing a volume: {fault}") from fault
 
     async def _ask(self, scribe: Scribe) -> None:
         """Send REQUEST-NEW-TAPE and wait for the answer; interrupted, the request stands."""
@@ -131,7 +131,7 @@ class VolumeRequest:
         try:
             found = await self._interruption.wait(scribe.find_volume())
             await self._adopt(found.reservation.device)
-        except NoVolume as fault:
+        except TapeTrouble as fault:
             self._interruption.hurry()
             await self._drop_candidate(scribe)
             await self._worker.world.note(Info(fault.text))
@@ -160,7 +160,7 @@ class VolumeRequest:
             self._report.no_new_tape()
             self._interruption.hurry()
             await self.release(scribe)
-            raise NoVolume(f"cannot write the trace log: {fault}") from fault
+            raise TapeTrouble(f"cannot write the trace log: {fault}") from fault
 
     async def _tell(self, volume: Volume) -> None:
         world = self._worker.world

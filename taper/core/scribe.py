@@ -16,7 +16,7 @@ from devices.interfaces import IAsyncDevice, IAsyncReservation
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Info, TapeInfo
 from taper.core.erasing import await_space, blank, frees_space, make_room
-from taper.core.errors import Interrupted, NoVolume, in_words
+from taper.core.errors import Interrupted, TapeTrouble, in_words
 from taper.core.labelling import LabellingFailed, label_volume, permit_label
 from taper.core.moment import NotInTime
 from taper.core.scan import ScanFailed, ScanResult
@@ -113,14 +113,14 @@ class Scribe:
     async def find_volume(self) -> ScanResult:
         """The candidate; scans first if there is none.
 
-        :raise NoVolume: the scan failed
+        :raise TapeTrouble: the scan failed
         """
         if self._failure is None:
             self.begin_scan()
         await self._scan_over()
         if self._candidate is None:
             text, self._failure = self._failure, None
-            raise NoVolume(text or "No acceptable volumes found")
+            raise TapeTrouble(text or "No acceptable volumes found")
         return self._candidate
 
     async def spare(self, labels: Container[str]) -> None:
@@ -132,7 +132,7 @@ class Scribe:
     async def device_at_hand(self) -> IAsyncDevice:
         """The device the next part will most likely go to, for its facts.
 
-        :raise NoVolume: no volume is in hand and none was found
+        :raise TapeTrouble: no volume is in hand and none was found
         """
         if self.volume is not None:
             return self.volume.device
@@ -196,7 +196,7 @@ class Scribe:
         """Finish the volume in hand and give its slot back; nothing without one, but to wait for
         a release that is not over.
 
-        :raise NoVolume: that failed; the volume is no longer in hand all the same
+        :raise TapeTrouble: that failed; the volume is no longer in hand all the same
         """
         await self._releasing.acquire()
         volume, self.volume = self.volume, None
@@ -227,7 +227,7 @@ class Scribe:
         except (ChangerError, DeviceError, OSError) as fault:
             errors.append(str(fault))
         if errors:
-            raise NoVolume("; ".join(errors))
+            raise TapeTrouble("; ".join(errors))
 
     async def make_room(self) -> bool:
         """Free space that the volume in hand shares with others. :return: there is more now"""
@@ -261,7 +261,7 @@ class Scribe:
     async def quit(self) -> None:
         """Stop scanning and give everything back.
 
-        :raise NoVolume: the volume in hand could not be released well
+        :raise TapeTrouble: the volume in hand could not be released well
         """
         self.stop_scan()
         await self._scan_over()

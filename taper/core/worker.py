@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from protocols.driver import commands, replies
 from protocols.tracelog import NoTapeError
 from taper.core.dump import Dump
-from taper.core.errors import NoVolume
+from taper.core.errors import TapeTrouble
 from taper.core.rules import make_rules, refusal
 from taper.core.scribe import Scribe
 
@@ -67,7 +67,7 @@ class Worker:
     async def _start(self) -> None:
         try:
             found = await self.scribe.find_volume()
-        except NoVolume as fault:
+        except TapeTrouble as fault:
             if self._quitting:
                 # a volume was not missing, so the trace log need not say so
                 self.world.driver.send(replies.TapeError(self.name, "taper is quitting"))
@@ -192,7 +192,7 @@ class Worker:
             await clerk.quit()
         try:
             await old.quit()
-        except NoVolume as fault:
+        except TapeTrouble as fault:
             self.world.debug_failure(f"{self.name}: giving up a scribe: {fault.text}")
         if dump is not None and dump.request.open:
             dump.request.scribe_given()
@@ -215,7 +215,7 @@ class Worker:
     async def _close_volume(self) -> None:
         try:
             await self.scribe.release_volume()
-        except NoVolume as fault:
+        except TapeTrouble as fault:
             self.world.debug_failure(f"{self.name}: closing a volume: {fault.text}")
         self.rules.closed()
         self.world.driver.send(replies.ClosedVolume(self.name))
@@ -249,5 +249,5 @@ class Worker:
             await self._clerk.quit()
         try:
             await self.scribe.quit()
-        except NoVolume as fault:
+        except TapeTrouble as fault:
             self.world.debug_failure(f"{self.name}: quit: {fault.text}")

@@ -21,8 +21,8 @@ from protocols.driver import commands, replies
 from protocols.driver.codec import BadLine
 from protocols.driver.messages import Message, SplitFields
 from protocols.header import Header, build_header
-from protocols.tx.driver import TaperProtocol
-from protocols.tx.indirect import IndirectError, resolve
+from protocols.twisted_transports.driver import TaperProtocol
+from protocols.twisted_transports.indirect import IndirectError, resolve
 from taper.demo.screen import DemoFailed
 from taper.demo.stage import CONFIG, HEADER_SIZE, Stage
 from taper.demo.tar import Tar

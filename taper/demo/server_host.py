@@ -19,7 +19,7 @@ from protocols.crc import UNKNOWN, Crc
 from protocols.directtcp import Address, AddressError
 from protocols.driver import commands, replies
 from protocols.header import build_header
-from protocols.tx.indirect import IndirectError, resolve
+from protocols.twisted_transports.indirect import IndirectError, resolve
 from taper.demo.driver import WORKER, Driver, Result
 from taper.demo.screen import DemoFailed
 from taper.demo.stage import HEADER_SIZE

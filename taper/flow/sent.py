@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from devices.directtcp import connect_one, wait_in_lane
 from devices.errors import DeviceError, PeerUnreachable
-from protocols.tx.indirect import IndirectError, resolve
+from protocols.twisted_transports.indirect import IndirectError, resolve
 from taper.core.errors import DeviceFault, SourceFault
 from taper.core.interfaces import IFlow, Offer
 from taper.flow.interfaces import IMoverOrigin

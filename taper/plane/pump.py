@@ -71,7 +71,7 @@ class Pump:
         """
         self.size = 0
         self._device = device
-        self._feed = feed
+        self._parts = feed
         self._part_size = part_size
         self._cached = cached
         self._clock = clock
@@ -132,7 +132,7 @@ class Pump:
 
     def _move(self) -> _End:
         """Hand over blocks until something ends the part."""
-        feed, device = self._feed, self._device
+        feed, device = self._parts, self._device
         starving = device.streaming is not Streaming.NONE
         try:
             while True:
@@ -158,7 +158,7 @@ class Pump:
 
     def _go_on_uncached(self, error: CacheError) -> bool:
         """A volume that warns before its end loses no part there, so it needs no cache."""
-        if not (self._device.leom and self._feed.forgo()):
+        if not (self._device.leom and self._parts.forgo()):
             self._error = str(error)
             return False
         self._cached = False
@@ -176,7 +176,7 @@ class Pump:
         if end is WriteEnd.FAILED or (self._cached and end in (WriteEnd.FULL, WriteEnd.SPACE)):
             self._error = self._device.error or NO_SPACE
             return _End.FAILED
-        self._feed.accept(data[: written.accepted])
+        self._parts.accept(data[: written.accepted])
         if end in (WriteEnd.FULL, WriteEnd.SPACE):
             self._error = self._device.error or NO_SPACE
             self._space = end is WriteEnd.SPACE

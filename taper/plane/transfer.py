@@ -14,7 +14,6 @@ from devices.threads import start_thread
 from protocols.crc import UNKNOWN, Crc
 from taper.plane.cache import DiskCache, memory_cache
 from taper.plane.crc import RunningCrc, prepare
-from taper.plane.feed import Feed
 from taper.plane.interfaces import (
     CacheError,
     IDirectStream,
@@ -26,6 +25,7 @@ from taper.plane.interfaces import (
     SourceError,
 )
 from taper.plane.memory import NoMemory
+from taper.plane.part_reader import PartReader
 from taper.plane.pump import Pump
 from taper.plane.ring import Ring, ring_size
 
@@ -99,7 +99,7 @@ class Transfer:
         self._ring = self._make_ring()
         self._stream: IStream = self._direct or self._ring
         self._done = done.size
-        self._feed = Feed(
+        self._parts = PartReader(
             self._stream, self._make_replay(), self._fail, done, cached=_wants_cache(plan)
         )
         self._source_crc = RunningCrc(done)
@@ -128,15 +128,15 @@ class Transfer:
             raise ValueError("the transfer is not started")
         if device.block_size != self._plan.block_size:
             return _not_begun(BLOCK_SIZES_DIFFER)
-        if not self._feed.repeatable:
+        if not self._parts.repeatable:
             return _not_begun(NO_CACHE)
-        if self._stream.stopped and self._feed.position == self._stream.cursor:
+        if self._stream.stopped and self._parts.position == self._stream.cursor:
             return _not_begun(self._trouble)
         pump = Pump(
             device,
-            self._feed,
+            self._parts,
             part_size=self._plan.part_size,
-            cached=self._feed.cached,
+            cached=self._parts.cached,
             pause_at_space=self._plan.pause_at_space,
             clock=self._clock,
         )
@@ -171,11 +171,11 @@ class Transfer:
     def bytes_written(self) -> int:
         """Bytes of good parts and of the running one, for the status file. Any thread."""
         pump = self._pump
-        return self._done + self._feed.part_start + (pump.size if pump is not None else 0)
+        return self._done + self._parts.part_start + (pump.size if pump is not None else 0)
 
     def can_retry(self) -> bool:
         """The bytes of the part that failed can be had again, and the source is well."""
-        return self._feed.repeatable and not self._stream.failed
+        return self._parts.repeatable and not self._stream.failed
 
     def cancel(self, reason: str) -> None:
         """Stop as soon as possible: the running part ends unsuccessful. Never blocks; any thread;
@@ -199,12 +199,12 @@ class Transfer:
     def source_crc(self) -> Crc:
         """CRC of the bytes read so far, each counted once. Any thread."""
         if self._direct is not None:
-            return self._feed.given_crc.value()
+            return self._parts.given_crc.value()
         return self._source_crc.value()
 
     def dest_crc(self) -> Crc:
         """CRC of the bytes in successful parts, as the device accepted them. Any thread."""
-        return self._feed.crc.value()
+        return self._parts.crc.value()
 
     def close(self) -> None:
         """Release everything. Blocks until the reader has seen it; no part may be running."""
@@ -246,12 +246,12 @@ class Transfer:
         if not good:
             # before a ring that keeps the part has it all again
             self._missed = self._stream.stopped
-            self._feed.rollback()
+            self._parts.rollback()
             return
-        self._feed.commit()
-        if self._cache is not None and self._feed.cached:
+        self._parts.commit()
+        if self._cache is not None and self._parts.cached:
             # the next part's bytes wait until the file can start over
-            self._ring.limit(self._feed.part_start + self._plan.part_size)
+            self._ring.limit(self._parts.part_start + self._plan.part_size)
 
     def _fail(self, text: str) -> None:
         with self._lock:

@@ -20,7 +20,7 @@ from devices.patience import Patience
 from devices.tapelist_file import read_tapelist
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Fatal, Info, NoTapeError, PidDone, PidStart
-from protocols.tx.haste import Haste
+from protocols.twisted_transports.haste import Haste
 from taper.core.controller import Controller
 from taper.core.erasing import EraseFirst, erase_reusable
 from taper.core.interfaces import IClock, IConsole

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from protocols.driver.codec import BadLine, encode
 from protocols.driver.messages import Message
 from protocols.driver.replies import SETUP, TapeError
-from protocols.tx.driver import DriverProtocol
+from protocols.twisted_transports.driver import DriverProtocol
 from taper.core.interfaces import IDriver
 from taper.last_words import STDOUT, tell
 from taper.run.debug_log import is_conversation_kept

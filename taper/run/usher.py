@@ -46,16 +46,16 @@ class Door(Factory):
     """
 
     def __init__(self, *, certified: bool) -> None:
-        self._usher = CertifiedUsher if certified else Usher
+        self._usher = CertifiedUsher if certified else DriverConnection
         self.service: Serving | None = None
         self.unknown: list[CertifiedUsher] = []
 
-    def buildProtocol(self, addr: Any) -> Usher:
+    def buildProtocol(self, addr: Any) -> DriverConnection:
         assert self.service is not None
         return self._usher(self, self.service)
 
 
-class Usher(Protocol):
+class DriverConnection(Protocol):
     """Receives a driver at the door: hands it to a conversation, or says why not."""
 
     def __init__(self, door: Door, service: Serving) -> None:
@@ -123,7 +123,7 @@ class Usher(Protocol):
 
 
 @implementer(IHandshakeListener)
-class CertifiedUsher(Usher):
+class CertifiedUsher(DriverConnection):
     """Receives a driver once it has shown its certificate; the endpoint demands and verifies it."""
 
     def __init__(self, door: Door, service: Serving) -> None:

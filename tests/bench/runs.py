@@ -17,7 +17,7 @@ from tests.bench import growth, sender, straight
 from tests.conformance import producer
 from tests.conformance.harness import ETC, HOLDING, LOG, STAMP, VTAPES, Options, Program, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import PLAIN, Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, PLAIN, WORKER, Conversation, split_by
 from tests.conformance.harness_text import split_line
 from tests.conformance.vaulting import Library, opened, vault
 
@@ -274,16 +274,16 @@ def _through_shm(talk: Conversation, path: str, split: str) -> Flow:
 
 
 def _until_done(talk: Conversation) -> Flow:
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-    talk.expect(f"NEW-TAPE {W} {H} <w>", f"READY {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} <w>", f"READY {WORKER} {HANDLE}")
     ready, before = time.monotonic(), straight.cpu_seconds(talk.process.pid)
     while True:
         line = talk.read_line()
         now = time.monotonic()
         words = split_line(line or "")
         if words[0] == "DUMPER-STATUS":
-            talk.send(f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
+            talk.send(f"DONE {WORKER} {HANDLE} 64 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
         elif words[0] == "DONE":
             assert words[3:5] == ["INPUT-GOOD", "TAPE-GOOD"], line
             busy = straight.cpu_seconds(talk.process.pid) - before
@@ -301,7 +301,11 @@ def _again(talk: Conversation, first: Flow, many: int) -> Flow:
     for number in range(1, many):
         handle = f"01-{number:05d}"
         talk.file_write(f"{HOLDING}/dump", PLAIN, handle)
-        talk.expect(f"READY {W} {handle}", f"PARTDONE {W} {handle} <*>", f"DONE {W} {handle} <*>")
+        talk.expect(
+            f"READY {WORKER} {handle}",
+            f"PARTDONE {WORKER} {handle} <*>",
+            f"DONE {WORKER} {handle} <*>",
+        )
     return (first[0] + time.monotonic() - began) / many, first[1], first[2]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.conformance.harness import USER, VTAPES, Options, World
-from tests.conformance.harness_talk import Conversation, H, W
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation
 from tests.conformance.harness_text import split_line
 from tests.fakes.ndmjob import Command, NdmJob
 from tests.fakes.ndmp_process import NdmpProcess
@@ -60,14 +60,14 @@ def options(url: str, block: int) -> Options:
 
 def begin(talk: Conversation, stamp: str) -> None:
     """Start a worker."""
-    talk.send(f"START-TAPER taper0 {W} PROTO {stamp}")
-    talk.expect(f"TAPER-OK {W} NO-TAKE-SCRIBE-FROM")
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {stamp}")
+    talk.expect(f"TAPER-OK {WORKER} NO-TAKE-SCRIBE-FROM")
 
 
 def ports(talk: Conversation, split: str, stamp: str) -> tuple[int, int]:
     """Ask for a dump. :return: the ports for its header and its data"""
-    talk.send(f"PORT-WRITE {W} {H} localhost /home 0 {stamp} {split} DIRECTTCP")
-    words = split_line(talk.expect(f'PORT {W} {H} <n> "127.0.0.1:<n>"'))
+    talk.send(f"PORT-WRITE {WORKER} {HANDLE} localhost /home 0 {stamp} {split} DIRECTTCP")
+    words = split_line(talk.expect(f'PORT {WORKER} {HANDLE} <n> "127.0.0.1:<n>"'))
     return int(words[3]), int(words[4].split(":")[1])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.conformance.harness import World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import PLAIN, Conversation, H, W, shared_memory
+from tests.conformance.harness_talk import HANDLE, PLAIN, WORKER, Conversation, shared_memory
 from tests.conformance.harness_text import crc, payload, stats
 from tests.conformance.producer import PATIENCE, SENDBACKUP, Cancelled, Producer
 
@@ -20,7 +20,7 @@ class Ring:
     :ivar name: of the control segment.
     """
 
-    def __init__(self, talk: Conversation, split: str, handle: str, worker: str = W) -> None:
+    def __init__(self, talk: Conversation, split: str, handle: str, worker: str = WORKER) -> None:
         self._talk = talk
         self._names = handle, worker
         self._dumper, self.name = talk.shm_write(split, handle, worker)
@@ -94,7 +94,7 @@ def begun(world: World, split: str = PLAIN) -> tuple[Conversation, Ring]:
     """Start a taper and a SHM-WRITE."""
     talk = world.start()
     talk.start_taper()
-    return talk, Ring(talk, split, H)
+    return talk, Ring(talk, split, HANDLE)
 
 
 def sending(
@@ -124,7 +124,7 @@ def recovers(
     if volume:
         talk.grant("PROTO01", handle)
     talk.ready(handle)
-    talk.expect(f'PARTDONE {W} {handle} PROTO01 <n> 195 "{stats(200_000)}"')
+    talk.expect(f'PARTDONE {WORKER} {handle} PROTO01 <n> 195 "{stats(200_000)}"')
     ring.sent()
     ring.dumper_done(DATA)
     talk.done(crc(DATA), handle=handle)

@@ -13,8 +13,8 @@ from typing import Any
 from tests.conformance.harness_files import Dump, quote
 from tests.conformance.harness_text import matches, split_line, stats
 
-W = "worker0-0"
-H = "00-00001"
+WORKER = "worker0-0"
+HANDLE = "00-00001"
 STAMP = "20260101000000"
 NO_SPLIT = '"" "" "" 0 "" "" "" ""'
 PLAIN = '"" "" "" "" "" "" "" ""'
@@ -186,18 +186,18 @@ class Conversation:
 
     # the usual steps
 
-    def start_taper(self, worker: str = W, stamp: str = STAMP) -> None:
+    def start_taper(self, worker: str = WORKER, stamp: str = STAMP) -> None:
         """Start a worker; its scan finds a volume."""
         self.send(f"START-TAPER taper0 {worker} PROTO {stamp}")
         self.expect(f"TAPER-OK {worker} ALLOW-TAKE-SCRIBE-FROM")
 
-    def grant(self, label: str, handle: str = H, worker: str = W) -> None:
+    def grant(self, label: str, handle: str = HANDLE, worker: str = WORKER) -> None:
         """Wait for the request of a volume, scan and grant it; it gets this label."""
         self.expect(f"REQUEST-NEW-TAPE {worker} {handle}")
         self.send(f"START-SCAN {worker} {handle}", f"NEW-TAPE {worker} {handle}")
         self.expect(f"NEW-TAPE {worker} {handle} {label}")
 
-    def deny(self, reason: str, handle: str = H, worker: str = W) -> None:
+    def deny(self, reason: str, handle: str = HANDLE, worker: str = WORKER) -> None:
         """Wait for the request of a volume and refuse it."""
         self.expect(f"REQUEST-NEW-TAPE {worker} {handle}")
         self.send(f"NO-NEW-TAPE {worker} {handle} {quote(reason)}")
@@ -206,8 +206,8 @@ class Conversation:
         self,
         path: str,
         split: str = PLAIN,
-        handle: str = H,
-        worker: str = W,
+        handle: str = HANDLE,
+        worker: str = WORKER,
         dump: Dump | None = None,
         orig: str = "64",
     ) -> None:
@@ -219,8 +219,8 @@ class Conversation:
     def port_write(
         self,
         split: str = PLAIN,
-        handle: str = H,
-        worker: str = W,
+        handle: str = HANDLE,
+        worker: str = WORKER,
         dump: Dump | None = None,
         path: str = "AMANDA",
     ) -> "Dumper":
@@ -235,8 +235,8 @@ class Conversation:
     def shm_write(
         self,
         split: str = PLAIN,
-        handle: str = H,
-        worker: str = W,
+        handle: str = HANDLE,
+        worker: str = WORKER,
         dump: Dump | None = None,
     ) -> "tuple[Dumper, str]":
         """Ask for a dump by shared memory; a dumper that knows the header port, and the name."""
@@ -247,7 +247,7 @@ class Conversation:
         words = split_line(line)
         return Dumper(int(words[3])), words[4]
 
-    def ready(self, handle: str = H, worker: str = W) -> None:
+    def ready(self, handle: str = HANDLE, worker: str = WORKER) -> None:
         """Expect READY."""
         self.expect(f"READY {worker} {handle}")
 
@@ -257,8 +257,8 @@ class Conversation:
         fileno: int,
         size: int,
         orig: str | None = "64",
-        handle: str = H,
-        worker: str = W,
+        handle: str = HANDLE,
+        worker: str = WORKER,
     ) -> None:
         """Expect a good part of *size* bytes."""
         text = f'PARTDONE {worker} {handle} {label} {fileno} {size // 1024} "{stats(size, orig)}"'
@@ -268,15 +268,15 @@ class Conversation:
         self,
         crc: str,
         orig: str | None = "64",
-        handle: str = H,
-        worker: str = W,
+        handle: str = HANDLE,
+        worker: str = WORKER,
     ) -> None:
         """Expect DONE with both sides good and this CRC."""
         size = int(crc.split(":")[1])
         text = f'DONE {worker} {handle} INPUT-GOOD TAPE-GOOD "{crc}" "{stats(size, orig)}" "" ""'
         self.expect(text)
 
-    def dumper_done(self, handle: str = H, worker: str = W, orig: str = "64") -> None:
+    def dumper_done(self, handle: str = HANDLE, worker: str = WORKER, orig: str = "64") -> None:
         """Answer DUMPER-STATUS with the dumper's DONE."""
         self.expect(f"DUMPER-STATUS {worker} {handle}")
         self.send(f"DONE {worker} {handle} {orig} aaaaaaaa:1 bbbbbbbb:2 00000000:0")

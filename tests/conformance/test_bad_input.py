@@ -4,11 +4,11 @@ import pytest
 
 from tests.conformance.harness import STAMP, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import PLAIN, H, W
+from tests.conformance.harness_talk import HANDLE, PLAIN, WORKER
 from tests.conformance.harness_text import crc, stats
 
 UNKNOWN = 'BAD-COMMAND "unknown command<*>"'
-START = f"START-TAPER taper0 {W} PROTO {STAMP}"
+START = f"START-TAPER taper0 {WORKER} PROTO {STAMP}"
 DUMP = f"localhost /home 0 {STAMP}"
 SPLIT_FIELDS = [
     "dle_tape_splitsize",
@@ -35,26 +35,26 @@ def many(name: str, field: str) -> str:
 TOO_FEW = [
     ("START-TAPER", "taper_name"),
     ("START-TAPER taper0", "worker_name"),
-    (f"START-TAPER taper0 {W}", "storage"),
-    (f"START-TAPER taper0 {W} PROTO", "timestamp"),
-    (f"FILE-WRITE {W}", "handle"),
-    (f"FILE-WRITE {W} {H}", "filename"),
-    (f"FILE-WRITE {W} {H} /hf", "hostname"),
-    (f"FILE-WRITE {W} {H} /hf localhost", "diskname"),
-    (f"FILE-WRITE {W} {H} /hf localhost /home", "level"),
-    (f"FILE-WRITE {W} {H} /hf localhost /home 0", "datestamp"),
-    (f"FILE-WRITE {W} {H} /hf {DUMP}", SPLIT_FIELDS[0]),
-    (f"FILE-WRITE {W} {H} /hf {DUMP} {PLAIN}", "orig_kb"),
-    (f"PORT-WRITE {W} {H} {DUMP} {PLAIN}", "data_path"),
-    (f"PORT-WRITE {W} {H} {DUMP} 1 2 3", SPLIT_FIELDS[3]),
-    (f"START-SCAN {W}", "handle"),
-    (f"NEW-TAPE {W}", "handle"),
-    (f"NO-NEW-TAPE {W} {H}", "reason"),
-    (f"DONE {W} {H} 1 2 3", "server_crc"),
-    (f"FAILED {W}", "handle"),
+    (f"START-TAPER taper0 {WORKER}", "storage"),
+    (f"START-TAPER taper0 {WORKER} PROTO", "timestamp"),
+    (f"FILE-WRITE {WORKER}", "handle"),
+    (f"FILE-WRITE {WORKER} {HANDLE}", "filename"),
+    (f"FILE-WRITE {WORKER} {HANDLE} /hf", "hostname"),
+    (f"FILE-WRITE {WORKER} {HANDLE} /hf localhost", "diskname"),
+    (f"FILE-WRITE {WORKER} {HANDLE} /hf localhost /home", "level"),
+    (f"FILE-WRITE {WORKER} {HANDLE} /hf localhost /home 0", "datestamp"),
+    (f"FILE-WRITE {WORKER} {HANDLE} /hf {DUMP}", SPLIT_FIELDS[0]),
+    (f"FILE-WRITE {WORKER} {HANDLE} /hf {DUMP} {PLAIN}", "orig_kb"),
+    (f"PORT-WRITE {WORKER} {HANDLE} {DUMP} {PLAIN}", "data_path"),
+    (f"PORT-WRITE {WORKER} {HANDLE} {DUMP} 1 2 3", SPLIT_FIELDS[3]),
+    (f"START-SCAN {WORKER}", "handle"),
+    (f"NEW-TAPE {WORKER}", "handle"),
+    (f"NO-NEW-TAPE {WORKER} {HANDLE}", "reason"),
+    (f"DONE {WORKER} {HANDLE} 1 2 3", "server_crc"),
+    (f"FAILED {WORKER}", "handle"),
     ("CLOSE-VOLUME", "worker_name"),
     ("CLOSE-SOURCE-VOLUME", "worker_name"),
-    (f"TAKE-SCRIBE-FROM {W} {H}", "<w>"),
+    (f"TAKE-SCRIBE-FROM {WORKER} {HANDLE}", "<w>"),
 ]
 
 
@@ -79,9 +79,9 @@ def test_too_many_fields(world: World) -> None:
         (f"{START} extra more", many("START-TAPER", "extra")),
         ("QUIT now", many("QUIT", "now")),
         ("QUIT ", many("QUIT", "")),
-        (f"CLOSE-VOLUME {W} {H}", many("CLOSE-VOLUME", H)),
-        (f"START-SCAN {W}  {H}", many("START-SCAN", H)),
-        (f"NEW-TAPE {W} {H} ", many("NEW-TAPE", "")),
+        (f"CLOSE-VOLUME {WORKER} {HANDLE}", many("CLOSE-VOLUME", HANDLE)),
+        (f"START-SCAN {WORKER}  {HANDLE}", many("START-SCAN", HANDLE)),
+        (f"NEW-TAPE {WORKER} {HANDLE} ", many("NEW-TAPE", "")),
     ]
     for line, text in lines:
         talk.send(line)
@@ -118,19 +118,19 @@ def test_lines_without_meaning_are_skipped(world: World) -> None:
     """An empty line and a lone 0 are nothing at all."""
     talk = world.start()
     talk.send("", "0", "", START)
-    talk.expect(f"TAPER-OK {W} <w>")
+    talk.expect(f"TAPER-OK {WORKER} <w>")
     talk.quit()
 
 
 def test_commands_in_any_case_in_quotes_in_pieces(world: World) -> None:
     """Lower case, quoted fields, a line in two packets, two lines in one packet."""
     talk = world.start()
-    talk.send(f'start-taper "taper0" "{W}" PRO"TO" {STAMP}')
-    talk.expect(f"TAPER-OK {W} <w>")
+    talk.send(f'start-taper "taper0" "{WORKER}" PRO"TO" {STAMP}')
+    talk.expect(f"TAPER-OK {WORKER} <w>")
     talk.send_bytes(b"CLOSE-VOL")
     talk.expect_silence(0.1)
-    talk.send_bytes(f"UME {W}\nCLOSE-VOLUME {W}\n".encode())
-    talk.expect(f"CLOSED-VOLUME {W}", f"CLOSED-VOLUME {W}")
+    talk.send_bytes(f"UME {WORKER}\nCLOSE-VOLUME {WORKER}\n".encode())
+    talk.expect(f"CLOSED-VOLUME {WORKER}", f"CLOSED-VOLUME {WORKER}")
     talk.quit()
 
 
@@ -147,9 +147,9 @@ def test_a_long_line_that_makes_sense(world: World) -> None:
     """A command with a field of 100 kB is read whole; log lines are cut, not broken."""
     talk = world.start()
     talk.start_taper()
-    talk.send(f"NO-NEW-TAPE {W} {H} {'r' * 100_000}")
+    talk.send(f"NO-NEW-TAPE {WORKER} {HANDLE} {'r' * 100_000}")
     talk.expect("BAD-COMMAND \"command not appropriate in state 'idle' : 'writing'<*>\"")
-    talk.send(f"CLOSE-VOLUME {W} {'x' * 100_000}")
+    talk.send(f"CLOSE-VOLUME {WORKER} {'x' * 100_000}")
     talk.expect('BAD-COMMAND "too many arguments <*>"')
     talk.quit()
     assert all(len(line) < 4200 for line in world.log())
@@ -159,11 +159,13 @@ def test_commands_in_the_wrong_state(world: World) -> None:
     """The text names the state and the one that is needed; nothing is logged (T20)."""
     talk = world.start()
     talk.start_taper()
-    for line in [f"NEW-TAPE {W} {H}", f'NO-NEW-TAPE {W} {H} "no more"']:
+    for line in [f"NEW-TAPE {WORKER} {HANDLE}", f'NO-NEW-TAPE {WORKER} {HANDLE} "no more"']:
         talk.send(line)
         talk.expect("BAD-COMMAND \"command not appropriate in state 'idle' : 'writing'<*>\"")
-    talk.send(f"DONE {W} {H} 1 2 3 4", f"FAILED {W} {H}", f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(
+        f"DONE {WORKER} {HANDLE} 1 2 3 4", f"FAILED {WORKER} {HANDLE}", f"CLOSE-VOLUME {WORKER}"
+    )
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.quit()
     world.check_not_logged("ERROR <*>")
 
@@ -174,18 +176,18 @@ def test_commands_that_must_wait_for_the_end_of_a_dump(world: World) -> None:
     talk.start_taper()
     hf = world.holding(b"z" * 70_000)
     talk.file_write(hf)
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     busy = "BAD-COMMAND \"command not appropriate in state 'writing' : 'idle'<*>\""
-    talk.send(f"CLOSE-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
     talk.expect(busy)
     talk.file_write(hf, handle="00-00002")
     talk.expect(busy)
-    talk.send(f"PORT-WRITE {W} 00-00002 {DUMP} {PLAIN} AMANDA")
+    talk.send(f"PORT-WRITE {WORKER} 00-00002 {DUMP} {PLAIN} AMANDA")
     talk.expect(busy)
-    talk.send(f"CLOSE-SOURCE-VOLUME {W}")
+    talk.send(f"CLOSE-SOURCE-VOLUME {WORKER}")
     talk.expect(busy)
-    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-    talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+    talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 70_000)
     talk.done(crc(b"z" * 70_000))
@@ -196,15 +198,15 @@ def test_commands_while_the_header_is_awaited(world: World) -> None:
     talk = world.start()
     talk.start_taper()
     dumper = talk.port_write()
-    talk.send(f"NEW-TAPE {W} {H}")
+    talk.send(f"NEW-TAPE {WORKER} {HANDLE}")
     talk.expect("BAD-COMMAND \"command not appropriate in state 'getting_header' : 'writing'<*>\"")
-    talk.send(f"CLOSE-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
     talk.expect("BAD-COMMAND \"command not appropriate in state 'getting_header' : 'idle'<*>\"")
     dumper.header(dump_header(Dump()))
     dumper.data(b"y" * 5000)
     talk.grant("PROTO01")
     talk.ready()
-    talk.expect(f'PARTDONE {W} {H} PROTO01 1 4 "{stats(5000)}"')
+    talk.expect(f'PARTDONE {WORKER} {HANDLE} PROTO01 1 4 "{stats(5000)}"')
 
 
 def test_a_last_line_without_its_end_is_carried_out(world: World) -> None:

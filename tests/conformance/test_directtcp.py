@@ -9,7 +9,7 @@ import pytest
 
 from tests.conformance.harness import ETC, STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import PLAIN, QUICK, Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, PLAIN, QUICK, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload, split_line, stats
 from tests.fakes.stranger import Stranger, needs_root
 
@@ -43,8 +43,8 @@ def begun(
 def direct(talk: Conversation, split: str = PLAIN) -> tuple[int, list[Address]]:
     dump = Dump()
     who = f"{dump.host} {dump.disk} {dump.level} {dump.datestamp}"
-    talk.send(f"PORT-WRITE {W} {H} {who} {split} DIRECTTCP")
-    words = split_line(talk.expect(f'PORT {W} {H} <n> "<*>"'))
+    talk.send(f"PORT-WRITE {WORKER} {HANDLE} {who} {split} DIRECTTCP")
+    words = split_line(talk.expect(f'PORT {WORKER} {HANDLE} <n> "<*>"'))
     return int(words[3]), [address(text) for text in words[4].split(";")]
 
 
@@ -78,11 +78,11 @@ def test_a_dump_straight_from_the_client(world: World, which: int) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, len(DATA), None)
-    talk.expect(f"DUMPER-STATUS {W} {H}")
-    talk.send(f"DONE {W} {H} 64 00000000:0 ffffffff:0 ffffffff:0")
+    talk.expect(f"DUMPER-STATUS {WORKER} {HANDLE}")
+    talk.send(f"DONE {WORKER} {HANDLE} 64 00000000:0 ffffffff:0 ffffffff:0")
     talk.done(crc(DATA))
     talk.quit()
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
     sums = f"00000000:0 ffffffff:0 {crc(DATA)}"
     world.check_logged(f"DONE taper {POOL} {HOME} 1 0 {sums} {stats(len(DATA), 64)}")
 
@@ -122,17 +122,17 @@ def test_one_connection_over_several_volumes(world: World) -> None:
         if line.startswith("REQUEST-NEW-TAPE"):
             volume += 1
             time.sleep(1.0 if volume == 2 else 0.0)
-            talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+            talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
         elif line.startswith("PARTDONE"):
             told += int(split_line(line)[6].split()[3])
         line = talk.read_line()
     assert volume > 2
     assert told == len(data)
     sender.join(60)
-    talk.send(f"DONE {W} {H} 64 00000000:0 00000000:0 00000000:0")
+    talk.send(f"DONE {WORKER} {HANDLE} 64 00000000:0 00000000:0 00000000:0")
     talk.done(crc(data))
     talk.quit()
-    world.check_dump(H, data)
+    world.check_dump(HANDLE, data)
 
 
 def test_a_killed_sender_is_no_success(world: World) -> None:
@@ -143,9 +143,9 @@ def test_a_killed_sender_is_no_success(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 100_000, None)
-    talk.expect(f"DUMPER-STATUS {W} {H}")
-    talk.send(f"FAILED {W} {H}")
-    talk.expect(f"DONE {W} {H} INPUT-GOOD TAPE-GOOD <*>")
+    talk.expect(f"DUMPER-STATUS {WORKER} {HANDLE}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    talk.expect(f"DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD <*>")
     world.check_logged(f"PARTIAL taper {POOL} {HOME} 1 0 <*>")
 
 
@@ -160,7 +160,7 @@ def test_a_reset_connection_is_an_input_error(world: World) -> None:
     talk.part("PROTO01", 1, 65536, None)
     link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     link.close()
-    talk.expect(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD <*>")
+    talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*>")
 
 
 def test_failed_while_the_client_is_awaited(world: World) -> None:
@@ -168,8 +168,8 @@ def test_failed_while_the_client_is_awaited(world: World) -> None:
     talk, port, addresses = begun(world)
     header(port)
     talk.expect_silence(0.3)
-    talk.send(f"FAILED {W} {H}")
-    talk.expect(f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD <*>")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    talk.expect(f"FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*>")
     for where in addresses:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(where, 10)
@@ -184,7 +184,7 @@ def test_nobody_comes(world: World) -> None:
     talk, port, _ = begun(world, options=Options(properties=LOOPBACK, dtimeout=1))
     header(port)
     talk.expect(
-        f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD "
+        f"FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "
         '"Error accepting incoming connection: Connection timed out" ""'
     )
     talk.quit()
@@ -250,7 +250,7 @@ def test_a_dumper_that_never_sends_the_header(world: World) -> None:
     talk.done(crc(DATA))
     link.close()
     talk.quit()
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
     found = world.volume("PROTO01")[1].header
     first, rest = found.split("\n", 1)
     assert first == (
@@ -297,7 +297,7 @@ def test_a_disk_that_the_disklist_does_not_know(world: World) -> None:
     talk, port, addresses = silent(world, "localhost /other somewhere\n")
     with socket.create_connection(("127.0.0.1", port), 10):
         send(addresses[0], DATA)
-        talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "no header came, and <*>" ""')
+        talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "no header came, and <*>" ""')
 
 
 def test_an_empty_header_connection(world: World) -> None:
@@ -306,8 +306,8 @@ def test_an_empty_header_connection(world: World) -> None:
     send(addresses[0], DATA)
     header(port, b"")
     talk.expect_silence(1.5)
-    talk.send(f"FAILED {W} {H}")
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
 
 
 @needs_root

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conformance.harness import HOLDING, STAMP, World
 from tests.conformance.harness_files import BLOCK, Dump, dump_header, quote
-from tests.conformance.harness_talk import PLAIN, Conversation, W, split_by
+from tests.conformance.harness_talk import PLAIN, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload, stats
 
 MIB = 1 << 20
@@ -127,7 +127,7 @@ def test_a_wrong_server_crc_is_an_input_error(world: World) -> None:
     talk.part("PROTO01", 1, 200_000)
     text = f"source server crc ({crc(DATA)}) and input server crc (02929ca1:1048576) differ)"
     tail = f'"{crc(DATA)}" "{stats(200_000, 64)}" "{text}" ""'
-    talk.expect(f"PARTIAL {W} 00-00001 INPUT-ERROR TAPE-GOOD {tail}")
+    talk.expect(f"PARTIAL {WORKER} 00-00001 INPUT-ERROR TAPE-GOOD {tail}")
     sums = "00000000:0 00000000:0 02929ca1:1048576"
     world.check_logged(f'PARTIAL taper {POOL} <*> 1 0 {sums} {stats(200_000, 64)} "{text}"')
     world.check_dump("00-00001", DATA)
@@ -161,7 +161,7 @@ def test_names_that_need_quoting(world: World, disk: str) -> None:
     world.check_dump("00-00001", DATA, dump)
     world.check_logged(f"PART taper {POOL} PROTO01 1 localhost {quote(disk)} {STAMP} 1/-1 0 <*>")
     assert any(
-        line.startswith(f"taper: status file taper0 {W} localhost {quote(disk)}:/tmp/amanda/")
+        line.startswith(f"taper: status file taper0 {WORKER} localhost {quote(disk)}:/tmp/amanda/")
         for line in talk.stderr()
     )
 
@@ -197,10 +197,10 @@ def test_the_dumper_results_of_another_kind_of_dump_are_ignored(world: World) ->
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(DATA))
-    talk.expect(f"REQUEST-NEW-TAPE {W} 00-00001")
-    talk.send(f"FAILED {W} 00-00001", f"DONE {W} 00-00001 1 1:1 2:2 3:3")
-    talk.send(f"START-SCAN {W} 00-00001", f"NEW-TAPE {W} 00-00001")
-    talk.expect(f"NEW-TAPE {W} 00-00001 PROTO01")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} 00-00001")
+    talk.send(f"FAILED {WORKER} 00-00001", f"DONE {WORKER} 00-00001 1 1:1 2:2 3:3")
+    talk.send(f"START-SCAN {WORKER} 00-00001", f"NEW-TAPE {WORKER} 00-00001")
+    talk.expect(f"NEW-TAPE {WORKER} 00-00001 PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 200_000)
     talk.done(crc(DATA))
@@ -209,11 +209,11 @@ def test_the_dumper_results_of_another_kind_of_dump_are_ignored(world: World) ->
 def recovers(world: World, talk: Conversation, label: str = "PROTO01") -> None:
     """Check that the worker takes the next dump and writes it right."""
     talk.file_write(world.holding(DATA), handle=H2)
-    line = talk.expect(f"<w> {W} {H2}")
+    line = talk.expect(f"<w> {WORKER} {H2}")
     if line.startswith("REQUEST-NEW-TAPE"):
-        talk.send(f"START-SCAN {W} {H2}", f"NEW-TAPE {W} {H2}")
-        talk.expect(f"NEW-TAPE {W} {H2} {label}", f"READY {W} {H2}")
-    assert talk.expect(f'PARTDONE {W} {H2} {label} <n> 195 "{stats(200_000, 64)}"')
+        talk.send(f"START-SCAN {WORKER} {H2}", f"NEW-TAPE {WORKER} {H2}")
+        talk.expect(f"NEW-TAPE {WORKER} {H2} {label}", f"READY {WORKER} {H2}")
+    assert talk.expect(f'PARTDONE {WORKER} {H2} {label} <n> 195 "{stats(200_000, 64)}"')
     talk.done(crc(DATA), handle=H2)
     world.check_dump(H2, DATA)
 
@@ -230,7 +230,7 @@ def test_a_holding_file_that_cannot_be_opened(world: World, way: str) -> None:
     talk = world.start()
     talk.start_taper()
     talk.file_write(f"{HOLDING}/nosuch")
-    talk.expect(f'FAILED {W} 00-00001 INPUT-ERROR TAPE-GOOD "<*>{HOLDING}/nosuch<*>" ""')
+    talk.expect(f'FAILED {WORKER} 00-00001 INPUT-ERROR TAPE-GOOD "<*>{HOLDING}/nosuch<*>" ""')
     world.check_logged(f"FAIL taper {POOL} localhost /home {STAMP} 0 error <*>nosuch<*>")
     recovers(world, talk)
 
@@ -246,7 +246,7 @@ def test_a_holding_file_that_is_no_dump(world: World, content: bytes) -> None:
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.write(f"{HOLDING}/bad", content))
-    talk.expect(f'FAILED {W} 00-00001 INPUT-ERROR TAPE-GOOD "<*>" ""')
+    talk.expect(f'FAILED {WORKER} 00-00001 INPUT-ERROR TAPE-GOOD "<*>" ""')
     world.check_logged(f"FAIL taper {POOL} localhost /home {STAMP} 0 error <*>")
     recovers(world, talk)
 
@@ -262,7 +262,7 @@ def test_a_holding_file_of_another_dump(world: World, dump: Dump) -> None:
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(DATA, dump))
-    talk.expect(f'FAILED {W} 00-00001 INPUT-ERROR TAPE-GOOD "<*>" ""')
+    talk.expect(f'FAILED {WORKER} 00-00001 INPUT-ERROR TAPE-GOOD "<*>" ""')
     world.check_logged(f"FAIL taper {POOL} localhost /home {STAMP} 0 error <*>")
     recovers(world, talk)
 
@@ -285,7 +285,7 @@ def test_a_missing_continuation_fails_the_dump_cleanly(world: World, split: str)
     line = talk.expect("<w> <*>")
     while line.startswith("PARTDONE"):
         line = talk.expect("<w> <*>")
-    assert line.startswith(f"PARTIAL {W} 00-00001 INPUT-ERROR TAPE-GOOD "), line
+    assert line.startswith(f"PARTIAL {WORKER} 00-00001 INPUT-ERROR TAPE-GOOD "), line
     assert f"{path}.1" in line
     assert "No such file or directory" in line
     world.check_logged(f"PARTIAL taper {POOL} localhost /home {STAMP} <*>{path}.1<*>")
@@ -306,6 +306,8 @@ def test_a_continuation_that_is_no_dump_file(world: World) -> None:
     talk.ready()
     talk.part("PROTO01", 1, 65536)
     talk.part("PROTO01", 2, 65536)
-    talk.expect(f'PARTIAL {W} 00-00001 INPUT-ERROR TAPE-GOOD "{crc(DATA[:131072])}" <*> "<*>" ""')
+    talk.expect(
+        f'PARTIAL {WORKER} 00-00001 INPUT-ERROR TAPE-GOOD "{crc(DATA[:131072])}" <*> "<*>" ""'
+    )
     recovers(world, talk)
     talk.quit()

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.conformance.harness import STAMP, VTAPES, Options, World
-from tests.conformance.harness_talk import Conversation, H, split_by
+from tests.conformance.harness_talk import HANDLE, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
 
 SMALL = payload(65_536)
@@ -81,7 +81,7 @@ def test_the_next_volumes_of_a_new_directory(world: World, scan: str) -> None:
         talk.part(f"PROTO0{number}", 1, size)
     talk.done(crc(DATA))
     if not os.path.exists(world.path(f"{VTAPES}/slot0")):  # where stock begins with traditional
-        world.check_dump(H, DATA)
+        world.check_dump(HANDLE, DATA)
 
 
 @pytest.mark.parametrize("properties", ["", NUM_SLOT, TEMPLATE])

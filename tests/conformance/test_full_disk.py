@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.harness import VTAPES, Options, World
 from tests.conformance.harness_files import label_header
-from tests.conformance.harness_talk import Conversation, H, W
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation
 from tests.conformance.harness_text import crc, payload
 from tests.small_disks import MAKE, make_image, trouble
 
@@ -77,9 +77,9 @@ def test_a_full_disk_is_freed(world: World, kind: str, state: str) -> None:
     talk.file_write(world.holding(SMALL))
     talk.grant("PROTO01")
     talk.ready()
-    talk.expect(f"PARTDONE {W} {H} PROTO01 1 <*>")
+    talk.expect(f"PARTDONE {WORKER} {HANDLE} PROTO01 1 <*>")
     talk.done(crc(SMALL))
-    world.check_dump(H, SMALL)
+    world.check_dump(HANDLE, SMALL)
     talk.quit()
     said = debug_log(world)
     told = said.count("no room for state file")
@@ -104,7 +104,7 @@ def test_a_full_disk_of_flat_volumes_is_freed(world: World, kind: str) -> None:
     talk.file_write(world.holding(SMALL))
     talk.grant("PROTO-01")
     talk.ready()
-    talk.expect(f"PARTDONE {W} {H} PROTO-01 1 <*>")
+    talk.expect(f"PARTDONE {WORKER} {HANDLE} PROTO-01 1 <*>")
     talk.done(crc(SMALL))
     talk.quit()
     stored = world.path(f"{VTAPES}/PROTO-01").read_bytes()
@@ -122,7 +122,7 @@ def test_a_full_disk_of_volumes_in_use_stays(world: World, kind: str) -> None:
     talk = world.start()
     talk.deadline = 60
     talk.send("START-TAPER taper0 worker0-0 PROTO 20260101000000")
-    talk.expect(f'TAPE-ERROR {W} "No acceptable volumes found"')
+    talk.expect(f'TAPE-ERROR {WORKER} "No acceptable volumes found"')
     assert listing(world) == before
     quit_taper(talk)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.harness import STAMP, TAPELIST, VTAPES, Options, World
 from tests.conformance.harness_files import Dump, dump_header, volume_label
-from tests.conformance.harness_talk import PLAIN, Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, PLAIN, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
 
 W1 = "worker0-1"
@@ -28,16 +28,16 @@ def started(world: World, **knobs: int | bool | str | None) -> Conversation:
     return talk
 
 
-def answer(talk: Conversation, handle: str = H) -> None:
+def answer(talk: Conversation, handle: str = HANDLE) -> None:
     """Scan for a volume and grant it."""
-    talk.send(f"START-SCAN {W} {handle}", f"NEW-TAPE {W} {handle}")
+    talk.send(f"START-SCAN {WORKER} {handle}", f"NEW-TAPE {WORKER} {handle}")
 
 
-def follow(talk: Conversation, handle: str = H, limit: int = 9) -> tuple[str, int]:
+def follow(talk: Conversation, handle: str = HANDLE, limit: int = 9) -> tuple[str, int]:
     """Grant every volume that is asked for; the final reply and the number of requests."""
     asked = 0
     while True:
-        line = talk.expect(f"<w> {W} {handle}<*>")
+        line = talk.expect(f"<w> {WORKER} {handle}<*>")
         if line.startswith("REQUEST-NEW-TAPE"):
             asked += 1
             assert asked <= limit, f"asked for {asked} volumes"
@@ -59,9 +59,9 @@ def small_dump(world: World, talk: Conversation, label: str, handle: str = H2) -
 def test_two_scans_at_once_are_queued(world: World) -> None:
     """Two START-TAPER in one burst: two TAPER-OK, two volumes."""
     talk = world.start()
-    talk.send(*(f"START-TAPER taper0 {who} PROTO {STAMP}" for who in (W, W1)))
+    talk.send(*(f"START-TAPER taper0 {who} PROTO {STAMP}" for who in (WORKER, W1)))
     replies = {talk.expect("TAPER-OK <w> <w>"), talk.expect("TAPER-OK <w> <w>")}
-    assert replies == {f"TAPER-OK {who} ALLOW-TAKE-SCRIBE-FROM" for who in (W, W1)}
+    assert replies == {f"TAPER-OK {who} ALLOW-TAKE-SCRIBE-FROM" for who in (WORKER, W1)}
     small_dump(world, talk, "PROTO01")
     talk.quit()
     assert len(world.log("INFO taper Slot")) == 2
@@ -75,9 +75,9 @@ def test_permission_without_a_scan_scans(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 262_144)
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"NEW-TAPE {W} {H}")
-    talk.expect(f"NEW-TAPE {W} {H} PROTO02")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO02")
     talk.part("PROTO02", 1, 237_856)
     talk.done(crc(DATA[:500_000]))
 
@@ -89,13 +89,13 @@ def test_a_second_permission_is_refused_or_ignored(world: World) -> None:
     dumper.header(HEADER)
     talk.grant("PROTO01")
     talk.ready()
-    talk.send(f"NEW-TAPE {W} {H}")
+    talk.send(f"NEW-TAPE {WORKER} {HANDLE}")
     assert all(line.startswith("BAD-COMMAND ") for line in talk.heard())
     dumper.data(SMALL)
-    talk.expect(f"PARTDONE {W} {H} PROTO01 1 64 <*>")
+    talk.expect(f"PARTDONE {WORKER} {HANDLE} PROTO01 1 64 <*>")
     talk.dumper_done()
     talk.done(crc(SMALL))
-    world.check_dump(H, SMALL)
+    world.check_dump(HANDLE, SMALL)
     talk.quit()
     assert len(world.log("START")) == 1
 
@@ -106,7 +106,7 @@ def test_a_denial_without_a_reason_is_a_denial(world: World) -> None:
     talk = started(world)
     talk.file_write(world.holding(SMALL))
     talk.deny("")
-    talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-CONFIG "" <*>')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG "" <*>')
     small_dump(world, talk, "PROTO01")
 
 
@@ -114,24 +114,24 @@ def test_a_denial_without_a_reason_is_a_denial(world: World) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "FILE-WRITE nobody {H} /hf localhost /home 0 {STAMP} {PLAIN} 1",
-        "PORT-WRITE nobody {H} localhost /home 0 {STAMP} {PLAIN} AMANDA",
-        "START-SCAN nobody {H}",
-        "NEW-TAPE nobody {H}",
-        "NO-NEW-TAPE nobody {H} why",
+        "FILE-WRITE nobody {HANDLE} /hf localhost /home 0 {STAMP} {PLAIN} 1",
+        "PORT-WRITE nobody {HANDLE} localhost /home 0 {STAMP} {PLAIN} AMANDA",
+        "START-SCAN nobody {HANDLE}",
+        "NEW-TAPE nobody {HANDLE}",
+        "NO-NEW-TAPE nobody {HANDLE} why",
         "CLOSE-VOLUME nobody",
         "CLOSE-SOURCE-VOLUME nobody",
-        "TAKE-SCRIBE-FROM nobody {H} {W}",
-        "TAKE-SCRIBE-FROM {W} {H} nobody",
+        "TAKE-SCRIBE-FROM nobody {HANDLE} {WORKER}",
+        "TAKE-SCRIBE-FROM {WORKER} {HANDLE} nobody",
     ],
 )
 def test_an_unknown_worker_is_a_bad_command(world: World, line: str) -> None:
     """BAD-COMMAND that names the worker; the taper goes on."""
     talk = started(world)
-    if line.startswith("TAKE-SCRIBE-FROM {W}"):
+    if line.startswith("TAKE-SCRIBE-FROM {WORKER}"):
         talk.file_write(world.holding(SMALL))
-        talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(line.format(H=H, W=W, STAMP=STAMP, PLAIN=PLAIN))
+        talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(line.format(HANDLE=HANDLE, WORKER=WORKER, STAMP=STAMP, PLAIN=PLAIN))
     talk.expect('BAD-COMMAND "<*>nobody<*>"')
     talk.still_there()
 
@@ -140,9 +140,9 @@ def test_an_unknown_worker_is_a_bad_command(world: World, line: str) -> None:
 def test_a_worker_is_started_once(world: World) -> None:
     """START-TAPER for a worker that exists: refused, or the first volume is let go."""
     talk = started(world, slots=1)
-    talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
     line = talk.expect("<w> <*>")
-    assert line.startswith(("BAD-COMMAND ", f"TAPER-OK {W} ")), line
+    assert line.startswith(("BAD-COMMAND ", f"TAPER-OK {WORKER} ")), line
     small_dump(world, talk, "PROTO01")
 
 
@@ -160,15 +160,15 @@ def test_a_part_that_fails_twice_loses_nothing(world: World) -> None:
     talk.done(crc(half), handle=H1, worker=W1)
     talk.file_write(world.holding(DATA), split_by(917_504))
     talk.ready()
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"TAKE-SCRIBE-FROM {W} {H} {W1}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"TAKE-SCRIBE-FROM {WORKER} {HANDLE} {W1}")
     talk.ready()
     talk.grant("PROTO03")
-    talk.expect(f"PARTDONE {W} {H} PROTO03 1 896 <*>")
+    talk.expect(f"PARTDONE {WORKER} {HANDLE} PROTO03 1 896 <*>")
     talk.grant("PROTO04")
     talk.part("PROTO04", 1, 82_496)
     talk.done(crc(DATA))
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
 
 
 @pytest.mark.known_stock_failure("stock eats volume after volume until it is denied (Q14)")
@@ -178,10 +178,10 @@ def test_a_part_larger_than_any_volume_ends(world: World) -> None:
     talk.file_write(world.holding(DATA), split_by(2_000_000))
     line, asked = follow(talk)
     assert asked <= 2, f"asked for {asked} volumes"
-    assert f"{W} {H} INPUT-GOOD TAPE-ERROR" in line
+    assert f"{WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR" in line
     talk.file_write(world.holding(SMALL), handle=H2)
     line, _ = follow(talk, H2)
-    assert line.startswith(f"DONE {W} {H2} INPUT-GOOD TAPE-GOOD")
+    assert line.startswith(f"DONE {WORKER} {H2} INPUT-GOOD TAPE-GOOD")
 
 
 @pytest.mark.known_stock_failure("stock overwrites a volume of this very run (Q31): data lost")
@@ -191,8 +191,8 @@ def test_a_volume_of_this_run_is_never_overwritten(world: World) -> None:
     talk.file_write(world.holding(DATA), split_by(262_144))
     line, _ = follow(talk, limit=3)
     good = DATA[: 262_144 * 2]
-    assert line.startswith(f"PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR"), line
-    world.check_dump(H, good)
+    assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR"), line
+    world.check_dump(HANDLE, good)
     assert f'"{crc(good)}"' in line
 
 
@@ -210,8 +210,8 @@ def test_a_volume_that_became_active_is_not_overwritten(world: World) -> None:
     line, _ = follow(talk)
     assert volume_label(world.slot(1)) == ("PROTO01", "20250101000000")
     assert entry.strip() in world.tapelist()
-    assert line.startswith(f"DONE {W} {H} INPUT-GOOD TAPE-GOOD")
-    world.check_dump(H, SMALL)
+    assert line.startswith(f"DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD")
+    world.check_dump(HANDLE, SMALL)
 
 
 @pytest.mark.known_stock_failure("stock aborts on a part cache without a part size (Q1)")
@@ -228,7 +228,7 @@ def test_a_part_cache_without_a_part_size(world: World, cache: str) -> None:
     talk.part("PROTO01", 1, 1_000_000, None)
     talk.dumper_done()
     talk.done(crc(DATA))
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
 
 
 @pytest.mark.known_stock_failure("stock reports a part with file number 0 (Q12)")
@@ -242,9 +242,9 @@ def test_no_part_is_reported_where_none_was_written(world: World) -> None:
     talk.done(crc(DATA[:300_000]), handle=H2)
     talk.file_write(world.holding(SMALL))
     follow(talk)
-    assert all(fileno for _, fileno in talk.parts[H])
+    assert all(fileno for _, fileno in talk.parts[HANDLE])
     world.check_not_logged("PART taper <*> PROTO01 0 <*>")
-    world.check_dump(H, SMALL)
+    world.check_dump(HANDLE, SMALL)
 
 
 @pytest.mark.known_stock_failure("stock dies at the release, before CLOSED-VOLUME (Q9)")
@@ -255,8 +255,8 @@ def test_set_no_reuse_marks_the_volume(world: World) -> None:
     options = '  tapetype "T"\n  tapepool "PROTO"\n  set-no-reuse yes\n}\nstorage "PROTO"'
     talk = started(world, changer="", labels="", extra=storage + labels + options)
     small_dump(world, talk, "PROTO01")
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     assert world.tapelist()[0].startswith(f"{STAMP} PROTO01 no-reuse ")
     small_dump(world, talk, "PROTO02", H1)
 
@@ -266,7 +266,7 @@ def test_an_early_result_keeps_its_checksums(world: World) -> None:
     """DONE before the header: its native and client CRC are in the log."""
     talk = started(world)
     dumper = talk.port_write()
-    talk.send(f"DONE {W} {H} 77 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
+    talk.send(f"DONE {WORKER} {HANDLE} 77 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
     dumper.header(HEADER)
     dumper.data(SMALL)
     talk.grant("PROTO01")
@@ -288,8 +288,8 @@ def test_a_cancelled_dump_ends_at_once(world: World) -> None:
     with dumper.connect() as data:
         data.sendall(SMALL[:40_000])
         talk.part("PROTO01", 1, 32_768, None)
-        talk.send(f"FAILED {W} {H}")
-        talk.expect(f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD <*> "dumper failed" ""')
+        talk.send(f"FAILED {WORKER} {HANDLE}")
+        talk.expect(f'PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*> "dumper failed" ""')
 
 
 @pytest.mark.known_stock_failure("stock blames a lack of space for every failed part (Q13)")
@@ -303,9 +303,9 @@ def test_a_failed_part_has_the_right_reason(world: World) -> None:
     with dumper.connect() as data:
         data.sendall(SMALL[:40_000])
         talk.part("PROTO01", 1, 32_768, None)
-        talk.send(f"FAILED {W} {H}")
+        talk.send(f"FAILED {WORKER} {HANDLE}")
         time.sleep(0.2)
-    talk.expect(f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD <*> "dumper failed" ""')
+    talk.expect(f'PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*> "dumper failed" ""')
     assert not [line for line in world.log("PARTPARTIAL") if "No space left" in line]
 
 
@@ -331,7 +331,7 @@ def test_the_status_file_says_zero_at_once(world: World) -> None:
     """A reader finds a number in it from the start."""
     talk = started(world)
     talk.file_write(world.holding(SMALL))
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     assert [path.read_text() for path in world.status_files()] == ["0"]
 
 
@@ -340,8 +340,8 @@ def test_closing_a_source_volume_is_always_answered(world: World) -> None:
     """CLOSE-SOURCE-VOLUME of a worker that never read a volume: CLOSED-SOURCE-VOLUME."""
     talk = started(world)
     talk.hopeless_after(2)
-    talk.send(f"CLOSE-SOURCE-VOLUME {W}")
-    talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
+    talk.send(f"CLOSE-SOURCE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-SOURCE-VOLUME {WORKER}")
 
 
 @pytest.mark.known_stock_failure("stock writes a line feed of a reason into the log as it is")
@@ -349,9 +349,9 @@ def test_the_log_keeps_one_record_a_line(world: World) -> None:
     """A reason with a line feed in it does not make a second line."""
     talk = started(world)
     talk.file_write(world.holding(SMALL))
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f'NO-NEW-TAPE {W} {H} "two\\nlines"')
-    talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-CONFIG "" <*>')
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f'NO-NEW-TAPE {WORKER} {HANDLE} "two\\nlines"')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG "" <*>')
     assert [line for line in world.log() if not line.startswith(TYPES)] == []
 
 
@@ -385,9 +385,9 @@ def test_a_volume_that_cannot_be_wiped_is_not_labelled(world: World) -> None:
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(SMALL))
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     answer(talk)
-    talk.expect(f"NO-NEW-TAPE {W} {H}")
+    talk.expect(f"NO-NEW-TAPE {WORKER} {HANDLE}")
     talk.grant("PROTO02")
     talk.ready()
     talk.part("PROTO02", 1, 65_536)

@@ -6,12 +6,12 @@ import pytest
 
 from tests.conformance.harness import VTAPES, Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
 
 HOME = "/var/lib/amanda"
 STAMP = "20260101000000"
-START = f"START-TAPER taper0 {W} PROTO {STAMP}"
+START = f"START-TAPER taper0 {WORKER} PROTO {STAMP}"
 WHO = f"""mailer "{HOME}/mailer"
 mailto "one@x two@x"
 define interactivity who {{{{
@@ -56,7 +56,7 @@ def test_abort_in_the_file_ends_the_scan(world: World) -> None:
     )
     talk.expect_silence()
     world.write(f"{HOME}/reply", "abort\n")
-    talk.expect(f'TAPE-ERROR {W} "Aborted by user"')
+    talk.expect(f'TAPE-ERROR {WORKER} "Aborted by user"')
     talk.quit()
     world.check_logged("ERROR taper no-tape error [Aborted by user]")
 
@@ -67,7 +67,7 @@ def test_a_changer_in_the_file_is_used(world: World) -> None:
     mailed(world)
     world.mkdir(f"{HOME}/other/slot1")
     world.write(f"{HOME}/reply", f"chg-disk:{HOME}/other\n")
-    talk.expect(f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM")
+    talk.expect(f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM")
     talk.quit()
 
 
@@ -76,7 +76,7 @@ def test_a_volume_that_appears_is_found(world: World) -> None:
     talk = asking(world)
     mailed(world)
     world.mkdir(f"{VTAPES}/slot1")
-    talk.expect(f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM", timeout=20)
+    talk.expect(f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM", timeout=20)
     talk.quit()
 
 
@@ -92,20 +92,21 @@ def test_failed_while_the_operator_is_asked(world: World) -> None:
     """The dump ends at once; the question stands, and the next dump gets the volume."""
     data = payload(600_000)
     talk = asking(world, slots=1, usage_kib=512, leom=True)
-    talk.expect(f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM")
+    talk.expect(f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM")
     dumper = talk.port_write(split_by(131072))
     dumper.header(dump_header(Dump()))
     dumper.data(data)
     talk.grant("PROTO01")
     talk.ready()
     for number in (1, 2, 3):
-        talk.expect(f"PARTDONE {W} {H} PROTO01 {number} <*>")
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+        talk.expect(f"PARTDONE {WORKER} {HANDLE} PROTO01 {number} <*>")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
     mailed(world)
-    talk.send(f"FAILED {W} {H}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     talk.expect(
-        f"NO-NEW-TAPE {W} {H}", f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD <*> "dumper failed" ""'
+        f"NO-NEW-TAPE {WORKER} {HANDLE}",
+        f'PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*> "dumper failed" ""',
     )
     world.mkdir(f"{VTAPES}/slot2")
     world.write(f"{HOME}/reply", "\n")
@@ -121,7 +122,7 @@ def test_failed_while_the_operator_is_asked(world: World) -> None:
 def test_stdin_is_not_the_operators(world: World) -> None:
     """The driver's channel is nobody else's: the scan fails with a reason."""
     talk = asking(world, "stdin")
-    talk.expect(f"TAPE-ERROR {W} \"No acceptable volumes found (interactivity 'stdin' <*>\"")
+    talk.expect(f"TAPE-ERROR {WORKER} \"No acceptable volumes found (interactivity 'stdin' <*>\"")
     talk.still_there()
     talk.quit()
 
@@ -129,5 +130,5 @@ def test_stdin_is_not_the_operators(world: World) -> None:
 def test_no_terminal_to_ask_at(world: World) -> None:
     """The tty module without a terminal fails the scan at once."""
     talk = asking(world, "tty")
-    talk.expect(f'TAPE-ERROR {W} "Failed to open /dev/tty: No such device or address"')
+    talk.expect(f'TAPE-ERROR {WORKER} "Failed to open /dev/tty: No such device or address"')
     talk.quit()

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.conformance.harness import TAPELIST, World
-from tests.conformance.harness_talk import Conversation, H, W
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation
 from tests.conformance.harness_text import crc, payload
 
 SMALL = payload(65_536)
@@ -83,7 +83,7 @@ def test_a_lock_of_others_is_waited_for(world: World, name: str) -> None:
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(SMALL))
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     held, go = "/tmp/amanda/held", "/tmp/amanda/go"
     script = world.write("/tmp/amanda/hold.py", HOLD)
     world.as_user(
@@ -92,10 +92,10 @@ def test_a_lock_of_others_is_waited_for(world: World, name: str) -> None:
         f"/usr/bin/python3 {script} {name}.lock {held} {go} </dev/null >/dev/null 2>&1 &",
     )
     world.wait_for("the lock to be held", lambda: world.path(held).exists())
-    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+    talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
     talk.expect_silence()
     world.write(go, "")
-    talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 65_536)
     talk.done(crc(SMALL))

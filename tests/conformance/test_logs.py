@@ -7,7 +7,7 @@ import pytest
 
 from tests.conformance.harness import LOG, TAPELIST, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, matches, payload
 
 DATA = payload(200_000)
@@ -21,15 +21,15 @@ def asked(world: World) -> Conversation:
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(DATA), split_by(131072))
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     return talk
 
 
 def test_the_log_is_ahead_of_the_replies(world: World) -> None:
     """START, PART and DONE are in the log when the driver hears of them."""
     talk = asked(world)
-    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-    talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+    talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO01")
     assert world.log("START taper"), "START comes before NEW-TAPE"
     assert "taper: wrote label 'PROTO01'" in talk.stderr()
     talk.ready()
@@ -51,8 +51,8 @@ def test_lines_are_added_to_what_the_driver_wrote(world: World) -> None:
 def test_a_new_log_is_private(world: World) -> None:
     """A log that the taper makes has mode 0600, like the tapelist."""
     talk = asked(world)
-    talk.send(f"NEW-TAPE {W} {H}")
-    talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+    talk.send(f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO01")
     assert world.path(LOG).stat().st_mode & 0o777 == 0o600
     assert world.path(TAPELIST).stat().st_mode & 0o777 == 0o600
 
@@ -63,18 +63,18 @@ def test_the_log_of_another_writer_is_respected(world: World) -> None:
     before = len(world.log())
     with world.path(LOG).open("r+b") as stream:
         fcntl.lockf(stream, fcntl.LOCK_EX)
-        talk.send(f'NO-NEW-TAPE {W} {H} "no more"')
+        talk.send(f'NO-NEW-TAPE {WORKER} {HANDLE} "no more"')
         talk.expect_silence(0.4)
         assert len(world.path(LOG).read_text().splitlines()) == before
-    talk.expect(f"FAILED {W} {H} <*>")
+    talk.expect(f"FAILED {WORKER} {HANDLE} <*>")
     world.check_logged("ERROR taper no-tape config [no more]", "FAIL taper <*>")
 
 
 def test_stderr_tells_the_status_file_and_the_label(world: World) -> None:
     """The lines amstatus reads, in this order, nothing else."""
     talk = asked(world)
-    talk.send(f"NEW-TAPE {W} {H}")
-    talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+    talk.send(f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 131072)
     talk.part("PROTO01", 2, 68928)
@@ -93,8 +93,8 @@ def test_the_status_file_lives_as_long_as_the_dump(world: World) -> None:
     path = world.path(found[1])
     assert path.stat().st_mode & 0o777 == 0o600
     assert re.fullmatch(r"\d*", path.read_text())
-    talk.send(f'NO-NEW-TAPE {W} {H} "no more"')
-    talk.expect(f"FAILED {W} {H} <*>")
+    talk.send(f'NO-NEW-TAPE {WORKER} {HANDLE} "no more"')
+    talk.expect(f"FAILED {WORKER} {HANDLE} <*>")
     world.wait_for("the status file to go", lambda: not world.status_files())
 
 
@@ -124,14 +124,14 @@ def test_the_debug_file_is_where_amanda_keeps_it(world: World) -> None:
 def test_every_volume_is_counted_in_the_log(world: World) -> None:
     """START says tape 1, tape 2, and each released volume has one line with its totals."""
     talk = asked(world)
-    talk.send(f"NEW-TAPE {W} {H}")
-    talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+    talk.send(f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 131072)
     talk.part("PROTO01", 2, 68928)
     talk.done(crc(DATA))
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     usr = Dump("/usr")
     talk.file_write(world.holding(DATA, usr), handle="00-00002", dump=usr)
     talk.grant("PROTO02", "00-00002")
@@ -156,11 +156,11 @@ def test_a_labelled_volume_without_a_file(world: World) -> None:
     dumper.header(dump_header(Dump()))
     talk.grant("PROTO01")
     talk.ready()
-    talk.send(f"FAILED {W} {H}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     said = talk.heard()
     if not said:  # stock waits for the end of the data
         dumper.connect().close()
         said = [talk.expect("<w> <*>")]
-    assert matches(f'<w> {W} {H} INPUT-ERROR TAPE-GOOD <*>"dumper failed" ""', said[0])
+    assert matches(f'<w> {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*>"dumper failed" ""', said[0])
     talk.quit()
     assert world.log("INFO taper tape PROTO01 kb 0 fm ")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload, split_line, stats
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
 
@@ -44,14 +44,14 @@ def begun(world: World, server: NdmJob, indirect: bool = True) -> Conversation:
         )
     )
     talk = world.start()
-    talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
-    talk.expect(f"TAPER-OK {W} NO-TAKE-SCRIBE-FROM")
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
+    talk.expect(f"TAPER-OK {WORKER} NO-TAKE-SCRIBE-FROM")
     return talk
 
 
 def direct(talk: Conversation, path: str, split: str) -> tuple[int, str]:
-    talk.send(f"PORT-WRITE {W} {H} localhost /home 0 {STAMP} {split} {path}")
-    words = split_line(talk.expect(f'PORT {W} {H} <n> "<*>"'))
+    talk.send(f"PORT-WRITE {WORKER} {HANDLE} localhost /home 0 {STAMP} {split} {path}")
+    words = split_line(talk.expect(f'PORT {WORKER} {HANDLE} <n> "<*>"'))
     return int(words[3]), words[4]
 
 
@@ -100,10 +100,10 @@ def test_a_dump_past_this_host(world: World, server: NdmJob, path: str, indirect
     talk.part("PROTO01", 2, PADDED - 4 * BLOCK, None)
     sender.join(60)
     talk.dumper_done()
-    text = f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "00000000:0" "{stats(PADDED, 64)}" "" ""'
+    text = f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "00000000:0" "{stats(PADDED, 64)}" "" ""'
     talk.expect(text)
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.quit()
     tape = on_tape(server)
     assert all(DATA[at : at + BLOCK] in tape for at in range(0, len(DATA), BLOCK))
@@ -123,8 +123,8 @@ def test_a_holding_file(world: World, server: NdmJob, indirect: bool) -> None:
     talk.part("PROTO01", 1, 4 * BLOCK)
     talk.part("PROTO01", 2, PADDED - 4 * BLOCK)
     talk.done(crc(DATA))
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.quit()
     world.check_logged(f"INFO taper tape PROTO01 kb {PADDED // 1024} fm 2 [OK]")
 
@@ -138,7 +138,7 @@ def test_a_holding_file_with_a_wrong_checksum(world: World, server: NdmJob) -> N
     talk.ready()
     talk.part("PROTO01", 1, PADDED)
     found = f'"{crc(DATA)}" "{stats(len(DATA), 64)}"'
-    talk.expect(f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD {found} "<*>" ""')
+    talk.expect(f'PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD {found} "<*>" ""')
     talk.quit()
 
 
@@ -168,8 +168,8 @@ def test_failed_while_nobody_asks(world: World, server: NdmJob) -> None:
         link.sendall(HEADER)
     talk.grant("PROTO01")
     talk.ready()
-    talk.send(f"FAILED {W} {H}")
-    talk.expect(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD <*>")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*>")
     talk.quit()
     assert not server.locked("tape1")
 
@@ -186,7 +186,7 @@ def test_a_silent_dumper(world: World, server: NdmJob) -> None:
         talk.ready()
         talk.part("PROTO01", 1, PADDED, None)
         talk.dumper_done()
-    talk.expect(f"DONE {W} {H} INPUT-GOOD TAPE-GOOD <*>")
+    talk.expect(f"DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD <*>")
     world.check_logged("INFO taper no header came for this dump: <*>")
 
 
@@ -199,6 +199,6 @@ def test_a_holding_file_that_breaks_off(world: World, server: NdmJob) -> None:
     talk.file_write(path, split_by(1 << 20))
     talk.grant("PROTO01")
     talk.ready()
-    talk.expect(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD <*>")
+    talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*>")
     talk.quit()
     world.check_logged(f"PARTIAL taper {POOL} {HOME} <*>")

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.conformance.harness import ETC, VTAPES, Options, World
-from tests.conformance.harness_talk import H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, split_by
 from tests.conformance.harness_text import payload
 from tests.fakes.ndmp_process import NdmpProcess
 from tests.fakes.ndmp_runs import (
@@ -118,7 +118,7 @@ def test_a_volume_that_cannot_take_the_connection(world: World, kind: str) -> No
         client = Client(address, data)
         send_header(port)
         outcome = carry_on(talk)
-        assert outcome.words[:5] == ["PARTIAL", W, H, "INPUT-GOOD", "TAPE-ERROR"]
+        assert outcome.words[:5] == ["PARTIAL", WORKER, HANDLE, "INPUT-GOOD", "TAPE-ERROR"]
         assert other in outcome.words[-1]
         assert server.url("d0") in outcome.words[-1]
         assert f" bytes {6 * BLOCK} " in outcome.words[6]

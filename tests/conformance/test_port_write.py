@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import PLAIN, Conversation, Dumper, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, PLAIN, WORKER, Conversation, Dumper, split_by
 from tests.conformance.harness_text import crc, matches, payload, stats
 from tests.fakes.stranger import Stranger, needs_root
 
@@ -42,7 +42,7 @@ def recovers(world: World, talk: Conversation, volume: bool = False) -> None:
     if volume:
         talk.grant("PROTO01", H2)
     talk.ready(H2)
-    talk.expect(f'PARTDONE {W} {H2} PROTO01 <n> 195 "{stats(200_000)}"')
+    talk.expect(f'PARTDONE {WORKER} {H2} PROTO01 <n> 195 "{stats(200_000)}"')
     talk.dumper_done(H2)
     talk.done(crc(DATA), handle=H2)
     world.check_dump(H2, DATA)
@@ -60,7 +60,7 @@ def test_a_dump_by_tcp(world: World) -> None:
     talk.dumper_done(orig="77")
     talk.done(crc(DATA), "77")
     talk.quit()
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
     sums = f"aaaaaaaa:1 bbbbbbbb:2 {crc(DATA)}"
     world.check_log(
         "INFO taper Slot 1 without label can be labeled",
@@ -90,8 +90,8 @@ def test_a_dumper_that_failed_after_all_its_data(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 200_000, None)
-    talk.expect(f"DUMPER-STATUS {W} {H}")
-    talk.send(f"FAILED {W} {H}")
+    talk.expect(f"DUMPER-STATUS {WORKER} {HANDLE}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     talk.done(crc(DATA), None)
     sums = f"00000000:0 00000000:0 {crc(DATA)}"
     world.check_logged(f"PARTIAL taper {POOL} {HOME} 1 0 {sums} {stats(200_000)}")
@@ -104,7 +104,7 @@ def test_a_dumper_result_that_comes_early(world: World) -> None:
     data = labelled(talk, dumper)
     data.sendall(DATA[:150_000])
     talk.part("PROTO01", 1, 131072, None)
-    talk.send(f"DONE {W} {H} 99 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
+    talk.send(f"DONE {WORKER} {HANDLE} 99 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
     talk.send("XYZZY")
     talk.expect('BAD-COMMAND "unknown command<*>"')
     data.sendall(DATA[150_000:])
@@ -121,11 +121,11 @@ def test_the_dumpers_checksum_is_compared(world: World) -> None:
         data.sendall(DATA)
     talk.part("PROTO01", 1, 131072, None)
     talk.part("PROTO01", 2, 68928, None)
-    talk.expect(f"DUMPER-STATUS {W} {H}")
+    talk.expect(f"DUMPER-STATUS {WORKER} {HANDLE}")
     other = crc(DATA[:-1] + b"?")
-    talk.send(f"DONE {W} {H} 99 aaaaaaaa:1 bbbbbbbb:2 {other}")
+    talk.send(f"DONE {WORKER} {HANDLE} 99 aaaaaaaa:1 bbbbbbbb:2 {other}")
     text = f"source server crc ({crc(DATA)}) and dumper crc ({other}) differ"
-    talk.expect(f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "{crc(DATA)}" <*> "{text}" ""')
+    talk.expect(f'PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "{crc(DATA)}" <*> "{text}" ""')
     recovers(world, talk)
 
 
@@ -133,13 +133,13 @@ def test_results_of_another_dump_are_ignored(world: World) -> None:
     """DONE and FAILED with another handle, and a second result, change nothing."""
     talk, dumper = begun(world)
     data = labelled(talk, dumper)
-    talk.send(f"FAILED {W} 00-00009", f"DONE {W} 00-00009 9 1:1 2:2 3:3")
+    talk.send(f"FAILED {WORKER} 00-00009", f"DONE {WORKER} 00-00009 9 1:1 2:2 3:3")
     data.sendall(DATA)
     data.close()
     talk.part("PROTO01", 1, 131072, None)
     talk.part("PROTO01", 2, 68928, None)
     talk.dumper_done()
-    talk.send(f"FAILED {W} {H}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     talk.done(crc(DATA))
     world.check_logged(f"DONE taper {POOL} {HOME} 2 0 <*>")
 
@@ -160,17 +160,17 @@ def test_more_data_than_any_buffer_before_the_volume(world: World) -> None:
     talk, dumper = begun(world, split_by(1 << 20, "memory"))
     sender = dumper.data(data)
     dumper.header(HEADER)
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     talk.expect_silence(0.3)
-    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-    talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+    talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO01")
     talk.ready()
     for number, size in enumerate([1 << 20, 1 << 20, 902_848], 1):
         talk.part("PROTO01", number, size, None)
     sender.join(60)
     talk.dumper_done()
     talk.done(crc(data))
-    world.check_dump(H, data)
+    world.check_dump(HANDLE, data)
 
 
 @pytest.mark.parametrize("way", ["slow", "unpadded"])
@@ -238,7 +238,7 @@ def test_a_wrong_header_fails_one_dump_only(world: World, block: bytes) -> None:
     """FAILED INPUT-ERROR with a reason, logged; the next dump is fine."""
     talk, dumper = begun(world)
     dumper.header(block)
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "<*>" ""')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "<*>" ""')
     world.check_logged(f"FAIL taper {POOL} {HOME} 0 error <*>")
     recovers(world, talk, volume=True)
 
@@ -248,7 +248,7 @@ def test_a_header_that_never_comes(world: World) -> None:
     world.configure(Options(dtimeout=1))
     talk, _ = begun(world)
     text = '"Error accepting incoming connection: Connection timed out"'
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD {text} ""')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD {text} ""')
     world.check_logged(f"FAIL taper {POOL} {HOME} 0 error {text}")
     recovers(world, talk, volume=True)
 
@@ -261,7 +261,7 @@ def test_data_that_never_come(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     text = '"Error accepting incoming connection: Connection timed out"'
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD {text} ""')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD {text} ""')
     world.check_logged(f"FAIL taper {POOL} {HOME} 0 error {text}")
     recovers(world, talk)
 
@@ -274,11 +274,11 @@ def test_a_volume_granted_too_late(world: World) -> None:
     world.configure(Options(dtimeout=1))
     talk, dumper = begun(world)
     dumper.header(HEADER)
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Error accepting <*>" ""')
-    talk.send(f"NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "Error accepting <*>" ""')
+    talk.send(f"NEW-TAPE {WORKER} {HANDLE}")
     line = talk.expect("<w> <*>")
-    assert line == f"NO-NEW-TAPE {W} {H}" or line.startswith("BAD-COMMAND "), line
+    assert line == f"NO-NEW-TAPE {WORKER} {HANDLE}" or line.startswith("BAD-COMMAND "), line
     assert world.slot(1) == []
     talk.still_there()
 
@@ -286,8 +286,8 @@ def test_a_volume_granted_too_late(world: World) -> None:
 def test_failed_before_the_header_connection(world: World) -> None:
     """The driver gives up while nobody has connected: 'Got empty header'."""
     talk, _ = begun(world)
-    talk.send(f"FAILED {W} {H}")
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
     recovers(world, talk, volume=True)
 
 
@@ -296,9 +296,9 @@ def test_failed_before_the_headers_first_byte(world: World) -> None:
     talk, dumper = begun(world)
     with dumper.connect_header():
         time.sleep(0.1)
-        talk.send(f"FAILED {W} {H}")
+        talk.send(f"FAILED {WORKER} {HANDLE}")
         time.sleep(0.1)
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
     recovers(world, talk, volume=True)
 
 
@@ -307,9 +307,9 @@ def test_failed_before_the_first_volume(world: World) -> None:
     talk, dumper = begun(world)
     dumper.header(HEADER)
     dumper.data(b"")
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"FAILED {W} {H}")
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "dumper failed" ""')
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "dumper failed" ""')
     world.check_logged(f'FAIL taper {POOL} {HOME} 0 error "dumper failed"')
 
 
@@ -320,9 +320,9 @@ def test_a_worker_is_usable_after_failed_before_the_first_volume(world: World) -
     talk.hopeless_after(4)
     dumper.header(HEADER)
     dumper.data(b"")
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"FAILED {W} {H}")
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "dumper failed" ""')
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "dumper failed" ""')
     recovers(world, talk, volume=True)
 
 
@@ -334,13 +334,13 @@ def test_failed_in_the_middle_of_the_data(world: World) -> None:
     data.sendall(DATA)
     talk.part("PROTO01", 1, 131072, None)
     world.wait_for_data("PROTO01", 2)  # a part that was not begun is in no log
-    talk.send(f"FAILED {W} {H}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     said = talk.heard()
     if not said:  # stock waits for the end of the data
         data.close()
         said = [talk.expect("<w> <*>")]
     tail = f'"{crc(DATA[:131072])}" "{stats(131072)}" "dumper failed" ""'
-    assert matches(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD {tail}", said[0]), said
+    assert matches(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD {tail}", said[0]), said
     world.check_logged(
         f'PARTPARTIAL taper {POOL} PROTO01 2 {HOME} 2/-1 0 <*> "<*>"',
         f'PARTIAL taper {POOL} {HOME} 2 0 00000000:0 00000000:0 <crc> <*> "dumper failed"',
@@ -360,8 +360,10 @@ def test_failed_while_waiting_for_another_volume(world: World, split: str) -> No
     line = talk.expect("<w> <*>")
     while not line.startswith("REQUEST"):
         line = talk.expect("<w> <*>")
-    talk.send(f"FAILED {W} {H}")
-    talk.expect(f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "<crc>" <*> "dumper failed<*>" ""')
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    talk.expect(
+        f'PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "<crc>" <*> "dumper failed<*>" ""'
+    )
 
 
 @pytest.mark.stock_may_fail("stock crashes now and then on a denial while data come")
@@ -372,7 +374,7 @@ def test_denied_at_the_first_request(world: World) -> None:
     dumper.data(DATA)
     talk.deny("taperflush criteria not met")
     tail = 'INPUT-GOOD TAPE-CONFIG "" "taperflush criteria not met"'
-    talk.expect(f"FAILED {W} {H} {tail}")
+    talk.expect(f"FAILED {WORKER} {HANDLE} {tail}")
 
 
 def test_the_directtcp_path_onto_a_vtape(world: World) -> None:
@@ -381,14 +383,14 @@ def test_the_directtcp_path_onto_a_vtape(world: World) -> None:
     talk = world.start()
     talk.start_taper()
     who = f"localhost /home 0 {STAMP}"
-    talk.send(f'PORT-WRITE {W} {H} {who} "" "" "" "" "" "" "" "" DIRECTTCP')
+    talk.send(f'PORT-WRITE {WORKER} {HANDLE} {who} "" "" "" "" "" "" "" "" DIRECTTCP')
     line = talk.read_line() or ""
     if line.startswith("PORT "):
-        talk.send(f"FAILED {W} {H}")
-        talk.expect(f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD <*>")
+        talk.send(f"FAILED {WORKER} {HANDLE}")
+        talk.expect(f"FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*>")
     else:
         text = "Can't dump DIRECTTCP data-path dle to a device ('<*>slot1') that doesn't support it"
-        assert matches(f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "error; {text}"', line)
+        assert matches(f'FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR "" "error; {text}"', line)
     recovers(world, talk, volume=True)
 
 
@@ -418,7 +420,7 @@ def test_each_port_takes_one_connection(world: World) -> None:
     data.close()
     talk.part("PROTO01", 1, 131072, None)
     talk.part("PROTO01", 2, 68928, None)
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
 
 
 @pytest.mark.known_stock_failure("stock takes a reset for the end of the data (data-plane Q19)")
@@ -433,7 +435,7 @@ def test_a_reset_connection_is_an_input_error(world: World) -> None:
     line = talk.expect("<w> <*>")
     while line.startswith(("DUMPER-STATUS", "PARTDONE")):
         if line.startswith("DUMPER-STATUS"):
-            talk.send(f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
+            talk.send(f"DONE {WORKER} {HANDLE} 64 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
         line = talk.expect("<w> <*>")
-    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "), line
     recovers(world, talk)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.harness import STAMP, TAPELIST, VTAPES, Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import SOON, Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, SOON, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
 
 DATA = payload(200_000)
@@ -65,7 +65,7 @@ def test_while_the_dumpers_status_is_awaited(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 200_000, None)
-    talk.expect(f"DUMPER-STATUS {W} {H}")
+    talk.expect(f"DUMPER-STATUS {WORKER} {HANDLE}")
     talk.send("QUIT")
     line = talk.read_line()
     while line is not None:
@@ -91,8 +91,8 @@ def test_what_was_sent_before_quit_is_done_first(world: World) -> None:
     """CLOSE-VOLUME and QUIT in one packet: CLOSED-VOLUME, then the end."""
     talk = world.start()
     talk.start_taper()
-    talk.send(f"CLOSE-VOLUME {W}", "QUIT")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}", "QUIT")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.expect_end(0)
 
 
@@ -108,13 +108,15 @@ def gone(talk: Conversation) -> None:
 def test_while_scanning(world: World, way: str) -> None:
     """QUIT right behind START-TAPER: it is answered, clean end, exit 0."""
     talk = world.start()
-    command = f"START-TAPER taper0 {W} PROTO {STAMP}\n" + ("QUIT\n" if way == "quit" else "")
+    command = f"START-TAPER taper0 {WORKER} PROTO {STAMP}\n" + ("QUIT\n" if way == "quit" else "")
     talk.send_bytes(command.encode())
     if way == "eof":
         talk.socket.shutdown(1)
     reply = talk.read_line(6)
     assert reply is not None, "START-TAPER was not answered"
-    assert reply.startswith((f"TAPER-OK {W} ", f'TAPE-ERROR {W} "taper is quitting"')), reply
+    assert reply.startswith((f"TAPER-OK {WORKER} ", f'TAPE-ERROR {WORKER} "taper is quitting"')), (
+        reply
+    )
     gone(talk)
     assert world.log()[-1].startswith("INFO taper pid-done")
     world.check_not_logged("FATAL <*>")
@@ -126,7 +128,7 @@ def test_while_a_volume_is_asked_for(world: World) -> None:
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(DATA))
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     talk.send("QUIT")
     gone(talk)
     world.check_logged(f"FAIL taper {POOL} {HOME} 0 <*>", "INFO taper pid-done <n>")
@@ -143,12 +145,12 @@ def test_while_a_second_volume_is_asked_for(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 262144)
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     talk.send("QUIT")
     gone(talk)
     world.check_logged("INFO taper tape PROTO01 kb 256 fm 2 [OK]")
     world.check_logged(f"PARTIAL taper {POOL} {HOME} 2 0 <*>", "INFO taper pid-done <n>")
-    world.check_dump(H, payload(500_000)[:262144])
+    world.check_dump(HANDLE, payload(500_000)[:262144])
 
 
 @pytest.mark.known_stock_failure(DIES)
@@ -172,23 +174,23 @@ def test_while_writing(world: World, way: str) -> None:
     data.close()
     world.check_logged(f"PARTIAL taper {POOL} {HOME} <n> 0 <*>")
     world.check_logged("INFO taper tape PROTO01 kb 128 fm <n> [OK]", "INFO taper pid-done <n>")
-    world.check_dump(H, DATA[:131072])
+    world.check_dump(HANDLE, DATA[:131072])
     assert world.status_files() == []
 
 
 def test_closing_a_volume_and_dumping_on(world: World) -> None:
     """CLOSE-VOLUME releases it; the next dump scans before it asks for a volume (T23)."""
     talk = world.dumped(DATA)
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     assert world.story()[-1] == "INFO taper tape PROTO01 kb 195 fm 1 [OK]"
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.file_write(world.holding(DATA), handle=H2)
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H2}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {H2}")
     assert world.story()[-1] == "INFO taper Slot 2 without label can be labeled"
-    talk.send(f"NEW-TAPE {W} {H2}")
-    talk.expect(f"NEW-TAPE {W} {H2} PROTO02")
+    talk.send(f"NEW-TAPE {WORKER} {H2}")
+    talk.expect(f"NEW-TAPE {WORKER} {H2} PROTO02")
     talk.ready(H2)
     talk.part("PROTO02", 1, 200_000, handle=H2)
     talk.done(crc(DATA), handle=H2)
@@ -200,12 +202,12 @@ def test_closing_what_is_only_reserved(world: World) -> None:
     """CLOSE-VOLUME before any label: answered, the reservation stays, no new scan."""
     talk = world.start()
     talk.start_taper()
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.file_write(world.holding(DATA))
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"NEW-TAPE {W} {H}")
-    talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO01")
     world.check_not_logged("INFO taper tape <*>")
     assert len(world.log("INFO taper Slot")) == 1
 
@@ -220,11 +222,11 @@ def test_no_volume_is_left_after_closing(world: World) -> None:
     talk.ready()
     talk.part("PROTO01", 1, 100)
     talk.done(crc(b"q" * 100))
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.file_write(world.holding(DATA), handle=H2)
     text = '"error; got_device failed: No acceptable volumes found"'
-    talk.expect(f'FAILED {W} {H2} INPUT-GOOD TAPE-ERROR "" {text}')
+    talk.expect(f'FAILED {WORKER} {H2} INPUT-GOOD TAPE-ERROR "" {text}')
     world.check_logged(f"FAIL taper {POOL} {HOME} 0 error {text}")
     talk.quit()
 
@@ -233,11 +235,11 @@ def test_closing_a_vault_source_that_was_never_opened(world: World) -> None:
     """CLOSE-SOURCE-VOLUME of an idle worker does no harm, whether it is answered or not."""
     talk = world.start()
     talk.start_taper()
-    talk.send(f"CLOSE-SOURCE-VOLUME {W}", f"CLOSE-VOLUME {W}")
+    talk.send(f"CLOSE-SOURCE-VOLUME {WORKER}", f"CLOSE-VOLUME {WORKER}")
     line = talk.expect("CLOSED-<*>")
     if line.startswith("CLOSED-SOURCE"):
-        assert line == f"CLOSED-SOURCE-VOLUME {W}"
-        talk.expect(f"CLOSED-VOLUME {W}")
+        assert line == f"CLOSED-SOURCE-VOLUME {WORKER}"
+        talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.quit()
 
 
@@ -258,7 +260,7 @@ def test_killed_in_the_middle_and_started_again(world: World) -> None:
     again.part("PROTO02", 1, 200_000, handle=H2)
     again.done(crc(DATA), handle=H2)
     again.quit()
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
     world.check_dump(H2, DATA)
     labels = [line.split()[:3] for line in world.tapelist()]
     assert labels == [["20260102000000", "PROTO02", "reuse"], [STAMP, "PROTO01", "reuse"]]
@@ -272,11 +274,14 @@ def test_while_the_tapelist_is_locked_by_another(world: World) -> None:
     with world.path(world.write(f"{TAPELIST}.lock", "")).open("r+b") as stream:
         fcntl.lockf(stream, fcntl.LOCK_EX)
         talk.file_write(world.holding(DATA))
-        talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-        talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+        talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+        talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
         talk.expect_silence(0.3)
         talk.send("QUIT")
-        said = (f"NO-NEW-TAPE {W} {H}", f'FAILED {W} {H} <*> "taper is quitting" ""')
+        said = (
+            f"NO-NEW-TAPE {WORKER} {HANDLE}",
+            f'FAILED {WORKER} {HANDLE} <*> "taper is quitting" ""',
+        )
         talk.expect(*said, timeout=SOON)
         talk.expect_end(0)
     assert not world.tapelist()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_shm import begun, gone, recovers, sending
-from tests.conformance.harness_talk import PLAIN, SOON, H, W, shared_memory, split_by
+from tests.conformance.harness_talk import HANDLE, PLAIN, SOON, WORKER, shared_memory, split_by
 from tests.conformance.harness_text import crc, payload, stats
 
 DATA = payload(200_000)
@@ -24,8 +24,8 @@ CACHER = pytest.param(
         "producer never answers (data-plane Q10)"
     ),
 )
-EMPTY = f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""'
-DUMPER_FAILED = f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "dumper failed" ""'
+EMPTY = f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "Got empty header" ""'
+DUMPER_FAILED = f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "dumper failed" ""'
 
 
 @pytest.mark.parametrize("attached", [True, False])
@@ -36,7 +36,7 @@ def test_failed_before_the_header_connection(world: World, split: str, attached:
     if attached:
         ring.send(LONG)
         time.sleep(0.2)
-    talk.send(f"FAILED {W} {H}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     talk.expect(EMPTY)
     if attached:
         ring.given_up()
@@ -48,7 +48,7 @@ def test_failed_before_the_headers_first_byte(world: World) -> None:
     talk, ring = begun(world)
     with ring.connect_header():
         time.sleep(0.1)
-        talk.send(f"FAILED {W} {H}")
+        talk.send(f"FAILED {WORKER} {HANDLE}")
         time.sleep(0.1)
     talk.expect(EMPTY)
     recovers(world, talk, volume=True)
@@ -60,8 +60,8 @@ def test_failed_before_the_first_volume(world: World) -> None:
     talk, ring = begun(world)
     ring.send(LONG)
     ring.header()
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"FAILED {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     talk.expect(DUMPER_FAILED)
     world.check_logged(f'FAIL taper {POOL} {HOME} 0 error "dumper failed"')
     ring.given_up()
@@ -75,8 +75,8 @@ def test_a_worker_is_usable_after_that(world: World) -> None:
     talk.hopeless_after(4)
     ring.send(DATA)
     ring.header()
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"FAILED {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     talk.expect(DUMPER_FAILED)
     recovers(world, talk, volume=True)
 
@@ -88,7 +88,7 @@ def test_failed_without_any_producer(world: World, split: str) -> None:
     ring.header()
     talk.grant("PROTO01")
     talk.ready()
-    talk.send(f"FAILED {W} {H}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     line = talk.expect("<w> <*>", timeout=SOON)
     assert line.split()[0] in ("FAILED", "PARTIAL"), line
     assert " INPUT-ERROR TAPE-GOOD " in line, line
@@ -109,11 +109,11 @@ def test_failed_in_the_middle_of_the_data(world: World, split: str) -> None:
     talk.part("PROTO01", 1, 131072, None)
     if split == SPLITTER:
         world.wait_for_data("PROTO01", 2)  # between two parts stock says DONE
-    talk.send(f"FAILED {W} {H}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     producer.wait_cancelled(SOON)
     producer.close()
     tail = f'"{crc(DATA[:131072])}" "{stats(131072)}" "dumper failed" ""'
-    talk.expect(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD {tail}")
+    talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD {tail}")
     recovers(world, talk)
 
 
@@ -130,8 +130,8 @@ def test_failed_while_waiting_for_another_volume(world: World, split: str) -> No
     line = talk.expect("<w> <*>")
     while not line.startswith("REQUEST"):
         line = talk.expect("<w> <*>")
-    talk.send(f"FAILED {W} {H}")
-    talk.expect(f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "<crc>" <*> "dumper failed" ""')
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    talk.expect(f'PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "<crc>" <*> "dumper failed" ""')
     ring.given_up()
     gone(world, talk)
 
@@ -140,8 +140,8 @@ def test_failed_after_all_data(world: World) -> None:
     """In answer to DUMPER-STATUS: DONE to the driver, PARTIAL in the log."""
     talk, _ = sending(world, DATA)
     talk.part("PROTO01", 1, 200_000, None)
-    talk.expect(f"DUMPER-STATUS {W} {H}")
-    talk.send(f"FAILED {W} {H}")
+    talk.expect(f"DUMPER-STATUS {WORKER} {HANDLE}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     talk.done(crc(DATA), None)
     world.check_logged(f"PARTIAL taper {POOL} {HOME} 1 0 00000000:0 00000000:0 <*>")
     recovers(world, talk)
@@ -151,7 +151,7 @@ def test_failed_of_another_dump_is_ignored(world: World) -> None:
     """A wrong handle gives nothing up."""
     talk, ring = begun(world)
     ring.send(DATA)
-    talk.send(f"FAILED {W} 00-00009")
+    talk.send(f"FAILED {WORKER} 00-00009")
     ring.header()
     talk.grant("PROTO01")
     talk.ready()
@@ -173,11 +173,11 @@ def test_quit_at_any_moment(world: World, split: str, moment: str) -> None:
     feeding.join(60)
     if moment != "header":
         ring.header()
-        talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+        talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     if moment == "data":
         producer.write(DATA)
-        talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-        talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+        talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+        talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO01")
         talk.ready()
     talk.send("QUIT")
     producer.wait_cancelled(SOON)

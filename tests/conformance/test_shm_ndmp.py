@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.harness import World
 from tests.conformance.harness_shm import Ring, gone
-from tests.conformance.harness_talk import SOON, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, SOON, WORKER, split_by
 from tests.conformance.harness_text import crc, payload
 from tests.conformance.test_ndmp import BLOCK, PADDED, begun, on_tape
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
@@ -33,7 +33,7 @@ def server() -> Iterator[NdmJob]:
 def test_a_dump_by_shared_memory(world: World, server: NdmJob, indirect: bool) -> None:
     """Ring to connection to tape; every byte is there, and nothing is left."""
     talk = begun(world, server, indirect)
-    ring = Ring(talk, SPLIT, H)
+    ring = Ring(talk, SPLIT, HANDLE)
     ring.send(DATA)
     ring.header()
     talk.grant("PROTO01")
@@ -42,7 +42,7 @@ def test_a_dump_by_shared_memory(world: World, server: NdmJob, indirect: bool) -
     talk.part("PROTO01", 2, PADDED - 4 * BLOCK, None)
     ring.sent()
     ring.dumper_done(DATA)
-    talk.expect(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "<crc>" <*> "" ""')
+    talk.expect(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "<crc>" <*> "" ""')
     gone(world, talk)
     talk.quit()
     tape = on_tape(server)
@@ -53,7 +53,7 @@ def test_a_dump_by_shared_memory(world: World, server: NdmJob, indirect: bool) -
 def test_its_checksum_is_known(world: World, server: NdmJob) -> None:
     """We have sent it ourselves."""
     talk = begun(world, server)
-    ring = Ring(talk, SPLIT, H)
+    ring = Ring(talk, SPLIT, HANDLE)
     ring.send(DATA)
     ring.header()
     talk.grant("PROTO01")
@@ -69,7 +69,7 @@ def test_its_checksum_is_known(world: World, server: NdmJob) -> None:
 def test_a_producer_that_cancels(world: World, server: NdmJob) -> None:
     """Never DONE, and the mover does not take it for the end of the data."""
     talk = begun(world, server)
-    ring = Ring(talk, SPLIT, H)
+    ring = Ring(talk, SPLIT, HANDLE)
     producer = ring.attach()
     ring.header()
     talk.grant("PROTO01")
@@ -80,7 +80,7 @@ def test_a_producer_that_cancels(world: World, server: NdmJob) -> None:
     producer.cancel()
     producer.close()
     line = talk.expect("<w> <*>")
-    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR "), line
+    assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR "), line
     assert "shm-ring cancelled" in line
     gone(world, talk)
 
@@ -90,7 +90,7 @@ def test_a_producer_that_cancels(world: World, server: NdmJob) -> None:
 def test_failed_at_any_moment(world: World, server: NdmJob, moment: str) -> None:
     """An answer soon, and the producer is told."""
     talk = begun(world, server)
-    ring = Ring(talk, SPLIT, H)
+    ring = Ring(talk, SPLIT, HANDLE)
     producer = ring.attach()
     if moment == "data":
         ring.header()
@@ -99,7 +99,7 @@ def test_failed_at_any_moment(world: World, server: NdmJob, moment: str) -> None
         producer.negotiate()
         producer.write(DATA)
         talk.part("PROTO01", 1, 4 * BLOCK, None)
-    talk.send(f"FAILED {W} {H}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     producer.wait_cancelled(SOON)
-    talk.expect(f"<w> {W} {H} INPUT-ERROR TAPE-GOOD <*>", timeout=SOON)
+    talk.expect(f"<w> {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*>", timeout=SOON)
     gone(world, talk)

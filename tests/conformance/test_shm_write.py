@@ -13,7 +13,7 @@ from tests.conformance import producer as script
 from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_shm import HEADER, Ring, begun, gone, recovers, sending
-from tests.conformance.harness_talk import PLAIN, SOON, H, W, shared_memory, split_by
+from tests.conformance.harness_talk import HANDLE, PLAIN, SOON, WORKER, shared_memory, split_by
 from tests.conformance.harness_text import crc, payload, stats
 from tests.conformance.producer import DUMPER, SENDBACKUP
 
@@ -41,7 +41,7 @@ def test_a_dump_by_shared_memory(world: World, sizes: tuple[int, int], split: st
     ring.dumper_done(LONG, "77")
     talk.done(crc(LONG), "77")
     talk.quit()
-    world.check_dump(H, LONG)
+    world.check_dump(HANDLE, LONG)
     world.check_log(
         "INFO taper Slot 1 without label can be labeled",
         f"START taper datestamp {STAMP} {POOL} label PROTO01 tape 1",
@@ -69,7 +69,7 @@ def test_the_dumpers_checksum_is_compared(world: World) -> None:
     talk, ring = sending(world, DATA)
     talk.part("PROTO01", 1, 200_000, None)
     ring.dumper_done(DATA[:-1] + b"?")
-    talk.expect(f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "{crc(DATA)}" <*> "<*>differ" ""')
+    talk.expect(f'PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "{crc(DATA)}" <*> "<*>differ" ""')
 
 
 @pytest.mark.parametrize("unknown", ["00000000:0", "ffffffff:0"])
@@ -77,8 +77,8 @@ def test_an_unknown_checksum_is_not_compared(world: World, unknown: str) -> None
     """A server that filters, or an application that moves the data itself, counts nothing."""
     talk, _ = sending(world, DATA)
     talk.part("PROTO01", 1, 200_000, None)
-    talk.expect(f"DUMPER-STATUS {W} {H}")
-    talk.send(f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 {unknown}")
+    talk.expect(f"DUMPER-STATUS {WORKER} {HANDLE}")
+    talk.send(f"DONE {WORKER} {HANDLE} 64 aaaaaaaa:1 bbbbbbbb:2 {unknown}")
     talk.done(crc(DATA))
 
 
@@ -128,7 +128,7 @@ def test_a_ring_of_any_size(world: World) -> None:
     talk.ready()
     talk.part("PROTO01", 1, 3_000_000, None)
     ring.sent()
-    world.check_dump(H, LONG)
+    world.check_dump(HANDLE, LONG)
 
 
 def test_no_data_at_all(world: World) -> None:
@@ -154,7 +154,7 @@ def test_a_slow_producer(world: World) -> None:
     talk.part("PROTO01", 1, 131072, None)
     producer.finish()
     talk.part("PROTO01", 2, 68928, None)
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
 
 
 def test_more_data_than_the_ring_before_the_volume(world: World) -> None:
@@ -162,10 +162,10 @@ def test_more_data_than_the_ring_before_the_volume(world: World) -> None:
     talk, ring = begun(world, PARTS)
     ring.send(payload(9_000_000))
     ring.header()
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     talk.expect_silence(0.5)
-    talk.send(f"NO-NEW-TAPE {W} {H} sorry")
-    talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-CONFIG "" sorry')
+    talk.send(f"NO-NEW-TAPE {WORKER} {HANDLE} sorry")
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG "" sorry')
     ring.given_up()
     gone(world, talk)
 
@@ -182,12 +182,12 @@ def test_over_two_volumes(world: World, leom: bool) -> None:
     labels = iter(["PROTO02", "PROTO03", "PROTO04"])
     while not (line := talk.expect("<w> <*>")).startswith("DUMPER-STATUS"):
         if line.startswith("REQUEST-NEW-TAPE"):
-            talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-            talk.expect(f"NEW-TAPE {W} {H} {next(labels)}")
+            talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+            talk.expect(f"NEW-TAPE {WORKER} {HANDLE} {next(labels)}")
     ring.sent()
-    talk.send(f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 {crc(LONG)}")
+    talk.send(f"DONE {WORKER} {HANDLE} 64 aaaaaaaa:1 bbbbbbbb:2 {crc(LONG)}")
     talk.done(crc(LONG))
-    world.check_dump(H, LONG)
+    world.check_dump(HANDLE, LONG)
 
 
 def test_the_volume_ends_without_cache_and_leom(world: World) -> None:
@@ -199,7 +199,7 @@ def test_the_volume_ends_without_cache_and_leom(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 1 << 20, None)
-    talk.expect(f'PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR "<crc>" <*> "" "<*>"')
+    talk.expect(f'PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR "<crc>" <*> "" "<*>"')
     ring.given_up()
     gone(world, talk)
 
@@ -238,8 +238,8 @@ def test_an_empty_header_connection(world: World) -> None:
     talk, ring = begun(world)
     ring.header(b"")
     talk.expect_silence(0.2)
-    talk.send(f"FAILED {W} {H}")
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
     world.check_logged(f'FAIL taper {POOL} {HOME} 0 error "Got empty header"')
     recovers(world, talk, volume=True)
 
@@ -250,7 +250,7 @@ def test_a_header_that_never_comes(world: World) -> None:
     talk, ring = begun(world)
     ring.send(DATA)
     text = '"Error accepting incoming connection: Connection timed out"'
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD {text} ""')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD {text} ""')
     recovers(world, talk, volume=True)
     gone(world, talk)
 
@@ -261,7 +261,7 @@ def test_a_wrong_header_fails_one_dump_only(world: World) -> None:
     talk, ring = begun(world)
     ring.send(LONG)
     ring.header(dump_header(Dump("/other")))
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "<*>" ""')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "<*>" ""')
     ring.given_up()
     recovers(world, talk, volume=True)
     gone(world, talk)
@@ -277,12 +277,12 @@ def test_a_producer_that_cancels_before_the_sizes_are_set(world: World) -> None:
     ring.header()
     line = talk.expect("<w> <*>")
     if line.startswith("REQUEST-NEW-TAPE"):
-        talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+        talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
         line = talk.expect("<w> <*>")
     while line.startswith(("NEW-TAPE", "READY")):
         line = talk.expect("<w> <*>")
     text = '"failed to set shm-ring"'
-    assert line == f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD {text} ""'
+    assert line == f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD {text} ""'
     world.check_logged(f"FAIL taper {POOL} {HOME} 0 error {text}")
 
 
@@ -301,7 +301,7 @@ def test_a_producer_that_cancels_in_the_middle(world: World, split: str) -> None
     producer.cancel()
     producer.close()
     tail = f'"{crc(DATA[:131072])}" "{stats(131072)}" "shm-ring cancelled" ""'
-    talk.expect(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD {tail}")
+    talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD {tail}")
     world.check_logged(f'PARTIAL taper {POOL} {HOME} <n> 0 <*> "shm-ring cancelled"')
     recovers(world, talk)
     gone(world, talk)
@@ -320,7 +320,9 @@ def test_a_producer_that_cancels_between_two_parts(world: World) -> None:
     talk.part("PROTO01", 1, 131072, None)
     time.sleep(0.2)
     producer.cancel()
-    talk.expect(f'PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "<crc>" <*> "shm-ring cancelled" ""')
+    talk.expect(
+        f'PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "<crc>" <*> "shm-ring cancelled" ""'
+    )
 
 
 @pytest.mark.known_stock_failure("stock waits 300 s for a dead producer, and then has no word")
@@ -345,7 +347,7 @@ def test_a_producer_that_is_killed(world: World, split: str) -> None:
         process.kill()
         process.wait()
     text = f"shm-ring: process {process.pid} ended before its data did"
-    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "), line
     assert line.endswith(f'"{text}" ""'), line
     recovers(world, talk)
     gone(world, talk)
@@ -364,7 +366,7 @@ def test_a_producer_that_waits_long_is_waited_for(world: World) -> None:
     producer.write(DATA[100_000:])
     producer.finish()
     talk.part("PROTO01", 1, 200_000, None)
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
 
 
 def test_the_ring_is_the_users_own(world: World) -> None:
@@ -378,7 +380,7 @@ def test_the_ring_is_the_users_own(world: World) -> None:
     assert os.stat("/dev/shm" + ring.name).st_size == 472
     assert ring.attach().ints[144 // 4] == talk.process.pid
     ring.header(HEADER)
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
 
 
 def test_two_rings_at_once_do_not_meet(world: World) -> None:
@@ -393,10 +395,10 @@ def test_two_rings_at_once_do_not_meet(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 200_000, None)
-    talk.expect(f"DUMPER-STATUS {W} {H}")
+    talk.expect(f"DUMPER-STATUS {WORKER} {HANDLE}")
     second.header()
     talk.grant("PROTO02", H2, other)
     talk.ready(H2, other)
     talk.part("PROTO02", 1, 3_000_000, None, H2, other)
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
     world.check_dump(H2, LONG)

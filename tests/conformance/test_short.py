@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.harness import Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import PLAIN, Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, PLAIN, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
 
 HEADER = dump_header(Dump())
@@ -21,7 +21,7 @@ def writes(world: World, talk: Conversation, label: str = "PROTO01") -> None:
     talk.file_write(world.holding(SMALL), handle=H2)
     talk.grant(label, H2)
     talk.ready(H2)
-    talk.expect(f"PARTDONE {W} {H2} {label} 1 64 <*>")
+    talk.expect(f"PARTDONE {WORKER} {H2} {label} 1 64 <*>")
     talk.done(crc(SMALL), handle=H2)
     world.check_dump(H2, SMALL)
 
@@ -39,7 +39,7 @@ def test_a_part_larger_than_the_memory(world: World) -> None:
     talk.part("PROTO01", 1, 65_536, None)
     talk.dumper_done()
     talk.done(crc(SMALL))
-    world.check_dump(H, SMALL)
+    world.check_dump(HANDLE, SMALL)
 
 
 @pytest.mark.known_stock_failure("stock allocates a whole part, and dies when it cannot")
@@ -58,12 +58,12 @@ def test_memory_that_ends_within_a_part(world: World) -> None:
     world.as_user("prlimit", f"--pid={talk.process.pid}", f"--as={limit}")
     dumper.data(bytes(160 * 2**20))
     talk.expect(
-        f"PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR <*> "
+        f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR <*> "
         '"No memory to keep more than <n> bytes of a part: <n> MiB of memory are left"'
     )
     talk.file_write(world.holding(SMALL), handle=H2)
     talk.ready(H2)
-    talk.expect(f"PARTDONE {W} {H2} PROTO01 2 64 <*>")
+    talk.expect(f"PARTDONE {WORKER} {H2} PROTO01 2 64 <*>")
     talk.done(crc(SMALL), handle=H2)
     talk.quit()
 
@@ -81,9 +81,9 @@ def test_shared_memory_that_is_full(world: World, kib: int) -> None:
     world.mount_small(SHM, kib)
     talk = world.start()
     talk.start_taper()
-    talk.send(f"SHM-WRITE {W} {H} localhost /home 0 20261123000000 {PLAIN} AMANDA")
+    talk.send(f"SHM-WRITE {WORKER} {HANDLE} localhost /home 0 20261123000000 {PLAIN} AMANDA")
     talk.expect(
-        f"FAILED {W} {H} INPUT-GOOD TAPE-ERROR "
+        f"FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR "
         '"" "cannot make the shm-ring /amanda_shm_control-<n>-<n>: No space left on device"'
     )
     assert os.listdir(world.path(SHM)) == []

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import NO_SPLIT, PLAIN, Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, NO_SPLIT, PLAIN, WORKER, Conversation, split_by
 from tests.conformance.harness_talk import split_by_dle as by_dle
 from tests.conformance.harness_text import crc, payload, stats
 
@@ -26,7 +26,7 @@ def started(world: World, usage_kib: int, leom: bool) -> Conversation:
     return talk
 
 
-def follow(talk: Conversation, parts: Parts, orig: str | None, handle: str = H) -> None:
+def follow(talk: Conversation, parts: Parts, orig: str | None, handle: str = HANDLE) -> None:
     """Expect these parts (label, file, bytes), granting each new volume as it is asked for."""
     label = ""
     for part, fileno, size in parts:
@@ -39,7 +39,7 @@ def follow(talk: Conversation, parts: Parts, orig: str | None, handle: str = H) 
 
 
 def write(
-    world: World, talk: Conversation, split: str, parts: Parts, data: bytes, handle: str = H
+    world: World, talk: Conversation, split: str, parts: Parts, data: bytes, handle: str = HANDLE
 ) -> None:
     """Write a holding file in these parts, DONE at the end, every byte on the volumes."""
     talk.file_write(world.holding(data), split, handle)
@@ -49,7 +49,7 @@ def write(
 
 
 def dump(
-    world: World, talk: Conversation, split: str, parts: Parts, data: bytes, handle: str = H
+    world: World, talk: Conversation, split: str, parts: Parts, data: bytes, handle: str = HANDLE
 ) -> None:
     """The same from a dumper."""
     dumper = talk.port_write(split, handle)
@@ -190,7 +190,7 @@ def test_a_part_cut_short_by_leom_is_good(world: World, chunk: int) -> None:
     parts = [("PROTO01", 1, 786432), ("PROTO01", 2, 65536), ("PROTO02", 1, 723968)]
     follow(talk, parts, "64")
     talk.done(crc(MILL))
-    world.check_dump(H, MILL)
+    world.check_dump(HANDLE, MILL)
     world.check_not_logged("PARTPARTIAL <*>")
     world.check_logged("INFO taper tape PROTO01 kb 832 fm 2 [OK]")
 
@@ -255,7 +255,7 @@ def test_a_dump_that_may_not_be_split_and_does_not_fit(world: World, leom: bool,
     text = "No space left on device, splitting not enabled" if leom else FULL
     good = crc(DATA[:kept])
     tail = f'"{good}" "{stats(kept, 64)}" "" "{text}"'
-    talk.expect(f"PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR {tail}")
+    talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR {tail}")
     world.check_logged(
         f'PARTIAL taper {POOL} {HOME} 1 0 00000000:0 00000000:0 <crc> {stats(kept, 64)} "{text}"'
     )
@@ -275,8 +275,8 @@ def test_a_dumper_without_cache_cannot_span(world: World) -> None:
     talk.part("PROTO01", 1, 262144, None)
     sender.join(60)
     tail = f'"{crc(DATA[:262144])}" "{stats(262144)}" "" "{FULL}"'
-    talk.expect(f"PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR {tail}")
-    world.check_dump(H, DATA[:262144])
+    talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR {tail}")
+    world.check_dump(HANDLE, DATA[:262144])
 
 
 def test_a_further_volume_is_denied(world: World) -> None:
@@ -289,7 +289,7 @@ def test_a_further_volume_is_denied(world: World) -> None:
     reason = "1 tapes filled; runtapes=1 does not allow additional tapes"
     talk.deny(reason)
     tail = f'"{crc(HALF[:262144])}" "{stats(262144, 64)}" "" "{reason}"'
-    talk.expect(f"PARTIAL {W} {H} INPUT-GOOD TAPE-CONFIG {tail}")
+    talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG {tail}")
     talk.quit()
     world.check_logged(
         f'PARTPARTIAL taper {POOL} PROTO01 2 {HOME} 2/-1 0 {stats(163840, 64)} "<*>"',
@@ -298,7 +298,7 @@ def test_a_further_volume_is_denied(world: World) -> None:
         f"ERROR taper no-tape config [{reason}]",
         f'PARTIAL taper {POOL} {HOME} 2 0 00000000:0 00000000:0 <crc> <*> "{reason}"',
     )
-    world.check_dump(H, HALF[:262144])
+    world.check_dump(HANDLE, HALF[:262144])
 
 
 def test_no_further_volume_can_be_found(world: World) -> None:
@@ -310,12 +310,12 @@ def test_no_further_volume_can_be_found(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 262144)
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-    talk.expect(f"NO-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NO-NEW-TAPE {WORKER} {HANDLE}")
     text = "No acceptable volumes found"
     tail = f'"{crc(HALF[:262144])}" "{stats(262144, 64)}" "" "{text}"'
-    talk.expect(f"PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR {tail}")
+    talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR {tail}")
     world.check_logged(
         "INFO taper all slots have been loaded",
         f"INFO taper {text}",
@@ -348,8 +348,8 @@ def test_warning_about_a_dump_that_never_comes(world: World) -> None:
     talk = world.start()
     talk.start_taper()
     talk.port_write(split_by(393216, "disk", "/nosuch"))
-    talk.send(f"FAILED {W} {H}")
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "Got empty header" ""')
     world.check_logged(
         "WARNING taper localhost:/home: part-cache-dir '/nosuch<*>", "FAIL taper <*>"
     )

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from tests.conformance.harness import CONFIG, ETC, LOG, TAPELIST, VTAPES, Options, World
-from tests.conformance.harness_talk import STAMP, H, W
+from tests.conformance.harness_talk import HANDLE, STAMP, WORKER
 
 
 def test_a_started_worker_has_a_volume_and_touches_nothing(world: World) -> None:
@@ -69,8 +69,8 @@ def test_no_storage_option_means_the_implied_storage(world: World) -> None:
 def test_an_override_wins_over_the_file(world: World) -> None:
     """-oautolabel= empties the template: no volume may be labelled."""
     talk = world.start("-oautolabel=")
-    talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
-    talk.expect(f'TAPE-ERROR {W} "No acceptable volumes found"')
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
+    talk.expect(f'TAPE-ERROR {WORKER} "No acceptable volumes found"')
     talk.quit()
 
 
@@ -78,8 +78,8 @@ def test_no_acceptable_volume_leaves_a_worker_in_error(world: World) -> None:
     """Every slot empty and no autolabel: TAPE-ERROR, then BAD-COMMAND for a write (T8)."""
     world.configure(Options(labels='labelstr "^PROTO[0-9][0-9]$"'))
     talk = world.start()
-    talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
-    talk.expect(f'TAPE-ERROR {W} "No acceptable volumes found"')
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
+    talk.expect(f'TAPE-ERROR {WORKER} "No acceptable volumes found"')
     talk.file_write(world.holding(b"x"))
     talk.expect("BAD-COMMAND \"command not appropriate in state 'error' : 'idle'<*>\"")
     talk.quit()
@@ -92,8 +92,8 @@ def test_a_taper_in_error_ends_at_the_end_of_input(world: World) -> None:
     """EOF in state error is QUIT."""
     world.configure(Options(labels='labelstr "^PROTO[0-9][0-9]$"'))
     talk = world.start()
-    talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
-    talk.expect(f'TAPE-ERROR {W} "No acceptable volumes found"')
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
+    talk.expect(f'TAPE-ERROR {WORKER} "No acceptable volumes found"')
     talk.socket.shutdown(1)
     talk.expect_end(0)
 
@@ -250,6 +250,6 @@ def test_a_vault_of_zeros_the_null_device_swallows_a_dump(world: World) -> None:
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(b"e" * 40000))
-    talk.grant("PROTO01", H)
+    talk.grant("PROTO01", HANDLE)
     talk.ready()
     talk.part("PROTO01", 1, 40000)

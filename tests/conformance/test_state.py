@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.harness import STAMP, TAPELIST, VTAPES, Options, World
 from tests.conformance.harness_files import Dump, dump_header, volume_label
-from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
 
 DATA = payload(200_000)
@@ -52,8 +52,8 @@ def test_retention_keeps_everything(world: World, policy: str) -> None:
     world.configure(storage(policy))
     labelled_by_age(world)
     talk = world.start()
-    talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
-    talk.expect(f'TAPE-ERROR {W} "No acceptable volumes found"')
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
+    talk.expect(f'TAPE-ERROR {WORKER} "No acceptable volumes found"')
     assert volume_label(world.slot(3)) == ("PROTO03", "20020101000000")
 
 
@@ -68,7 +68,7 @@ def test_another_block_size(world: World) -> None:
     talk.part("PROTO01", 1, 131_072)
     talk.part("PROTO01", 2, 68_928)
     talk.done(crc(DATA))
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
     assert " BLOCKSIZE:64 " in world.tapelist()[0]
 
 
@@ -98,15 +98,15 @@ def test_two_dumpers_at_once(world: World) -> None:
         for at in range(0, 200_000, 10_000):
             one.sendall(DATA[at : at + 10_000])
             two.sendall(other[at : at + 10_000])
-    waiting = {f"DUMPER-STATUS {W} {H}", "DUMPER-STATUS worker0-1 01-00002"}
+    waiting = {f"DUMPER-STATUS {WORKER} {HANDLE}", "DUMPER-STATUS worker0-1 01-00002"}
     while waiting:
         line = talk.expect("<w> <*>")
         assert line.startswith("PARTDONE") or line in waiting, line
         waiting.discard(line)
-    for handle, worker, data in ((H, W, DATA), ("01-00002", "worker0-1", other)):
+    for handle, worker, data in ((HANDLE, WORKER, DATA), ("01-00002", "worker0-1", other)):
         talk.send(f"DONE {worker} {handle} 64 1:1 2:2 00000000:0")
         talk.done(crc(data), handle=handle, worker=worker)
-    world.check_dump(H, DATA)
+    world.check_dump(HANDLE, DATA)
     world.check_dump("01-00002", other, B)
 
 
@@ -119,9 +119,9 @@ def test_a_denial_while_a_scan_runs(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 262_144)
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"START-SCAN {W} {H}", f"NO-NEW-TAPE {W} {H} enough")
-    talk.expect(f"PARTIAL {W} {H} INPUT-GOOD TAPE-CONFIG <*> enough")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NO-NEW-TAPE {WORKER} {HANDLE} enough")
+    talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG <*> enough")
     other = world.start()
     other.start_taper()
     other.file_write(world.holding(DATA), handle=H2)
@@ -133,13 +133,13 @@ def settle(world: World, talk: Conversation, handle: str) -> str:
     """Grant once, deny after that; the final reply."""
     grants = 0
     while True:
-        line = talk.expect(f"<w> {W} {handle}<*>")
+        line = talk.expect(f"<w> {WORKER} {handle}<*>")
         if line.startswith("REQUEST-NEW-TAPE"):
             grants += 1
-            reply = f"NO-NEW-TAPE {W} {handle} enough"
+            reply = f"NO-NEW-TAPE {WORKER} {handle} enough"
             if grants == 1:
-                talk.send(f"START-SCAN {W} {handle}")
-                reply = f"NEW-TAPE {W} {handle}"
+                talk.send(f"START-SCAN {WORKER} {handle}")
+                reply = f"NEW-TAPE {WORKER} {handle}"
             talk.send(reply)
         elif line.startswith(("DONE", "PARTIAL", "FAILED")):
             return line
@@ -152,13 +152,13 @@ def test_a_tapelist_that_breaks_during_the_run(world: World) -> None:
     talk.start_taper()
     world.write(TAPELIST, BAD)
     talk.file_write(world.holding(DATA))
-    line = settle(world, talk, H)
-    assert line.startswith(f"FAILED {W} {H} INPUT-GOOD TAPE-"), line
+    line = settle(world, talk, HANDLE)
+    assert line.startswith(f"FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-"), line
     assert world.path(TAPELIST).read_text() == BAD
     assert world.slot(1) == []
     world.write(TAPELIST, "20250101000000 PROTO01 reuse\n")
     talk.file_write(world.holding(DATA), handle=H2)
-    assert settle(world, talk, H2).startswith(f"DONE {W} {H2} INPUT-GOOD TAPE-GOOD")
+    assert settle(world, talk, H2).startswith(f"DONE {WORKER} {H2} INPUT-GOOD TAPE-GOOD")
     world.check_dump(H2, DATA)
     assert len(world.tapelist()) == 2
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conformance.harness import TAPELIST, VTAPES, Options, World
 from tests.conformance.harness_files import BLOCK, Dump, dump_header, label_header
-from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
 
 ETC = "/etc/amanda/PROTO"
@@ -64,8 +64,8 @@ def test_diskflat_takes_one_dump_a_volume(world: World) -> None:
         talk.ready(handle)
         talk.part(label, 1, len(data), handle=handle)
         talk.done(crc(data), handle=handle)
-        talk.send(f"CLOSE-VOLUME {W}")
-        talk.expect(f"CLOSED-VOLUME {W}")
+        talk.send(f"CLOSE-VOLUME {WORKER}")
+        talk.expect(f"CLOSED-VOLUME {WORKER}")
         volume, header, stored = flat_volume(world, label)
         assert volume == label_header(label, STAMP)
         assert b"SPLIT_FILE 20260101000000 localhost /disk" in header
@@ -83,13 +83,13 @@ def test_diskflat_spans_with_a_part_on_each_volume(world: World) -> None:
     talk.file_write(world.holding(data), split_by(262_144))
     for number, size in enumerate((262_144, 262_144, 75_712), 1):
         label = f"PROTO{number:02d}"
-        line = talk.expect(f"<w> {W} {H}<*>")
+        line = talk.expect(f"<w> {WORKER} {HANDLE}<*>")
         if line.startswith("PARTDONE"):  # stock tells of a part without a file
-            assert f"{H} PROTO{number - 1:02d} 0 0 " in line
-            line = talk.expect(f"<w> {W} {H}<*>")
-        assert line == f"REQUEST-NEW-TAPE {W} {H}"
-        talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-        talk.expect(f"NEW-TAPE {W} {H} {label}")
+            assert f"{HANDLE} PROTO{number - 1:02d} 0 0 " in line
+            line = talk.expect(f"<w> {WORKER} {HANDLE}<*>")
+        assert line == f"REQUEST-NEW-TAPE {WORKER} {HANDLE}"
+        talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+        talk.expect(f"NEW-TAPE {WORKER} {HANDLE} {label}")
         if number == 1:
             talk.ready()
         talk.part(label, 1, size)
@@ -129,15 +129,15 @@ def test_erase_on_failure(world: World) -> None:
     talk.ready()
     link = dumper.connect()
     link.sendall(SMALL)
-    talk.send(f"FAILED {W} {H}")
+    talk.send(f"FAILED {WORKER} {HANDLE}")
     link.close()
-    line = talk.expect(f"<w> {W} {H}<*>")
+    line = talk.expect(f"<w> {WORKER} {HANDLE}<*>")
     # DONE where the data were over before the failure was heard of
     while not line.startswith(("FAILED", "PARTIAL", "DONE")):
-        line = talk.expect(f"<w> {W} {H}<*>")
+        line = talk.expect(f"<w> {WORKER} {HANDLE}<*>")
     good = "PARTDONE" in "".join(talk.transcript)
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.quit()
     if good:  # the taper stored what came before the failure: that is kept
         assert entries(world)["PROTO01"].startswith(STAMP)
@@ -183,7 +183,7 @@ def written_while_erasing(world: World, talk: Conversation, size: int) -> None:
     talk.part("PROTO01", 1, size)
     talk.done(crc(data))
     talk.quit()
-    world.check_dump(H, data)
+    world.check_dump(HANDLE, data)
 
 
 UNWATCHED = 'device-property "MONITOR_FREE_SPACE" "no"'
@@ -231,9 +231,9 @@ def test_erase_on_full_with_nothing_to_erase(world: World) -> None:
     kept = "\n".join(world.tapelist()).replace("PROTO02 reuse", "PROTO02 no-reuse")
     world.write(TAPELIST, kept + "\n")
     dumper.data(payload(900 * KIB))
-    talk.expect(f"PARTDONE {W} {H} PROTO01 1 <*>")
+    talk.expect(f"PARTDONE {WORKER} {HANDLE} PROTO01 1 <*>")
     talk.deny("that is all")
-    talk.expect(f'PARTIAL {W} {H} INPUT-GOOD TAPE-CONFIG "<*>" "<*>" "" "that is all"')
+    talk.expect(f'PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG "<*>" "<*>" "" "that is all"')
     talk.quit()
     assert entries(world)["PROTO02"].startswith("20251202000000")
     assert [file.number for file in world.slot(2)] == [0, 1]

@@ -10,7 +10,7 @@ from _pytest.mark import ParameterSet
 
 from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import Conversation, H, W
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation
 from tests.conformance.harness_text import crc, payload
 
 W1 = "worker0-1"
@@ -27,7 +27,7 @@ def waiting(world: World, slots: int = 6) -> Conversation:
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(SMALL))
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     return talk
 
 
@@ -91,28 +91,28 @@ STATES: dict[str, Callable[[World], Conversation]] = {
     "writing": writing,
     "error": broken,
 }
-TAKE = f"TAKE-SCRIBE-FROM {W} {H} {W1}"
+TAKE = f"TAKE-SCRIBE-FROM {WORKER} {HANDLE} {W1}"
 CLOSE = f"CLOSE-VOLUME {W1}"
 SCAN = f"START-SCAN {W1} {H1}"
 TAPE = f"NEW-TAPE {W1} {H1}"
 WRITE = f"FILE-WRITE {W1} {H3} "
 DUMPED = (f"PARTDONE {W1} <*>", f"DONE {W1} <*>")
-Talk = list[tuple[str, tuple[str, ...]]]
+Conversation = list[tuple[str, tuple[str, ...]]]
 UNHEARD = "stock does not answer a NEW-TAPE that comes while it writes"
-NEW: Talk = [(TAPE, (BAD,))]
-REFUSED: Talk = [(CLOSE, (BAD,)), (WRITE, (BAD,))]
-SCANNED: Talk = [(SCAN, ())]
-TALKS: list[tuple[str, Talk, str]] = [
-    ("reserved", [*NEW, *SCANNED, (TAKE, (f"REQUEST-NEW-TAPE {W} {H}",))], ""),
+NEW: Conversation = [(TAPE, (BAD,))]
+REFUSED: Conversation = [(CLOSE, (BAD,)), (WRITE, (BAD,))]
+SCANNED: Conversation = [(SCAN, ())]
+TALKS: list[tuple[str, Conversation, str]] = [
+    ("reserved", [*NEW, *SCANNED, (TAKE, (f"REQUEST-NEW-TAPE {WORKER} {HANDLE}",))], ""),
     (
         "reserved",
         [(CLOSE, (f"CLOSED-VOLUME {W1}",)), (WRITE, (f"REQUEST-NEW-TAPE {W1} {H3}",))],
         "",
     ),
-    ("started", [*NEW, (TAKE, (f"READY {W} {H}",))], ""),
-    ("started", [*SCANNED, (TAKE, (f"READY {W} {H}",))], ""),
+    ("started", [*NEW, (TAKE, (f"READY {WORKER} {HANDLE}",))], ""),
+    ("started", [*SCANNED, (TAKE, (f"READY {WORKER} {HANDLE}",))], ""),
     ("started", [*SCANNED, (WRITE, (f"READY {W1} {H3}", *DUMPED))], ""),
-    ("closed", [(TAKE, (f"REQUEST-NEW-TAPE {W} {H}",))], ""),
+    ("closed", [(TAKE, (f"REQUEST-NEW-TAPE {WORKER} {HANDLE}",))], ""),
     (
         "closed",
         [
@@ -150,7 +150,7 @@ def cases() -> list[ParameterSet]:
 
 
 @pytest.mark.parametrize(("state", "commands"), cases())
-def test_commands_for_the_other_worker(world: World, state: str, commands: Talk) -> None:
+def test_commands_for_the_other_worker(world: World, state: str, commands: Conversation) -> None:
     """They are answered by the rules, and the one that waits is not disturbed."""
     talk = STATES[state](world)
     for command, answer in commands:
@@ -164,11 +164,11 @@ def test_commands_for_the_other_worker(world: World, state: str, commands: Talk)
         talk.expect(*answer)
         if not answer:
             talk.expect_silence(0.2)  # two scans at once would be stock's end
-    if answer != (f"READY {W} {H}",):
-        talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-        talk.expect(f"NEW-TAPE {W} {H} <*>")
+    if answer != (f"READY {WORKER} {HANDLE}",):
+        talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+        talk.expect(f"NEW-TAPE {WORKER} {HANDLE} <*>")
         talk.ready()
-    talk.expect(f"PARTDONE {W} {H} <*>")
+    talk.expect(f"PARTDONE {WORKER} {HANDLE} <*>")
     talk.done(crc(SMALL))
-    world.check_dump(H, SMALL)
+    world.check_dump(HANDLE, SMALL)
     talk.still_there()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.harness import VTAPES, World
 from tests.conformance.harness_files import Dump, dump_header, label_header
-from tests.conformance.harness_talk import H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, split_by
 from tests.conformance.harness_text import crc, payload
 from tests.conformance.vaulting import (
     DATA,
@@ -38,7 +38,7 @@ def test_a_dump_is_copied(world: World) -> None:
     talk.part("PROTO01", 2, 262_144)
     talk.part("PROTO01", 3, 75_712)
     talk.done(crc(DATA))
-    world.check_dump(H, DATA, DUMP)
+    world.check_dump(HANDLE, DATA, DUMP)
     talk.quit()
     world.check_log(
         "INFO taper Slot 1 without label can be labeled",
@@ -58,16 +58,16 @@ def test_two_source_volumes(world: World) -> None:
     library.dump(DATA, TWO_VOLUMES)
     vault(talk, split=split_by(262_144))
     line = ending(talk)
-    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
+    assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
     said = [line[2:] for line in talk.transcript if "-SOURCE-VOLUME" in line]
     assert said == [
-        f"OPENED-SOURCE-VOLUME {W} {H} SRC01",
-        f"CLOSED-SOURCE-VOLUME {W}",
-        f"OPENED-SOURCE-VOLUME {W} {H} SRC02",
+        f"OPENED-SOURCE-VOLUME {WORKER} {HANDLE} SRC01",
+        f"CLOSED-SOURCE-VOLUME {WORKER}",
+        f"OPENED-SOURCE-VOLUME {WORKER} {HANDLE} SRC02",
     ]
-    world.check_dump(H, DATA, DUMP)
-    talk.send(f"CLOSE-SOURCE-VOLUME {W}")
-    talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
+    world.check_dump(HANDLE, DATA, DUMP)
+    talk.send(f"CLOSE-SOURCE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-SOURCE-VOLUME {WORKER}")
     talk.quit()
 
 
@@ -100,11 +100,11 @@ def test_the_source_volume_stays_open(world: World) -> None:
     talk.ready(H2)
     talk.part("PROTO01", 2, 600_000, handle=H2)
     talk.done(crc(DATA), handle=H2)
-    world.check_dump(H, SMALL, DUMP)
+    world.check_dump(HANDLE, SMALL, DUMP)
     world.check_dump(H2, DATA, other)
     for _ in range(2):
-        talk.send(f"CLOSE-SOURCE-VOLUME {W}")
-        talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
+        talk.send(f"CLOSE-SOURCE-VOLUME {WORKER}")
+        talk.expect(f"CLOSED-SOURCE-VOLUME {WORKER}")
     talk.quit()
 
 
@@ -121,7 +121,7 @@ def test_another_volume_is_opened_for_the_next_dump(world: World) -> None:
     talk.part("PROTO01", 1, 65_536)
     talk.done(crc(SMALL))
     vault(talk, other, handle=H2)
-    talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
+    talk.expect(f"CLOSED-SOURCE-VOLUME {WORKER}")
     opened(talk, "SRC02", H2)
     talk.ready(H2)
     talk.part("PROTO01", 2, 65_536, handle=H2)
@@ -135,8 +135,8 @@ def test_a_dump_over_two_new_volumes(world: World) -> None:
     library.dump(DATA, TWO_VOLUMES)
     vault(talk, split=split_by(131_072))
     line = ending(talk)
-    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
-    world.check_dump(H, DATA, DUMP)
+    assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
+    world.check_dump(HANDLE, DATA, DUMP)
     talk.quit()
     assert len(world.log("START")) == 3
 
@@ -150,7 +150,7 @@ def test_the_header_comes_along(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     written(talk, DATA, [600_000])
-    world.check_dump(H, DATA, DUMP)
+    world.check_dump(HANDLE, DATA, DUMP)
     header = world.volume("PROTO01")[1].header
     assert f"ORIGSIZE=777\n{server_crc(DATA)}" in header
     talk.quit()
@@ -199,8 +199,8 @@ def test_a_part_that_was_written_twice(world: World) -> None:
     library.done(DATA, 2)
     vault(talk)
     line = ending(talk)
-    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
-    world.check_dump(H, DATA, DUMP)
+    assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
+    world.check_dump(HANDLE, DATA, DUMP)
     talk.quit()
 
 
@@ -212,7 +212,7 @@ def test_denied(world: World) -> None:
     vault(talk)
     opened(talk, "SRC01")
     talk.deny("sorry")
-    talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-CONFIG "" sorry')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG "" sorry')
     talk.quit()
     world.check_logged(f"FAIL taper VAULT <*> {OLD} 0 config sorry")
 
@@ -225,7 +225,9 @@ def test_a_missing_source_volume(world: World) -> None:
     world.path(f"{library.slot('SRC01')}/00000.SRC01").unlink()
     world.write(f"{library.slot('SRC01')}/00000.XYZ", label_header("XYZ", OLD))
     vault(talk)
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Source Volume \'SRC01\' not found" ""')
+    talk.expect(
+        f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "Source Volume \'SRC01\' not found" ""'
+    )
     talk.quit()
     assert world.log("START") == []
 
@@ -238,7 +240,7 @@ def test_a_busy_source_volume(world: World) -> None:
     world.write(f"{library.directory}/state", state)
     vault(talk)
     reason = "Source volume 'SRC01' in slot 1 is reserved"
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "{reason}" ""')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "{reason}" ""')
     talk.quit()
 
 
@@ -251,7 +253,7 @@ def test_a_wrong_header_at_the_start(world: World) -> None:
     world.write(library.path("SRC01", 1), wrong + SMALL)
     vault(talk)
     opened(talk, "SRC01")
-    line = talk.expect(f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD <*>")
+    line = talk.expect(f"FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*>")
     for text in (
         "header on 'SRC01' file 1 does not match expectations: got hostname 'elsewhere'; "
         "expected 'localhost'",
@@ -271,7 +273,7 @@ def test_the_same_changer_for_both(world: World) -> None:
     talk.start_taper()
     vault(talk, split=split_by(262_144))
     line = ending(talk)
-    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
-    world.check_dump(H, DATA, DUMP)
+    assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
+    world.check_dump(HANDLE, DATA, DUMP)
     talk.quit()
     assert [line.split()[1] for line in world.tapelist()] == ["PROTO01", "SRC01", "SRC02"]

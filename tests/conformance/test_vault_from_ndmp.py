@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance.harness import STAMP, World
-from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc
 from tests.conformance.vaulting import DUMP, ending, vault
 from tests.conformance.vaulting_ndmp import BLOCK, WHOLE, TapeLibrary, drive, on_tape
@@ -29,14 +29,14 @@ def server() -> Iterator[NdmJob]:
 
 def start(world: World, take: str) -> Conversation:
     talk = world.start()
-    talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
-    talk.expect(f"TAPER-OK {W} {take}-TAKE-SCRIBE-FROM")
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
+    talk.expect(f"TAPER-OK {WORKER} {take}-TAKE-SCRIBE-FROM")
     return talk
 
 
 def close(talk: Conversation) -> None:
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.quit()
 
 
@@ -48,9 +48,9 @@ def test_to_a_disk(world: World, server: NdmJob) -> None:
     talk = start(world, "ALLOW")
     vault(talk, split=split_by(3 * BLOCK))
     line = ending(talk)
-    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(WHOLE)}"'), line
+    assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{crc(WHOLE)}"'), line
     close(talk)
-    world.check_dump(H, WHOLE, DUMP)
+    world.check_dump(HANDLE, WHOLE, DUMP)
     assert not server.locked("tape1")
 
 
@@ -79,7 +79,7 @@ def straight(world: World, server: NdmJob, servers: int, *, indirect: bool) -> N
         talk = start(world, "NO")
         vault(talk, split=split_by(3 * BLOCK))
         line = ending(talk)
-        assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{NO_CRC}"'), line
+        assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{NO_CRC}"'), line
         close(talk)
         assert on_tape(target.directory / "tape2") == WHOLE
         assert not server.locked("tape1")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conformance.harness import World
-from tests.conformance.harness_talk import H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, split_by
 from tests.conformance.harness_text import crc
 from tests.conformance.vaulting import ending, server_crc, vault
 from tests.conformance.vaulting_ndmp import (
@@ -74,7 +74,7 @@ def test_a_padded_dump_to_a_disk(world: World) -> None:
         talk = made.start()
         vault(talk, split=split_by(2 * BLOCK))
         line = ending(talk)
-        assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(data)}"'), line
+        assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{crc(data)}"'), line
         talk.quit()
         assert made.stored() == data
         world.check_logged(f"DONE taper <*> {crc(data)} [sec <*>")
@@ -88,7 +88,7 @@ def test_a_padded_dump_from_mover_to_mover(world: World) -> None:
         talk = made.start(indirect=False)
         vault(talk, split=split_by(2 * BLOCK))
         line = ending(talk)
-        assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{NO_CRC}"'), line
+        assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{NO_CRC}"'), line
         talk.quit()
         assert made.stored() == data + bytes(1000)
         world.check_logged(f"DONE taper <*> {crc(data)} [sec <*>")
@@ -102,7 +102,7 @@ def test_movers_that_cannot_meet(world: World) -> None:
         talk = made.start(indirect=False)
         vault(talk, split=split_by(2 * BLOCK))
         line = ending(talk)
-        assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(WHOLE)}"'), line
+        assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{crc(WHOLE)}"'), line
         talk.quit()
         assert made.stored() == WHOLE
         assert made.source.said("MOVER_LISTEN")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance.harness import STAMP, World
-from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload, stats
 from tests.conformance.vaulting import DUMP, Library, ending, vault
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
@@ -37,8 +37,8 @@ define changer drive {{
 """
     library.configure(drive, slots=0, usage_kib=None, leom=None, changer='tpchanger "drive"')
     talk = world.start()
-    talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
-    talk.expect(f"TAPER-OK {W} NO-TAKE-SCRIBE-FROM")
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
+    talk.expect(f"TAPER-OK {WORKER} NO-TAKE-SCRIBE-FROM")
     return library, talk
 
 
@@ -49,9 +49,9 @@ def test_from_volumes_to_a_mover(world: World, server: NdmJob, indirect: bool) -
     library.dump(DATA, TWO_VOLUMES)
     vault(talk, split=split_by(4 * BLOCK))
     line = ending(talk)
-    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{crc(DATA)}"'), line
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.quit()
     tape = (server.directory / "tape1").read_bytes()
     assert all(DATA[at : at + BLOCK] in tape for at in range(0, len(DATA), BLOCK))

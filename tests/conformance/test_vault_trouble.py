@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.harness import VTAPES, World
 from tests.conformance.harness_files import Dump, dump_header, label_header
-from tests.conformance.harness_talk import SOON, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, SOON, WORKER, split_by
 from tests.conformance.harness_text import crc
 from tests.conformance.vaulting import (
     DATA,
@@ -38,7 +38,7 @@ def test_a_source_volume_is_lost_in_mid_dump(world: World) -> None:
     world.path(f"{library.slot('SRC02')}/00000.SRC02").unlink()
     vault(talk, split=split_by(131_072))
     line = ending(talk)
-    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "), line
     assert "File 0 not found" in line
     talk.quit()
     world.check_logged("PARTIAL taper <*>File 0 not found<*>")
@@ -53,7 +53,7 @@ def test_a_wrong_header_in_mid_dump(world: World) -> None:
     world.write(library.path("SRC01", 2), header + DATA[327_680:])
     vault(talk, split=split_by(131_072))
     line = ending(talk)
-    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "), line
     assert "header on 'SRC01' file 2 does not match expectations: got partnum '9'" in line
     talk.quit()
 
@@ -68,7 +68,7 @@ def test_a_truncated_part(world: World, number: int) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
     vault(talk, split=split_by(131_072))
     line = ending(talk)
-    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "), line
     assert f"part {number} on 'SRC01' file {number} is truncated" in line
     talk.quit()
 
@@ -84,7 +84,7 @@ def test_padding_is_not_copied(world: World) -> None:
     talk.grant("PROTO01")
     talk.ready()
     written(talk, DATA, [600_000])
-    world.check_dump(H, DATA, DUMP)
+    world.check_dump(HANDLE, DATA, DUMP)
     talk.quit()
 
 
@@ -94,7 +94,7 @@ def test_a_wrong_checksum(world: World) -> None:
     library.dump(DATA, TWO_VOLUMES, lines=f"SERVER-CRC=12345678:{len(DATA)}\n")
     vault(talk)
     line = ending(talk)
-    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "), line
     assert f"source server crc ({crc(DATA)}) and input server crc (12345678:600000) differ)" in line
     talk.quit()
 
@@ -106,7 +106,7 @@ def test_a_wrong_checksum_in_the_catalogue(world: World) -> None:
     library.dump(DATA, TWO_VOLUMES, server=f"12345678:{len(DATA)}")
     vault(talk)
     line = ending(talk)
-    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "), line
     assert f"source server crc ({crc(DATA)}) and input server crc (12345678:600000) differ)" in line
     talk.quit()
 
@@ -119,7 +119,7 @@ def test_a_bad_source_storage(world: World, storage: str) -> None:
     library, talk = started(world, extra=bad)
     library.dump(SMALL, [("SRC01", 65_536)])
     vault(talk, storage=storage)
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "<*>" ""')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "<*>" ""')
     vault(talk, handle=H2)
     opened(talk, "SRC01", H2)
     talk.grant("PROTO01", H2)
@@ -133,8 +133,8 @@ def test_a_bad_source_storage(world: World, storage: str) -> None:
 def test_closing_before_anything_was_vaulted(world: World) -> None:
     """Q27."""
     _, talk = started(world)
-    talk.send(f"CLOSE-SOURCE-VOLUME {W}")
-    talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
+    talk.send(f"CLOSE-SOURCE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-SOURCE-VOLUME {WORKER}")
 
 
 @pytest.mark.known_stock_failure("stock cannot quit while a transfer is active")
@@ -144,9 +144,9 @@ def test_quit_while_a_volume_is_awaited(world: World) -> None:
     library.dump(DATA, TWO_VOLUMES)
     vault(talk)
     opened(talk, "SRC01")
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     talk.send("QUIT")
-    talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "taper is quitting" ""')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "taper is quitting" ""')
     talk.expect_end(0)
     assert "slot1" not in world.path(f"{library.directory}/state").read_text()
     world.check_logged("FAIL taper VAULT <*>")
@@ -167,7 +167,7 @@ def test_a_volume_that_another_worker_merely_keeps(world: World) -> None:
     talk.done(crc(SMALL))
     talk.start_taper(W1)
     vault(talk, other, handle=H2, worker=W1)
-    talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
+    talk.expect(f"CLOSED-SOURCE-VOLUME {WORKER}")
     opened(talk, "SRC01", H2, W1)
     talk.grant("PROTO02", H2, W1)
     talk.ready(H2, W1)
@@ -208,12 +208,12 @@ def test_several_workers(world: World) -> None:
     talk.start_taper(W1)
     vault(talk)
     opened(talk, "SRC01")
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
     vault(talk, other, handle=H2, worker=W1)
     opened(talk, "SRC02", H2, W1)
     talk.expect(f"REQUEST-NEW-TAPE {W1} {H2}")
-    talk.send(f"NEW-TAPE {W} {H}")
-    talk.expect(f"NEW-TAPE {W} {H} PROTO01")
+    talk.send(f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 600_000)
     talk.done(crc(DATA))
@@ -222,7 +222,7 @@ def test_several_workers(world: World) -> None:
     talk.ready(H2, W1)
     talk.part("PROTO02", 1, 65_536, handle=H2, worker=W1)
     talk.done(crc(SMALL), handle=H2, worker=W1)
-    world.check_dump(H, DATA, DUMP)
+    world.check_dump(HANDLE, DATA, DUMP)
     world.check_dump(H2, SMALL, other)
     talk.quit()
 
@@ -237,8 +237,8 @@ def test_a_dump_that_was_begun_anew(world: World) -> None:
     library.done(SMALL, 1)
     vault(talk)
     line = ending(talk)
-    assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc(SMALL)}"'), line
-    world.check_dump(H, SMALL, DUMP)
+    assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{crc(SMALL)}"'), line
+    world.check_dump(HANDLE, SMALL, DUMP)
     talk.quit()
 
 
@@ -251,7 +251,7 @@ def test_a_part_that_is_too_long(world: World) -> None:
     path.write_bytes(path.read_bytes() + bytes(40_000))
     vault(talk)
     line = ending(talk)
-    assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+    assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "), line
     assert "part 1 on 'SRC01' file 1 is longer than the 600000 bytes it should have" in line
     talk.quit()
 
@@ -267,7 +267,7 @@ def test_quit_while_the_source_changer_is_locked(world: World) -> None:
         vault(talk)
         talk.expect_silence(0.5)
         talk.send("QUIT")
-        talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "taper is quitting" ""')
+        talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "taper is quitting" ""')
         talk.expect_end(0, timeout=SOON)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conformance.harness import STAMP, TAPELIST, VTAPES, Options, World
 from tests.conformance.harness_files import Dump, dump_header, volume_label
-from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, matches, payload, stats
 
 DATA = payload(100_000)
@@ -22,7 +22,9 @@ def taperscan(plugin: str) -> str:
     return f'define taperscan scan {{\n  plugin "{plugin}"\n}}\ntaperscan "scan"'
 
 
-def dumped(world: World, label: str, handle: str = H, talk: Conversation | None = None) -> None:
+def dumped(
+    world: World, label: str, handle: str = HANDLE, talk: Conversation | None = None
+) -> None:
     """Write a dump; it must land on the volume with this label, whole."""
     if talk is None:
         talk = world.start()
@@ -40,8 +42,8 @@ def refused(world: World, *lines: str) -> None:
     broken = not world.program.stock and any(" in error: " in line for line in lines)
     text = f"{NONE_LEFT}: slot 1: <*>" if broken else NONE_LEFT
     talk = world.start()
-    talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
-    talk.expect(f'TAPE-ERROR {W} "{text}"')
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
+    talk.expect(f'TAPE-ERROR {WORKER} "{text}"')
     talk.quit()
     last = f"ERROR taper no-tape error [{text}]"
     world.check_log(*(f"INFO taper {line}" for line in lines), last)
@@ -234,9 +236,9 @@ def test_a_label_that_cannot_be_written(world: World) -> None:
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(DATA))
-    talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-    talk.expect(f"NO-NEW-TAPE {W} {H}")
+    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+    talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.expect(f"NO-NEW-TAPE {WORKER} {HANDLE}")
     talk.grant("PROTO01")
     talk.ready()
     talk.part("PROTO01", 1, 100_000)
@@ -258,7 +260,7 @@ def test_denied_at_the_first_request(world: World) -> None:
     talk.file_write(world.holding(DATA), orig="1024")
     talk.deny("taperflush criteria not met")
     tail = 'INPUT-GOOD TAPE-CONFIG "" "taperflush criteria not met"'
-    talk.expect(f"FAILED {W} {H} {tail}")
+    talk.expect(f"FAILED {WORKER} {HANDLE} {tail}")
     world.check_log(
         "INFO taper Slot 1 without label can be labeled",
         "ERROR taper no-tape config [taperflush criteria not met]",
@@ -276,7 +278,7 @@ def test_a_reason_of_one_word_stands_bare(world: World) -> None:
     talk.start_taper()
     talk.file_write(world.holding(DATA))
     talk.deny("sorry")
-    talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-CONFIG "" sorry')
+    talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG "" sorry')
     world.check_logged("ERROR taper no-tape config [sorry]", "FAIL taper <*> 0 config sorry")
 
 
@@ -287,7 +289,7 @@ def test_a_file_system_that_is_really_full(world: World) -> None:
     if good != data:
         assert "INPUT-GOOD TAPE-ERROR" in line
         assert "No space left on device" in line
-    world.check_dump(H, good)
+    world.check_dump(HANDLE, good)
     assert f'"{crc(good)}"' in line
 
 
@@ -295,11 +297,11 @@ def test_a_file_system_that_is_really_full_with_leom(world: World) -> None:
     """A full file system seen in time: the dump goes on on the next volume, whole."""
     line, data = filled(world, leom=True)
     tail = f'INPUT-GOOD TAPE-GOOD "{crc(data)}" "{stats(700_000, 64)}" "" ""'
-    assert matches(f"DONE {W} {H} {tail}", line), line
+    assert matches(f"DONE {WORKER} {HANDLE} {tail}", line), line
     talk = world.talks[0]
-    talk.parts[H] = [part for part in talk.parts[H] if part[1]]
-    world.check_dump(H, data)
-    assert {label for label, _ in talk.parts[H]} == {"PROTO01", "PROTO02"}
+    talk.parts[HANDLE] = [part for part in talk.parts[HANDLE] if part[1]]
+    world.check_dump(HANDLE, data)
+    assert {label for label, _ in talk.parts[HANDLE]} == {"PROTO01", "PROTO02"}
 
 
 def filled(world: World, leom: bool) -> tuple[str, bytes]:
@@ -312,12 +314,12 @@ def filled(world: World, leom: bool) -> tuple[str, bytes]:
     talk.file_write(world.holding(data), split_by(1 << 18))
     talk.grant("PROTO01")
     talk.ready()
-    line = talk.expect(f"<w> {W} <*>")
+    line = talk.expect(f"<w> {WORKER} <*>")
     while not line.startswith(("DONE", "PARTIAL")):
         if line.startswith("REQUEST"):
-            talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-            talk.expect(f"NEW-TAPE {W} {H} PROTO02")
-        line = talk.expect(f"<w> {W} <*>")
+            talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+            talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO02")
+        line = talk.expect(f"<w> {WORKER} <*>")
     return line, data
 
 
@@ -329,11 +331,11 @@ def test_the_tapelist_of_another_process_is_respected(world: World) -> None:
     with world.path(lock).open("r+b") as stream:
         fcntl.lockf(stream, fcntl.LOCK_EX)
         talk.file_write(world.holding(DATA))
-        talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
-        talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+        talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+        talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
         talk.expect_silence(0.5)
         world.tapelist_add("20250101000000 PROTO01 reuse")
-    talk.expect(f"NEW-TAPE {W} {H} PROTO02")
+    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} PROTO02")
     assert [line.split()[1] for line in world.tapelist()] == ["PROTO02", "PROTO01"]
 
 

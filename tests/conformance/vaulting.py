@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.conformance.harness import Options, World
 from tests.conformance.harness_files import Dump, dump_header, label_header, quote
-from tests.conformance.harness_talk import PLAIN, Conversation, H, W
+from tests.conformance.harness_talk import HANDLE, PLAIN, WORKER, Conversation
 from tests.conformance.harness_text import crc, payload
 
 SOURCE = "/var/lib/amanda/source"
@@ -149,8 +149,8 @@ def vault(
     talk: Conversation,
     dump: Dump = DUMP,
     split: str = PLAIN,
-    handle: str = H,
-    worker: str = W,
+    handle: str = HANDLE,
+    worker: str = WORKER,
     storage: str = "SRC",
 ) -> None:
     """Ask for a dump to be copied."""
@@ -160,7 +160,7 @@ def vault(
     )
 
 
-def opened(talk: Conversation, label: str, handle: str = H, worker: str = W) -> None:
+def opened(talk: Conversation, label: str, handle: str = HANDLE, worker: str = WORKER) -> None:
     """Expect the source volume to be opened."""
     talk.expect(f"OPENED-SOURCE-VOLUME {worker} {handle} {label}")
 
@@ -168,9 +168,9 @@ def opened(talk: Conversation, label: str, handle: str = H, worker: str = W) -> 
 def not_found(world: World, talk: Conversation) -> None:
     """Expect that the catalogue lacks the dump: no volume's fault, as stock 3.5.4 has it too."""
     if world.program.stock:
-        talk.expect(f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "error; Dump not found"')
+        talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR "" "error; Dump not found"')
     else:
-        talk.expect(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "Dump not found" ""')
+        talk.expect(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "Dump not found" ""')
 
 
 def server_crc(data: bytes) -> str:
@@ -187,7 +187,7 @@ def started(world: World, **knobs: Any) -> tuple[Library, Conversation]:
     return library, talk
 
 
-def written(talk: Conversation, data: bytes, sizes: list[int], handle: str = H) -> None:
+def written(talk: Conversation, data: bytes, sizes: list[int], handle: str = HANDLE) -> None:
     """Follow a dump onto the first volume, to a good end; source volumes may be changed."""
     fileno = 0
     while fileno < len(sizes):
@@ -201,7 +201,7 @@ def written(talk: Conversation, data: bytes, sizes: list[int], handle: str = H) 
     talk.done(crc(data), handle=handle)
 
 
-def ending(talk: Conversation, handle: str = H, worker: str = W) -> str:
+def ending(talk: Conversation, handle: str = HANDLE, worker: str = WORKER) -> str:
     """The reply that ends a dump; volumes asked for before it are granted."""
     while True:
         line = talk.expect("<w> <*>")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.conformance.harness import ETC, STAMP, Options, World
 from tests.conformance.harness_files import Dump, label_header
-from tests.conformance.harness_talk import Conversation, W
+from tests.conformance.harness_talk import WORKER, Conversation
 from tests.conformance.harness_text import payload
 from tests.conformance.vaulting import OLD, Library
 from tests.fakes.ndmjob import give_to_dump_user
@@ -153,8 +153,8 @@ class Vaulting:
 def worker(world: World, *overrides: str) -> Conversation:
     """Start the taper and a worker, whose scan finds a volume."""
     talk = world.start(*overrides)
-    talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
-    talk.expect(f"TAPER-OK {W} <*>")
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
+    talk.expect(f"TAPER-OK {WORKER} <*>")
     return talk
 
 

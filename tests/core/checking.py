@@ -6,14 +6,16 @@ from collections import Counter
 
 from protocols import tracelog
 from protocols.driver import commands, replies
-from tests.core.conversing import Talk
+from tests.core.conversing import Conversation
 
 ENDS_LOGGED = (tracelog.Done, tracelog.Partial, tracelog.Fail)
 ENDS = (replies.Done, replies.Partial, replies.Failed)
 CLOSE = (commands.CloseVolume, commands.CloseSourceVolume)
 
 
-def check_dump(talk: Talk, handle: str, data: bytes, disk: str, *, whole_log: bool = True) -> str:
+def check_dump(
+    talk: Conversation, handle: str, data: bytes, disk: str, *, whole_log: bool = True
+) -> str:
     """Check all that was said, logged and stored of one dump; the name of its last reply.
 
     :param data: what its source has.
@@ -43,7 +45,7 @@ def check_dump(talk: Talk, handle: str, data: bytes, disk: str, *, whole_log: bo
     return end.name
 
 
-def check_closed(talk: Talk) -> None:
+def check_closed(talk: Conversation) -> None:
     """Whoever did not ask is told of the end of a volume only after its beginning: the driver
     looks for the label, of which it must know."""
     asked = Counter((it.name, it.worker) for it in talk.commands if isinstance(it, CLOSE))
@@ -57,13 +59,13 @@ def check_closed(talk: Talk) -> None:
             assert known[which] + asked[which] >= 0, talk.driver.lines
 
 
-def _stored(talk: Talk, label: str, fileno: int) -> bytes:
+def _stored(talk: Conversation, label: str, fileno: int) -> bytes:
     tape = next(tape for tape in talk.tapes.values() if tape.medium.label == label)
     assert tape.medium.files[fileno].complete
     return tape.stored(fileno)
 
 
-def _check_log(talk: Talk, disk: str, word: str, told: bytes) -> None:
+def _check_log(talk: Conversation, disk: str, word: str, told: bytes) -> None:
     """The trace log says the same as the replies, and every label before its parts."""
     started: set[str] = set()
     logged = b""
@@ -83,7 +85,7 @@ def _check_log(talk: Talk, disk: str, word: str, told: bytes) -> None:
     assert ends[0] in allowed[word]
 
 
-def check_permissions(talk: Talk) -> None:
+def check_permissions(talk: Conversation) -> None:
     """Each NEW-TAPE gets exactly one NEW-TAPE, NO-NEW-TAPE or BAD-COMMAND; READY comes once."""
     asked: Counter[str] = Counter()
     ready: Counter[str] = Counter()

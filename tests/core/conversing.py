@@ -1,7 +1,7 @@
 """A conversation with the core: commands in as lines, replies and log lines out, no process.
 
-:class:`Talk` is the whole program but for its edges: the real controller, workers, scribe, scan,
-retention and data plane; drives, media, logs and clock are in memory.
+:class:`Conversation` is the whole program but for its edges: the real controller, workers, scribe,
+scan, retention and data plane; drives, media, logs and clock are in memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from taper.core.scan import make_scan
 from taper.core.world import World
 from taper.flow.interfaces import FlowContext
 from taper.plane.crc import RunningCrc
-from tests.core.moments import Moments
+from tests.core.steps import Steps
 from tests.core.stocked import StockedChanger, Tape
 from tests.core.surroundings import (
     Dumped,
@@ -42,8 +42,8 @@ from tests.core.surroundings import (
 from tests.core.vaulting import FakeVaults, Reactor, TurningFlows
 
 RUN = "20260601010101"
-W, H = "worker0-0", "00-00001"
-START = f"START-TAPER taper0 {W} PROTO {RUN}"
+WORKER, HANDLE = "worker0-0", "00-00001"
+START = f"START-TAPER taper0 {WORKER} PROTO {RUN}"
 PLAIN = '"" "" "" "" "" "" "" ""'
 LIMIT = 20000
 """Steps of the longest conversation; more means that it never ends."""
@@ -85,16 +85,18 @@ def split_by(part_size: int, cache: str = '""', limit: str = '""') -> str:
 
 
 def file_write(
-    name: str = "HF", handle: str = H, split: str = PLAIN, worker: str = W, kb: str = "64"
+    name: str = "HF", handle: str = HANDLE, split: str = PLAIN, worker: str = WORKER, kb: str = "64"
 ) -> str:
     return f"FILE-WRITE {worker} {handle} {name} localhost /home 0 20260101000000 {split} {kb}"
 
 
-def port_write(handle: str = H, split: str = PLAIN, worker: str = W, path: str = "AMANDA") -> str:
+def port_write(
+    handle: str = HANDLE, split: str = PLAIN, worker: str = WORKER, path: str = "AMANDA"
+) -> str:
     return f"PORT-WRITE {worker} {handle} localhost /var 0 20260101000000 {split} {path}"
 
 
-def shm_write(handle: str = H, split: str = PLAIN, worker: str = W) -> str:
+def shm_write(handle: str = HANDLE, split: str = PLAIN, worker: str = WORKER) -> str:
     return f"SHM-WRITE {worker} {handle} localhost /var 0 20260101000000 {split} AMANDA"
 
 
@@ -110,7 +112,7 @@ def crc_text(data: bytes) -> str:
     return str(crc.value())
 
 
-class Talk:
+class Conversation:
     """One conversation.
 
     :ivar ended: how often the controller said that all is over.
@@ -128,7 +130,7 @@ class Talk:
         algorithm: str = "traditional",
     ) -> None:
         self.config = config or configuration()
-        self.moments = Moments()
+        self.moments = Steps()
         self.clock = Clock()
         self.driver = FakeDriver()
         self.driver.on_reply = self._answer

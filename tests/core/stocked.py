@@ -20,7 +20,7 @@ from devices.interfaces import (
     VolumeReading,
 )
 from protocols.header import HeaderType
-from tests.core.moments import Moments
+from tests.core.steps import Steps
 from tests.fakes.async_changer import UNLABELED_TEXT, FakeAsyncChanger, FakeVolume
 from tests.fakes.device import FakeDevice
 from tests.fakes.device import FakeVolume as Medium
@@ -87,7 +87,7 @@ class Tape:
             self.at_write()
         return self._faults(what)
 
-    def face(self, device: FakeDevice, moments: Moments) -> IAsyncDevice:
+    def face(self, device: FakeDevice, moments: Steps) -> IAsyncDevice:
         """The asynchronous face of this tape's drive."""
         return SteppedDevice(device, self, moments)
 
@@ -100,7 +100,7 @@ class Tape:
 class SteppedFace:
     """The asynchronous face of a fake device, in steps."""
 
-    def __init__(self, device: FakeDevice, tape: Tape, moments: Moments) -> None:
+    def __init__(self, device: FakeDevice, tape: Tape, moments: Steps) -> None:
         self.facts: IDeviceFacts = device
         self._drive = device
         self._tape = tape
@@ -144,7 +144,7 @@ class SteppedFace:
 class SteppedDevice(SteppedFace):
     """One that is written to by this process."""
 
-    def __init__(self, device: FakeDevice, tape: Tape, moments: Moments) -> None:
+    def __init__(self, device: FakeDevice, tape: Tape, moments: Steps) -> None:
         super().__init__(device, tape, moments)
         self.blocking = device
 
@@ -207,7 +207,7 @@ class StockedChanger(FakeAsyncChanger):
     :ivar told: (slot, reading) of each ``set_device_error``.
     """
 
-    def __init__(self, tapes: Mapping[str, Tape], moments: Moments, **options: Any) -> None:
+    def __init__(self, tapes: Mapping[str, Tape], moments: Steps, **options: Any) -> None:
         super().__init__({slot: tape.listing for slot, tape in tapes.items()}, **options)
         self.tapes = dict(tapes)
         self.gate = moments  # type: ignore[assignment]

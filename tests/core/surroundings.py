@@ -38,7 +38,7 @@ from taper.core.interfaces import (
 from taper.core.retention import Retention
 from taper.core.splitting import DirectoryFacts, SplitPlan
 from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
-from tests.core.moments import Moments
+from tests.core.steps import Steps
 from tests.fakes.scanning import retention_over
 from tests.fakes.tapelist_store import FakeTapelistStore
 from tests.plane.dumping import PiecesSource, SeekableSource
@@ -66,7 +66,7 @@ class FakeDriver:
 class FakeTraceLog:
     """Keeps records, and the lines they make."""
 
-    def __init__(self, moments: Moments) -> None:
+    def __init__(self, moments: Steps) -> None:
         self._moments = moments
         self.records: list[Any] = []
 
@@ -98,7 +98,7 @@ class SteppedTapelists:
     :ivar judged: the list as it was when we last held its lock.
     """
 
-    def __init__(self, moments: Moments, entries: Iterable[TapelistEntry] = ()) -> None:
+    def __init__(self, moments: Steps, entries: Iterable[TapelistEntry] = ()) -> None:
         self.store = FakeTapelistStore(entries)
         self.judged = self.store.tapelist
         self._moments = moments
@@ -119,7 +119,7 @@ class SteppedTapelists:
 class FakeHistory:
     """The real retention rules, with nothing known besides the tapelist."""
 
-    def __init__(self, moments: Moments, config: Config) -> None:
+    def __init__(self, moments: Steps, config: Config) -> None:
         self.reading: Counter[str] = Counter()
         self._moments = moments
         self._config = config
@@ -148,7 +148,7 @@ class FakeStatusFiles:
     :ivar there: those not removed yet.
     """
 
-    def __init__(self, moments: Moments) -> None:
+    def __init__(self, moments: Steps) -> None:
         self.moments = moments
         self.made = 0
         self.there: list[str] = []
@@ -193,7 +193,7 @@ class MemoryOrigin:
 
     remark = None
 
-    def __init__(self, moments: Moments, dumped: Dumped, header: Header, *, port: bool) -> None:
+    def __init__(self, moments: Steps, dumped: Dumped, header: Header, *, port: bool) -> None:
         self.reads_again = not port
         self.result_follows = port
         self.begun = False
@@ -251,7 +251,7 @@ class MemoryOrigin:
 class MemoryPort(MemoryOrigin):
     """A dumper: it connects to us, or to the device."""
 
-    def __init__(self, moments: Moments, dumped: Dumped, header: Header) -> None:
+    def __init__(self, moments: Steps, dumped: Dumped, header: Header) -> None:
         super().__init__(moments, dumped, header, port=True)
 
     async def callers(self) -> Callers:
@@ -273,7 +273,7 @@ class MemoryClient(MemoryPort):
 class MemoryRing(MemoryOrigin):
     """The same, through a ring that knows the plan when it is offered."""
 
-    def __init__(self, moments: Moments, dumped: Dumped, header: Header) -> None:
+    def __init__(self, moments: Steps, dumped: Dumped, header: Header) -> None:
         super().__init__(moments, dumped, header, port=True)
         self.plan: SplitPlan | None = None
 
@@ -291,7 +291,7 @@ class MemoryOrigins:
     """
 
     def __init__(
-        self, moments: Moments, vault: Callable[[VaultWrite, Callable[[], Clerk]], IOrigin]
+        self, moments: Steps, vault: Callable[[VaultWrite, Callable[[], Clerk]], IOrigin]
     ) -> None:
         self._moments = moments
         self._vault = vault
@@ -325,7 +325,7 @@ class MemoryOrigins:
 class FakeLook:
     """Directories of which something is known."""
 
-    def __init__(self, moments: Moments) -> None:
+    def __init__(self, moments: Steps) -> None:
         self._moments = moments
         self.directories: dict[str, DirectoryFacts] = {}
 

@@ -28,11 +28,11 @@ from taper.core.splitting import CacheKind, Mode, SplitPlan
 from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
 from tests.core.checking import check_dump, check_permissions
 from tests.core.conversing import (
+    HANDLE,
     RUN,
     START,
-    H,
-    Talk,
-    W,
+    WORKER,
+    Conversation,
     configuration,
     content,
     crc_text,
@@ -43,7 +43,7 @@ from tests.core.conversing import (
     shm_write,
     split_by,
 )
-from tests.core.moments import MomentLane
+from tests.core.steps import StepLane
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
 
@@ -51,16 +51,16 @@ DATA = content(100_000)
 NOT_ANY = configuration(autolabel='"PROTO%%"')
 
 
-def idle(*tapes: Tape, **options: object) -> Talk:
+def idle(*tapes: Tape, **options: object) -> Conversation:
     """A worker that waits for its first dump, of the file HF or by port."""
     options = {"dumps": {"HF": Dumped(DATA)}, "dumpers": [Dumped(DATA)], **options}
-    talk = Talk(*(tapes or (Tape(), Tape())), **options)  # type: ignore[arg-type]
-    assert talk.say(START) == [f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM"]
+    talk = Conversation(*(tapes or (Tape(), Tape())), **options)  # type: ignore[arg-type]
+    assert talk.say(START) == [f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM"]
     return talk
 
 
 def test_the_fakes_keep_their_promises() -> None:
-    talk = Talk(Tape(), dumpers=[Dumped()])
+    talk = Conversation(Tape(), dumpers=[Dumped()])
     plan = SplitPlan(
         part_size=0,
         block_size=32768,
@@ -103,7 +103,7 @@ def test_the_fakes_keep_their_promises() -> None:
     verifyObject(IAsyncChanger, talk.changer)
     verifyObject(IAsyncReservation, loading.result)
     verifyObject(IAsyncDevice, loading.result.device)  # type: ignore[attr-defined]
-    verifyObject(ILane, MomentLane(talk.moments, "x"))
+    verifyObject(ILane, StepLane(talk.moments, "x"))
     talk.settle()
 
 
@@ -111,15 +111,16 @@ def test_a_holding_file_onto_one_volume() -> None:
     """The whole of a simple dump: replies, trace log, stderr, tapelist."""
     talk = idle()
     assert masked(talk.say(file_write())) == [
-        f"REQUEST-NEW-TAPE {W} {H}",
-        f"NEW-TAPE {W} {H} PROTO01",
-        f"READY {W} {H}",
-        f'PARTDONE {W} {H} PROTO01 1 97 "[100000 orig-kb 64]"',
-        f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc_text(DATA)}" "[100000 orig-kb 64]" "" ""',
+        f"REQUEST-NEW-TAPE {WORKER} {HANDLE}",
+        f"NEW-TAPE {WORKER} {HANDLE} PROTO01",
+        f"READY {WORKER} {HANDLE}",
+        f'PARTDONE {WORKER} {HANDLE} PROTO01 1 97 "[100000 orig-kb 64]"',
+        f"DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "
+        f'"{crc_text(DATA)}" "[100000 orig-kb 64]" "" ""',
     ]
     assert talk.stored() == DATA
     assert talk.console.lines == [
-        f"taper: status file taper0 {W} localhost /home:/tmp/amanda/taper_status_file_1",
+        f"taper: status file taper0 {WORKER} localhost /home:/tmp/amanda/taper_status_file_1",
         "taper: wrote label 'PROTO01'",
     ]
     (entry,) = talk.tapelists.store.tapelist.entries
@@ -149,9 +150,9 @@ def test_the_worker_is_free_the_moment_the_result_is_sent() -> None:
     talk = idle()
     talk.tell(file_write())
     talk.until_reply("DONE")
-    talk.tell(f"CLOSE-VOLUME {W}")
+    talk.tell(f"CLOSE-VOLUME {WORKER}")
     talk.settle()
-    assert talk.driver.lines[-1] == f"CLOSED-VOLUME {W}"
+    assert talk.driver.lines[-1] == f"CLOSED-VOLUME {WORKER}"
     talk.quit()
 
 
@@ -159,18 +160,18 @@ def test_a_dump_over_tcp() -> None:
     """PORT at once; the dumper's checksums go to the log; its DONE ends the dump."""
     talk = idle()
     talk.tell(port_write())
-    assert talk.driver.lines[-1] == f'PORT {W} {H} 40000 "127.0.0.1:40001"'
+    assert talk.driver.lines[-1] == f'PORT {WORKER} {HANDLE} 40000 "127.0.0.1:40001"'
     talk.settle()
     assert talk.words()[-2:] == ["PARTDONE", "DUMPER-STATUS"]
     assert " orig-kb" not in talk.driver.lines[-2]
-    (reply,) = talk.say(f"DONE {W} {H} 98 11111111:1 22222222:2 00000000:0")
+    (reply,) = talk.say(f"DONE {WORKER} {HANDLE} 98 11111111:1 22222222:2 00000000:0")
     assert mask(reply).endswith('"[100000 orig-kb 98]" "" ""')
     crc = crc_text(DATA)
     assert talk.logged("DONE") == [
         'DONE taper "ST:PROTO" "POOL:PROTO" localhost /var 20260101000000 1 0 '
         f"11111111:1 22222222:2 {crc} [100000 orig-kb 98]"
     ]
-    check_dump(talk, H, DATA, "/var")
+    check_dump(talk, HANDLE, DATA, "/var")
     talk.quit()
 
 
@@ -178,7 +179,7 @@ def test_a_done_that_comes_early_is_not_asked_for() -> None:
     """Its checksums count more than the header's (data-plane 5.2)."""
     talk = idle()
     talk.tell(port_write())
-    talk.say(f"DONE {W} {H} 98 11111111:1 22222222:2 00000000:0")
+    talk.say(f"DONE {WORKER} {HANDLE} 98 11111111:1 22222222:2 00000000:0")
     assert "DUMPER-STATUS" not in talk.words()
     assert "11111111:1 22222222:2" in talk.logged("DONE")[0]
     talk.quit()
@@ -188,11 +189,11 @@ def test_a_dumper_that_failed_after_its_data_is_done_and_logged_partial() -> Non
     """The driver hears DONE, the trace log PARTIAL without a message (T15)."""
     talk = idle()
     talk.say(port_write())
-    (reply,) = talk.say(f"FAILED {W} {H}")
-    assert reply.startswith(f"DONE {W} {H} INPUT-GOOD TAPE-GOOD")
+    (reply,) = talk.say(f"FAILED {WORKER} {HANDLE}")
+    assert reply.startswith(f"DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD")
     (line,) = talk.logged("PARTIAL")
     assert line.endswith("[100000]")
-    assert talk.say(f"FAILED {W} {H}", f"DONE {W} {H} 1 1:1 1:1 1:1") == []
+    assert talk.say(f"FAILED {WORKER} {HANDLE}", f"DONE {WORKER} {HANDLE} 1 1:1 1:1 1:1") == []
     talk.quit()
 
 
@@ -206,7 +207,7 @@ def test_a_partial_holding_file_is_done_and_logged_partial() -> None:
         is_partial=True,
     )
     talk = idle(dumps={"HF": Dumped(DATA, header=header)})
-    assert talk.say(file_write())[-1].startswith(f"DONE {W} {H} INPUT-GOOD TAPE-GOOD")
+    assert talk.say(file_write())[-1].startswith(f"DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD")
     assert not talk.logged("DONE")
     assert talk.logged("PARTIAL")[0].endswith("orig-kb 64]")
     talk.quit()
@@ -215,18 +216,18 @@ def test_a_partial_holding_file_is_done_and_logged_partial() -> None:
 def test_done_and_failed_mean_nothing_to_a_holding_file() -> None:
     talk = idle()
     talk.tell(file_write())
-    talk.say(f"FAILED {W} {H}", f"DONE {W} {H} 98 1:1 2:2 3:3")
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.say(f"FAILED {WORKER} {HANDLE}", f"DONE {WORKER} {HANDLE} 98 1:1 2:2 3:3")
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     talk.quit()
 
 
 def test_results_for_another_handle_or_an_idle_worker_are_ignored() -> None:
     talk = idle()
-    assert talk.say(f"FAILED {W} {H}", f"DONE {W} {H} 98 1:1 2:2 3:3") == []
+    assert talk.say(f"FAILED {WORKER} {HANDLE}", f"DONE {WORKER} {HANDLE} 98 1:1 2:2 3:3") == []
     talk.tell(port_write())
-    talk.say(f"FAILED {W} 00-00077")
+    talk.say(f"FAILED {WORKER} 00-00077")
     assert talk.words()[-1] == "DUMPER-STATUS"
-    talk.say(f"DONE {W} 00-00077 98 1:1 2:2 3:3")
+    talk.say(f"DONE {WORKER} 00-00077 98 1:1 2:2 3:3")
     assert talk.words()[-1] == "DUMPER-STATUS"
     talk.quit()
 
@@ -255,7 +256,7 @@ def test_a_header_of_another_dump_fails_this_one_only(field: str, value: object,
     wrong = Header(**facts)  # type: ignore[arg-type]
     talk = idle(dumps={"BAD": Dumped(DATA, header=wrong), "HF": Dumped(DATA)})
     (reply,) = talk.say(file_write("BAD"))
-    assert reply.startswith(f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD")
+    assert reply.startswith(f"FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD")
     assert text in reply
     talk.say(file_write("HF", "00-00002").replace("/home", "/next"))
     assert check_dump(talk, "00-00002", DATA, "/next") == "DONE"
@@ -266,7 +267,7 @@ def test_a_header_of_another_dump_fails_this_one_only(field: str, value: object,
 def test_a_missing_holding_file() -> None:
     talk = idle()
     (reply,) = talk.say(file_write("MISSING"))
-    assert reply.startswith(f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD")
+    assert reply.startswith(f"FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD")
     assert talk.logged("FAIL")
     talk.quit()
 
@@ -275,7 +276,9 @@ def test_ports_that_cannot_be_opened_are_the_servers_fault() -> None:
     broken = Dumped(offer_error=DeviceFault("cannot listen on localhost: No file"))
     talk = idle(dumpers=[broken])
     (reply,) = talk.say(port_write())
-    assert reply == f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "cannot listen on localhost: No file"'
+    assert reply == (
+        f'FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR "" "cannot listen on localhost: No file"'
+    )
     talk.quit()
 
 
@@ -283,7 +286,8 @@ def test_directtcp_is_refused_for_a_device_that_has_none() -> None:
     talk = idle()
     (reply,) = talk.say(port_write(path="DIRECTTCP"))
     assert reply == (
-        f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "error; Can\'t dump DIRECTTCP data-path dle '
+        f"FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR "
+        '"" "error; Can\'t dump DIRECTTCP data-path dle '
         "to a device ('fake:1') that doesn't support it\""
     )
     talk.quit()
@@ -303,7 +307,7 @@ def test_a_wrong_server_crc_is_an_input_error() -> None:
     )
     talk = idle(dumps={"HF": Dumped(DATA, header=header)})
     reply = talk.say(file_write())[-1]
-    assert reply.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD")
+    assert reply.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD")
     assert "and input server crc (12345678:100000) differ)" in reply
     assert "12345678:100000 [" in talk.logged("PARTIAL")[0]
     talk.quit()
@@ -315,9 +319,9 @@ def test_a_source_that_breaks_midway_keeps_the_good_parts() -> None:
     talk = idle(dumps={"HF": broken})
     replies = talk.say(file_write(split=split_by(32768)))
     assert [line.split()[0] for line in replies].count("PARTDONE") == 3
-    assert replies[-1].startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD")
+    assert replies[-1].startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD")
     assert replies[-1].endswith('"while reading holding file: Input/output error" ""')
-    assert check_dump(talk, H, DATA, "/home") == "PARTIAL"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "PARTIAL"
     talk.quit()
 
 
@@ -330,8 +334,8 @@ def test_a_data_connection_that_never_comes_ends_while_a_volume_is_asked_for() -
     talk.settle()
     assert talk.words()[-2:] == ["REQUEST-NEW-TAPE", "FAILED"]
     assert "INPUT-ERROR TAPE-GOOD" in talk.driver.lines[-1]
-    assert talk.say(f"NEW-TAPE {W} {H}") == [f"NO-NEW-TAPE {W} {H}"]
-    (reply,) = talk.say(f"NEW-TAPE {W} {H}")
+    assert talk.say(f"NEW-TAPE {WORKER} {HANDLE}") == [f"NO-NEW-TAPE {WORKER} {HANDLE}"]
+    (reply,) = talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
     assert reply.startswith("BAD-COMMAND")
     check_permissions(talk)
     talk.quit()
@@ -340,9 +344,9 @@ def test_a_data_connection_that_never_comes_ends_while_a_volume_is_asked_for() -
 def test_a_denial_that_crosses_the_end_is_nobodys_mistake() -> None:
     talk = idle(granting=False)
     talk.say(port_write())
-    talk.say(f"FAILED {W} {H}")
+    talk.say(f"FAILED {WORKER} {HANDLE}")
     assert talk.words()[-1] == "FAILED"
-    assert talk.say(f"NO-NEW-TAPE {W} {H} sorry") == []
+    assert talk.say(f"NO-NEW-TAPE {WORKER} {HANDLE} sorry") == []
     talk.quit()
 
 
@@ -352,13 +356,13 @@ def test_a_denial_at_the_first_request(reason: str) -> None:
     talk = idle(granting=False)
     talk.say(file_write())
     given = reason if reason == '""' or " " not in reason else f'"{reason}"'
-    (reply,) = talk.say(f"NO-NEW-TAPE {W} {H} {given}")
-    assert reply == f'FAILED {W} {H} INPUT-GOOD TAPE-CONFIG "" {given}'
+    (reply,) = talk.say(f"NO-NEW-TAPE {WORKER} {HANDLE} {given}")
+    assert reply == f'FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG "" {given}'
     assert talk.changer.reserved == []
     plain = "" if reason == '""' else reason
     assert talk.logged("ERROR") == [f"ERROR taper no-tape config [{plain}]"]
     assert talk.logged("FAIL")[0].split()[8] == "config"
-    assert talk.say(file_write()) == [f"REQUEST-NEW-TAPE {W} {H}"]
+    assert talk.say(file_write()) == [f"REQUEST-NEW-TAPE {WORKER} {HANDLE}"]
     assert len(talk.changer.reserved) == 1
     talk.quit()
 
@@ -367,37 +371,37 @@ def test_a_denial_after_a_part() -> None:
     """T7: PARTIAL TAPE-CONFIG with what is stored."""
     talk = idle(Tape(10 * 32768, leom=False), Tape(), granting=False)
     talk.origins.dumps["HF"] = Dumped(content(500_000))
-    talk.say(file_write(split=split_by(131072)), f"NEW-TAPE {W} {H}")
-    assert talk.say(f"NEW-TAPE {W} {H}")[-1] == f"REQUEST-NEW-TAPE {W} {H}"
-    (reply,) = talk.say(f'NO-NEW-TAPE {W} {H} "no more"')
-    assert reply.startswith(f"PARTIAL {W} {H} INPUT-GOOD TAPE-CONFIG")
-    assert check_dump(talk, H, content(500_000), "/home") == "PARTIAL"
+    talk.say(file_write(split=split_by(131072)), f"NEW-TAPE {WORKER} {HANDLE}")
+    assert talk.say(f"NEW-TAPE {WORKER} {HANDLE}")[-1] == f"REQUEST-NEW-TAPE {WORKER} {HANDLE}"
+    (reply,) = talk.say(f'NO-NEW-TAPE {WORKER} {HANDLE} "no more"')
+    assert reply.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG")
+    assert check_dump(talk, HANDLE, content(500_000), "/home") == "PARTIAL"
     talk.quit()
 
 
 def test_no_volume_at_the_start() -> None:
     """T8: TAPE-ERROR; writes are refused; a new START-TAPER may try again."""
-    talk = Talk(Tape(label="ALIEN", timestamp="20250101000000"), config=NOT_ANY)
-    assert talk.say(START) == [f'TAPE-ERROR {W} "No acceptable volumes found"']
+    talk = Conversation(Tape(label="ALIEN", timestamp="20250101000000"), config=NOT_ANY)
+    assert talk.say(START) == [f'TAPE-ERROR {WORKER} "No acceptable volumes found"']
     assert talk.logged("ERROR") == ["ERROR taper no-tape error [No acceptable volumes found]"]
     (reply,) = talk.say(file_write())
     assert "command not appropriate in state 'error' : 'idle'" in reply
-    assert talk.say(START) == [f'TAPE-ERROR {W} "No acceptable volumes found"']
+    assert talk.say(START) == [f'TAPE-ERROR {WORKER} "No acceptable volumes found"']
     talk.quit()
     talk.check_sound()
 
 
 def test_a_tapelist_that_cannot_be_read_is_a_failed_scan() -> None:
-    talk = Talk(Tape())
+    talk = Conversation(Tape())
     talk.moments.fail("tapelist read", OSError(errno.EACCES, "Permission denied"))
     (reply,) = talk.say(START)
-    assert reply.startswith(f"TAPE-ERROR {W}")
+    assert reply.startswith(f"TAPE-ERROR {WORKER}")
     assert "Permission denied" in reply
-    assert talk.say(START) == [f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM"]
+    assert talk.say(START) == [f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM"]
     talk.quit()
 
 
 def test_a_device_that_cannot_be_handed_over_says_so() -> None:
-    talk = Talk(Tape(allow_take=False))
-    assert talk.say(START) == [f"TAPER-OK {W} NO-TAKE-SCRIBE-FROM"]
+    talk = Conversation(Tape(allow_take=False))
+    assert talk.say(START) == [f"TAPER-OK {WORKER} NO-TAKE-SCRIBE-FROM"]
     talk.quit()

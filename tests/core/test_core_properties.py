@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from protocols.driver import replies
 from tests.core.checking import check_closed, check_dump, check_permissions
-from tests.core.conversing import RUN, START, H, Talk, W, content, file_write, port_write
+from tests.core.conversing import (
+    HANDLE,
+    RUN,
+    START,
+    WORKER,
+    Conversation,
+    content,
+    file_write,
+    port_write,
+)
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
 
@@ -81,7 +90,7 @@ SITUATIONS = st.builds(
 )
 
 
-def talk_of(situation: Situation) -> tuple[Talk, bytes]:
+def talk_of(situation: Situation) -> tuple[Conversation, bytes]:
     data = content(situation.size)
     faults = Faults(situation.faults)
     dumped = Dumped(data, pieces=situation.pieces, source_error=situation.source_error)
@@ -96,7 +105,7 @@ def talk_of(situation: Situation) -> tuple[Talk, bytes]:
         )
         for blocks in situation.blocks
     ]
-    talk = Talk(*tapes, granting=False, dumps={"HF": dumped}, dumpers=[dumped])
+    talk = Conversation(*tapes, granting=False, dumps={"HF": dumped}, dumpers=[dumped])
     return talk, data
 
 
@@ -115,14 +124,14 @@ def test_what_is_told_is_stored(situation: Situation) -> None:
             word = "NEW-TAPE" if grants else "NO-NEW-TAPE"
             reason = "" if grants else " enough"
             grants -= 1
-            talk.say(f"{word} {W} {H}{reason}")
+            talk.say(f"{word} {WORKER} {HANDLE}{reason}")
         elif isinstance(last, replies.DumperStatus):
             fields = " 7 1:1 2:2 00000000:0" if situation.result == "DONE" else ""
-            talk.say(f"{situation.result} {W} {H}{fields}")
+            talk.say(f"{situation.result} {WORKER} {HANDLE}{fields}")
         else:
             break
     disk = "/var" if situation.port else "/home"
-    word = check_dump(talk, H, data, disk)
+    word = check_dump(talk, HANDLE, data, disk)
     check_permissions(talk)
     labels = [tape.medium.label for tape in talk.tapes.values() if tape.medium.label is not None]
     assert len(labels) == len(set(labels)), "one label on two volumes"
@@ -136,8 +145,8 @@ def test_what_is_told_is_stored(situation: Situation) -> None:
     talk.check_sound()
 
 
-WORKERS = st.sampled_from([W, W, "worker0-1", "worker0-2", "worker9-9"])
-HANDLES = st.sampled_from([H, H, "01-00002", "02-00003"])
+WORKERS = st.sampled_from([WORKER, WORKER, "worker0-1", "worker0-2", "worker9-9"])
+HANDLES = st.sampled_from([HANDLE, HANDLE, "01-00002", "02-00003"])
 DATA = content(9 * BLOCK + 50)
 PARTS = '"" "" "" 1 600 "" "" ""'
 
@@ -173,7 +182,7 @@ STEPS = st.lists(st.integers(0, 3), min_size=1, max_size=12)
 ACTIONS = st.lists(st.one_of(COMMANDS, FITTING, FITTING, STEPS, STEPS, STEPS), max_size=50)
 
 
-def _fitting(talk: Talk) -> str:
+def _fitting(talk: Conversation) -> str:
     """The answer to the last question that was asked."""
     for reply in reversed(talk.driver.replies):
         if isinstance(reply, replies.RequestNewTape):
@@ -181,7 +190,7 @@ def _fitting(talk: Talk) -> str:
         if isinstance(reply, replies.DumperStatus):
             return f"DONE {reply.worker} {reply.handle} 1 1:1 2:2 00000000:0"
         if isinstance(reply, replies.TaperOk):
-            return file_write("HF", H, PARTS, reply.worker).replace("/home", f"/{H}")
+            return file_write("HF", HANDLE, PARTS, reply.worker).replace("/home", f"/{HANDLE}")
     return START if not talk.commands else f"START-TAPER taper0 worker0-1 PROTO {RUN}"
 
 
@@ -191,13 +200,13 @@ BEFORE = st.lists(
 )
 
 
-def _begin(talk: Talk, before: list[str]) -> None:
+def _begin(talk: Conversation, before: list[str]) -> None:
     for number, words in enumerate(before):
         worker, handle = f"worker0-{number}", f"0{number}-0000{number + 1}"
-        talk.say(_line("START-TAPER", worker, handle, W))
+        talk.say(_line("START-TAPER", worker, handle, WORKER))
         for word in words.split(" ")[1:]:
             name = {"write": "FILE-WRITE", "port": "PORT-WRITE", "grant": "NEW-TAPE"}[word]
-            talk.say(_line(name, worker, handle, W))
+            talk.say(_line(name, worker, handle, WORKER))
 
 
 @settings(max_examples=250, deadline=None)
@@ -210,7 +219,7 @@ def test_any_commands_at_any_moment(
     late = Dumped(DATA, silent={"data"})
     dumpers = [Dumped(DATA), silent, Dumped(DATA), late, *(Dumped(DATA) for _ in range(70))]
     tapes = [Tape(n * BLOCK, block_size=BLOCK, warning=1, leom=n % 2 == 0) for n in blocks]
-    talk = Talk(*tapes, granting=False, dumps={"HF": Dumped(DATA)}, dumpers=dumpers)
+    talk = Conversation(*tapes, granting=False, dumps={"HF": Dumped(DATA)}, dumpers=dumpers)
     overwritten: list[Any] = []
     for tape in tapes:
         tape.at_label = lambda label, stamp: overwritten.append((label, stamp))
@@ -230,7 +239,7 @@ def test_any_commands_at_any_moment(
     check_closed(talk)
 
 
-def _check_ends(talk: Talk) -> None:
+def _check_ends(talk: Conversation) -> None:
     """Each write that was not refused has one end, of which the trace log says the same."""
     begun = sum(origin.begun for origin in talk.origins.made)
     told = [r for r in talk.driver.replies if isinstance(r, ENDS)]

@@ -14,11 +14,11 @@ from taper.core.moment import MOMENT
 from taper.plane.transfer import Transfer
 from tests.core.checking import check_dump, check_permissions
 from tests.core.conversing import (
+    HANDLE,
     RUN,
     START,
-    H,
-    Talk,
-    W,
+    WORKER,
+    Conversation,
     configuration,
     content,
     file_write,
@@ -31,11 +31,11 @@ from tests.core.test_erasing import Full, old
 
 DATA = content(5000)
 H2 = "00-00002"
-FAILED = f"FAILED {W} {H}"
+FAILED = f"FAILED {WORKER} {HANDLE}"
 
 
 @contextmanager
-def held_up(talk: Talk, name: str, *, times: int = 1) -> Iterator[None]:
+def held_up(talk: Conversation, name: str, *, times: int = 1) -> Iterator[None]:
     """Go on until this operation is next; while the context lasts, all happens but that."""
     talk.until(name, times=times)
     entry = talk.moments.waiting.pop(0)
@@ -45,8 +45,8 @@ def held_up(talk: Talk, name: str, *, times: int = 1) -> Iterator[None]:
         talk.moments.waiting.append(entry)
 
 
-def dumping(*tapes: Tape, entries: object = (), line: str = "") -> Talk:
-    talk = Talk(
+def dumping(*tapes: Tape, entries: object = (), line: str = "") -> Conversation:
+    talk = Conversation(
         *tapes,
         entries=entries,  # type: ignore[arg-type]
         config=configuration(tapecycle=1),
@@ -67,15 +67,15 @@ def test_the_tapelist_is_locked_by_another(how: str, known: bool) -> None:
     before = talk.tapelists.store.tapelist
     label = talk.tapes["1"].medium.label
     reason = "taper is quitting" if how == "QUIT" else "dumper failed"
-    end = f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "{reason}" ""'
+    end = f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "{reason}" ""'
     with held_up(talk, "tapelist update"):
-        assert talk.say(how)[-2:] == [f"NO-NEW-TAPE {W} {H}", end]
+        assert talk.say(how)[-2:] == [f"NO-NEW-TAPE {WORKER} {HANDLE}", end]
     assert talk.tapelists.store.tapelist == before
     assert talk.tapes["1"].medium.label == label
     assert not talk.logged("START")
     if how == FAILED:
         talk.say(port_write(H2).replace("/var", "/opt"))  # onto the very volume
-        talk.say(f"DONE {W} {H2} 10 11111111:1 22222222:2 00000000:0")
+        talk.say(f"DONE {WORKER} {H2} 10 11111111:1 22222222:2 00000000:0")
         assert check_dump(talk, H2, DATA, "/opt") == "DONE"
         talk.tell("QUIT")
     talk.settle()
@@ -103,7 +103,7 @@ def test_room_cannot_be_made_as_the_tapelist_is_locked() -> None:
     before = talk.listed()
     talk.inbox.append(file_write())
     with held_up(talk, "tapelist update", times=3):
-        assert talk.say("QUIT")[-1].startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD")
+        assert talk.say("QUIT")[-1].startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD")
     talk.check_released()
     assert talk.freed == 0
     assert talk.listed() == before | {"PROTO01": RUN}
@@ -135,14 +135,14 @@ def test_memory_that_a_part_needs_and_cannot_have(monkeypatch: pytest.MonkeyPatc
         patched.setattr(Transfer, "write_part", short)
         talk.settle()
         (line,) = [line for line in talk.driver.lines if line.startswith("FAILED")]
-    assert line == f'FAILED {W} {H} INPUT-GOOD TAPE-ERROR "" "not enough memory"'
+    assert line == f'FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR "" "not enough memory"'
     talk.say(port_write(H2))
-    talk.say(f"DONE {W} {H2} 10 11111111:1 22222222:2 00000000:0")
+    talk.say(f"DONE {WORKER} {H2} 10 11111111:1 22222222:2 00000000:0")
     assert check_dump(talk, H2, DATA, "/var") == "DONE"
     talk.quit()
 
 
-def answered_in_time(talk: Talk, *said: str) -> list[str]:
+def answered_in_time(talk: Conversation, *said: str) -> list[str]:
     """What is answered a moment after something was said while something is held up."""
     assert talk.say(*said) == []
     before = len(talk.driver.lines)
@@ -163,7 +163,7 @@ def test_the_trace_log_is_locked_when_a_part_is_to_be_told(how: str) -> None:
     reason = "taper is quitting" if how == "QUIT" else "dumper failed"
     with held_up(talk, "log Part"):
         (end,) = answered_in_time(talk, how)
-    assert end.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-ERROR ")
+    assert end.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-ERROR ")
     assert end.endswith(f'"{reason}" "{LOCKED}"')
     assert "PARTDONE" not in talk.words()
     talk.settle()
@@ -182,7 +182,7 @@ def test_the_trace_log_is_locked_when_the_end_is_to_be_told() -> None:
     talk.tell(FAILED)
     with held_up(talk, "log Fail"):
         (end,) = answered_in_time(talk)
-        assert end.startswith(f"FAILED {W} {H} INPUT-ERROR TAPE-ERROR ")
+        assert end.startswith(f"FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-ERROR ")
         assert LOCKED in end
     talk.settle()
     assert len(talk.logged("FAIL")) == 1
@@ -197,7 +197,7 @@ def test_a_good_dump_waits_for_the_trace_log() -> None:
         assert answered_in_time(talk) == []
         talk.clock.advance(600)
     talk.settle()
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     talk.quit()
     talk.check_sound()
 
@@ -215,7 +215,7 @@ def test_a_file_is_locked_after_the_label_was_written(how: str, name: str) -> No
     assert "NEW-TAPE" not in talk.words()
     if how == FAILED:
         talk.say(port_write(H2))
-        talk.say(f"DONE {W} {H2} 10 11111111:1 22222222:2 00000000:0")
+        talk.say(f"DONE {WORKER} {H2} 10 11111111:1 22222222:2 00000000:0")
         talk.tell("QUIT")
     talk.settle()
     talk.check_released()
@@ -226,19 +226,21 @@ def test_a_file_is_locked_after_the_label_was_written(how: str, name: str) -> No
 def test_a_full_volume_cannot_be_given_back(name: str) -> None:
     """Whatever holds that up: FAILED is answered, and the next volume taken after it."""
     config = configuration(tapecycle=1, more="set-no-reuse yes")
-    talk = Talk(Tape(1000, block_size=100), Tape(), config=config, dumpers=[Dumped(DATA)] * 2)
+    talk = Conversation(
+        Tape(1000, block_size=100), Tape(), config=config, dumpers=[Dumped(DATA)] * 2
+    )
     talk.say(START)
     talk.inbox.append(port_write(split=split_by(900)))
     talk.until_reply("PARTDONE")
     with held_up(talk, name):
         (end,) = answered_in_time(talk, FAILED)
-        assert end.startswith(f"PARTIAL {W} {H} INPUT-ERROR")
+        assert end.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR")
     talk.settle()
     assert [entry.label for entry in talk.tapelists.store.tapelist.entries if not entry.reuse] == [
         "PROTO01"
     ]
     talk.say(port_write(H2).replace("/var", "/opt"))
-    talk.say(f"DONE {W} {H2} 10 11111111:1 22222222:2 00000000:0")
+    talk.say(f"DONE {WORKER} {H2} 10 11111111:1 22222222:2 00000000:0")
     assert check_dump(talk, H2, DATA, "/opt") == "DONE"
     talk.quit()
     talk.check_sound()
@@ -249,10 +251,10 @@ def test_a_refused_volume_and_a_locked_trace_log() -> None:
     talk = dumping(Tape())
     talk.granting = False
     talk.until_reply("REQUEST-NEW-TAPE")
-    talk.tell(f"NO-NEW-TAPE {W} {H} no")
+    talk.tell(f"NO-NEW-TAPE {WORKER} {HANDLE} no")
     with held_up(talk, "log NoTapeConfig"):
         (end,) = answered_in_time(talk)
-        assert end.startswith(f"FAILED {W} {H} INPUT-GOOD TAPE-CONFIG")
+        assert end.startswith(f"FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG")
     talk.settle()
     talk.quit()
     talk.check_sound()
@@ -260,10 +262,10 @@ def test_a_refused_volume_and_a_locked_trace_log() -> None:
 
 def test_a_volume_that_cannot_be_used_and_a_locked_trace_log() -> None:
     """A line for people is waited for a moment only, whoever waits."""
-    talk = Talk()
+    talk = Conversation()
     talk.tell(START)
     with held_up(talk, "log NoTapeError"):
         (end,) = answered_in_time(talk)
-        assert end.startswith(f"TAPE-ERROR {W}")
+        assert end.startswith(f"TAPE-ERROR {WORKER}")
     talk.settle()
     talk.quit()

@@ -9,7 +9,17 @@ from protocols.tapelist import TapelistEntry, TapelistError
 from taper.core.erasing import EraseFirst, erase_reusable
 from taper.core.scan import ScanResult
 from tests.core.checking import check_dump
-from tests.core.conversing import PLAIN, RUN, START, H, Talk, W, configuration, content, file_write
+from tests.core.conversing import (
+    HANDLE,
+    PLAIN,
+    RUN,
+    START,
+    WORKER,
+    Conversation,
+    configuration,
+    content,
+    file_write,
+)
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
 
@@ -35,7 +45,7 @@ def tape(entry: TapelistEntry | None, capacity: int | None = None) -> Tape:
     return Tape(capacity, label=label, timestamp=stamp, shared=True, block_size=BLOCK, warning=0)
 
 
-class Full(Talk):
+class Full(Conversation):
     """A storage whose file system is full after some blocks; erasing a volume frees some more.
 
     The dump goes to the first volume, the oldest.
@@ -69,7 +79,7 @@ class Full(Talk):
         self.tapes["1"].medium.capacity += blocks * BLOCK  # type: ignore[operator]
 
     def begin(self) -> None:
-        assert self.say(START) == [f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM"]
+        assert self.say(START) == [f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM"]
 
     def listed(self) -> dict[str, str]:
         return {entry.label: entry.datestamp for entry in self.tapelists.store.tapelist.entries}
@@ -80,7 +90,7 @@ def test_the_same_part_goes_on_after_volumes_were_erased() -> None:
     talk = Full(*(old(number) for number in range(1, 6)))
     talk.begin()
     talk.say(file_write())
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert talk.words().count("PARTDONE") == 1
     assert talk.words().count("REQUEST-NEW-TAPE") == 1
     assert talk.freed == 3
@@ -114,7 +124,7 @@ def test_active_volumes_are_never_erased() -> None:
     talk.begin()
     talk.changer.slots["5"].in_use = True
     talk.say(file_write())
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert talk.freed == 0
     assert talk.words().count("REQUEST-NEW-TAPE") == 2
     assert {label: stamp for label, stamp in talk.listed().items() if label in before} == {
@@ -134,7 +144,7 @@ def test_a_volume_that_becomes_active_meanwhile_is_spared() -> None:
     store = talk.tapelists.store
     store.tapelist = store.tapelist.replacing(old(2, reuse=False))
     talk.settle()
-    assert check_dump(talk, H, DATA, "/home") in ("DONE", "PARTIAL")
+    assert check_dump(talk, HANDLE, DATA, "/home") in ("DONE", "PARTIAL")
     assert talk.listed()["PROTO02"] == "20260502010101"
     assert talk.tapes["2"].medium.label == "PROTO02"
     assert talk.tapes["2"].medium.timestamp == "20260502010101"
@@ -163,7 +173,7 @@ def test_no_room_for_a_header_makes_room_too() -> None:
     talk = Full(old(1), old(2), old(3), room=1, frees=30)
     talk.begin()
     talk.say(file_write())
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert talk.words().count("REQUEST-NEW-TAPE") == 1
     assert talk.freed == 1
     talk.quit()
@@ -175,7 +185,7 @@ def test_erasing_in_vain_ends_soon() -> None:
     talk = Full(*(old(number) for number in range(1, 10)), frees=0, blank=1)
     talk.begin()
     talk.say(file_write())
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert len(talk.logged("INFO taper Erased")) == 2
     assert talk.words().count("REQUEST-NEW-TAPE") > 1
     talk.quit()
@@ -186,7 +196,7 @@ def test_a_dump_that_may_not_be_split_goes_on_too() -> None:
     talk = Full(old(1), old(2), old(3), frees=30)
     talk.begin()
     talk.say(file_write(split=PLAIN.replace('""', "0", 4).replace("0 0 0 0", '"" "" "" 0')))
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert talk.words().count("PARTDONE") == 1
     talk.quit()
 
@@ -210,7 +220,7 @@ def test_what_fails_while_erasing_ends_no_dump(name: str, fault: Exception) -> N
     talk.until("run")
     talk.moments.fail(name, fault)
     talk.settle()
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     talk.quit()
     talk.check_sound()
 
@@ -225,7 +235,7 @@ def test_quit_while_room_is_made(word: str) -> None:
     talk.step()
     talk.until(word)
     talk.quit()
-    assert check_dump(talk, H, DATA, "/home") == "PARTIAL"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "PARTIAL"
     talk.check_sound()
 
 

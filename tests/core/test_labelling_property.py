@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from protocols.driver import replies
 from protocols.tapelist import Tapelist, TapelistEntry
-from tests.core.conversing import RUN, START, Talk, configuration, content, file_write
+from tests.core.conversing import RUN, START, Conversation, configuration, content, file_write
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
 
@@ -147,7 +147,7 @@ def test_an_active_volume_never_dies(
         )
         for label, barcode in zip(slots, barcodes, strict=False)
     ]
-    talk = Talk(
+    talk = Conversation(
         *tapes,
         entries=reversed(tapelist.entries),
         config=configuration(tapecycle=tapecycle),
@@ -182,7 +182,7 @@ def _stamp_of(tapelist: Tapelist, label: str | None) -> str | None:
 
 
 def _run(
-    talk: Talk, meddlings: list[tuple[int, Meddling]], exchanges: list[tuple[int, str]]
+    talk: Conversation, meddlings: list[tuple[int, Meddling]], exchanges: list[tuple[int, str]]
 ) -> None:
     """The conversation, with somebody else at work before some of its steps."""
     talk.tell(START)

@@ -11,7 +11,16 @@ from devices.errors import ChangerError, ChangerReason, DriveFailed
 from protocols.tapelist import TapelistError
 from taper.core.errors import SourceFault
 from tests.core.checking import check_dump, check_permissions
-from tests.core.conversing import START, H, Talk, W, content, file_write, port_write, split_by
+from tests.core.conversing import (
+    HANDLE,
+    START,
+    WORKER,
+    Conversation,
+    content,
+    file_write,
+    port_write,
+    split_by,
+)
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
 
@@ -23,16 +32,18 @@ def tape(**options: object) -> Tape:
     return Tape(10 * BLOCK, block_size=BLOCK, warning=1, **options)  # type: ignore[arg-type]
 
 
-def spanning_file() -> Talk:
+def spanning_file() -> Conversation:
     """A holding file over two volumes without LEOM: a part fails and is written again."""
-    talk = Talk(*(tape(leom=False) for _ in range(4)), dumps={"HF": Dumped(DATA, pieces=(700,))})
+    talk = Conversation(
+        *(tape(leom=False) for _ in range(4)), dumps={"HF": Dumped(DATA, pieces=(700,))}
+    )
     talk.inbox.extend([START, file_write(split=split_by(4 * BLOCK))])
     return talk
 
 
-def spanning_port() -> Talk:
+def spanning_port() -> Conversation:
     """A dump over TCP onto two volumes with LEOM."""
-    talk = Talk(*(tape() for _ in range(4)), dumpers=[Dumped(DATA, pieces=(700,))])
+    talk = Conversation(*(tape() for _ in range(4)), dumpers=[Dumped(DATA, pieces=(700,))])
     talk.inbox.extend([START, port_write(split=split_by(4 * BLOCK))])
     return talk
 
@@ -40,7 +51,7 @@ def spanning_port() -> Talk:
 CONVERSATIONS = {"file": (spanning_file, "/home"), "port": (spanning_port, "/var")}
 
 
-def converse(talk: Talk, disturb: Callable[[], None], moment: int) -> None:
+def converse(talk: Conversation, disturb: Callable[[], None], moment: int) -> None:
     """Let the whole conversation happen, and ``disturb`` it before one of its steps."""
     steps = 0
     while True:
@@ -56,11 +67,11 @@ def converse(talk: Talk, disturb: Callable[[], None], moment: int) -> None:
         elif not talk.step():
             if not talk.driver.lines or not talk.driver.lines[-1].startswith("DUMPER-STATUS"):
                 return
-            talk.tell(f"DONE {W} {H} 10 11111111:1 22222222:2 00000000:0")
+            talk.tell(f"DONE {WORKER} {HANDLE} 10 11111111:1 22222222:2 00000000:0")
         assert steps < 1000, talk.moments.done
 
 
-def length(make: Callable[[], Talk]) -> int:
+def length(make: Callable[[], Conversation]) -> int:
     """Steps of the undisturbed conversation."""
     talk = make()
     steps: list[int] = []
@@ -81,7 +92,7 @@ def test_undisturbed_they_are_done(kind: str) -> None:
     make, disk = CONVERSATIONS[kind]
     talk = make()
     converse(talk, lambda: None, -1)
-    assert check_dump(talk, H, DATA, disk) == "DONE"
+    assert check_dump(talk, HANDLE, DATA, disk) == "DONE"
     check_permissions(talk)
     assert talk.words().count("NEW-TAPE") == 2
     talk.quit()
@@ -102,12 +113,12 @@ def test_quit_at_any_moment_ends_cleanly(kind: str) -> None:
         talk.check_sound()
         check_permissions(talk)
         if talk.origins.made:
-            ends.add(check_dump(talk, H, DATA, disk))
+            ends.add(check_dump(talk, HANDLE, DATA, disk))
         _check_volumes_finished(talk)
     assert ends == {"FAILED", "PARTIAL", "DONE"}
 
 
-def _check_volumes_finished(talk: Talk) -> None:
+def _check_volumes_finished(talk: Conversation) -> None:
     """Each labelled volume is told of in the trace log when it is let go."""
     started = [line.split()[7] for line in talk.logged("START")]
     ended = [line.split()[3] for line in talk.logged("INFO taper tape")]
@@ -122,18 +133,18 @@ def test_the_dumpers_failure_at_any_moment_ends_the_dump() -> None:
         talk.origins.dumpers.append(Dumped(DATA, pieces=(700,)))
         failed: list[bool] = []
 
-        def disturb(talk: Talk = talk, failed: list[bool] = failed) -> None:
+        def disturb(talk: Conversation = talk, failed: list[bool] = failed) -> None:
             if talk.origins.made:
                 failed.append(True)
-                talk.tell(f"FAILED {W} {H}")
+                talk.tell(f"FAILED {WORKER} {HANDLE}")
 
         converse(talk, disturb, moment)
-        word = check_dump(talk, H, DATA, "/var")
+        word = check_dump(talk, HANDLE, DATA, "/var")
         check_permissions(talk)
         if failed and moment < 14:
             assert word == "FAILED"
         talk.say(port_write("00-00002").replace("/var", "/opt"))
-        talk.say(f"DONE {W} 00-00002 10 11111111:1 22222222:2 00000000:0")
+        talk.say(f"DONE {WORKER} 00-00002 10 11111111:1 22222222:2 00000000:0")
         check_dump(talk, "00-00002", DATA, "/opt")
         talk.quit()
         talk.check_sound()
@@ -185,13 +196,13 @@ def test_any_single_failure_is_survived(kind: str) -> None:
         _check_survived(talk, disk, name)
 
 
-def _check_survived(talk: Talk, disk: str, name: str) -> None:
+def _check_survived(talk: Conversation, disk: str, name: str) -> None:
     converse(talk, lambda: None, -1)
     where = (name, talk.moments.done)
     answers = [line for line in talk.driver.lines if line.startswith(("TAPER-OK", "TAPE-ERROR"))]
     assert len(answers) == 1, where
     if answers[0].startswith("TAPER-OK"):
-        word = check_dump(talk, H, DATA, disk, whole_log=not name.startswith("log"))
+        word = check_dump(talk, HANDLE, DATA, disk, whole_log=not name.startswith("log"))
         if name == "status create":
             assert word == "DONE", "a status file is no reason to lose a dump"
         check_permissions(talk)
@@ -201,7 +212,7 @@ def _check_survived(talk: Talk, disk: str, name: str) -> None:
     talk.quit()
 
 
-def _check_next_dump(talk: Talk) -> None:
+def _check_next_dump(talk: Conversation) -> None:
     """The worker is free, and its volumes are in order: a started one is in the trace log."""
     talk.origins.dumps["NEXT"] = Dumped(DATA)
     talk.say(file_write("NEXT", "00-00009", split_by(4 * BLOCK)).replace("/home", "/next"))

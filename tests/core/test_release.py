@@ -7,17 +7,26 @@ import pytest
 from devices.errors import ChangerError, DriveFailed
 from protocols.tapelist import TapelistError
 from tests.core.checking import check_dump
-from tests.core.conversing import RUN, START, H, Talk, W, configuration, content, file_write
+from tests.core.conversing import (
+    HANDLE,
+    RUN,
+    START,
+    WORKER,
+    Conversation,
+    configuration,
+    content,
+    file_write,
+)
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
 
 DATA = content(5000)
 
 
-def idle(*tapes: Tape, more: str = "", **options: object) -> Talk:
+def idle(*tapes: Tape, more: str = "", **options: object) -> Conversation:
     options = {"dumps": {"HF": Dumped(DATA)}, "dumpers": [Dumped(DATA)], **options}
-    talk = Talk(*tapes, config=configuration(more=more), **options)  # type: ignore[arg-type]
-    assert talk.say(START) == [f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM"]
+    talk = Conversation(*tapes, config=configuration(more=more), **options)  # type: ignore[arg-type]
+    assert talk.say(START) == [f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM"]
     return talk
 
 
@@ -25,11 +34,14 @@ def test_close_volume_finishes_and_the_next_dump_scans_first() -> None:
     """T23."""
     talk = idle(Tape(), Tape())
     talk.say(file_write())
-    assert talk.say(f"CLOSE-VOLUME {W}") == [f"CLOSED-VOLUME {W}"]
+    assert talk.say(f"CLOSE-VOLUME {WORKER}") == [f"CLOSED-VOLUME {WORKER}"]
     assert talk.logged()[-1] == "INFO taper tape PROTO01 kb 4 fm 1 [OK]"
     assert talk.changer.released == [("1", False)]
     replies = talk.say(file_write("HF", "00-00002").replace("/home", "/b"))
-    assert replies[:2] == [f"REQUEST-NEW-TAPE {W} 00-00002", f"NEW-TAPE {W} 00-00002 PROTO02"]
+    assert replies[:2] == [
+        f"REQUEST-NEW-TAPE {WORKER} 00-00002",
+        f"NEW-TAPE {WORKER} 00-00002 PROTO02",
+    ]
     assert talk.logged("START")[-1].endswith("label PROTO02 tape 2")
     talk.quit()
 
@@ -37,12 +49,12 @@ def test_close_volume_finishes_and_the_next_dump_scans_first() -> None:
 def test_close_volume_keeps_a_mere_reservation() -> None:
     """It is what the next dump gets, without a new scan; it answers every time."""
     talk = idle(Tape())
-    assert talk.say(f"CLOSE-VOLUME {W}") == [f"CLOSED-VOLUME {W}"]
-    assert talk.say(f"CLOSE-VOLUME {W}") == [f"CLOSED-VOLUME {W}"]
+    assert talk.say(f"CLOSE-VOLUME {WORKER}") == [f"CLOSED-VOLUME {WORKER}"]
+    assert talk.say(f"CLOSE-VOLUME {WORKER}") == [f"CLOSED-VOLUME {WORKER}"]
     assert talk.changer.released == []
     scans = talk.moments.done.count("load")
     talk.say(file_write())
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert talk.moments.done.count("load") == scans
     talk.quit()
 
@@ -50,18 +62,18 @@ def test_close_volume_keeps_a_mere_reservation() -> None:
 def test_a_command_while_the_volume_is_being_closed_is_refused() -> None:
     talk = idle(Tape(), Tape())
     talk.say(file_write())
-    talk.tell(f"CLOSE-VOLUME {W}")
+    talk.tell(f"CLOSE-VOLUME {WORKER}")
     talk.tell(file_write("HF", "00-00002"))
     assert "command not appropriate in state 'closing' : 'idle'" in talk.driver.lines[-1]
     talk.settle()
-    assert talk.driver.lines[-1] == f"CLOSED-VOLUME {W}"
+    assert talk.driver.lines[-1] == f"CLOSED-VOLUME {WORKER}"
     talk.quit()
 
 
 def test_close_source_volume_is_answered() -> None:
     """Also before anything was vaulted (data-plane 7, Q27)."""
     talk = idle(Tape())
-    assert talk.say(f"CLOSE-SOURCE-VOLUME {W}") == [f"CLOSED-SOURCE-VOLUME {W}"]
+    assert talk.say(f"CLOSE-SOURCE-VOLUME {WORKER}") == [f"CLOSED-SOURCE-VOLUME {WORKER}"]
     talk.quit()
 
 
@@ -79,7 +91,7 @@ def test_a_volume_that_cannot_be_let_go_well_is_let_go(name: str, fault: Excepti
     talk = idle(Tape(), Tape())
     talk.say(file_write())
     talk.moments.fail(name, fault)
-    assert talk.say(f"CLOSE-VOLUME {W}") == [f"CLOSED-VOLUME {W}"]
+    assert talk.say(f"CLOSE-VOLUME {WORKER}") == [f"CLOSED-VOLUME {WORKER}"]
     assert talk.changer.reserved == []
     assert any(str(fault) in text for text in talk.debugged)
     talk.say(file_write("HF", "00-00002").replace("/home", "/b"))
@@ -94,7 +106,7 @@ def test_set_no_reuse_marks_the_volume() -> None:
     entry = talk.tapelists.store.tapelist.lookup("PROTO01")
     assert entry is not None
     assert entry.reuse
-    talk.say(f"CLOSE-VOLUME {W}")
+    talk.say(f"CLOSE-VOLUME {WORKER}")
     entry = talk.tapelists.store.tapelist.lookup("PROTO01")
     assert entry is not None
     assert (entry.datestamp, entry.reuse) == (RUN, False)
@@ -108,7 +120,7 @@ def test_a_label_that_left_the_tapelist_meanwhile_is_let_be() -> None:
         talk.say(file_write())
         store = talk.tapelists.store
         store.tapelist = store.tapelist.removing("PROTO01")
-        assert talk.say(f"CLOSE-VOLUME {W}") == [f"CLOSED-VOLUME {W}"]
+        assert talk.say(f"CLOSE-VOLUME {WORKER}") == [f"CLOSED-VOLUME {WORKER}"]
         assert not store.tapelist.entries
         talk.quit()
 
@@ -119,8 +131,8 @@ def test_a_volume_without_a_good_part_is_as_never_written() -> None:
         Tape(), more="erase-on-failure yes", dumps={"HF": Dumped(DATA, source_error="gone")}
     )
     talk.say(file_write())
-    assert check_dump(talk, H, DATA, "/home") in ("FAILED", "PARTIAL")
-    talk.say(f"CLOSE-VOLUME {W}")
+    assert check_dump(talk, HANDLE, DATA, "/home") in ("FAILED", "PARTIAL")
+    talk.say(f"CLOSE-VOLUME {WORKER}")
     (entry,) = talk.tapelists.store.tapelist.entries
     assert (entry.label, entry.datestamp, entry.reuse) == ("PROTO01", "0", True)
     assert (entry.storage, entry.config) == (None, None)
@@ -154,7 +166,7 @@ def test_the_slot_is_given_back_whatever_fails_before(
     talk = idle(Tape(), more=more, dumps={"HF": Dumped(DATA, source_error="gone")})
     talk.say(file_write())
     talk.moments.fail(name, fault)
-    assert talk.say(f"CLOSE-VOLUME {W}") == [f"CLOSED-VOLUME {W}"]
+    assert talk.say(f"CLOSE-VOLUME {WORKER}") == [f"CLOSED-VOLUME {WORKER}"]
     assert talk.changer.reserved == []
     assert any(str(fault) in text for text in talk.debugged)
     talk.quit()

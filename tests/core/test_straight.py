@@ -7,7 +7,7 @@ from zope.interface.verify import verifyObject
 
 from devices.idirecttcp import IDirectTCPConnection, IIndirectConnection, IMoverDevice
 from devices.interfaces import IAsyncDevice
-from tests.core.conversing import START, H, Talk, W, content, port_write, split_by
+from tests.core.conversing import HANDLE, START, WORKER, Conversation, content, port_write, split_by
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
 from tests.fakes.device import FakeDevice
@@ -16,7 +16,7 @@ from tests.fakes.mover import Stream as Peer
 
 BLOCK = 1000
 DATA = content(9500)
-DONE = f"DONE {W} {H} 10 00000000:0 ffffffff:0 ffffffff:0"
+DONE = f"DONE {WORKER} {HANDLE} 10 00000000:0 ffffffff:0 ffffffff:0"
 FILES = 4
 
 
@@ -27,17 +27,17 @@ def tapes(server: MoverServer, count: int = 4, blocks: int = 10, **options: obje
     ]
 
 
-def talk_to(*volumes: Tape, silent: set[str] | None = None) -> Talk:
-    return Talk(*volumes, dumpers=[Dumped(silent=silent or set())])
+def talk_to(*volumes: Tape, silent: set[str] | None = None) -> Conversation:
+    return Conversation(*volumes, dumpers=[Dumped(silent=silent or set())])
 
 
-def begin(talk: Talk, command: str) -> list[str]:
+def begin(talk: Conversation, command: str) -> list[str]:
     """Start, wait for TAPER-OK as a driver does, and dump."""
     talk.say(START)
     return talk.say(command)
 
 
-def on_volumes(talk: Talk) -> bytes:
+def on_volumes(talk: Conversation) -> bytes:
     """What the trace log says is stored, padding and all."""
     return talk.stored("localhost /var")
 
@@ -61,11 +61,13 @@ def test_a_dump_over_several_volumes(late: bool) -> None:
     talk = talk_to(*volumes)
     replies = begin(talk, port_write(split=split_by(4 * BLOCK), path="DIRECTTCP"))
     where = "255.255.255.255:7000" if late else "192.0.2.9:7000;[::1]:7001"
-    assert f'PORT {W} {H} 40000 "{where}"' in replies
+    assert f'PORT {WORKER} {HANDLE} 40000 "{where}"' in replies
     assert talk.words().count("NEW-TAPE") == 3
     assert talk.words().count("READY") == 1
     talk.say(DONE)
-    assert talk.driver.lines[-1].startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "00000000:0" "[sec')
+    assert talk.driver.lines[-1].startswith(
+        f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "00000000:0" "[sec'
+    )
     assert " bytes 10000 " in talk.driver.lines[-1]
     assert on_volumes(talk) == DATA.ljust(10000, b"\0")
     done = next(line for line in talk.log.lines if line.startswith("DONE"))
@@ -110,7 +112,7 @@ def test_a_volume_that_cannot_go_on(kind: str) -> None:
     talk = talk_to(*first, *other)
     begin(talk, port_write(split=split_by(4 * BLOCK), path="DIRECTTCP"))
     end = talk.driver.lines[-1]
-    assert end.startswith(f"PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR ")
+    assert end.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR ")
     assert "fake:2" in end
     if kind == "another server":
         assert "fake:1" in end
@@ -129,7 +131,7 @@ def test_a_peer_that_breaks_off_is_an_input_error() -> None:
     server = MoverServer(streams=[Peer(DATA, "reset")])
     talk = talk_to(*tapes(server, blocks=20))
     begin(talk, port_write(split=split_by(4 * BLOCK), path="DIRECTTCP"))
-    assert talk.driver.lines[-1].startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD ")
+    assert talk.driver.lines[-1].startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD ")
     assert "CONNECT_ERROR" in talk.driver.lines[-1]
     talk.quit()
     talk.check_sound()
@@ -142,8 +144,8 @@ def test_failed_while_the_mover_waits() -> None:
     talk = talk_to(*volumes)
     begin(talk, port_write(path="DIRECTTCP"))
     assert talk.words()[-1] == "READY"
-    talk.say(f"FAILED {W} {H}")
-    assert talk.driver.lines[-1].startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD ")
+    talk.say(f"FAILED {WORKER} {HANDLE}")
+    assert talk.driver.lines[-1].startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD ")
     made = [made for tape in volumes for face in tape.faces for made in face.made]  # type: ignore[attr-defined]
     assert [connection.closed for connection in made] == [1]
     talk.quit()
@@ -155,8 +157,8 @@ def test_failed_while_nobody_connects() -> None:
     talk = talk_to(*tapes(server))
     begin(talk, port_write(path="DIRECTTCP"))
     assert talk.words()[-1] == "PORT"
-    talk.say(f"FAILED {W} {H}")
-    assert talk.driver.lines[-1].startswith(f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD ")
+    talk.say(f"FAILED {WORKER} {HANDLE}")
+    assert talk.driver.lines[-1].startswith(f"FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD ")
     talk.quit()
     talk.check_sound()
 
@@ -167,7 +169,7 @@ def test_end_of_stream_is_no_success() -> None:
     talk = talk_to(*tapes(server, blocks=20))
     begin(talk, port_write(path="DIRECTTCP"))
     assert talk.words()[-1] == "DUMPER-STATUS"
-    talk.say(f"FAILED {W} {H}")
+    talk.say(f"FAILED {WORKER} {HANDLE}")
     assert [line.split()[0] for line in talk.logged("PARTIAL")] == ["PARTIAL"]
     talk.quit()
 
@@ -178,7 +180,7 @@ def test_plain_port_write_onto_a_mover_goes_straight_too() -> None:
     talk = talk_to(*tapes(server, blocks=20))
     begin(talk, port_write(path="AMANDA"))
     talk.say(DONE)
-    assert talk.driver.lines[-1].startswith(f"DONE {W} {H} INPUT-GOOD TAPE-GOOD ")
+    assert talk.driver.lines[-1].startswith(f"DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD ")
     assert on_volumes(talk) == DATA.ljust(10000, b"\0")
     talk.quit()
 
@@ -206,7 +208,7 @@ def test_two_dumps_on_one_volume() -> None:
     talk.say(DONE)
     second = port_write("00-00002", path="DIRECTTCP").replace("/var", "/opt")
     talk.say(second)
-    talk.say(DONE.replace(H, "00-00002"))
+    talk.say(DONE.replace(HANDLE, "00-00002"))
     assert talk.words().count("DONE") == 2
     assert talk.words().count("NEW-TAPE") == 1
     assert talk.stored("localhost /opt") == DATA[2500:]

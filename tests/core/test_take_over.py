@@ -7,11 +7,11 @@ import pytest
 from devices.errors import ChangerError
 from tests.core.checking import check_dump, check_permissions
 from tests.core.conversing import (
+    HANDLE,
     RUN,
     START,
-    H,
-    Talk,
-    W,
+    WORKER,
+    Conversation,
     content,
     file_write,
     masked,
@@ -23,25 +23,25 @@ from tests.core.surroundings import Dumped
 
 W2, H2 = "worker0-1", "01-00002"
 START2 = f"START-TAPER taper0 {W2} PROTO {RUN}"
-TAKE = f"TAKE-SCRIBE-FROM {W} {H} {W2}"
+TAKE = f"TAKE-SCRIBE-FROM {WORKER} {HANDLE} {W2}"
 DATA = content(20000)
 
 
-def two_workers(**options: object) -> Talk:
+def two_workers(**options: object) -> Conversation:
     """Two idle workers, each with a reservation."""
-    talk = Talk(
+    talk = Conversation(
         *(Tape(block_size=1000) for _ in range(4)),
         dumps={"HF": Dumped(DATA), "HF2": Dumped(DATA)},
         dumpers=[Dumped(DATA)],
         granting=False,
         **options,  # type: ignore[arg-type]
     )
-    assert talk.say(START) == [f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM"]
+    assert talk.say(START) == [f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM"]
     assert talk.say(START2) == [f"TAPER-OK {W2} ALLOW-TAKE-SCRIBE-FROM"]
     return talk
 
 
-def write_with_second(talk: Talk) -> None:
+def write_with_second(talk: Conversation) -> None:
     """The second worker labels its volume and writes a dump on it."""
     talk.say(file_write("HF2", H2, worker=W2).replace("/home", "/two"))
     talk.say(f"NEW-TAPE {W2} {H2}")
@@ -51,13 +51,16 @@ def write_with_second(talk: Talk) -> None:
 def test_a_reservation_is_taken_over() -> None:
     """T22 a: the volume is asked for again, our own spare one is given back."""
     talk = two_workers()
-    assert talk.say(file_write()) == [f"REQUEST-NEW-TAPE {W} {H}"]
-    assert talk.say(TAKE) == [f"REQUEST-NEW-TAPE {W} {H}"]
+    assert talk.say(file_write()) == [f"REQUEST-NEW-TAPE {WORKER} {HANDLE}"]
+    assert talk.say(TAKE) == [f"REQUEST-NEW-TAPE {WORKER} {HANDLE}"]
     assert talk.changer.released == [("1", False)]
-    replies = talk.say(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-    assert masked(replies[:2]) == [f"NEW-TAPE {W} {H} PROTO01", f"READY {W} {H}"]
+    replies = talk.say(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+    assert masked(replies[:2]) == [
+        f"NEW-TAPE {WORKER} {HANDLE} PROTO01",
+        f"READY {WORKER} {HANDLE}",
+    ]
     assert talk.tapes["2"].medium.label == "PROTO01"
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     check_permissions(talk)
     talk.quit()
     talk.check_sound()
@@ -69,11 +72,11 @@ def test_a_started_volume_is_taken_over() -> None:
     write_with_second(talk)
     talk.say(file_write())
     replies = talk.say(TAKE)
-    assert replies[0] == f"READY {W} {H}"
-    assert replies[1].startswith(f"PARTDONE {W} {H} PROTO01 2 ")
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert replies[0] == f"READY {WORKER} {HANDLE}"
+    assert replies[1].startswith(f"PARTDONE {WORKER} {HANDLE} PROTO01 2 ")
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert talk.say(f"CLOSE-VOLUME {W2}")[0].startswith("BAD-COMMAND")
-    assert talk.say(f"CLOSE-VOLUME {W}") == [f"CLOSED-VOLUME {W}"]
+    assert talk.say(f"CLOSE-VOLUME {WORKER}") == [f"CLOSED-VOLUME {WORKER}"]
     assert talk.logged("INFO taper tape") == ["INFO taper tape PROTO01 kb 39 fm 2 [OK]"]
     assert talk.say(START2) == [f"TAPER-OK {W2} ALLOW-TAKE-SCRIBE-FROM"]
     talk.quit()
@@ -87,10 +90,10 @@ def test_in_the_middle_of_a_dump_ready_is_said_again() -> None:
     talk.tapes["1"].warning = 1
     write_with_second(talk)
     talk.say(file_write(split=split_by(100_000)))
-    talk.say(f"NEW-TAPE {W} {H}")
-    assert talk.driver.lines[-1] == f"REQUEST-NEW-TAPE {W} {H}"
+    talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
+    assert talk.driver.lines[-1] == f"REQUEST-NEW-TAPE {WORKER} {HANDLE}"
     talk.say(TAKE)
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert talk.words().count("READY") == 3
     check_permissions(talk)
     talk.quit()
@@ -99,10 +102,10 @@ def test_in_the_middle_of_a_dump_ready_is_said_again() -> None:
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        (f"TAKE-SCRIBE-FROM {W} {H} {W}", "cannot take its own scribe"),
-        (f"TAKE-SCRIBE-FROM {W} 00-00077 {W2}", "handle '00-00077' is not that of the dump"),
-        (f"TAKE-SCRIBE-FROM {W} {H} worker0-9", "unknown worker 'worker0-9'"),
-        (f"TAKE-SCRIBE-FROM worker0-9 {H} {W}", "unknown worker 'worker0-9'"),
+        (f"TAKE-SCRIBE-FROM {WORKER} {HANDLE} {WORKER}", "cannot take its own scribe"),
+        (f"TAKE-SCRIBE-FROM {WORKER} 00-00077 {W2}", "handle '00-00077' is not that of the dump"),
+        (f"TAKE-SCRIBE-FROM {WORKER} {HANDLE} worker0-9", "unknown worker 'worker0-9'"),
+        (f"TAKE-SCRIBE-FROM worker0-9 {HANDLE} {WORKER}", "unknown worker 'worker0-9'"),
     ],
 )
 def test_a_refused_take_over_changes_nothing(command: str, why: str) -> None:
@@ -113,8 +116,8 @@ def test_a_refused_take_over_changes_nothing(command: str, why: str) -> None:
     assert reply.startswith("BAD-COMMAND")
     assert why in reply
     write_with_second(talk)
-    talk.say(f"NEW-TAPE {W} {H}")
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     talk.quit()
     talk.check_sound()
 
@@ -126,8 +129,8 @@ def test_a_busy_worker_keeps_its_scribe() -> None:
     (reply,) = talk.say(TAKE)
     assert reply.startswith("BAD-COMMAND")
     assert "must be idle" in reply
-    talk.say(f"NEW-TAPE {W} {H}", f"NEW-TAPE {W2} {H2}")
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.say(f"NEW-TAPE {WORKER} {HANDLE}", f"NEW-TAPE {W2} {H2}")
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert check_dump(talk, H2, DATA, "/two") == "DONE"
     talk.quit()
 
@@ -146,11 +149,11 @@ def test_a_second_take_over_while_the_first_is_going_on_is_refused() -> None:
     third = "worker0-2"
     talk.say(f"START-TAPER taper0 {third} PROTO {RUN}", file_write())
     talk.tell(TAKE)
-    talk.tell(f"TAKE-SCRIBE-FROM {W} {H} {third}")
+    talk.tell(f"TAKE-SCRIBE-FROM {WORKER} {HANDLE} {third}")
     assert talk.driver.lines[-1].startswith("BAD-COMMAND")
     talk.settle()
-    talk.say(f"NEW-TAPE {W} {H}")
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert talk.say(f"CLOSE-VOLUME {third}") == [f"CLOSED-VOLUME {third}"]
     talk.quit()
 
@@ -160,12 +163,12 @@ def test_a_take_over_that_crosses_the_end_of_the_dump() -> None:
     talk = two_workers()
     write_with_second(talk)
     talk.say(port_write())
-    talk.say(f"FAILED {W} {H}")
-    assert check_dump(talk, H, DATA, "/var") == "FAILED"
+    talk.say(f"FAILED {WORKER} {HANDLE}")
+    assert check_dump(talk, HANDLE, DATA, "/var") == "FAILED"
     assert talk.say(TAKE) == []
     assert ("1", False) in talk.changer.released
     replies = talk.say(file_write("HF", "00-00003"))
-    assert replies[0] == f"READY {W} 00-00003"
+    assert replies[0] == f"READY {WORKER} 00-00003"
     assert check_dump(talk, "00-00003", DATA, "/home") == "DONE"
     talk.quit()
     talk.check_sound()
@@ -181,7 +184,7 @@ def test_quit_during_the_hand_over() -> None:
         for _ in range(moment):
             talk.moments.step()
         talk.quit()
-        assert check_dump(talk, H, DATA, "/home") in ("FAILED", "PARTIAL")
+        assert check_dump(talk, HANDLE, DATA, "/home") in ("FAILED", "PARTIAL")
         talk.check_sound()
 
 
@@ -190,11 +193,11 @@ def test_a_failure_during_the_hand_over_does_not_stop_the_next_dump() -> None:
     talk = two_workers()
     talk.say(port_write())
     talk.tell(TAKE)
-    talk.tell(f"FAILED {W} {H}")
+    talk.tell(f"FAILED {WORKER} {HANDLE}")
     talk.settle()
-    assert check_dump(talk, H, DATA, "/var") == "FAILED"
-    assert talk.say(file_write("HF", "00-00003"))[-1] == f"REQUEST-NEW-TAPE {W} 00-00003"
-    talk.say(f"NEW-TAPE {W} 00-00003")
+    assert check_dump(talk, HANDLE, DATA, "/var") == "FAILED"
+    assert talk.say(file_write("HF", "00-00003"))[-1] == f"REQUEST-NEW-TAPE {WORKER} 00-00003"
+    talk.say(f"NEW-TAPE {WORKER} 00-00003")
     assert check_dump(talk, "00-00003", DATA, "/home") == "DONE"
     talk.quit()
 
@@ -203,9 +206,9 @@ def test_a_spare_reservation_that_cannot_be_released_does_not_stop_the_dump() ->
     talk = two_workers()
     talk.say(file_write())
     talk.moments.fail("release", ChangerError("the door is shut"))
-    talk.say(TAKE, f"NEW-TAPE {W} {H}")
-    assert talk.say(f"NEW-TAPE {W} {H}")[0] == f"NEW-TAPE {W} {H} PROTO01"
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.say(TAKE, f"NEW-TAPE {WORKER} {HANDLE}")
+    assert talk.say(f"NEW-TAPE {WORKER} {HANDLE}")[0] == f"NEW-TAPE {WORKER} {HANDLE} PROTO01"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert "INFO taper while releasing a volume: the door is shut" in talk.logged("INFO")
     talk.quit()
 
@@ -216,14 +219,14 @@ def test_a_running_scan_of_the_taker_is_stopped() -> None:
     talk.tapes["1"].medium.capacity = 12 * 1000
     talk.tapes["1"].warning = 1
     talk.say(file_write(split=split_by(100_000)))
-    talk.say(f"NEW-TAPE {W} {H}")
-    assert talk.driver.lines[-1] == f"REQUEST-NEW-TAPE {W} {H}"
+    talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
+    assert talk.driver.lines[-1] == f"REQUEST-NEW-TAPE {WORKER} {HANDLE}"
     write_with_second(talk)
-    talk.tell(f"START-SCAN {W} {H}")
+    talk.tell(f"START-SCAN {WORKER} {HANDLE}")
     talk.moments.step()
     talk.tell(TAKE)
     talk.settle()
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert [held.slot for held in talk.changer.reserved] == ["2"]
     talk.quit()
     talk.check_sound()

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.conversing import Talk, W, content, mask
+from tests.core.conversing import WORKER, Conversation, content, mask
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
 
 TRANSCRIPTS = Path(__file__).parent.parent / "vectors" / "driver_transcripts.txt"
 MIB = 1 << 20
-START = f"> START-TAPER taper0 {W} PROTO 20260101000000"
-STARTED = f"< TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM"
+START = f"> START-TAPER taper0 {WORKER} PROTO 20260101000000"
+STARTED = f"< TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM"
 
 
 def transcript(title: str) -> list[str]:
@@ -45,7 +45,7 @@ def plain(line: str) -> str:
 def test_the_same_is_said_and_logged(title: str, tapes: list[Tape], sizes: list[int]) -> None:
     """Every reply in its place, and the whole trace log."""
     lines = transcript(title)
-    talk = Talk(*tapes, granting=False)
+    talk = Conversation(*tapes, granting=False)
     said: list[str] = []
     for line in lines:
         if line.startswith("> "):

@@ -13,11 +13,11 @@ from protocols.stored import StoredDump
 from protocols.tapelist import TapelistEntry
 from taper.core.errors import SourceFault
 from tests.core.conversing import (
+    HANDLE,
     PLAIN,
     START,
-    H,
-    Talk,
-    W,
+    WORKER,
+    Conversation,
     content,
     crc_text,
     file_write,
@@ -34,7 +34,11 @@ W1 = "worker0-1"
 
 
 def vault(
-    disk: str = "/home", handle: str = H, split: str = PLAIN, worker: str = W, storage: str = "SRC"
+    disk: str = "/home",
+    handle: str = HANDLE,
+    split: str = PLAIN,
+    worker: str = WORKER,
+    storage: str = "SRC",
 ) -> str:
     return f"VAULT-WRITE {worker} {handle} {storage} P L localhost {disk} 0 {OLD} {split} 64"
 
@@ -44,13 +48,13 @@ def source(number: int = 1, **options: object) -> Tape:
     return Tape(label=f"SRC{number:02}", timestamp=OLD, **options)  # type: ignore[arg-type]
 
 
-def two_volumes(target: Tape | None = None) -> tuple[Talk, StockedChanger]:
+def two_volumes(target: Tape | None = None) -> tuple[Conversation, StockedChanger]:
     """A worker, and a dump of two parts on two volumes.
 
     :param target: the first volume to write on
     """
     one, two = source(1), source(2)
-    talk = Talk(target or Tape(), Tape(), dumps={"HF": Dumped(DATA)})
+    talk = Conversation(target or Tape(), Tape(), dumps={"HF": Dumped(DATA)})
     changer = talk.vaults.add("SRC", {"1": one, "2": two})
     talk.vaults.dumps["/home"] = shelve(DATA, (one, 200_000), (two, 100_000))
     talk.say(START)
@@ -61,14 +65,18 @@ def test_a_dump_from_two_volumes() -> None:
     """T25."""
     talk, _ = two_volumes()
     replies = talk.say(vault(split=split_by(131_072)))
-    assert replies[0] == f"OPENED-SOURCE-VOLUME {W} {H} SRC01"
+    assert replies[0] == f"OPENED-SOURCE-VOLUME {WORKER} {HANDLE} SRC01"
     changes = [line for line in replies[1:] if "SOURCE-VOLUME" in line]
-    assert changes == [f"CLOSED-SOURCE-VOLUME {W}", f"OPENED-SOURCE-VOLUME {W} {H} SRC02"]
+    assert changes == [
+        f"CLOSED-SOURCE-VOLUME {WORKER}",
+        f"OPENED-SOURCE-VOLUME {WORKER} {HANDLE} SRC02",
+    ]
     assert masked(replies)[-1] == (
-        f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{crc_text(DATA)}" "[300000 orig-kb 64]" "" ""'
+        f"DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "
+        f'"{crc_text(DATA)}" "[300000 orig-kb 64]" "" ""'
     )
     assert talk.stored() == DATA
-    assert talk.say(f"CLOSE-SOURCE-VOLUME {W}") == [f"CLOSED-SOURCE-VOLUME {W}"]
+    assert talk.say(f"CLOSE-SOURCE-VOLUME {WORKER}") == [f"CLOSED-SOURCE-VOLUME {WORKER}"]
     assert talk.vaults.held == []
     talk.quit()
     talk.check_sound()
@@ -100,7 +108,7 @@ def test_a_dump_that_the_catalogue_lacks(found: Exception | None, text: str) -> 
     if found is not None:
         talk.vaults.dumps["/home"] = found
     (reply,) = talk.say(vault())
-    assert reply == f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "{text}" ""'
+    assert reply == f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "{text}" ""'
     assert talk.logged("FAIL")[0].startswith('FAIL taper VAULT "ST:PROTO"')
     assert changer.requests == []
     talk.quit()
@@ -112,8 +120,10 @@ def test_a_storage_that_cannot_be_had_fails_that_dump_only() -> None:
     talk, _ = two_volumes()
     talk.vaults.changers["BAD"] = SourceFault("directory '/bad' does not exist")
     (reply,) = talk.say(vault(storage="BAD"))
-    assert reply == (f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "directory \'/bad\' does not exist" ""')
-    assert talk.say(vault(handle=H2))[-1].startswith(f"DONE {W} {H2} INPUT-GOOD TAPE-GOOD")
+    assert reply == (
+        f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "directory \'/bad\' does not exist" ""'
+    )
+    assert talk.say(vault(handle=H2))[-1].startswith(f"DONE {WORKER} {H2} INPUT-GOOD TAPE-GOOD")
     talk.quit()
 
 
@@ -124,7 +134,10 @@ def test_another_storage_closes_the_one_before() -> None:
     talk.vaults.add("ELSE", {"1": other})
     talk.vaults.dumps["/b"] = shelve(DATA[:5000], (other, 5000), disk="/b", storage="ELSE")
     replies = talk.say(vault("/b", H2, storage="ELSE"))
-    assert replies[:2] == [f"CLOSED-SOURCE-VOLUME {W}", f"OPENED-SOURCE-VOLUME {W} {H2} SRC07"]
+    assert replies[:2] == [
+        f"CLOSED-SOURCE-VOLUME {WORKER}",
+        f"OPENED-SOURCE-VOLUME {WORKER} {H2} SRC07",
+    ]
     assert replies[-1].startswith("DONE")
     talk.quit()
 
@@ -156,7 +169,7 @@ def test_a_reserved_source_volume() -> None:
     changer.tapes["1"].listing.in_use = True
     (reply,) = talk.say(vault())
     reason = "Source volume 'SRC01' in slot 1 is reserved"
-    assert reply == f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "{reason}" ""'
+    assert reply == f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "{reason}" ""'
     talk.quit()
 
 
@@ -166,7 +179,7 @@ def test_the_second_volume_is_missing() -> None:
     del changer.slots["2"], changer.tapes["2"]
     replies = talk.say(vault(split=split_by(65_536)))
     reason = "Source Volume 'SRC02' not found"
-    assert replies[-1].startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD ")
+    assert replies[-1].startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD ")
     assert f'"{reason}"' in replies[-1]
     assert talk.stored() == DATA[: 3 * 65_536]
     assert reason in talk.logged("PARTIAL")[0]
@@ -190,7 +203,7 @@ def test_a_source_that_failed_is_no_fault_of_the_volume_written_on() -> None:
     del changer.slots["2"], changer.tapes["2"]
     replies = talk.say(vault(split=split_by(131_072, "memory")))
     assert [line.split(" ")[0] for line in replies[-2:]] == ["PARTDONE", "PARTIAL"]
-    assert replies[-1].startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD ")
+    assert replies[-1].startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD ")
     assert replies[-1].endswith('"Source Volume \'SRC02\' not found" ""')
     assert talk.stored() == DATA[:131_072]
     talk.quit()
@@ -202,7 +215,7 @@ def test_less_on_the_volume_than_the_log_says() -> None:
     talk, changer = two_volumes()
     del changer.tapes["2"].medium.files[1].data[-10:]
     reply = talk.say(vault())[-1]
-    assert reply.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD ")
+    assert reply.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD ")
     reason = "part 2 on 'SRC02' file 1 is truncated: 99990 bytes, 100000 expected"
     assert reason in reply
     assert talk.logged("PARTPARTIAL")[0].endswith(f'"{reason}"')
@@ -215,7 +228,7 @@ def test_the_checksum_of_the_catalogue_counts() -> None:
     assert isinstance(dump, StoredDump)
     talk.vaults.dumps["/home"] = evolve(dump, crc=Crc(1, len(DATA)))
     reply = talk.say(vault())[-1]
-    assert reply.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD ")
+    assert reply.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD ")
     assert "and input server crc (00000001:300000) differ)" in reply
     talk.quit()
 
@@ -226,7 +239,7 @@ def test_a_partial_dump_is_done_for_the_driver() -> None:
     talk.vaults.dumps["/c"] = shelve(
         DATA[:5000], (changer.tapes["1"], 5000), disk="/c", header=header
     )
-    assert talk.say(vault("/c"))[-1].startswith(f"DONE {W} {H} INPUT-GOOD TAPE-GOOD")
+    assert talk.say(vault("/c"))[-1].startswith(f"DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD")
     assert talk.logged("PARTIAL")
     talk.quit()
 
@@ -238,7 +251,7 @@ def test_our_own_candidate_is_not_written_on_when_it_is_the_source() -> None:
         datestamp=OLD, label="PROTO01", pool="PROTO", storage="PROTO", config="PROTO"
     )
     older = evolve(entry, label="PROTO02", datestamp="20240101000000")
-    talk = Talk(tape, Tape(), entries=[entry, older], dumps={"HF": Dumped(DATA)})
+    talk = Conversation(tape, Tape(), entries=[entry, older], dumps={"HF": Dumped(DATA)})
     talk.vaults.changers["PROTO"] = talk.changer
     talk.vaults.dumps["/home"] = shelve(DATA, (tape, 300_000), storage="PROTO")
     talk.say(START)
@@ -254,9 +267,12 @@ def test_an_idle_worker_gives_its_source_volume_up() -> None:
     talk, changer = two_volumes()
     talk.vaults.dumps["/home"] = shelve(DATA, (changer.tapes["1"], 300_000))
     talk.say(vault())
-    talk.say(START.replace(W, W1))
+    talk.say(START.replace(WORKER, W1))
     replies = talk.say(vault(handle=H2, worker=W1))
-    assert replies[:2] == [f"CLOSED-SOURCE-VOLUME {W}", f"OPENED-SOURCE-VOLUME {W1} {H2} SRC01"]
+    assert replies[:2] == [
+        f"CLOSED-SOURCE-VOLUME {WORKER}",
+        f"OPENED-SOURCE-VOLUME {W1} {H2} SRC01",
+    ]
     assert replies[-1].startswith(f"DONE {W1}")
     talk.quit()
 
@@ -266,13 +282,13 @@ def test_a_volume_that_is_being_given_up_is_told_of_once() -> None:
     talk, changer = two_volumes()
     talk.vaults.dumps["/home"] = shelve(DATA, (changer.tapes["1"], 300_000))
     talk.say(vault())
-    talk.say(START.replace(W, W1))
+    talk.say(START.replace(WORKER, W1))
     talk.tell(vault(handle=H2, worker=W1))
     talk.until("released")
-    talk.tell(f"CLOSE-SOURCE-VOLUME {W}")
-    assert f"CLOSED-SOURCE-VOLUME {W}" not in talk.driver.lines
+    talk.tell(f"CLOSE-SOURCE-VOLUME {WORKER}")
+    assert f"CLOSED-SOURCE-VOLUME {WORKER}" not in talk.driver.lines
     replies = talk.say()
-    assert replies.count(f"CLOSED-SOURCE-VOLUME {W}") == 1
+    assert replies.count(f"CLOSED-SOURCE-VOLUME {WORKER}") == 1
     assert replies[-1].startswith(f"DONE {W1}")
     talk.quit()
     talk.check_sound()
@@ -307,8 +323,8 @@ def test_a_source_that_fails_once_is_fine_the_next_time(name: str) -> None:
     fault = DeviceError("the drive is dirty") if name == "start" else ChangerError("it is stuck")
     talk.moments.fail(name, fault)
     (reply,) = talk.say(vault())
-    assert reply.startswith(f'FAILED {W} {H} INPUT-ERROR TAPE-GOOD "{fault}"')
-    assert talk.say(vault(handle=H2))[-1].startswith(f"DONE {W} {H2}")
+    assert reply.startswith(f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "{fault}"')
+    assert talk.say(vault(handle=H2))[-1].startswith(f"DONE {WORKER} {H2}")
     talk.quit()
 
 
@@ -319,7 +335,10 @@ def test_after_bad_reading_the_volume_is_loaded_anew() -> None:
     assert "got partnum '5'; expected '1'" in talk.say(vault())[-1]
     changer.tapes["1"].medium.files[1].header = good
     replies = talk.say(vault(handle=H2))
-    assert replies[:2] == [f"CLOSED-SOURCE-VOLUME {W}", f"OPENED-SOURCE-VOLUME {W} {H2} SRC01"]
+    assert replies[:2] == [
+        f"CLOSED-SOURCE-VOLUME {WORKER}",
+        f"OPENED-SOURCE-VOLUME {WORKER} {H2} SRC01",
+    ]
     assert replies[-1].startswith("DONE")
     talk.quit()
 
@@ -329,10 +348,10 @@ def test_a_scribe_taken_over_closes_the_source_of_its_worker() -> None:
     talk, _ = two_volumes()
     talk.say(vault())
     talk.granting = False
-    talk.say(START.replace(W, W1))
+    talk.say(START.replace(WORKER, W1))
     talk.say(file_write("HF", H2, worker=W1))
     assert talk.vaults.held
-    talk.say(f"TAKE-SCRIBE-FROM {W1} {H2} {W}")
+    talk.say(f"TAKE-SCRIBE-FROM {W1} {H2} {WORKER}")
     assert talk.vaults.held == []
     assert talk.driver.lines[-1].startswith(f"DONE {W1}")
     talk.quit()

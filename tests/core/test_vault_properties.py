@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.checking import check_closed
-from tests.core.conversing import START, H, Talk, W, content, crc_text, split_by
+from tests.core.conversing import HANDLE, START, WORKER, Conversation, content, crc_text, split_by
 from tests.core.stocked import Tape
 from tests.core.vaulting import OLD, shelve
 
@@ -31,7 +31,7 @@ DAMAGES = st.builds(
 )
 
 
-def damage(what: Damage, talk: Talk, places: list[tuple[Tape, int]]) -> bool:
+def damage(what: Damage, talk: Conversation, places: list[tuple[Tape, int]]) -> bool:
     """Do it. :return: the dump cannot be had as it was"""
     at = what.part % len(places)
     tape, size = places[at]
@@ -70,7 +70,7 @@ def test_done_means_all_of_it(
     tapes = [Tape(label=f"SRC{n}", timestamp=OLD, block_size=BLOCK) for n in range(3)]
     places = [(tapes[number], size) for number, size in layout]
     data = content(sum(size for _, size in places))
-    talk = Talk(Tape(block_size=BLOCK), Tape(block_size=BLOCK))
+    talk = Conversation(Tape(block_size=BLOCK), Tape(block_size=BLOCK))
     talk.vaults.add("SRC", {str(number): tape for number, tape in enumerate(tapes, 1)})
     talk.vaults.dumps["/home"] = shelve(data, *places)
     if padded:
@@ -80,7 +80,9 @@ def test_done_means_all_of_it(
     broken = damage(what, talk, places) if not padded or what.kind != "truncated" else False
     talk.say(START)
     split = split_by(blocks * BLOCK)
-    reply = talk.say(f"VAULT-WRITE {W} {H} SRC P L localhost /home 0 {OLD} {split} 64")[-1]
+    reply = talk.say(f"VAULT-WRITE {WORKER} {HANDLE} SRC P L localhost /home 0 {OLD} {split} 64")[
+        -1
+    ]
     word = reply.split(" ")[0]
     if broken:
         assert word in ("PARTIAL", "FAILED"), reply

@@ -13,11 +13,11 @@ from protocols.tapelist import Tapelist, TapelistEntry, TapelistError
 from taper.core.splitting import DirectoryFacts
 from tests.core.checking import check_dump, check_permissions
 from tests.core.conversing import (
+    HANDLE,
     RUN,
     START,
-    H,
-    Talk,
-    W,
+    WORKER,
+    Conversation,
     configuration,
     content,
     file_write,
@@ -37,10 +37,10 @@ def small(blocks: int = 10, **options: object) -> Tape:
     return Tape(blocks * BLOCK, block_size=BLOCK, warning=1, **options)  # type: ignore[arg-type]
 
 
-def idle(*tapes: Tape, data: bytes = DATA, **options: object) -> Talk:
+def idle(*tapes: Tape, data: bytes = DATA, **options: object) -> Conversation:
     options = {"dumps": {"HF": Dumped(data)}, "dumpers": [Dumped(data)], **options}
-    talk = Talk(*tapes, **options)  # type: ignore[arg-type]
-    assert talk.say(START) == [f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM"]
+    talk = Conversation(*tapes, **options)  # type: ignore[arg-type]
+    assert talk.say(START) == [f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM"]
     return talk
 
 
@@ -51,7 +51,7 @@ def test_a_failed_part_is_written_again_from_the_holding_file() -> None:
     """T3: PARTPARTIAL, the volume is let go, the same part comes first on the next."""
     talk = idle(small(leom=False), small(leom=False))
     talk.say(file_write(split=split_by(4000)))
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert [line.split(" ")[0] for line in talk.logged()] == [
         "INFO",
         "START",
@@ -79,7 +79,7 @@ def test_with_leom_no_part_fails() -> None:
     """T4: parts end early, all good, and go on where they stopped."""
     talk = idle(small(), small())
     talk.say(file_write(split=split_by(4000)))
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert not talk.logged("PARTPARTIAL")
     talk.quit()
 
@@ -92,8 +92,8 @@ def test_a_part_in_a_cache_is_written_again(cache: str, tmp_path: object) -> Non
     talk.look.directories[str(tmp_path)] = DirectoryFacts(exists=True, free=1 << 30)
     talk.tell(port_write(split=split))
     talk.settle()
-    talk.say(f"DONE {W} {H} 1 1:1 2:2 00000000:0")
-    assert check_dump(talk, H, DATA, "/var") == "DONE"
+    talk.say(f"DONE {WORKER} {HANDLE} 1 1:1 2:2 00000000:0")
+    assert check_dump(talk, HANDLE, DATA, "/var") == "DONE"
     assert talk.logged("PARTPARTIAL")
     talk.quit()
 
@@ -113,7 +113,8 @@ def test_without_cache_the_end_of_the_volume_is_fatal() -> None:
     talk = idle(small(leom=False), small(20))
     replies = talk.say(file_write(split='"" "" "" 0 "" "" "" ""'))
     assert masked(replies)[-1] == (
-        f'PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR "00000000:0" "[0 orig-kb 64]" "" "No space left '
+        f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR "
+        '"00000000:0" "[0 orig-kb 64]" "" "No space left '
         'on device: more than MAX_VOLUME_USAGE bytes written, splitting not enabled"'
     )
     assert talk.say(file_write("HF", "00-00002").replace("/home", "/b"))[0].startswith("REQUEST")
@@ -126,7 +127,7 @@ def test_leom_without_splitting_keeps_what_was_written() -> None:
     talk = idle(small(), small())
     replies = talk.say(file_write(split='"" "" "" 0 "" "" "" ""'))
     assert replies[-1].endswith('"" "No space left on device, splitting not enabled"')
-    assert check_dump(talk, H, DATA, "/home") == "PARTIAL"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "PARTIAL"
     talk.quit()
 
 
@@ -134,7 +135,7 @@ def test_a_header_that_does_not_fit_is_no_part() -> None:
     """T5 done better: nothing is told of it, and its number is used on the next volume."""
     talk = idle(small(5, leom=False), small(20), data=content(1000))
     talk.say(file_write())
-    assert check_dump(talk, H, content(1000), "/home") == "DONE"
+    assert check_dump(talk, HANDLE, content(1000), "/home") == "DONE"
     talk.tapes["1"].medium.capacity = 4 * BLOCK
     talk.say(file_write("HF", "00-00002", split_by(3000)).replace("/home", "/b"))
     assert check_dump(talk, "00-00002", content(1000), "/b") == "DONE"
@@ -148,7 +149,7 @@ def test_a_part_larger_than_any_volume_stops(leom: bool) -> None:
     without losing anything are enough, and one that failed."""
     talk = idle(*(small(2 if leom else 6, leom=leom) for _ in range(4)))
     talk.say(file_write(split=split_by(8000)))
-    assert check_dump(talk, H, DATA, "/home") == ("FAILED" if leom else "PARTIAL")
+    assert check_dump(talk, HANDLE, DATA, "/home") == ("FAILED" if leom else "PARTIAL")
     tried = 2 if leom else 1
     assert f"does not fit on the empty volume PROTO0{tried}" in talk.driver.lines[-1]
     assert talk.words().count("REQUEST-NEW-TAPE") == tried
@@ -160,7 +161,7 @@ def test_a_second_volume_of_another_block_size_is_refused_before_its_label_dies(
     other = Tape(block_size=2000)
     talk = idle(small(), other)
     talk.say(file_write(split=split_by(4000)))
-    assert check_dump(talk, H, DATA, "/home") == "PARTIAL"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "PARTIAL"
     assert "must have the same block size" in talk.driver.lines[-1]
     assert other.medium.label is None
     check_permissions(talk)
@@ -178,11 +179,11 @@ def test_a_scan_that_finds_no_second_volume() -> None:
     ]
     assert "INPUT-GOOD TAPE-ERROR" in replies[-1]
     assert replies[-1].endswith('"" "No acceptable volumes found"')
-    check_dump(talk, H, DATA, "/home")
+    check_dump(talk, HANDLE, DATA, "/home")
     # and it is looked for again when the next dump begins
     (reply,) = talk.say(file_write("HF", "00-00002"))
     assert reply == (
-        f'FAILED {W} 00-00002 INPUT-GOOD TAPE-ERROR "" '
+        f'FAILED {WORKER} 00-00002 INPUT-GOOD TAPE-ERROR "" '
         '"error; got_device failed: No acceptable volumes found"'
     )
     talk.quit()
@@ -191,21 +192,21 @@ def test_a_scan_that_finds_no_second_volume() -> None:
 def test_a_new_tape_without_a_scan_scans() -> None:
     """No START-SCAN is needed (data-plane 7, Q17)."""
     talk = idle(small(), small(), granting=False)
-    talk.say(file_write(split=split_by(4000)), f"NEW-TAPE {W} {H}")
-    talk.say(f"NEW-TAPE {W} {H}")
-    talk.say(f"NEW-TAPE {W} {H}")
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.say(file_write(split=split_by(4000)), f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     talk.quit()
 
 
 def test_a_second_permission_is_refused() -> None:
     talk = idle(Tape(), granting=False)
     talk.say(file_write())
-    talk.tell(f"NEW-TAPE {W} {H}")
-    talk.tell(f"NEW-TAPE {W} {H}")
+    talk.tell(f"NEW-TAPE {WORKER} {HANDLE}")
+    talk.tell(f"NEW-TAPE {WORKER} {HANDLE}")
     assert talk.driver.lines[-1].startswith("BAD-COMMAND")
     talk.settle()
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     check_permissions(talk)
     talk.quit()
 
@@ -214,7 +215,7 @@ def test_a_device_error_in_a_part_ends_the_dump() -> None:
     wanted = {"finish_file"}
     talk = idle(Tape(faults=wanted.__contains__), Tape())
     talk.say(file_write())
-    assert check_dump(talk, H, DATA, "/home") == "PARTIAL"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "PARTIAL"
     assert talk.driver.lines[-1].endswith('"" "the fake filemark fails"')
     wanted.clear()
     talk.say(file_write("HF", "00-00002").replace("/home", "/b"))
@@ -230,11 +231,11 @@ def test_cancelled_while_a_part_is_written() -> None:
     def fail_at_third() -> None:
         blocks.append(1)
         if len(blocks) == 3:
-            talk.tell(f"FAILED {W} {H}")
+            talk.tell(f"FAILED {WORKER} {HANDLE}")
 
     talk.tapes["1"].at_write = fail_at_third
     talk.say(port_write())
-    assert check_dump(talk, H, content(4_000_000), "/var") == "PARTIAL"
+    assert check_dump(talk, HANDLE, content(4_000_000), "/var") == "PARTIAL"
     assert '"dumper failed" ""' in talk.driver.lines[-1]
     assert talk.logged("PARTPARTIAL")[0].endswith('"dumper failed"')
     assert len(blocks) < 4000
@@ -248,7 +249,7 @@ def test_quit_while_a_part_is_written() -> None:
     talk.tapes["1"].at_write = lambda: talk.tell("QUIT")
     talk.say(file_write())
     talk.check_released()
-    assert check_dump(talk, H, content(4_000_000), "/home") == "PARTIAL"
+    assert check_dump(talk, HANDLE, content(4_000_000), "/home") == "PARTIAL"
     assert '"taper is quitting" ""' in talk.driver.lines[-1]
     assert talk.logged()[-1].startswith("INFO taper tape PROTO01 kb 0 fm 1")
     talk.check_sound()
@@ -258,8 +259,8 @@ def test_a_volume_that_failed_before_its_first_part_is_not_called_ok() -> None:
     """What amtoc would take for a volume with a dump on it."""
     talk = idle(Tape(faults={"start_file"}.__contains__))
     talk.say(file_write())
-    assert check_dump(talk, H, DATA, "/home") == "FAILED"
-    assert talk.say(f"CLOSE-VOLUME {W}") == [f"CLOSED-VOLUME {W}"]
+    assert check_dump(talk, HANDLE, DATA, "/home") == "FAILED"
+    assert talk.say(f"CLOSE-VOLUME {WORKER}") == [f"CLOSED-VOLUME {WORKER}"]
     assert talk.logged("INFO taper tape") == [
         "INFO taper tape PROTO01 kb 0 fm 0 [the fake header fails]"
     ]
@@ -271,8 +272,8 @@ def test_a_volume_that_failed_after_a_part_is_told_as_ever() -> None:
     failing = iter([False] * 5 + [True])
     talk = idle(small(faults=lambda what: what == "write" and next(failing)))
     talk.say(file_write(split=split_by(4000)))
-    assert check_dump(talk, H, DATA, "/home") == "PARTIAL"
-    talk.say(f"CLOSE-VOLUME {W}")
+    assert check_dump(talk, HANDLE, DATA, "/home") == "PARTIAL"
+    talk.say(f"CLOSE-VOLUME {WORKER}")
     assert talk.logged("INFO taper tape") == ["INFO taper tape PROTO01 kb 3 fm 2 [OK]"]
     talk.quit()
 
@@ -291,7 +292,7 @@ def test_a_name_that_no_header_holds_whole_is_told_by_its_size() -> None:
     (reply,) = talk.say(file_write().replace("/home", disk))
     text = f"disk '/{'d' * 59}...' has 300 bytes, of which a header holds 255"
     assert reply == (
-        f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD "
+        f"FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "
         f'"Header of dumpfile does not match command from driver: {text}" ""'
     )
     talk.quit()
@@ -305,12 +306,15 @@ def test_a_volume_that_cannot_be_labelled_is_told_and_the_next_one_asked_for() -
     wanted = {"start"}
     talk = idle(Tape(faults=wanted.__contains__), Tape(), granting=False)
     talk.say(file_write())
-    assert talk.say(f"NEW-TAPE {W} {H}") == [f"NO-NEW-TAPE {W} {H}", f"REQUEST-NEW-TAPE {W} {H}"]
+    assert talk.say(f"NEW-TAPE {WORKER} {HANDLE}") == [
+        f"NO-NEW-TAPE {WORKER} {HANDLE}",
+        f"REQUEST-NEW-TAPE {WORKER} {HANDLE}",
+    ]
     assert talk.tapelists.store.tapelist == Tapelist()
     assert talk.changer.told[0][1].status is Status.DEVICE_ERROR
     assert "INFO taper while labeling new volume: the fake drive does not start" in talk.logged()
-    talk.say(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.say(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert talk.changer.released == [("1", False)]
     check_permissions(talk)
     talk.quit()
@@ -320,7 +324,10 @@ def test_a_label_that_may_be_on_the_volume_is_not_given_to_another() -> None:
     """The device fails when the label is there: the claim stays, the next volume gets another."""
     talk = idle(Tape(faults={"labelled"}.__contains__), Tape(), granting=False)
     talk.say(file_write())
-    assert talk.say(f"NEW-TAPE {W} {H}") == [f"NO-NEW-TAPE {W} {H}", f"REQUEST-NEW-TAPE {W} {H}"]
+    assert talk.say(f"NEW-TAPE {WORKER} {HANDLE}") == [
+        f"NO-NEW-TAPE {WORKER} {HANDLE}",
+        f"REQUEST-NEW-TAPE {WORKER} {HANDLE}",
+    ]
     kept = talk.tapelists.store.tapelist.lookup("PROTO01")
     assert kept is not None
     assert (kept.datestamp, kept.reuse) == ("1", False)
@@ -328,8 +335,8 @@ def test_a_label_that_may_be_on_the_volume_is_not_given_to_another() -> None:
         "INFO taper label PROTO01 stays taken: slot 1 may hold it, "
         f"what is read there is label PROTO01 of {RUN}"
     ]
-    talk.say(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.say(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     assert [tape.medium.label for tape in talk.tapes.values()] == ["PROTO01", "PROTO02"]
     talk.quit()
     talk.check_sound()
@@ -340,7 +347,7 @@ def test_a_label_stays_taken_while_nobody_knows_what_the_volume_bears() -> None:
     talk = idle(Tape(faults={"start"}.__contains__), Tape(), granting=False)
     talk.say(file_write())
     talk.moments.fail("read_label", None, DeviceError("the drive is gone"))
-    talk.say(f"NEW-TAPE {W} {H}")
+    talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
     assert talk.tapelists.store.tapelist.lookup("PROTO01") is not None
     assert talk.logged("INFO taper label")[0].endswith("is unknown (the drive is gone)")
     talk.quit()
@@ -351,7 +358,7 @@ def test_quit_does_not_wait_for_what_the_volume_bears() -> None:
     """Asking may take long, and is not needed to end."""
     talk = idle(Tape(faults={"start"}.__contains__), Tape(), granting=False)
     talk.say(file_write())
-    talk.tell(f"NEW-TAPE {W} {H}")
+    talk.tell(f"NEW-TAPE {WORKER} {HANDLE}")
     talk.until("read_label", times=2)
     talk.quit()
     assert talk.tapelists.store.tapelist.lookup("PROTO01") is not None
@@ -367,7 +374,7 @@ def test_a_label_that_labelstr_does_not_match_is_never_written() -> None:
     for label in ("PROTO1", "PROTO2"):
         store.tapelist = store.tapelist.adding(TapelistEntry(datestamp="0", label=label))
     before = store.tapelist
-    talk.say(f"NEW-TAPE {W} {H}")
+    talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
     assert talk.words()[-2:] == ["NO-NEW-TAPE", "REQUEST-NEW-TAPE"]
     assert talk.logged("INFO taper while") == [
         "INFO taper while labeling new volume: the new label 'PROTO3', made by autolabel "
@@ -378,7 +385,7 @@ def test_a_label_that_labelstr_does_not_match_is_never_written() -> None:
     talk.check_sound()
 
 
-def disturbed(change: Callable[[Talk], object]) -> Talk:
+def disturbed(change: Callable[[Conversation], object]) -> Conversation:
     """A permission for a known volume of which something changed since the scan."""
     known = TapelistEntry(
         datestamp="20250101000000", label="PROTO07", pool="PROTO", storage="PROTO", config="PROTO"
@@ -391,13 +398,13 @@ def disturbed(change: Callable[[Talk], object]) -> Talk:
     )
     talk.say(file_write())
     change(talk)
-    talk.say(f"NEW-TAPE {W} {H}")
+    talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
     return talk
 
 
 def test_a_known_volume_is_labelled_again() -> None:
     talk = disturbed(lambda talk: None)
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     entry = talk.tapelists.store.tapelist.lookup("PROTO07")
     assert entry is not None
     assert (entry.datestamp, entry.barcode) == (RUN, "B7")
@@ -414,14 +421,14 @@ def test_a_label_claimed_by_a_taper_that_died_is_free_again() -> None:
     ]
     talk = idle(small(20, barcode="B2"), entries=claims)
     talk.say(file_write())
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     listed = {entry.label: entry.datestamp for entry in talk.tapelists.store.tapelist.entries}
     assert listed == {"PROTO01": "1", "PROTO02": RUN, "PROTO03": "1"}
     talk.quit()
 
 
-def _entry_changes(**facts: object) -> Callable[[Talk], None]:
-    def change(talk: Talk) -> None:
+def _entry_changes(**facts: object) -> Callable[[Conversation], None]:
+    def change(talk: Conversation) -> None:
         store = talk.tapelists.store
         entry = store.tapelist.lookup("PROTO07")
         assert entry is not None
@@ -430,15 +437,15 @@ def _entry_changes(**facts: object) -> Callable[[Talk], None]:
     return change
 
 
-def _entry_goes(talk: Talk) -> None:
+def _entry_goes(talk: Conversation) -> None:
     talk.tapelists.store.tapelist = talk.tapelists.store.tapelist.removing("PROTO07")
 
 
-def _medium_changes(talk: Talk) -> None:
+def _medium_changes(talk: Conversation) -> None:
     talk.tapes["1"].medium.label = "PROTO99"
 
 
-def _medium_goes(talk: Talk) -> None:
+def _medium_goes(talk: Conversation) -> None:
     talk.tapes["1"].medium.label = None
 
 
@@ -459,7 +466,7 @@ def test_what_changed_since_the_scan_is_seen_before_the_label_is_written(what: s
     """NO-NEW-TAPE; the volume is as it was, the tapelist too."""
     before: list[object] = []
 
-    def change(talk: Talk) -> None:
+    def change(talk: Conversation) -> None:
         CHANGES[what](talk)
         before.append((talk.tapelists.store.tapelist, talk.tapes["1"].medium.label))
 
@@ -468,8 +475,8 @@ def test_what_changed_since_the_scan_is_seen_before_the_label_is_written(what: s
     assert (talk.tapelists.store.tapelist, talk.tapes["1"].medium.label) == before[0]
     assert talk.tapes["1"].medium.timestamp == "20250101000000"
     assert talk.changer.reserved == []
-    talk.say(f'NO-NEW-TAPE {W} {H} "taper found no tape"')
-    assert check_dump(talk, H, DATA, "/home") == "FAILED"
+    talk.say(f'NO-NEW-TAPE {WORKER} {HANDLE} "taper found no tape"')
+    assert check_dump(talk, HANDLE, DATA, "/home") == "FAILED"
     talk.quit()
     talk.check_sound()
 
@@ -483,8 +490,11 @@ def test_a_tapelist_that_cannot_be_changed_is_no_permission(fault: Exception, wh
     talk = idle(Tape(), Tape(), granting=False)
     talk.say(file_write())
     talk.moments.fail("tapelist update", *[None] * which, fault)
-    assert talk.say(f"NEW-TAPE {W} {H}") == [f"NO-NEW-TAPE {W} {H}", f"REQUEST-NEW-TAPE {W} {H}"]
+    assert talk.say(f"NEW-TAPE {WORKER} {HANDLE}") == [
+        f"NO-NEW-TAPE {WORKER} {HANDLE}",
+        f"REQUEST-NEW-TAPE {WORKER} {HANDLE}",
+    ]
     assert f"while labeling new volume: {fault}" in talk.logged("INFO taper while")[0]
-    talk.say(f"NEW-TAPE {W} {H}")
-    assert check_dump(talk, H, DATA, "/home") == "DONE"
+    talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
     talk.quit()

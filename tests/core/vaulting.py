@@ -23,7 +23,7 @@ from taper.core.interfaces import IFlow, IOrigin, IVaults
 from taper.flow.flows import Flows
 from taper.flow.interfaces import FlowContext, ITransfer
 from taper.flow.stored import StoredOrigin
-from tests.core.moments import MomentLane, Moments
+from tests.core.steps import StepLane, Steps
 from tests.core.stocked import StockedChanger, Tape
 from tests.fakes.device import FakeFile
 
@@ -69,7 +69,7 @@ class TurningFlows(Flows):
     """While a part of a vaulted dump is written, what the reading thread needs happens at the
     same time."""
 
-    def __init__(self, context: FlowContext, moments: Moments, threads: Threads) -> None:
+    def __init__(self, context: FlowContext, moments: Steps, threads: Threads) -> None:
         super().__init__(context)
         self._moments = moments
         self._threads = threads
@@ -115,7 +115,7 @@ class FakeVaults:
     :ivar dumps: by disk; an exception: why the catalogue cannot be read.
     """
 
-    def __init__(self, moments: Moments) -> None:
+    def __init__(self, moments: Steps) -> None:
         self.changers: dict[str, StockedChanger | SourceFault] = {}
         self.dumps: dict[str, StoredDump | Exception] = {}
         self.threads = Threads()
@@ -141,7 +141,7 @@ class FakeVaults:
         """What its flow is made with, too."""
         return FlowContext(
             reactor=self.threads,
-            make_lane=lambda name: MomentLane(self._moments, "transfer"),
+            make_lane=lambda name: StepLane(self._moments, "transfer"),
             patience=60,
             look=lambda function, *args: self._moments.do("look", lambda: function(*args)),
             search=self._search,

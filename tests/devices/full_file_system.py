@@ -9,8 +9,8 @@ from pathlib import Path
 from devices.diskflat import DiskflatDevice
 from devices.errors import Status
 from devices.file import FileDevice
+from devices.file_backed import FileBackedDevice
 from devices.interfaces import AccessMode, FileStart, WriteEnd, Written
-from devices.vfs import VfsDevice
 from tests.contract.device import PART, STAMP, read_rest, some_bytes
 
 BLOCK = 32768
@@ -18,11 +18,11 @@ SIZE = 64 * BLOCK
 DATA = some_bytes(SIZE)
 
 
-def open_it(path: Path, **properties: str) -> VfsDevice:
+def open_it(path: Path, **properties: str) -> FileBackedDevice:
     return begin(FileDevice("full", str(path)), **properties)
 
 
-def begin(device: VfsDevice, **properties: str) -> VfsDevice:
+def begin(device: FileBackedDevice, **properties: str) -> FileBackedDevice:
     for name, value in properties.items():
         device.properties.set(name, value)
     device.start(AccessMode.WRITE, "TAPE-01", STAMP)
@@ -30,7 +30,7 @@ def begin(device: VfsDevice, **properties: str) -> VfsDevice:
     return device
 
 
-def check_part(device: VfsDevice, size: int) -> None:
+def check_part(device: FileBackedDevice, size: int) -> None:
     """The part holds exactly the first ``size`` bytes."""
     device.finish()
     device.start(AccessMode.READ)

@@ -14,7 +14,7 @@ from devices.interfaces import AccessMode
 from devices.ndmp import open_ndmp
 from protocols.directtcp import Address
 from protocols.header import Header, HeaderType
-from protocols.tx.indirect import resolve
+from protocols.twisted_transports.indirect import resolve
 from tests.fakes.ndmp_server import Limits, Medium, NdmpServer, Profile
 from tests.fakes.turning import Sender, Turning, turning_reactor
 

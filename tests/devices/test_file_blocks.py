@@ -265,7 +265,7 @@ def test_failing_sync_fails_the_part(labelled: FileDevice, monkeypatch: Any) -> 
 def test_slow_write(labelled: FileDevice, monkeypatch: Any) -> None:
     """SLOW_WRITE sleeps a second at every other block."""
     naps: list[float] = []
-    monkeypatch.setattr("devices.vfs.time.sleep", naps.append)
+    monkeypatch.setattr("devices.file_backed.time.sleep", naps.append)
     labelled.properties.set("slow_write", "yes")
     labelled.start_file(PART)
     labelled.write_blocks(some_bytes(4 * 32768))

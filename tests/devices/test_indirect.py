@@ -16,7 +16,7 @@ from devices.indirect import IndirectTCP
 from devices.interfaces import AccessMode
 from protocols.directtcp import Address
 from protocols.ndmp.codes import ErrorCode
-from protocols.tx.indirect import IndirectError, resolve
+from protocols.twisted_transports.indirect import IndirectError, resolve
 from tests.devices.ndmp_world import (
     STAMP,
     Client,

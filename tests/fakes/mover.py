@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from devices.interfaces import FileStart
     from protocols.header import Header
-    from tests.core.moments import Moments
+    from tests.core.steps import Steps
 
 
 @define
@@ -59,7 +59,7 @@ class MoverConnection:
     :ivar position: bytes that reached a volume.
     """
 
-    def __init__(self, device_name: str, server: MoverServer, moments: Moments) -> None:
+    def __init__(self, device_name: str, server: MoverServer, moments: Steps) -> None:
         self.device_name = device_name
         self.server = server
         self.position = 0
@@ -81,7 +81,7 @@ class LateConnection(MoverConnection):
     :ivar questions: called when somebody asks.
     """
 
-    def __init__(self, device_name: str, server: MoverServer, moments: Moments) -> None:
+    def __init__(self, device_name: str, server: MoverServer, moments: Steps) -> None:
         super().__init__(device_name, server, moments)
         self.questions: list[Callable[[], object]] = []
 
@@ -93,9 +93,7 @@ class LateConnection(MoverConnection):
 class MoverDevice(SteppedFace):
     """A drive of a :class:`MoverServer`, which pads the last record of a stream."""
 
-    def __init__(
-        self, device: FakeDevice, tape: Tape, moments: Moments, server: MoverServer
-    ) -> None:
+    def __init__(self, device: FakeDevice, tape: Tape, moments: Steps, server: MoverServer) -> None:
         super().__init__(device, tape, moments)
         self._server = server
         self._connection: MoverConnection | None = None
@@ -180,7 +178,7 @@ class MoverTape(Tape):
         self.server = server
         self.faces: list[MoverDevice] = []
 
-    def face(self, device: FakeDevice, moments: Moments) -> IAsyncDevice:
+    def face(self, device: FakeDevice, moments: Steps) -> IAsyncDevice:
         face = MoverDevice(device, self, moments, self.server)
         self.faces.append(face)
         return face

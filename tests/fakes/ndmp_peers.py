@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from protocols.directtcp import Address
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import MoverMode, TapeMode
-from protocols.tx.ndmp import NdmpSession, connect_session
+from protocols.twisted_transports.ndmp import NdmpSession, connect_session
 from tests.fakes.ndmp_server import LENIENT, Medium, NdmpServer, Profile
 
 TIMEOUT = 20.0

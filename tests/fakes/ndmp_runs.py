@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.conformance.harness import ETC, STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import Conversation, H, W
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation
 from tests.conformance.harness_text import split_line
 
 BLOCK = 32768
@@ -61,15 +61,15 @@ def begin(world: World, chosen: Options, *overrides: str, take: bool = False) ->
     """
     world.configure(chosen)
     talk = world.start(*overrides)
-    talk.send(f"START-TAPER taper0 {W} PROTO {STAMP}")
-    talk.expect(f"TAPER-OK {W} {'ALLOW' if take else 'NO'}-TAKE-SCRIBE-FROM")
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
+    talk.expect(f"TAPER-OK {WORKER} {'ALLOW' if take else 'NO'}-TAKE-SCRIBE-FROM")
     return talk
 
 
 def port_write(talk: Conversation, split: str, path: str = "DIRECTTCP") -> tuple[int, str]:
     """Ask for a dump. :return: the header port, the data addresses"""
-    talk.send(f"PORT-WRITE {W} {H} localhost /home 0 {STAMP} {split} {path}")
-    words = split_line(talk.expect(f'PORT {W} {H} <n> "<*>"'))
+    talk.send(f"PORT-WRITE {WORKER} {HANDLE} localhost /home 0 {STAMP} {split} {path}")
+    words = split_line(talk.expect(f'PORT {WORKER} {HANDLE} <n> "<*>"'))
     return int(words[3]), words[4]
 
 
@@ -174,8 +174,8 @@ class Outcome:
         return sum(size for _, _, size in self.parts)
 
 
-DONE = f"DONE {W} {H} 64 aaaaaaaa:1 bbbbbbbb:2 00000000:0"
-FAILED = f"FAILED {W} {H}"
+DONE = f"DONE {WORKER} {HANDLE} 64 aaaaaaaa:1 bbbbbbbb:2 00000000:0"
+FAILED = f"FAILED {WORKER} {HANDLE}"
 
 
 def carry_on(
@@ -200,7 +200,7 @@ def carry_on(
         if words[0] == "REQUEST-NEW-TAPE":
             requests += 1
             on_request(requests)
-            talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+            talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
         elif words[0] == "NEW-TAPE":
             outcome.labels.append(words[3])
         elif words[0] == "PARTDONE":
@@ -217,8 +217,8 @@ def carry_on(
 
 def close_volume(talk: Conversation) -> None:
     """Let the volume be given back, then QUIT."""
-    talk.send(f"CLOSE-VOLUME {W}")
-    talk.expect(f"CLOSED-VOLUME {W}")
+    talk.send(f"CLOSE-VOLUME {WORKER}")
+    talk.expect(f"CLOSED-VOLUME {WORKER}")
     talk.quit()
 
 

@@ -22,7 +22,7 @@ from protocols.ndmp.codes import (
     TapeMode,
 )
 from protocols.ndmp.errors import NdmpRefused
-from protocols.tx.ndmp import NdmpSession
+from protocols.twisted_transports.ndmp import NdmpSession
 from tests.fakes.ndmp_peers import RECORD, TIMEOUT, Conversation, call, listening
 from tests.fakes.ndmp_server import CONFORMING, LENIENT, STRICT, Limits, Medium, Profile, Robot
 

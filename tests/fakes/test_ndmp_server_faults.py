@@ -23,7 +23,7 @@ from protocols.ndmp.codes import (
     TapeMode,
 )
 from protocols.ndmp.errors import NdmpGarbage, NdmpLost, NdmpRefused, NdmpTimeout
-from protocols.tx.ndmp import connect_session
+from protocols.twisted_transports.ndmp import connect_session
 from tests.fakes.ndmp_peers import RECORD, TIMEOUT, Conversation, listening
 from tests.fakes.ndmp_server import (
     Call,

@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThread
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import ErrorCode, Mtio, TapeMode
 from protocols.ndmp.errors import NdmpRefused
-from protocols.tx.ndmp import connect_session
+from protocols.twisted_transports.ndmp import connect_session
 from tests.fakes.ndmjob import NdmJob, conformance, missing_ndmjob, private_command
 from tests.fakes.ndmp_server import (
     CONFORMING,

@@ -28,7 +28,7 @@ from taper.flow.port import ClientOrigin, PortOrigin, header_silence
 from taper.flow.resolving import addresses_of, find_callers
 from taper.flow.ring import RingOrigin
 from taper.flow.stored import StoredOrigin
-from tests.core.moments import Moments
+from tests.core.steps import Steps
 from tests.core.stocked import SteppedDevice, Tape
 from tests.fakes.device import FakeDevice
 from tests.fakes.mover import MoverConnection, MoverDevice, MoverServer, MoverTape, Stream
@@ -69,13 +69,13 @@ def client_onto(
     return Flowing(context, Client(context, "localhost", **options), device)
 
 
-def mover(moments: Moments, server: MoverServer) -> MoverDevice:
+def mover(moments: Steps, server: MoverServer) -> MoverDevice:
     tape = MoverTape(server)
     return MoverDevice(FakeDevice(tape.medium, name="ndmp:t@d"), tape, moments, server)
 
 
 def test_a_movers_transfer_is_one(turning: Turning) -> None:
-    moments = Moments()
+    moments = Steps()
     server = MoverServer(streams=[Stream(b"")])
     transfer = MoverTransfer(
         MoverConnection("x", server, moments),
@@ -102,7 +102,7 @@ def test_the_table(
 ) -> None:
     """Which way leads from where to where; a flow of each is one."""
     context = make_context(turning.reactor)
-    moments = Moments()
+    moments = Steps()
     for device, way in (
         (null_device(turning.reactor), onto_lane),
         (mover(moments, MoverServer()), onto_mover),
@@ -119,7 +119,7 @@ def test_the_table(
 def test_a_client_and_a_device_that_does_not_listen(turning: Turning) -> None:
     """The storage side is to blame, and the device is named."""
     context = make_context(turning.reactor)
-    device = SteppedDevice(FakeDevice(name="fake:1"), Tape(), Moments())
+    device = SteppedDevice(FakeDevice(name="fake:1"), Tape(), Steps())
     with pytest.raises(DeviceFault, match=r"Can't dump DIRECTTCP .* \('fake:1'\) that doesn't"):
         Flows(context).between(ClientOrigin(context, HOST), device, PLAN)
 
@@ -127,7 +127,7 @@ def test_a_client_and_a_device_that_does_not_listen(turning: Turning) -> None:
 def test_a_dump_that_passes_through_us_cannot_go_to_a_mover(turning: Turning) -> None:
     """Not if it can be read once only: the device is named, nothing of it is touched, and the flow
     stays as it was."""
-    moments = Moments()
+    moments = Steps()
     context = make_context(turning.reactor)
     flows, origin = Flows(context), PortOrigin(context, HOST)
     flow = flows.between(origin, null_device(turning.reactor), PLAN)
@@ -140,7 +140,7 @@ def test_a_dump_that_passes_through_us_cannot_go_to_a_mover(turning: Turning) ->
 
 def test_a_socket_cannot_go_to_a_mover(turning: Turning) -> None:
     """Both devices are named."""
-    moments = Moments()
+    moments = Steps()
     flowing = client_onto(turning, null_device(turning.reactor))
     offer = turning.wait(flowing.offer())
     assert offer is not None

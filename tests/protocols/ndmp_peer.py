@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from protocols.ndmp import messages as m
 from protocols.ndmp.auth import digest
 from protocols.ndmp.client import Client
+from protocols.ndmp.client_events import Event, Finished, Opened
+from protocols.ndmp.client_phase import Phase
 from protocols.ndmp.codec import REPLY, REQUEST, Header, decode_body, decode_header, encode
 from protocols.ndmp.codes import AuthType, ErrorCode, MoverState
 from protocols.ndmp.errors import NdmpError
-from protocols.ndmp.events import Event, Finished, Opened
-from protocols.ndmp.life import Phase
 from protocols.ndmp.opening import Opening
 from protocols.ndmp.record import RecordReader
 
@@ -107,7 +107,7 @@ class Peer:
         return self.reply(header, m.ErrorReply())
 
 
-class Talk:
+class Conversation:
     """A client and a peer, and what the client's owner is told."""
 
     def __init__(
@@ -134,7 +134,7 @@ class Talk:
                     self.client.receive(answer)
         self.events += self.client.take_events()
 
-    def opened(self) -> Talk:
+    def opened(self) -> Conversation:
         self.tell(self.peer.greeting())
         assert self.events == [Opened(self.peer.version)]
         self.events.clear()

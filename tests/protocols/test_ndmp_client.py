@@ -8,6 +8,8 @@ import pytest
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.client import GREETING
+from protocols.ndmp.client_events import Answered, Failed, Finished, Posted
+from protocols.ndmp.client_phase import Phase
 from protocols.ndmp.codec import REPLY, Header
 from protocols.ndmp.codes import ErrorCode, Mtio
 from protocols.ndmp.errors import (
@@ -19,10 +21,8 @@ from protocols.ndmp.errors import (
     NdmpRefused,
     NdmpTimeout,
 )
-from protocols.ndmp.events import Answered, Failed, Finished, Posted
-from protocols.ndmp.life import Phase
 from protocols.ndmp.opening import Opening
-from tests.protocols.ndmp_peer import Peer, Talk
+from tests.protocols.ndmp_peer import Conversation, Peer
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ from tests.protocols.ndmp_peer import Peer, Talk
 )
 def test_each_way_of_logging_in_says_what_it_must(auth: str, names: list[str]) -> None:
     """MD5 asks for a challenge first; void says nothing at all."""
-    talk = Talk(auth=auth).opened()
+    talk = Conversation(auth=auth).opened()
     assert [request.label for request in talk.peer.heard] == names
     assert [header.sequence for header in talk.peer.headers] == list(range(1, len(names) + 1))
     assert talk.client.phase is Phase.OPEN
@@ -50,7 +50,7 @@ def test_the_best_common_version_is_agreed_upon(
     offered: int, accepted: tuple[int, ...], tried: list[int]
 ) -> None:
     """Not above what is offered, and lower ones after a refusal."""
-    talk = Talk(Peer(offered, accepted)).opened()
+    talk = Conversation(Peer(offered, accepted)).opened()
     asked = [request for request in talk.peer.heard if isinstance(request, m.ConnectOpen)]
     assert [request.protocol_version for request in asked] == tried
     assert talk.client.version == tried[-1]
@@ -65,7 +65,7 @@ def test_the_best_common_version_is_agreed_upon(
 )
 def test_no_common_version_is_said(peer: Peer, kind: type[NdmpError], text: str) -> None:
     """The session ends with what was offered, or refused."""
-    talk = Talk(peer)
+    talk = Conversation(peer)
     talk.tell(peer.greeting())
     assert type(talk.end()) is kind
     assert talk.end().text == text
@@ -74,7 +74,7 @@ def test_no_common_version_is_said(peer: Peer, kind: type[NdmpError], text: str)
 @pytest.mark.parametrize("auth", ["md5", "text"])
 def test_a_wrong_password_is_a_refused_login(auth: str) -> None:
     """And not shown."""
-    talk = Talk(auth=auth, password="wrong one")
+    talk = Conversation(auth=auth, password="wrong one")
     talk.tell(talk.peer.greeting())
     error = talk.end()
     assert isinstance(error, NdmpLoginRefused)
@@ -88,7 +88,7 @@ def test_a_wrong_password_is_a_refused_login(auth: str) -> None:
 )
 def test_a_server_that_wants_no_session_says_why(reason: int, text: str) -> None:
     """REFUSED and SHUTDOWN at the door."""
-    talk = Talk()
+    talk = Conversation()
     talk.tell(talk.peer.post(m.NotifyConnectionStatus(reason, 4, "too many")))
     assert talk.end().text == text
 
@@ -103,7 +103,7 @@ def test_bad_settings_are_refused_before_anything_is_sent() -> None:
 
 def test_replies_find_their_requests_in_any_order() -> None:
     """Only the sequence counts."""
-    talk = Talk().opened()
+    talk = Conversation().opened()
     held: list[Header] = []
     talk.peer.answers = lambda header, request: held.append(header)
     first = talk.client.request(m.TapeRead(3))
@@ -125,7 +125,7 @@ def test_replies_find_their_requests_in_any_order() -> None:
 @pytest.mark.parametrize("in_header", [False, True])
 def test_a_refusal_says_what_was_refused_and_the_session_goes_on(in_header: bool) -> None:
     """An error in the body, or one in the header, where no body follows."""
-    talk = Talk().opened()
+    talk = Conversation().opened()
 
     def refuse(header: Header, request: m.Message) -> bytes:
         if in_header:
@@ -149,7 +149,7 @@ def test_a_refusal_says_what_was_refused_and_the_session_goes_on(in_header: bool
 
 def test_a_refusal_that_is_cut_short_is_still_a_refusal() -> None:
     """Some servers say nothing behind the error."""
-    talk = Talk().opened()
+    talk = Conversation().opened()
     talk.peer.answers = lambda header, _: talk.peer.reply(header, m.ErrorReply(ErrorCode.EOM))
     talk.client.request(m.MoverGetState())
     talk.go_on()
@@ -161,7 +161,7 @@ def test_a_refusal_that_is_cut_short_is_still_a_refusal() -> None:
 
 def test_posts_are_told_between_replies_and_unknown_ones_ignored() -> None:
     """File history and what the version does not know go by."""
-    talk = Talk().opened()
+    talk = Conversation().opened()
     paused = m.NotifyMoverPaused(1, 77)
     for data in (
         talk.peer.message(0x703, None),
@@ -176,18 +176,18 @@ def test_posts_are_told_between_replies_and_unknown_ones_ignored() -> None:
 
 def test_a_log_line_that_cannot_be_read_is_ignored() -> None:
     """No dump fails for it; before the greeting it is no NDMP server."""
-    talk = Talk().opened()
+    talk = Conversation().opened()
     talk.tell(talk.peer.message(0x603, None))
     assert not talk.events
     assert talk.client.phase is Phase.OPEN
-    talk = Talk()
+    talk = Conversation()
     talk.tell(talk.peer.message(0x603, None))
     assert isinstance(talk.end(), NdmpGarbage)
 
 
 def test_a_late_answer_is_ignored() -> None:
     """Of a request that timed out, and of one that was given up."""
-    talk = Talk().opened()
+    talk = Conversation().opened()
     held: list[Header] = []
     talk.peer.answers = lambda header, request: held.append(header)
     first, second = (talk.client.request(m.TapeRead(3)) for _ in range(2))
@@ -210,7 +210,7 @@ def test_a_late_answer_is_ignored() -> None:
 @pytest.mark.parametrize("steps", range(3))
 def test_a_silent_server_ends_the_opening(steps: int) -> None:
     """Whatever it leaves unanswered: the greeting, the version, the challenge."""
-    talk = Talk()
+    talk = Conversation()
     if steps:
         talk.peer.answers = lambda header, request: (
             talk.peer.usual(header, request) if len(talk.peer.heard) < steps else None
@@ -248,7 +248,7 @@ LIES: dict[str, Callable[[Peer, Header], bytes]] = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lying_server_ends_the_session(lie: str) -> None:
     """Everything pending fails with what was wrong; nothing more is heard or said."""
-    talk = Talk().opened()
+    talk = Conversation().opened()
     talk.peer.answers = lambda header, request: LIES[lie](talk.peer, header)
     sequence = talk.client.request(m.TapeRead(3))
     talk.go_on()
@@ -264,7 +264,7 @@ def test_a_lying_server_ends_the_session(lie: str) -> None:
 
 def test_a_lost_connection_fails_what_is_pending() -> None:
     """The error says what was waited for."""
-    talk = Talk().opened()
+    talk = Conversation().opened()
     talk.peer.answers = lambda header, request: None
     sequence = talk.client.request(m.MoverStop())
     talk.go_on()
@@ -278,7 +278,7 @@ def test_a_lost_connection_fails_what_is_pending() -> None:
 @pytest.mark.parametrize("answers", [False, True])
 def test_leaving_is_understood_with_or_without_an_answer(answers: bool) -> None:
     """Some servers answer CONNECT_CLOSE with a header, the others close the connection."""
-    talk = Talk().opened()
+    talk = Conversation().opened()
     if answers:
         talk.peer.answers = lambda header, request: talk.peer.reply(header, None)
     talk.client.leave()
@@ -293,7 +293,7 @@ def test_leaving_is_understood_with_or_without_an_answer(answers: bool) -> None:
 
 def test_leaving_while_it_opens_or_afterwards_is_allowed() -> None:
     """There is nothing to be said then."""
-    talk = Talk()
+    talk = Conversation()
     talk.client.leave()
     talk.client.leave()
     talk.go_on()
@@ -303,7 +303,7 @@ def test_leaving_while_it_opens_or_afterwards_is_allowed() -> None:
 
 def test_a_message_that_cannot_be_sent_leaves_the_session_as_it_was() -> None:
     """Refused by our own side, before a byte went out."""
-    talk = Talk(Peer(2)).opened()
+    talk = Conversation(Peer(2)).opened()
     with pytest.raises(NdmpInvalid, match="MOVER_CONNECT cannot be sent: not in version 2"):
         talk.client.request(m.MoverConnect(0, m.DataAddress()))
     assert not talk.client.awaited

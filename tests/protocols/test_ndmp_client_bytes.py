@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.client import Client
+from protocols.ndmp.client_events import Answered, Event, Failed, Finished, Opened, Posted
+from protocols.ndmp.client_phase import Phase
 from protocols.ndmp.errors import (
     NdmpLost,
 )
-from protocols.ndmp.events import Answered, Event, Failed, Finished, Opened, Posted
-from protocols.ndmp.life import Phase
 from protocols.ndmp.opening import Opening
-from tests.protocols.ndmp_peer import PASSWORD, Talk
+from tests.protocols.ndmp_peer import PASSWORD, Conversation
 
 
 def dialogue() -> tuple[bytes, list[m.Message]]:
     """A whole session as the client hears it, and the requests it made."""
-    talk = Talk()
+    talk = Conversation()
     heard: list[bytes] = [talk.peer.greeting()]
     real = talk.client.receive
 

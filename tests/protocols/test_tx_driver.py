@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from protocols.driver import commands, replies
 from protocols.driver.codec import BadLine
 from protocols.driver.messages import Message
-from protocols.tx.driver import DriverProtocol, TaperProtocol
+from protocols.twisted_transports.driver import DriverProtocol, TaperProtocol
 
 EOF = "EOF"
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from protocols.tx.haste import CLOSE_PATIENCE, Haste
+from protocols.twisted_transports.haste import CLOSE_PATIENCE, Haste
 
 TIMES = st.floats(0, 10_000)
 

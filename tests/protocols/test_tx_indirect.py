@@ -11,7 +11,12 @@ import pytest
 from twisted.internet.defer import CancelledError
 
 from protocols.directtcp import INDIRECT_HOST, Address
-from protocols.tx.indirect import MOST_ASKERS, IndirectError, IndirectListener, resolve
+from protocols.twisted_transports.indirect import (
+    MOST_ASKERS,
+    IndirectError,
+    IndirectListener,
+    resolve,
+)
 from tests.fakes.turning import Turning, turning_reactor
 
 ADDRESSES = (Address("192.0.2.1", 1234), Address("2001:db8::5", 77))

@@ -23,7 +23,7 @@ from protocols.ndmp.errors import (
 )
 from protocols.ndmp.opening import Opening
 from protocols.ndmp.postbox import LIMIT
-from protocols.tx.ndmp import CLOSE_TIMEOUT, NdmpSession
+from protocols.twisted_transports.ndmp import CLOSE_TIMEOUT, NdmpSession
 from tests.protocols.ndmp_peer import PASSWORD, Peer
 
 TIMEOUT = 30.0

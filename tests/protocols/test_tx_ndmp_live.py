@@ -22,7 +22,7 @@ from protocols.ndmp.codes import (
     TapeMode,
 )
 from protocols.ndmp.errors import NdmpLoginRefused, NdmpLost, NdmpRefused, NdmpTimeout
-from protocols.tx.ndmp import NdmpSession, connect_session
+from protocols.twisted_transports.ndmp import NdmpSession, connect_session
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
 from tests.fakes.turning import Receiver, Sender, Turning, turning_reactor
 

@@ -16,7 +16,7 @@ from protocols.ndmp.errors import (
     NdmpLost,
     NdmpTimeout,
 )
-from protocols.tx.ndmp import connect_session
+from protocols.twisted_transports.ndmp import connect_session
 from tests.fakes.turning import Turning, turning_reactor
 from tests.protocols.ndmp_peer import PASSWORD, Peer
 

@@ -23,8 +23,8 @@ from taper.run.setup import Setup, make_setup
 PATIENCE = 60
 """Seconds after which a reply that does not come fails a test instead of stopping them all."""
 STAMP = "20260101000000"
-W, H = "worker0-0", "00-00001"
-START = f"START-TAPER taper0 {W} C {STAMP}"
+WORKER, HANDLE = "worker0-0", "00-00001"
+START = f"START-TAPER taper0 {WORKER} C {STAMP}"
 
 _CONF = """
 dumpuser "{user}"
@@ -89,10 +89,10 @@ def make_place(
     return Place(root)
 
 
-def write_line(holding: str, handle: str = H) -> str:
+def write_line(holding: str, handle: str = HANDLE) -> str:
     """FILE-WRITE of what ``tests.plane.dumping.write_holding`` makes."""
     split = '"" "" "" "" "" "" "" ""'
-    return f"FILE-WRITE {W} {handle} {holding} localhost /srv 0 20261123000000 {split} 1"
+    return f"FILE-WRITE {WORKER} {handle} {holding} localhost /srv 0 20261123000000 {split} 1"
 
 
 @implementer(IDriver)

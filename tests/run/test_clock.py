@@ -24,14 +24,14 @@ from taper.run.reactor import Resolver, settle_reactor
 from tests.fakes.scarce import ScarceThreads
 from tests.fakes.turning import Turning, turning_reactor
 from tests.plane.dumping import HEADER
-from tests.run.sessions import START, H, Place, W, make_place
+from tests.run.sessions import HANDLE, START, WORKER, Place, make_place
 from tests.run.test_stdio import environment, twistd
 
 DAY = 86400
 SOURCE = Path(__file__).with_name("wall_clock.c")
 SPLIT = '"" "" "" "" "" "" "" ""'
-DUMPER_DONE = f"DONE {W} {H} 1 11111111:1 22222222:2 00000000:0"
-PORT_WRITE = f"PORT-WRITE {W} {H} localhost /srv 0 20261123000000 {SPLIT} AMANDA"
+DUMPER_DONE = f"DONE {WORKER} {HANDLE} 1 11111111:1 22222222:2 00000000:0"
+PORT_WRITE = f"PORT-WRITE {WORKER} {HANDLE} localhost /srv 0 20261123000000 {SPLIT} AMANDA"
 
 
 class WallClock:
@@ -146,11 +146,11 @@ def test_set_forward_by_a_day_a_deadline_does_not_come_yet(
         say(driver, heard, "WAKE-UP", "BAD-COMMAND")
         with socket.create_connection(("127.0.0.1", int(words[3])), timeout=20) as peer:
             peer.sendall(build_header(HEADER, 32768, None))
-        say(driver, heard, f"START-SCAN {W} {H}", "REQUEST-NEW-TAPE")
+        say(driver, heard, f"START-SCAN {WORKER} {HANDLE}", "REQUEST-NEW-TAPE")
         host, port = words[4].strip('"\n').split(":")
         with socket.create_connection((host, int(port)), timeout=20) as peer:
             peer.sendall(b"data")
-        say(driver, heard, f"NEW-TAPE {W} {H}", "DUMPER-STATUS")
+        say(driver, heard, f"NEW-TAPE {WORKER} {HANDLE}", "DUMPER-STATUS")
         assert "INPUT-GOOD TAPE-GOOD" in say(driver, heard, DUMPER_DONE, "DONE")
         driver.sendall(b"QUIT\n")
         process.wait(60)

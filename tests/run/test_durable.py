@@ -18,7 +18,16 @@ from protocols.driver.codec import decode_command, encode
 from protocols.driver.messages import Message
 from taper.run.session import Session
 from tests.plane.dumping import write_holding
-from tests.run.sessions import PATIENCE, START, H, Listener, Place, W, make_place, write_line
+from tests.run.sessions import (
+    HANDLE,
+    PATIENCE,
+    START,
+    WORKER,
+    Listener,
+    Place,
+    make_place,
+    write_line,
+)
 
 DATA = bytes(range(256)) * 1000
 LOGGED = {
@@ -105,7 +114,7 @@ async def test_the_log_is_on_the_disk_before_the_driver_is_told(
     asked, done = heard.hear("REQUEST-NEW-TAPE"), heard.hear("DONE")
     say(write_line(holding).replace('"" "" "" "" ""', '"" "" "" 1 100000', 1))
     await asked
-    say(f"NEW-TAPE {W} {H}")
+    say(f"NEW-TAPE {WORKER} {HANDLE}")
     await done
     failed = heard.hear("FAILED")
     say(write_line(str(tmp_path / "nosuch"), "00-00002"))
@@ -165,7 +174,10 @@ def converse(place: Place, trace: Path, holding: str) -> None:
         assert process.stdout is not None
         watchdog = threading.Timer(5 * PATIENCE, process.kill)
         watchdog.start()
-        answers = {"TAPER-OK": write_line(holding), "REQUEST-NEW-TAPE": f"NEW-TAPE {W} {H}"}
+        answers = {
+            "TAPER-OK": write_line(holding),
+            "REQUEST-NEW-TAPE": f"NEW-TAPE {WORKER} {HANDLE}",
+        }
         print(START, file=process.stdin, flush=True)
         for line in process.stdout:
             word = line.split(" ")[0]

@@ -27,7 +27,7 @@ from taper.run.session import Session
 from taper.run.volume_mail import Mail, MailSettings, mail_settings, read_reply
 from tests.fakes.async_changer import FakeAsyncChanger
 from tests.fakes.config import make_config
-from tests.run.sessions import START, Listener, W, make_place
+from tests.run.sessions import START, WORKER, Listener, make_place
 from tests.run.test_session import tell
 
 WHY = "No acceptable volumes found"
@@ -397,7 +397,7 @@ define interactivity who {{
             await deferLater(reactor, 0.02)  # type: ignore[arg-type]
         if started is not None:
             reply.write_text(f"chg-disk:{tmp_path}/other\n")
-            assert await started == f"TAPER-OK {W} ALLOW-TAKE-SCRIBE-FROM"
+            assert await started == f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM"
         await session.quit()
         assert WHY in (tmp_path / "mail").read_text()
         (tmp_path / "mail").unlink()

@@ -23,7 +23,7 @@ from taper.run.service import TaperService
 from taper.run.setup import StartFailed
 from tests.fakes.certificates import DAY, Authority
 from tests.plane.dumping import write_holding
-from tests.run.sessions import START, H, Place, W, make_place, write_line
+from tests.run.sessions import HANDLE, START, WORKER, Place, make_place, write_line
 
 SECONDS = 60
 
@@ -98,7 +98,7 @@ async def test_a_driver_with_a_certificate_drives(house: House, tmp_path: Path) 
             for line, word in (
                 (START, "TAPER-OK"),
                 (write_line(holding), "REQUEST-NEW-TAPE"),
-                (f"START-SCAN {W} {H}\nNEW-TAPE {W} {H}", "DONE"),
+                (f"START-SCAN {WORKER} {HANDLE}\nNEW-TAPE {WORKER} {HANDLE}", "DONE"),
             ):
                 talk.write(f"{line}\n")
                 talk.flush()

@@ -17,7 +17,7 @@ from twisted.internet import reactor
 from taper.core import moment
 from taper.run import trace_log
 from tests.plane.dumping import write_holding
-from tests.run.sessions import PATIENCE, START, H, Place, W, first, make_place, write_line
+from tests.run.sessions import HANDLE, PATIENCE, START, WORKER, Place, first, make_place, write_line
 from tests.run.test_session import open_session, tell
 from tests.run.test_stdio import environment
 
@@ -75,7 +75,7 @@ async def test_quit_with_a_lock_that_another_program_holds(
         asked, done = heard.hear("REQUEST-NEW-TAPE"), heard.hear("DONE")
         tell(session, write_line(holding))
         await asked
-        tell(session, f"NEW-TAPE {W} {H}")
+        tell(session, f"NEW-TAPE {WORKER} {HANDLE}")
         await done
     with locked_by_another(path):
         if moment == "before the volume":
@@ -83,7 +83,7 @@ async def test_quit_with_a_lock_that_another_program_holds(
         elif moment == "before the dump":
             tell(session, write_line(holding))
             await first([heard.hear(word) for word in ("REQUEST-NEW-TAPE", *ENDS)])
-            tell(session, f"NEW-TAPE {W} {H}")
+            tell(session, f"NEW-TAPE {WORKER} {HANDLE}")
         ended = session.quit()
         ended.addTimeout(PATIENCE, reactor)  # type: ignore[arg-type]
         await ended
@@ -106,7 +106,7 @@ async def test_no_new_tape_with_the_log_locked_by_another(
     await asked
     ended = heard.hear("FAILED")
     with locked_by_another(str(place.log)):
-        tell(session, f"NO-NEW-TAPE {W} {H} enough")
+        tell(session, f"NO-NEW-TAPE {WORKER} {HANDLE} enough")
         assert "cannot write the trace log" in await ended
     await session.quit()
     kinds = [" ".join(line.split()[:2]) for line in place.logged()]
@@ -132,7 +132,7 @@ async def test_quit_while_a_removable_disk_is_locked_by_another(tmp_path: Path) 
         ended = session.quit()
         ended.addTimeout(PATIENCE, reactor)  # type: ignore[arg-type]
         await ended
-    assert heard.lines == [f'TAPE-ERROR {W} "taper is quitting"']
+    assert heard.lines == [f'TAPE-ERROR {WORKER} "taper is quitting"']
 
 
 @ensureDeferred
@@ -191,7 +191,7 @@ def test_a_fifo_in_the_place_of_a_file(tmp_path: Path, what: str) -> None:
     path.unlink(missing_ok=True)
     os.mkfifo(path)
     holding = write_holding(str(tmp_path), b"data", 100_000)
-    told = converse(place, START, write_line(holding), f"NEW-TAPE {W} {H}")
+    told = converse(place, START, write_line(holding), f"NEW-TAPE {WORKER} {HANDLE}")
     told += [file.read_text() for file in tmp_path.glob("dbg/server/**/*.debug")]
     if what != "log":
         told += [place.log.read_text()] if place.log.exists() else []

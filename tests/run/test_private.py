@@ -18,7 +18,7 @@ from taper.run.debug_log import DebugLog
 from taper.run.paths import make_private
 from taper.run.status_files import OLD, sweep
 from tests.plane.dumping import write_holding
-from tests.run.sessions import START, H, W, make_place, write_line
+from tests.run.sessions import HANDLE, START, WORKER, make_place, write_line
 from tests.run.test_session import open_session, tell
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
@@ -165,8 +165,8 @@ async def test_a_dump_goes_on_without_a_status_file(tmp_path: Path) -> None:
     asked, done = heard.hear("REQUEST-NEW-TAPE"), heard.hear("DONE")
     tell(session, write_line(write_holding(str(tmp_path), b"some data", 100_000)))
     await asked
-    tell(session, f"START-SCAN {W} {H}")
-    tell(session, f"NEW-TAPE {W} {H}")
+    tell(session, f"START-SCAN {WORKER} {HANDLE}")
+    tell(session, f"NEW-TAPE {WORKER} {HANDLE}")
     assert " INPUT-GOOD TAPE-GOOD " in await done
     await session.quit()
     assert os.listdir(place.paths.tmpdir) == []

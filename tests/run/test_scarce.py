@@ -15,7 +15,7 @@ from protocols.header import build_header
 from taper.run.session import Session
 from tests.fakes.scarce import Scarce, ScarceDescriptors, ScarceThreads
 from tests.plane.dumping import HEADER, write_holding
-from tests.run.sessions import PATIENCE, START, Listener, W, first, make_place, write_line
+from tests.run.sessions import PATIENCE, START, WORKER, Listener, first, make_place, write_line
 from tests.run.test_session import open_session, tell
 
 DATA = bytes(range(256)) * 100
@@ -38,8 +38,8 @@ class Driver:
 
     async def dump(self, line: str, handle: str) -> str:
         """Let one dump be written. :return: the reply that ends it"""
-        ends = [self._heard.hear(f"{word} {W} {handle} ") for word in ENDS]
-        port = self._heard.hear(f"PORT {W} {handle} ")
+        ends = [self._heard.hear(f"{word} {WORKER} {handle} ") for word in ENDS]
+        port = self._heard.hear(f"PORT {WORKER} {handle} ")
         port.addCallbacks(lambda reply: self._deliver(reply, handle), lambda _: None)
         self._grant(handle)
         tell(self._session, line)
@@ -53,15 +53,15 @@ class Driver:
 
         def granted(_: str) -> None:
             self._grant(handle)
-            tell(self._session, f"NEW-TAPE {W} {handle}")
+            tell(self._session, f"NEW-TAPE {WORKER} {handle}")
 
-        self._asked = self._heard.hear(f"REQUEST-NEW-TAPE {W} {handle}")
+        self._asked = self._heard.hear(f"REQUEST-NEW-TAPE {WORKER} {handle}")
         self._asked.addCallbacks(granted, lambda _: None)
 
     def _deliver(self, reply: str, handle: str) -> None:
         with self._scarce.plenty():
             self._send(reply)
-        tell(self._session, f"DONE {W} {handle} 25 11111111:1 22222222:2 00000000:0")
+        tell(self._session, f"DONE {WORKER} {handle} 25 11111111:1 22222222:2 00000000:0")
 
     def _send(self, reply: str) -> None:
         words = reply.split(" ")
@@ -137,7 +137,7 @@ async def from_holding_file(root: Path, scarce: Scarce) -> list[str]:
 async def from_ports(root: Path, scarce: Scarce) -> list[str]:
     split = '"" "" "" "" "" "" "" ""'
     rest = f"localhost /srv 0 20261123000000 {split} AMANDA"
-    return await _converse(root, scarce, lambda handle: f"PORT-WRITE {W} {handle} {rest}")
+    return await _converse(root, scarce, lambda handle: f"PORT-WRITE {WORKER} {handle} {rest}")
 
 
 DUMPS = pytest.mark.parametrize("converse", [from_holding_file, from_ports])

@@ -26,11 +26,11 @@ from taper.run.setup import StartFailed
 from tests.fakes.stranger import NOBODY, Stranger, needs_root
 from tests.plane.dumping import write_holding
 from tests.run.sessions import (
+    HANDLE,
     START,
+    WORKER,
     DriverEnd,
-    H,
     Place,
-    W,
     driver_factory,
     make_place,
     write_line,
@@ -66,7 +66,7 @@ async def test_one_driver_after_the_other(tmp_path: Path) -> None:
     assert second.heard.lines == ['BAD-COMMAND "this taper serves another driver"']
     holding = write_holding(str(tmp_path), DATA, 100_000)
     await first.ask(write_line(holding), "REQUEST-NEW-TAPE")
-    done = await first.ask(f"NEW-TAPE {W} {H}", "DONE")
+    done = await first.ask(f"NEW-TAPE {WORKER} {HANDLE}", "DONE")
     assert " INPUT-GOOD TAPE-GOOD " in done
     first.say("QUIT")
     await first.gone
@@ -86,7 +86,7 @@ async def test_stopping_finishes_the_volume(tmp_path: Path) -> None:
     await driver.ask(START, "TAPER-OK")
     holding = write_holding(str(tmp_path), DATA, 100_000)
     await driver.ask(write_line(holding), "REQUEST-NEW-TAPE")
-    await driver.ask(f"NEW-TAPE {W} {H}", "DONE")
+    await driver.ask(f"NEW-TAPE {WORKER} {HANDLE}", "DONE")
     await driver.ask(write_line(holding, "00-00002"), "READY")
     await service.stopService()
     await driver.gone

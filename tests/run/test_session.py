@@ -20,7 +20,7 @@ from taper.core.interfaces import IClock, IConsole, IDriver
 from taper.run.session import Clock, Session, Stderr
 from taper.run.setup import SetupFailed, StartFailed
 from tests.plane.dumping import HEADER, write_holding
-from tests.run.sessions import START, H, Listener, Place, W, make_place, write_line
+from tests.run.sessions import HANDLE, START, WORKER, Listener, Place, make_place, write_line
 
 DATA = bytes(range(256)) * 1000
 
@@ -81,8 +81,8 @@ async def test_a_holding_file_from_start_to_quit(tmp_path: Path) -> None:
     await asked
     (status,) = os.listdir(tmp_path / "tmp")
     assert (tmp_path / "tmp" / status).read_text() == "0"
-    tell(session, f"START-SCAN {W} {H}")
-    tell(session, f"NEW-TAPE {W} {H}")
+    tell(session, f"START-SCAN {WORKER} {HANDLE}")
+    tell(session, f"NEW-TAPE {WORKER} {HANDLE}")
     assert " INPUT-GOOD TAPE-GOOD " in await done
     await session.quit()
     assert os.listdir(tmp_path / "tmp") == []
@@ -112,7 +112,7 @@ async def test_quit_while_a_dumper_sends(tmp_path: Path) -> None:
     await ready
     port = heard.hear("PORT")
     split = '"" "" "" "" "" "" "" ""'
-    tell(session, f"PORT-WRITE {W} {H} localhost /srv 0 20261123000000 {split} AMANDA")
+    tell(session, f"PORT-WRITE {WORKER} {HANDLE} localhost /srv 0 20261123000000 {split} AMANDA")
     words = (await port).split(" ")
     asked, going = heard.hear("REQUEST-NEW-TAPE"), heard.hear("READY")
     with socket.create_connection(("127.0.0.1", int(words[3])), timeout=60) as peer:
@@ -121,7 +121,7 @@ async def test_quit_while_a_dumper_sends(tmp_path: Path) -> None:
     data_port = int(words[4].strip('"').rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", data_port), timeout=60) as peer:
         peer.sendall(DATA)
-        tell(session, f"NEW-TAPE {W} {H}")
+        tell(session, f"NEW-TAPE {WORKER} {HANDLE}")
         await going
         while not any(f.stat().st_size > 32768 for f in tmp_path.glob("vtapes/slot1/00001.*")):
             await deferLater(reactor, 0.01)  # type: ignore[arg-type]
@@ -151,7 +151,7 @@ async def test_quit_during_the_first_scan(tmp_path: Path) -> None:
     session, heard = open_session(place)
     tell(session, START)
     await session.quit()
-    assert heard.lines == [f'TAPE-ERROR {W} "taper is quitting"']
+    assert heard.lines == [f'TAPE-ERROR {WORKER} "taper is quitting"']
     assert place.logged()[-1] == "INFO taper pid-done"
 
 

@@ -16,11 +16,11 @@ from twisted.internet.defer import Deferred
 
 from devices import ndmp_mover
 from protocols.header import build_header
-from protocols.tx import haste
-from protocols.tx import ndmp as tx_ndmp
+from protocols.twisted_transports import haste
+from protocols.twisted_transports import ndmp as tx_ndmp
 from tests.fakes.ndmp_server import LENIENT, Limits, Medium, NdmpServer, Phase
 from tests.plane.dumping import HEADER, write_holding
-from tests.run.sessions import PATIENCE, START, H, W, first, make_place, write_line
+from tests.run.sessions import HANDLE, PATIENCE, START, WORKER, first, make_place, write_line
 from tests.run.test_session import open_session, tell
 
 DATA = bytes(range(256)) * 400
@@ -79,7 +79,7 @@ class Run:
 
     def grant_all(self) -> None:
         def granted(_: str) -> None:
-            tell(self.session, f"NEW-TAPE {W} {H}")
+            tell(self.session, f"NEW-TAPE {WORKER} {HANDLE}")
             self.grant_all()
 
         self.heard.hear("REQUEST-NEW-TAPE").addCallbacks(granted, lambda _: None)
@@ -89,14 +89,14 @@ class Run:
         await self.ask(START, "TAPER-OK", "TAPE-ERROR")
         self.grant_all()
         assert (await self.ask(write_line(self.holding), *ENDS)).startswith("DONE")
-        await self.ask(f"CLOSE-VOLUME {W}", "CLOSED-VOLUME")
+        await self.ask(f"CLOSE-VOLUME {WORKER}", "CLOSED-VOLUME")
 
     async def from_client(self) -> None:
         """A dump whose client sends to the mover itself."""
         await self.ask(START, "TAPER-OK", "TAPE-ERROR")
         self.grant_all()
         split = '"" "" "" "" "" "" "" ""'
-        line = f"PORT-WRITE {W} {H} localhost /srv 0 20261123000000 {split} DIRECTTCP"
+        line = f"PORT-WRITE {WORKER} {HANDLE} localhost /srv 0 20261123000000 {split} DIRECTTCP"
         words = (await self.ask(line, "PORT", "FAILED")).split(" ")
         deliver(("127.0.0.1", int(words[3])), build_header(HEADER, 32768, None))
         ended = first([self.heard.hear(word) for word in ENDS])
@@ -106,7 +106,7 @@ class Run:
         assert (await ended).startswith("DONE")
 
     def dumper_done(self) -> None:
-        tell(self.session, f"DONE {W} {H} 25 11111111:1 22222222:2 00000000:0")
+        tell(self.session, f"DONE {WORKER} {HANDLE} 25 11111111:1 22222222:2 00000000:0")
 
     async def until_silence(self, story: Coroutine[Deferred[Any], Any, None]) -> bool:
         """Let the story go on until the server falls silent. :return: it did"""
@@ -173,7 +173,7 @@ async def test_failed_does_not_wait_for_the_answer(tmp_path: Path) -> None:
         silent = await run.until_silence(run.from_client())
         if silent and run.dumping:
             failed += 1
-            end = await run.ask(f"FAILED {W} {H}", *ENDS)
+            end = await run.ask(f"FAILED {WORKER} {HANDLE}", *ENDS)
             assert " INPUT-ERROR " in end
         await run.quit()
     assert failed > 10

@@ -17,10 +17,10 @@ SELDOM = "few runs come to where it is wanted, and all would wait for it"
 
 LATE = {
     "devices.changers.base": (SELDOM, "devices.configure"),
-    "devices.changers.ndmp": (SELDOM, "protocols.tx.ndmp"),
+    "devices.changers.ndmp": (SELDOM, "protocols.twisted_transports.ndmp"),
     "devices.changers.vtape_changer": (SELDOM, "devices.changers.removable"),
     "devices.directtcp": (SELDOM, "devices.addresses"),
-    "devices.ndmp": (SELDOM, "protocols.tx.ndmp"),
+    "devices.ndmp": (SELDOM, "protocols.twisted_transports.ndmp"),
     "devices.registry": (SELDOM, "devices.unknown"),
     "protocols.conf.storages": (SELDOM, "protocols.labels"),
     "protocols.directtcp": (SELDOM, "ipaddress"),

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.plane.dumping import write_holding
-from tests.run.sessions import START, H, Place, W, make_place, write_line
+from tests.run.sessions import HANDLE, START, WORKER, Place, make_place, write_line
 
 DATA = bytes(range(256)) * 1000
 
@@ -75,7 +75,7 @@ def test_a_dump_with_twistd_on_stdio(tmp_path: Path) -> None:
     with twistd(place) as (process, driver):
         talk(driver, START, "TAPER-OK")
         talk(driver, write_line(holding), "REQUEST-NEW-TAPE")
-        assert " INPUT-GOOD TAPE-GOOD " in talk(driver, f"NEW-TAPE {W} {H}", "DONE")
+        assert " INPUT-GOOD TAPE-GOOD " in talk(driver, f"NEW-TAPE {WORKER} {HANDLE}", "DONE")
         driver.sendall(b"QUIT\n")
         assert driver.recv(1) == b""
         assert process.wait(60) == 0
@@ -93,7 +93,7 @@ def test_a_signal_is_a_quit(tmp_path: Path) -> None:
     with twistd(place) as (process, driver):
         talk(driver, START, "TAPER-OK")
         talk(driver, write_line(holding), "REQUEST-NEW-TAPE")
-        talk(driver, f"NEW-TAPE {W} {H}", "DONE")
+        talk(driver, f"NEW-TAPE {WORKER} {HANDLE}", "DONE")
         process.terminate()
         process.wait(60)
     assert place.logged()[-2].startswith("INFO taper tape C01 kb fm [OK]")

@@ -19,7 +19,7 @@ from taper.run import debug_log
 from taper.run.debug_log import TOP_LOGGERS, DebugHandler, DebugLog, keep_what_is_logged, levels
 from taper.run.stdio import _tell_failure
 from tests.plane.dumping import write_holding
-from tests.run.sessions import START, H, Place, W, make_place, write_line
+from tests.run.sessions import HANDLE, START, WORKER, Place, make_place, write_line
 from tests.run.test_stdio import DATA, environment, talk, twistd
 
 NOW = 1_780_000_000.0
@@ -55,7 +55,7 @@ def a_night(place: Place) -> None:
     with twistd(place, "-o", "dtimeout=7") as (process, driver):
         talk(driver, START, "TAPER-OK")
         talk(driver, write_line(holding), "REQUEST-NEW-TAPE")
-        talk(driver, f"NEW-TAPE {W} {H}", "DONE")
+        talk(driver, f"NEW-TAPE {WORKER} {HANDLE}", "DONE")
         driver.sendall(b"QUIT\n")
         assert driver.recv(1) == b""
         assert process.wait(20) == 0
@@ -125,7 +125,7 @@ def test_what_is_asked_for_beside(tmp_path: Path, event: bool, holding: bool) ->
     a_night(place)
     lines = told(place)
     assert any(line.startswith("taper << FileWrite(") for line in lines) == event
-    assert any(line.startswith(f"taper >> NEW-TAPE {W} {H}") for line in lines) == event
+    assert any(line.startswith(f"taper >> NEW-TAPE {WORKER} {HANDLE}") for line in lines) == event
     chain = r"taper\.plane\.sources: holding file .*: 56000 bytes from byte 200000 on, then no more"
     assert any(re.match(chain, line) for line in lines) == holding
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conformance.conftest import STOCK
 from tests.conformance.harness import Options, Program, World
-from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
 from tests.fakes.ndmp_process import NdmpProcess
@@ -127,7 +127,7 @@ def test_a_server_that_is_too_strict_to_listen_first(make_world: MakeWorld, erro
         Client(address, DATA)
         send_header(port)
         outcome = carry_on(talk)
-        assert outcome.words[:5] == ["FAILED", W, H, "INPUT-GOOD", "TAPE-ERROR"]
+        assert outcome.words[:5] == ["FAILED", WORKER, HANDLE, "INPUT-GOOD", "TAPE-ERROR"]
         assert outcome.parts == []
         talk.quit()
         world.check_logged(f"FAIL taper {POOL} {HOME} 0 <*>")
@@ -171,7 +171,7 @@ def test_ndmjob_never_fills_a_record_larger_than_its_buffer(
     talk.grant("PROTO01")
     talk.ready()
     talk.expect_silence(2)
-    talk.send(f"FAILED {W} {H}")
-    assert carry_on(talk).words[:3] == ["PARTIAL", W, H]
+    talk.send(f"FAILED {WORKER} {HANDLE}")
+    assert carry_on(talk).words[:3] == ["PARTIAL", WORKER, HANDLE]
     talk.quit()
     assert not job.locked("large")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conformance.harness_talk import Conversation, H, W, split_by
+from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
 from tests.conformance.vaulting import ending, opened, server_crc, vault
 from tests.conformance.vaulting_ndmp import (
@@ -100,7 +100,7 @@ def good(talk: Conversation) -> None:
     """Another dump is vaulted well."""
     vault(talk, OTHER, handle=H2)
     line = ending(talk, H2)
-    assert line.startswith(f"DONE {W} {H2} INPUT-GOOD TAPE-GOOD "), line
+    assert line.startswith(f"DONE {WORKER} {H2} INPUT-GOOD TAPE-GOOD "), line
 
 
 TARGET_FAULTS = {
@@ -123,7 +123,7 @@ def test_a_destination_that_fails(make_world: MakeWorld, fault: str, holding: bo
         else:
             vault(talk, split=split_by(2 * BLOCK))
         line = ending(talk)
-        assert line.startswith(f"PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR "), line
+        assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR "), line
         assert "Error writing from DirectTCP connection: " in line
         talk.quit()
 
@@ -137,7 +137,7 @@ def test_quit_in_the_middle(make_world: MakeWorld) -> None:
         skip_to(talk, "REQUEST-NEW-TAPE")
         talk.send("QUIT")
         line = ending(talk)
-        assert line.startswith(f"PARTIAL {W} {H} INPUT-ERROR TAPE-GOOD "), line
+        assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "), line
         talk.expect_end(0)
         assert made.stored() == WHOLE[: 2 * BLOCK]
         for server in (made.source, made.target):
@@ -154,7 +154,7 @@ def skip_to(talk: Conversation, text: str) -> None:
 def grant(talk: Conversation) -> None:
     """Let the next request of a volume come, and fulfil it."""
     skip_to(talk, "REQUEST-NEW-TAPE")
-    talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+    talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
 
 
 def test_a_source_server_that_dies(make_world: MakeWorld) -> None:
@@ -178,9 +178,9 @@ def test_a_destination_server_that_dies(make_world: MakeWorld) -> None:
         grant(talk)
         skip_to(talk, "REQUEST-NEW-TAPE")
         made.target.kill()
-        talk.send(f"START-SCAN {W} {H}", f"NEW-TAPE {W} {H}")
+        talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
         line = ending(talk)
-        assert line.startswith(f"PARTIAL {W} {H} INPUT-GOOD TAPE-ERROR "), line
+        assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR "), line
         talk.quit()
 
 
@@ -196,10 +196,10 @@ def test_an_empty_dump_and_one_after_it(make_world: MakeWorld, to: str) -> None:
         talk = made.start()
         vault(talk)
         line = ending(talk)
-        assert line.startswith(f"DONE {W} {H} INPUT-GOOD TAPE-GOOD "), line
+        assert line.startswith(f"DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "), line
         good(talk)
-        talk.send(f"CLOSE-SOURCE-VOLUME {W}")
-        talk.expect(f"CLOSED-SOURCE-VOLUME {W}")
+        talk.send(f"CLOSE-SOURCE-VOLUME {WORKER}")
+        talk.expect(f"CLOSED-SOURCE-VOLUME {WORKER}")
         talk.quit()
         assert made.stored() == WHOLE
 
@@ -212,15 +212,15 @@ def test_a_dump_that_is_given_up(make_world: MakeWorld, to: str, how: str) -> No
         talk = made.start()
         vault(talk)
         opened(talk, "SRC01")
-        talk.expect(f"REQUEST-NEW-TAPE {W} {H}")
+        talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
         if how == "denied":
-            talk.send(f"NO-NEW-TAPE {W} {H} enough")
-            talk.expect(f"FAILED {W} {H} INPUT-GOOD TAPE-CONFIG <*>")
+            talk.send(f"NO-NEW-TAPE {WORKER} {HANDLE} enough")
+            talk.expect(f"FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG <*>")
             good(talk)
             talk.quit()
         else:
             talk.send("QUIT")
-            talk.expect(f"FAILED {W} {H} INPUT-ERROR TAPE-GOOD <*>")
+            talk.expect(f"FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*>")
             talk.expect_end(0)
         assert made.source.said("TAPE_CLOSE")
 
@@ -247,7 +247,7 @@ def test_many_volumes_on_both_sides(
         vault(talk, split=split_by(5 * BLOCK))
         line = ending(talk)
         found = NO_CRC if straight else crc(data)
-        assert line.startswith(f'DONE {W} {H} INPUT-GOOD TAPE-GOOD "{found}"'), line
+        assert line.startswith(f'DONE {WORKER} {HANDLE} INPUT-GOOD TAPE-GOOD "{found}"'), line
         talk.quit()
         written = [on_tape(server.directory / f"s{n}") for n in range(5, 10)]
         assert b"".join(written) == data + bytes(5000)

@@ -13,9 +13,9 @@ from taper.core.scan import texts
 from taper.core.scan.interfaces import (
     IInteractivity,
     IScan,
+    ScanContext,
     ScanFailed,
     ScanResult,
-    Surroundings,
     Timers,
 )
 
@@ -76,9 +76,9 @@ def make_scan(
     if interactivity is not None and clock is None:
         raise ValueError("a scan with an operator needs a clock to wait by")
     module, _, attribute = ALGORITHMS[algorithm].partition(":")
-    factory: Callable[[Surroundings], IScan] = getattr(import_module(module), attribute)
+    factory: Callable[[ScanContext], IScan] = getattr(import_module(module), attribute)
     return factory(
-        Surroundings(
+        ScanContext(
             config=config,
             storage=storage,
             changer=changer,

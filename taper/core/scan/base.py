@@ -17,8 +17,8 @@ from devices.shield import undisturbed
 from protocols.labels import LabelError
 from protocols.tapelist import TapelistError
 from taper.core.scan import texts
-from taper.core.scan.interfaces import IScan, ScanFailed, ScanResult, Surroundings
-from taper.core.scan.judging import Judge, Volume
+from taper.core.scan.interfaces import IScan, ScanContext, ScanFailed, ScanResult
+from taper.core.scan.judging import Judge, SeenVolume
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncReservation, LoadRequest
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 class BaseScan:
     """A scan without its algorithm, which is :meth:`search`."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: ScanContext) -> None:
         self.around = around
         self.changer = around.changer
         self._judge: Judge | None = None
@@ -106,7 +106,7 @@ class BaseScan:
         _log.debug("load %s", request)
         self._held = await self.changer.load(request)
         if self._judge is not None and _log.isEnabledFor(logging.INFO):
-            _log.info("%s", self._judge.described(Volume.loaded(self._held)))
+            _log.info("%s", self._judge.described(SeenVolume.loaded(self._held)))
         return self._held
 
     async def release(self, *, need_another: bool = False) -> None:
@@ -121,7 +121,7 @@ class BaseScan:
         :raise LabelError: see :meth:`Judge.new_label`
         """
         meta = await held.get_meta_label()
-        return judge.new_label(Volume.loaded(held), meta)
+        return judge.new_label(SeenVolume.loaded(held), meta)
 
     def hand_over(self, judge: Judge, label: str, *, is_new: bool) -> ScanResult:
         """The result: from here on the held volume is the caller's."""

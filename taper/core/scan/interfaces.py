@@ -91,7 +91,7 @@ class Timers(Protocol):
 
 
 @frozen(kw_only=True)
-class Surroundings:
+class ScanContext:
     """What one scan object works with.
 
     :ivar retention: the retention rules over a tapelist.

@@ -20,8 +20,8 @@ from protocols.header import HeaderType
 from protocols.labels import LabelError, LabelUnfit
 from taper.core.scan import texts
 from taper.core.scan.base import BaseScan
-from taper.core.scan.interfaces import ScanResult, Surroundings
-from taper.core.scan.judging import Fate, Judge, Volume
+from taper.core.scan.interfaces import ScanContext, ScanResult
+from taper.core.scan.judging import Fate, Judge, SeenVolume
 from taper.core.scan.waiting import Question
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Facts:
     label: str | None
 
     @classmethod
-    def of(cls, volume: Volume) -> Facts:
+    def of(cls, volume: SeenVolume) -> Facts:
         return cls(
             volume.status or Status.SUCCESS,
             volume.header_type or HeaderType.UNKNOWN,
@@ -84,7 +84,7 @@ class Seen:
 class InventoryScan(BaseScan):
     """A scan over inventories; the order of trying is :meth:`order`."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: ScanContext) -> None:
         super().__init__(around)
         self._seen: dict[str, Seen] = {}
         self._listed: dict[str, Facts] = {}
@@ -143,7 +143,7 @@ class InventoryScan(BaseScan):
 
     def _survey(self, judge: Judge, entries: Sequence[InventoryEntry]) -> list[str]:
         """Forget what is out of date and list the slots to try."""
-        self._listed = {entry.slot: Facts.of(Volume.listed(entry)) for entry in entries}
+        self._listed = {entry.slot: Facts.of(SeenVolume.listed(entry)) for entry in entries}
         for entry in entries:
             seen, now = self._seen.get(entry.slot), self._listed[entry.slot]
             if seen is None:
@@ -166,7 +166,7 @@ class InventoryScan(BaseScan):
             if fault.reason is not ChangerReason.NOTFOUND:
                 self._last_error = fault
             return None
-        volume = Volume.loaded(held)
+        volume = SeenVolume.loaded(held)
         self._seen[slot] = Seen(Facts.of(volume), listed)
         if volume.status == Status.SUCCESS:
             self._last_error = None
@@ -186,7 +186,7 @@ class InventoryScan(BaseScan):
         return found
 
     async def _take(
-        self, judge: Judge, held: IAsyncReservation, volume: Volume, keeps_label: bool
+        self, judge: Judge, held: IAsyncReservation, volume: SeenVolume, keeps_label: bool
     ) -> ScanResult | None:
         if keeps_label and volume.label is not None:
             return self.hand_over(judge, volume.label, is_new=False)
@@ -239,7 +239,7 @@ class InventoryScan(BaseScan):
         self._candidates.clear()
 
 
-def _described(volume: Volume, keeps_label: bool) -> str:
+def _described(volume: SeenVolume, keeps_label: bool) -> str:
     if volume.label is None:
         return texts.can_be_labeled(volume.slot)
     if keeps_label:

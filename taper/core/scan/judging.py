@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True)
-class Volume:
+class SeenVolume:
     """What is known of the volume in a slot, from its label or from an inventory.
 
     :ivar status: None: the changer does not know.
@@ -40,7 +40,7 @@ class Volume:
     meta: str | None = None
 
     @classmethod
-    def loaded(cls, held: IAsyncReservation) -> Volume:
+    def loaded(cls, held: IAsyncReservation) -> SeenVolume:
         """The volume in a reservation."""
         reading = held.reading
         good = reading.status == Status.SUCCESS
@@ -55,7 +55,7 @@ class Volume:
         )
 
     @classmethod
-    def listed(cls, entry: InventoryEntry) -> Volume:
+    def listed(cls, entry: InventoryEntry) -> SeenVolume:
         """The volume an inventory tells of; its word is not proof."""
         return cls(
             slot=entry.slot,
@@ -76,7 +76,7 @@ class Fate(enum.Enum):
 
 
 @frozen
-class Verdict:
+class Judgement:
     """A fate, and the text that tells it."""
 
     fate: Fate
@@ -107,7 +107,7 @@ class Judge:
             return None
         return label
 
-    def matches_labelstr(self, volume: Volume, label: str) -> bool:
+    def matches_labelstr(self, volume: SeenVolume, label: str) -> bool:
         """``label``, on that volume, is one this storage would give (config-and-state 4.1)."""
         scheme = evolve(self._scheme, barcode=volume.barcode, meta=volume.meta)
         return match_labelstr(scheme, label)
@@ -124,7 +124,7 @@ class Judge:
             write_timestamp=self.write_timestamp,
         )
 
-    def described(self, volume: Volume) -> str:
+    def described(self, volume: SeenVolume) -> str:
         """What is in a slot, and what the tapelist and the rules of retention say of it."""
         if volume.label is None:
             return f"slot {volume.slot}: no label: {volume.error or volume.status}"
@@ -141,7 +141,7 @@ class Judge:
         """The volume was labelled for us and never written (N of scan-and-changers 1.2)."""
         return self._retention.is_newly_labelled(label, self.storage)
 
-    def is_labelable(self, volume: Volume) -> bool:
+    def is_labelable(self, volume: SeenVolume) -> bool:
         """Autolabel allows to label the volume (L of scan-and-changers 1.2)."""
         autolabel = self.storage.autolabel
         status = volume.status
@@ -161,7 +161,7 @@ class Judge:
             return autolabel.volume_error
         return False
 
-    def accepts(self, volume: Volume) -> bool:
+    def accepts(self, volume: SeenVolume) -> bool:
         """The inventory scans may take this loaded volume (scan-and-changers 1.5 step 4).
 
         Another configuration's too, where autolabel has ``other-config``: as Amanda has it from
@@ -177,37 +177,37 @@ class Judge:
             volume.label
         )
 
-    def verdict(self, volume: Volume) -> Verdict:
+    def verdict(self, volume: SeenVolume) -> Judgement:
         """What traditional does with a loaded volume (scan-and-changers 1.4 step 5)."""
         if volume.status == Status.SUCCESS and volume.label is not None:
             entry = self.tapelist.lookup(volume.label)
             if entry is not None:
                 return self._verdict_on_known(volume, volume.label, entry)
             if self.matches_labelstr(volume, volume.label):
-                return Verdict(Fate.REFUSE, texts.not_in_tapelist(volume.slot, volume.label))
+                return Judgement(Fate.REFUSE, texts.not_in_tapelist(volume.slot, volume.label))
             if not self.storage.autolabel.other_config:
-                return Verdict(Fate.REFUSE, texts.no_labelstr_match(volume.slot, volume.label))
+                return Judgement(Fate.REFUSE, texts.no_labelstr_match(volume.slot, volume.label))
         return self._verdict_on_unknown(volume)
 
-    def _verdict_on_known(self, volume: Volume, label: str, entry: TapelistEntry) -> Verdict:
+    def _verdict_on_known(self, volume: SeenVolume, label: str, entry: TapelistEntry) -> Judgement:
         slot = volume.slot
         if entry.config and entry.config != self._scheme.config:
-            return Verdict(Fate.REFUSE, texts.other_config(slot, label, entry.config))
+            return Judgement(Fate.REFUSE, texts.other_config(slot, label, entry.config))
         if entry.pool and entry.pool != self.storage.tapepool:
-            return Verdict(Fate.REFUSE, texts.other_pool(slot, label, entry.pool))
+            return Judgement(Fate.REFUSE, texts.other_pool(slot, label, entry.pool))
         if not entry.pool and not self.matches_labelstr(volume, label):
-            return Verdict(Fate.REFUSE, texts.no_labelstr_match(slot, label))
+            return Judgement(Fate.REFUSE, texts.no_labelstr_match(slot, label))
         if not self.is_reusable(label, new_label_ok=True):
-            return Verdict(Fate.REFUSE, texts.not_reusable(slot, label))
-        return Verdict(Fate.REUSE, texts.usable(slot, label))
+            return Judgement(Fate.REFUSE, texts.not_reusable(slot, label))
+        return Judgement(Fate.REUSE, texts.usable(slot, label))
 
-    def _verdict_on_unknown(self, volume: Volume) -> Verdict:
+    def _verdict_on_unknown(self, volume: SeenVolume) -> Judgement:
         """Blank, foreign or bad volumes, and labels of nobody we know."""
         slot, status, autolabel = volume.slot, volume.status, self.storage.autolabel
         if status == Status.SUCCESS or status is None:
             if autolabel.template and volume.label is not None:
-                return Verdict(Fate.LABEL, texts.can_be_labeled(slot))
-            return Verdict(Fate.REFUSE, texts.not_labelable(slot, volume.label))
+                return Judgement(Fate.LABEL, texts.can_be_labeled(slot))
+            return Judgement(Fate.REFUSE, texts.not_labelable(slot, volume.label))
         unlabeled = bool(status & Status.VOLUME_UNLABELED)
         if unlabeled and volume.header_type in (None, HeaderType.EMPTY):
             allowed, kind = autolabel.empty, texts.EMPTY
@@ -219,10 +219,12 @@ class Judge:
             allowed, kind = False, texts.device_in_error(volume.error)
         template_set = bool(autolabel.template)
         if allowed and template_set:
-            return Verdict(Fate.LABEL, texts.can_be_labeled(slot))
-        return Verdict(Fate.REFUSE, texts.refused_unlabeled(slot, kind, autolabel_set=template_set))
+            return Judgement(Fate.LABEL, texts.can_be_labeled(slot))
+        return Judgement(
+            Fate.REFUSE, texts.refused_unlabeled(slot, kind, autolabel_set=template_set)
+        )
 
-    def new_label(self, volume: Volume, meta: str | None = None) -> str:
+    def new_label(self, volume: SeenVolume, meta: str | None = None) -> str:
         """A label for the volume, not in the tapelist now (config-and-state 4.3).
 
         :param meta: the changer's meta label; None: one is made where the storage wants them.

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from devices.errors import Status
 from devices.interfaces import SlotState
 from protocols.labels import LabelError
-from taper.core.scan.judging import Judge, Volume
+from taper.core.scan.judging import Judge, SeenVolume
 
 if TYPE_CHECKING:
     from devices.interfaces import InventoryEntry
@@ -55,7 +55,7 @@ def sort_out(judge: Judge, entries: Sequence[InventoryEntry]) -> Kinds:
 
 
 def _sort_full(kinds: Kinds, judge: Judge, entry: InventoryEntry) -> None:
-    volume, status = Volume.listed(entry), entry.device_status
+    volume, status = SeenVolume.listed(entry), entry.device_status
     # A label without a status is known by its barcode.
     if entry.label is not None and not status:
         if judge.is_reusable(entry.label, new_label_ok=False):
@@ -73,7 +73,7 @@ def _sort_full(kinds: Kinds, judge: Judge, entry: InventoryEntry) -> None:
         kinds.error.append(entry)
 
 
-def _candidate_label(judge: Judge, volume: Volume) -> str:
+def _candidate_label(judge: Judge, volume: SeenVolume) -> str:
     """What a blank volume is sorted by; without a label to give, the reason stands for it."""
     try:
         return judge.new_label(volume)

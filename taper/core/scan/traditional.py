@@ -13,8 +13,8 @@ from devices.interfaces import LoadRequest, Relative
 from protocols.labels import LabelUnfit
 from taper.core.scan import texts
 from taper.core.scan.base import BaseScan
-from taper.core.scan.interfaces import ScanFailed, ScanResult, Surroundings
-from taper.core.scan.judging import Fate, Judge, Volume
+from taper.core.scan.interfaces import ScanContext, ScanFailed, ScanResult
+from taper.core.scan.judging import Fate, Judge, SeenVolume
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncReservation
@@ -30,7 +30,7 @@ _WALK_GOES_ON = frozenset({ChangerReason.VOLINUSE, ChangerReason.INVALID, Change
 class TraditionalScan(BaseScan):
     """Stage 1 loads the oldest reusable volume by label; stage 2 takes the first good slot."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: ScanContext) -> None:
         super().__init__(around)
         self._scans = 0
         # Slots that stage 2 need not try again; labels whose volumes were given or turned down.
@@ -69,7 +69,7 @@ class TraditionalScan(BaseScan):
             if fault.reason in _SEARCH_GOES_ON:
                 return None, None
             raise
-        volume = Volume.loaded(held)
+        volume = SeenVolume.loaded(held)
         good = volume.status == Status.SUCCESS and volume.label == wanted
         good = good and wanted not in self._spent
         self._seen.add(held.slot)
@@ -158,7 +158,7 @@ class TraditionalScan(BaseScan):
     async def _judge_held(self, judge: Judge, held: IAsyncReservation) -> ScanResult | None:
         self._require_new(held.slot)
         self._seen.add(held.slot)
-        volume = Volume.loaded(held)
+        volume = SeenVolume.loaded(held)
         verdict = judge.verdict(volume)
         await self.note(verdict.text)
         if verdict.fate is Fate.REFUSE and held.reading.status & ~Status.VOLUME_UNLABELED:

@@ -32,7 +32,7 @@ _LANES = {
 """By the first word of their names: operations that keep their order."""
 
 
-class Moments:
+class Steps:
     """Operations asked for and not yet done, in order; stands for the gate of a fake changer.
 
     :ivar done: names of the operations done so far.
@@ -100,10 +100,10 @@ class Moments:
 
 
 @implementer(ILane)
-class MomentLane:
-    """A lane whose calls are operations of :class:`Moments`."""
+class StepLane:
+    """A lane whose calls are operations of :class:`Steps`."""
 
-    def __init__(self, moments: Moments, name: str) -> None:
+    def __init__(self, moments: Steps, name: str) -> None:
         self._moments = moments
         self._name = name
         self._stopped = False

@@ -10,7 +10,7 @@ from taper.plane.interfaces import IReplay, IStream, SourceError
 from taper.plane.ring import Stopped, chunk_size
 
 
-class Feed:
+class PartReader:
     """The bytes of a dump, part by part; a part begins where the last good one ended.
 
     Bytes between the part's begin and the ring's cursor were given before. They come again, all

@@ -38,7 +38,7 @@ def warn(text: str) -> None:
     logging.getLogger("devices").warning("%s", text)
 
 
-class VfsDevice(BaseDevice):
+class FileBackedDevice(BaseDevice):
     """A device whose volume is files.
 
     The property FSYNC is ours: with it (the default) ``finish_file`` returns only when the file

@@ -18,12 +18,12 @@ from twisted.python.failure import Failure
 from twisted.python.runtime import seconds as wall_clock
 
 from protocols.ndmp.client import Client
+from protocols.ndmp.client_events import Answered, Event, Failed, Finished, Opened, Posted
 from protocols.ndmp.errors import NdmpError, NdmpLost, NdmpTimeout
-from protocols.ndmp.events import Answered, Event, Failed, Finished, Opened, Posted
 from protocols.ndmp.messages import Post, Reply, Request
 from protocols.ndmp.opening import Opening
 from protocols.ndmp.postbox import Kinds, PostBox
-from protocols.tx.haste import Haste
+from protocols.twisted_transports.haste import Haste
 
 R = TypeVar("R", bound=Reply)
 
