@@ -63,7 +63,7 @@ def open_device(
     config: DeviceSections | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> IAsyncDevice:
-    """Open the device called ``name``, touching no hardware (volumes-and-devices 2.1).
+    """Open the device called ``name``, touching no hardware [volumes 2.1].
 
     :param name: the alias of a ``define device`` section, or ``TYPE:NODE``; the device keeps it
         as its name.
@@ -88,7 +88,7 @@ def open_changer(
     stop: threading.Event | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> IAsyncChanger:
-    """Build the changer called ``name`` (config-and-state 2.8).
+    """Build the changer called ``name`` [config 2.8].
 
     :param name: a ``define changer`` section, ``chg-TYPE:REST``, a device section or a device;
         None: what the storage names, or without a storage the global parameters.

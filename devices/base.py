@@ -121,7 +121,7 @@ class BaseDevice:
         self.status, self.error, self.is_eom = Status.SUCCESS, None, False
 
     def _note(self, text: str, status: Status) -> None:
-        """Remember a failure; it replaces the one before (volumes-and-devices 2.3)."""
+        """Remember a failure; it replaces the one before [volumes 2.3]."""
         self.status, self.error = status, text
 
     def _fail(

@@ -1,4 +1,4 @@
-"""Device properties from the configuration (volumes-and-devices 2.7, config-and-state 2.9)."""
+"""Device properties from the configuration [volumes 2.7], [config 2.9]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The device ``diskflat:``: a volume is one regular file (volumes-and-devices 5.2).
+"""The device ``diskflat:``: a volume is one regular file [volumes 5.2].
 
 The file holds the label's block, the header of its only dump file, and the data. It is named
 after its label, so chg-diskflat finds volumes by their names.

@@ -10,7 +10,7 @@ import enum
 
 
 class Status(enum.IntFlag):
-    """Device status bits (volumes-and-devices 2.3). A device is "in error" when exactly 1."""
+    """Device status bits [volumes 2.3]. A device is "in error" when exactly 1."""
 
     SUCCESS = 0
     DEVICE_ERROR = 1
@@ -31,7 +31,7 @@ STATUS_TEXTS = {
 
 
 def describe_status(status: Status) -> str:
-    """One flag's text, or ``one of A, B, or C`` (volumes-and-devices 2.3)."""
+    """One flag's text, or ``one of A, B, or C`` [volumes 2.3]."""
     texts = [text for flag, text in STATUS_TEXTS.items() if flag and status & flag]
     if not texts:
         return STATUS_TEXTS[Status.SUCCESS]
@@ -68,7 +68,7 @@ class DeviceBusy(DeviceError):
 
 
 class PropertyRefused(DeviceError):
-    """A property value was refused; the text is the reason alone (volumes-and-devices 3.1)."""
+    """A property value was refused; the text is the reason alone [volumes 3.1]."""
 
 
 class ConnectionBroken(DeviceError):
@@ -96,7 +96,7 @@ class IncompatibleConnection(DeviceError):
 
 
 class ChangerReason(enum.Enum):
-    """Why a changer operation failed (scan-and-changers 0)."""
+    """Why a changer operation failed [changers 0]."""
 
     NOTFOUND = "notfound"
     INVALID = "invalid"
@@ -109,7 +109,7 @@ class ChangerReason(enum.Enum):
 
 
 class ChangerError(Exception):
-    """A changer operation failed (scan-and-changers 2.5).
+    """A changer operation failed [changers 2.5].
 
     :ivar message: text for log and driver, exactly as stock words it.
     :ivar reason: None for a *fatal* error: the changer cannot be used at all;

@@ -1,4 +1,4 @@
-"""The device ``file:``: a volume is a directory, a vtape (volumes-and-devices 4)."""
+"""The device ``file:``: a volume is a directory, a vtape [volumes 4]."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a device promises that moves dump data over a raw TCP connection.
 
-Facts: directtcp-and-ndmp 1.4, 1.5. All of it is asynchronous and belongs to the reactor thread.
+Facts: [ndmp 1.4, 1.5]. All of it is asynchronous and belongs to the reactor thread.
 A device that can do it provides :class:`IDirectTCPDevice` beside
 :class:`devices.interfaces.IAsyncDevice`.
 """

@@ -1,6 +1,6 @@
 """IndirectTCP: a wrapper for devices that cannot listen before the header is on the volume.
 
-Facts: directtcp-and-ndmp 2. The driver must be told addresses before there is a header, and some
+Facts: [ndmp 2]. The driver must be told addresses before there is a header, and some
 servers take no tape request between listening and the first data. So a one-shot listener on
 localhost stands for the device until somebody asks it, and the device listens only when somebody
 asked *and* the first part has begun. Nobody else knows of this: the wrapper is a device like any

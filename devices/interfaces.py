@@ -5,7 +5,7 @@ time calls them, whichever it is. :mod:`devices.lane` and :mod:`devices.changers
 of them its asynchronous face (``IAsyncDevice``, ``IAsyncChanger``, ``IAsyncReservation``), which
 others provide by nature and which is all the scribe sees.
 The values they speak in are in :mod:`devices.values` and can be imported from here.
-Facts: volumes-and-devices 2, scan-and-changers 2.
+Facts: [volumes 2], [changers 2].
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class IReservation(Interface):
 
 
 class IChanger(Interface):
-    """A set of slots and drives (scan-and-changers 2). Blocking; one caller at a time.
+    """A set of slots and drives [changers 2]. Blocking; one caller at a time.
 
     Every method may raise :class:`devices.errors.ChangerError`; NOTIMPL where a changer lacks it.
     """

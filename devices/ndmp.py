@@ -1,4 +1,4 @@
-"""The device ``ndmp:``: a drive of an NDMP server (directtcp-and-ndmp 3).
+"""The device ``ndmp:``: a drive of an NDMP server [ndmp 3].
 
 Asynchronous by nature: waiting for a mover holds no thread and can be cancelled at any moment.
 What the taper itself writes, labels and headers, goes record by record through TAPE requests; the

@@ -1,6 +1,6 @@
 """Control connections to NDMP servers, and the drive that a device opens on one.
 
-Facts: directtcp-and-ndmp 3.1, 3.2. A control connection is shared by the device that opened it,
+Facts: [ndmp 3.1, 3.2]. A control connection is shared by the device that opened it,
 the data connection made on it, and the device that goes on with that data connection.
 """
 

@@ -1,4 +1,4 @@
-"""State and properties of an ``ndmp:`` device (directtcp-and-ndmp 3.11)."""
+"""State and properties of an ``ndmp:`` device [ndmp 3.11]."""
 
 from __future__ import annotations
 

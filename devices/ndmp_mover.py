@@ -1,4 +1,4 @@
-"""The data connection of an NDMP mover (directtcp-and-ndmp 3.4 to 3.10).
+"""The data connection of an NDMP mover [ndmp 3.4 to 3.10].
 
 Every run of the mover, from MOVER_LISTEN, READ or CONTINUE to its pause or halt, ends with one
 post. Each is taken by whoever waits for that run, so that none is mistaken for the end of the

@@ -1,4 +1,4 @@
-"""Why a mover stopped, as its posts and its state tell it (directtcp-and-ndmp 4.7)."""
+"""Why a mover stopped, as its posts and its state tell it [ndmp 4.7]."""
 
 from __future__ import annotations
 

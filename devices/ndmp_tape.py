@@ -1,4 +1,4 @@
-"""The tape behind an ``ndmp:`` device: records, filemarks, positions (directtcp-and-ndmp 3.3)."""
+"""The tape behind an ``ndmp:`` device: records, filemarks, positions [ndmp 3.3]."""
 
 from __future__ import annotations
 

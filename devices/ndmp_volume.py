@@ -1,4 +1,4 @@
-"""The volume in an NDMP drive: labels and headers (directtcp-and-ndmp 3.3).
+"""The volume in an NDMP drive: labels and headers [ndmp 3.3].
 
 They go record by record through TAPE requests; data go through the mover only.
 """

@@ -1,4 +1,4 @@
-"""The device ``null:``: takes everything, keeps nothing (volumes-and-devices 5.1)."""
+"""The device ``null:``: takes everything, keeps nothing [volumes 5.1]."""
 
 from __future__ import annotations
 

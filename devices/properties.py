@@ -1,6 +1,6 @@
 """Properties of devices: typed values with surety, source and access phases.
 
-Facts: volumes-and-devices 3.
+Facts: [volumes 3].
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Kind(enum.Enum):
 _MAXIMA = {Kind.INT: 2**31 - 1, Kind.UINT: 2**32 - 1, Kind.UINT64: 2**64 - 1}
 
 # every name some device knows: a name not here is "No such", one here but not on the
-# device in hand is "unknwon" (volumes-and-devices 3.1, 3.2, 3.3)
+# device in hand is "unknwon" [volumes 3.1, 3.2, 3.3]
 _KNOWN_NAMES = """
 appendable block_size min_block_size max_block_size canonical_name comment compression
 compression_rate concurrency streaming medium_access_type partial_deletion full_deletion leom
@@ -97,7 +97,7 @@ def normal_name(name: str) -> str:
 
 
 def parse_integer(text: str, maximum: int) -> int:
-    """Read ``512k``, ``0x200``, ``017``, ``10 GB``, ``inf``... (volumes-and-devices 3.1).
+    """Read ``512k``, ``0x200``, ``017``, ``10 GB``, ``inf``... [volumes 3.1].
 
     :raise ValueError: not such a number, negative, or over ``maximum``
     """
@@ -228,7 +228,7 @@ class Properties:
         """Set a property as configuration or a caller wants it.
 
         :param value: of the property's type, or its text from a configuration file
-        :raise PropertyRefused: with the reason alone (volumes-and-devices 3.1)
+        :raise PropertyRefused: with the reason alone [volumes 3.1]
         """
         name = normal_name(name)
         prop = self._all.get(name)

@@ -1,4 +1,4 @@
-"""How much room a volume has left: the arithmetic of volumes-and-devices 4.5.
+"""How much room a volume has left: the arithmetic of [volumes 4.5].
 
 Stock judges every block alone. Here whole runs of blocks are judged at once, with the same
 outcome: :meth:`Room.next_run` says how many bytes may be written in one go.

@@ -12,7 +12,7 @@ from protocols.header import HeaderType
 
 
 class AccessMode(enum.IntEnum):
-    """How a device is started (volumes-and-devices 2.2)."""
+    """How a device is started [volumes 2.2]."""
 
     NULL = 0
     READ = 1
@@ -21,7 +21,7 @@ class AccessMode(enum.IntEnum):
 
 
 class Streaming(enum.IntEnum):
-    """How much a device suffers from a stalling source (volumes-and-devices 3.2)."""
+    """How much a device suffers from a stalling source [volumes 3.2]."""
 
     NONE = 0
     DESIRED = 1
@@ -29,7 +29,7 @@ class Streaming(enum.IntEnum):
 
 
 class WriteEnd(enum.Enum):
-    """Why :meth:`IDevice.write_blocks` stopped (volumes-and-devices 2.5, data-plane 0)."""
+    """Why :meth:`IDevice.write_blocks` stopped [volumes 2.5], [data-plane 0]."""
 
     NONE = "all offered blocks are stored; go on"
     EARLY = "logical end of medium: what is stored is good, end the part here"
@@ -52,7 +52,7 @@ class Written:
 
 @frozen(kw_only=True)
 class PartResult:
-    """How one part went (data-plane 2.1).
+    """How one part went [data-plane 2.1].
 
     :ivar size: payload bytes accepted in this attempt (no header, no padding).
     :ivar duration: seconds, from before the file header to after finish_file.
@@ -96,7 +96,7 @@ class FileStart:
 
 @frozen
 class VolumeReading:
-    """What :meth:`IDevice.read_label` found (volumes-and-devices 2.9).
+    """What :meth:`IDevice.read_label` found [volumes 2.9].
 
     :ivar header_type: type of the header in file 0 (EMPTY: nothing, WEIRD: not Amanda's), or None
         when nothing usable was read.
@@ -111,7 +111,7 @@ class VolumeReading:
 
 
 class SlotState(enum.IntEnum):
-    """Whether a slot holds a volume (scan-and-changers 0)."""
+    """Whether a slot holds a volume [changers 0]."""
 
     FULL = 1
     EMPTY = 2
@@ -120,7 +120,7 @@ class SlotState(enum.IntEnum):
 
 @frozen(kw_only=True)
 class InventoryEntry:
-    """One slot as the changer knows it (scan-and-changers 2.3); None: not known."""
+    """One slot as the changer knows it [changers 2.3]; None: not known."""
 
     slot: str
     state: SlotState | None = None
@@ -137,7 +137,7 @@ class InventoryEntry:
 
 @frozen(kw_only=True)
 class ChangerInfo:
-    """Facts of a changer (scan-and-changers 2.2)."""
+    """Facts of a changer [changers 2.2]."""
 
     num_slots: int
     slots: tuple[str, ...]
@@ -154,7 +154,7 @@ class Relative(enum.Enum):
 
 @frozen(kw_only=True)
 class LoadRequest:
-    """What to load: exactly one of label, slot, relative (scan-and-changers 2.2).
+    """What to load: exactly one of label, slot, relative [changers 2.2].
 
     :ivar after: with ``Relative.NEXT``: the slot to start from; None: the current one.
     :ivar set_current: make the loaded slot the current one.

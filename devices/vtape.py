@@ -1,4 +1,4 @@
-"""The directory of one vtape: names, numbers and scan rules (volumes-and-devices 4.1 to 4.3).
+"""The directory of one vtape: names, numbers and scan rules [volumes 4.1 to 4.3].
 
 Paths are bytes inside, since names come from clients in any encoding; texts are for messages.
 """
@@ -32,7 +32,7 @@ def label_name(label: str) -> bytes:
 
 
 def file_name(number: int, host: str, disk: str, level: int) -> bytes:
-    """Name of file ``number``: nothing in it leaves the directory (volumes-and-devices 4.2).
+    """Name of file ``number``: nothing in it leaves the directory [volumes 4.2].
 
     A name longer than a file system takes is cut: the number alone identifies the file.
     """

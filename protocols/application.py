@@ -2,7 +2,7 @@
 
 One command per process: ``support``, ``selfcheck``, ``estimate``, ``backup``, ``restore``,
 ``validate``, ``index``. Everything is in the command line; properties of the dumptype's
-application are options of that name (directtcp-and-ndmp 1.8, 7).
+application are options of that name [ndmp 1.8, 7].
 """
 
 from __future__ import annotations

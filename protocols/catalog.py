@@ -38,7 +38,7 @@ class DumpCopy(NamedTuple):
 DumpsTold = Mapping[DumpCopy, tuple[Disk, ...]]
 """What one log tells: copies, and of which disks there is one like that."""
 
-# A line is looked at if it begins like this (config-and-state 5.2).
+# A line is looked at if it begins like this [config 5.2].
 _LINES = re.compile(r"^(START|PART|PARTPARTIAL|DONE) (?:taper|amvault) (.*)$", re.MULTILINE)
 
 # The text of a line as tapers since 3.5 write it, as long as nothing in it is escaped. Every other

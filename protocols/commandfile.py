@@ -1,6 +1,6 @@
 """The command file: copies, flushes and restores that Amanda still has to do.
 
-Read only: retention asks which volumes are sources of unfinished commands (config-and-state 3.6).
+Read only: retention asks which volumes are sources of unfinished commands [config 3.6].
 """
 
 from __future__ import annotations

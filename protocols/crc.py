@@ -1,7 +1,7 @@
 """The checksum of a byte stream as a value: CRC-32C and byte count, as text ``xxxxxxxx:size``.
 
 Computing it is not done here: this is what messages, headers and trace-log lines carry
-(taper-protocol 3.3, volumes-and-devices 1.5).
+[protocol 3.3], [volumes 1.5].
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Crc:
     @property
     def known(self) -> bool:
         """Somebody has counted. ``00000000:0`` and, from an application that moves the data
-        itself, ``ffffffff:0`` mean that nobody has (directtcp-and-ndmp 7)."""
+        itself, ``ffffffff:0`` mean that nobody has [ndmp 7]."""
         return self.size != 0
 
     @classmethod
     def parse(cls, text: str) -> Crc:
-        """Read ``hex:decimal``; any other text is :data:`UNKNOWN` (volumes-and-devices 1.5)."""
+        """Read ``hex:decimal``; any other text is :data:`UNKNOWN` [volumes 1.5]."""
         value, colon, size = text.partition(":")
         if not colon or not 0 < len(value) <= _MAX_VALUE_DIGITS or not _HEX.issuperset(value):
             return UNKNOWN

@@ -1,6 +1,6 @@
 """Where a DirectTCP peer can be reached, and the one-shot IndirectTCP conversation.
 
-Pure. Facts: directtcp-and-ndmp 1.3, 2.2, 2.3. An IndirectTCP list is one address whose host is
+Pure. Facts: [ndmp 1.3, 2.2, 2.3]. An IndirectTCP list is one address whose host is
 255.255.255.255: its port, on the reader's own localhost, tells the real addresses, separated by
 single blanks and ended by the end of the connection.
 """
@@ -98,7 +98,7 @@ def parse_list(text: str) -> tuple[Address, ...]:
 
 
 def format_answer(addresses: Iterable[Address]) -> bytes:
-    """All bytes of an IndirectTCP answer: no line end, no NUL (directtcp-and-ndmp 2.3)."""
+    """All bytes of an IndirectTCP answer: no line end, no NUL [ndmp 2.3]."""
     return format_list(addresses, " ").encode("ascii")
 
 

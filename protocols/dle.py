@@ -4,7 +4,7 @@ Pure. The text is, to the letter, what driver and dumper 3.5.1 make of the same 
 things: properties stand in the order of the configuration (there in that of a hash table), and a
 DIRECTTCP data path is without the addresses, which nobody can reach any more. All as seen in the
 headers of real dumps. What DIRECTTCP does not allow, compression and encryption
-(directtcp-and-ndmp 1.8), is not made.
+[ndmp 1.8], is not made.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """POSIX extended regular expressions, as ``regcomp(3)`` of the C locale understands them.
 
-Label templates are such expressions (config-and-state 4.1), and they come from users: Python's
+Label templates are such expressions [config 4.1], and they come from users: Python's
 ``re`` reads some of them otherwise (lazy and possessive operators, ``\\d``, look-around) and may
 need exponential time for others. This one walks all alternatives at once, so a search takes at most
 about text times states steps, whatever the pattern; and it remembers where a set of alternatives

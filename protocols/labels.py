@@ -53,7 +53,7 @@ class LabelUnfit(LabelError):
     know the volume by it. The next volume may do better."""
 
 
-# Matching (config-and-state 4.1)
+# Matching [config 4.1]
 
 
 def labelstr_template(labelstr: LabelStr, autolabel: AutoLabel) -> str | None:
@@ -186,7 +186,7 @@ def _width(template: str, at: int) -> tuple[int, int]:
     return int(digits or 0), end
 
 
-# Making (config-and-state 4.3, 4.5)
+# Making [config 4.3, 4.5]
 
 
 def make_label(

@@ -1,7 +1,7 @@
 """Perl data as changers keep it in their state files: ``$STATE = { ... };``.
 
 Stock executes the file; this reader never does. It knows the subset that Data::Dumper and careful
-hands write (scan-and-changers 2.6): hashes, arrays, strings, integers, undef, blessed values and
+hands write [changers 2.6]: hashes, arrays, strings, integers, undef, blessed values and
 later statements that assign to a place inside ``$STATE``.
 
 A hash is a ``dict``, an array a ``list``, undef ``None``; quoted scalars are ``str``, bare

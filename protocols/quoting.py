@@ -1,4 +1,4 @@
-r"""Quoted words, as driver lines, trace logs and headers hold them (taper-protocol 2).
+r"""Quoted words, as driver lines, trace logs and headers hold them [protocol 2].
 
 A word is wrapped in ``"`` if it is empty or holds a blank, a control character, DEL, one of
 ``: ' " \`` or anything that is not ASCII. Inside, ``\`` escapes ``"``, ``\``, TAB, LF, CR and FF;

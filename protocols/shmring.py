@@ -1,4 +1,4 @@
-"""The shared-memory ring between a dumper and the taper: names, layout, sizes (data-plane 4.3).
+"""The shared-memory ring between a dumper and the taper: names, layout, sizes [data-plane 4.3].
 
 The taper is the consumer: it makes a control segment, four semaphores and a data segment. The
 producer, which attaches later, sizes the data segment and fills it. All numbers lie in the native
@@ -80,10 +80,10 @@ class RingNames:
 
 
 def consumer_sizes(buffer_size: int, block_size: int, *, cached: bool) -> Sizes:
-    """What the taper announces (data-plane 4.3).
+    """What the taper announces [data-plane 4.3].
 
     Stock's values wherever a stock producer makes a good ring of them. Where it would take the
-    remainder for the quotient, and half a gigabyte (data-plane 7, Q8), the ring is announced in
+    remainder for the quotient, and half a gigabyte [data-plane Q8], the ring is announced in
     steps that both blocks divide; where even these are too large, in no device blocks at all.
 
     :param buffer_size: bytes to keep between source and device, whole blocks

@@ -1,6 +1,6 @@
 """SCSI media changer commands: what a robot is told and what it answers.
 
-Pure. Facts: directtcp-and-ndmp 3.12. Every number is big-endian.
+Pure. Facts: [ndmp 3.12]. Every number is big-endian.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The statistics of a part or a dump: ``[sec S bytes B kps K orig-kb O]`` (taper-protocol 3.3)."""
+"""The statistics of a part or a dump: ``[sec S bytes B kps K orig-kb O]`` [protocol 3.3]."""
 
 from __future__ import annotations
 

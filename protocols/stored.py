@@ -1,4 +1,4 @@
-"""One dump on volumes, as the trace logs tell it: what is read to vault it (data-plane 4.4).
+"""One dump on volumes, as the trace logs tell it: what is read to vault it [data-plane 4.4].
 
 Pure: lines of one log go in, values come out; which logs to read is the caller's business
 (:mod:`taper.run.vault_catalog`).
@@ -83,7 +83,7 @@ class StoredDump:
         return tuple(dict.fromkeys(part.label for part in self.parts))
 
     def mismatch(self, header: Header, part: StoredPart) -> str | None:
-        """What is wrong with the header found where ``part`` should be (data-plane 4.4)."""
+        """What is wrong with the header found where ``part`` should be [data-plane 4.4]."""
         name = self.name
         differences = [
             f"got {what} '{found}'; expected '{expected}'"

@@ -21,7 +21,7 @@ class TapelistError(Exception):
 
 @frozen(kw_only=True)
 class TapelistEntry:
-    """One volume (config-and-state 3.1). None means that the field is absent.
+    """One volume [config 3.1]. None means that the field is absent.
 
     :ivar datestamp: digits; ``0`` = labelled and never written, ``1`` = being labelled,
         else the timestamp of the run that wrote it.
@@ -46,7 +46,7 @@ class TapelistEntry:
         return evolve(self, reuse=False)
 
 
-# The strict order of fields; all but the first two may be absent (config-and-state 3.1).
+# The strict order of fields; all but the first two may be absent [config 3.1].
 _LINE = re.compile(
     r"[ \t]*([0-9]{1,32})[ \t]+([^ \t\r\f\v]+)"
     r"(?:[ \t]+(reuse|no-reuse)(?=[ \t\r#]|$))?"
@@ -65,7 +65,7 @@ _BLANKS = " \t\r\n\f\v"
 
 
 class Tapelist:
-    """All volumes, newest first (config-and-state 3.2). Immutable: changes make a new list.
+    """All volumes, newest first [config 3.2]. Immutable: changes make a new list.
 
     Build one with :func:`parse_tapelist` or :meth:`of`, which sort.
     """
@@ -127,7 +127,7 @@ class Tapelist:
 
 
 def format_entry(entry: TapelistEntry) -> str:
-    """One line with its LF, fields in the fixed order (config-and-state 3.1)."""
+    """One line with its LF, fields in the fixed order [config 3.1]."""
     fields = [entry.datestamp, entry.label, "reuse" if entry.reuse else "no-reuse"]
     named = (
         ("BARCODE", entry.barcode),

@@ -1,4 +1,4 @@
-"""The XDR primitives that NDMP uses, bounded (directtcp-and-ndmp 4.2).
+"""The XDR primitives that NDMP uses, bounded [ndmp 4.2].
 
 Every length is checked against what is there before anything is allocated.
 """

@@ -1,4 +1,4 @@
-"""What all changers have in common (scan-and-changers 2).
+"""What all changers have in common [changers 2].
 
 A changer is built from one :class:`ChangerSetup`; operations it lacks fail with NOTIMPL. One whose
 work blocks is written as a :class:`devices.changers.blocking.BlockingChanger`.
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 @frozen(kw_only=True)
 class ChangerSetup:
-    """All that a changer is made of (scan-and-changers 2.1).
+    """All that a changer is made of [changers 2.1].
 
     :ivar name: the name as given (section name, whole URI or device), a key in state files.
     :ivar kind: ``disk`` of ``chg-disk:...``.

@@ -1,4 +1,4 @@
-"""chg-disk: a directory of vtapes (scan-and-changers 3.1)."""
+"""chg-disk: a directory of vtapes [changers 3.1]."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class DiskChanger(VtapeChanger):
         return self._auto_create and 1 <= slot <= self._num_slot
 
     def _provide(self, state: VtapeState, slot: int, mode: AccessMode) -> bool:
-        """Make sure of the slot's directory; only a writer makes new ones (quirk 16)."""
+        """Make sure of the slot's directory; only a writer makes new ones [changers quirk 16]."""
         if self._slots.exists(slot):
             return False
         if mode is not AccessMode.READ and self._may_create(slot) and self._slots.create(slot):

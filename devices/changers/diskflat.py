@@ -1,4 +1,4 @@
-"""chg-diskflat: a directory of one-file vtapes (scan-and-changers 3.2).
+"""chg-diskflat: a directory of one-file vtapes [changers 3.2].
 
 A slot is nothing but the label that the storage's autolabel template makes of its number, and a
 volume is the file of that name. So this changer reads the tapelist: what is listed there without

@@ -1,4 +1,4 @@
-"""Is the process that holds a slot still there? (scan-and-changers 3.1, quirk 21)
+"""Is the process that holds a slot still there? [changers 3.1, quirk 21]
 
 Stock knows a holder by its pid alone, so a recycled pid blocks a slot for ever. We write one more
 key beside the pid, which stock keeps and ignores: when that process began.

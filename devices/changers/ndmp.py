@@ -1,4 +1,4 @@
-"""chg-ndmp: a library whose robot is reached through an NDMP server (directtcp-and-ndmp 3.12)."""
+"""chg-ndmp: a library whose robot is reached through an NDMP server [ndmp 3.12]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""chg-null: always the null device (scan-and-changers 3.4)."""
+"""chg-null: always the null device [changers 3.4]."""
 
 from __future__ import annotations
 

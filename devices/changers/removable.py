@@ -1,4 +1,4 @@
-"""A vtape root on a disk that comes and goes (scan-and-changers 3.1, quirk 17).
+"""A vtape root on a disk that comes and goes [changers 3.1, quirk 17].
 
 The disk is mounted when it is needed and unmounted when nobody needs it: every user holds a
 shared lock on the lock file, and only who gets it exclusively unmounts.

@@ -1,4 +1,4 @@
-"""A library with a robot, whatever its commands travel on (scan-and-changers 3.8).
+"""A library with a robot, whatever its commands travel on [changers 3.8].
 
 The state file, shared with stock programs, is locked during every operation, a whole load
 included; its blocking lock and the reading and writing of it are done in a lane.

@@ -1,4 +1,4 @@
-"""Which slot and which drive an operation of a robot means (scan-and-changers 3.8)."""
+"""Which slot and which drive an operation of a robot means [changers 3.8]."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class UpdateWork:
 
 
 def slots_to_update(state: RobotState, settings: RobotSettings, changed: str | None) -> UpdateWork:
-    """Read the argument of an update (scan-and-changers 2.2).
+    """Read the argument of an update [changers 2.2].
 
     :param changed: ``N=LABEL``, ``RANGES=``, ``RANGES`` (``error`` among them means those whose
         last reading failed), or None for all

@@ -1,4 +1,4 @@
-"""What the properties of a robot's changer section say (scan-and-changers 3.8)."""
+"""What the properties of a robot's changer section say [changers 3.8]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state file of a robot, and what the robot itself says, made one (scan-and-changers 3.8).
+"""The state file of a robot, and what the robot itself says, made one [changers 3.8].
 
 Shared with stock: key names, nesting, numbers as plain integers. A volume in a drive still belongs
 to the slot it came from, which shows it as full with ``loaded_in``.
@@ -363,7 +363,7 @@ def _entries(state: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
     entries = subhash(state, key)
     for name in [name for name, entry in entries.items() if not isinstance(entry, dict)]:
         del entries[name]
-    entries.pop("", None)  # stock's place for volumes of unknown origin (quirk 22)
+    entries.pop("", None)  # stock's place for volumes of unknown origin [changers quirk 22]
     return entries
 
 

@@ -1,4 +1,4 @@
-"""chg-single: one drive as a changer, and any bare device name (scan-and-changers 3.3)."""
+"""chg-single: one drive as a changer, and any bare device name [changers 3.3]."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SLOT = "1"
 
 # Drives in use by any changer object of this process: a second one must not disturb the first
-# (quirk 31). Other processes collide in the device, as with stock.
+# [changers quirk 31]. Other processes collide in the device, as with stock.
 _drives_in_use: set[str] = set()
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The directories ``slotN`` of chg-disk and what their file names tell (scan-and-changers 3.1)."""
+"""The directories ``slotN`` of chg-disk and what their file names tell [changers 3.1]."""
 
 from __future__ import annotations
 

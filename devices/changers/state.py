@@ -1,4 +1,4 @@
-"""The state file of a changer, shared with every other Amanda program (scan-and-changers 2.6).
+"""The state file of a changer, shared with every other Amanda program [changers 2.6].
 
 The lock is a POSIX record lock on the file itself, and the file is rewritten in place: others
 hold or wait for this very inode. Such a lock belongs to the process and is lost when *any*
@@ -153,7 +153,8 @@ class StateFile:
             except OSError as error:
                 if error.errno in NO_SPACE:
                     return None
-                # Unlike stock we do not take a file we may not open for a busy one (quirk 19).
+                # Unlike stock we do not take a file we may not open for a busy one
+                # [changers quirk 19].
                 if error.errno != errno.EAGAIN and not _is_lock_denial(error):
                     text = f"Error locking '{self.path}': {error.strerror}"
                     raise ChangerError(text) from error

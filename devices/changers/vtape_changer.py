@@ -1,7 +1,7 @@
 """What changers of vtapes in one directory share: reservations and the current slot.
 
 chg-disk and chg-diskflat differ in what a slot is; who holds one, which is current, and the meta
-label of the directory stand in the same kind of state file (scan-and-changers 3.1, 3.2).
+label of the directory stand in the same kind of state file [changers 3.1, 3.2].
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class VtapeChanger(BlockingChanger):
         self._state_file = StateFile(
             setup.changerfile or f"{directory}/state", lock_timeout=lock_timeout, stop=setup.stop
         )
-        # Reservations whose release could not be recorded, by drive (quirk 20).
+        # Reservations whose release could not be recorded, by drive [changers quirk 20].
         self._unrecorded: dict[str, int] = {}
         if not os.path.isdir(directory):
             raise ChangerError(f"directory '{directory}' does not exist")
@@ -249,7 +249,7 @@ class VtapeChanger(BlockingChanger):
     def _next(self, state: VtapeState, slot: int) -> int:
         """The slot after ``slot``: one more, or else the next there is, from the end the first.
 
-        :raise ChangerError: NOTFOUND: there is none, which ends a scan (quirk 11)
+        :raise ChangerError: NOTFOUND: there is none, which ends a scan [changers quirk 11]
         """
         if self._follows_at_once(slot + 1, state):
             return slot + 1
@@ -314,7 +314,7 @@ class _VtapeReservation(BlockingReservation):
 def listed(
     slot: str, label: str | None = None, *, reserved: bool = False, current: bool = False
 ) -> InventoryEntry:
-    """A slot as its file names tell; no volume is opened for an inventory (quirk 32)."""
+    """A slot as its file names tell; no volume is opened for an inventory [changers quirk 32]."""
     return InventoryEntry(
         slot=slot,
         state=SlotState.FULL,
@@ -333,7 +333,7 @@ def _parse_slot(text: str) -> int:
 
 
 def _check_found(label: str | None, reservation: BlockingReservation) -> None:
-    """A file's name is a hint, its header is the truth (quirk 32)."""
+    """A file's name is a hint, its header is the truth [changers quirk 32]."""
     found = reservation.reading
     if label is None or found.status is not Status.SUCCESS or found.label == label:
         return

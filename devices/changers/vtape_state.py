@@ -1,4 +1,4 @@
-"""What the state file of a directory of vtapes says (scan-and-changers 3.1).
+"""What the state file of a directory of vtapes says [changers 3.1].
 
 Shared with stock: the key names, the nesting and who counts as a holder are the contract.
 """

@@ -1,4 +1,4 @@
-"""What a value must be besides well formed (config-and-state 1.11, 2). Texts are stock's."""
+"""What a value must be besides well formed [config 1.11, 2]. Texts are stock's."""
 
 from collections.abc import Callable
 from typing import Any

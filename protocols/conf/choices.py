@@ -1,4 +1,4 @@
-"""Readers of values made of keywords, and of names of sections (config-and-state 1.5, 1.6)."""
+"""Readers of values made of keywords, and of names of sections [config 1.5, 1.6]."""
 
 from protocols.conf.cursor import Cursor
 from protocols.conf.grammar import EXECUTE_ON, FALSE_WORDS, KEYWORDS, TRUE_WORDS

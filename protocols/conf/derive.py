@@ -1,4 +1,4 @@
-"""From drafts to a configuration: what Amanda derives (config-and-state 1.10, 2.7)."""
+"""From drafts to a configuration: what Amanda derives [config 1.10, 2.7]."""
 
 from types import MappingProxyType
 from typing import TypeVar
@@ -48,7 +48,7 @@ _UNLIMITED_CHUNK = 9007199254740896
 
 def make_implicit(drafts: Drafts, name: str) -> list[Draft]:
     """Add the storage and the policy that are named like the configuration, if they are missing;
-    the new ones (config-and-state 2.7)."""
+    the new ones [config 2.7]."""
     made = []
     if drafts.find("policy", name) is None:
         made.append(Draft("policy", name))

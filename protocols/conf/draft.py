@@ -39,7 +39,7 @@ class Draft:
         self.overridden: set[str] = set()
 
     def inherit(self, parent: "Draft", table: Table) -> None:
-        """Take over everything the parent set (config-and-state 1.4).
+        """Take over everything the parent set [config 1.4].
 
         :raise Refused: a list becomes longer than any that is meant
         """

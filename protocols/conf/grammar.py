@@ -1,4 +1,4 @@
-"""Which parameters there are, and how each is written: tables only (config-and-state 2).
+"""Which parameters there are, and how each is written: tables only [config 2].
 
 A table maps a keyword (lower case, ``-``) to ``(type, check)``. The types are the keys of
 ``readers.READERS``, the checks those of ``checks.CHECKS``.
@@ -223,7 +223,7 @@ UNITS: dict[str, int] = {
     **dict.fromkeys(_words("g gb gbps gbyte gbytes gig gigabyte gigabytes"), 2**30),
     **dict.fromkeys(_words("t tb tbps tbyte tbytes tera terabyte terabytes"), 2**40),
 }
-"""Factor of each unit word, in every integer parameter (config-and-state 1.7)."""
+"""Factor of each unit word, in every integer parameter [config 1.7]."""
 
 TRUE_WORDS = frozenset(_words("y yes t true on"))
 FALSE_WORDS = frozenset(_words("n no f false off"))

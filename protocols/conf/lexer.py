@@ -1,4 +1,4 @@
-"""The words of amanda.conf (config-and-state 1.2).
+"""The words of amanda.conf [config 1.2].
 
 A token is ``(kind, value, line)``. Kinds: WORD, INT and REAL (value: their text), STRING (value:
 the text without quotes and escapes), NEWLINE, ``{``, ``}``, ``,``, UNKNOWN (a character that means

@@ -1,4 +1,4 @@
-"""Reading a configuration: its files in order, and the overrides (config-and-state 1.1, 1.9)."""
+"""Reading a configuration: its files in order, and the overrides [config 1.1, 1.9]."""
 
 from collections.abc import Callable, Sequence
 

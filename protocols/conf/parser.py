@@ -1,4 +1,4 @@
-"""The statements of amanda.conf, read into drafts (config-and-state 1.3, 1.4, 1.6)."""
+"""The statements of amanda.conf, read into drafts [config 1.3, 1.4, 1.6]."""
 
 from typing import Protocol
 

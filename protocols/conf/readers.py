@@ -1,4 +1,4 @@
-"""Readers of numbers, texts, lists and properties (config-and-state 1.5, 1.7, 1.8).
+"""Readers of numbers, texts, lists and properties [config 1.5, 1.7, 1.8].
 
 A reader makes a value of the tokens after a keyword. It gets the cursor, the value that the
 parameter has so far, and ``Sections`` for what names other sections; it leaves the cursor behind
@@ -56,7 +56,7 @@ def _bounded(number: int, half: int, found: str) -> int:
 
 def _integer(half: int, *, in_kib: bool = False) -> Reader:
     """Reader of a signed number of twice ``half`` values. ``in_kib``: without a suffix it counts
-    KiB, and suffixes below that divide (config-and-state 1.7)."""
+    KiB, and suffixes below that divide [config 1.7]."""
 
     def read(cursor: Cursor, _old: object, _sections: Sections) -> int:
         if cursor.take_word("inf"):
@@ -229,7 +229,7 @@ def _properties(cursor: Cursor, old: PropertyList, _sections: Sections) -> Prope
 
 def inherited_properties(own: PropertyList, parent: PropertyList) -> PropertyList:
     """A list after an inheritance line: entries of the parent that said ``append`` add to the
-    own ones, whose flags stay; the others replace them (config-and-state 1.4)."""
+    own ones, whose flags stay; the others replace them [config 1.4]."""
     merged = dict(own)
     for key, (values, append, priority) in parent.items():
         if append and key in merged:

@@ -1,7 +1,7 @@
 """The sections of amanda.conf as typed, frozen values.
 
 Each class has an attribute for every parameter its ``define`` block accepts (``-`` written as
-``_``); the class attribute is Amanda's default (config-and-state 2.3 to 2.6). Sizes are in the
+``_``); the class attribute is Amanda's default [config 2.3 to 2.6]. Sizes are in the
 parameter's own unit: KiB where the reference says "unit K", bytes otherwise.
 
 The classes are not attrs classes: building a dozen of them with up to 110 attributes each would
@@ -82,7 +82,7 @@ class Section(Settings):
 
 
 class Tapetype(Section):
-    """``define tapetype``; sizes in KiB (config-and-state 2.3)."""
+    """``define tapetype``; sizes in KiB [config 2.3]."""
 
     lbl_templ: str = ""
     blocksize: int = 32
@@ -97,14 +97,14 @@ class Tapetype(Section):
 
 
 class DeviceSection(Section):
-    """``define device``: an alias for a device name, with properties (config-and-state 2.4)."""
+    """``define device``: an alias for a device name, with properties [config 2.4]."""
 
     tapedev: str = ""
     device_property: Properties = NO_PROPERTIES
 
 
 class ChangerSection(Section):
-    """``define changer`` (config-and-state 2.5)."""
+    """``define changer`` [config 2.5]."""
 
     tapedev: str = ""
     tpchanger: str = ""
@@ -115,7 +115,7 @@ class ChangerSection(Section):
 
 
 class Storage(Section):
-    """``define storage``, with everything it does not set filled in (config-and-state 2.6, 2.7).
+    """``define storage``, with everything it does not set filled in [config 2.6, 2.7].
 
     ``labelstr``, ``tapepool`` and ``policy`` are final: the autolabel template stands in for
     MATCH-AUTOLABEL, ``$c``, ``$o`` and ``$r`` of the pool are replaced. ``policy``, ``tapetype``,
@@ -214,7 +214,7 @@ class Script(Section):
 
 
 class Dumptype(Section):
-    """``define dumptype``; sizes in KiB (config-and-state 2.6)."""
+    """``define dumptype``; sizes in KiB [config 2.6]."""
 
     auth: str = "BSDTCP"
     program: str = "DUMP"

@@ -1,4 +1,4 @@
-"""The global parameters of amanda.conf (config-and-state 2.1, 2.2)."""
+"""The global parameters of amanda.conf [config 2.1, 2.2]."""
 
 from protocols.conf.sections import Settings
 from protocols.conf.values import NO_PROPERTIES, AutoLabel, LabelStr, Properties
@@ -9,7 +9,7 @@ class GlobalSettings(Settings):
 
     File parameters are as written: ``Config.path`` makes them absolute. Times are in seconds,
     ``device_output_buffer_size`` in bytes, ``bumpsize`` and ``maxdumpsize`` in KiB. ``tapetype``,
-    ``storage`` and ``labelstr`` have been derived (config-and-state 1.10).
+    ``storage`` and ``labelstr`` have been derived [config 1.10].
     """
 
     org: str = "DailySet1"

@@ -1,4 +1,4 @@
-"""What a storage gets from the global parameters (config-and-state 1.10 step 10, 2.6)."""
+"""What a storage gets from the global parameters ([config 1.10] step 10, 2.6)."""
 
 import re
 

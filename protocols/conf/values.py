@@ -7,7 +7,7 @@ from attrs import frozen
 
 
 class Properties(Mapping[str, tuple[str, ...]]):
-    """Values by folded name: lower case, ``-`` for ``_`` (config-and-state 1.8).
+    """Values by folded name: lower case, ``-`` for ``_`` [config 1.8].
 
     :ivar priority: names of those that were set with the word ``priority``.
     """
@@ -60,7 +60,7 @@ def fold(name: str) -> str:
 
 @frozen
 class LabelStr:
-    """Which labels a storage calls its own (config-and-state 4.1).
+    """Which labels a storage calls its own [config 4.1].
 
     With ``match_autolabel``, ``template`` is the autolabel template and a label must match it
     as a whole; otherwise it is the labelstr template and may match anywhere.
@@ -72,7 +72,7 @@ class LabelStr:
 
 @frozen
 class AutoLabel:
-    """How to label new volumes, and which volumes count as new (config-and-state 4.2).
+    """How to label new volumes, and which volumes count as new [config 4.2].
 
     ``template`` None means that nothing may be labelled.
     """

@@ -1,4 +1,4 @@
-"""Lines to messages and back, for both ends of the driver conversation (taper-protocol 2, 3).
+"""Lines to messages and back, for both ends of the driver conversation [protocol 2, 3].
 
 Nothing here raises for anything a peer can send: a line that is no message becomes a
 :class:`BadLine`, whose text tells the peer what was wrong.
@@ -27,7 +27,7 @@ _CACHE_TYPES = ("none", "memory", "disk")
 
 
 class BadLine(Record):
-    """A line that is no message; ``text`` is meant for BAD-COMMAND (taper-protocol 3.5)."""
+    """A line that is no message; ``text`` is meant for BAD-COMMAND [protocol 3.5]."""
 
     text: str
 
@@ -143,7 +143,7 @@ def _read_number(field: str, words: Iterator[str]) -> int:
 
 
 def _read_crc(field: str, words: Iterator[str]) -> Crc:
-    # Stock copies these unchecked (taper-protocol 3.3): what is no checksum is one not known.
+    # Stock copies these unchecked [protocol 3.3]: what is no checksum is one not known.
     return Crc.parse(next(words))
 
 

@@ -1,4 +1,4 @@
-"""What the driver says to the taper (taper-protocol 3.1)."""
+"""What the driver says to the taper [protocol 3.1]."""
 
 from __future__ import annotations
 

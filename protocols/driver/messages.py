@@ -12,7 +12,7 @@ from protocols.records import Record
 
 
 class SplitFields(Record):
-    """The eight SPLIT fields of a write command (taper-protocol 3.1); None: an empty field.
+    """The eight SPLIT fields of a write command [protocol 3.1]; None: an empty field.
 
     The ``dle_`` ones come from the dumptype, the others from the storage's tapetype.
 
@@ -47,12 +47,12 @@ _WIRE_NAMES = {
 
 
 def wire_name(field: str) -> str:
-    """The name of a field in BAD-COMMAND texts (taper-protocol 3.5)."""
+    """The name of a field in BAD-COMMAND texts [protocol 3.5]."""
     return _WIRE_NAMES.get(field, field)
 
 
 class Message(Record):
-    """One line of the conversation (taper-protocol 3).
+    """One line of the conversation [protocol 3].
 
     :cvar name: the first word of the line, e.g. ``FILE-WRITE``.
     :cvar words: what the other words are called in BAD-COMMAND texts.

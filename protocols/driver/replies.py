@@ -1,4 +1,4 @@
-"""What the taper says to the driver (taper-protocol 3.2)."""
+"""What the taper says to the driver [protocol 3.2]."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class DumperStatus(Message, name="DUMPER-STATUS"):
 
 
 class Done(Message, name="DONE"):
-    """End of a dump, all good (taper-protocol 3.4)."""
+    """End of a dump, all good [protocol 3.4]."""
 
     worker: str
     handle: str
@@ -117,7 +117,7 @@ class Done(Message, name="DONE"):
 
 
 class Partial(Message, name="PARTIAL"):
-    """End of a dump of which a part is on volumes (taper-protocol 3.4)."""
+    """End of a dump of which a part is on volumes [protocol 3.4]."""
 
     worker: str
     handle: str
@@ -130,7 +130,7 @@ class Partial(Message, name="PARTIAL"):
 
 
 class Failed(Message, name="FAILED"):
-    """End of a dump of which nothing is on volumes (taper-protocol 3.4)."""
+    """End of a dump of which nothing is on volumes [protocol 3.4]."""
 
     worker: str
     handle: str
@@ -161,7 +161,7 @@ class ClosedSourceVolume(Message, name="CLOSED-SOURCE-VOLUME"):
 
 
 class BadCommand(Message, name="BAD-COMMAND"):
-    """A command could not be taken (taper-protocol 3.5). Fatal for the driver."""
+    """A command could not be taken [protocol 3.5]. Fatal for the driver."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""Headers of files on volumes and holding disks, read and written (volumes-and-devices 1)."""
+"""Headers of files on volumes and holding disks, read and written [volumes 1]."""
 
 from protocols.header.build import build_header
 from protocols.header.parse import parse_header

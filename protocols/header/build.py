@@ -1,4 +1,4 @@
-"""Headers to blocks, byte for byte as Amanda 3.5.1 writes them (volumes-and-devices 1.3 to 1.9)."""
+"""Headers to blocks, byte for byte as Amanda 3.5.1 writes them [volumes 1.3 to 1.9]."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def build_header(header: Header, region: int, blocksize: int | None) -> bytes:
         is not shorter than ``region`` - 2048 is left out. 0: natural length, no limit.
     :param blocksize: bytes, for the ``dd`` line of the restore text; None: leave ``bs=`` out.
     :raise HeaderError: a field cannot be written or would not be read as it is
-        (volumes-and-devices 1.9), or the text does not fit into the region (``too_large``).
+        [volumes 1.9], or the text does not fit into the region (``too_large``).
     """
     schema = _SCHEMAS.get(header.type)
     if schema is None:

@@ -1,4 +1,4 @@
-"""Blocks to headers. Any bytes give a header, in linear time (volumes-and-devices 1.3 to 1.10)."""
+"""Blocks to headers. Any bytes give a header, in linear time [volumes 1.3 to 1.10]."""
 
 from __future__ import annotations
 

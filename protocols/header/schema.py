@@ -1,7 +1,7 @@
 """The grammar of headers as data: one :class:`Schema` per kind, read by parser and builder alike.
 
 A first line is a keyword and a row of :class:`Word`; dumps go on with optional clauses and with
-``KEY=value`` lines (volumes-and-devices 1.3, 1.5).
+``KEY=value`` lines [volumes 1.3, 1.5].
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from protocols.quoting import quote, unquote
 from protocols.records import Record
 
 FIELD_LIMIT = 255
-"""Bytes of the longest text in a field; readers cut what is longer (volumes-and-devices 1.4)."""
+"""Bytes of the longest text in a field; readers cut what is longer [volumes 1.4]."""
 
 END = "\n\f\n"
 RESTORE_LINE = "To restore, position tape at start of file and run:\n"

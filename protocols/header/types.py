@@ -1,4 +1,4 @@
-"""What a header says, as a value (volumes-and-devices 1.2 to 1.5)."""
+"""What a header says, as a value [volumes 1.2 to 1.5]."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from protocols.crc import UNKNOWN, Crc
 
 
 class HeaderType(enum.IntEnum):
-    """Kinds of header; the numbers appear in changer state (volumes-and-devices 1.2)."""
+    """Kinds of header; the numbers appear in changer state [volumes 1.2]."""
 
     EMPTY = -2
     WEIRD = -1
@@ -24,7 +24,7 @@ class HeaderType(enum.IntEnum):
 
 
 class HeaderError(Exception):
-    """A header cannot be written: a field is missing, wrong or too long (volumes-and-devices 1.9).
+    """A header cannot be written: a field is missing, wrong or too long [volumes 1.9].
 
     :ivar too_large: the fields are right, but the text is longer than the region.
     """

@@ -1,1 +1,1 @@
-"""NDMP, versions 2, 3 and 4, without any input or output (directtcp-and-ndmp 4)."""
+"""NDMP, versions 2, 3 and 4, without any input or output [ndmp 4]."""

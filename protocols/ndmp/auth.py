@@ -1,4 +1,4 @@
-"""Logging in (directtcp-and-ndmp 4.3)."""
+"""Logging in [ndmp 4.3]."""
 
 from __future__ import annotations
 

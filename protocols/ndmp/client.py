@@ -1,4 +1,4 @@
-"""The client's side of a session: bytes in, bytes and events out (directtcp-and-ndmp 4.1, 4.3).
+"""The client's side of a session: bytes in, bytes and events out [ndmp 4.1, 4.3].
 
 Theory of operation. The owner hands over what arrives (:meth:`Client.receive`, :meth:`Client.lost`)
 and what is wanted (:meth:`Client.request`, :meth:`Client.leave`), then takes what is to be sent

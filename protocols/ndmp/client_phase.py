@@ -1,4 +1,4 @@
-"""The life of a client's session, as a state machine (directtcp-and-ndmp 4.3).
+"""The life of a client's session, as a state machine [ndmp 4.3].
 
 Theory of operation. The machine only knows how far the session has come; what arrives and what is
 sent stands in :mod:`protocols.ndmp.client`. An input that a state does not know is a mistake of

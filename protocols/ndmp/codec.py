@@ -1,4 +1,4 @@
-"""Messages to bytes and back, for clients and servers (directtcp-and-ndmp 4.1)."""
+"""Messages to bytes and back, for clients and servers [ndmp 4.1]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers of the NDMP protocol and their names (directtcp-and-ndmp 4.4)."""
+"""Numbers of the NDMP protocol and their names [ndmp 4.4]."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ErrorCode(enum.IntEnum):
 
 
 def error_name(error: int) -> str:
-    """The name as stock shows it, e.g. ``NDMP9_ILLEGAL_STATE_ERR`` (directtcp-and-ndmp 3.2)."""
+    """The name as stock shows it, e.g. ``NDMP9_ILLEGAL_STATE_ERR`` [ndmp 3.2]."""
     try:
         name = ErrorCode(error).name
     except ValueError:
@@ -104,7 +104,7 @@ class MoverMode(enum.IntEnum):
 
 
 class MoverState(enum.IntEnum):
-    """States of the mover (directtcp-and-ndmp 4.7)."""
+    """States of the mover [ndmp 4.7]."""
 
     IDLE = 0
     LISTEN = 1
@@ -145,7 +145,7 @@ class DataOperation(enum.IntEnum):
 
 
 class DataState(enum.IntEnum):
-    """States of the data agent (directtcp-and-ndmp 4.8)."""
+    """States of the data agent [ndmp 4.8]."""
 
     IDLE = 0
     ACTIVE = 1

@@ -1,4 +1,4 @@
-"""How fields stand on the wire, derived from the declared records (directtcp-and-ndmp 4.2, 4.5).
+"""How fields stand on the wire, derived from the declared records [ndmp 4.2, 4.5].
 
 An annotation names a :class:`Kind`; a record in one version is a row of kinds. Enums are lenient:
 a number without a name stays a number, so that a server can refuse it.

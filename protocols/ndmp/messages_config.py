@@ -1,4 +1,4 @@
-"""Messages of the groups CONNECT and CONFIG (directtcp-and-ndmp 4.5)."""
+"""Messages of the groups CONNECT and CONFIG [ndmp 4.5]."""
 
 from __future__ import annotations
 

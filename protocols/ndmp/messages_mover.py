@@ -1,4 +1,4 @@
-"""Messages of the groups MOVER and DATA (directtcp-and-ndmp 4.5, 4.7, 4.8)."""
+"""Messages of the groups MOVER and DATA [ndmp 4.5, 4.7, 4.8]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages of the groups SCSI and TAPE (directtcp-and-ndmp 4.5, 4.6)."""
+"""Messages of the groups SCSI and TAPE [ndmp 4.5, 4.6]."""
 
 from __future__ import annotations
 

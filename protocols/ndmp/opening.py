@@ -1,4 +1,4 @@
-"""How a session is opened: which request comes next (directtcp-and-ndmp 4.3)."""
+"""How a session is opened: which request comes next [ndmp 4.3]."""
 
 from __future__ import annotations
 

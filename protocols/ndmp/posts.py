@@ -1,4 +1,4 @@
-"""What a server says by itself: the groups NOTIFY and LOG (directtcp-and-ndmp 4.5).
+"""What a server says by itself: the groups NOTIFY and LOG [ndmp 4.5].
 
 File history, the group FH, is for who runs backups on a server; we ignore it.
 """

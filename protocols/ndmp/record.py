@@ -1,4 +1,4 @@
-"""Record marking: messages on a stream, in fragments of any size (directtcp-and-ndmp 4.1)."""
+"""Record marking: messages on a stream, in fragments of any size [ndmp 4.1]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Structures that messages are made of (directtcp-and-ndmp 4.5)."""
+"""Structures that messages are made of [ndmp 4.5]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines to records: what stock programs or we wrote (config-and-state 5.1)."""
+"""Lines to records: what stock programs or we wrote [config 5.1]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the lines of a trace log say, as values (taper-protocol 6.1, config-and-state 5.2).
+"""What the lines of a trace log say, as values [protocol 6.1], [config 5.2].
 
 Statistics fields hold what :func:`protocols.stats.format_stats` made. Part totals are always
 unknown (-1) and therefore no field.

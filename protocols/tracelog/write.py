@@ -1,4 +1,4 @@
-"""Records to lines (taper-protocol 6.1, config-and-state 5.1)."""
+"""Records to lines [protocol 6.1], [config 5.1]."""
 
 from __future__ import annotations
 

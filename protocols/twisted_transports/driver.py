@@ -1,4 +1,4 @@
-"""The driver conversation on a Twisted transport, from either end (taper-protocol 1, 2)."""
+"""The driver conversation on a Twisted transport, from either end [protocol 1, 2]."""
 
 from __future__ import annotations
 

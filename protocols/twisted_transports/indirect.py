@@ -1,4 +1,4 @@
-"""The IndirectTCP conversation on Twisted transports, from either end (directtcp-and-ndmp 2)."""
+"""The IndirectTCP conversation on Twisted transports, from either end [ndmp 2]."""
 
 from __future__ import annotations
 

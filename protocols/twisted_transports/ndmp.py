@@ -1,4 +1,4 @@
-"""An NDMP session on a Twisted connection: requests in, Deferreds out (directtcp-and-ndmp 4).
+"""An NDMP session on a Twisted connection: requests in, Deferreds out [ndmp 4].
 
 The core says what is said and what is waited for; here are the clock, the connection and the
 Deferreds. Every request has a limit of time; a post has one if its caller gives it.

@@ -1,6 +1,6 @@
 """The data connection: resolved, made, and ended so that the peer cannot take a death for an end.
 
-Facts: directtcp-and-ndmp 1.1, 1.9, 2.3. End of stream is what a killed sender looks like, too. So a
+Facts: [ndmp 1.1, 1.9, 2.3]. End of stream is what a killed sender looks like, too. So a
 connection of ours is set to be *reset* whenever it is closed, by us or by the system when we die;
 only :meth:`Sender.finish` makes it end in an orderly way.
 """

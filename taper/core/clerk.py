@@ -1,4 +1,4 @@
-"""The clerk: one worker's source volume, for vaulting (data-plane 4.4, scan-and-changers 5).
+"""The clerk: one worker's source volume, for vaulting [data-plane 4.4], [changers 5].
 
 A clerk keeps its volume between dumps, until it needs another one, CLOSE-SOURCE-VOLUME or the end;
 only another worker's need makes it give an idle one up.

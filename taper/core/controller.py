@@ -1,4 +1,4 @@
-"""The controller: gives the driver's commands to the workers (taper-protocol 3.1, 4)."""
+"""The controller: gives the driver's commands to the workers [protocol 3.1, 4]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One dump, from the write command to its result (taper-protocol 4.2, 4.3; data-plane 3.2).
+"""One dump, from the write command to its result [protocol 4.2, 4.3], [data-plane 3.2].
 
 :meth:`Dump.run` reads top to bottom as the story it tells. Waiting is ``await``; whoever wants the
 dump to end calls :meth:`Dump.interrupt`, which breaks the wait for anything but a running part;

@@ -1,7 +1,7 @@
 """Erasing volumes that nobody needs any more: the storage options erase-volume and erase-on-full.
 
 A volume is erased by the rules by which it could be overwritten, asked under the tapelist's lock,
-and keeps its label: it is then as if newly labelled (config-and-state 2.6, 4.4).
+and keeps its label: it is then as if newly labelled [config 2.6, 4.4].
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Why a dump ends early, by who is to blame (taper-protocol 3.4)."""
+"""Why a dump ends early, by who is to blame [protocol 3.4]."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class IDriver(Interface):
 
 
 class ITraceLog(Interface):
-    """The trace log (taper-protocol 6.1). Records are written in the order of asking."""
+    """The trace log [protocol 6.1]. Records are written in the order of asking."""
 
     def append(record: Any) -> Deferred[None]:
         """Write one record of :mod:`protocols.tracelog`; fires when it is in the file, and one
@@ -52,14 +52,14 @@ class ITraceLog(Interface):
 
 
 class IConsole(Interface):
-    """Our stderr, which is the amdump log (taper-protocol 6.3)."""
+    """Our stderr, which is the amdump log [protocol 6.3]."""
 
     def write_line(text: str) -> None:
         """Write one line, unbuffered."""
 
 
 class ITapelistStore(Interface):
-    """The tapelist file, shared with every other Amanda program (config-and-state 3.3)."""
+    """The tapelist file, shared with every other Amanda program [config 3.3]."""
 
     def read() -> Deferred[Tapelist]:
         """The list as it is now, without locking."""
@@ -74,7 +74,7 @@ class ITapelistStore(Interface):
 
 
 class IHistory(Interface):
-    """What retention must know besides the tapelist (config-and-state 3.5, 3.6)."""
+    """What retention must know besides the tapelist [config 3.5, 3.6]."""
 
     reading = Attribute("Counter[str]: labels of volumes that dumps are being read from")
 
@@ -86,7 +86,7 @@ class IHistory(Interface):
 
 
 class IStatusFile(Interface):
-    """The status file of one running dump (taper-protocol 6.4)."""
+    """The status file of one running dump [protocol 6.4]."""
 
     path = Attribute("str")
 
@@ -112,7 +112,7 @@ class Offer:
 
 
 class IOrigin(Interface):
-    """Where header and data of one dump come from (data-plane 4).
+    """Where header and data of one dump come from [data-plane 4].
 
     What else it can do for a flow stands in :mod:`taper.flow.interfaces`.
     """
@@ -188,7 +188,7 @@ class IOrigins(Interface):
 
 
 class IFlow(Interface):
-    """One dump on its way from its origin to volumes, part by part (data-plane 2, 4).
+    """One dump on its way from its origin to volumes, part by part [data-plane 2, 4].
 
     Failures of the source end the part and are told by ``take_errors``; nothing is raised for
     them.

@@ -1,7 +1,7 @@
 """Labelling one volume: the moment at which old data dies.
 
 So everything is looked at once more here: what is on the medium, and what the tapelist, read under
-its lock, says of it. Order of the steps: data-plane 3.4, config-and-state 3.4 and 4.4.
+its lock, says of it. Order of the steps: [data-plane 3.4], [config 3.4, 4.4].
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How a dump ended: the one place where DONE, PARTIAL and FAILED are decided.
 
-Pure. Facts: taper-protocol 3.3, 3.4; data-plane 5.3, 5.4.
+Pure. Facts: [protocol 3.3, 3.4]; [data-plane 5.3, 5.4].
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Ledger:
             self.input_errors.append(f"{found} dest server crc ({self.dest_crc}) differ)")
 
     def compare_dumper_crc(self) -> None:
-        """The same, with what the dumper says once it is done (data-plane 7, Q16)."""
+        """The same, with what the dumper says once it is done [data-plane Q16]."""
         source, dumper = self.source_crc, self.dumper_crc
         if self.verdict is not Verdict.DONE or not (dumper.known and source.known):
             return

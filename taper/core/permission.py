@@ -133,7 +133,7 @@ def _refuse_by_barcode(
 def _refuse_unlisted(
     retention: Retention, storage: Storage, label: str, barcode: str | None
 ) -> None:
-    """An Amanda label that our tapelist does not know (config-and-state 4.2)."""
+    """An Amanda label that our tapelist does not know [config 4.2]."""
     if match_labelstr(evolve(LabelScheme.of(retention.config, storage), barcode=barcode), label):
         raise _refusal(label, "its label is one of this storage's, but not in the tapelist")
     if not storage.autolabel.other_config:

@@ -1,6 +1,6 @@
 """All that one dump says: replies to the driver, trace-log lines, stderr lines, in one place.
 
-A trace line always precedes the reply that it belongs to (taper-protocol 8, "must match").
+A trace line always precedes the reply that it belongs to ([protocol 8], "must match").
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Report:
         self._client = command.client_crc
 
     def transfer_ended(self) -> None:
-        """The data is over: stop counting time, in whole seconds (taper-protocol 3.3)."""
+        """The data is over: stop counting time, in whole seconds [protocol 3.3]."""
         if self._began is not None:
             self._seconds = int(self._world.clock.seconds()) - int(self._began)
 

@@ -1,5 +1,5 @@
 """How a dump gets a volume: it asks, the volume is found, adopted, labelled, told
-(taper-protocol 4.2, data-plane 3.2)."""
+[protocol 4.2], [data-plane 3.2]."""
 
 from __future__ import annotations
 

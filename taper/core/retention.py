@@ -1,4 +1,4 @@
-"""Which volumes are still needed, and so must not be written again (config-and-state 3.5).
+"""Which volumes are still needed, and so must not be written again [config 3.5].
 
 A :class:`Retention` answers for one tapelist, the facts read with it and one moment. It is made
 afresh for every question that matters, and every rule is evaluated on its own: stock skips in
@@ -137,7 +137,7 @@ class Retention:
         return None
 
     def is_newly_labelled(self, label: str, storage: Storage) -> bool:
-        """Was the volume labelled for ``storage`` and never written? (scan-and-changers 1.2)"""
+        """Was the volume labelled for ``storage`` and never written? [changers 1.2]"""
         entry = self.tapelist.lookup(label)
         return (
             entry is not None
@@ -249,7 +249,7 @@ class Retention:
         return self._sources("RESTORE", storage, ours)
 
     def _sources(self, operation: str, storage: Storage, ours: list[TapelistEntry]) -> list[str]:
-        """Volumes that unfinished commands will read (config-and-state 3.6)."""
+        """Volumes that unfinished commands will read [config 3.6]."""
         labels = {entry.label for entry in ours}
         return [
             label

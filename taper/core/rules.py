@@ -1,4 +1,4 @@
-"""Which command is legal when: the worker's state machine (taper-protocol 4).
+"""Which command is legal when: the worker's state machine [protocol 4].
 
 Theory of operation. A worker is in one of eight states. Commands of the driver and events of our
 own are inputs; an input that a state does not know raises ``automat.NoTransition``, which
@@ -120,7 +120,7 @@ def make_rules() -> Rules:
 
 
 def refusal(command: str, fault: NoTransition[Any, Any]) -> str:
-    """The text of a BAD-COMMAND: stock's words, then command and reason (taper-protocol 3.5).
+    """The text of a BAD-COMMAND: stock's words, then command and reason [protocol 3.5].
 
     :param command: the command and the worker it was for, such as ``NEW-TAPE worker0-0``
     """

@@ -1,4 +1,4 @@
-"""The scribe: one worker's volumes, from the scan to the release (data-plane 3).
+"""The scribe: one worker's volumes, from the scan to the release [data-plane 3].
 
 A scribe holds at most one started volume and at most one *candidate*: a volume that a scan found
 and reserved, peeked at but untouched until the driver permits a new volume.
@@ -216,7 +216,7 @@ class Scribe:
         try:
             await volume.device.finish()
             if erase:
-                # as if never written (config-and-state 4.4)
+                # as if never written [config 4.4]
                 await blank(world, volume.device, volume.label, lambda tapelist: None)
             elif storage.set_no_reuse:
                 await self._forbid_reuse(volume)

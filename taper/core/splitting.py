@@ -1,4 +1,4 @@
-"""How one dump is cut into parts, and where a part is kept for a second try (data-plane 1).
+"""How one dump is cut into parts, and where a part is kept for a second try [data-plane 1].
 
 Pure: the command's fields and facts about the first device go in, a frozen :class:`SplitPlan`
 comes out. Whoever calls looks at the cache directory first (:func:`cache_directory`).
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from protocols.driver.messages import SplitFields
 
 FALLBACK_SPLITSIZE = 10 * 1024 * 1024
-"""Part limit of a memory cache asked for by the dumptype without a size (data-plane 1.2)."""
+"""Part limit of a memory cache asked for by the dumptype without a size [data-plane 1.2]."""
 
 MAX_SLAB = 10 * 1024 * 1024
 SLAB_BLOCKS = 16
@@ -23,7 +23,7 @@ MIN_BUFFER_BLOCKS = 4
 
 
 class Mode(enum.Enum):
-    """Who writes the parts; the value is stock's word for it (data-plane 1.3)."""
+    """Who writes the parts; the value is stock's word for it [data-plane 1.3]."""
 
     DIRECTTCP = "directtcp"
     SPLITTER = "splitter"
@@ -95,7 +95,7 @@ class SplitPlan:
 
 @frozen(kw_only=True)
 class _Wanted:
-    """The command's fields made one set of values (data-plane 1.2)."""
+    """The command's fields made one set of values [data-plane 1.2]."""
 
     part_size: int = 0
     cache: CacheKind = CacheKind.NONE
@@ -123,7 +123,7 @@ def plan(
     buffer_size_set: bool,
     directory: DirectoryFacts | None = None,
 ) -> SplitPlan:
-    """Decide how to cut and cache a dump (data-plane 1.2-1.4).
+    """Decide how to cut and cache a dump [data-plane 1.2 to 1.4].
 
     :param file_write: the source is a holding file, which can be read again.
     :param buffer_size: the storage's ``device_output_buffer_size``, bytes.
@@ -221,7 +221,7 @@ def _from_tapetype(split: SplitFields, device: DeviceFacts, directory: Directory
 
 
 def _disk_cache_warning(name: str | None, directory: DirectoryFacts, size: int) -> str | None:
-    """Why a disk cache cannot be used; the missing closing quote is stock's (data-plane 1.2)."""
+    """Why a disk cache cannot be used; the missing closing quote is stock's [data-plane 1.2]."""
     if not name:
         return "no part-cache-dir specified; using part cache type 'none'"
     if not directory.exists:
@@ -232,14 +232,14 @@ def _disk_cache_warning(name: str | None, directory: DirectoryFacts, size: int) 
 
 
 def _usable_cache(wanted: _Wanted) -> CacheKind:
-    """A cache without a part size has nothing to hold, so it is none (data-plane 7, Q1)."""
+    """A cache without a part size has nothing to hold, so it is none [data-plane Q1]."""
     return wanted.cache if wanted.part_size else CacheKind.NONE
 
 
 def _choose_mode(
     wanted: _Wanted, device: DeviceFacts, holding_is_cache: bool
 ) -> tuple[Mode, CacheKind, str]:
-    """First match of the table in data-plane 1.3, and its words for the debug log."""
+    """First match of the table in [data-plane 1.3], and its words for the debug log."""
     cache = _usable_cache(wanted)
     if device.directtcp:
         return Mode.DIRECTTCP, CacheKind.NONE, "using DirectTCP"
@@ -256,7 +256,7 @@ def _choose_mode(
 
 
 def _round_part(part_size: int, mode: Mode, cache: CacheKind, block: int, memory: int) -> int:
-    """Round as stock does, since part ends are visible on the volume (data-plane 1.4)."""
+    """Round as stock does, since part ends are visible on the volume [data-plane 1.4]."""
     if mode is not Mode.CACHER or not part_size:
         return _round_up(part_size, block)
     slab = min(SLAB_BLOCKS * block, part_size // 4, MAX_SLAB)

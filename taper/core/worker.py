@@ -1,4 +1,4 @@
-"""One worker: takes the commands meant for it, one dump at a time (taper-protocol 4)."""
+"""One worker: takes the commands meant for it, one dump at a time [protocol 4]."""
 
 from __future__ import annotations
 

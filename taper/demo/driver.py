@@ -237,7 +237,7 @@ def _unexpected(reply: Message, wanted: str) -> DemoFailed:
 
 
 class Sender:
-    """The dumper of a PORT-WRITE: header port, then data port (taper-protocol 5.2)."""
+    """The dumper of a PORT-WRITE: header port, then data port [protocol 5.2]."""
 
     def __init__(self, dump: Dump) -> None:
         self._dump = dump

@@ -1,4 +1,4 @@
-"""Dumps on a holding disk, as a chunker leaves them (data-plane 4.1)."""
+"""Dumps on a holding disk, as a chunker leaves them [data-plane 4.1]."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Dumper:
         self._send_header(reply.header_port)
         offered = tuple(Address.parse(address) for address in reply.ipports)
         self.indirect = offered[0].is_indirect
-        # here, as the question is for localhost of the server (directtcp-and-ndmp 6.2 #21)
+        # here, as the question is for localhost of the server [ndmp 6.2.21]
         asked: tuple[Address, ...] = blockingCallFromThread(self._reactor, self._resolve, offered)
         try:
             with _link_to(Address.parse(self._task.client)) as link:

@@ -103,7 +103,7 @@ class Stage:
         }
 
     def taper_command(self) -> list[str]:
-        """The command line by which a driver starts the taper (taper-protocol 1)."""
+        """The command line by which a driver starts the taper [protocol 1]."""
         taper = [sys.executable, "-m", "taper.cli"]
         return [*taper, CONFIG, "--storage", CONFIG, "--log-filename", self.trace_log]
 

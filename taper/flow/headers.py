@@ -1,4 +1,4 @@
-"""The port where a dumper delivers a dump's header (taper-protocol 5.1, 5.2)."""
+"""The port where a dumper delivers a dump's header [protocol 5.1, 5.2]."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class HeaderPort:
         """The header, once; fails with SourceFault.
 
         The dumper of 3.5.1 opens the connection for a DIRECTTCP dump and never writes to it
-        (directtcp-and-ndmp 7). So, where one can be made: when the client has begun and somebody
+        [ndmp 7]. So, where one can be made: when the client has begun and somebody
         who may be the dumper stays silent, the made one is taken, unless the real one comes first.
 
         :param began: fires when the client has shown that it began

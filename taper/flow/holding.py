@@ -1,4 +1,4 @@
-"""A dump in holding files (FILE-WRITE; data-plane 4.1)."""
+"""A dump in holding files (FILE-WRITE; [data-plane 4.1])."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listeners on the loopback address, for dumpers (taper-protocol 5.1, data-plane 4.2)."""
+"""Listeners on the loopback address, for dumpers [protocol 5.1], [data-plane 4.2]."""
 
 from __future__ import annotations
 

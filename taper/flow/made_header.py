@@ -1,6 +1,6 @@
 """The header of a dump whose dumper sends none, as a 3.5.3 dumper would write it.
 
-The dumper of 3.5.1 never writes the header of a DIRECTTCP dump (directtcp-and-ndmp 7). All that it
+The dumper of 3.5.1 never writes the header of a DIRECTTCP dump [ndmp 7]. All that it
 would say is in the driver's command and in the disk's dumptype.
 """
 

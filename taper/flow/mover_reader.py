@@ -1,4 +1,4 @@
-"""A source volume in a drive whose mover sends what it reads to us (data-plane 4.4)."""
+"""A source volume in a drive whose mover sends what it reads to us [data-plane 4.4]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vaulted dump from one mover to another, past this host (data-plane 4.4, 6)."""
+"""A vaulted dump from one mover to another, past this host [data-plane 4.4, 6]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dump that a device's own mover takes from a connection (data-plane 2.4)."""
+"""A dump that a device's own mover takes from a connection [data-plane 2.4]."""
 
 from __future__ import annotations
 

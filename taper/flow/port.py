@@ -1,4 +1,4 @@
-"""Dumps whose dumper delivers the header on a port of ours (PORT-WRITE; data-plane 4.2)."""
+"""Dumps whose dumper delivers the header on a port of ours (PORT-WRITE; [data-plane 4.2])."""
 
 from __future__ import annotations
 

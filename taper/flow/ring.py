@@ -1,4 +1,4 @@
-"""A dump through shared memory: the header on a port, the data in a ring (data-plane 4.3)."""
+"""A dump through shared memory: the header on a port, the data in a ring [data-plane 4.3]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dump that comes from volumes of another storage (VAULT-WRITE; data-plane 4.4)."""
+"""A dump that comes from volumes of another storage (VAULT-WRITE; [data-plane 4.4])."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ListeningFlow(BaseFlow):
-    """A flow by way of a device that listens (directtcp-and-ndmp 1.6).
+    """A flow by way of a device that listens [ndmp 1.6].
 
     Nothing may happen to the volume while it listens, so the data must come before the label.
     """

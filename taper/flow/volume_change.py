@@ -1,4 +1,4 @@
-"""A reading thread's way to the clerk, who lives on the reactor's side (data-plane 4.4)."""
+"""A reading thread's way to the clerk, who lives on the reactor's side [data-plane 4.4]."""
 
 from __future__ import annotations
 

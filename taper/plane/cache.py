@@ -1,4 +1,4 @@
-"""Caches of the part being written, for sources that give their bytes only once (data-plane 2.3).
+"""Caches of the part being written, for sources that give their bytes only once [data-plane 2.3].
 
 In memory the cache is the ring itself, which keeps the part until it is safe on the volume; on
 disk it is a file without a name.

@@ -1,4 +1,4 @@
-"""CRC-32C of a stream, computed as the bytes go by (data-plane 5.1)."""
+"""CRC-32C of a stream, computed as the bytes go by [data-plane 5.1]."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class PartReader:
     """The bytes of a dump, part by part; a part begins where the last good one ended.
 
     Bytes between the part's begin and the ring's cursor were given before. They come again, all
-    of them, from the ring if it keeps them, else from ``replay`` (data-plane 7, Q2).
+    of them, from the ring if it keeps them, else from ``replay`` [data-plane Q2].
 
     :ivar part_start: position of the part's first byte = bytes in good parts.
     :ivar position: position of the next byte to give.

@@ -1,6 +1,6 @@
 """The loop of one part: blocks from the feed to the device, in the device's thread.
 
-What ends a part, and what is said about it: data-plane 2.1-2.3, volumes-and-devices 7.2.
+What ends a part, and what is said about it: [data-plane 2.1 to 2.3], [volumes 7.2].
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Pump:
     ) -> None:
         """:param part_size: bytes, whole blocks; 0: no limit.
         :param cached: a part comes from a cache, so that every trouble of the device is taken as
-            the end of the volume and its warnings are not needed (data-plane 2.3).
+            the end of the volume and its warnings are not needed [data-plane 2.3].
         :param pause_at_space: where shared space is full, leave the file open and come back with
             ``paused``: :meth:`go_on` or :meth:`end` then follows.
         """

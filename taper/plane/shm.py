@@ -1,4 +1,4 @@
-"""The shared-memory ring of SHM-WRITE, seen from its consumer's end (data-plane 4.3).
+"""The shared-memory ring of SHM-WRITE, seen from its consumer's end [data-plane 4.3].
 
 We make the ring's objects, a dumper's producer fills it. Both sides sleep on semaphores. Counters
 are plain aligned stores and loads with one writer each, in an order that x86-64 keeps: the
@@ -187,7 +187,7 @@ class ShmSource:
         self._closed = False
 
     def create(self) -> None:
-        """Make the ring's objects and announce our sizes (data-plane 4.3, size negotiation).
+        """Make the ring's objects and announce our sizes ([data-plane 4.3], size negotiation).
 
         :raise ShortOfRoom: the system refuses one; nothing is left of the others
         """

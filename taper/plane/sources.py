@@ -1,4 +1,4 @@
-"""The sources of a dump: holding files, and a connection (data-plane 4.1, 4.2)."""
+"""The sources of a dump: holding files, and a connection [data-plane 4.1, 4.2]."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Slice:
 
 @implementer(ISource, IReplay)
 class HoldingSource:
-    """A chain of holding files, each a 32 KiB header and payload (data-plane 4.1).
+    """A chain of holding files, each a 32 KiB header and payload [data-plane 4.1].
 
     One thread reads, another may read again what was read before.
     """
@@ -228,10 +228,10 @@ def _dump_of(header: Header) -> str:
 
 @implementer(ISource)
 class SocketSource:
-    """An accepted connection, read to its end; ours from now on (data-plane 4.2).
+    """An accepted connection, read to its end; ours from now on [data-plane 4.2].
 
     A reset is an input error, not an end of data; cancelling shuts the connection down, so
-    nothing waits for the peer (data-plane 7, Q19, Q20).
+    nothing waits for the peer [data-plane Q19, Q20].
     """
 
     def __init__(self, connection: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""The source of a vaulted dump: its parts on other volumes, one after another (data-plane 4.4)."""
+"""The source of a vaulted dump: its parts on other volumes, one after another [data-plane 4.4]."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class VolumeSource:
     """Parts on volumes, read as one stream.
 
     Devices that pad their last block give more than was dumped; that is cut at the size that is
-    known. Less is an error, and so is more than padding (data-plane 7, Q0, Q18).
+    known. Less is an error, and so is more than padding [data-plane Q0, Q18].
 
     :ivar finished: everything was read, and nothing was wrong.
     :ivar failed: something was wrong.

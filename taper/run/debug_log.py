@@ -1,4 +1,4 @@
-"""The debug log of one process (taper-protocol 6.5, config-and-state 5.4). Nobody parses it.
+"""The debug log of one process [protocol 6.5], [config 5.4]. Nobody parses it.
 
 It tells what a process did and why. Whoever has something to tell uses ``logging``, or the
 :meth:`DebugLog.write` that it was given; how much is kept is for ``debug-taper``,

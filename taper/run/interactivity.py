@@ -1,4 +1,4 @@
-"""Operators: whom a scan asks when it finds no volume (scan-and-changers 1.9).
+"""Operators: whom a scan asks when it finds no volume [changers 1.9].
 
 Everything here is a wait on the reactor, ended by the operator's reply or by cancelling: no
 thread is held, and QUIT takes a question back at once.
@@ -48,7 +48,7 @@ class Operator:
         return self._ask(text, changer_name)
 
     def open_changer(self, name: str) -> Deferred[IAsyncChanger]:
-        """See IInteractivity. Unlike stock's, the changer knows the storage (quirk 26)."""
+        """See IInteractivity. Unlike stock's, the changer knows the storage [changers quirk 26]."""
         return Deferred.fromCoroutine(self._open_changer(name))
 
     async def _open_changer(self, name: str) -> IAsyncChanger:

@@ -119,7 +119,7 @@ def _names(logdir: str) -> frozenset[str]:
 
 
 def logs_of(logdir: str, stamps: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Paths and datestamps of the logs that may tell of these volumes (config-and-state 3.5).
+    """Paths and datestamps of the logs that may tell of these volumes [config 3.5].
 
     :raise HistoryError: the directory cannot be read
     """

@@ -1,4 +1,4 @@
-"""The command line, as the driver gives it (taper-protocol 1, config-and-state 1.1)."""
+"""The command line, as the driver gives it [protocol 1], [config 1.1]."""
 
 from __future__ import annotations
 

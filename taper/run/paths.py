@@ -1,4 +1,4 @@
-"""Where this machine keeps Amanda's files (config-and-state 0).
+"""Where this machine keeps Amanda's files [config 0].
 
 The defaults are Debian's. The environment may name others, so that the program can be tried, and
 tested, away from them.

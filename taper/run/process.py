@@ -1,4 +1,4 @@
-"""The process that the driver starts: one conversation on stdin and stdout (taper-protocol 1)."""
+"""The process that the driver starts: one conversation on stdin and stdout [protocol 1]."""
 
 from __future__ import annotations
 

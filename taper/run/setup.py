@@ -1,4 +1,4 @@
-"""What comes before any conversation: configuration, user, working directory (taper-protocol 1)."""
+"""What comes before any conversation: configuration, user, working directory [protocol 1]."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def load_config(
 
 
 def check_user(dumpuser: str) -> None:
-    """Only the dump user may run a taper (config-and-state 6).
+    """Only the dump user may run a taper [config 6].
 
     :raise StartFailed: somebody else does
     """

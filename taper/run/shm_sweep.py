@@ -1,4 +1,4 @@
-"""Removes the rings that tapers which died have left in shared memory (data-plane 4.3, cleanup).
+"""Removes the rings that tapers which died have left in shared memory ([data-plane 4.3], cleanup).
 
 The driver does the same at its start and end; we need not wait for it.
 """

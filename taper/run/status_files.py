@@ -1,4 +1,4 @@
-"""Status files: how far a running dump is, for amstatus (taper-protocol 6.4)."""
+"""Status files: how far a running dump is, for amstatus [protocol 6.4]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tapelist file, shared with every other Amanda program (config-and-state 3.3).
+"""The tapelist file, shared with every other Amanda program [config 3.3].
 
 Who changes it holds a POSIX record lock on ``tapelist.lock``, reads the list, writes a new file
 beside it and renames that over it. Record locks belong to the process, and closing *any* descriptor

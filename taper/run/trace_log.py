@@ -1,4 +1,4 @@
-"""The trace log of a run, shared with every other program of the run (taper-protocol 6.1).
+"""The trace log of a run, shared with every other program of the run [protocol 6.1].
 
 After DONE the driver deletes the holding file, and after a power cut only this log says on which
 volume the dump is. So what the catalogue is made of is on the disk before it is told; one

@@ -1,4 +1,4 @@
-"""Where a dump lies that is to be vaulted: the trace logs, searched (data-plane 4.4).
+"""Where a dump lies that is to be vaulted: the trace logs, searched [data-plane 4.4].
 
 Reading them blocks, so it happens in a lane.
 """

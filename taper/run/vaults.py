@@ -1,4 +1,4 @@
-"""Where vaulted dumps come from: the storages that they are read from (data-plane 4.4)."""
+"""Where vaulted dumps come from: the storages that they are read from [data-plane 4.4]."""
 
 from __future__ import annotations
 

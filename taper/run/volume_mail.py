@@ -1,4 +1,4 @@
-"""Asking for a volume by mail, with a file to reply in (scan-and-changers 1.9)."""
+"""Asking for a volume by mail, with a file to reply in [changers 1.9]."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ class World:
         config: str = CONFIG,
         arguments: Sequence[str] | None = None,
     ) -> Conversation:
-        """Start the taper as driver does (taper-protocol 1)."""
+        """Start the taper as driver does [protocol 1]."""
         words = ["--storage", config, "--log-filename", LOG] if arguments is None else arguments
         command = [self.program.path, config, *words, *overrides]
         talk = Conversation(command, self.keeper.pid, USER, self)

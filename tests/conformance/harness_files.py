@@ -13,7 +13,7 @@ END = "\n\f\n"
 
 @dataclass(frozen=True)
 class Dump:
-    """Who a dump says it is; the fields of its header's first line (volumes-and-devices 1.3)."""
+    """Who a dump says it is; the fields of its header's first line [volumes 1.3]."""
 
     disk: str = "/home"
     host: str = "localhost"
@@ -22,7 +22,7 @@ class Dump:
 
 
 def quote(text: str) -> str:
-    """Quote a word as Amanda does (taper-protocol 2)."""
+    """Quote a word as Amanda does [protocol 2]."""
     if text and not re.search(r"[:'\"\\\x00-\x20\x7f]|[^\x00-\x7e]", text):
         return text
     for char, escape in (("\\", "\\\\"), ('"', '\\"'), ("\t", "\\t"), ("\n", "\\n")):
@@ -100,7 +100,7 @@ def volume_label(files: list[VolumeFile]) -> tuple[str, str] | None:
 
 
 def holding_chunks(dump: Dump, data: bytes, chunk: int, name: str, lines: str) -> dict[str, bytes]:
-    """Cut a dump into the files of a holding disk (data-plane 4.1).
+    """Cut a dump into the files of a holding disk [data-plane 4.1].
 
     Returns path -> content. *name* is the path of the first chunk, the others get .1, .2, ...;
     *chunk* is the payload of one chunk in bytes, 0 for one file.

@@ -31,7 +31,7 @@ HOPELESS = 10.0
 
 
 def split_by(part_size: int, cache: str = '""', directory: str = '""', limit: str = '""') -> str:
-    """Write the eight splitting fields for the tapetype's values (taper-protocol 3.1)."""
+    """Write the eight splitting fields for the tapetype's values [protocol 3.1]."""
     return f'"" "" "" 1 {part_size} {cache} {directory} {limit}'
 
 
@@ -283,7 +283,7 @@ class Conversation:
 
 
 class Dumper:
-    """The dumper's two connections (taper-protocol 5.2)."""
+    """The dumper's two connections [protocol 5.2]."""
 
     def __init__(self, header_port: int, data_port: int = 0) -> None:
         self.header_port = header_port

@@ -20,7 +20,7 @@ HOLES = {
 
 
 def split_line(line: str) -> list[str]:
-    """Cut a line at the spaces outside quotes and unquote each field (taper-protocol 2)."""
+    """Cut a line at the spaces outside quotes and unquote each field [protocol 2]."""
     fields = [""]
     quoted = False
     position = 0

@@ -1,6 +1,6 @@
 """The dumper's end of a shared-memory ring, as the stock dumper and sendbackup fill it.
 
-Facts: data-plane 4.3. Nothing here comes from the program under test. The stock producers' slip
+Facts: [data-plane 4.3]. Nothing here comes from the program under test. The stock producers' slip
 with odd block sizes is kept: a taper must live with what they make of its wishes.
 
 As a process: ``python producer.py NAME FILE [OFFSET [CHUNK [PAUSE]]]`` sends a file through the

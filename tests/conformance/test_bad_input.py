@@ -60,7 +60,7 @@ TOO_FEW = [
 
 @pytest.mark.parametrize("batch", [TOO_FEW[:8], TOO_FEW[8:15], TOO_FEW[15:]], ids="abc")
 def test_too_few_fields(world: World, batch: list[tuple[str, str]]) -> None:
-    """The first missing field is named; the text is in the log and on stderr too (T20)."""
+    """The first missing field is named; the text is in the log and on stderr too [protocol T20]."""
     talk = world.start()
     for line, field in batch:
         talk.send(line)
@@ -106,7 +106,7 @@ def test_unknown_commands(world: World, line: str) -> None:
 
 
 def test_the_tapers_own_words_are_no_commands(world: World) -> None:
-    """A reply's name with the right fields: 'unhandled command' (T20)."""
+    """A reply's name with the right fields: 'unhandled command' [protocol T20]."""
     talk = world.start()
     for line in ["TAPER-OK a b", "READY a b", "CLOSED-VOLUME a", "BAD-COMMAND x"]:
         talk.send(line)
@@ -156,7 +156,7 @@ def test_a_long_line_that_makes_sense(world: World) -> None:
 
 
 def test_commands_in_the_wrong_state(world: World) -> None:
-    """The text names the state and the one that is needed; nothing is logged (T20)."""
+    """The text names the state and the one that is needed; nothing is logged [protocol T20]."""
     talk = world.start()
     talk.start_taper()
     for line in [f"NEW-TAPE {WORKER} {HANDLE}", f'NO-NEW-TAPE {WORKER} {HANDLE} "no more"']:
@@ -171,7 +171,7 @@ def test_commands_in_the_wrong_state(world: World) -> None:
 
 
 def test_commands_that_must_wait_for_the_end_of_a_dump(world: World) -> None:
-    """CLOSE-VOLUME or another write during a dump is refused, the dump goes on (T20)."""
+    """CLOSE-VOLUME or another write during a dump is refused, the dump goes on [protocol T20]."""
     talk = world.start()
     talk.start_taper()
     hf = world.holding(b"z" * 70_000)

@@ -2,7 +2,7 @@
 
 The conversations are cases of the other files; masked are only what no two runs share: process
 numbers, times and rates, ports, the random part of a status file's name. The last checksum of a
-PARTIAL log line covers what was read ahead, so it is masked too (taper-protocol 7, T7).
+PARTIAL log line covers what was read ahead, so it is masked too [protocol T7].
 """
 
 import hashlib

@@ -24,7 +24,8 @@ def begun(world: World, data: bytes = DATA, orig: str = "64") -> Conversation:
 
 
 def test_one_dump_one_part(world: World) -> None:
-    """The plain story: request, volume, READY, PARTDONE, DONE; every byte is there (T1)."""
+    """The plain story: request, volume, READY, PARTDONE, DONE; every byte is there
+    [protocol T1]."""
     talk = begun(world)
     talk.part("PROTO01", 1, 200_000)
     talk.done(crc(DATA))
@@ -42,7 +43,7 @@ def test_one_dump_one_part(world: World) -> None:
 
 
 def test_the_volume_stays_open_for_the_next_dump(world: World) -> None:
-    """A second dump needs no volume: READY at once, next file number (T1)."""
+    """A second dump needs no volume: READY at once, next file number [protocol T1]."""
     talk = begun(world)
     talk.part("PROTO01", 1, 200_000)
     talk.done(crc(DATA))
@@ -118,7 +119,8 @@ def test_the_header_goes_to_the_volume_unchanged(world: World) -> None:
 
 
 def test_a_wrong_server_crc_is_an_input_error(world: World) -> None:
-    """The header's SERVER-CRC does not fit the bytes: PARTIAL, the bytes are kept (T13)."""
+    """The header's SERVER-CRC does not fit the bytes: PARTIAL, the bytes are kept
+    [protocol T13]."""
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(DATA, lines="SERVER-CRC=02929ca1:1048576\n"))
@@ -149,7 +151,8 @@ def test_a_partial_dump_is_written_and_called_partial_in_the_log(world: World) -
 
 @pytest.mark.parametrize("disk", ['a b:c"d\\e', "C:\\Data", "/données", "/a'b", "/\udcff\udcfe"])
 def test_names_that_need_quoting(world: World, disk: str) -> None:
-    """Blanks, colons, quotes, backslashes, UTF-8 and bytes that are no text survive (T26)."""
+    """Blanks, colons, quotes, backslashes, UTF-8 and bytes that are no text survive
+    [protocol T26]."""
     dump = Dump(disk)
     talk = world.start()
     talk.start_taper()
@@ -218,7 +221,7 @@ def recovers(world: World, talk: Conversation, label: str = "PROTO01") -> None:
     world.check_dump(H2, DATA)
 
 
-WRONG = "stock dies of it, with every worker (taper-protocol 8: header mismatch, unreadable file)"
+WRONG = "stock dies of it, with every worker ([protocol 8]: header mismatch, unreadable file)"
 
 
 @pytest.mark.known_stock_failure(WRONG)
@@ -267,7 +270,7 @@ def test_a_holding_file_of_another_dump(world: World, dump: Dump) -> None:
     recovers(world, talk)
 
 
-HANG = "stock deadlocks on a bad continuation chunk, QUIT included (data-plane Q4)"
+HANG = "stock deadlocks on a bad continuation chunk, QUIT included [data-plane Q4]"
 
 
 @pytest.mark.known_stock_failure(HANG)

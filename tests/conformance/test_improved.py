@@ -146,7 +146,9 @@ def test_a_worker_is_started_once(world: World) -> None:
     small_dump(world, talk, "PROTO01")
 
 
-@pytest.mark.known_stock_failure("stock skips the bytes between two failed attempts (Q2)")
+@pytest.mark.known_stock_failure(
+    "stock skips the bytes between two failed attempts [data-plane Q2]"
+)
 def test_a_part_that_fails_twice_loses_nothing(world: World) -> None:
     """The second try of a part ends earlier than the first: the third still has every byte."""
     talk = started(world, usage_kib=1024, slots=6)
@@ -171,7 +173,9 @@ def test_a_part_that_fails_twice_loses_nothing(world: World) -> None:
     world.check_dump(HANDLE, DATA)
 
 
-@pytest.mark.known_stock_failure("stock eats volume after volume until it is denied (Q14)")
+@pytest.mark.known_stock_failure(
+    "stock eats volume after volume until it is denied [data-plane Q14]"
+)
 def test_a_part_larger_than_any_volume_ends(world: World) -> None:
     """It fails at the start of an empty volume: two volumes at most, then TAPE-ERROR."""
     talk = started(world, usage_kib=512, slots=8)
@@ -184,7 +188,9 @@ def test_a_part_larger_than_any_volume_ends(world: World) -> None:
     assert line.startswith(f"DONE {WORKER} {H2} INPUT-GOOD TAPE-GOOD")
 
 
-@pytest.mark.known_stock_failure("stock overwrites a volume of this very run (Q31): data lost")
+@pytest.mark.known_stock_failure(
+    "stock overwrites a volume of this very run [data-plane Q31]: data lost"
+)
 def test_a_volume_of_this_run_is_never_overwritten(world: World) -> None:
     """tapecycle smaller than the volumes used: no volume is found, the parts stay."""
     talk = started(world, usage_kib=512, slots=2, tapecycle=1)
@@ -214,7 +220,7 @@ def test_a_volume_that_became_active_is_not_overwritten(world: World) -> None:
     world.check_dump(HANDLE, SMALL)
 
 
-@pytest.mark.known_stock_failure("stock aborts on a part cache without a part size (Q1)")
+@pytest.mark.known_stock_failure("stock aborts on a part cache without a part size [data-plane Q1]")
 @pytest.mark.parametrize("cache", ["memory", "disk"])
 def test_a_part_cache_without_a_part_size(world: World, cache: str) -> None:
     """The dump is written as one part."""
@@ -231,7 +237,7 @@ def test_a_part_cache_without_a_part_size(world: World, cache: str) -> None:
     world.check_dump(HANDLE, DATA)
 
 
-@pytest.mark.known_stock_failure("stock reports a part with file number 0 (Q12)")
+@pytest.mark.known_stock_failure("stock reports a part with file number 0 [data-plane Q12]")
 def test_no_part_is_reported_where_none_was_written(world: World) -> None:
     """The volume's end meets a part's header: nothing is reported, the number is not used up."""
     talk = started(world, usage_kib=512, leom=True)
@@ -247,7 +253,7 @@ def test_no_part_is_reported_where_none_was_written(world: World) -> None:
     world.check_dump(HANDLE, SMALL)
 
 
-@pytest.mark.known_stock_failure("stock dies at the release, before CLOSED-VOLUME (Q9)")
+@pytest.mark.known_stock_failure("stock dies at the release, before CLOSED-VOLUME [data-plane Q9]")
 def test_set_no_reuse_marks_the_volume(world: World) -> None:
     """A storage with set-no-reuse: the entry is no-reuse after release, and life goes on."""
     storage = 'define storage PROTO {\n  tpchanger "chg-disk:/var/lib/amanda/vtapes"\n'
@@ -276,7 +282,9 @@ def test_an_early_result_keeps_its_checksums(world: World) -> None:
     world.check_logged(f"DONE taper <*> 1 0 aaaaaaaa:1 bbbbbbbb:2 {crc(SMALL)} <*>")
 
 
-@pytest.mark.known_stock_failure("stock waits until the peer closes its connection (Q20)")
+@pytest.mark.known_stock_failure(
+    "stock waits until the peer closes its connection [data-plane Q20]"
+)
 def test_a_cancelled_dump_ends_at_once(world: World) -> None:
     """FAILED while data flow: PARTIAL comes though the dumper keeps its connection open."""
     talk = started(world)
@@ -292,7 +300,9 @@ def test_a_cancelled_dump_ends_at_once(world: World) -> None:
         talk.expect(f'PARTIAL {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD <*> "dumper failed" ""')
 
 
-@pytest.mark.known_stock_failure("stock blames a lack of space for every failed part (Q13)")
+@pytest.mark.known_stock_failure(
+    "stock blames a lack of space for every failed part [data-plane Q13]"
+)
 def test_a_failed_part_has_the_right_reason(world: World) -> None:
     """The dumper failed, so PARTPARTIAL does not speak of space."""
     talk = started(world)
@@ -326,7 +336,9 @@ def test_data_may_come_as_late_after_the_header_as_it_after_port(world: World) -
     talk.done(crc(SMALL))
 
 
-@pytest.mark.known_stock_failure("stock leaves the status file empty for five seconds (Q32)")
+@pytest.mark.known_stock_failure(
+    "stock leaves the status file empty for five seconds [data-plane Q32]"
+)
 def test_the_status_file_says_zero_at_once(world: World) -> None:
     """A reader finds a number in it from the start."""
     talk = started(world)
@@ -335,7 +347,7 @@ def test_the_status_file_says_zero_at_once(world: World) -> None:
     assert [path.read_text() for path in world.status_files()] == ["0"]
 
 
-@pytest.mark.known_stock_failure("stock does not answer before the first vault (Q27)")
+@pytest.mark.known_stock_failure("stock does not answer before the first vault [data-plane Q27]")
 def test_closing_a_source_volume_is_always_answered(world: World) -> None:
     """CLOSE-SOURCE-VOLUME of a worker that never read a volume: CLOSED-SOURCE-VOLUME."""
     talk = started(world)

@@ -1,4 +1,4 @@
-"""An operator is asked for a volume by mail, and replies in a file (scan-and-changers 1.9)."""
+"""An operator is asked for a volume by mail, and replies in a file [changers 1.9]."""
 
 from typing import Any
 

@@ -49,7 +49,8 @@ def recovers(world: World, talk: Conversation, volume: bool = False) -> None:
 
 
 def test_a_dump_by_tcp(world: World) -> None:
-    """PORT, header, volume, READY, parts, DUMPER-STATUS, DONE; every byte is there (T14)."""
+    """PORT, header, volume, READY, parts, DUMPER-STATUS, DONE; every byte is there
+    [protocol T14]."""
     talk, dumper = begun(world)
     dumper.header(HEADER)
     dumper.data(DATA)
@@ -83,7 +84,7 @@ def test_the_volume_header_is_the_dumpers(world: World) -> None:
 
 
 def test_a_dumper_that_failed_after_all_its_data(world: World) -> None:
-    """FAILED in answer to DUMPER-STATUS: DONE to the driver, PARTIAL in the log (T15)."""
+    """FAILED in answer to DUMPER-STATUS: DONE to the driver, PARTIAL in the log [protocol T15]."""
     talk, dumper = begun(world, split_by(1 << 20, "memory"))
     dumper.data(DATA)
     dumper.header(HEADER)
@@ -113,7 +114,7 @@ def test_a_dumper_result_that_comes_early(world: World) -> None:
     talk.done(crc(DATA), "99")
 
 
-@pytest.mark.known_stock_failure("stock does not look at it (taper-protocol 8)")
+@pytest.mark.known_stock_failure("stock does not look at it [protocol 8]")
 def test_the_dumpers_checksum_is_compared(world: World) -> None:
     """The dumper sent other bytes than came here: never DONE."""
     talk, dumper = begun(world)
@@ -222,7 +223,7 @@ def test_strangers_cost_nothing(world: World) -> None:
     talk.part("PROTO01", 2, len(DATA) - 131072, None)
 
 
-@pytest.mark.known_stock_failure("stock dies of a header it does not expect (taper-protocol 8)")
+@pytest.mark.known_stock_failure("stock dies of a header it does not expect [protocol 8]")
 @pytest.mark.parametrize(
     "block",
     [
@@ -244,7 +245,7 @@ def test_a_wrong_header_fails_one_dump_only(world: World, block: bytes) -> None:
 
 
 def test_a_header_that_never_comes(world: World) -> None:
-    """No header connection within dtimeout: FAILED, next dump fine (T17)."""
+    """No header connection within dtimeout: FAILED, next dump fine [protocol T17]."""
     world.configure(Options(dtimeout=1))
     talk, _ = begun(world)
     text = '"Error accepting incoming connection: Connection timed out"'
@@ -254,7 +255,8 @@ def test_a_header_that_never_comes(world: World) -> None:
 
 
 def test_data_that_never_come(world: World) -> None:
-    """No data connection within dtimeout: FAILED, the labelled volume stays usable (T17)."""
+    """No data connection within dtimeout: FAILED, the labelled volume stays usable
+    [protocol T17]."""
     world.configure(Options(dtimeout=1))
     talk, dumper = begun(world, PLAIN)
     dumper.header(HEADER)
@@ -328,7 +330,7 @@ def test_a_worker_is_usable_after_failed_before_the_first_volume(world: World) -
 
 @pytest.mark.stock_may_fail("what stock says after FAILED depends on how fast it gives up")
 def test_failed_in_the_middle_of_the_data(world: World) -> None:
-    """PARTIAL 'dumper failed' with what is good; the cut part is in the log (T18)."""
+    """PARTIAL 'dumper failed' with what is good; the cut part is in the log [protocol T18]."""
     talk, dumper = begun(world, split_by(131072, "none"))
     data = labelled(talk, dumper)
     data.sendall(DATA)
@@ -423,7 +425,7 @@ def test_each_port_takes_one_connection(world: World) -> None:
     world.check_dump(HANDLE, DATA)
 
 
-@pytest.mark.known_stock_failure("stock takes a reset for the end of the data (data-plane Q19)")
+@pytest.mark.known_stock_failure("stock takes a reset for the end of the data [data-plane Q19]")
 def test_a_reset_connection_is_an_input_error(world: World) -> None:
     """The peer vanished, its data are not whole: never DONE with INPUT-GOOD."""
     talk, dumper = begun(world, split_by(131072, "none"))

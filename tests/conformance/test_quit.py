@@ -13,7 +13,7 @@ DATA = payload(200_000)
 H2 = "00-00002"
 POOL = '"ST:PROTO" "POOL:PROTO"'
 HOME = f"localhost /home {STAMP}"
-DIES = "stock dies: 'Scribe cannot quit while a transfer is active' (taper-protocol 4.8)"
+DIES = "stock dies: 'Scribe cannot quit while a transfer is active' [protocol 4.8]"
 
 both_ways = pytest.mark.parametrize("way", ["quit", "eof", "quit-and-close"])
 
@@ -29,7 +29,7 @@ def leave(talk: Conversation, way: str) -> None:
 
 @both_ways
 def test_before_any_worker(world: World, way: str) -> None:
-    """Nothing was started: pid, pid-done, exit 0 (T24)."""
+    """Nothing was started: pid, pid-done, exit 0 [protocol T24]."""
     leave(world.start(), way)
     world.check_log()
     assert len(world.log()) == 2
@@ -37,7 +37,7 @@ def test_before_any_worker(world: World, way: str) -> None:
 
 @both_ways
 def test_with_a_volume_in_hand(world: World, way: str) -> None:
-    """The volume is finished and released, exit 0 (T24)."""
+    """The volume is finished and released, exit 0 [protocol T24]."""
     talk = world.dumped(DATA)
     leave(talk, way)
     assert world.story()[-1] == "INFO taper tape PROTO01 kb 195 fm 1 [OK]"
@@ -45,7 +45,8 @@ def test_with_a_volume_in_hand(world: World, way: str) -> None:
 
 
 def test_while_the_header_is_awaited(world: World) -> None:
-    """Exit 0 in time; the dump may be reported and logged as failed or passed over (T24)."""
+    """Exit 0 in time; the dump may be reported and logged as failed or passed over
+    [protocol T24]."""
     talk = world.start()
     talk.start_taper()
     talk.port_write()
@@ -56,7 +57,7 @@ def test_while_the_header_is_awaited(world: World) -> None:
 
 
 def test_while_the_dumpers_status_is_awaited(world: World) -> None:
-    """Exit 0; the part and the volume are in the log (T24)."""
+    """Exit 0; the part and the volume are in the log [protocol T24]."""
     talk = world.start()
     talk.start_taper()
     dumper = talk.port_write()
@@ -103,7 +104,7 @@ def gone(talk: Conversation) -> None:
     assert talk.process.wait(SOON) == 0
 
 
-@pytest.mark.known_stock_failure("stock dies when a scan is running (taper-protocol 4.8)")
+@pytest.mark.known_stock_failure("stock dies when a scan is running [protocol 4.8]")
 @pytest.mark.parametrize("way", ["quit", "eof"])
 def test_while_scanning(world: World, way: str) -> None:
     """QUIT right behind START-TAPER: it is answered, clean end, exit 0."""
@@ -179,7 +180,7 @@ def test_while_writing(world: World, way: str) -> None:
 
 
 def test_closing_a_volume_and_dumping_on(world: World) -> None:
-    """CLOSE-VOLUME releases it; the next dump scans before it asks for a volume (T23)."""
+    """CLOSE-VOLUME releases it; the next dump scans before it asks for a volume [protocol T23]."""
     talk = world.dumped(DATA)
     talk.send(f"CLOSE-VOLUME {WORKER}")
     talk.expect(f"CLOSED-VOLUME {WORKER}")
@@ -213,7 +214,8 @@ def test_closing_what_is_only_reserved(world: World) -> None:
 
 
 def test_no_volume_is_left_after_closing(world: World) -> None:
-    """The next dump's own scan fails: FAILED TAPE-ERROR with the prefix of early errors (T23)."""
+    """The next dump's own scan fails: FAILED TAPE-ERROR with the prefix of early errors
+    [protocol T23]."""
     world.configure(Options(slots=1))
     talk = world.start()
     talk.start_taper()

@@ -21,7 +21,7 @@ CACHER = pytest.param(
     id="cacher",
     marks=pytest.mark.known_stock_failure(
         "stock with a cache never cancels the ring: it takes all that comes, and without a "
-        "producer never answers (data-plane Q10)"
+        "producer never answers [data-plane Q10]"
     ),
 )
 EMPTY = f'FAILED {WORKER} {HANDLE} INPUT-ERROR TAPE-GOOD "Got empty header" ""'
@@ -117,7 +117,7 @@ def test_failed_in_the_middle_of_the_data(world: World, split: str) -> None:
     recovers(world, talk)
 
 
-@pytest.mark.known_stock_failure("stock says DONE ... INPUT-ERROR (data-plane 5.4)")
+@pytest.mark.known_stock_failure("stock says DONE ... INPUT-ERROR [data-plane 5.4]")
 @pytest.mark.parametrize("split", [SPLITTER, CACHED])
 def test_failed_while_waiting_for_another_volume(world: World, split: str) -> None:
     """PARTIAL 'dumper failed', never DONE."""

@@ -29,7 +29,8 @@ CACHED = split_by(1 << 20, "memory")
 @pytest.mark.parametrize("sizes", [DUMPER, SENDBACKUP], ids=["dumper", "sendbackup"])
 @pytest.mark.parametrize("split", [PARTS, CACHED], ids=["splitter", "cacher"])
 def test_a_dump_by_shared_memory(world: World, sizes: tuple[int, int], split: str) -> None:
-    """SHM-NAME, header, volume, READY, parts, DUMPER-STATUS, DONE; every byte is there (T19)."""
+    """SHM-NAME, header, volume, READY, parts, DUMPER-STATUS, DONE; every byte is there
+    [protocol T19]."""
     talk, ring = begun(world, split)
     ring.send(LONG, sizes)
     ring.header()
@@ -53,7 +54,7 @@ def test_a_dump_by_shared_memory(world: World, sizes: tuple[int, int], split: st
     )
 
 
-@pytest.mark.known_stock_failure("stock counts nothing of a ring (data-plane Q16)")
+@pytest.mark.known_stock_failure("stock counts nothing of a ring [data-plane Q16]")
 def test_the_log_has_the_checksum(world: World) -> None:
     """The server CRC of the DONE line is that of what was stored."""
     talk, ring = sending(world, DATA)
@@ -63,7 +64,7 @@ def test_the_log_has_the_checksum(world: World) -> None:
     world.check_logged(f"DONE taper {POOL} {HOME} 1 0 aaaaaaaa:1 bbbbbbbb:2 {crc(DATA)} <*>")
 
 
-@pytest.mark.known_stock_failure("stock compares nothing of a ring (data-plane Q16)")
+@pytest.mark.known_stock_failure("stock compares nothing of a ring [data-plane Q16]")
 def test_the_dumpers_checksum_is_compared(world: World) -> None:
     """The dumper counted other bytes: never DONE."""
     talk, ring = sending(world, DATA)
@@ -107,7 +108,7 @@ def test_the_sizes_are_known_before_the_header(
     talk.part("PROTO01", 1, 200_000, None)
 
 
-@pytest.mark.known_stock_failure("stock producers make half a gigabyte of it (data-plane Q8)")
+@pytest.mark.known_stock_failure("stock producers make half a gigabyte of it [data-plane Q8]")
 def test_odd_block_sizes_make_no_huge_rings(world: World) -> None:
     """48 KiB blocks; the wish is one that a stock producer gets right."""
     world.configure(Options(properties='device-property "BLOCK_SIZE" "48 kbytes"'))
@@ -218,7 +219,7 @@ def test_several_dumps_one_after_another(world: World) -> None:
     assert shared_memory(talk.process.pid) == []
 
 
-@pytest.mark.known_stock_failure("stock leaves the ring of a cached dump behind (data-plane Q10)")
+@pytest.mark.known_stock_failure("stock leaves the ring of a cached dump behind [data-plane Q10]")
 def test_nothing_is_left_of_a_cached_dump(world: World) -> None:
     """The same with a cache."""
     talk, ring = sending(world, DATA, CACHED)
@@ -255,7 +256,7 @@ def test_a_header_that_never_comes(world: World) -> None:
     gone(world, talk)
 
 
-@pytest.mark.known_stock_failure("stock dies of a header it does not expect (taper-protocol 8)")
+@pytest.mark.known_stock_failure("stock dies of a header it does not expect [protocol 8]")
 def test_a_wrong_header_fails_one_dump_only(world: World) -> None:
     """FAILED INPUT-ERROR with a reason, and the producer is told."""
     talk, ring = begun(world)
@@ -286,7 +287,7 @@ def test_a_producer_that_cancels_before_the_sizes_are_set(world: World) -> None:
     world.check_logged(f"FAIL taper {POOL} {HOME} 0 error {text}")
 
 
-@pytest.mark.known_stock_failure("stock has no word for it (data-plane Q5)")
+@pytest.mark.known_stock_failure("stock has no word for it [data-plane Q5]")
 @pytest.mark.parametrize("split", [split_by(131072, "none"), split_by(131072, "memory")])
 def test_a_producer_that_cancels_in_the_middle(world: World, split: str) -> None:
     """PARTIAL INPUT-ERROR with a text; good parts stay."""
@@ -307,7 +308,7 @@ def test_a_producer_that_cancels_in_the_middle(world: World, split: str) -> None
     gone(world, talk)
 
 
-@pytest.mark.known_stock_failure("stock says DONE to a cancelled ring (data-plane 5.4)")
+@pytest.mark.known_stock_failure("stock says DONE to a cancelled ring [data-plane 5.4]")
 def test_a_producer_that_cancels_between_two_parts(world: World) -> None:
     """Never DONE: what follows was not given."""
     talk, ring = begun(world, split_by(131072, "none"))

@@ -92,7 +92,7 @@ def world_header() -> bytes:
     ],
 )  # fmt: skip
 def test_how_a_holding_file_is_cut(world: World, split: str, sizes: list[int]) -> None:
-    """Part sizes from the eight fields of the command (data-plane 1.2, 1.4)."""
+    """Part sizes from the eight fields of the command [data-plane 1.2, 1.4]."""
     talk = started(world, 4096, leom=False)
     parts = [("PROTO01", number, size) for number, size in enumerate(sizes, 1)]
     write(world, talk, split, parts, DATA)
@@ -115,7 +115,7 @@ def test_how_a_holding_file_is_cut(world: World, split: str, sizes: list[int]) -
          "dle-diskbuffer", "not-allowed"],
 )  # fmt: skip
 def test_how_a_dumpers_data_is_cut(world: World, split: str, sizes: list[int]) -> None:
-    """Part sizes of a PORT-WRITE: the cache bounds them (data-plane 1.3)."""
+    """Part sizes of a PORT-WRITE: the cache bounds them [data-plane 1.3]."""
     world.mkdir("/var/lib/amanda/cache")
     talk = started(world, 4096, leom=False)
     parts = [("PROTO01", number, size) for number, size in enumerate(sizes, 1)]
@@ -147,7 +147,7 @@ def test_a_part_is_reported_as_soon_as_its_bytes_are_there(
 
 @pytest.mark.parametrize("way", ["file", "port"])
 def test_an_exact_multiple_ends_with_an_empty_part(world: World, way: str) -> None:
-    """Two full parts and a third of zero bytes, with header and file number (T2)."""
+    """Two full parts and a third of zero bytes, with header and file number [protocol T2]."""
     talk = started(world, 4096, leom=False)
     parts = [("PROTO01", 1, 262144), ("PROTO01", 2, 262144), ("PROTO01", 3, 0)]
     if way == "file":
@@ -159,7 +159,8 @@ def test_an_exact_multiple_ends_with_an_empty_part(world: World, way: str) -> No
 
 
 def test_a_part_that_does_not_fit_is_written_again(world: World) -> None:
-    """No LEOM: the cut part counts for nothing and comes again from the holding file (T3)."""
+    """No LEOM: the cut part counts for nothing and comes again from the holding file
+    [protocol T3]."""
     talk = started(world, 1024, leom=False)
     parts = [("PROTO01", 1, 786432), ("PROTO02", 1, 786432), ("PROTO02", 2, 3072)]
     write(world, talk, split_by(786432), parts, MILL)
@@ -184,7 +185,8 @@ def test_a_part_that_does_not_fit_is_written_again(world: World) -> None:
 
 @pytest.mark.parametrize("chunk", [0, 300_000])
 def test_a_part_cut_short_by_leom_is_good(world: World, chunk: int) -> None:
-    """LEOM: the part ends early and the dump goes on behind it, nothing is repeated (T4)."""
+    """LEOM: the part ends early and the dump goes on behind it, nothing is repeated
+    [protocol T4]."""
     talk = started(world, 1024, leom=True)
     talk.file_write(world.holding(MILL, chunk=chunk), split_by(786432))
     parts = [("PROTO01", 1, 786432), ("PROTO01", 2, 65536), ("PROTO02", 1, 723968)]
@@ -196,7 +198,7 @@ def test_a_part_cut_short_by_leom_is_good(world: World, chunk: int) -> None:
 
 
 def test_leom_splits_even_without_a_part_size(world: World) -> None:
-    """With LEOM a dump may span although no part size is given (data-plane 1.2 row 5)."""
+    """With LEOM a dump may span although no part size is given [data-plane 1.2.5]."""
     talk = started(world, 1024, leom=True)
     parts = [("PROTO01", 1, 884736), ("PROTO02", 1, 691200)]
     write(world, talk, PLAIN, parts, MILL)
@@ -245,7 +247,8 @@ def test_a_dumpers_data_spans_with_leom_and_no_cache(world: World) -> None:
 
 @pytest.mark.parametrize(("leom", "kept"), [(False, 0), (True, 360448)])
 def test_a_dump_that_may_not_be_split_and_does_not_fit(world: World, leom: bool, kept: int) -> None:
-    """PARTIAL TAPE-ERROR 'splitting not enabled'; the next dump gets a new volume (T12)."""
+    """PARTIAL TAPE-ERROR 'splitting not enabled'; the next dump gets a new volume
+    [protocol T12]."""
     talk = started(world, 512, leom=leom)
     talk.file_write(world.holding(DATA), NO_SPLIT)
     talk.grant("PROTO01")
@@ -280,7 +283,8 @@ def test_a_dumper_without_cache_cannot_span(world: World) -> None:
 
 
 def test_a_further_volume_is_denied(world: World) -> None:
-    """NO-NEW-TAPE after one part: PARTIAL TAPE-CONFIG with the reason, no NO-NEW-TAPE (T7)."""
+    """NO-NEW-TAPE after one part: PARTIAL TAPE-CONFIG with the reason, no NO-NEW-TAPE
+    [protocol T7]."""
     talk = started(world, 512, leom=False)
     talk.file_write(world.holding(HALF), split_by(262144, "none", '""', "10240000"))
     talk.grant("PROTO01")
@@ -302,7 +306,7 @@ def test_a_further_volume_is_denied(world: World) -> None:
 
 
 def test_no_further_volume_can_be_found(world: World) -> None:
-    """The scan for the second volume fails: NO-NEW-TAPE, then PARTIAL TAPE-ERROR (T9)."""
+    """The scan for the second volume fails: NO-NEW-TAPE, then PARTIAL TAPE-ERROR [protocol T9]."""
     world.configure(Options(usage_kib=512, slots=1))
     talk = world.start()
     talk.start_taper()

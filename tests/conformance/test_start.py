@@ -10,7 +10,7 @@ from tests.conformance.harness_talk import HANDLE, STAMP, WORKER
 
 
 def test_a_started_worker_has_a_volume_and_touches_nothing(world: World) -> None:
-    """START-TAPER scans, answers TAPER-OK, labels nothing (T1)."""
+    """START-TAPER scans, answers TAPER-OK, labels nothing [protocol T1]."""
     talk = world.start()
     talk.start_taper()
     talk.quit()
@@ -75,7 +75,7 @@ def test_an_override_wins_over_the_file(world: World) -> None:
 
 
 def test_no_acceptable_volume_leaves_a_worker_in_error(world: World) -> None:
-    """Every slot empty and no autolabel: TAPE-ERROR, then BAD-COMMAND for a write (T8)."""
+    """Every slot empty and no autolabel: TAPE-ERROR, then BAD-COMMAND for a write [protocol T8]."""
     world.configure(Options(labels='labelstr "^PROTO[0-9][0-9]$"'))
     talk = world.start()
     talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
@@ -115,7 +115,7 @@ def test_a_taper_in_error_ends_at_the_end_of_input(world: World) -> None:
 def test_a_changer_that_cannot_be_opened_is_a_setup_error(
     world: World, options: Options, text: str
 ) -> None:
-    """TAPE-ERROR SETUP unasked, logged, exit 0 without QUIT (T11)."""
+    """TAPE-ERROR SETUP unasked, logged, exit 0 without QUIT [protocol T11]."""
     world.configure(options)
     talk = world.start()
     talk.expect(f'TAPE-ERROR SETUP "{text}"')
@@ -125,7 +125,7 @@ def test_a_changer_that_cannot_be_opened_is_a_setup_error(
 
 
 def test_an_unknown_storage_is_a_setup_error(world: World) -> None:
-    """--storage names a storage that is not there (T11)."""
+    """--storage names a storage that is not there [protocol T11]."""
     talk = world.start(arguments=["--storage", "nosuch", "--log-filename", LOG])
     talk.expect("TAPE-ERROR SETUP \"Storage 'nosuch' not found\"")
     talk.expect_end(0)

@@ -1,4 +1,4 @@
-"""VAULT-WRITE: what is found in the logs, read from old volumes, written anew (data-plane 4.4)."""
+"""VAULT-WRITE: what is found in the logs, read from old volumes, written anew [data-plane 4.4]."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_dump_is_copied(world: World) -> None:
 
 
 def test_two_source_volumes(world: World) -> None:
-    """T25: the volumes are changed in mid-dump; the parts go on over it."""
+    """[protocol T25]: the volumes are changed in mid-dump; the parts go on over it."""
     library, talk = started(world)
     library.dump(DATA, TWO_VOLUMES)
     vault(talk, split=split_by(262_144))
@@ -72,7 +72,7 @@ def test_two_source_volumes(world: World) -> None:
 
 
 def test_a_dump_that_is_nowhere(world: World) -> None:
-    """T25: not in the catalogue."""
+    """[protocol T25]: not in the catalogue."""
     library, talk = started(world)
     library.dump(DATA, TWO_VOLUMES)
     vault(talk, Dump("/nosuch", datestamp=OLD))

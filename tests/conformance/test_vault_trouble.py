@@ -32,7 +32,8 @@ from tests.conformance.vaulting import (
 
 @pytest.mark.known_stock_failure("stock reports DONE of what came before the lost volume")
 def test_a_source_volume_is_lost_in_mid_dump(world: World) -> None:
-    """Q0: the second volume is not there: what was read is written, the dump is PARTIAL."""
+    """[data-plane Q0]: the second volume is not there: what was read is written, the dump is
+    PARTIAL."""
     library, talk = started(world)
     library.dump(DATA, TWO_VOLUMES)
     world.path(f"{library.slot('SRC02')}/00000.SRC02").unlink()
@@ -46,7 +47,7 @@ def test_a_source_volume_is_lost_in_mid_dump(world: World) -> None:
 
 @pytest.mark.known_stock_failure("stock reports DONE of what came before the bad header")
 def test_a_wrong_header_in_mid_dump(world: World) -> None:
-    """Q0: a part is not the one that the catalogue tells of."""
+    """[data-plane Q0]: a part is not the one that the catalogue tells of."""
     library, talk = started(world)
     library.dump(DATA, [("SRC01", 327_680), ("SRC01", 272_320)])
     header = dump_header(DUMP, "SPLIT_FILE", part="part 9/-1 ")
@@ -61,7 +62,7 @@ def test_a_wrong_header_in_mid_dump(world: World) -> None:
 @pytest.mark.known_stock_failure("stock does not notice without a checksum in the header")
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_truncated_part(world: World, number: int) -> None:
-    """Q0: less on the volume than the log says."""
+    """[data-plane Q0]: less on the volume than the log says."""
     library, talk = started(world)
     library.dump(DATA, [("SRC01", 327_680), ("SRC01", 272_320)])
     path = world.path(library.path("SRC01", number))
@@ -75,7 +76,8 @@ def test_a_truncated_part(world: World, number: int) -> None:
 
 @pytest.mark.known_stock_failure("stock copies the padding, and then complains of the checksum")
 def test_padding_is_not_copied(world: World) -> None:
-    """Q18: a padded last block, as tapes have it, is cut at the size that the header tells."""
+    """[data-plane Q18]: a padded last block, as tapes have it, is cut at the size that the header
+    tells."""
     library, talk = started(world)
     data = DATA + bytes(-len(DATA) % 32768)
     library.dump(data, [("SRC01", 327_680), ("SRC01", 294_912)], lines=server_crc(DATA))
@@ -131,7 +133,7 @@ def test_a_bad_source_storage(world: World, storage: str) -> None:
 
 @pytest.mark.known_stock_failure("stock is silent if nothing was ever vaulted")
 def test_closing_before_anything_was_vaulted(world: World) -> None:
-    """Q27."""
+    """[data-plane Q27]."""
     _, talk = started(world)
     talk.send(f"CLOSE-SOURCE-VOLUME {WORKER}")
     talk.expect(f"CLOSED-SOURCE-VOLUME {WORKER}")

@@ -128,7 +128,7 @@ def test_blank_slots_with_an_inventory(world: World, scan: str) -> None:
 
 
 def test_active_volumes_are_left_alone(world: World) -> None:
-    """Retention keeps every volume: TAPE-ERROR, one line per slot (T8)."""
+    """Retention keeps every volume: TAPE-ERROR, one line per slot [protocol T8]."""
     world.configure(Options(slots=2, tapecycle=9, labels='labelstr "^PROTO[0-9][0-9]$"'))
     world.labelled(2, "PROTO02", "20250102000000")
     world.labelled(1, "PROTO01", "20250101000000")
@@ -181,7 +181,7 @@ def test_a_labelstr_that_matches_nothing(world: World) -> None:
 RUBBISH = b"This is no backup\n".ljust(32768, b"\0")
 FOREIGN = b"AMANDA: TAPESTART DATE 20250101000000 TAPE FOREIGN\n\f\n".ljust(32768, b"\0")
 # what the slot holds, and the condition word that lets it be labelled; a vtape never counts as
-# non-amanda: what cannot be read is an error (volumes-and-devices 4.4)
+# non-amanda: what cannot be read is an error [volumes 4.4]
 STATES = [
     (None, "empty", "Slot 1 is empty, autolabel disabled"),
     (RUBBISH, "volume-error", "Slot 1 is a volume in error: <*>, autolabel disabled"),
@@ -231,7 +231,8 @@ def test_a_slot_that_cannot_be_read(world: World) -> None:
 
 
 def test_a_label_that_cannot_be_written(world: World) -> None:
-    """Labelling fails: NO-NEW-TAPE, a new request, the next volume; the list is clean (T10)."""
+    """Labelling fails: NO-NEW-TAPE, a new request, the next volume; the list is clean
+    [protocol T10]."""
     world.inside("chown", "root", f"{VTAPES}/slot1")
     talk = world.start()
     talk.start_taper()
@@ -254,7 +255,7 @@ def test_a_label_that_cannot_be_written(world: World) -> None:
 
 
 def test_denied_at_the_first_request(world: World) -> None:
-    """NO-NEW-TAPE: FAILED TAPE-CONFIG with the reason; nothing is labelled (T6)."""
+    """NO-NEW-TAPE: FAILED TAPE-CONFIG with the reason; nothing is labelled [protocol T6]."""
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(DATA), orig="1024")
@@ -273,7 +274,7 @@ def test_denied_at_the_first_request(world: World) -> None:
 
 
 def test_a_reason_of_one_word_stands_bare(world: World) -> None:
-    """Quoting of the reason follows the rule for every field (T26)."""
+    """Quoting of the reason follows the rule for every field [protocol T26]."""
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(DATA))

@@ -25,7 +25,7 @@ def pair(world: World, usage_kib: int = 1024, leom: bool = False) -> Conversatio
 
 
 def test_each_worker_has_a_volume_of_its_own(world: World) -> None:
-    """Two dumps at once on two volumes, one counter of volumes for both (T21)."""
+    """Two dumps at once on two volumes, one counter of volumes for both [protocol T21]."""
     talk = pair(world)
     talk.file_write(world.holding(SMALL))
     talk.grant("PROTO01")
@@ -50,7 +50,7 @@ def test_each_worker_has_a_volume_of_its_own(world: World) -> None:
 
 
 def test_one_worker_writes_while_the_other_waits(world: World) -> None:
-    """A worker that waits for its volume does not hold up the other (T21)."""
+    """A worker that waits for its volume does not hold up the other [protocol T21]."""
     talk = pair(world)
     talk.file_write(world.holding(SMALL))
     talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
@@ -80,7 +80,8 @@ def test_the_status_files_tell_the_workers_apart(world: World) -> None:
 
 
 def test_a_reservation_is_taken_over(world: World) -> None:
-    """TAKE-SCRIBE-FROM a worker that only reserved: a new request, READY again (T22 a)."""
+    """TAKE-SCRIBE-FROM a worker that only reserved: a new request, READY again
+    ([protocol T22] a)."""
     talk = pair(world)
     talk.file_write(world.holding(DATA), split_by(262_144))
     talk.grant("PROTO01")
@@ -98,7 +99,8 @@ def test_a_reservation_is_taken_over(world: World) -> None:
 
 
 def test_a_started_volume_is_taken_over(world: World) -> None:
-    """TAKE-SCRIBE-FROM a worker that has written: no request, next file there (T22 b)."""
+    """TAKE-SCRIBE-FROM a worker that has written: no request, next file there
+    ([protocol T22] b)."""
     talk = pair(world)
     talk.file_write(world.holding(SMALL, B), handle=H1, worker=W1, dump=B)
     talk.grant("PROTO01", H1, W1)

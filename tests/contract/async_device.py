@@ -1,4 +1,4 @@
-"""What every device must do by its asynchronous face (volumes-and-devices 2, directtcp-and-ndmp 1).
+"""What every device must do by its asynchronous face [volumes 2], [ndmp 1].
 
 A device joins by a test class that inherits :class:`AsyncDeviceContract`, and of the classes below
 it those for what it can do, and that says how the device is opened.

@@ -1,4 +1,4 @@
-"""What every device must do (volumes-and-devices 2).
+"""What every device must do [volumes 2].
 
 A device joins by a test class that inherits :class:`DeviceContract`, and of the classes below it
 and of :mod:`tests.contract.device_end` those for what it can do, and that says how the device is

@@ -1,4 +1,4 @@
-"""What devices do whose volumes come to an end (volumes-and-devices 2.5, 4.5, 7.1)."""
+"""What devices do whose volumes come to an end [volumes 2.5, 4.5, 7.1]."""
 
 from __future__ import annotations
 

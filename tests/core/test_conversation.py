@@ -176,7 +176,7 @@ def test_a_dump_over_tcp() -> None:
 
 
 def test_a_done_that_comes_early_is_not_asked_for() -> None:
-    """Its checksums count more than the header's (data-plane 5.2)."""
+    """Its checksums count more than the header's [data-plane 5.2]."""
     talk = idle()
     talk.tell(port_write())
     talk.say(f"DONE {WORKER} {HANDLE} 98 11111111:1 22222222:2 00000000:0")
@@ -186,7 +186,7 @@ def test_a_done_that_comes_early_is_not_asked_for() -> None:
 
 
 def test_a_dumper_that_failed_after_its_data_is_done_and_logged_partial() -> None:
-    """The driver hears DONE, the trace log PARTIAL without a message (T15)."""
+    """The driver hears DONE, the trace log PARTIAL without a message [protocol T15]."""
     talk = idle()
     talk.say(port_write())
     (reply,) = talk.say(f"FAILED {WORKER} {HANDLE}")
@@ -294,7 +294,7 @@ def test_directtcp_is_refused_for_a_device_that_has_none() -> None:
 
 
 def test_a_wrong_server_crc_is_an_input_error() -> None:
-    """T13: all is stored, and the driver is told PARTIAL."""
+    """[protocol T13]: all is stored, and the driver is told PARTIAL."""
     from protocols.crc import Crc
 
     header = Header(
@@ -352,7 +352,7 @@ def test_a_denial_that_crosses_the_end_is_nobodys_mistake() -> None:
 
 @pytest.mark.parametrize("reason", ["sorry", "taperflush criteria not met", '""'])
 def test_a_denial_at_the_first_request(reason: str) -> None:
-    """T6: FAILED TAPE-CONFIG; the reservation goes back; the next dump scans again."""
+    """[protocol T6]: FAILED TAPE-CONFIG; the reservation goes back; the next dump scans again."""
     talk = idle(granting=False)
     talk.say(file_write())
     given = reason if reason == '""' or " " not in reason else f'"{reason}"'
@@ -368,7 +368,7 @@ def test_a_denial_at_the_first_request(reason: str) -> None:
 
 
 def test_a_denial_after_a_part() -> None:
-    """T7: PARTIAL TAPE-CONFIG with what is stored."""
+    """[protocol T7]: PARTIAL TAPE-CONFIG with what is stored."""
     talk = idle(Tape(10 * 32768, leom=False), Tape(), granting=False)
     talk.origins.dumps["HF"] = Dumped(content(500_000))
     talk.say(file_write(split=split_by(131072)), f"NEW-TAPE {WORKER} {HANDLE}")
@@ -380,7 +380,7 @@ def test_a_denial_after_a_part() -> None:
 
 
 def test_no_volume_at_the_start() -> None:
-    """T8: TAPE-ERROR; writes are refused; a new START-TAPER may try again."""
+    """[protocol T8]: TAPE-ERROR; writes are refused; a new START-TAPER may try again."""
     talk = Conversation(Tape(label="ALIEN", timestamp="20250101000000"), config=NOT_ANY)
     assert talk.say(START) == [f'TAPE-ERROR {WORKER} "No acceptable volumes found"']
     assert talk.logged("ERROR") == ["ERROR taper no-tape error [No acceptable volumes found]"]

@@ -1,4 +1,4 @@
-"""DONE, PARTIAL or FAILED: the table of taper-protocol 3.4, and its words."""
+"""DONE, PARTIAL or FAILED: the table of [protocol 3.4], and its words."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_done_needs_everything() -> None:
 def test_checksums_that_differ_are_input_errors(
     header: Crc, source: Crc, dest: Crc, errors: list[str]
 ) -> None:
-    """Compared only where both are known (data-plane 5.3)."""
+    """Compared only where both are known [data-plane 5.3]."""
     found = ledger(header_crc=header, source_crc=source, dest_crc=dest)
     found.compare_crcs()
     assert found.input_errors == errors

@@ -31,7 +31,7 @@ def idle(*tapes: Tape, more: str = "", **options: object) -> Conversation:
 
 
 def test_close_volume_finishes_and_the_next_dump_scans_first() -> None:
-    """T23."""
+    """[protocol T23]."""
     talk = idle(Tape(), Tape())
     talk.say(file_write())
     assert talk.say(f"CLOSE-VOLUME {WORKER}") == [f"CLOSED-VOLUME {WORKER}"]
@@ -71,7 +71,7 @@ def test_a_command_while_the_volume_is_being_closed_is_refused() -> None:
 
 
 def test_close_source_volume_is_answered() -> None:
-    """Also before anything was vaulted (data-plane 7, Q27)."""
+    """Also before anything was vaulted [data-plane Q27]."""
     talk = idle(Tape())
     assert talk.say(f"CLOSE-SOURCE-VOLUME {WORKER}") == [f"CLOSED-SOURCE-VOLUME {WORKER}"]
     talk.quit()
@@ -100,7 +100,7 @@ def test_a_volume_that_cannot_be_let_go_well_is_let_go(name: str, fault: Excepti
 
 
 def test_set_no_reuse_marks_the_volume() -> None:
-    """Once it is let go; stock dies there (data-plane 7, Q9)."""
+    """Once it is let go; stock dies there [data-plane Q9]."""
     talk = idle(Tape(), more="set-no-reuse yes")
     talk.say(file_write())
     entry = talk.tapelists.store.tapelist.lookup("PROTO01")
@@ -126,7 +126,7 @@ def test_a_label_that_left_the_tapelist_meanwhile_is_let_be() -> None:
 
 
 def test_a_volume_without_a_good_part_is_as_never_written() -> None:
-    """erase-on-failure: no dump on the medium, and free in the tapelist (config-and-state 4.4)."""
+    """erase-on-failure: no dump on the medium, and free in the tapelist [config 4.4]."""
     talk = idle(
         Tape(), more="erase-on-failure yes", dumps={"HF": Dumped(DATA, source_error="gone")}
     )

@@ -127,7 +127,7 @@ def test_each_input_in_each_state(state: str, name: str) -> None:
     ],
 )
 def test_a_refusal_has_stocks_words_and_ours(state: str, name: str, text: str) -> None:
-    """Stock's text comes first, then which command it was and why (taper-protocol 3.5)."""
+    """Stock's text comes first, then which command it was and why [protocol 3.5]."""
     with pytest.raises(NoTransition) as caught:
         getattr(rules_in(state), name)()
     assert refusal("W", caught.value) == text

@@ -1,4 +1,4 @@
-"""Choosing a scan by name, and what a start imports for it (scan-and-changers 1.1)."""
+"""Choosing a scan by name, and what a start imports for it [changers 1.1]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scans that choose from an inventory: lexical and oldest (scan-and-changers 1.5 to 1.7)."""
+"""The scans that choose from an inventory: lexical and oldest [changers 1.5 to 1.7]."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_an_inventory_that_trusts_names_of_files_does_not_hold_the_scan_up() -> 
     stage = set_stage("lexical", slots, entries)
     assert stage.refuse() == NONE_FOUND
     assert stage.changer.loaded == ["1", "2"]
-    # stock leaves it at the first line of each (quirk 13)
+    # stock leaves it at the first line of each [changers quirk 13]
     assert stage.notes == [
         "Slot 1 without label can be labeled",
         "Slot 1 is a volume in error: it squeaks, autolabel disabled",

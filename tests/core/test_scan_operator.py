@@ -1,4 +1,4 @@
-"""Scans with an operator: asking, polling, and being told (scan-and-changers 1.5, 1.9)."""
+"""Scans with an operator: asking, polling, and being told [changers 1.5, 1.9]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The traditional scan: which volume it takes, and what it says (scan-and-changers 1.4, 1.10)."""
+"""The traditional scan: which volume it takes, and what it says [changers 1.4, 1.10]."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def writing(split: str = split_by(65536, "memory")) -> Conversation:
 
 
 def test_the_ring_is_offered_with_the_plan_known() -> None:
-    """Its producer fills the ring before the header comes (data-plane 4.3)."""
+    """Its producer fills the ring before the header comes [data-plane 4.3]."""
     talk = writing()
     (ring,) = talk.origins.made
     verifyObject(IBlockOrigin, ring)
@@ -56,7 +56,7 @@ def test_a_dumper_that_counted_the_same_or_nothing(said: str) -> None:
 
 
 def test_a_dumper_that_counted_otherwise() -> None:
-    """A dump that is not what its dumper sent is no DONE (data-plane 7, Q16)."""
+    """A dump that is not what its dumper sent is no DONE [data-plane Q16]."""
     talk = writing()
     (reply,) = talk.say(f"DONE {WORKER} {HANDLE} 98 11111111:1 22222222:2 {OTHER}")
     text = f"source server crc ({CRC}) and dumper crc ({OTHER}) differ"

@@ -1,4 +1,4 @@
-"""Parts, caches and modes come out as stock chooses them (data-plane 1)."""
+"""Parts, caches and modes come out as stock chooses them [data-plane 1]."""
 
 from __future__ import annotations
 

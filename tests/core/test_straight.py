@@ -1,4 +1,4 @@
-"""Dumps that a mover takes from a connection, in whole conversations (directtcp-and-ndmp 1.6)."""
+"""Dumps that a mover takes from a connection, in whole conversations [ndmp 1.6]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One worker takes over another's volume or reservation (taper-protocol 4.7)."""
+"""One worker takes over another's volume or reservation [protocol 4.7]."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write_with_second(talk: Conversation) -> None:
 
 
 def test_a_reservation_is_taken_over() -> None:
-    """T22 a: the volume is asked for again, our own spare one is given back."""
+    """[protocol T22] a: the volume is asked for again, our own spare one is given back."""
     talk = two_workers()
     assert talk.say(file_write()) == [f"REQUEST-NEW-TAPE {WORKER} {HANDLE}"]
     assert talk.say(TAKE) == [f"REQUEST-NEW-TAPE {WORKER} {HANDLE}"]
@@ -67,7 +67,8 @@ def test_a_reservation_is_taken_over() -> None:
 
 
 def test_a_started_volume_is_taken_over() -> None:
-    """T22 b: no request, no NEW-TAPE: READY, and the parts go on behind what is there."""
+    """[protocol T22] b: no request, no NEW-TAPE: READY, and the parts go on behind what is
+    there."""
     talk = two_workers()
     write_with_second(talk)
     talk.say(file_write())
@@ -214,7 +215,7 @@ def test_a_spare_reservation_that_cannot_be_released_does_not_stop_the_dump() ->
 
 
 def test_a_running_scan_of_the_taker_is_stopped() -> None:
-    """Its own scan finds nothing that nobody gives back (data-plane 7, Q30)."""
+    """Its own scan finds nothing that nobody gives back [data-plane Q30]."""
     talk = two_workers()
     talk.tapes["1"].medium.capacity = 12 * 1000
     talk.tapes["1"].warning = 1

@@ -1,4 +1,4 @@
-"""What a stock taper and the driver said, said again with our core (taper-protocol 7)."""
+"""What a stock taper and the driver said, said again with our core [protocol 7]."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def two_volumes(target: Tape | None = None) -> tuple[Conversation, StockedChange
 
 
 def test_a_dump_from_two_volumes() -> None:
-    """T25."""
+    """[protocol T25]."""
     talk, _ = two_volumes()
     replies = talk.say(vault(split=split_by(131_072)))
     assert replies[0] == f"OPENED-SOURCE-VOLUME {WORKER} {HANDLE} SRC01"
@@ -116,7 +116,7 @@ def test_a_dump_that_the_catalogue_lacks(found: Exception | None, text: str) -> 
 
 
 def test_a_storage_that_cannot_be_had_fails_that_dump_only() -> None:
-    """(scan-and-changers 6, 27)"""
+    """[changers quirk 27]"""
     talk, _ = two_volumes()
     talk.vaults.changers["BAD"] = SourceFault("directory '/bad' does not exist")
     (reply,) = talk.say(vault(storage="BAD"))
@@ -174,7 +174,7 @@ def test_a_reserved_source_volume() -> None:
 
 
 def test_the_second_volume_is_missing() -> None:
-    """Q0: never DONE; what was read is stored."""
+    """[data-plane Q0]: never DONE; what was read is stored."""
     talk, changer = two_volumes()
     del changer.slots["2"], changer.tapes["2"]
     replies = talk.say(vault(split=split_by(65_536)))
@@ -211,7 +211,7 @@ def test_a_source_that_failed_is_no_fault_of_the_volume_written_on() -> None:
 
 
 def test_less_on_the_volume_than_the_log_says() -> None:
-    """Q0: sizes are compared."""
+    """[data-plane Q0]: sizes are compared."""
     talk, changer = two_volumes()
     del changer.tapes["2"].medium.files[1].data[-10:]
     reply = talk.say(vault())[-1]

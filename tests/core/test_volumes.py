@@ -48,7 +48,7 @@ def idle(*tapes: Tape, data: bytes = DATA, **options: object) -> Conversation:
 
 
 def test_a_failed_part_is_written_again_from_the_holding_file() -> None:
-    """T3: PARTPARTIAL, the volume is let go, the same part comes first on the next."""
+    """[protocol T3]: PARTPARTIAL, the volume is let go, the same part comes first on the next."""
     talk = idle(small(leom=False), small(leom=False))
     talk.say(file_write(split=split_by(4000)))
     assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
@@ -76,7 +76,7 @@ def test_a_failed_part_is_written_again_from_the_holding_file() -> None:
 
 
 def test_with_leom_no_part_fails() -> None:
-    """T4: parts end early, all good, and go on where they stopped."""
+    """[protocol T4]: parts end early, all good, and go on where they stopped."""
     talk = idle(small(), small())
     talk.say(file_write(split=split_by(4000)))
     assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
@@ -109,7 +109,7 @@ def test_a_cache_directory_that_is_missing_is_warned_of() -> None:
 
 
 def test_without_cache_the_end_of_the_volume_is_fatal() -> None:
-    """T12: PARTIAL, splitting not enabled; the next dump asks for another volume."""
+    """[protocol T12]: PARTIAL, splitting not enabled; the next dump asks for another volume."""
     talk = idle(small(leom=False), small(20))
     replies = talk.say(file_write(split='"" "" "" 0 "" "" "" ""'))
     assert masked(replies)[-1] == (
@@ -132,7 +132,8 @@ def test_leom_without_splitting_keeps_what_was_written() -> None:
 
 
 def test_a_header_that_does_not_fit_is_no_part() -> None:
-    """T5 done better: nothing is told of it, and its number is used on the next volume."""
+    """[protocol T5] done better: nothing is told of it, and its number is used on the next
+    volume."""
     talk = idle(small(5, leom=False), small(20), data=content(1000))
     talk.say(file_write())
     assert check_dump(talk, HANDLE, content(1000), "/home") == "DONE"
@@ -145,7 +146,7 @@ def test_a_header_that_does_not_fit_is_no_part() -> None:
 
 @pytest.mark.parametrize("leom", [False, True])
 def test_a_part_larger_than_any_volume_stops(leom: bool) -> None:
-    """It does not go from volume to volume for ever (data-plane 7, Q14): two that took nothing
+    """It does not go from volume to volume for ever [data-plane Q14]: two that took nothing
     without losing anything are enough, and one that failed."""
     talk = idle(*(small(2 if leom else 6, leom=leom) for _ in range(4)))
     talk.say(file_write(split=split_by(8000)))
@@ -157,7 +158,7 @@ def test_a_part_larger_than_any_volume_stops(leom: bool) -> None:
 
 
 def test_a_second_volume_of_another_block_size_is_refused_before_its_label_dies() -> None:
-    """NO-NEW-TAPE, PARTIAL; the volume is not written (data-plane 7, Q7)."""
+    """NO-NEW-TAPE, PARTIAL; the volume is not written [data-plane Q7]."""
     other = Tape(block_size=2000)
     talk = idle(small(), other)
     talk.say(file_write(split=split_by(4000)))
@@ -169,7 +170,7 @@ def test_a_second_volume_of_another_block_size_is_refused_before_its_label_dies(
 
 
 def test_a_scan_that_finds_no_second_volume() -> None:
-    """T9: NO-NEW-TAPE, then PARTIAL TAPE-ERROR."""
+    """[protocol T9]: NO-NEW-TAPE, then PARTIAL TAPE-ERROR."""
     talk = idle(small())
     replies = talk.say(file_write(split=split_by(4000)))
     assert [line.split()[0] for line in replies[-3:]] == [
@@ -190,7 +191,7 @@ def test_a_scan_that_finds_no_second_volume() -> None:
 
 
 def test_a_new_tape_without_a_scan_scans() -> None:
-    """No START-SCAN is needed (data-plane 7, Q17)."""
+    """No START-SCAN is needed [data-plane Q17]."""
     talk = idle(small(), small(), granting=False)
     talk.say(file_write(split=split_by(4000)), f"NEW-TAPE {WORKER} {HANDLE}")
     talk.say(f"NEW-TAPE {WORKER} {HANDLE}")
@@ -302,7 +303,8 @@ def test_a_name_that_no_header_holds_whole_is_told_by_its_size() -> None:
 
 
 def test_a_volume_that_cannot_be_labelled_is_told_and_the_next_one_asked_for() -> None:
-    """T10: NO-NEW-TAPE and REQUEST-NEW-TAPE; the tapelist keeps no trace of the first."""
+    """[protocol T10]: NO-NEW-TAPE and REQUEST-NEW-TAPE; the tapelist keeps no trace of the
+    first."""
     wanted = {"start"}
     talk = idle(Tape(faults=wanted.__contains__), Tape(), granting=False)
     talk.say(file_write())

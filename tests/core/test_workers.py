@@ -29,7 +29,7 @@ DATA = content(9500)
 
 
 def test_two_scans_at_once_wait_for_each_other() -> None:
-    """Stock dies of it; ours find two volumes (taper-protocol 8)."""
+    """Stock dies of it; ours find two volumes [protocol 8]."""
     talk = Conversation(Tape(), Tape())
     assert talk.say(START, START2) == [
         f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM",
@@ -185,7 +185,7 @@ def test_a_dump_that_cannot_be_taken_fails_alone(line: str, vault: str) -> None:
 
 
 def test_bad_lines_go_to_log_stderr_and_driver() -> None:
-    """T20; the conversation goes on."""
+    """[protocol T20]; the conversation goes on."""
     talk = Conversation(Tape())
     assert talk.say("GARBAGE foo", "", "0", "QUIT now") == [
         "BAD-COMMAND \"unknown command 'GARBAGE'\"",

@@ -313,7 +313,8 @@ def test_slots_that_are_not_there(root):
 
 
 def test_an_empty_root_ends_a_scan(tmp_path):
-    """Without any slot the scan's end signal is given and no odd current slot stored (quirk 11)."""
+    """Without any slot the scan's end signal is given and no odd current slot stored
+    [changers quirk 11]."""
     changer = open_blocking(f"chg-disk:{tmp_path}", make_config(), None)
     current = LoadRequest(relative=Relative.CURRENT, set_current=True)
     assert failure(changer, current) == ("Slot 0 not found", ChangerReason.INVALID, "0")
@@ -384,7 +385,7 @@ def test_a_label_is_found_by_file_name(root):
 
 
 def test_a_file_name_that_lies_is_found_out(root):
-    """A volume loaded by label but bearing another one is given back (quirk 32)."""
+    """A volume loaded by label but bearing another one is given back [changers quirk 32]."""
     changer = disk(root)
     label(changer, "2", "D-02")
     (root / "slot2" / "00000.D-02").rename(root / "slot2" / "00000.D-07")

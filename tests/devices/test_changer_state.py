@@ -395,7 +395,7 @@ def test_a_file_that_cannot_be_opened_fails_at_once(tmp_path):
 
 
 def test_a_file_of_another_user_fails_at_once(path, monkeypatch):
-    """Stock waits 1000 s for a file it may not open; ours says so (quirk 19)."""
+    """Stock waits 1000 s for a file it may not open; ours says so [changers quirk 19]."""
 
     def refuse(name, *rest):
         raise PermissionError(13, "Permission denied", name)
@@ -447,7 +447,7 @@ def test_liveness():
 
 
 def test_another_users_process_is_alive(monkeypatch):
-    """Not being allowed to signal a process does not make it dead (quirk 21)."""
+    """Not being allowed to signal a process does not make it dead [changers quirk 21]."""
 
     def refuse(pid, signal):
         raise PermissionError(1, "Operation not permitted")

@@ -1,4 +1,4 @@
-"""IndirectTCP and its own troubles: who asks, when, and how often (directtcp-and-ndmp 2.5)."""
+"""IndirectTCP and its own troubles: who asks, when, and how often [ndmp 2.5]."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Drives that do not suit us, and errors that are no reason to give up a server.
 
-Each is a weakness of stock that is mended (directtcp-and-ndmp 6.2, by number).
+Each is a weakness of stock that is mended ([ndmp 6.2], by number).
 """
 
 from __future__ import annotations

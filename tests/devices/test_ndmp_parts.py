@@ -239,7 +239,7 @@ def test_load_poll(text: str, poll: Poll) -> None:
 
 
 def test_the_wait_for_the_state_file_can_be_set() -> None:
-    """Stock ignores lock-timeout here and waits 1000 s (scan-and-changers 6, row 18)."""
+    """Stock ignores lock-timeout here and waits 1000 s [changers quirk 18]."""
     assert read_settings(make_setup(lock_timeout=("30",))).lock_timeout == 30
     assert read_settings(make_setup()).lock_timeout == 1000
 

@@ -72,7 +72,7 @@ def test_runs(
 
 
 def one_by_one(free: int | None, offered: int, terms: Terms, size: int) -> tuple[int, bool, bool]:
-    """The table of volumes-and-devices 4.5, block by block, with the free space known."""
+    """The table of [volumes 4.5], block by block, with the free space known."""
     done = 0
     early = False
     while done < offered:

@@ -58,7 +58,7 @@ def no_faults(what: str) -> bool:
 
 @implementer(IDevice)
 class FakeDevice:
-    """Behaves as ``file:`` does (volumes-and-devices 4.5), judging block by block.
+    """Behaves as ``file:`` does [volumes 4.5], judging block by block.
 
     :param faults: asked ``start``, ``labelled`` (the label is on the medium), ``start_file``,
         ``write`` (once a block) and ``finish_file``; True makes that call fail.

@@ -1,7 +1,7 @@
 """The real ``ndmjob`` of Amanda: as a tape server for tests, and as a client of another one.
 
 It keeps its protocol log where Amanda's debug files are, so it always runs in a mount namespace,
-where that directory is our own (directtcp-and-ndmp 5.1, 5.2, 5.6).
+where that directory is our own [ndmp 5.1, 5.2, 5.6].
 """
 
 from __future__ import annotations

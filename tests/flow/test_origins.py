@@ -232,7 +232,7 @@ async def test_a_header_connection_that_never_says_anything() -> None:
 
 @ensureDeferred
 async def test_data_may_take_as_long_again_once_the_header_came() -> None:
-    """The wait for it begins with the header, not with PORT (taper-protocol 8)."""
+    """The wait for it begins with the header, not with PORT [protocol 8]."""
     flowing, offer, time = await make_port()
     coming = flowing.header()
     with connect(offer.header_port) as peer:

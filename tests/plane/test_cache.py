@@ -1,4 +1,4 @@
-"""The disk cache of a part (data-plane 2.3)."""
+"""The disk cache of a part [data-plane 2.3]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CRC-32C as Amanda has it (data-plane 5.1)."""
+"""CRC-32C as Amanda has it [data-plane 5.1]."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -162,7 +162,7 @@ def test_any_ring_any_chunks_any_reads(data: st.DataObject) -> None:
 
 
 def test_the_end_is_looked_at_before_the_bytes(source: ShmSource) -> None:
-    """A producer that finishes while we look loses nothing (data-plane 7, Q6)."""
+    """A producer that finishes while we look loses nothing [data-plane Q6]."""
     producer = Producer(source.names.control)
     producer.negotiate()
     control = source._control
@@ -260,7 +260,7 @@ def test_closing_unread_tells_the_producer() -> None:
 
 
 def test_nobody_ever_attaches() -> None:
-    """The wait for a producer is bounded (Q10)."""
+    """The wait for a producer is bounded [data-plane Q10]."""
     now = iter(range(0, 10_000, 100))
     source = ShmSource(SIZES, Watch().lost, clock=lambda: float(next(now)))
     source.create()

@@ -1,4 +1,4 @@
-"""Holding files and connections as sources, good and bad (data-plane 4.1, 4.2, 7)."""
+"""Holding files and connections as sources, good and bad [data-plane 4.1, 4.2, 7]."""
 
 from __future__ import annotations
 

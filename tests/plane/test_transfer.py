@@ -1,4 +1,4 @@
-"""What is said of parts, good and bad, and how a transfer is stopped (data-plane 2, 7)."""
+"""What is said of parts, good and bad, and how a transfer is stopped [data-plane 2, 7]."""
 
 from __future__ import annotations
 

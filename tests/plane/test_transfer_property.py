@@ -157,7 +157,7 @@ def test_no_byte_is_lost_or_doubled(case: Case) -> None:
 
 def expected_parts(case: Case) -> list[tuple[int, bool, bool, bool]]:
     """(size, successful, eom, eof) of each part, block by block as the facts have it
-    (data-plane 2.2, 2.3), for up to 60 volumes and no faults."""
+    [data-plane 2.2, 2.3], for up to 60 volumes and no faults."""
     parts: list[tuple[int, bool, bool, bool]] = []
     position, room, leom = 0, case.capacity, case.leom
     used = HEADER_ROOM

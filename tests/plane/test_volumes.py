@@ -1,4 +1,4 @@
-"""The source of a vaulted dump: parts on volumes, read as one stream (data-plane 4.4)."""
+"""The source of a vaulted dump: parts on volumes, read as one stream [data-plane 4.4]."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_it_feeds_a_transfer_of_other_blocks() -> None:
 
 @pytest.mark.parametrize(("place", "number"), [("V0", 1), ("V1", 2)])
 def test_a_truncated_part(place: str, number: int) -> None:
-    """Q0."""
+    """[data-plane Q0]."""
     shelf = Shelf(DATA, [[1000], [234]])
     del shelf.volumes[place].files[1].data[-1:]
     size = {1: 1000, 2: 234}[number]
@@ -140,7 +140,7 @@ def test_a_part_that_is_longer_than_padding_makes_it() -> None:
 
 
 def test_the_last_part_is_cut_at_the_known_size() -> None:
-    """Q18: the log counted the padding, the header's checksum does not."""
+    """[data-plane Q18]: the log counted the padding, the header's checksum does not."""
     padded = DATA + bytes(66)
     shelf = Shelf(padded, [[600], [700]])
     assert read_all(shelf.source(total=1234), 128) == DATA

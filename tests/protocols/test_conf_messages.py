@@ -1,4 +1,4 @@
-"""What is said about a wrong configuration: stock's texts, and where (config-and-state 1.11)."""
+"""What is said about a wrong configuration: stock's texts, and where [config 1.11]."""
 
 import re
 

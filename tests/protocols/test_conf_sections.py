@@ -300,7 +300,7 @@ def test_an_override_without_a_value_is_an_error() -> None:
 
 
 def test_overrides_that_stock_spoils_do_what_they_say() -> None:
-    """Twice appended, cut at the first non-ASCII byte, or refused (config-and-state 7, row 13)."""
+    """Twice appended, cut at the first non-ASCII byte, or refused [config quirk 13]."""
     text = STORAGE + "define holdingdisk h {\n}\n"
     overrides = (
         'changer:c:property=append "a" "2"',
@@ -387,7 +387,7 @@ def test_the_own_file_overlays_the_global_one() -> None:
 
 
 def test_a_warning_in_the_global_file_does_not_hide_the_own_one() -> None:
-    """Stock stops reading there (config-and-state 7, row 9)."""
+    """Stock stops reading there [config quirk 9]."""
     data = {
         "/etc/amanda/amanda.conf": b"usetimestamps yes\n",
         "/etc/amanda/CONF/amanda.conf": b'org "own"\n',

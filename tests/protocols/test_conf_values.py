@@ -1,4 +1,4 @@
-"""Values of single parameters, as stock prints them (config-and-state 1.2, 1.5, 1.7)."""
+"""Values of single parameters, as stock prints them [config 1.2, 1.5, 1.7]."""
 
 import re
 

@@ -82,7 +82,7 @@ def test_the_marker() -> None:
 
 
 def test_the_captured_answer() -> None:
-    """The bytes of a stock program (directtcp-and-ndmp 2.3)."""
+    """The bytes of a stock program [ndmp 2.3]."""
     captured = bytes.fromhex("3132372e302e302e313a3432333933")
     assert format_answer((Address("127.0.0.1", 42393),)) == captured
     reader = AnswerReader()

@@ -203,7 +203,7 @@ CAPTURES = [
     ("body", "version", "text"), CAPTURES, ids=lambda x: getattr(x, "label", "")
 )
 def test_bodies_are_those_captured_on_the_wire(body: m.Message, version: int, text: str) -> None:
-    """Captures of the real server and the real client (directtcp-and-ndmp 4.5)."""
+    """Captures of the real server and the real client [ndmp 4.5]."""
     code = body.code or next(
         code for code, request in REQUESTS.items() if request.reply is type(body)
     )
@@ -214,7 +214,7 @@ def test_bodies_are_those_captured_on_the_wire(body: m.Message, version: int, te
 
 
 def test_whole_messages_are_those_captured_on_the_wire() -> None:
-    """Record mark, header and body in one piece (directtcp-and-ndmp 4.3)."""
+    """Record mark, header and body in one piece [ndmp 4.3]."""
     stamp = 0x6B03396D
     greeting = encode(Header(1, stamp, 0, 0x502), m.NotifyConnectionStatus(0, 4, "Hello"), 4)
     opening = encode(Header(1, stamp, 0, 0x900), m.ConnectOpen(4), 4)
@@ -268,7 +268,7 @@ def test_passwords_do_not_show() -> None:
 
 
 def test_errors_are_named_as_stock_names_them() -> None:
-    """These names stand in device errors (directtcp-and-ndmp 3.2)."""
+    """These names stand in device errors [ndmp 3.2]."""
     assert error_name(ErrorCode.ILLEGAL_STATE) == "NDMP9_ILLEGAL_STATE_ERR"
     assert error_name(ErrorCode.NO_ERR) == "NDMP9_NO_ERR"
     assert error_name(9999) == "error 9999"

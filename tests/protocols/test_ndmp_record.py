@@ -79,7 +79,7 @@ CHALLENGE = bytes.fromhex(
 
 
 def test_the_digest_is_that_of_a_captured_login() -> None:
-    """A real client's answer to a real server (directtcp-and-ndmp 4.3)."""
+    """A real client's answer to a real server [ndmp 4.3]."""
     assert digest("ndmp", CHALLENGE).hex() == "8e73af4b88624fe8c1360442b6a9a28c"
 
 

@@ -103,7 +103,7 @@ def test_what_stock_announces_is_announced(
 def test_stock_producers_make_good_rings_of_it(
     producer: tuple[int, int], block: int, count: int, cached: bool
 ) -> None:
-    """Whatever the device's block size, and not half a gigabyte (Q8)."""
+    """Whatever the device's block size, and not half a gigabyte [data-plane Q8]."""
     buffer = count * block
     wished = consumer_sizes(buffer, block, cached=cached)
     made = stock_ring_size((wished.ring, wished.block), producer)

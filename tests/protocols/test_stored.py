@@ -1,4 +1,4 @@
-"""Dumps on volumes, as one trace log tells of them (data-plane 4.4)."""
+"""Dumps on volumes, as one trace log tells of them [data-plane 4.4]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our NDMP client and the real server, ``ndmjob`` of Amanda (directtcp-and-ndmp 5)."""
+"""Our NDMP client and the real server, ``ndmjob`` of Amanda [ndmp 5]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which logs are searched for a dump to be vaulted, and which copy is taken (data-plane 4.4)."""
+"""Which logs are searched for a dump to be vaulted, and which copy is taken [data-plane 4.4]."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Of Amanda's programs it alone reads a dump that spans NDMP volumes: block by block, by TAPE
 requests. ``amfetchdump`` takes the stream from the mover and trips over its own device, which takes
-an old note of the mover for the end of the next part (directtcp-and-ndmp 3.6). With ``-p`` or
+an old note of the mover for the end of the next part [ndmp 3.6]. With ``-p`` or
 ``-O`` it then seeks for ever; with ``-n`` a part is short in one run of four, and all ends well. So
 it is with stock's tapes as with ours.
 """

@@ -1,7 +1,7 @@
 """Amanda's client on this machine, reached by auth bsdtcp, with our application in its place.
 
 DIRECTTCP needs bsdtcp: with auth local the stock dumper never sees the end of such a dump
-(directtcp-and-ndmp 7). What inetd would do on port 10080 is done here on a free port, which the
+[ndmp 7]. What inetd would do on port 10080 is done here on a free port, which the
 dumptype names: every connection gets an ``amandad`` of its own, in the namespace of the test.
 """
 

@@ -1,4 +1,4 @@
-"""What scans may find in the slots and in the tapelist (scan-and-changers 1.4, 1.10)."""
+"""What scans may find in the slots and in the tapelist [changers 1.4, 1.10]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ours and stock programs use one chg-disk at the same time (scan-and-changers 2.6, 3.1).
+"""Ours and stock programs use one chg-disk at the same time [changers 2.6, 3.1].
 
 Stock runs as the dump user in a mount namespace with its own /etc/amanda; ours runs in this very
 process, on the same vtapes and state file.

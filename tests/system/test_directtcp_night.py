@@ -1,7 +1,7 @@
 """Real nights with data path DIRECTTCP: every program is Amanda's, but for taper and application.
 
 Planner, driver, dumper, amandad and sendbackup over auth bsdtcp; the data flow from our application
-into the taper's device (directtcp-and-ndmp 7).
+into the taper's device [ndmp 7].
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def test_nothing_is_left_in_shared_memory(ours: Amanda) -> None:
 
 
 def test_the_checksums_of_client_and_taper_agree(ours: Amanda) -> None:
-    """What sendbackup counted is what we read and wrote (data-plane 7, Q16)."""
+    """What sendbackup counted is what we read and wrote [data-plane Q16]."""
     for line in ours.trace_log("DONE taper"):
         native, client, server = line.split()[9:12]
         assert native == client == server

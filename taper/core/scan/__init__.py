@@ -1,4 +1,4 @@
-"""Scans: how a storage finds the next volume to write on (scan-and-changers 1).
+"""Scans: how a storage finds the next volume to write on [changers 1].
 
 A new algorithm is one file and one line in :data:`ALGORITHMS`.
 """
@@ -60,7 +60,7 @@ def make_scan(
     clock: Timers | None = None,
     interactivity: IInteractivity | None = None,
 ) -> IScan:
-    """The one scan of a storage, shared by all workers (scan-and-changers 1.1).
+    """The one scan of a storage, shared by all workers [changers 1.1].
 
     :param name: of a ``define taperscan`` section or an algorithm; empty: traditional.
     :param note: takes the text of each ``INFO taper`` line, as soon as it is known; what it

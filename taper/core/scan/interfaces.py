@@ -1,4 +1,4 @@
-"""What a scan promises, and what it asks of the world around it (scan-and-changers 1.1)."""
+"""What a scan promises, and what it asks of the world around it [changers 1.1]."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class IScan(Interface):
 
 
 class IInteractivity(Interface):
-    """An operator who can be asked for a volume (scan-and-changers 1.9)."""
+    """An operator who can be asked for a volume [changers 1.9]."""
 
     def ask(text: str, changer_name: str) -> Deferred[str]:
         """Ask for a volume to be put into a changer.

@@ -1,4 +1,4 @@
-"""The engine of the scans that choose from the changer's inventory (scan-and-changers 1.5).
+"""The engine of the scans that choose from the changer's inventory [changers 1.5].
 
 Theory of operation. An algorithm orders the slots of an inventory; the engine tries them in that
 order and takes the first volume that the rules accept once it is loaded. When the list is used up,
@@ -179,7 +179,8 @@ class InventoryScan(BaseScan):
         if accepted:
             found = await self._take(judge, held, volume, keeps_label)
         elif (verdict := judge.verdict(volume)).fate is Fate.REFUSE:
-            # the line before is the same for all volumes without a label, bad ones too (quirk 13)
+            # the line before is the same for all volumes without a label, bad ones too
+            # [changers quirk 13]
             await self.note(verdict.text)
         if found is None:
             await self.release(need_another=True)

@@ -1,4 +1,4 @@
-"""Which volumes a scan may take, and why not the others (scan-and-changers 1.2, 1.4).
+"""Which volumes a scan may take, and why not the others [changers 1.2, 1.4].
 
 Every answer rests on one reading of the tapelist and on the retention rules over it. Nothing here
 waits or changes anything.
@@ -108,12 +108,12 @@ class Judge:
         return label
 
     def matches_labelstr(self, volume: SeenVolume, label: str) -> bool:
-        """``label``, on that volume, is one this storage would give (config-and-state 4.1)."""
+        """``label``, on that volume, is one this storage would give [config 4.1]."""
         scheme = evolve(self._scheme, barcode=volume.barcode, meta=volume.meta)
         return match_labelstr(scheme, label)
 
     def is_reusable(self, label: str, *, new_label_ok: bool) -> bool:
-        """The volume may be overwritten (R of scan-and-changers 1.2).
+        """The volume may be overwritten (R of [changers 1.2]).
 
         :param new_label_ok: so may a volume that was labelled and never written.
         """
@@ -138,11 +138,11 @@ class Judge:
         return f"slot {volume.slot}: volume {volume.label} {fate}"
 
     def is_newly_labelled(self, label: str) -> bool:
-        """The volume was labelled for us and never written (N of scan-and-changers 1.2)."""
+        """The volume was labelled for us and never written (N of [changers 1.2])."""
         return self._retention.is_newly_labelled(label, self.storage)
 
     def is_labelable(self, volume: SeenVolume) -> bool:
-        """Autolabel allows to label the volume (L of scan-and-changers 1.2)."""
+        """Autolabel allows to label the volume (L of [changers 1.2])."""
         autolabel = self.storage.autolabel
         status = volume.status
         if status is None:
@@ -162,7 +162,7 @@ class Judge:
         return False
 
     def accepts(self, volume: SeenVolume) -> bool:
-        """The inventory scans may take this loaded volume (scan-and-changers 1.5 step 4).
+        """The inventory scans may take this loaded volume ([changers 1.5] step 4).
 
         Another configuration's too, where autolabel has ``other-config``: as Amanda has it from
         3.5.2 on, and as traditional always had it.
@@ -178,7 +178,7 @@ class Judge:
         )
 
     def verdict(self, volume: SeenVolume) -> Judgement:
-        """What traditional does with a loaded volume (scan-and-changers 1.4 step 5)."""
+        """What traditional does with a loaded volume ([changers 1.4] step 5)."""
         if volume.status == Status.SUCCESS and volume.label is not None:
             entry = self.tapelist.lookup(volume.label)
             if entry is not None:
@@ -225,7 +225,7 @@ class Judge:
         )
 
     def new_label(self, volume: SeenVolume, meta: str | None = None) -> str:
-        """A label for the volume, not in the tapelist now (config-and-state 4.3).
+        """A label for the volume, not in the tapelist now [config 4.3].
 
         :param meta: the changer's meta label; None: one is made where the storage wants them.
         :raise LabelError: none can be made; with ``exists``, another volume has it

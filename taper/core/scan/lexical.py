@@ -1,6 +1,6 @@
 """The scan named ``lexical``: labels in their order, beginning after the last one written.
 
-(scan-and-changers 1.6)
+[changers 1.6]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The scan named ``oldest``: new volumes first, then those written longest ago.
 
-(scan-and-changers 1.7)
+[changers 1.7]
 """
 
 from __future__ import annotations

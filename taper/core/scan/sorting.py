@@ -1,6 +1,6 @@
 """What kinds of slots an inventory shows, as lexical and oldest tell them apart.
 
-(scan-and-changers 1.6)
+[changers 1.6]
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a scan tells about a slot, in the words of ``INFO taper`` lines (scan-and-changers 1.3).
+"""What a scan tells about a slot, in the words of ``INFO taper`` lines [changers 1.3].
 
 Slots, labels and errors are put in as they are; each function gives one line.
 """

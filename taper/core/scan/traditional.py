@@ -1,6 +1,6 @@
 """The scan named ``traditional``: the oldest volume by label, else slot by slot.
 
-(scan-and-changers 1.4)
+[changers 1.4]
 """
 
 from __future__ import annotations

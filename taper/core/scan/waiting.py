@@ -1,4 +1,4 @@
-"""Waiting for an operator, or for the world to change by itself (scan-and-changers 1.5 step 7)."""
+"""Waiting for an operator, or for the world to change by itself ([changers 1.5] step 7)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ In process::
     server.start()
     server.faults.plant(Drop(), "MOVER_CONTINUE", Phase.REPLY, nth=2)
 
-As a process: ``python -m tests.fakes.ndmp_server --help``. Facts: directtcp-and-ndmp 4, 5.
+As a process: ``python -m tests.fakes.ndmp_server --help``. Facts: [ndmp 4, 5].
 """
 
 from __future__ import annotations

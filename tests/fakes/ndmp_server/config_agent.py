@@ -1,4 +1,4 @@
-"""The CONNECT and CONFIG requests (directtcp-and-ndmp 4.3, 4.5)."""
+"""The CONNECT and CONFIG requests [ndmp 4.3, 4.5]."""
 
 from __future__ import annotations
 

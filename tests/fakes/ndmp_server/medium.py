@@ -1,7 +1,7 @@
 """A simulated tape: records and filemarks, a position, and ends that a test chooses.
 
 It is kept in memory or in a file, always in the format of ndmjob's simulated tape, so that ndmjob
-can read what we wrote and the reverse (directtcp-and-ndmp 5.2). Writing truncates: what stood
+can read what we wrote and the reverse [ndmp 5.2]. Writing truncates: what stood
 behind is gone, as on a tape.
 """
 

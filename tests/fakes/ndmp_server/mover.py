@@ -1,4 +1,4 @@
-"""The MOVER requests and its moving of records (directtcp-and-ndmp 4.7, 5.3, 5.5)."""
+"""The MOVER requests and its moving of records [ndmp 4.7, 5.3, 5.5]."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MODES = (MoverMode.READ, MoverMode.WRITE)
 class Mover:
     """Copies between the session's drive and one data connection.
 
-    :ivar state: see (directtcp-and-ndmp 4.7).
+    :ivar state: see [ndmp 4.7].
     :ivar position: of the next byte in the stream.
     :ivar moved: bytes, padding included.
     :ivar left: bytes that MOVER_READ wants still.

@@ -1,4 +1,4 @@
-"""How a server behaves where servers differ (directtcp-and-ndmp 5.3, 5.5)."""
+"""How a server behaves where servers differ [ndmp 5.3, 5.5]."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ CONFORMING = evolve(
     unloads=True,
     answers_unknown=True,
 )
-"""What ndmjob's conformance tests ask for (directtcp-and-ndmp 4.6, 5.6)."""
+"""What ndmjob's conformance tests ask for [ndmp 4.6, 5.6]."""
 
 STRICT = Profile(
     name="strict",

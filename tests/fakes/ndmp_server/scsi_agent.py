@@ -1,4 +1,4 @@
-"""The SCSI requests: a medium changer (directtcp-and-ndmp 3.12, 5.4)."""
+"""The SCSI requests: a medium changer [ndmp 3.12, 5.4]."""
 
 from __future__ import annotations
 

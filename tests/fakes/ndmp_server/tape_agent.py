@@ -1,4 +1,4 @@
-"""The TAPE requests (directtcp-and-ndmp 4.6, 5.2, 5.5)."""
+"""The TAPE requests [ndmp 4.6, 5.2, 5.5]."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TapeAgent:
         return found
 
     def mark_end(self) -> None:
-        """Leave a marker file behind what is written (5.5 row 14)."""
+        """Leave a marker file behind what is written [ndmp 5.5.14]."""
         medium = self.medium()
         limits, medium.limits = medium.limits, type(medium.limits)()
         medium.write_filemark()
