@@ -42,6 +42,8 @@ check: $(VENV)/.for-tests
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python -m tests.docs.references
+	$(VENV)/bin/python -m tests.docs.states
 
 bench: $(VENV)/.for-tests
 	$(VENV)/bin/python -m tests.bench $(BENCH)
