@@ -7,11 +7,8 @@ cannot tell them apart. Which of them blocks is told by the interface that its c
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+from typing import TYPE_CHECKING
 
 from devices.changers.base import ChangerSetup
 from devices.changers.blocking import LanedChanger
@@ -30,31 +27,11 @@ from devices.registry import (
 if TYPE_CHECKING:
     import threading
 
-    from devices.interfaces import IAsyncChanger, IAsyncDevice, ILane
+    from devices.context import DeviceContext
+    from devices.interfaces import IAsyncChanger, IAsyncDevice
     from devices.registry import DeviceSections
     from protocols.conf.config import Config
     from protocols.conf.sections import Storage
-    from protocols.twisted_transports.haste import Haste
-
-
-@frozen
-class DeviceContext:
-    """What devices and changers are given to work with.
-
-    :ivar make_lane: makes a lane from a name.
-    :ivar patience: seconds to wait for the peer of a data connection.
-    :ivar now: seconds since the epoch, for what other programs are told; ``reactor.seconds`` may
-        count from anywhere.
-    :ivar haste: shortens all deadlines of other machines when all is to end; None: nobody says.
-    :ivar statedir: for changer states that no configuration places elsewhere.
-    """
-
-    reactor: Any
-    make_lane: Callable[[str], ILane]
-    patience: float = 1800.0
-    statedir: str = "/var/lib/amanda"
-    haste: Haste | None = None
-    now: Callable[[], float] = time.time
 
 
 def open_device(

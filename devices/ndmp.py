@@ -32,7 +32,7 @@ from devices.shield import undisturbed
 from protocols.ndmp.codes import INFINITY
 
 if TYPE_CHECKING:
-    from devices.asynchronous import DeviceContext
+    from devices.context import DeviceContext
     from protocols.directtcp import Address
     from protocols.twisted_transports.haste import Haste
     from protocols.twisted_transports.ndmp import NdmpSession

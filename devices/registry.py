@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # scheme -> "module:factory"; the factory of a device that blocks is a class that implements IDevice
 # and takes (name as given, what follows the colon); that of a device that is asynchronous by nature
-# takes a devices.asynchronous.DeviceContext besides
+# takes a devices.context.DeviceContext besides
 DEVICES: dict[str, str] = {
     "diskflat": "devices.diskflat:DiskflatDevice",
     "file": "devices.file:FileDevice",

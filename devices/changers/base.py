@@ -22,7 +22,7 @@ from devices.properties import parse_boolean
 from devices.threads import ThreadRefused
 
 if TYPE_CHECKING:
-    from devices.asynchronous import DeviceContext
+    from devices.context import DeviceContext
     from devices.interfaces import (
         ChangerInfo,
         IAsyncDevice,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from devices.asynchronous import DeviceContext, open_changer
+from devices.asynchronous import open_changer
+from devices.context import DeviceContext
 from devices.errors import ChangerError, DeviceError
 from devices.lane import Lane
 from devices.patience import Patience

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.defer import Deferred
 
-from devices.asynchronous import DeviceContext
+from devices.context import DeviceContext
 from devices.idirecttcp import Moved
 from devices.indirect import IndirectTCP
 from devices.interfaces import AccessMode

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from devices.asynchronous import DeviceContext, open_device
+from devices.asynchronous import open_device
+from devices.context import DeviceContext
 from devices.lane import Lane, LaneDevice
 from tests.contract.async_device import (
     DirectTCPContract,

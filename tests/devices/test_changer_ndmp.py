@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError
 
-from devices.asynchronous import DeviceContext, open_changer
+from devices.asynchronous import open_changer
 from devices.changers.state import StateFile
+from devices.context import DeviceContext
 from devices.errors import ChangerError
 from devices.interfaces import LoadRequest
 from devices.lane import Lane

@@ -118,7 +118,7 @@ def test_a_mover_that_cannot_listen_leaves_the_flow_as_it_was(
     turning.wait(origin.header())
     turning.wait(flow.ready())
     done = turning.run(write_parts(flow, first, 1))
-    from devices.asynchronous import DeviceContext
+    from devices.context import DeviceContext
     from devices.ndmp import open_ndmp
 
     second = open_ndmp(url, url[5:], DeviceContext(turning.reactor, pytest.fail, 20))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.defer import Deferred
 
-from devices.asynchronous import DeviceContext
+from devices.context import DeviceContext
 from devices.idirecttcp import IDirectTCPConnection, Moved
 from devices.indirect import IndirectTCP
 from devices.interfaces import AccessMode

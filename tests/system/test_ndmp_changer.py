@@ -12,7 +12,8 @@ import pytest
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from devices.asynchronous import DeviceContext, open_changer
+from devices.asynchronous import open_changer
+from devices.context import DeviceContext
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import (
     AccessMode,

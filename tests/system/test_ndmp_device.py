@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
-from devices.asynchronous import DeviceContext
+from devices.context import DeviceContext
 from devices.errors import (
     ConnectionBroken,
     DeviceBusy,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.asynchronous import DeviceContext
+from devices.context import DeviceContext
 from devices.errors import Status
 from devices.interfaces import AccessMode
 from devices.ndmp import NdmpDevice, open_ndmp
