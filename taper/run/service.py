@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from attrs import frozen
 from twisted.application.service import Service
@@ -17,28 +17,22 @@ from twisted.logger import Logger
 from twisted.python.usage import Options as CommandLine
 from twisted.python.usage import UsageError
 
-from protocols.driver.codec import encode
-from protocols.driver.replies import SETUP, TapeError
 from taper.last_words import fail_at_exit, instead_of_tracebacks, tell
+from taper.run import stdio
 from taper.run.as_root import become, dump_user, look_up
+from taper.run.conversation import Conversation
 from taper.run.debug_log import DebugLog
 from taper.run.driver_door import opened_to_others, private_endpoint, refuse_unverified
 from taper.run.mtls import is_mtls
 from taper.run.options import Options
 from taper.run.paths import Paths, paths_from
 from taper.run.setup import Setup, SetupFailed, StartFailed, check_user, make_setup
-from taper.run.stdio import Conversation, Pipes, stop_with
 from taper.run.title import show, show_again
 from taper.run.unix_door import Listening, socket_path
 from taper.run.usher import Door
 from taper.version import answer
 
-if TYPE_CHECKING:
-    from taper.run.session import Session
-
 STDIO = "stdio"
-STDOUT = 1
-"""The descriptor; under twistd ``sys.stdout`` is a log."""
 
 UNSAFE = str.maketrans("/:\\", "___")
 
@@ -215,13 +209,11 @@ class TaperService(Service):
 
     def _serve_stdio(self) -> None:
         try:
-            conversation = self.open_conversation()
-        except SetupFailed as fault:
-            os.write(STDOUT, encode(TapeError(SETUP, fault.text)))
+            conversation = self.open_conversation(stdio.refuse)
+        except SetupFailed:
             self._give_up()
             return
-        pipes = Pipes(self._reactor, conversation.protocol)
-        stop_with(self._reactor, conversation.session, pipes)
+        stdio.connect(self._reactor, conversation)
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> Any:
         return self._reactor.callLater(seconds, call)
@@ -242,33 +234,22 @@ class TaperService(Service):
             fail_at_exit()
             self._give_up()
 
-    def open_conversation(self) -> Conversation:
-        """Begin a conversation, logged and opened.
+    def open_conversation(self, refuse: Callable[[str], object] | None = None) -> Conversation:
+        """Begin a conversation.
 
+        :param refuse: see :meth:`Conversation.begin`
         :raise SetupFailed, StartFailed: it cannot be; the trace log says why
         """
         conversation = Conversation(self._reactor, self._setup)
-        session = conversation.session
         title = show([self._setup.config.name, "--log-filename", self._setup.log_filename])
-        session.ended.addBoth(self._over, title)
+        conversation.session.ended.addBoth(self._over, title)
         try:
-            self._begin(session)
+            conversation.begin(refuse)
         except BaseException:
             show_again(title)
             raise
         self.conversation = conversation
         return conversation
-
-    def _begin(self, session: Session) -> None:
-        session.begin()
-        try:
-            session.open()
-        except StartFailed as fault:
-            session.start_failed(str(fault))
-            raise
-        except SetupFailed as fault:
-            session.set_up_failed(fault.text)
-            raise
 
     def _over(self, result: Any, title: str) -> Any:
         self.conversation = None

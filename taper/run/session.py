@@ -1,56 +1,22 @@
-"""One conversation with a driver: everything made for it, and taken down after it."""
+"""The life of one conversation with a driver: how it begins, opens, is quit and closes."""
 
 from __future__ import annotations
 
-import functools
-import logging
 import os
-import threading
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
 
-from devices.asynchronous import open_changer
-from devices.context import DeviceContext
-from devices.errors import ChangerError, DeviceError
-from devices.lane import Lane
 from devices.patience import Patience
-from devices.tapelist_file import read_tapelist
-from protocols.tapelist import TapelistError
-from protocols.tracelog import Fatal, Info, NoTapeError, PidDone, PidStart
-from protocols.twisted_transports.haste import Haste
+from protocols.tracelog import Fatal, NoTapeError, PidDone, PidStart
 from taper.core.controller import Controller
-from taper.core.erasing import EraseFirst, erase_reusable
-from taper.core.interfaces import IClock, IConsole
-from taper.core.scan import ScanFailed, make_scan
-from taper.core.world import World
-from taper.flow.flows import Flows
-from taper.flow.interfaces import FlowContext
-from taper.flow.origins import Origins
-from taper.last_words import STDERR, tell
-from taper.run.history import History
-from taper.run.look import Look
-from taper.run.setup import Setup, SetupFailed, StartFailed, check_user
-from taper.run.status_files import StatusFiles
-from taper.run.story import ToldTraceLog, tell_settings
-from taper.run.tapelist_store import TapelistStore
-from taper.run.trace_log import TraceLog, append_record
-from taper.run.vaults import Vaults
+from taper.last_words import tell
+from taper.run.assembly import Assembly
+from taper.run.setup import Setup, StartFailed, check_user
+from taper.run.trace_log import append_record
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
-
-    from devices.interfaces import IAsyncChanger, ILane
-    from protocols.conf import Storage
-    from protocols.stored import DumpName, StoredDump
     from taper.core.interfaces import IDriver
-    from taper.core.scan import IScan
-    from taper.run.interactivity import Operator
-
-_log = logging.getLogger(__name__)
 
 START_PATIENCE = 60.0
 """Seconds to wait for the trace log's lock before the conversation, when nobody can stop us."""
@@ -69,43 +35,6 @@ def log_trouble(path: str, fault: OSError) -> str:
     )
 
 
-def sweep_up(tmpdir: str) -> None:
-    """Remove what tapers that died have left in shared memory and beside it; blocks."""
-    from taper.run import shm_sweep, status_files  # no start need wait for these
-
-    shm_sweep.sweep()
-    try:
-        status_files.sweep(tmpdir, time.time())
-    except OSError as fault:
-        _log.warning("cannot look for old status files: %s", fault)
-
-
-@implementer(IConsole)
-class Stderr:
-    """Our stderr; the driver makes it the amdump log.
-
-    :param note: is told what could not be written; no dump ends for that.
-    """
-
-    def __init__(self, note: Callable[[str], object]) -> None:
-        self._note = note
-
-    def write_line(self, text: str) -> None:
-        try:
-            os.write(STDERR, text.encode("utf-8", "surrogateescape") + b"\n")
-        except OSError as fault:
-            self._note(f"not on stderr: {text}: {fault}")
-
-
-@implementer(IClock)
-class Clock:
-    """The reactor's clock."""
-
-    def __init__(self, reactor: Any) -> None:
-        self.seconds: Callable[[], float] = reactor.seconds
-        self.callLater: Callable[..., IDelayedCall] = reactor.callLater
-
-
 class Session:
     """One conversation.
 
@@ -116,15 +45,8 @@ class Session:
     """
 
     def __init__(self, reactor: Any, setup: Setup, driver: IDriver) -> None:
-        self._reactor = reactor
         self._setup = setup
-        self._driver = driver
-        self._lanes: list[ILane] = []
-        self._log_lane = Lane(reactor, "trace log")  # the last one to end
-        self._changer: IAsyncChanger | None = None
-        self._operator: Operator | None = None
-        self._stop_waiting = threading.Event()
-        self._haste = Haste(reactor)
+        self._assembly = Assembly(reactor, setup, driver)
         self.controller: Controller | None = None
         self.ended: Deferred[None] = Deferred()
 
@@ -161,150 +83,13 @@ class Session:
             raise StartFailed(log_trouble(self._setup.log_filename, fault)) from fault
 
     def open(self) -> None:
-        """Open tapelist, changer and scan, and make the controller.
+        """Assemble what the conversation works with, and make the controller.
 
         :raise StartFailed: the tapelist is unreadable
         :raise SetupFailed: the storage cannot be served
         """
-        config = self._setup.config
-        tapelist = config.path(config.general.tapelist)
-        try:
-            read_tapelist(tapelist)
-        except (TapelistError, OSError) as fault:
-            raise StartFailed(f"Could not read the tapelist: {fault}") from fault
-        tapelists = TapelistStore(
-            tapelist, self._lane("tapelist").call, self._reactor, self._setup.debug.write
-        )
-        storage = self._setup.storage()
-        self._changer = self._open_changer(storage)
-        history = History(
-            config,
-            self._lane("history").call,
-            note=self._setup.debug.write,
-            stop=self._stop_waiting,
-        )
-        trace_log = ToldTraceLog(
-            TraceLog(self._setup.log_filename, self._log_lane, self._stop_waiting)
-        )
-        tell_settings(config, storage, self._setup.log_filename)
-        files = self._lane("files")
-        scan = self._make_scan(storage, tapelists, history)
-        if storage.erase_volume:
-            scan = EraseFirst(scan, lambda timestamp: erase_reusable(self._world, timestamp))
-        context = FlowContext(
-            reactor=self._reactor,
-            make_lane=functools.partial(Lane, self._reactor),
-            patience=config.general.dtimeout + 1,
-            look=files.call,
-            search=self._search_of(self._lane("catalogue")),
-            config=config,
-        )
-        world = World(
-            config=config,
-            storage=storage,
-            driver=self._driver,
-            changer=self._changer,
-            trace_log=trace_log,
-            console=Stderr(self._setup.debug.write),
-            tapelists=tapelists,
-            history=history,
-            scan=scan,
-            origins=Origins(context),
-            flows=Flows(context),
-            look=Look(files),
-            vaults=Vaults(config, storage, self._open_changer),
-            status_files=StatusFiles(
-                self._reactor, files, self._setup.paths.tmpdir, config.general.dumpuser
-            ),
-            clock=Clock(self._reactor),
-            debug=self._setup.debug.write,
-        )
-        self._world = world
-        files.call(sweep_up, self._setup.paths.tmpdir).addErrback(world.log_failure)
-        tapelists.sweep().addErrback(world.log_failure)
-
-        def quitting() -> None:
-            self._stop_waiting.set()
-            tapelists.hurry()
-            self._haste.begin()
-
-        self.controller = Controller(world, quitting, self._controller_ended)
-
-    def _search_of(self, lane: ILane) -> Callable[[DumpName], Deferred[StoredDump | None]]:
-        def search(wanted: DumpName) -> Deferred[StoredDump | None]:
-            from taper.run.vault_catalog import find_stored  # here, as most tapers never vault
-
-            return lane.call(find_stored, self._setup.config, wanted)
-
-        return search
-
-    def _open_changer(self, storage: Storage) -> IAsyncChanger:
-        try:
-            return self._open_named_changer(None, storage)
-        except ChangerError as fault:
-            raise SetupFailed(fault.message) from fault
-        except DeviceError as fault:
-            raise SetupFailed(fault.text) from fault
-
-    def _open_named_changer(self, name: str | None, storage: Storage) -> IAsyncChanger:
-        context = DeviceContext(
-            self._reactor,
-            functools.partial(Lane, self._reactor),
-            self._setup.config.general.dtimeout + 1,
-            self._setup.paths.statedir,
-            self._haste,
-        )
-        return open_changer(
-            name,
-            self._setup.config,
-            storage,
-            context,
-            stop=self._stop_waiting,
-            warn=self._setup.debug.write,
-        )
-
-    def _make_operator(self, storage: Storage) -> Operator | None:
-        if not storage.interactivity:
-            return None
-        from taper.run.interactivity import make_operator  # few have one
-
-        self._operator = make_operator(
-            self._reactor,
-            self._setup.config,
-            storage,
-            lambda name: self._open_named_changer(name, storage),
-            self._lane("operator").call,
-            self._setup.debug.write,
-        )
-        return self._operator
-
-    def _make_scan(self, storage: Storage, tapelists: TapelistStore, history: History) -> IScan:
-        assert self._changer is not None
-
-        def note(text: str) -> Deferred[None]:
-            written = Deferred.fromCoroutine(self._world.note(Info(text)))
-            return written.addErrback(self._world.log_failure)
-
-        try:
-            return make_scan(
-                storage.taperscan,
-                storage=storage,
-                config=self._setup.config,
-                changer=self._changer,
-                tapelists=tapelists,
-                retention=history.retention,
-                note=note,
-                refresh=history.refresh,
-                clock=self._reactor,
-                interactivity=self._make_operator(storage),
-            )
-        except ScanFailed as fault:
-            raise SetupFailed(fault.text) from fault
-
-    def _lane(self, name: str) -> Lane:
-        lane = Lane(self._reactor, name)
-        self._lanes.append(lane)
-        return lane
+        world = self._assembly.build()
+        self.controller = Controller(world, self._assembly.hurry, self._controller_ended)
 
     def set_up_failed(self, text: str) -> None:
         """Leave the trace-log lines of a storage that cannot be served."""
@@ -327,19 +112,12 @@ class Session:
         return done
 
     def _controller_ended(self) -> None:
-        Deferred.fromCoroutine(self._close()).addErrback(self._world.log_failure).addBoth(
+        Deferred.fromCoroutine(self._close()).addErrback(self._assembly.world.log_failure).addBoth(
             lambda _: self.ended.callback(None)
         )
 
     async def _close(self) -> None:
-        for one in (self._operator, self._changer):
-            try:
-                if one is not None:
-                    await one.close()
-            except (ChangerError, DeviceError, OSError) as fault:
-                self._setup.debug.write(f"closing the changer: {fault}")
-        for lane in self._lanes:
-            await lane.stop()
+        await self._assembly.close()
         # in its lane: waiting for the log's lock must not hold the reactor
-        await self._world.note(PidDone(os.getpid()))
-        await self._log_lane.stop()
+        await self._assembly.world.note(PidDone(os.getpid()))
+        await self._assembly.close_log()

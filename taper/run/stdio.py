@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -13,13 +12,11 @@ from twisted.internet.stdio import StandardIO
 from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
 from zope.interface import implementer
 
-from protocols.driver.codec import BadLine, encode
-from protocols.driver.messages import Message
+from protocols.driver.codec import encode
 from protocols.driver.replies import SETUP, TapeError
 from protocols.twisted_transports.driver import DriverProtocol
-from taper.core.interfaces import IDriver
 from taper.last_words import STDOUT, tell
-from taper.run.debug_log import is_conversation_kept
+from taper.run.conversation import Conversation, StartFailedLogged
 from taper.run.session import Session
 from taper.run.setup import Setup, SetupFailed, StartFailed
 
@@ -46,28 +43,34 @@ def converse(setup: Setup) -> int:
     from twisted.internet import reactor
 
     conversation = Conversation(reactor, setup)
-    session = conversation.session
     try:
-        session.begin()
+        conversation.begin(refuse)
+    except StartFailedLogged:
+        return 1
     except StartFailed as fault:
         return tell("taper", str(fault))
-    try:
-        session.open()
-    except StartFailed as fault:
-        session.start_failed(str(fault))
-        return 1
-    except SetupFailed as fault:
-        os.write(STDOUT, encode(TapeError(SETUP, fault.text)))
-        session.set_up_failed(fault.text)
-        return 0
-    pipes = Pipes(reactor, conversation.protocol)
-    stop_with(reactor, session, pipes)
+    except SetupFailed:
+        return 0  # driver and trace log were told
+    connect(reactor, conversation)
     setup.debug.write_from_now_on_beside()
     keep_what_twisted_logs()
     gc.freeze()  # what was made so far stays: no collection need look at it
     gc.enable()
     reactor.run()
     return 0
+
+
+def refuse(text: str) -> None:
+    """Tell the driver, before a word of his, that the storage cannot be served."""
+    # under twistd sys.stdout is a log
+    os.write(STDOUT, encode(TapeError(SETUP, text)))
+
+
+def connect(reactor: Any, conversation: Conversation) -> None:
+    """Let stdin and stdout carry a conversation that has begun, and reactor and session end
+    together."""
+    pipes = Pipes(reactor, conversation.protocol)
+    stop_with(reactor, conversation.session, pipes)
 
 
 class Pipes:
@@ -90,49 +93,6 @@ class Pipes:
 def _forget(result: None, timer: Any) -> None:
     if timer.active():
         timer.cancel()
-
-
-def _keep_of(setup: Setup) -> Callable[[str], None] | None:
-    return setup.debug.write if is_conversation_kept(setup.config.general) else None
-
-
-@implementer(IDriver)
-class Replies:
-    """Sends to the driver, and keeps what was said in the debug log if that is asked for."""
-
-    def __init__(self, protocol: DriverProtocol, setup: Setup) -> None:
-        self._protocol = protocol
-        self._debug = _keep_of(setup)
-
-    def send(self, reply: Message) -> None:
-        if self._debug is not None:
-            self._debug(f"taper >> {encode(reply).decode('utf-8', 'surrogateescape').rstrip()}")
-        self._protocol.send(reply)
-
-
-class Conversation:
-    """A session and the protocol that carries it.
-
-    :ivar protocol: to be connected once the session is open
-    """
-
-    def __init__(self, reactor: object, setup: Setup) -> None:
-        self.protocol = DriverProtocol(self._received, self._driver_lost)
-        self.session = Session(reactor, setup, Replies(self.protocol, setup))
-        self._debug = _keep_of(setup)
-
-    def _received(self, message: Message | BadLine) -> Deferred[None] | None:
-        controller = self.session.controller
-        assert controller is not None, "nothing is received before the session is open"
-        if self._debug is not None:
-            self._debug(f"taper << {message!r}")
-        if isinstance(message, BadLine):
-            return controller.bad_line_received(message)
-        controller.command_received(message)
-        return None
-
-    def _driver_lost(self) -> None:
-        self.session.quit()
 
 
 def stop_with(reactor: Any, session: Session, pipes: Pipes) -> None:

@@ -17,7 +17,7 @@ from taper.run.driver_door import DRIVER_PATIENCE, HANDSHAKE_PATIENCE, MOST_UNKN
 from taper.run.setup import SetupFailed, StartFailed
 
 if TYPE_CHECKING:
-    from taper.run.stdio import Conversation
+    from taper.run.conversation import Conversation
 
 log = Logger()
 

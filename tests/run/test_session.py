@@ -17,7 +17,8 @@ from protocols.driver.codec import decode_command
 from protocols.driver.messages import Message
 from protocols.header import build_header
 from taper.core.interfaces import IClock, IConsole, IDriver
-from taper.run.session import Clock, Session, Stderr
+from taper.run.assembly import Clock, Stderr
+from taper.run.session import Session
 from taper.run.setup import SetupFailed, StartFailed
 from tests.plane.dumping import HEADER, write_holding
 from tests.run.sessions import HANDLE, START, WORKER, Listener, Place, make_place, write_line
@@ -61,7 +62,7 @@ def test_an_unwritable_stderr_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     def full(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("taper.run.session.os.write", full)
+    monkeypatch.setattr("taper.run.assembly.os.write", full)
     Stderr(noted.append).write_line("wrote label")
     assert len(noted) == 1
     assert "wrote label" in noted[0]

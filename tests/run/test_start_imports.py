@@ -45,6 +45,12 @@ LATE = {
     "taper.flow.flows": (SELDOM, "taper.flow.sent", "taper.flow.taken"),
     "taper.flow.port": (SELDOM, "taper.flow.made_header", "taper.flow.resolving"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
+    "taper.run.assembly": (
+        SELDOM,
+        "taper.run",
+        "taper.run.interactivity",
+        "taper.run.vault_catalog",
+    ),
     "taper.run.history": (SELDOM, "protocols.catalog", "protocols.commandfile"),
     "taper.run.interactivity": (SELDOM, "taper.run.volume_mail"),
     "taper.run.log_catalog": (SELDOM, "protocols.catalog", "protocols.logindex"),
@@ -62,12 +68,6 @@ LATE = {
         "twisted.internet",
     ),
     "taper.run.service": (REACTOR, "twisted.internet"),
-    "taper.run.session": (
-        SELDOM,
-        "taper.run",
-        "taper.run.interactivity",
-        "taper.run.vault_catalog",
-    ),
     "taper.run.stdio": (REACTOR, "twisted.internet"),
     "twisted.plugins.taper_plugin": (SELDOM, "taper.run.mtls"),
 }
