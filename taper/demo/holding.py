@@ -7,22 +7,9 @@ from typing import BinaryIO
 
 from attrs import evolve
 
+from devices.base import HEADER_SIZE
 from protocols.crc import UNKNOWN, Crc
 from protocols.header import Header, HeaderType, build_header
-from taper.demo.stage import HEADER_SIZE
-
-
-def dump_header(disk: str, datestamp: str, host: str = "localhost") -> Header:
-    """The header that a dumper sends for a dump of ``disk`` on ``host``."""
-    return Header(
-        type=HeaderType.DUMPFILE,
-        datestamp=datestamp,
-        host=host,
-        disk=disk,
-        level=0,
-        program="/bin/tar",
-        recover_cmd="/bin/tar -xpf - ...",
-    )
 
 
 class HoldingWriter:

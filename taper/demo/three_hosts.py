@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from types import TracebackType
+from typing import Self
 
 from attrs import frozen
 
 from protocols.directtcp import Address
+from taper.demo.driver import end
 from taper.demo.hosts import CLIENT, HOSTS, SERVER, TAPE, Carried, Hosts
 from taper.demo.inetd import RELAY
 from taper.demo.screen import DemoFailed
+from taper.demo.server_host import Outcome, Task
 from taper.demo.stage import Stage
-from taper.demo.task import Outcome, Task
 
 # a line with addresses comes in, the application's messages go out
 _CLIENT = """
@@ -27,8 +27,6 @@ read -r where
 for address in $where; do set -- "$@" --direct-tcp "$address"; done
 "$@" </dev/null 3>&1 >&2 && echo "sendbackup: end"
 """
-_END_SECONDS = 3.0
-_POLL_SECONDS = 0.01
 _TAPER_SECONDS = 30.0
 
 
@@ -62,31 +60,25 @@ class ThreeHosts:
         self._driver: subprocess.Popen[bytes] | None = None
         self._before: dict[str, Carried] = {}
 
-    def __enter__(self) -> ThreeHosts:
+    def __enter__(self) -> Self:
         """Start everything; the dump begins at once."""
-        with ExitStack() as undo:
-            undo.callback(self._cleanup.close)
+        with self._cleanup:
             self._start()
-            undo.pop_all()
+            self._cleanup = self._cleanup.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._cleanup.close()
 
     def _start(self) -> None:
         self._before = {host: self._hosts.carried(host) for host in HOSTS}
-        _, client = self._serve(CLIENT, [self._client()])
-        stamp = time.strftime("%Y%m%d%H%M%S")
-        task = Task(stage=self._stage, client=client[0], stamp=stamp)
+        _, (client,) = self._serve(CLIENT, [self._client()])
+        taper = relay = ""
         if self._taper_host == TAPE:
             commands = [self._stage.taper_command(), [sys.executable, "-c", RELAY]]
             self._taper, (taper, relay) = self._serve(TAPE, commands)
-            task = Task(stage=self._stage, client=client[0], taper=taper, relay=relay, stamp=stamp)
+        stamp = time.strftime("%Y%m%d%H%M%S")
+        task = Task(stage=self._stage, client=client, taper=taper, relay=relay, stamp=stamp)
         self._driver = self._run(SERVER, "taper.demo.server_host", task.to_json())
 
     def _client(self) -> list[str]:
@@ -120,12 +112,8 @@ class ThreeHosts:
                 env=self._stage.environment(),
                 start_new_session=True,
             )
-        self._cleanup.callback(_end, process)
+        self._cleanup.callback(end, process)
         return process
-
-    def carried(self) -> dict[str, Carried]:
-        """What each cable carried since the start."""
-        return {host: self._hosts.carried(host).since(self._before[host]) for host in HOSTS}
 
     def wait(self, seconds: float) -> Dumped:
         """Wait for the end of the dump and of the taper.
@@ -137,7 +125,8 @@ class ThreeHosts:
             said, _ = self._driver.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             raise DemoFailed(f"the dump did not end within {seconds:.0f} s") from None
-        carried = self.carried()
+        before = self._before
+        carried = {host: self._hosts.carried(host).since(before[host]) for host in HOSTS}
         if self._driver.returncode:
             raise DemoFailed("\n".join(["the driver failed", *self._complaints(SERVER)]))
         if self._taper is not None:
@@ -153,25 +142,3 @@ class ThreeHosts:
     def _complaints(self, host: str) -> list[str]:
         with open(self._stage.path("log", f"{host}.stderr"), errors="replace") as file:
             return file.read().splitlines()[-5:]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and those that it started."""
-    group = process.pid
-    for last_word in (signal.SIGTERM, signal.SIGKILL):
-        end = time.monotonic() + _END_SECONDS
-        there = _signalled(group, last_word)
-        while there and time.monotonic() < end:
-            process.poll()
-            time.sleep(_POLL_SECONDS)
-            there = _signalled(group, 0)
-    process.communicate()
-
-
-def _signalled(group: int, number: int) -> bool:
-    """There was somebody to hear it."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    return True
