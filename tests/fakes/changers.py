@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from devices.asynchronous import open_changer
-from devices.context import DeviceContext, prepare_changer
+from devices.asynchronous import open_changer, prepare_changer
+from devices.context import DeviceContext
 from devices.interfaces import IAsyncDevice, IAsyncReservation
 from devices.registry import CHANGERS, load_factory
 from protocols.conf.config import Config
