@@ -2,61 +2,56 @@
 
 from __future__ import annotations
 
-import contextlib
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any, TypeVar
 
-from attrs import field, frozen
+from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.defer import TimeoutError as Silence
 from twisted.internet.protocol import Factory
-from twisted.internet.threads import blockingCallFromThread, deferToThread
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
 
-from protocols.crc import Crc
-from protocols.directtcp import Address, AddressError
 from protocols.driver import commands, replies
 from protocols.driver.codec import BadLine
 from protocols.driver.messages import Message, SplitFields
-from protocols.header import Header, build_header
+from protocols.header import Header
 from protocols.twisted_transports.driver import TaperProtocol
-from protocols.twisted_transports.indirect import IndirectError, resolve
+from taper.demo.dumper import Dumper
 from taper.demo.screen import DemoFailed
-from taper.demo.stage import CONFIG, HEADER_SIZE, Stage
-from taper.demo.tar import Tar
+from taper.demo.stage import CONFIG, Stage
 
 WORKER = "worker0-0"
 END_SECONDS = 30.0
 SILENCE_SECONDS = 120.0
-_POLL_SECONDS = 0.02
 
 # after NO-NEW-TAPE the taper says itself how the dump ends
 _NEWS = (replies.NewTape, replies.NoNewTape, replies.Ready, replies.PartDone)
 
 Result = replies.Done | replies.Partial | replies.Failed
+T = TypeVar("T")
 
 
 class _Gone(Message, name="(gone)"):
     """The taper closed the conversation."""
 
 
-@frozen(kw_only=True)
+@frozen
 class Dump:
     """One dump.
 
     :ivar kind: the command that writes it
-    :ivar letter: its name in the layout
     :ivar header: as the dumper makes it
-    :ivar tar: makes the data
     """
 
     kind: str
-    letter: str
     handle: str
     header: Header
-    tar: Tar = field(eq=False)
 
     @property
     def where(self) -> dict[str, str]:
@@ -84,8 +79,8 @@ class Driver:
         self,
         reactor: Any,
         stage: Stage,
-        watch: Callable[[Message], None],
-        moved: Callable[[], int],
+        watch: Callable[[Message], None] = lambda _: None,
+        moved: Callable[[], int] = lambda: 0,
     ) -> None:
         self._reactor = reactor
         self._stage = stage
@@ -150,17 +145,11 @@ class Driver:
     async def _ended(self) -> int | None:
         """Wait for the process, not for ever. :return: its status"""
         assert self._process is not None
-        for _ in range(int(END_SECONDS / _POLL_SECONDS)):
-            status = self._process.poll()
-            if status is not None:
-                return status
-            await self._sleep(_POLL_SECONDS)
-        raise DemoFailed(f"the taper did not end within {END_SECONDS:.0f} s of QUIT")
-
-    def _sleep(self, seconds: float) -> Deferred[None]:
-        done: Deferred[None] = Deferred(lambda _: call.cancel())
-        call = self._reactor.callLater(seconds, done.callback, None)
-        return done
+        try:
+            return await deferToThread(self._process.wait, END_SECONDS)
+        except subprocess.TimeoutExpired:
+            late = f"the taper did not end within {END_SECONDS:.0f} s of QUIT"
+            raise DemoFailed(late) from None
 
     def kill(self) -> None:
         """Leave no process behind, however the demonstration went."""
@@ -202,27 +191,33 @@ class Driver:
         )
         return await self._follow(dump, None)
 
-    async def port_write(self, dump: Dump, sender: Sender) -> Result:
-        """Let the taper write a dump that comes over TCP."""
-        self._protocol.send(commands.PortWrite(**dump.where, split=self._split, data_path="AMANDA"))
+    async def port_write(self, dump: Dump, dumper: Dumper, data_path: str = "AMANDA") -> Result:
+        """Let the taper write a dump that a dumper sends."""
+        self._protocol.send(
+            commands.PortWrite(**dump.where, split=self._split, data_path=data_path)
+        )
         try:
-            return await self._follow(dump, sender)
+            return await self._follow(dump, dumper)
         finally:
-            await sender.stop()
+            await dumper.stop()
 
-    async def _follow(self, dump: Dump, sender: Sender | None) -> Result:
+    async def _follow(self, dump: Dump, dumper: Dumper | None) -> Result:
         """Answer until the dump is over."""
+        this = WORKER, dump.handle
         while True:
             reply = await self._reply()
             if isinstance(reply, Result):
                 return reply
             if isinstance(reply, replies.RequestNewTape):
-                self._protocol.send(commands.StartScan(WORKER, dump.handle))
-                self._protocol.send(commands.NewTape(WORKER, dump.handle))
-            elif isinstance(reply, replies.Port) and sender is not None:
-                sender.start(reply)
-            elif isinstance(reply, replies.DumperStatus) and sender is not None:
-                self._protocol.send(await sender.status())
+                self._protocol.send(commands.StartScan(*this))
+                self._protocol.send(commands.NewTape(*this))
+            elif isinstance(reply, replies.Port) and dumper is not None:
+                dumper.start(reply, lambda: self._protocol.send(commands.Failed(*this)))
+            elif isinstance(reply, replies.DumperStatus) and dumper is not None:
+                crc = await dumper.finished()
+                if crc is not None:
+                    kib = str(-(-crc.size // 1024))
+                    self._protocol.send(commands.Done(*this, kib, crc, crc, crc))
             elif not isinstance(reply, _NEWS):
                 raise _unexpected(reply, f"an answer to {dump.kind}")
 
@@ -236,54 +231,47 @@ def _unexpected(reply: Message, wanted: str) -> DemoFailed:
     return DemoFailed(f"the taper said {said} when {wanted} was expected")
 
 
-class Sender:
-    """The dumper of a PORT-WRITE: header port, then data port [protocol 5.2]."""
+def run_reactor(work: Callable[[Any], Awaitable[T]]) -> T:
+    """Run the reactor until ``work``, which is given it, has come to its end.
 
-    def __init__(self, dump: Dump) -> None:
-        self._dump = dump
-        self._link: socket.socket | None = None
-        self._running: Deferred[Crc] | None = None
+    :return: what it gave
+    :raise KeyboardInterrupt: a signal cancelled it; nothing of it runs any more
+    """
+    from twisted.internet import reactor as the_reactor
 
-    def start(self, reply: replies.Port) -> None:
-        """Begin to send to the ports that the taper named."""
-        self._running = deferToThread(self._send, reply)
+    reactor: Any = the_reactor
+    outcome: list[Any] = []
+    interrupted: list[int] = []
 
-    def _send(self, reply: replies.Port) -> Crc:
-        from twisted.internet import reactor as twisted_reactor
+    async def begin() -> T:
+        # only a reactor that runs can be stopped afterwards
+        running: Deferred[None] = Deferred()
+        reactor.callWhenRunning(running.callback, None)
+        await running
+        return await work(reactor)
 
-        reactor: Any = twisted_reactor
-        block = build_header(self._dump.header, HEADER_SIZE, None)
-        with socket.create_connection(("localhost", reply.header_port)) as link:
-            link.sendall(block)
-        offered = tuple(Address.parse(address) for address in reply.ipports)
-        asked: tuple[Address, ...] = blockingCallFromThread(
-            reactor, resolve, reactor, offered, SILENCE_SECONDS
-        )
-        with socket.create_connection((asked[0].host, asked[0].port)) as link:
-            self._link = link
-            return self._dump.tar.dump_to(link.sendall)
+    def over(result: T | Failure) -> None:
+        outcome.append(result)
+        reactor.stop()
 
-    async def status(self) -> Message:
-        """What a dumper reports, once all is sent."""
-        assert self._running is not None
-        running, self._running = self._running, None
-        handle = self._dump.handle
-        try:
-            crc: Crc = await running
-        except (OSError, AddressError, IndirectError) as fault:
-            raise DemoFailed(f"{self._dump.kind}: the data could not be sent: {fault}") from fault
-        if self._dump.tar.died:
-            return commands.Failed(WORKER, handle)
-        orig_kb = str(-(-crc.size // 1024))
-        return commands.Done(WORKER, handle, orig_kb, crc, crc, crc)
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.append(number)
+        reactor.callFromThread(working.cancel)
 
-    async def stop(self) -> None:
-        """Stop sending, if it still does; what goes wrong then is of no interest."""
-        if self._running is None:
-            return
-        running, self._running = self._running, None
-        self._dump.tar.stop()
-        if self._link is not None:
-            with contextlib.suppress(OSError):  # nothing to shut down any more
-                self._link.shutdown(socket.SHUT_RDWR)
-        await running.addErrback(lambda _: None)
+    working: Deferred[Any] = Deferred.fromCoroutine(begin())
+    working.addBoth(over)
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        # the reactor's own handlers would stop it before everything has come to its end
+        reactor.run(installSignalHandlers=False)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if interrupted:
+        raise KeyboardInterrupt
+    result = outcome[0]
+    if isinstance(result, Failure):
+        result.raiseException()
+    done: T = result
+    return done

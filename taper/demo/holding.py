@@ -12,19 +12,6 @@ from protocols.header import Header, HeaderType, build_header
 from taper.demo.stage import HEADER_SIZE
 
 
-def dump_header(disk: str, datestamp: str, host: str = "localhost") -> Header:
-    """The header that a dumper sends for a dump of ``disk`` on ``host``."""
-    return Header(
-        type=HeaderType.DUMPFILE,
-        datestamp=datestamp,
-        host=host,
-        disk=disk,
-        level=0,
-        program="/bin/tar",
-        recover_cmd="/bin/tar -xpf - ...",
-    )
-
-
 class HoldingWriter:
     """Writes a dump as a chain of chunks.
 

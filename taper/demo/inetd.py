@@ -11,7 +11,7 @@ import json
 import socket
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 RELAY = """
 import shutil, socket, sys
@@ -22,13 +22,13 @@ with socket.create_connection(("localhost", port)) as link, link.makefile("wb") 
 """A program for a service: passes what follows a line with a port on to that port of its host."""
 
 
-def _serve(listener: socket.socket, command: list[str], statuses: list[int]) -> None:
+def _serve(listener: socket.socket, command: list[str]) -> int:
     with listener:
         link, _ = listener.accept()
-    with link:
-        process = subprocess.Popen(command, stdin=link.fileno(), stdout=link.fileno())
-    status = process.wait()
-    statuses.append(status if status >= 0 else 255)
+    with subprocess.Popen(command, stdin=link.fileno(), stdout=link.fileno()) as process:
+        link.close()
+        status = process.wait()
+    return status if status >= 0 else 255
 
 
 def main(host: str, commands: list[list[str]]) -> int:
@@ -36,17 +36,8 @@ def main(host: str, commands: list[list[str]]) -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listeners = [socket.create_server((host, 0), family=family) for _ in commands]
     print(*(listener.getsockname()[1] for listener in listeners), flush=True)
-    statuses: list[int] = []
-    threads = [
-        threading.Thread(target=_serve, args=(listener, command, statuses))
-        for listener, command in zip(listeners, commands, strict=True)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    # a thread that died has left no status
-    return max(statuses) if len(statuses) == len(commands) else 255
+    with ThreadPoolExecutor() as pool:
+        return max(pool.map(_serve, listeners, commands))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from types import FrameType
 
 from devices.errors import DeviceError
 from taper.demo.compare import Comparison, compare
+from taper.demo.driver import run_reactor
 from taper.demo.hosts_act import play_three_hosts
 from taper.demo.progress import bar
 from taper.demo.restore import Shelf, read_shelf, restore
@@ -20,7 +21,7 @@ from taper.demo.screen import MIB, DemoFailed, Screen, count, mib, printable
 from taper.demo.stage import Stage, remove_tree, stage_for
 from taper.demo.survey import Survey, survey
 from taper.demo.tar import Tar, find_tar, restoring
-from taper.demo.write import Writer, Written, run_writer
+from taper.demo.write import Writer, Written
 
 EQUAL, FAILED, CHANGED = 0, 1, 3
 INTERRUPTED = 130
@@ -90,7 +91,7 @@ class Play:
         self._tell_source(found)
         stage = self._set_stage(found)
         try:
-            written = run_writer(Writer(stage, found, tar, screen))
+            written = run_reactor(Writer(stage, found, tar, screen).write)
         except DemoFailed as fault:
             raise DemoFailed("\n".join([str(fault), *_last_words(stage)])) from fault
         play_three_hosts(screen, stage.root)
@@ -277,7 +278,7 @@ class Restored:
 
 def tell_layout(screen: Screen, shelf: Shelf, written: list[Written]) -> None:
     """One line for each volume: label, bytes, and the parts in its files."""
-    letters = {each.dump.header.datestamp: each.dump.letter for each in written}
+    letters = {each.dump.header.datestamp: each.dump.kind[0] for each in written}
     spans = [len({part.label for part in shelf.parts_of(each.dump.header)}) for each in written]
     screen.heading("The volumes: parts of the FILE-WRITE (F) and of the PORT-WRITE (P), in MiB")
     for volume in shelf.volumes:

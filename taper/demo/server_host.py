@@ -6,38 +6,90 @@ one line of JSON on standard output. The bytes of the dump do not come by here.
 
 from __future__ import annotations
 
-import contextlib
+import json
 import socket
 import sys
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from attrs import asdict, frozen
 from twisted.internet.protocol import Factory
-from twisted.internet.threads import blockingCallFromThread, deferToThread
 
 from protocols.crc import UNKNOWN, Crc
-from protocols.directtcp import Address, AddressError
-from protocols.driver import commands, replies
-from protocols.header import build_header
-from protocols.twisted_transports.indirect import IndirectError, resolve
-from taper.demo.driver import WORKER, Driver, Result
+from protocols.directtcp import Address
+from protocols.driver import replies
+from taper.demo.driver import Driver, Dump, run_reactor
+from taper.demo.dumper import CONNECT_SECONDS, Dumper, DumpFailed, dump_header
 from taper.demo.screen import DemoFailed
-from taper.demo.stage import HEADER_SIZE
-from taper.demo.task import Outcome, Task
+from taper.demo.stage import Stage
 
-HANDLE = "00-00001"
-_CONNECT_SECONDS = 30.0
 _LOST_SECONDS = 5
 _REPORT_LIMIT = 1 << 20
 
 
-class DumpFailed(Exception):
-    """The client's dump is not good; the text says why."""
+@frozen(kw_only=True)
+class Task:
+    """What to do.
+
+    :ivar stage: of the taper
+    :ivar client: address of the client host's service
+    :ivar taper: address of the taper; empty: it runs here
+    :ivar relay: address of the service that passes the header on to the taper; empty likewise
+    :ivar stamp: datestamp of the dump
+    """
+
+    stage: Stage
+    client: str
+    taper: str = ""
+    relay: str = ""
+    stamp: str
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Task:
+        values = json.loads(text)
+        return cls(**{**values, "stage": Stage(**values["stage"])})
+
+    @property
+    def dump(self) -> Dump:
+        """As driver and dumper know it. The client is named by its address: the taper takes data
+        from the dump's host only, and there is no name service between these hosts."""
+        header = dump_header("/home", self.stamp, Address.parse(self.client).host)
+        return Dump("PORT-WRITE", "00-00001", header)
 
 
-def _link_to(address: Address) -> socket.socket:
+@frozen(kw_only=True)
+class Outcome:
+    """How it ended.
+
+    :ivar said: the taper's last word on the dump: ``DONE``, ``PARTIAL`` or ``FAILED``
+    :ivar error: why it is not good, by the taper
+    :ivar client_error: what the dumper found wrong with the client; empty: nothing
+    :ivar taper_crc: what the taper counted
+    :ivar client_crc: what the client sent; both may be unknown
+    :ivar indirect: the addresses had to be asked for
+    """
+
+    said: str
+    error: str
+    client_error: str
+    taper_crc: str
+    client_crc: str
+    indirect: bool
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Outcome:
+        return cls(**json.loads(text))
+
+
+def _link_to(address: str) -> socket.socket:
     """A connection that notices within seconds that the other host is gone, idle or not."""
-    link = socket.create_connection((address.host, address.port), _CONNECT_SECONDS)
+    there = Address.parse(address)
+    link = socket.create_connection((there.host, there.port), CONNECT_SECONDS)
     link.settimeout(None)
     link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
@@ -46,60 +98,31 @@ def _link_to(address: Address) -> socket.socket:
     return link
 
 
-class Dumper:
-    """Gives the taper the header, the client the addresses, and takes the client's report.
-
-    :ivar indirect: the addresses had to be asked for
-    """
+class ClientDumper(Dumper):
+    """Gives the client the taper's addresses, and takes the client's report: the client sends."""
 
     def __init__(self, reactor: Any, task: Task) -> None:
-        self.indirect = False
-        self._reactor = reactor
+        super().__init__(reactor, task.dump.header)
         self._task = task
-        self._link: socket.socket | None = None
 
-    def dump(self, reply: replies.Port) -> Crc:
-        """Let the client dump; blocks, in a thread.
+    def _send_header(self, block: bytes, port: int) -> None:
+        if not self._task.relay:
+            super()._send_header(block, port)
+            return
+        with _link_to(self._task.relay) as link:
+            link.sendall(b"%d\n" % port + block)
 
-        :return: checksum of what it sent
-        :raise DumpFailed: it says so
-        :raise OSError: no connection, or it broke
-        :raise IndirectError: the addresses could not be had
-        :raise AddressError: they are none
-        """
-        self._send_header(reply.header_port)
-        offered = tuple(Address.parse(address) for address in reply.ipports)
-        self.indirect = offered[0].is_indirect
-        # here, as the question is for localhost of the server [ndmp 6.2.21]
-        asked: tuple[Address, ...] = blockingCallFromThread(self._reactor, self._resolve, offered)
+    def _send_data(self, addresses: tuple[Address, ...]) -> Crc:
         try:
-            with _link_to(Address.parse(self._task.client)) as link:
+            with _link_to(self._task.client) as link:
                 self._link = link
-                link.sendall(" ".join(map(str, asked)).encode("ascii") + b"\n")
+                link.sendall(" ".join(map(str, addresses)).encode("ascii") + b"\n")
                 with link.makefile("rb") as report:
                     said = report.read(_REPORT_LIMIT).decode("utf-8", "replace")
         except OSError as fault:
             client = f"the client, {self._task.client}"
             raise DumpFailed(f"no report from {client}: {fault.strerror or fault}") from fault
         return read_report(said)
-
-    def _resolve(self, offered: tuple[Address, ...]) -> Deferred[tuple[Address, ...]]:
-        return resolve(self._reactor, offered, _CONNECT_SECONDS)
-
-    def _send_header(self, port: int) -> None:
-        block = build_header(self._task.header, HEADER_SIZE, None)
-        if self._task.relay:
-            with _link_to(Address.parse(self._task.relay)) as link:
-                link.sendall(b"%d\n" % port + block)
-        else:
-            with socket.create_connection(("localhost", port)) as link:
-                link.sendall(block)
-
-    def stop(self) -> None:
-        """Let :meth:`dump` come back."""
-        if self._link is not None:
-            with contextlib.suppress(OSError):  # nothing to shut down any more
-                self._link.shutdown(socket.SHUT_RDWR)
 
 
 def read_report(said: str) -> Crc:
@@ -117,125 +140,59 @@ def read_report(said: str) -> Crc:
     return Crc.parse(sums[0]) if sums else UNKNOWN
 
 
-class ServerHost(Driver):
-    """A driver whose taper is here or on another host, and a DirectTCP dump that it has done."""
+class FarDriver(Driver):
+    """Drives a taper that a service of another host starts."""
 
-    def __init__(self, reactor: Any, task: Task) -> None:
-        super().__init__(reactor, task.stage, lambda _: None, lambda: 0)
-        self._task = task
-        self._dumper = Dumper(reactor, task)
-        self._dumping: Deferred[Crc | None] | None = None
-        self._client_error = ""
+    def __init__(self, reactor: Any, stage: Stage, address: str) -> None:
+        super().__init__(reactor, stage)
+        self._address = address
 
     def _spawn(self) -> None:
-        if not self._task.taper:
-            super()._spawn()
-            return
-        with _link_to(Address.parse(self._task.taper)) as link:
+        with _link_to(self._address) as link:
             link.setblocking(False)
             factory = Factory.forProtocol(lambda: self._protocol)
             self._reactor.adoptStreamConnection(link.fileno(), link.family, factory)
 
-    async def _ended(self) -> int | None:
-        return 0 if self._task.taper else await super()._ended()
+    async def _ended(self) -> int:
+        return 0  # the status is known on its host only
 
-    async def run(self) -> Outcome:
-        """Start the taper, let it take the dump, see it off.
 
-        :raise DemoFailed: something is wrong with the taper
-        """
-        try:
-            await self.start(self._task.stamp)
-            result, crc = await self._dump()
-            await self.finish()
-        finally:
-            self.kill()
-        texts = (result.inputerr, result.tapererr)
-        return Outcome(
-            said=result.name,
-            error="; ".join(filter(None, texts)),
-            client_error=self._client_error,
-            taper_crc=str(UNKNOWN if isinstance(result, replies.Failed) else result.server_crc),
-            client_crc=str(crc),
-            indirect=self._dumper.indirect,
-        )
+async def dump(reactor: Any, task: Task) -> Outcome:
+    """Start the taper, let it take the dump, see it off.
 
-    async def _dump(self) -> tuple[Result, Crc]:
-        header = self._task.header
-        self._protocol.send(
-            commands.PortWrite(
-                worker=WORKER,
-                handle=HANDLE,
-                hostname=header.host,
-                diskname=header.disk,
-                level=str(header.level),
-                datestamp=header.datestamp,
-                split=self._split,
-                data_path="DIRECTTCP",
-            )
-        )
-        sent: Crc | None = None
-        try:
-            while True:
-                reply = await self._reply()
-                if isinstance(reply, Result):
-                    return reply, sent or UNKNOWN
-                sent = await self._answer(reply) or sent
-        finally:
-            self._dumper.stop()
-            if self._dumping is not None:
-                await self._dumping
-
-    async def _answer(self, reply: Any) -> Crc | None:
-        """:return: once the client is done, what it sent"""
-        if isinstance(reply, replies.RequestNewTape):
-            self._protocol.send(commands.StartScan(WORKER, HANDLE))
-            self._protocol.send(commands.NewTape(WORKER, HANDLE))
-        elif isinstance(reply, replies.Port):
-            self._dumping = deferToThread(self._dumper.dump, reply)
-            self._dumping.addErrback(self._dump_failed)
-        elif isinstance(reply, replies.DumperStatus) and self._dumping is not None:
-            dumping, self._dumping = self._dumping, None
-            crc = await dumping
-            if crc is not None:  # or FAILED was said already
-                kib = str(-(-crc.size // 1024))
-                self._protocol.send(commands.Done(WORKER, HANDLE, kib, crc, crc, crc))
-            return crc
-        return None
-
-    def _dump_failed(self, failure: Any) -> None:
-        """As the driver does when its dumper fails, whatever the taper is at."""
-        failure.trap(OSError, IndirectError, AddressError, DumpFailed)
-        self._client_error = failure.getErrorMessage()
-        self._protocol.send(commands.Failed(WORKER, HANDLE))
+    :raise DemoFailed: something is wrong with the taper
+    """
+    if task.taper:
+        driver: Driver = FarDriver(reactor, task.stage, task.taper)
+    else:
+        driver = Driver(reactor, task.stage)
+    dumper = ClientDumper(reactor, task)
+    try:
+        await driver.start(task.stamp)
+        result = await driver.port_write(task.dump, dumper, "DIRECTTCP")
+        await driver.finish()
+    finally:
+        driver.kill()
+    return Outcome(
+        said=result.name,
+        error="; ".join(filter(None, (result.inputerr, result.tapererr))),
+        client_error=dumper.error,
+        taper_crc=str(UNKNOWN if isinstance(result, replies.Failed) else result.server_crc),
+        client_crc=str(dumper.crc),
+        indirect=dumper.indirect,
+    )
 
 
 def main(argument: str) -> int:
-    """Run the reactor until it is done. :return: the exit status"""
-    from twisted.internet import reactor as the_reactor
-
-    reactor: Any = the_reactor
+    """Do the task and tell the outcome. :return: the exit status"""
     task = Task.from_json(argument)
-    status = 1
-
-    def over(outcome: Outcome) -> None:
-        nonlocal status
-        status = 0
-        print(outcome.to_json(), flush=True)
-
-    def failed(failure: Any) -> None:
-        if failure.check(DemoFailed, OSError):
-            print(failure.getErrorMessage(), file=sys.stderr)
-        else:
-            failure.printTraceback()
-
-    def begin() -> None:
-        running = ensureDeferred(ServerHost(reactor, task).run())
-        running.addCallbacks(over, failed).addBoth(lambda _: reactor.stop())
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    return status
+    try:
+        outcome = run_reactor(lambda reactor: dump(reactor, task))
+    except (DemoFailed, OSError) as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    print(outcome.to_json(), flush=True)
+    return 0
 
 
 if __name__ == "__main__":

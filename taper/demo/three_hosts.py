@@ -17,8 +17,8 @@ from protocols.directtcp import Address
 from taper.demo.hosts import CLIENT, HOSTS, SERVER, TAPE, Carried, Hosts
 from taper.demo.inetd import RELAY
 from taper.demo.screen import DemoFailed
+from taper.demo.server_host import Outcome, Task
 from taper.demo.stage import Stage
-from taper.demo.task import Outcome, Task
 
 # a line with addresses comes in, the application's messages go out
 _CLIENT = """

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Awaitable, Callable
-from types import FrameType
 from typing import Any
 
-from attrs import evolve
-from twisted.internet.defer import Deferred
+from attrs import evolve, frozen
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
-from twisted.python.failure import Failure
 
 from protocols.crc import Crc
 from protocols.driver import replies
 from protocols.driver.messages import Message
-from taper.demo.driver import Driver, Dump, Result, Sender
-from taper.demo.holding import HoldingWriter, dump_header
+from taper.demo.driver import Driver, Dump, Result
+from taper.demo.dumper import TarDumper, dump_header
+from taper.demo.holding import HoldingWriter
 from taper.demo.progress import Progress, bar, row
 from taper.demo.screen import DemoFailed, Screen, count
 from taper.demo.stage import Stage
@@ -28,12 +25,12 @@ from taper.demo.tar import Tar, dumping
 _TICK_SECONDS = 0.1
 
 
+@frozen
 class Written:
     """A dump on volumes, and what the taper said its checksum is."""
 
-    def __init__(self, dump: Dump, crc: Crc) -> None:
-        self.dump = dump
-        self.crc = crc
+    dump: Dump
+    crc: Crc
 
 
 class Writer:
@@ -62,7 +59,7 @@ class Writer:
         try:
             seconds = await driver.start(time.strftime("%Y%m%d%H%M%S"))
             self._screen.line(f"Taper    a process of its own, ready after {seconds:.2f} s")
-            written = [await self._file_write(driver), await self._port_write(driver)]
+            written = [await self._file_write(driver), await self._port_write(reactor, driver)]
             await driver.finish()
             return written
         finally:
@@ -86,7 +83,8 @@ class Writer:
             size = self._tars[-1].crc.size
             self._screen.update(bar("holding", size, self._found.size, seconds))
 
-    def _dump(self, kind: str, number: int) -> Dump:
+    def _dump(self, kind: str, number: int) -> tuple[Dump, Tar]:
+        """A dump to be, and the tar that makes its data."""
         names = self._stage.path("tmp", "names")
         self._found.write_list(names)
         errors = self._stage.path("log", f"tar.{kind}.stderr")
@@ -95,45 +93,46 @@ class Writer:
         disk = self._found.source.decode("utf-8", "surrogateescape")
         # dumps of one disk are told apart by their datestamps
         stamp = time.strftime("%Y%m%d%H%M%S", time.localtime(time.time() + number))
-        return Dump(
-            kind=kind,
-            letter=kind[0],
-            handle=f"{number:02d}-{number + 1:05d}",
-            header=dump_header(disk, stamp),
-            tar=tar,
-        )
+        return Dump(kind, f"{number:02d}-{number + 1:05d}", dump_header(disk, stamp)), tar
 
     async def _file_write(self, driver: Driver) -> Written:
-        dump = self._dump("FILE-WRITE", 0)
+        dump, tar = self._dump("FILE-WRITE", 0)
         self._screen.heading("FILE-WRITE: tar to a holding disk, from there to volumes")
         began = self._holding_since = time.monotonic()
         first = self._stage.path("holding", "dump")
         holding = HoldingWriter(first, dump.header, self._stage.chunk_size)
         try:
-            crc = await deferToThread(dump.tar.dump_to, holding.write)
+            crc = await deferToThread(tar.dump_to, holding.write)
         finally:
             holding.close()
             self._holding_since = None
-        self._check_tar(dump)
+        self._check_tar(tar)
         holding.finish(crc)
         chunks = count(len(holding.paths), "chunk")
         self._screen.line(row("holding", chunks, crc.size, time.monotonic() - began))
-        header = evolve(dump.header, orig_size=-(-crc.size // 1024))
-        dump = evolve(dump, header=header)
+        dump = evolve(dump, header=evolve(dump.header, orig_size=-(-crc.size // 1024)))
         written = await self._watched(
-            dump, crc.size, lambda: driver.file_write(dump, holding.paths[0])
+            dump, tar, crc.size, lambda: driver.file_write(dump, holding.paths[0])
         )
         holding.delete()
         return written
 
-    async def _port_write(self, driver: Driver) -> Written:
-        dump = self._dump("PORT-WRITE", 1)
+    async def _port_write(self, reactor: Any, driver: Driver) -> Written:
+        dump, tar = self._dump("PORT-WRITE", 1)
         self._screen.heading("PORT-WRITE: tar over TCP straight to volumes")
-        size = self._found.size
-        return await self._watched(dump, size, lambda: driver.port_write(dump, Sender(dump)))
+        dumper = TarDumper(reactor, dump.header, tar)
+
+        async def write() -> Result:
+            result = await driver.port_write(dump, dumper)
+            if dumper.error and not result.tapererr:
+                self._tell_complaints(tar)
+                raise DemoFailed(f"{dump.kind}: the data could not be sent: {dumper.error}")
+            return result
+
+        return await self._watched(dump, tar, self._found.size, write)
 
     async def _watched(
-        self, dump: Dump, size: int, write: Callable[[], Awaitable[Result]]
+        self, dump: Dump, tar: Tar, size: int, write: Callable[[], Awaitable[Result]]
     ) -> Written:
         """Write with its progress shown, and check what the taper says in the end."""
         progress = self._progress = Progress(self._screen, size, self._stage.stored)
@@ -147,18 +146,21 @@ class Writer:
         if not isinstance(result, replies.Done):
             raise DemoFailed(_fault(dump, result))
         progress.over(result.server_crc)
-        self._check_tar(dump)
-        given = dump.tar.crc.value()
+        self._check_tar(tar)
+        given = tar.crc.value()
         if result.server_crc != given:
             raise DemoFailed(f"{dump.kind}: the taper wrote {result.server_crc}, was given {given}")
         return Written(dump, result.server_crc)
 
-    def _check_tar(self, dump: Dump) -> None:
+    def _tell_complaints(self, tar: Tar) -> None:
         """tar complains of files that change; the comparison tells whether that matters."""
-        for complaint in dump.tar.complaints():
+        for complaint in tar.complaints():
             self._screen.line(f"  {complaint}")
-        if dump.tar.died:
-            raise DemoFailed(f"tar ended with status {dump.tar.status}")
+
+    def _check_tar(self, tar: Tar) -> None:
+        self._tell_complaints(tar)
+        if tar.died:
+            raise DemoFailed(f"tar ended with status {tar.status}")
 
 
 def _fault(dump: Dump, result: Result) -> str:
@@ -166,49 +168,3 @@ def _fault(dump: Dump, result: Result) -> str:
     reasons = [text for text in (result.inputerr, result.tapererr) if text]
     said = f"{result.name} {result.input} {result.tape}"
     return f"{dump.kind}: the taper said {said}: {'; '.join(reasons) or 'no reason given'}"
-
-
-def run_writer(writer: Writer) -> list[Written]:
-    """Run the reactor until the dumps are written.
-
-    :raise KeyboardInterrupt: interrupted by a signal; nothing runs any more
-    """
-    from twisted.internet import reactor as the_reactor
-
-    reactor: Any = the_reactor
-    outcome: list[Any] = []
-    interrupted: list[int] = []
-
-    def over(result: Any) -> None:
-        outcome.append(result)
-        reactor.stop()
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        interrupted.append(number)
-        reactor.callFromThread(writing.cancel)
-
-    writing: Deferred[Any] = Deferred.fromCoroutine(_from_now_on(reactor, writer))
-    writing.addBoth(over)
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in signals}
-    try:
-        # the reactor's own handlers would stop it before everything has come to its end
-        reactor.run(installSignalHandlers=False)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if interrupted:
-        raise KeyboardInterrupt
-    result = outcome[0]
-    if isinstance(result, Failure):
-        result.raiseException()
-    written: list[Written] = result
-    return written
-
-
-async def _from_now_on(reactor: Any, writer: Writer) -> list[Written]:
-    """Write as soon as the reactor runs, so that it can be stopped afterwards."""
-    running: Deferred[None] = Deferred()
-    reactor.callWhenRunning(running.callback, None)
-    await running
-    return await writer.write(reactor)

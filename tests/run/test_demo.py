@@ -23,7 +23,7 @@ from taper.demo.restore import Shelf, read_shelf
 from taper.demo.screen import Screen
 from taper.demo.stage import Stage, remove_tree, stage_for
 from taper.demo.survey import SPECIAL, UNREADABLE, Survey, survey
-from taper.demo.tar import Tar, find_tar
+from taper.demo.tar import find_tar
 from taper.demo.write import Written
 from tests.system.hosts import missing_hosts
 
@@ -276,6 +276,33 @@ def test_taper_that_dies(top: Path, source: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        ("self._tar._command = ['sh', '-c', 'echo woe >&2; exit 5']", "tar ended with status 5"),
+        ("raise ConnectionRefusedError(111, 'refused')", "[Errno 111] refused"),
+    ],
+    ids=["tar fails", "no connection"],
+)
+def test_dumper_fails(top: Path, source: Path, spoil: str, expected: str) -> None:
+    """A dump whose data does not come whole is told to the taper, and its reason to people."""
+    tmp = Path(tempfile.mkdtemp(dir=top))
+    patch = (
+        "import taper.demo.dumper as d; old = d.TarDumper._send_data\n"
+        "def send(self, addresses):\n"
+        f"    {spoil}\n"
+        "    return old(self, addresses)\n"
+        "d.TarDumper._send_data = send"
+    )
+    program = [sys.executable, "-c", PATCHED.format(patch=patch)]
+    status, said = play("--source", str(source), tmp=tmp, program=program)
+    assert status == 1
+    assert f"Failed: PORT-WRITE: the data could not be sent: {expected}\n" in said
+    assert ("  woe\n" in said) is ("woe" in spoil)
+    assert "Traceback" not in said
+    assert list(tmp.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--source", "/no/such/place"], "cannot read the source /no/such/place: No such file"),
@@ -336,7 +363,7 @@ def check(
         stage = stage_at(volumes)
         shelf = read_shelf(stage)
         header = headers(shelf)[0]
-        dump = Dump(kind="FILE-WRITE", letter="F", handle="", header=header, tar=Tar([], ""))  # type: ignore[arg-type]
+        dump = Dump("FILE-WRITE", "", header)  # type: ignore[arg-type]
         found = survey(str(source), [], quiet)
         back = Restored(Screen(), stage, found, shelf, Written(dump, crc))
         back.run(find_tar(), owners=False)
@@ -480,12 +507,12 @@ def test_source_changes_in_a_demonstration(top: Path, source: Path) -> None:
     busy = tmp / "busy"
     shutil.copytree(source, busy, symlinks=True, ignore=lambda *_: ["fifo"])
     patch = (
-        "import taper.demo.play as p; old = p.run_writer\n"
-        "def write(writer):\n"
-        "    result = old(writer)\n"
+        "import taper.demo.play as p; old = p.run_reactor\n"
+        "def write(work):\n"
+        "    result = old(work)\n"
         f"    open({str(busy / 'file0')!r}, 'ab').write(b'more')\n"
         "    return result\n"
-        "p.run_writer = write"
+        "p.run_reactor = write"
     )
     program = [sys.executable, "-c", PATCHED.format(patch=patch)]
     status, said = play("--source", str(busy), tmp=tmp, program=program)

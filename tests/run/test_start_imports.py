@@ -40,8 +40,6 @@ LATE = {
     "taper.core.worker": (SELDOM, "taper.core.clerk"),
     "taper.ctl": (COMMAND, "taper.application.link", "taper.demo.play", "taper.install"),
     "taper.demo.driver": (REACTOR, "twisted.internet"),
-    "taper.demo.server_host": (REACTOR, "twisted.internet"),
-    "taper.demo.write": (REACTOR, "twisted.internet"),
     "taper.flow.flows": (SELDOM, "taper.flow.sent", "taper.flow.taken"),
     "taper.flow.port": (SELDOM, "taper.flow.made_header", "taper.flow.resolving"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
