@@ -89,33 +89,23 @@ def survey(source: str, without: Iterable[str], tell: Callable[[int], None]) -> 
             pass
     except OSError as fault:
         raise DemoFailed(f"cannot read the source {source}: {fault.strerror}") from fault
-    doing = [b""]
-    while doing:
-        directory = doing.pop()
-        deeper = []
-        for name in _names(found, directory):
-            entry = _look_at(found, name)
+
+    def unreadable(fault: OSError) -> None:
+        if not isinstance(fault, FileNotFoundError):  # or the comparison will say so
+            found.leave_out(UNREADABLE, os.path.relpath(fault.filename, top))
+
+    for directory, directories, files in os.walk(top, onerror=unreadable):
+        below = os.path.relpath(directory, top)
+        names, directories[:] = sorted(directories + files), []
+        for name in names:
+            entry = _look_at(found, os.path.normpath(os.path.join(below, name)))
             if entry is None or (entry.facts.st_dev, entry.facts.st_ino) in ours:
                 continue
             found.entries.append(entry)
             if stat.S_ISDIR(entry.facts.st_mode) and _can_enter(found, entry):
-                deeper.append(name)
-        doing.extend(reversed(deeper))
+                directories.append(name)
         tell(len(found.entries))
     return found
-
-
-def _names(found: Survey, directory: bytes) -> list[bytes]:
-    try:
-        return sorted(
-            os.path.join(directory, name)
-            for name in os.listdir(os.path.join(found.source, directory))
-        )
-    except FileNotFoundError:
-        return []  # it went away; the comparison will say so
-    except OSError:
-        found.leave_out(UNREADABLE, directory)
-        return []
 
 
 def _look_at(found: Survey, name: bytes) -> Entry | None:
