@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 from contextlib import ExitStack
-from types import TracebackType
+from typing import Self
 
 from attrs import frozen
 
@@ -56,23 +56,14 @@ class Hosts:
         self._keepers: dict[str, subprocess.Popen[bytes]] = {}
         self._cleanup = ExitStack()
 
-    def __enter__(self) -> Hosts:
+    def __enter__(self) -> Self:
         """:raise NoHosts: they cannot be made"""
-        with ExitStack() as undo:
-            undo.callback(self.close)
+        with self._cleanup:
             self._build()
-            undo.pop_all()
+            self._cleanup = self._cleanup.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Let the hosts go: the kernel keeps one only as long as a program runs on it."""
         self._cleanup.close()
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from types import TracebackType
+from typing import Self
 
 from attrs import frozen
 
@@ -62,31 +62,25 @@ class ThreeHosts:
         self._driver: subprocess.Popen[bytes] | None = None
         self._before: dict[str, Carried] = {}
 
-    def __enter__(self) -> ThreeHosts:
+    def __enter__(self) -> Self:
         """Start everything; the dump begins at once."""
-        with ExitStack() as undo:
-            undo.callback(self._cleanup.close)
+        with self._cleanup:
             self._start()
-            undo.pop_all()
+            self._cleanup = self._cleanup.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._cleanup.close()
 
     def _start(self) -> None:
         self._before = {host: self._hosts.carried(host) for host in HOSTS}
-        _, client = self._serve(CLIENT, [self._client()])
-        stamp = time.strftime("%Y%m%d%H%M%S")
-        task = Task(stage=self._stage, client=client[0], stamp=stamp)
+        _, (client,) = self._serve(CLIENT, [self._client()])
+        taper = relay = ""
         if self._taper_host == TAPE:
             commands = [self._stage.taper_command(), [sys.executable, "-c", RELAY]]
             self._taper, (taper, relay) = self._serve(TAPE, commands)
-            task = Task(stage=self._stage, client=client[0], taper=taper, relay=relay, stamp=stamp)
+        stamp = time.strftime("%Y%m%d%H%M%S")
+        task = Task(stage=self._stage, client=client, taper=taper, relay=relay, stamp=stamp)
         self._driver = self._run(SERVER, "taper.demo.server_host", task.to_json())
 
     def _client(self) -> list[str]:
