@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from protocols.crc import Crc
 from protocols.driver import replies
 from protocols.driver.messages import Message
 from protocols.stats import parse_stats
@@ -41,22 +40,21 @@ class Progress:
         self._before = stored()
         self._began = time.monotonic()
         self._spoke = self._began
-        self._label = ""
-        self._parts = 0
-        self._first_part = 1
         self._size = 0
-        self._seconds = 0.0
-        self.size = 0
+        self._parts = 0
+        self._label = ""
+        self._first_part = 1
+        self._volume_size = 0
+        self._volume_seconds = 0.0
 
     def heard(self, reply: Message) -> None:
         """Take in a reply of the taper."""
-        if isinstance(reply, replies.NewTape):
-            self._volume_over()
+        if not isinstance(reply, replies.NewTape | replies.PartDone):
+            return
+        if reply.label != self._label:
+            self.volume_over()
             self._label = reply.label
-        elif isinstance(reply, replies.PartDone):
-            if reply.label != self._label:
-                self._volume_over()
-                self._label = reply.label
+        if isinstance(reply, replies.PartDone):
             self._part_done(reply)
 
     def _part_done(self, reply: replies.PartDone) -> None:
@@ -64,12 +62,12 @@ class Progress:
         self._parts += 1
         if stats is not None:
             self._size += stats.size
-            self._seconds += stats.seconds
-            self.size += stats.size
+            self._volume_size += stats.size
+            self._volume_seconds += stats.seconds
         now = time.monotonic()
         if not self._screen.live and now - self._spoke > _QUIET_SECONDS:
             self._spoke = now
-            self._screen.line(self._so_far(self.size))
+            self._screen.line(self._so_far(self._size))
 
     def tick(self) -> None:
         """Show the live line."""
@@ -80,22 +78,17 @@ class Progress:
         place = f"{self._label:<9} part {self._parts + 1}" if self._label else "finding a volume"
         return bar(place, size, self._total, time.monotonic() - self._began)
 
-    def _volume_over(self) -> None:
+    def volume_over(self) -> None:
         """Say what this dump put on the volume it leaves."""
         if self._parts >= self._first_part:
             numbers = f"{self._first_part}-{self._parts}"
             what = f"part {self._parts}" if self._first_part == self._parts else f"parts {numbers}"
-            self._screen.line(row(self._label, what, self._size, self._seconds))
+            self._screen.line(row(self._label, what, self._volume_size, self._volume_seconds))
             self._spoke = time.monotonic()
         self._first_part = self._parts + 1
-        self._size, self._seconds = 0, 0.0
+        self._volume_size, self._volume_seconds = 0, 0.0
 
-    def over(self, crc: Crc) -> None:
-        """The last volume's line, and the total with the time that it really took."""
-        self._volume_over()
+    def over(self, size: int) -> None:
+        """Say how much it was in all, and the time that it really took."""
         seconds = time.monotonic() - self._began
-        self._screen.line(row("all", count(self._parts, "part"), crc.size, seconds))
-
-    def broken(self) -> None:
-        """Only what is there so far."""
-        self._volume_over()
+        self._screen.line(row("all", count(self._parts, "part"), size, seconds))

@@ -76,11 +76,6 @@ class Screen:
         self._out.flush()
         self._shown = True
 
-    def clear(self) -> None:
-        """Take the live line away."""
-        self._out.write(self._cleared())
-        self._out.flush()
-
     def _cleared(self) -> str:
         shown, self._shown = self._shown, False
         return "\r\x1b[K" if shown else ""

@@ -136,16 +136,14 @@ class Writer:
     ) -> Written:
         """Write with its progress shown, and check what the taper says in the end."""
         progress = self._progress = Progress(self._screen, size, self._stage.stored)
-        result: Result | None = None
         try:
             result = await write()
         finally:
             self._progress = None
-            if not isinstance(result, replies.Done):
-                progress.broken()
+            progress.volume_over()
         if not isinstance(result, replies.Done):
             raise DemoFailed(_fault(dump, result))
-        progress.over(result.server_crc)
+        progress.over(result.server_crc.size)
         self._check_tar(tar)
         given = tar.crc.value()
         if result.server_crc != given:
