@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import blockingCallFromThread, deferToThread
 from twisted.python.failure import Failure
 
+from devices.base import HEADER_SIZE
 from protocols.crc import UNKNOWN, Crc
 from protocols.directtcp import Address, AddressError
 from protocols.driver import replies
 from protocols.header import Header, HeaderType, build_header
 from protocols.twisted_transports.indirect import IndirectError, resolve
-from taper.demo.stage import HEADER_SIZE
 from taper.demo.tar import Tar
 
 CONNECT_SECONDS = 30.0

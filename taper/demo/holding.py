@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 from attrs import evolve
 
+from devices.base import HEADER_SIZE
 from protocols.crc import UNKNOWN, Crc
 from protocols.header import Header, HeaderType, build_header
-from taper.demo.stage import HEADER_SIZE
 
 
 class HoldingWriter:

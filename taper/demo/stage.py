@@ -10,12 +10,12 @@ import sys
 
 from attrs import frozen
 
+from devices.base import HEADER_SIZE
 from taper.demo.screen import MIB, DemoFailed
 
 KIB = 1024
 BLOCK = 32 * KIB
 CONFIG = "demo"
-HEADER_SIZE = 32768
 
 AMANDA_CONF = """\
 # The configuration of taper's demonstration; its volumes are directories.
