@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -29,6 +30,8 @@ from taper.demo.stage import CONFIG, Stage
 WORKER = "worker0-0"
 END_SECONDS = 30.0
 SILENCE_SECONDS = 120.0
+_TERM_SECONDS = 5.0
+_POLL_SECONDS = 0.01
 
 # after NO-NEW-TAPE the taper says itself how the dump ends
 _NEWS = (replies.NewTape, replies.NoNewTape, replies.Ready, replies.PartDone)
@@ -154,12 +157,7 @@ class Driver:
     def kill(self) -> None:
         """Leave no process behind, however the demonstration went."""
         if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            end(self._process)
 
     # Conversation
 
@@ -229,6 +227,28 @@ def _unexpected(reply: Message, wanted: str) -> DemoFailed:
         return DemoFailed(f"the taper said {reply.name}: {reply.text}")
     said = " ".join([reply.name, *(f"{name}={getattr(reply, name)}" for name in reply.fields)])
     return DemoFailed(f"the taper said {said} when {wanted} was expected")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a session, and those that it started."""
+    group = process.pid
+    for last_word in (signal.SIGTERM, signal.SIGKILL):
+        latest = time.monotonic() + _TERM_SECONDS
+        there = _signalled(group, last_word)
+        while there and time.monotonic() < latest:
+            process.poll()
+            time.sleep(_POLL_SECONDS)
+            there = _signalled(group, 0)
+    process.communicate()
+
+
+def _signalled(group: int, number: int) -> bool:
+    """There was somebody to hear it."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def run_reactor(work: Callable[[Any], Awaitable[T]]) -> T:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Self
 from attrs import frozen
 
 from protocols.directtcp import Address
+from taper.demo.driver import end
 from taper.demo.hosts import CLIENT, HOSTS, SERVER, TAPE, Carried, Hosts
 from taper.demo.inetd import RELAY
 from taper.demo.screen import DemoFailed
@@ -27,8 +27,6 @@ read -r where
 for address in $where; do set -- "$@" --direct-tcp "$address"; done
 "$@" </dev/null 3>&1 >&2 && echo "sendbackup: end"
 """
-_END_SECONDS = 3.0
-_POLL_SECONDS = 0.01
 _TAPER_SECONDS = 30.0
 
 
@@ -114,12 +112,8 @@ class ThreeHosts:
                 env=self._stage.environment(),
                 start_new_session=True,
             )
-        self._cleanup.callback(_end, process)
+        self._cleanup.callback(end, process)
         return process
-
-    def carried(self) -> dict[str, Carried]:
-        """What each cable carried since the start."""
-        return {host: self._hosts.carried(host).since(self._before[host]) for host in HOSTS}
 
     def wait(self, seconds: float) -> Dumped:
         """Wait for the end of the dump and of the taper.
@@ -131,7 +125,8 @@ class ThreeHosts:
             said, _ = self._driver.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             raise DemoFailed(f"the dump did not end within {seconds:.0f} s") from None
-        carried = self.carried()
+        before = self._before
+        carried = {host: self._hosts.carried(host).since(before[host]) for host in HOSTS}
         if self._driver.returncode:
             raise DemoFailed("\n".join(["the driver failed", *self._complaints(SERVER)]))
         if self._taper is not None:
@@ -147,25 +142,3 @@ class ThreeHosts:
     def _complaints(self, host: str) -> list[str]:
         with open(self._stage.path("log", f"{host}.stderr"), errors="replace") as file:
             return file.read().splitlines()[-5:]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and those that it started."""
-    group = process.pid
-    for last_word in (signal.SIGTERM, signal.SIGKILL):
-        end = time.monotonic() + _END_SECONDS
-        there = _signalled(group, last_word)
-        while there and time.monotonic() < end:
-            process.poll()
-            time.sleep(_POLL_SECONDS)
-            there = _signalled(group, 0)
-    process.communicate()
-
-
-def _signalled(group: int, number: int) -> bool:
-    """There was somebody to hear it."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    return True
