@@ -105,10 +105,9 @@ def restore(parts: list[StoredPart], tar: Tar, tell: Callable[[int], None]) -> C
     """
 
     def blocks() -> Iterator[memoryview]:
-        for part in parts:
-            for block in _blocks(part):
-                yield block
-                tell(tar.crc.size)
+        for block in _blocks(parts):
+            yield block
+            tell(tar.crc.size)
 
     return tar.restore_from(blocks())
 
@@ -119,22 +118,22 @@ def checksum(parts: list[StoredPart]) -> Crc:
     :raise DeviceError: a part cannot be read
     """
     crc = RunningCrc()
-    for part in parts:
-        for block in _blocks(part):
-            crc.update(block)
+    for block in _blocks(parts):
+        crc.update(block)
     return crc.value()
 
 
-def _blocks(part: StoredPart) -> Iterator[memoryview]:
-    device = FileDevice(f"file:{part.slot}", part.slot)
-    device.read_label()
-    device.start(AccessMode.READ)
-    try:
-        device.seek_file(part.fileno)
-        buffer = memoryview(bytearray(_BUFFER))
-        part.size = 0
-        while got := device.read_blocks(buffer):
-            part.size += got
-            yield buffer[:got]
-    finally:
-        device.finish()
+def _blocks(parts: list[StoredPart]) -> Iterator[memoryview]:
+    buffer = memoryview(bytearray(_BUFFER))
+    for part in parts:
+        device = FileDevice(f"file:{part.slot}", part.slot)
+        device.read_label()
+        device.start(AccessMode.READ)
+        try:
+            device.seek_file(part.fileno)
+            part.size = 0
+            while got := device.read_blocks(buffer):
+                part.size += got
+                yield buffer[:got]
+        finally:
+            device.finish()
