@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
-from types import FrameType
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.defer import DeferredQueue
 from twisted.internet.defer import TimeoutError as Silence
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThread
-from twisted.python.failure import Failure
 
 from protocols.driver import commands, replies
 from protocols.driver.codec import BadLine
@@ -24,20 +20,18 @@ from protocols.driver.messages import Message, SplitFields
 from protocols.header import Header
 from protocols.twisted_transports.driver import TaperProtocol
 from taper.demo.dumper import Dumper
+from taper.demo.running import end
 from taper.demo.screen import DemoFailed
 from taper.demo.stage import CONFIG, Stage
 
 WORKER = "worker0-0"
 END_SECONDS = 30.0
 SILENCE_SECONDS = 120.0
-_TERM_SECONDS = 5.0
-_POLL_SECONDS = 0.01
 
 # after NO-NEW-TAPE the taper says itself how the dump ends
 _NEWS = (replies.NewTape, replies.NoNewTape, replies.Ready, replies.PartDone)
 
 Result = replies.Done | replies.Partial | replies.Failed
-T = TypeVar("T")
 
 
 class _Gone(Message, name="(gone)"):
@@ -227,71 +221,3 @@ def _unexpected(reply: Message, wanted: str) -> DemoFailed:
         return DemoFailed(f"the taper said {reply.name}: {reply.text}")
     said = " ".join([reply.name, *(f"{name}={getattr(reply, name)}" for name in reply.fields)])
     return DemoFailed(f"the taper said {said} when {wanted} was expected")
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads a session, and those that it started."""
-    group = process.pid
-    for last_word in (signal.SIGTERM, signal.SIGKILL):
-        latest = time.monotonic() + _TERM_SECONDS
-        there = _signalled(group, last_word)
-        while there and time.monotonic() < latest:
-            process.poll()
-            time.sleep(_POLL_SECONDS)
-            there = _signalled(group, 0)
-    process.communicate()
-
-
-def _signalled(group: int, number: int) -> bool:
-    """There was somebody to hear it."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def run_reactor(work: Callable[[Any], Awaitable[T]]) -> T:
-    """Run the reactor until ``work``, which is given it, has come to its end.
-
-    :return: what it gave
-    :raise KeyboardInterrupt: a signal cancelled it; nothing of it runs any more
-    """
-    from twisted.internet import reactor as the_reactor
-
-    reactor: Any = the_reactor
-    outcome: list[Any] = []
-    interrupted: list[int] = []
-
-    async def begin() -> T:
-        # only a reactor that runs can be stopped afterwards
-        running: Deferred[None] = Deferred()
-        reactor.callWhenRunning(running.callback, None)
-        await running
-        return await work(reactor)
-
-    def over(result: T | Failure) -> None:
-        outcome.append(result)
-        reactor.stop()
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        interrupted.append(number)
-        reactor.callFromThread(working.cancel)
-
-    working: Deferred[Any] = Deferred.fromCoroutine(begin())
-    working.addBoth(over)
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in signals}
-    try:
-        # the reactor's own handlers would stop it before everything has come to its end
-        reactor.run(installSignalHandlers=False)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if interrupted:
-        raise KeyboardInterrupt
-    result = outcome[0]
-    if isinstance(result, Failure):
-        result.raiseException()
-    done: T = result
-    return done

@@ -61,7 +61,8 @@ class Dumper(ABC):
     def start(self, reply: replies.Port, failed: Callable[[], None]) -> None:
         """Begin to send to the ports that the taper named.
 
-        :param failed: called at once when it goes wrong, for the driver does not wait either
+        :param failed: called at once when it goes wrong: where a client sends to a mover, the
+            taper cannot see that nothing more will come
         """
         self._running = deferToThread(self._send, reply).addErrback(self._failed, failed)
 

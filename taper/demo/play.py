@@ -13,10 +13,10 @@ from types import FrameType
 
 from devices.errors import DeviceError
 from taper.demo.compare import Comparison, compare
-from taper.demo.driver import run_reactor
 from taper.demo.hosts_act import play_three_hosts
 from taper.demo.progress import bar
 from taper.demo.restore import Shelf, read_shelf, restore
+from taper.demo.running import run_reactor
 from taper.demo.screen import MIB, DemoFailed, Screen, count, mib, printable
 from taper.demo.stage import Stage, remove_tree, stage_for
 from taper.demo.survey import Survey, survey

@@ -17,8 +17,9 @@ from twisted.internet.protocol import Factory
 from protocols.crc import UNKNOWN, Crc
 from protocols.directtcp import Address
 from protocols.driver import replies
-from taper.demo.driver import Driver, Dump, run_reactor
+from taper.demo.driver import Driver, Dump
 from taper.demo.dumper import CONNECT_SECONDS, Dumper, DumpFailed, dump_header
+from taper.demo.running import run_reactor
 from taper.demo.screen import DemoFailed
 from taper.demo.stage import Stage
 

@@ -116,6 +116,8 @@ class Tar:
 
     def complaints(self) -> list[str]:
         """The first lines of its stderr."""
+        if self._process is None:
+            return []
         with open(self._errors, "rb") as errors:
             lines = [printable(line) for line in errors.read(1 << 16).splitlines()]
         more = len(lines) - _SHOWN_LINES

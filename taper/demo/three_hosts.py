@@ -13,9 +13,9 @@ from typing import Self
 from attrs import frozen
 
 from protocols.directtcp import Address
-from taper.demo.driver import end
 from taper.demo.hosts import CLIENT, HOSTS, SERVER, TAPE, Carried, Hosts
 from taper.demo.inetd import RELAY
+from taper.demo.running import end
 from taper.demo.screen import DemoFailed
 from taper.demo.server_host import Outcome, Task
 from taper.demo.stage import Stage

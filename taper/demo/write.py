@@ -124,7 +124,8 @@ class Writer:
 
         async def write() -> Result:
             result = await driver.port_write(dump, dumper)
-            if result.inputerr and dumper.error:
+            if dumper.error and not result.tapererr:
+                self._tell_complaints(tar)
                 raise DemoFailed(f"{dump.kind}: the data could not be sent: {dumper.error}")
             return result
 
@@ -149,10 +150,13 @@ class Writer:
             raise DemoFailed(f"{dump.kind}: the taper wrote {result.server_crc}, was given {given}")
         return Written(dump, result.server_crc)
 
-    def _check_tar(self, tar: Tar) -> None:
+    def _tell_complaints(self, tar: Tar) -> None:
         """tar complains of files that change; the comparison tells whether that matters."""
         for complaint in tar.complaints():
             self._screen.line(f"  {complaint}")
+
+    def _check_tar(self, tar: Tar) -> None:
+        self._tell_complaints(tar)
         if tar.died:
             raise DemoFailed(f"tar ended with status {tar.status}")
 

@@ -230,8 +230,9 @@ def silent_address() -> Iterator[Address]:
             client = held.enter_context(socket.socket())
             client.setblocking(False)
             client.connect_ex(place)
-            _, connected, _ = select.select([], [client], [], 0.5)
-            if not connected:
+            poll = select.poll()
+            poll.register(client, select.POLLOUT)
+            if not poll.poll(500):
                 break
         yield Address(*place)
 

@@ -276,6 +276,33 @@ def test_taper_that_dies(top: Path, source: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        ("self._tar._command = ['sh', '-c', 'echo woe >&2; exit 5']", "tar ended with status 5"),
+        ("raise ConnectionRefusedError(111, 'refused')", "[Errno 111] refused"),
+    ],
+    ids=["tar fails", "no connection"],
+)
+def test_dumper_fails(top: Path, source: Path, spoil: str, expected: str) -> None:
+    """A dump whose data does not come whole is told to the taper, and its reason to people."""
+    tmp = Path(tempfile.mkdtemp(dir=top))
+    patch = (
+        "import taper.demo.dumper as d; old = d.TarDumper._send_data\n"
+        "def send(self, addresses):\n"
+        f"    {spoil}\n"
+        "    return old(self, addresses)\n"
+        "d.TarDumper._send_data = send"
+    )
+    program = [sys.executable, "-c", PATCHED.format(patch=patch)]
+    status, said = play("--source", str(source), tmp=tmp, program=program)
+    assert status == 1
+    assert f"Failed: PORT-WRITE: the data could not be sent: {expected}\n" in said
+    assert ("  woe\n" in said) is ("woe" in spoil)
+    assert "Traceback" not in said
+    assert list(tmp.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--source", "/no/such/place"], "cannot read the source /no/such/place: No such file"),

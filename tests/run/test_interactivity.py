@@ -47,11 +47,12 @@ class AtTerminal:
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             os.execv(sys.executable, [sys.executable, "-m", "tests.run.terminal_child", *words])
+        self._poll = select.poll()  # select.select() takes no descriptor above 1023
+        self._poll.register(self._master, select.POLLIN)
 
     def see(self, text: str) -> None:
         while text not in self.seen:
-            ready, _, _ = select.select([self._master], [], [], 30)
-            assert ready, f"no {text!r} in {self.seen!r}"
+            assert self._poll.poll(30_000), f"no {text!r} in {self.seen!r}"
             try:
                 self.seen += os.read(self._master, 4096).decode()
             except OSError:  # the other end is closed

@@ -39,7 +39,7 @@ LATE = {
     "taper.cli": (COMMAND, "taper.run.process"),
     "taper.core.worker": (SELDOM, "taper.core.clerk"),
     "taper.ctl": (COMMAND, "taper.application.link", "taper.demo.play", "taper.install"),
-    "taper.demo.driver": (REACTOR, "twisted.internet"),
+    "taper.demo.running": (REACTOR, "twisted.internet"),
     "taper.flow.flows": (SELDOM, "taper.flow.sent", "taper.flow.taken"),
     "taper.flow.port": (SELDOM, "taper.flow.made_header", "taper.flow.resolving"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),

@@ -24,6 +24,7 @@ from protocols.conf import load
 from protocols.tapelist import parse_tapelist
 from taper.core.retention import Retention
 from taper.core.scan import ScanResult, make_scan
+from taper.run.amanda_version import amanda_version
 from tests.fakes.changers import SteppedLanes
 from tests.fakes.scanning import RUN, Outcome, days_before_run
 from tests.fakes.tapelist_store import FakeTapelistStore
@@ -193,7 +194,9 @@ def read_if_there(path: str) -> bytes | None:
 def ask_ours(root: Path, situation: Situation, algorithm: str) -> Told:
     """What our scan chooses and notes, over our chg-disk and file device."""
     set_up(root, situation, algorithm)
-    loaded = load("Scan", read_if_there, config_root=str(root / "etc"))
+    loaded = load(
+        "Scan", read_if_there, config_root=str(root / "etc"), amanda_version=amanda_version
+    )
     assert loaded.messages == ()
     tapelist = parse_tapelist((root / "etc" / "Scan" / "tapelist").read_bytes())
     lanes = SteppedLanes()
@@ -219,7 +222,9 @@ def ask_ours(root: Path, situation: Situation, algorithm: str) -> Told:
             choices.append(f"{mark}{found.label} in {found.reservation.slot}")
         else:
             choices.append(None)
-            log.append(f"ERROR taper no-tape error [{outcome.refusal}]")
+            # ours goes on with the reason, where there is one
+            refusal = re.sub(rf"^{NONE_FOUND}: .+", NONE_FOUND, str(outcome.refusal))
+            log.append(f"ERROR taper no-tape error [{refusal}]")
     return Told(choices[0], plain(log, root))
 
 
