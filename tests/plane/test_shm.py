@@ -370,8 +370,14 @@ def test_a_number_used_again_is_another_process(monkeypatch: pytest.MonkeyPatch)
 
 
 TAKEN = """
+# All modules at once: whom we become need not be able to read them.
 import os, sys
 from pathlib import Path
+import posix_ipc
+import taper.plane.monotonic_wait
+from protocols.shmring import Sizes
+from taper.flow.ring import Watch
+from taper.plane.shm import ShmSource
 others = []
 for name in ("sem.amanda_sem_read-{pid}-2", "amanda_shm_data-{pid}-11"):
     path = Path("/dev/shm", name.format(pid=os.getpid()))
@@ -379,9 +385,6 @@ for name in ("sem.amanda_sem_read-{pid}-2", "amanda_shm_data-{pid}-11"):
     os.chown(path, 65533, 65533)
     others.append(path)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
-from protocols.shmring import Sizes
-from taper.flow.ring import Watch
-from taper.plane.shm import ShmSource
 source = ShmSource(Sizes(131072, 32768), Watch().lost)
 source.create()
 print(source.names.control.rpartition("-")[2])
