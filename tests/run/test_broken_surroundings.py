@@ -141,24 +141,29 @@ def make_scene(root: Path) -> Scene:
 
 def play(scene: Scene, programs: str) -> list[Ended]:
     """Start programs with all their subcommands, side by side."""
-    running = []
-    for name, command in scene.programs().items():
-        if name.split()[0] in programs.split(", "):
-            process = subprocess.Popen(
-                [*_hands_tied(scene), *command, *scene.more],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=scene.environment,
-                cwd=scene.root,
-                preexec_fn=_breaker(scene),
-            )
-            running.append((name, process))
-    ends = []
-    for name, process in running:
-        said = process.communicate(timeout=PATIENCE)[0].decode("utf-8", "replace")
-        ends.append(Ended(name, process.returncode, said))
-    return ends
+    running = [
+        (name, _start(scene, command))
+        for name, command in scene.programs().items()
+        if name.split()[0] in programs.split(", ")
+    ]
+    return [_end(name, process) for name, process in running]
+
+
+def _start(scene: Scene, command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*_hands_tied(scene), *command, *scene.more],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=scene.environment,
+        cwd=scene.root,
+        preexec_fn=_breaker(scene),
+    )
+
+
+def _end(name: str, process: subprocess.Popen[bytes]) -> Ended:
+    said = process.communicate(timeout=PATIENCE)[0].decode("utf-8", "replace")
+    return Ended(name, process.returncode, said)
 
 
 def _hands_tied(scene: Scene) -> list[str]:
@@ -504,8 +509,13 @@ def test_a_broken_client(tmp_path: Path, row: Broken) -> None:
 
 
 def test_where_nothing_is_broken(tmp_path: Path) -> None:
-    """The tables break what works: here only those fail whose surroundings are none of theirs."""
-    failed = {end.name: end.said for end in play(make_scene(tmp_path), ALL) if end.status}
+    """The tables break what works: here only those fail whose surroundings are none of theirs.
+
+    One after the other: side by side, one would meet what another is about to install or remove.
+    """
+    scene = make_scene(tmp_path)
+    ends = [_end(name, _start(scene, command)) for name, command in scene.programs().items()]
+    failed = {end.name: end.said for end in ends if end.status}
     assert set(failed) <= {
         "taperctl demo",  # there is no such source
         "taperctl install",  # not the machine's taper, or no root
