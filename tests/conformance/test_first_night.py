@@ -89,7 +89,7 @@ def test_the_next_volumes_of_a_new_directory(world: World, scan: str) -> None:
 def test_an_empty_directory_of_flat_volumes(world: World, scan: str, properties: str) -> None:
     """Likewise with chg-diskflat, where slots are names only."""
     if world.program.stock and (scan != "traditional" and properties is not TEMPLATE):
-        pytest.skip("stock's inventory has no slot then")
+        pytest.xfail("stock's inventory has no slot then")
     labels = 'labelstr "^PROTO-[0-9]*$"\nautolabel "PROTO-$2s" any'
     installed(world, properties, scan, "chg-diskflat", labels)
     talk = world.start()

@@ -10,6 +10,7 @@ from tests.conformance.harness_talk import HANDLE, WORKER, Conversation
 from tests.conformance.harness_text import crc, payload
 from tests.small_disks import MAKE, make_image, trouble
 
+NO_ROOM = "without room stock cannot lock its changer's state, or wipe what may be written over"
 SMALL = payload(2_000_000)
 OLD = "20250101000000"
 FILL = """
@@ -61,6 +62,7 @@ def debug_log(world: World) -> str:
     return "".join(log.read_text() for log in logs)
 
 
+@pytest.mark.stock_may_fail(NO_ROOM)
 @pytest.mark.parametrize("state", ["no state", "a state"])
 @pytest.mark.parametrize("kind", MAKE)
 def test_a_full_disk_is_freed(world: World, kind: str, state: str) -> None:
@@ -81,6 +83,8 @@ def test_a_full_disk_is_freed(world: World, kind: str, state: str) -> None:
     talk.done(crc(SMALL))
     world.check_dump(HANDLE, SMALL)
     talk.quit()
+    if world.program.stock:
+        return  # how it is told is ours
     said = debug_log(world)
     told = said.count("no room for state file")
     assert told == said.count("/state' is written again")
@@ -89,6 +93,7 @@ def test_a_full_disk_is_freed(world: World, kind: str, state: str) -> None:
     assert "slot1" in world.path(f"{VTAPES}/state").read_text()
 
 
+@pytest.mark.stock_may_fail(NO_ROOM)
 @pytest.mark.parametrize("kind", MAKE)
 def test_a_full_disk_of_flat_volumes_is_freed(world: World, kind: str) -> None:
     """Likewise where a volume is one file, whose first bytes are to be written anew."""
@@ -111,6 +116,7 @@ def test_a_full_disk_of_flat_volumes_is_freed(world: World, kind: str) -> None:
     assert stored[65536 : 65536 + len(SMALL)] == SMALL
 
 
+@pytest.mark.stock_may_fail(NO_ROOM)
 @pytest.mark.parametrize("kind", MAKE)
 def test_a_full_disk_of_volumes_in_use_stays(world: World, kind: str) -> None:
     """Nothing that must be kept is wiped to make room."""

@@ -81,10 +81,13 @@ def test_a_volume_that_appears_is_found(world: World) -> None:
 
 
 def test_quit_takes_the_question_back(world: World) -> None:
-    """QUIT while the operator is waited for: the end, at once and well."""
+    """QUIT while the operator is waited for: the end, at once and well; ours answers first."""
     talk = asking(world)
     mailed(world)
-    talk.quit()
+    talk.send("QUIT")
+    if not world.program.stock:
+        talk.expect(f'TAPE-ERROR {WORKER} "taper is quitting"')
+    talk.expect_end()
 
 
 @pytest.mark.known_stock_failure("stock forgets to answer the NEW-TAPE")
