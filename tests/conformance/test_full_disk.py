@@ -56,6 +56,19 @@ def fill(world: World) -> None:
     world.as_user("bash", "-c", FILL, VTAPES)
 
 
+def written(world: World, label: str) -> Conversation:
+    """Write a dump onto the one volume there is, in one part."""
+    talk = world.start()
+    talk.deadline = 60
+    talk.start_taper()
+    talk.file_write(world.holding(SMALL))
+    talk.grant(label)
+    talk.ready()
+    talk.expect(f"PARTDONE {WORKER} {HANDLE} {label} 1 <*>")
+    talk.done(crc(SMALL))
+    return talk
+
+
 def debug_log(world: World) -> str:
     """What our taper noted for whoever looks after it."""
     logs = world.path("/var/log/amanda").rglob("taper.*.debug")
@@ -73,14 +86,7 @@ def test_a_full_disk_is_freed(world: World, kind: str, state: str) -> None:
     if state == "a state":
         world.write(f"{VTAPES}/state", "$STATE = {'current' => 'slot1'};\n")
     fill(world)
-    talk = world.start()
-    talk.deadline = 60
-    talk.start_taper()
-    talk.file_write(world.holding(SMALL))
-    talk.grant("PROTO01")
-    talk.ready()
-    talk.expect(f"PARTDONE {WORKER} {HANDLE} PROTO01 1 <*>")
-    talk.done(crc(SMALL))
+    talk = written(world, "PROTO01")
     world.check_dump(HANDLE, SMALL)
     talk.quit()
     if world.program.stock:
@@ -103,14 +109,7 @@ def test_a_full_disk_of_flat_volumes_is_freed(world: World, kind: str) -> None:
     world.tapelist_add(f"{OLD} PROTO-01 reuse {tail}")
     world.write(f"{VTAPES}/state", "$STATE = {'current' => 'slot1'};\n")
     world.as_user("bash", "-c", FLAT, VTAPES)
-    talk = world.start()
-    talk.deadline = 60
-    talk.start_taper()
-    talk.file_write(world.holding(SMALL))
-    talk.grant("PROTO-01")
-    talk.ready()
-    talk.expect(f"PARTDONE {WORKER} {HANDLE} PROTO-01 1 <*>")
-    talk.done(crc(SMALL))
+    talk = written(world, "PROTO-01")
     talk.quit()
     stored = world.path(f"{VTAPES}/PROTO-01").read_bytes()
     assert stored[65536 : 65536 + len(SMALL)] == SMALL
