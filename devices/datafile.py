@@ -7,7 +7,9 @@ back to the last whole block when the file system is full.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import struct
 
 # errors that mean: no room here; freeing some may help (EFBIG as stock has it)
 NO_SPACE = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
@@ -19,6 +21,25 @@ def no_space_text(error: OSError) -> str:
     """What a device says of such an error: stock's words, and what the system says besides."""
     return _FULL if error.errno == errno.ENOSPC else f"{_FULL}: {error.strerror}"
 
+
+_FICLONERANGE = 0x4020940D
+"""Number of the request in the kernel's ABI (ioctl_ficlonerange(2)); its argument is the source's
+descriptor, offset and length, and the offset here."""
+_CLONE_RANGE = struct.Struct("qQQQ")
+# another file system, none that has clones, bounds that it cannot share, a file it will not touch
+_CANNOT_CLONE = frozenset(
+    {
+        errno.EXDEV,
+        errno.EOPNOTSUPP,
+        errno.ENOTTY,
+        errno.EINVAL,
+        errno.EBADF,
+        errno.EPERM,
+        errno.ETXTBSY,
+        errno.EISDIR,
+        errno.ENOSYS,
+    }
+)
 
 # how much is written before the disk is told to begin storing it
 WRITEBACK_BYTES = 32 * 2**20
@@ -53,6 +74,22 @@ class DataFile:
             self.stored += wrote
         if self._durable and self.stored - self._sent_to_disk >= WRITEBACK_BYTES:
             self._begin_writeback()
+
+    def clone(self, fd: int, offset: int, size: int) -> bool:
+        """Share bytes of another file, behind those written before.
+
+        :return: False: they cannot be shared; nothing was done
+        """
+        at = self._start + self.stored
+        try:
+            fcntl.ioctl(self.fd, _FICLONERANGE, _CLONE_RANGE.pack(fd, offset, size, at))
+        except OSError as error:
+            if error.errno in _CANNOT_CLONE:
+                return False
+            raise
+        os.lseek(self.fd, at + size, os.SEEK_SET)
+        self.stored += size
+        return True
 
     def cut_back(self, size: int) -> None:
         """Keep only the first ``size`` bytes of payload, and go on from there."""

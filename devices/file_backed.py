@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 
 from attrs import evolve
 
@@ -184,26 +185,56 @@ class FileBackedDevice(BaseDevice):
         What lies in the early-warning zone is written block by block, everything before it in
         one go.
         """
-        self._check_offer(len(data))
+
+        def append(done: int, size: int) -> bool:
+            self._current().append(data[done : done + size])
+            return True
+
+        return self._write(len(data), append)
+
+    def clone_blocks(self, fd: int, offset: int, size: int) -> Written | None:
+        """See IClones."""
+
+        def share(done: int, size: int) -> bool:
+            return self._current().clone(fd, offset + done, size)
+
+        if self.properties.flag("slow_write"):
+            return None
+        written = self._write(size, share)
+        nothing = written.end is WriteEnd.NONE and not written.accepted
+        return None if nothing else written
+
+    def _write(self, size: int, store: Callable[[int, int], bool]) -> Written:
+        """Append blocks, as far as there is room.
+
+        :param size: bytes offered
+        :param store: stores so many bytes behind so many that were stored before; False: it
+            cannot, and all ends here. May raise OSError.
+        """
+        self._check_offer(size)
         terms = self._terms()
         slow = self.properties.flag("slow_write")
         accepted = 0
-        while accepted < len(data):
-            offered = len(data) - accepted
+        while accepted < size:
+            offered = size - accepted
             if self.is_eom or slow:
                 offered = min(offered, terms.block_size)
             run = self._room.next_run(offered, terms)
-            self.is_eom = self.is_eom or run.early
+            early = self.is_eom or run.early
             if not run.size:
+                self.is_eom = early
                 self._note(LIMIT_REACHED, Status.VOLUME_ERROR)
                 return Written(accepted, WriteEnd.FULL if terms.leom else WriteEnd.FAILED)
             if slow and self._file_bytes // terms.block_size % 2 == 0:
                 time.sleep(1)
             try:
-                self._current().append(data[accepted : accepted + run.size])
+                if not store(accepted, run.size):
+                    return Written(accepted, WriteEnd.NONE)
             except OSError as error:
+                self.is_eom = early
                 stored = self._count_whole_blocks()
                 return Written(accepted + stored, self._after_failure(error))
+            self.is_eom = early
             accepted += run.size
             self._room.wrote(run.size)
             self._count(run.size)

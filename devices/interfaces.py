@@ -45,6 +45,7 @@ __all__ = [
     "IAsyncDevice",
     "IAsyncReservation",
     "IChanger",
+    "IClones",
     "IDevice",
     "IDeviceFacts",
     "ILane",
@@ -150,6 +151,18 @@ class IDevice(IDeviceFacts):
 
     def finish() -> None:
         """Release the volume and the drive; mode NULL again. A finished device finishes again."""
+
+
+class IClones(Interface):
+    """A blocking device that can share bytes with a file, where both lie on one file system that
+    has clones (xfs, btrfs): nothing is copied, and no room is taken."""
+
+    def clone_blocks(fd: int, offset: int, size: int) -> Written | None:
+        """As :meth:`IDevice.write_blocks`, with bytes that stand in an open file.
+
+        :return: fewer bytes than offered with ``WriteEnd.NONE`` if only the rest cannot be shared;
+            None if nothing can, and nothing was done
+        """
 
 
 class IReservation(Interface):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from attrs import frozen
 from zope.interface import Interface
 
 
@@ -27,12 +28,30 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+@frozen
+class Span:
+    """Bytes of a dump that stand in a file.
+
+    :ivar fd: open for reading; to be used before anything else is read.
+    :ivar offset: of the first byte in the file.
+    :ivar size: bytes, at least 1.
+    :ivar last: the dump ends with them.
+    """
+
+    fd: int
+    offset: int
+    size: int
+    last: bool
+
+
 class IStream(Protocol):
     """What the device is given; members as of :class:`taper.plane.ring.Ring`."""
 
     keep: bool
-    cursor: int
     block_size: int
+
+    @property
+    def cursor(self) -> int: ...
 
     @property
     def halted(self) -> bool: ...
@@ -62,6 +81,14 @@ class IStream(Protocol):
     def release(self) -> None: ...
 
 
+class ISpans(Protocol):
+    """A stream that can tell of bytes that stand in files."""
+
+    def span(self, limit: int) -> Span | None: ...
+
+    def skip(self, size: int, seen: Callable[[memoryview], None]) -> None: ...
+
+
 class IDirectStream(IStream, Protocol):
     """A stream that nobody need fill."""
 
@@ -88,6 +115,17 @@ class ISource(Interface):
 
     def close() -> None:
         """Release what is held; nobody reads any more. Safe to repeat."""
+
+
+class IFileSource(ISource):
+    """A source whose bytes stand in files, from where a device may take them by itself."""
+
+    def span() -> Span | None:
+        """Where the bytes stand that the next :meth:`read_into` begins with. They still have to be
+        read, for their checksum. None: at the end.
+
+        :raise SourceError: as of :meth:`read_into`
+        """
 
 
 class IStreamSource(ISource):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from protocols.crc import UNKNOWN, Crc
 from taper.plane.crc import RunningCrc
-from taper.plane.interfaces import IReplay, IStream, SourceError
+from taper.plane.interfaces import IReplay, ISpans, IStream, SourceError, Span
 from taper.plane.ring import Stopped, chunk_size
 
 
@@ -29,14 +29,17 @@ class PartReader:
         done: Crc = UNKNOWN,
         *,
         cached: bool = False,
+        spans: ISpans | None = None,
     ) -> None:
-        """:param failed: told the text when bytes cannot be had again; must stop the ring.
+        """:param spans: the same stream, where it can tell of bytes that stand in files.
+        :param failed: told the text when bytes cannot be had again; must stop the ring.
         :param done: of bytes of the dump that came before the ring's first one.
         """
         self.cached = cached
         self.part_start = 0
         self.position = 0
         self._ring = ring
+        self._spans = spans
         self._replay = replay
         self._failed = failed
         self._buffer = memoryview(b"")
@@ -70,6 +73,21 @@ class PartReader:
         if behind:
             return self._read_again(min(behind, limit))
         return self._ring.peek(limit)
+
+    def span(self, limit: int) -> Span | None:
+        """Where the next bytes stand in a file, if they do, at most ``limit`` of them."""
+        if self._spans is None or self.position != self._ring.cursor:
+            return None
+        return self._spans.span(limit)
+
+    def skip(self, size: int) -> None:
+        """The device has taken the first ``size`` bytes of a span by itself. They are read now.
+
+        :raise Stopped: they cannot be read to their end
+        """
+        assert self._spans is not None, "there was no span"
+        self._spans.skip(size, self._crc.update)
+        self.position += size
 
     def forgo(self) -> bool:
         """Go on without the cache, after it failed. :return: False: it is needed for this part"""

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from devices.errors import DeviceError
-from devices.interfaces import IDevice, PartResult, Streaming, WriteEnd
-from taper.plane.interfaces import CacheError
+from devices.interfaces import IClones, IDevice, PartResult, Streaming, WriteEnd, Written
+from taper.plane.interfaces import CacheError, Span
 from taper.plane.ring import Stopped
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 NO_SPACE = "No space left on device"
 NO_LIMIT = 1 << 62
 """Bytes of a part without a limit."""
+MOST_CLONED = 16 * 1024 * 1024
+"""Bytes that a device shares in one go, so that a part can be stopped, and what is read for the
+checksum is asked for again soon."""
 
 
 class IFeed(Protocol):
@@ -33,6 +36,10 @@ class IFeed(Protocol):
     def peek(self, limit: int) -> memoryview: ...
 
     def accept(self, data: memoryview) -> None: ...
+
+    def span(self, limit: int) -> Span | None: ...
+
+    def skip(self, size: int) -> None: ...
 
     def forgo(self) -> bool: ...
 
@@ -51,6 +58,7 @@ class Pump:
     """Writes one part.
 
     :ivar size: bytes the device has accepted, while it runs.
+    :ivar shared: of these, bytes that it shares with the file they come from.
     """
 
     def __init__(
@@ -69,7 +77,7 @@ class Pump:
         :param pause_at_space: where shared space is full, leave the file open and come back with
             ``paused``: :meth:`go_on` or :meth:`end` then follows.
         """
-        self.size = 0
+        self.size = self.shared = 0
         self._device = device
         self._parts = feed
         self._part_size = part_size
@@ -81,6 +89,7 @@ class Pump:
         self._refused = False
         self._began = 0.0
         self._number = 0
+        self._cloner = IClones(device) if IClones.providedBy(device) else None
 
     def run(self, header: Header) -> PartResult:
         """Write one file with ``header`` and the next bytes of the feed."""
@@ -140,21 +149,27 @@ class Pump:
                     feed.prime()
                     starving = device.streaming is Streaming.REQUIRED
                 left = self._part_size - self.size if self._part_size else NO_LIMIT
-                try:
-                    data = feed.peek(left)
-                except CacheError as error:
-                    if not self._go_on_uncached(error):
-                        return _End.UNCACHED
-                    continue
-                if not data:
-                    return _End.DATA
-                end = self._write(data)
+                end = self._write_some(left)
                 if end is not None:
                     return end
                 if self.size == self._part_size:
                     return _End.SIZE
         except Stopped:
             return _End.STOPPED
+
+    def _write_some(self, left: int) -> _End | None:
+        """Hand over what can be had, at most ``left`` bytes. :return: what ends the part"""
+        if self._cloner is not None:
+            span = self._parts.span(min(left, MOST_CLONED))
+            if span is not None:
+                end = self._clone(span)
+                if end is not None or self._cloner is not None:
+                    return end
+        try:
+            data = self._parts.peek(left)
+        except CacheError as error:
+            return None if self._go_on_uncached(error) else _End.UNCACHED
+        return self._write(data) if data else _End.DATA
 
     def _go_on_uncached(self, error: CacheError) -> bool:
         """A volume that warns before its end loses no part there, so it needs no cache."""
@@ -165,18 +180,41 @@ class Pump:
         _log.warning("%s; going on without a cache", error)
         return True
 
+    def _clone(self, span: Span) -> _End | None:
+        """Let the device share bytes with the file they stand in, or else copy from now on."""
+        assert self._cloner is not None
+        try:
+            written = self._cloner.clone_blocks(span.fd, span.offset, span.size)
+        except DeviceError as error:
+            self._error = error.text
+            return _End.FAILED
+        if written is None or not (written.accepted or written.end is not WriteEnd.NONE):
+            self._cloner = None
+            return None
+        self.shared += written.accepted
+        return self._judge(written, written.accepted, lambda: self._parts.skip(written.accepted))
+
     def _write(self, data: memoryview) -> _End | None:
         try:
             written = self._device.write_blocks(data)
         except DeviceError as error:
             self._error = error.text
             return _End.FAILED
+        taken = data[: written.accepted]
+        return self._judge(written, len(data), lambda: self._parts.accept(taken))
+
+    def _judge(self, written: Written, offered: int, accept: Callable[[], None]) -> _End | None:
+        """What becomes of the part after a write.
+
+        :param offered: bytes
+        :param accept: tells the feed what was taken, unless the part is lost
+        """
         self.size += written.accepted
         end = written.end
         if end is WriteEnd.FAILED or (self._cached and end in (WriteEnd.FULL, WriteEnd.SPACE)):
             self._error = self._device.error or NO_SPACE
             return _End.FAILED
-        self._parts.accept(data[: written.accepted])
+        accept()
         if end in (WriteEnd.FULL, WriteEnd.SPACE):
             self._error = self._device.error or NO_SPACE
             self._space = end is WriteEnd.SPACE
@@ -185,8 +223,8 @@ class Pump:
             return None
         if end is WriteEnd.EARLY or (self._device.is_eom and not self._cached):
             return _End.MEDIUM
-        if written.accepted != len(data):
-            self._error = f"{self._device.name} took {written.accepted} of {len(data)} bytes"
+        if written.accepted != offered:
+            self._error = f"{self._device.name} took {written.accepted} of {offered} bytes"
             return _End.FAILED
         return None
 

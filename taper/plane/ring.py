@@ -11,6 +11,7 @@ ring could hold. Where no more is to be had the ring is smaller.
 from __future__ import annotations
 
 import threading
+import time
 
 from taper.plane.interfaces import CacheError
 from taper.plane.memory import NoMemory, allocate, allocate_more
@@ -40,11 +41,18 @@ class Stopped(Exception):
     """The stream was stopped before its end: cancelled, or the source failed."""
 
 
+class Left(Exception):
+    """The reader has gone, as it was asked to: what is left in the ring is less than a block, and
+    more may come from the source."""
+
+
 class Ring:
     """Ring of whole device blocks for one reader thread and one writer thread.
 
     :ivar cursor: position of the next byte :meth:`peek` gives.
     :ivar capacity: bytes it can hold; less than was asked for once memory is short.
+    :ivar without_data: seconds that the writer has slept for data.
+    :ivar without_room: seconds that the reader has slept for room.
     """
 
     def __init__(self, capacity: int, block_size: int, *, keep: bool = False) -> None:
@@ -61,6 +69,7 @@ class Ring:
         self.block_size = block_size
         self.keep = keep
         self.cursor = 0
+        self.without_data = self.without_room = 0.0
         self._write_size = chunk_size(block_size)
         self._read_size = min(self._write_size, capacity // 2)
         # no block lies across the end of one
@@ -76,6 +85,8 @@ class Ring:
         self._stopped = False
         self._stalled = False
         self._hungry = False
+        self._dismissed = False
+        self._left = False
         lock = threading.Lock()
         self._readable = threading.Condition(lock)
         self._writable = threading.Condition(lock)
@@ -110,10 +121,23 @@ class Ring:
             self._readable.notify_all()
             self._writable.notify_all()
 
-    def space(self) -> memoryview | None:
-        """The reader's next bytes to fill; sleeps while there is no room. None: stopped."""
+    def dismiss(self) -> None:
+        """The reader is not wanted any more: its next :meth:`space` is None, and it leaves."""
         with self._writable:
-            while not self._stopped:
+            self._dismissed = True
+            self._writable.notify()
+
+    def leave(self) -> None:
+        """The reader touches the ring no more."""
+        with self._readable:
+            self._left = True
+            self._readable.notify()
+
+    def space(self) -> memoryview | None:
+        """The reader's next bytes to fill; sleeps while there is no room. None: stopped, or
+        dismissed."""
+        with self._writable:
+            while not (self._stopped or self._dismissed):
                 start = self._written % self.capacity
                 if start == len(self._segments) * self._segment and not self._grow():
                     continue
@@ -127,7 +151,9 @@ class Ring:
                     return self._view(start, size)
                 self._stalled = True
                 self._readable.notify()
+                began = time.monotonic()
                 self._writable.wait()
+                self.without_room += time.monotonic() - began
             return None
 
     def publish(self, size: int) -> None:
@@ -158,11 +184,14 @@ class Ring:
         empty view. The view is good until :meth:`advance`.
 
         :raise Stopped: after :meth:`stop`, or when all is taken after :meth:`fail`
+        :raise Left: the reader was dismissed, and all whole blocks are taken
         :raise CacheError: the part cannot be kept to its end; :meth:`forgo` lets it go on
         """
         with self._readable:
             while not (self._ended or self._rest() >= self.block_size):
                 self._check_kept()
+                if self._left and not self._stopped:
+                    raise Left
                 self._sleep_for_data()
             if self.stopped:
                 raise Stopped
@@ -173,13 +202,17 @@ class Ring:
                 size = min(size - size % self.block_size, self._write_size)
             return self._view(start, size)
 
+    def rest(self) -> memoryview:
+        """What is left once the reader has left."""
+        return self._view(self.cursor % self.capacity, self._rest())
+
     def wait_primed(self) -> None:
         """Sleep until the ring is as full as it gets, for a device that must not run dry.
 
         :raise Stopped: stopped.
         """
         with self._readable:
-            while not (self._ended or self._stalled):
+            while not (self._ended or self._stalled or self._left):
                 self._sleep_for_data()
 
     def advance(self, size: int) -> None:
@@ -256,7 +289,8 @@ class Ring:
 
     def _free(self) -> None:
         self._freed = self.cursor
-        self._wake_reader()
+        if 2 * (self._written - self._freed) <= self.capacity:
+            self._wake_reader()  # not for every chunk: to sleep and wake costs both sides
 
     def _wake_reader(self) -> None:
         if self._stalled:
@@ -268,5 +302,7 @@ class Ring:
         if self._stopped:
             raise Stopped
         self._hungry = True
+        began = time.monotonic()
         self._readable.wait()
+        self.without_data += time.monotonic() - began
         self._hungry = False

@@ -13,7 +13,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from protocols.header import Header, parse_header
-from taper.plane.interfaces import IReplay, ISource, SourceError, reason
+from taper.plane.interfaces import IFileSource, IReplay, ISource, SourceError, Span, reason
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class _Slice:
     offset: int
 
 
-@implementer(ISource, IReplay)
+@implementer(IFileSource, IReplay)
 class HoldingSource:
     """A chain of holding files, each a 32 KiB header and payload [data-plane 4.1].
 
@@ -67,14 +67,25 @@ class HoldingSource:
             self._first = self._open_chunk(self._path)
         return self._first
 
-    def read_into(self, buffer: memoryview) -> int:
+    def span(self) -> Span | None:
+        if not self._find_more():
+            return None
+        return Span(self._fd, self._offset, self._left, not self._next)
+
+    def _find_more(self) -> bool:
+        """Have a file with something left open. :return: False: the end of the dump"""
         self.read_header()
         while not self._left:
             self._close_chunk()
             if not self._next:
                 self._check_skipped()
-                return 0
+                return False
             self._open_chunk(self._next)
+        return True
+
+    def read_into(self, buffer: memoryview) -> int:
+        if not self._find_more():
+            return 0
         try:
             size = os.preadv(self._fd, [buffer[: self._left]], self._offset)
         except OSError as error:
@@ -239,16 +250,39 @@ class SocketSource:
         self._socket = connection
         self._lock = threading.Lock()
         self._cancelled = False
+        self._failure: OSError | None = None
 
     def read_into(self, buffer: memoryview) -> int:
         try:
+            if self._failure is not None:
+                raise self._failure
             # not MSG_WAITALL: a slow peer's blocks are written as they come
-            return self._socket.recv_into(buffer)
+            size = self._socket.recv_into(buffer)
+            while 0 < size < len(buffer):
+                more = self._more(buffer[size:])
+                if not more:
+                    break
+                size += more
+            return size
         except OSError as error:
             if self._cancelled:
                 return 0
             number = self._socket.fileno()
             raise SourceError(f"Error reading from fd {number}: {reason(error)}") from error
+
+    def _more(self, buffer: memoryview) -> int:
+        """What a fast peer has sent meanwhile: so it is handed on in large pieces.
+
+        :return: 0: nothing yet, the end, or an error, which the system tells only once: it is kept
+            for the next read
+        """
+        try:
+            return self._socket.recv_into(buffer, 0, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self._failure = error
+            return 0
 
     def cancel(self) -> None:
         with self._lock:

@@ -1,7 +1,13 @@
-"""One dump on its way from a source to volumes: a reader thread, a ring, and the pump."""
+"""One dump on its way from a source to volumes: a stream, and the pump that empties it.
+
+Which stream it is depends on what is at both ends. Where a part is to be kept in a cache, or much
+is to be read ahead, a thread fills a ring; a source with a buffer of its own is taken from there;
+everything else begins in one thread, and goes over to two when that is faster.
+"""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,17 +18,17 @@ from attrs import evolve
 from devices.interfaces import PartResult
 from devices.threads import start_thread
 from protocols.crc import UNKNOWN, Crc
+from taper.plane.adaptive import Adaptive
 from taper.plane.cache import DiskCache, memory_cache
-from taper.plane.crc import RunningCrc, prepare
+from taper.plane.filler import Filler
+from taper.plane.intake import Intake
 from taper.plane.interfaces import (
-    CacheError,
     IDirectStream,
     IReplay,
     ISource,
     IStream,
     IStreamSource,
     ShortOfRoom,
-    SourceError,
 )
 from taper.plane.memory import NoMemory
 from taper.plane.part_reader import PartReader
@@ -34,7 +40,10 @@ if TYPE_CHECKING:
     from protocols.header import Header
 
 RING_SIZE = 3 * 1024 * 1024
-"""Bytes between source and device, unless the configuration wants more."""
+"""Bytes between source and device where two threads are at work, unless the configuration wants
+more."""
+
+_log = logging.getLogger(__name__)
 
 NO_CACHE = "No cache for previous failed part; cannot retry"
 BLOCK_SIZES_DIFFER = "All devices used by the taper must have the same block size"
@@ -86,8 +95,6 @@ class Transfer:
         :param clock: monotonic seconds.
         """
         self._errors: list[str] = []
-        self._read_error: str | None = None
-        self._trouble: str | None = None
         self._started = False
         self._missed = False
         self._lock = threading.Lock()
@@ -95,16 +102,25 @@ class Transfer:
         self._plan = plan
         self._clock = clock
         self._cache: DiskCache | None = None
-        self._direct = self._open_direct()
-        self._ring = self._make_ring()
-        self._stream: IStream = self._direct or self._ring
+        self._intake = Intake(source, done)
+        self._direct: IDirectStream | None = None
+        self._attacher: threading.Thread | None = None
+        self._adaptive: Adaptive | None = None
+        self._ring: Ring | None = None
+        self._filler: Filler | None = None
+        self._stream = self._choose_stream()
         self._done = done.size
         self._parts = PartReader(
-            self._stream, self._make_replay(), self._fail, done, cached=_wants_cache(plan)
+            self._stream,
+            self._make_replay(),
+            self._fail,
+            done,
+            cached=_wants_cache(plan),
+            spans=self._adaptive,
         )
-        self._source_crc = RunningCrc(done)
         self._pump: Pump | None = None
-        self._reader: threading.Thread | None = None
+        self._seconds = 0.0
+        self._shared = 0
 
     def start(self) -> None:
         """Begin reading ahead. Does not block.
@@ -113,8 +129,10 @@ class Transfer:
         """
         if self._started:
             raise ValueError("the transfer was started before")
-        if self._direct is not None or self._allocate():
-            self._reader = start_thread("taper-reader", self._read)
+        if self._direct is not None:
+            self._attacher = start_thread("taper-reader", self._attach)
+        elif self._allocate() and self._filler is not None:
+            self._filler.start()
         self._started = True
 
     def write_part(self, device: IDevice, header: Header) -> PartResult:
@@ -130,8 +148,9 @@ class Transfer:
             return _not_begun(BLOCK_SIZES_DIFFER)
         if not self._parts.repeatable:
             return _not_begun(NO_CACHE)
+        self._prepare()
         if self._stream.stopped and self._parts.position == self._stream.cursor:
-            return _not_begun(self._trouble)
+            return _not_begun(self._intake.trouble)
         pump = Pump(
             device,
             self._parts,
@@ -156,14 +175,17 @@ class Transfer:
         """Let the pump work, and settle what became of the part once it is over."""
         self._pump = pump
         good = paused = False
+        result = None
         try:
             result = work()
             good, paused = result.successful, result.paused
-            if not good and result.error is None and self._trouble is not None:
-                result = evolve(result, error=self._trouble)
+            if not good and result.error is None and self._intake.trouble is not None:
+                result = evolve(result, error=self._intake.trouble)
         finally:
             if not paused:
                 self._pump = None
+                self._seconds += result.duration if result is not None else 0.0
+                self._shared += pump.shared
                 self._settle(good)
         return result
 
@@ -191,16 +213,17 @@ class Transfer:
         """What went wrong at the source since this was last asked, in order. Any thread."""
         with self._lock:
             errors, self._errors = self._errors, []
-            if self._read_error is not None and (self._missed or self._stream.stopped):
-                errors.append(self._read_error)
-                self._read_error = None
+            error = self._intake.read_error
+            if error is not None and (self._missed or self._stream.stopped):
+                errors.append(error)
+                self._intake.read_error = None
         return errors
 
     def source_crc(self) -> Crc:
         """CRC of the bytes read so far, each counted once. Any thread."""
         if self._direct is not None:
             return self._parts.given_crc.value()
-        return self._source_crc.value()
+        return self._intake.crc.value()
 
     def dest_crc(self) -> Crc:
         """CRC of the bytes in successful parts, as the device accepted them. Any thread."""
@@ -210,31 +233,57 @@ class Transfer:
         """Release everything. Blocks until the reader has seen it; no part may be running."""
         self._stream.stop()
         self._source.cancel()
-        if self._reader is not None:
-            self._reader.join()
+        for reader in (self._attacher, self._filler, self._adaptive):
+            if reader is not None:
+                reader.join()
         self._source.close()
         if self._cache is not None:
             self._cache.close()
         self._stream.release()
+        self._tell()
 
-    def _open_direct(self) -> IDirectStream | None:
-        """The source's own buffer in the place of a ring that we must fill, if it has one."""
-        if _wants_cache(self._plan) or not IStreamSource.providedBy(self._source):
-            return None
-        return IStreamSource(self._source).stream(self._plan.block_size, self._fail)
+    def _tell(self) -> None:
+        """Say in the debug log how the dump went, for who wonders what is slow."""
+        waits = self._adaptive or self._ring
+        _log.info(
+            "%s: %d bytes in %.3f s of writing parts, %.3f s of reading%s%s",
+            type(self._stream).__name__,
+            self._parts.position,
+            self._seconds,
+            self._intake.seconds,
+            f"; the device waited {waits.without_data:.3f} s for the reader, "
+            f"the reader {waits.without_room:.3f} s for the device"
+            if waits is not None
+            else "",
+            f"; {self._shared} bytes were shared, not copied" if self._shared else "",
+        )
 
-    def _make_ring(self) -> Ring:
-        plan = self._plan
+    def _choose_stream(self) -> IStream:
+        plan, source = self._plan, self._source
         block = plan.block_size
         size = max(plan.buffer_size, RING_SIZE)
         if plan.cache.value == "memory":
-            return memory_cache(plan.part_size, size, block)
-        ring = Ring(ring_size(size, block), block)
+            return self._fill(memory_cache(plan.part_size, size, block))
         if plan.cache.value == "disk":
             if plan.cache_dir is None or not plan.part_size:
                 raise ValueError("a disk cache needs a directory and a part size")
             self._cache = DiskCache(plan.cache_dir)
+            ring = Ring(ring_size(size, block), block)
             ring.limit(plan.part_size)
+            return self._fill(ring)
+        if IStreamSource.providedBy(source):
+            self._direct = IStreamSource(source).stream(block, self._fail)
+            if self._direct is not None:
+                return self._direct
+        if size > RING_SIZE:
+            return self._fill(Ring(ring_size(size, block), block))
+        self._adaptive = Adaptive(self._intake, block, ring_size(size, block), _log_unforeseen)
+        return self._adaptive
+
+    def _fill(self, ring: Ring) -> Ring:
+        """Let a thread fill this ring, once the transfer starts."""
+        self._ring = ring
+        self._filler = Filler(self._intake, ring, self._cache)
         return ring
 
     def _make_replay(self) -> IReplay | None:
@@ -249,7 +298,7 @@ class Transfer:
             self._parts.rollback()
             return
         self._parts.commit()
-        if self._cache is not None and self._parts.cached:
+        if self._cache is not None and self._ring is not None and self._parts.cached:
             # the next part's bytes wait until the file can start over
             self._ring.limit(self._parts.part_start + self._plan.part_size)
 
@@ -258,64 +307,41 @@ class Transfer:
             self._errors.append(text)
         self._stream.stop()
 
-    def _read(self) -> None:
-        """The reader thread."""
-        stream = self._stream
+    def _attach(self) -> None:
+        """In a thread: wait for the source's own buffer."""
+        assert self._direct is not None
         try:
-            prepare()  # here, where its failure is the end of one dump
-            if self._direct is not None:
-                self._direct.attach()
-                return
-            self._read_all()
-        except ShortOfRoom as error:
-            self._trouble = str(error)
-            stream.fail()
-        except SourceError as error:
-            if not stream.halted:
-                self._read_error = str(error)
-            stream.fail()
-        except MemoryError:
-            self._trouble = "Not enough memory to read the dump"
-            stream.fail()
+            self._intake.prepare()
+            self._direct.attach()
         except BaseException as error:
-            # whatever it was, nobody may wait for this thread for ever
-            self._read_error = f"error while reading: {error!r}"
-            stream.fail()
-            raise
+            foreseen = self._intake.note(error, halted=self._stream.halted)
+            self._stream.fail()
+            if not foreseen:
+                raise
+
+    def _prepare(self) -> None:
+        """Have what a part needs, before its volume is touched."""
+        try:
+            self._intake.prepare()
+        except ShortOfRoom as error:
+            self._intake.note(error, halted=False)
+            self._stream.fail()
 
     def _allocate(self) -> bool:
-        """Get the ring's memory, before any volume is touched for what cannot flow."""
+        """Get the memory of the beginning, before any volume is touched for what cannot flow."""
+        stream = self._ring or self._adaptive
+        assert stream is not None
         try:
-            self._ring.allocate()
+            stream.allocate()
         except NoMemory as error:
-            self._trouble = f"No memory for the data of a dump: {error}"
-            self._ring.fail()
+            self._intake.trouble = f"No memory for the data of a dump: {error}"
+            stream.fail()
             return False
         return True
 
-    def _read_all(self) -> None:
-        ring, source, crc, cache = self._ring, self._source, self._source_crc, self._cache
-        if cache is not None and not self._keeps(cache.open):
-            cache = None
-        while (space := ring.space()) is not None:
-            size = source.read_into(space)
-            if not size:
-                ring.end()
-                return
-            data = space[:size]
-            crc.update(data)
-            if cache is not None and not self._keeps(cache.append, data):
-                cache = None
-            ring.publish(size)
 
-    def _keeps(self, work: Callable[..., None], *args: object) -> bool:
-        """Let the disk cache work. :return: False: it failed, which the writer has been told"""
-        try:
-            work(*args)
-        except CacheError as error:
-            self._ring.lose(str(error))
-            return False
-        return True
+def _log_unforeseen(error: BaseException) -> None:
+    _log.error("a source failed in an unforeseen way", exc_info=error)
 
 
 def _wants_cache(plan: IPlan) -> bool:

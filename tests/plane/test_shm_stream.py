@@ -105,8 +105,8 @@ def test_a_dump_whose_ring_is_cancelled_at_the_start_is_not_begun() -> None:
     """No file is written for it."""
     transfer, producer = begun()
     producer.cancel()
-    assert transfer._reader is not None
-    transfer._reader.join(60)
+    assert transfer._attacher is not None
+    transfer._attacher.join(60)
     device = started()
     assert transfer.write_part(device, HEADER).fileno == 0
     assert transfer.take_errors() == ["failed to set shm-ring"]

@@ -286,20 +286,31 @@ def test_parts_complete_before_the_source_fails_are_good() -> None:
     transfer.close()
 
 
-def test_a_reset_connection_is_told() -> None:
+@pytest.mark.parametrize("sent", [b"", b"x" * 250])
+def test_a_reset_connection_is_told(sent: bytes) -> None:
+    """Also one that comes together with data: the system tells it only once."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         peer = socket.create_connection(listener.getsockname())
         ours, _ = listener.accept()
     transfer = transfer_of(SocketSource(ours))
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.sendall(sent)
     peer.close()
-    assert not transfer.write_part(started(), HEADER).successful
+    device = started()
+    result = transfer.write_part(device, HEADER)
+    assert (result.successful, result.eof) == (False, False)
+    assert stored(device) == sent[:200] or not stored(device)  # a reset may overtake the data
     (text,) = transfer.take_errors()
     assert text.endswith("Connection reset by peer")
     transfer.close()
 
 
-def test_a_reader_that_breaks_is_told_and_nobody_waits() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_reader_that_breaks_is_told_and_nobody_waits(
+    threads: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The dump's end tells it, and the mistake itself is where mistakes are looked for."""
+
     class Broken(PiecesSource):
         def read_into(self, buffer: memoryview) -> int:
             raise RuntimeError("a mistake")
@@ -307,13 +318,14 @@ def test_a_reader_that_breaks_is_told_and_nobody_waits() -> None:
     hooked: list[object] = []
     hook, threading.excepthook = threading.excepthook, hooked.append
     try:
-        transfer = transfer_of(Broken(b""))
+        transfer = transfer_of(Broken(b""), buffer_size=RING_SIZE + threads - 1)
         assert not transfer.write_part(started(), HEADER).successful
         transfer.close()
     finally:
         threading.excepthook = hook
     assert transfer.take_errors() == ["error while reading: RuntimeError('a mistake')"]
-    assert len(hooked) == 1
+    assert len(hooked) == threads - 1
+    assert caplog.text.count("RuntimeError: a mistake") == 2 - threads
 
 
 def test_cancelling_ends_a_part_that_waits_for_its_peer() -> None:

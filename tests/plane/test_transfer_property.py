@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import faulthandler
+import itertools
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from unittest.mock import patch
 
 import pytest
 from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zope.interface import implementer
 
-from devices.interfaces import Streaming
+from devices.interfaces import IClones, Streaming, Written
 from taper.core.splitting import CacheKind
+from taper.plane.pace import Pace, Way
 from taper.plane.sources import HoldingSource, SocketSource
 from taper.plane.transfer import Transfer
 from tests.fakes.device import FakeDevice, FakeVolume
@@ -37,9 +42,11 @@ STARTING = ("start", "labelled")
 @pytest.fixture(autouse=True, scope="module")
 def _small_buffers() -> Iterator[None]:
     """Small enough that short dumps go round the ring many times; and a hang shows its threads."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("taper.plane.ring.CHUNK", 64)
-        patch.setattr("taper.plane.transfer.RING_SIZE", 200)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr("taper.plane.ring.CHUNK", 64)
+        small.setattr("taper.plane.straight.BUFFER", 100)
+        small.setattr("taper.plane.pump.MOST_CLONED", 500)
+        small.setattr("taper.plane.transfer.RING_SIZE", 200)
         faulthandler.dump_traceback_later(240, exit=True)
         yield
         faulthandler.cancel_dump_traceback_later()
@@ -60,6 +67,7 @@ class Case:
     streaming: Streaming
     pieces: list[int]
     faults: set[int]
+    ways: list[Way]
 
     @property
     def data(self) -> bytes:
@@ -94,7 +102,24 @@ def cases(draw: st.DrawFn, *, faulty: bool) -> Case:
         streaming=draw(st.sampled_from(Streaming)),
         pieces=draw(st.lists(st.integers(1, 300), min_size=1, max_size=4)),
         faults=draw(st.sets(st.integers(0, 120), max_size=5)) if faulty else set(),
+        ways=draw(st.lists(st.sampled_from(Way), max_size=6)),
     )
+
+
+class Restless(Pace):
+    """Lets a dump change between one thread and two, as a case says, over and over."""
+
+    def __init__(self, ways: list[Way]) -> None:
+        super().__init__()
+        self._ways = itertools.cycle(ways or [Way.AS_NOW])
+
+    def judge(self, position: int, reading: float) -> Way:
+        return next(self._ways)
+
+
+def write(transfer: Callable[[], Transfer], case: Case, make: Callable[[], FakeDevice]) -> Dump:
+    with patch("taper.plane.adaptive.Pace", lambda: Restless(case.ways)):
+        return write_dump(transfer(), volumes(make))
 
 
 def run(case: Case, directory: str) -> Dump:
@@ -123,7 +148,7 @@ def run(case: Case, directory: str) -> Dump:
             faults=faults,
         )
 
-    return write_dump(Transfer(kind(case.data, case.pieces), plan), volumes(make))
+    return write(lambda: Transfer(kind(case.data, case.pieces), plan), case, make)
 
 
 def check_bytes(case: Case, dump: Dump) -> None:
@@ -218,6 +243,49 @@ def test_parts_end_where_stock_ends_them(case: Case) -> None:
     assert shape == expected_parts(case)
 
 
+@implementer(IClones)
+class CloningDevice(FakeDevice):
+    """Shares what a block boundary lets it, and not every time."""
+
+    refused: Callable[[], bool]
+
+    def clone_blocks(self, fd: int, offset: int, size: int) -> Written | None:
+        if self.refused():
+            return None
+        if self.refused() and size > self.block_size:
+            size = self.block_size
+        return self.write_blocks(memoryview(os.pread(fd, size, offset)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=cases(faulty=True), chunk=st.integers(150, 1500), refusals=st.lists(st.booleans()))
+def test_a_device_that_shares_bytes_writes_the_same(
+    case: Case, chunk: int, refusals: list[bool]
+) -> None:
+    """Bytes, parts and checksums are the same, whatever was shared and whatever was written."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = write_holding(directory, case.data, chunk)
+        plan = Plan(part_size=case.part_size, block_size=case.block, buffer_size=case.block)
+        calls = iter(range(1 << 30))
+        refused = itertools.cycle(refusals or [False])
+
+        def make() -> FakeDevice:
+            device = CloningDevice(
+                FakeVolume(case.capacity, shared=case.shared),
+                block_size=case.block,
+                leom=case.leom,
+                warning=case.warning,
+                streaming=case.streaming,
+                header_size=HEADER_ROOM,
+                faults=lambda what: what not in STARTING and next(calls) in case.faults,
+            )
+            device.refused = lambda: next(refused)
+            return device
+
+        dump = write(lambda: Transfer(HoldingSource(path), plan), case, make)
+    check_bytes(case, dump)
+
+
 @settings(max_examples=40, deadline=None)
 @given(case=cases(faulty=True), chunk=st.integers(150, 1500))
 def test_holding_files_give_every_byte_again(case: Case, chunk: int) -> None:
@@ -236,7 +304,7 @@ def test_holding_files_give_every_byte_again(case: Case, chunk: int) -> None:
                 faults=lambda what: what not in STARTING and next(calls) in case.faults,
             )
 
-        dump = write_dump(Transfer(HoldingSource(path), plan), volumes(make))
+        dump = write(lambda: Transfer(HoldingSource(path), plan), case, make)
     check_bytes(case, dump)
 
 
