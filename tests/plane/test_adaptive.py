@@ -138,6 +138,8 @@ def test_the_debug_log_tells_which_way_was_taken_and_who_waited(
     caplog.set_level(logging.INFO, "taper.plane")
     ways = (Way.AS_NOW, Way.TOGETHER, *[Way.AS_NOW] * 3, Way.ALONE)
     monkeypatch.setattr("taper.plane.adaptive.Pace", lambda: Decided(*ways))
+    monkeypatch.setattr("taper.plane.ring.CHUNK", 200)
+    monkeypatch.setattr("taper.plane.straight.BUFFER", 200)
     device = FakeDevice(FakeVolume(), block_size=100)
     device.start(AccessMode.WRITE, "V", "20261123000000")
     transfer = Transfer(PiecesSource(DATA, [130]), Plan(block_size=100))

@@ -21,7 +21,7 @@ class Run:
         return self.pace.judge(self.position, self.reading)
 
     def window(self, share: float, size: int = LEAST) -> Way:
-        """A window of twice the least time: so much of it was reading, so much was written in it."""
+        """A window of twice the least time, of which a share was reading."""
         self.now += 2 * WINDOW
         self.reading += share * 2 * WINDOW
         self.position += size
