@@ -15,7 +15,7 @@ from taper.plane.adaptive import Adaptive
 from taper.plane.intake import Intake
 from taper.plane.memory import NoMemory
 from taper.plane.pace import Pace, Way
-from taper.plane.ring import Stopped
+from taper.plane.ring import Ring, Stopped
 from taper.plane.transfer import Transfer
 from tests.fakes.device import FakeDevice, FakeVolume
 from tests.plane.dumping import HEADER, PiecesSource, Plan
@@ -62,6 +62,44 @@ def test_no_byte_is_lost_at_a_change() -> None:
     stream = stream_of(*stay, Way.TOGETHER, *stay, Way.ALONE, *stay * 5, Way.TOGETHER, *stay)
     assert drain(stream) == DATA
     assert readers() == before
+
+
+class Gated(PiecesSource):
+    """Gives a piece when it is let."""
+
+    def __init__(self, pieces: tuple[int, ...]) -> None:
+        super().__init__(DATA, pieces)
+        self.let = threading.Semaphore(0)
+
+    def read_into(self, buffer: memoryview) -> int:
+        self.let.acquire()
+        return super().read_into(buffer)
+
+
+def test_less_than_a_block_is_carried_from_stream_to_stream() -> None:
+    """The second thread is dismissed while it waits for the source, or just before."""
+    source = Gated((130, 145, 5, 130))
+
+    class Letting(Decided):
+        def judge(self, position: int, reading: float) -> Way:
+            way = super().judge(position, reading)
+            source.let.release(1 if way is not Way.ALONE else 1000)
+            return way
+
+    pace = Letting(Way.AS_NOW, Way.TOGETHER, Way.ALONE)
+    stream = Adaptive(Intake(source, UNKNOWN), 100, 400, lambda error: None, pace)
+    stream.allocate()
+    carried: list[int] = []
+    come_back = stream._come_back
+
+    def spy() -> None:
+        assert isinstance(stream._stream, Ring)
+        carried.append(len(stream._stream.rest()))
+        come_back()
+
+    stream._come_back = spy  # type: ignore[method-assign]
+    assert drain(stream) == DATA
+    assert carried in ([75], [80])
 
 
 def test_one_thread_goes_on_where_there_is_no_second(
