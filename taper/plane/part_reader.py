@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable
 
 from protocols.crc import UNKNOWN, Crc
-from taper.plane.crc import RunningCrc
+from taper.plane.crc import RunningCrc, Snapshot
 from taper.plane.interfaces import IReplay, IStream, SourceError
 from taper.plane.ring import Stopped, chunk_size
 
@@ -16,7 +18,10 @@ class PartReader:
     Bytes between the part's begin and the ring's cursor were given before. They come again, all
     of them, from the ring if it keeps them, else from ``replay`` [data-plane Q2].
 
-    :ivar part_start: position of the part's first byte = bytes in good parts.
+    A good part may be *held*: it counts once it is :meth:`confirmed <confirm>`, by any thread, and
+    until then :meth:`revoke` can go back to before the oldest of those.
+
+    :ivar part_start: position of the part's first byte = bytes in good parts, held ones included.
     :ivar position: position of the next byte to give.
     :ivar cached: ring or ``replay`` are a cache that we keep, not the source.
     """
@@ -41,6 +46,10 @@ class PartReader:
         self._failed = failed
         self._buffer = memoryview(b"")
         self._crc = RunningCrc(done)
+        self._part_crc = self._crc.snapshot()
+        self._lock = threading.Lock()
+        # where each part ends that is held, and the checksum there; the last one that counts first
+        self._held: deque[tuple[int, Snapshot]] = deque([(0, self._part_crc)])
         self._good_crc = RunningCrc(done)
 
     @property
@@ -89,21 +98,52 @@ class PartReader:
         self.position += size
 
     def commit(self) -> None:
-        """The part is good: its bytes are never wanted again."""
+        """The part is good: its bytes are never wanted again.
+
+        :raise ValueError: a part before it is held
+        """
+        if self.position == self.part_start:
+            return  # it has none, and those before it may still be held
+        if len(self._held) > 1:
+            raise ValueError("a part before this one is not confirmed")
+        self.hold()
+        self.confirm()
+        if self.position == self._ring.cursor:
+            self._ring.commit()
+
+    def hold(self) -> None:
+        """The part is good, but its bytes may be wanted again. Not where the ring keeps them: it
+        can go back by one part only."""
         self.part_start = self.position
-        self._good_crc.restore(self._crc.snapshot())
+        self._part_crc = self._crc.snapshot()
+        with self._lock:
+            self._held.append((self.position, self._part_crc))
         if self.position == self._ring.cursor:
             self._buffer = memoryview(b"")
-            self._ring.commit()
+
+    def confirm(self) -> None:
+        """The oldest part that is held counts: its bytes are never wanted again. Any thread."""
+        with self._lock:
+            self._held.popleft()
+            position, crc = self._held[0]
+        self._good_crc.restore(crc)
         if self._replay is not None:
-            self._replay.forget(self.position)
+            self._replay.forget(position)
 
     def rollback(self) -> None:
         """The part is bad: all of its bytes are wanted again."""
         self.position = self.part_start
-        self._crc.restore(self._good_crc.snapshot())
+        self._crc.restore(self._part_crc)
         if self._ring.keep:
             self._ring.rewind()
+
+    def revoke(self) -> None:
+        """No part that is held is good: all of their bytes are wanted again. Between two parts."""
+        with self._lock:
+            good = self._held[0]
+            self._held = deque([good])
+        self.part_start, self._part_crc = good
+        self.rollback()
 
     def _read_again(self, size: int) -> memoryview:
         if self._replay is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import evolve
 
+from devices.errors import Status, VolumeFailed
 from devices.interfaces import PartResult
 from devices.threads import start_thread
 from protocols.crc import UNKNOWN, Crc
@@ -37,6 +38,7 @@ RING_SIZE = 3 * 1024 * 1024
 """Bytes between source and device, unless the configuration wants more."""
 
 NO_CACHE = "No cache for previous failed part; cannot retry"
+PART_BEFORE_LOST = "A part before this one was not stored"
 BLOCK_SIZES_DIFFER = "All devices used by the taper must have the same block size"
 
 
@@ -70,6 +72,12 @@ class Transfer:
     What goes wrong on this host, as memory that is short, is the error of a part's result. When the
     source fails, what was read before is still written, and only then a part fails and
     :meth:`take_errors` tells why: so it does not depend on the moment which parts are good.
+
+    Without a part cache a good part may come back with ``store``. It is good once that has come
+    back, and until then the source keeps its bytes if it can. The next part may be written
+    meanwhile. Each ``store`` is called, one at a time in the order of the parts, from any thread.
+    If one fails, so do those of the parts behind it, the running part ends soon, and no part can be
+    written before :meth:`revoke`.
     """
 
     def __init__(
@@ -90,6 +98,7 @@ class Transfer:
         self._trouble: str | None = None
         self._started = False
         self._missed = False
+        self._lost = False
         self._lock = threading.Lock()
         self._source = source
         self._plan = plan
@@ -102,6 +111,7 @@ class Transfer:
         self._parts = PartReader(
             self._stream, self._make_replay(), self._fail, done, cached=_wants_cache(plan)
         )
+        self._once = self._make_replay() is None
         self._source_crc = RunningCrc(done)
         self._pump: Pump | None = None
         self._reader: threading.Thread | None = None
@@ -128,6 +138,8 @@ class Transfer:
             raise ValueError("the transfer is not started")
         if device.block_size != self._plan.block_size:
             return _not_begun(BLOCK_SIZES_DIFFER)
+        if self._lost:
+            return _not_begun(PART_BEFORE_LOST)
         if not self._parts.repeatable:
             return _not_begun(NO_CACHE)
         if self._stream.stopped and self._parts.position == self._stream.cursor:
@@ -138,6 +150,7 @@ class Transfer:
             part_size=self._plan.part_size,
             cached=self._parts.cached,
             pause_at_space=self._plan.pause_at_space,
+            behind=not _wants_cache(self._plan),
             clock=self._clock,
         )
         return self._pumped(pump, lambda: pump.run(header))
@@ -155,17 +168,53 @@ class Transfer:
     def _pumped(self, pump: Pump, work: Callable[[], PartResult]) -> PartResult:
         """Let the pump work, and settle what became of the part once it is over."""
         self._pump = pump
-        good = paused = False
+        if self._lost:  # whichever of the two threads comes first, it has seen the other's word
+            pump.abandon()
+        result: PartResult | None = None
         try:
             result = work()
-            good, paused = result.successful, result.paused
-            if not good and result.error is None and self._trouble is not None:
+            if not result.successful and result.error is None and self._trouble is not None:
                 result = evolve(result, error=self._trouble)
         finally:
-            if not paused:
+            if result is None or not result.paused:
                 self._pump = None
-                self._settle(good)
+                self._settle(result)
+        if result.store is not None:
+            result = evolve(result, store=self._storing(result.store))
         return result
+
+    def _storing(self, store: Callable[[], None]) -> Callable[[], None]:
+        """What stores a part, and says whether it counts."""
+
+        def finish() -> None:
+            try:
+                store()
+            except BaseException:
+                self._lose()
+                raise
+            if self._lost:
+                raise VolumeFailed(PART_BEFORE_LOST, Status.VOLUME_ERROR)
+            self._parts.confirm()
+
+        return finish
+
+    def _lose(self) -> None:
+        """A part was not stored: all that comes after it is in vain."""
+        self._lost = True
+        pump = self._pump
+        if pump is not None:
+            pump.abandon()
+        if self._once:  # nothing can be had again, and nobody need wait for more
+            self._stream.stop()
+            self._source.cancel()
+
+    def revoke(self) -> None:
+        """After a part was not stored: the next one begins with that part's first byte, if
+        :meth:`can_retry`. While no part is running, and when every ``store`` has come back."""
+        if self._pump is not None:
+            raise ValueError("a part is running")
+        self._lost = False
+        self._parts.revoke()
 
     @property
     def bytes_written(self) -> int:
@@ -242,11 +291,15 @@ class Transfer:
             return self._cache
         return self._source if IReplay.providedBy(self._source) else None
 
-    def _settle(self, good: bool) -> None:
-        if not good:
+    def _settle(self, result: PartResult | None) -> None:
+        """:param result: None: it came to none"""
+        if result is None or not result.successful:
             # before a ring that keeps the part has it all again
             self._missed = self._stream.stopped
             self._parts.rollback()
+            return
+        if result.store is not None:
+            self._parts.hold()
             return
         self._parts.commit()
         if self._cache is not None and self._parts.cached:

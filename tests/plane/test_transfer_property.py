@@ -58,6 +58,8 @@ class Case:
     shared: bool
     warning: int
     streaming: Streaming
+    behind: bool
+    most_behind: int
     pieces: list[int]
     faults: set[int]
 
@@ -92,6 +94,8 @@ def cases(draw: st.DrawFn, *, faulty: bool) -> Case:
         shared=draw(st.booleans()),
         warning=draw(st.integers(0, 4)),
         streaming=draw(st.sampled_from(Streaming)),
+        behind=draw(st.booleans()),
+        most_behind=draw(st.integers(0, 3)),
         pieces=draw(st.lists(st.integers(1, 300), min_size=1, max_size=4)),
         faults=draw(st.sets(st.integers(0, 120), max_size=5)) if faulty else set(),
     )
@@ -119,11 +123,13 @@ def run(case: Case, directory: str) -> Dump:
             leom=case.leom,
             streaming=case.streaming,
             warning=case.warning,
+            behind=case.behind,
             header_size=HEADER_ROOM,
             faults=faults,
         )
 
-    return write_dump(Transfer(kind(case.data, case.pieces), plan), volumes(make))
+    transfer = Transfer(kind(case.data, case.pieces), plan)
+    return write_dump(transfer, volumes(make), most_behind=case.most_behind)
 
 
 def check_bytes(case: Case, dump: Dump) -> None:
