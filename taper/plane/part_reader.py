@@ -6,10 +6,20 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from attrs import frozen
+
 from protocols.crc import UNKNOWN, Crc
 from taper.plane.crc import RunningCrc, Snapshot
 from taper.plane.interfaces import IReplay, IStream, SourceError
 from taper.plane.ring import Stopped, chunk_size
+
+
+@frozen(eq=False)
+class Held:
+    """Where a part ends that is held, and the checksum of all before that."""
+
+    position: int
+    crc: Snapshot
 
 
 class PartReader:
@@ -48,8 +58,8 @@ class PartReader:
         self._crc = RunningCrc(done)
         self._part_crc = self._crc.snapshot()
         self._lock = threading.Lock()
-        # where each part ends that is held, and the checksum there; the last one that counts first
-        self._held: deque[tuple[int, Snapshot]] = deque([(0, self._part_crc)])
+        # of each part that is held; the last one that counts first
+        self._held = deque([Held(0, self._part_crc)])
         self._good_crc = RunningCrc(done)
 
     @property
@@ -106,29 +116,38 @@ class PartReader:
             return  # it has none, and those before it may still be held
         if len(self._held) > 1:
             raise ValueError("a part before this one is not confirmed")
-        self.hold()
-        self.confirm()
+        self.confirm(self.hold())
         if self.position == self._ring.cursor:
             self._ring.commit()
 
-    def hold(self) -> None:
+    def hold(self) -> Held:
         """The part is good, but its bytes may be wanted again. Not where the ring keeps them: it
-        can go back by one part only."""
+        can go back by one part only.
+
+        :return: for :meth:`confirm`
+        """
         self.part_start = self.position
         self._part_crc = self._crc.snapshot()
+        held = Held(self.position, self._part_crc)
         with self._lock:
-            self._held.append((self.position, self._part_crc))
+            self._held.append(held)
         if self.position == self._ring.cursor:
             self._buffer = memoryview(b"")
+        return held
 
-    def confirm(self) -> None:
-        """The oldest part that is held counts: its bytes are never wanted again. Any thread."""
+    def confirm(self, held: Held) -> bool:
+        """A part that is held counts: its bytes are never wanted again. Any thread.
+
+        :return: False: one before it does not count yet, so this one does not either
+        """
         with self._lock:
+            if len(self._held) < 2 or self._held[1] is not held:
+                return False
             self._held.popleft()
-            position, crc = self._held[0]
-        self._good_crc.restore(crc)
+            self._good_crc.restore(held.crc)
         if self._replay is not None:
-            self._replay.forget(position)
+            self._replay.forget(held.position)
+        return True
 
     def rollback(self) -> None:
         """The part is bad: all of its bytes are wanted again."""
@@ -142,7 +161,7 @@ class PartReader:
         with self._lock:
             good = self._held[0]
             self._held = deque([good])
-        self.part_start, self._part_crc = good
+        self.part_start, self._part_crc = good.position, good.crc
         self.rollback()
 
     def _read_again(self, size: int) -> memoryview:

@@ -26,7 +26,7 @@ from taper.plane.interfaces import (
     SourceError,
 )
 from taper.plane.memory import NoMemory
-from taper.plane.part_reader import PartReader
+from taper.plane.part_reader import Held, PartReader
 from taper.plane.pump import Pump
 from taper.plane.ring import Ring, ring_size
 
@@ -171,6 +171,7 @@ class Transfer:
         if self._lost:  # whichever of the two threads comes first, it has seen the other's word
             pump.abandon()
         result: PartResult | None = None
+        held: Held | None = None
         try:
             result = work()
             if not result.successful and result.error is None and self._trouble is not None:
@@ -178,12 +179,12 @@ class Transfer:
         finally:
             if result is None or not result.paused:
                 self._pump = None
-                self._settle(result)
-        if result.store is not None:
-            result = evolve(result, store=self._storing(result.store))
+                held = self._settle(result)
+        if held is not None and result.store is not None:
+            result = evolve(result, store=self._storing(result.store, held))
         return result
 
-    def _storing(self, store: Callable[[], None]) -> Callable[[], None]:
+    def _storing(self, store: Callable[[], None], held: Held) -> Callable[[], None]:
         """What stores a part, and says whether it counts."""
 
         def finish() -> None:
@@ -192,9 +193,8 @@ class Transfer:
             except BaseException:
                 self._lose()
                 raise
-            if self._lost:
+            if self._lost or not self._parts.confirm(held):
                 raise VolumeFailed(PART_BEFORE_LOST, Status.VOLUME_ERROR)
-            self._parts.confirm()
 
         return finish
 
@@ -291,20 +291,20 @@ class Transfer:
             return self._cache
         return self._source if IReplay.providedBy(self._source) else None
 
-    def _settle(self, result: PartResult | None) -> None:
+    def _settle(self, result: PartResult | None) -> Held | None:
         """:param result: None: it came to none"""
         if result is None or not result.successful:
             # before a ring that keeps the part has it all again
             self._missed = self._stream.stopped
             self._parts.rollback()
-            return
+            return None
         if result.store is not None:
-            self._parts.hold()
-            return
+            return self._parts.hold()
         self._parts.commit()
         if self._cache is not None and self._parts.cached:
             # the next part's bytes wait until the file can start over
             self._ring.limit(self._parts.part_start + self._plan.part_size)
+        return None
 
     def _fail(self, text: str) -> None:
         with self._lock:

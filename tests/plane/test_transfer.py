@@ -670,7 +670,7 @@ def test_a_dump_cancelled_while_its_part_is_paused() -> None:
 
 def behind(**options: object) -> FakeDevice:
     """A device that stores its files behind."""
-    return started(behind=True, **options)
+    return started(behind=True, **options)  # type: ignore[arg-type]
 
 
 def store(result: PartResult) -> None:
@@ -807,4 +807,20 @@ def test_a_file_that_is_not_begun_leaves_those_before_it_as_they_are() -> None:
     store(first)
     assert transfer.dest_crc() == crc_of(DATA[: 10 * BLOCK])
     assert transfer.write_part(started(), HEADER).size == 10 * BLOCK
+    transfer.close()
+
+
+def test_a_part_does_not_count_before_the_one_before_it() -> None:
+    """Whatever kept that one from being stored."""
+    transfer = transfer_of(SeekableSource(DATA), part_size=10 * BLOCK)
+    device = behind()
+    first, second = (transfer.write_part(device, HEADER) for _ in range(2))
+    with pytest.raises(VolumeFailed, match=PART_BEFORE_LOST):
+        store(second)
+    assert transfer.dest_crc().size == 0
+    store(first)
+    assert transfer.dest_crc() == crc_of(DATA[: 10 * BLOCK])
+    transfer.revoke()
+    assert transfer.write_part(started(), HEADER).size == 10 * BLOCK
+    assert transfer.dest_crc() == crc_of(DATA[: 20 * BLOCK])
     transfer.close()
