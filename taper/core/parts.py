@@ -193,7 +193,8 @@ class Parts:
         if not plan.allow_split:
             errors.append(f"{trouble}, splitting not enabled")
         elif part.first_file and (not result.successful or self._barren > 1):
-            errors.append(f"{trouble}: part {part.number} does not fit on the empty volume {label}")
+            how = "does not fit" if trouble.startswith(FULL) else "cannot be stored"
+            errors.append(f"{trouble}: part {part.number} {how} on the empty volume {label}")
         elif result.successful:
             return False
         elif plan.retry and flow.can_retry():
