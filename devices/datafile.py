@@ -121,10 +121,17 @@ class DataFile:
             done += got
         return done
 
-    def store(self) -> None:
-        """Wait until everything is on the disk, if that is wanted."""
-        if self._durable:
-            os.fdatasync(self.fd)
+    def finish(self) -> None:
+        """Wait until everything is on the disk, if that is wanted, and close the file.
+
+        It must be this descriptor that waits: what the disk did not take of a file is told to each
+        descriptor once, and to none that is opened later.
+        """
+        try:
+            if self._durable:
+                os.fdatasync(self.fd)
+        finally:
+            os.close(self.fd)
 
     def close(self) -> None:
         os.close(self.fd)

@@ -22,7 +22,7 @@ from devices.file_backed import (
     NO_HEADERS,
     FileBackedDevice,
 )
-from devices.interfaces import AccessMode, FileStart, IClones, IDevice, VolumeReading
+from devices.interfaces import AccessMode, FileStart, IClones, IStoresBehind, VolumeReading
 from devices.vtape import to_bytes, to_text
 from protocols.header import Header, HeaderType, parse_header
 
@@ -30,7 +30,7 @@ DATA_START = 2 * HEADER_SIZE
 ONE_FILE_ONLY = "Can't write more than one file to the diskflat device"
 
 
-@implementer(IClones, IDevice)
+@implementer(IClones, IStoresBehind)
 class DiskflatDevice(FileBackedDevice):
     """A volume in one file.
 

@@ -23,7 +23,7 @@ from devices.file_backed import (
     FileBackedDevice,
     warn,
 )
-from devices.interfaces import AccessMode, FileStart, IClones, IDevice, VolumeReading
+from devices.interfaces import AccessMode, FileStart, IClones, IStoresBehind, VolumeReading
 from devices.vtape import (
     DRAFT_NAME,
     LARGEST_NUMBER,
@@ -37,7 +37,7 @@ from devices.vtape import (
 from protocols.header import Header, HeaderType, parse_header
 
 
-@implementer(IClones, IDevice)
+@implementer(IClones, IStoresBehind)
 class FileDevice(FileBackedDevice):
     """A vtape.
 

@@ -42,12 +42,13 @@ def warn(text: str) -> None:
 class FileBackedDevice(BaseDevice):
     """A device whose volume is files.
 
-    The property FSYNC is ours: with it (the default) ``finish_file`` returns only when the file
-    and its name are on the disk. A dump is told DONE after its parts were finished, and then the
+    The property FSYNC is ours: with it (the default) a file is finished only when it and its name
+    are on the disk. A dump is told DONE after its parts were finished, and then the
     driver deletes the holding file, so without it a power failure can lose a dump that is in no
     other place. The disk is told to begin after every 32 MiB, so little is left to wait for at
-    the end of a part; what remains is the speed of the disk, which no dump larger than the memory
-    escapes anyhow. ``FSYNC no`` gives stock's behaviour: fast until the power fails.
+    the end of a part, and with ``end_file`` the next part need not wait for that either; what
+    remains is the speed of the disk, which no dump larger than the memory escapes anyhow.
+    ``FSYNC no`` gives stock's behaviour: fast until the power fails.
 
     :param directory: a path in the file system that holds the volume.
     """
@@ -269,21 +270,34 @@ class FileBackedDevice(BaseDevice):
 
     def finish_file(self) -> None:
         self._need_writable("finish_file", True)
-        data = self._current()
-        self.in_file = False
+        store = self._end_file()
         try:
-            data.store()
-            self._close_data()
-            if self._durable:
-                sync_directory(self._directory)
-        except OSError as error:
-            # what the disk did not take is lost, and the part with it
-            self._close_data_after_error()
-            raise self._fail(
-                f"Error writing device fd {data.fd}: {error.strerror}",
-                Status.VOLUME_ERROR,
-                VolumeFailed,
-            ) from error
+            store()
+        except DeviceError as error:
+            self._note(error.text, error.status)
+            raise
+
+    def end_file(self) -> Callable[[], None]:
+        """See IStoresBehind."""
+        self._need_writable("end_file", True)
+        return self._end_file()
+
+    def _end_file(self) -> Callable[[], None]:
+        data, self._data = self._current(), None
+        self.in_file = False
+        directory = self._directory if self._durable else None
+
+        def store() -> None:
+            try:
+                data.finish()
+                if directory is not None:
+                    sync_directory(directory)
+            except OSError as error:
+                # what the disk did not take is lost, and the part with it
+                text = f"Error writing device fd {data.fd}: {error.strerror}"
+                raise VolumeFailed(text, Status.VOLUME_ERROR) from error
+
+        return store
 
     def read_blocks(self, buffer: memoryview) -> int:
         self._need_mode("read_blocks", AccessMode.READ)
@@ -309,13 +323,6 @@ class FileBackedDevice(BaseDevice):
         data, self._data = self._data, None
         if data is not None:
             data.close()
-
-    def _close_data_after_error(self) -> None:
-        """Close what is still open; the error that brought us here is the one to tell."""
-        try:
-            self._close_data()
-        except OSError as error:
-            warn(f"Error closing a file of {self.name}: {error.strerror}")
 
     def finish(self) -> None:
         """See IDevice. A file still open is closed as it is: not finished, not durable."""

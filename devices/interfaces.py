@@ -51,6 +51,7 @@ __all__ = [
     "ILane",
     "IPumpedDevice",
     "IReservation",
+    "IStoresBehind",
     "InventoryEntry",
     "LoadRequest",
     "PartResult",
@@ -129,7 +130,9 @@ class IDevice(IDeviceFacts):
         """
 
     def finish_file() -> None:
-        """End the current file, making it durable. ``in_file`` is False even if this raises."""
+        """End the current file, making it durable. ``in_file`` is False even if this raises.
+
+        A device that provides :class:`IStoresBehind` can do so in two steps."""
 
     def seek_file(number: int) -> Header | None:
         """Position at file ``number`` or the next existing one (mode READ; 0: the label).
@@ -162,6 +165,21 @@ class IClones(Interface):
 
         :return: fewer bytes than offered with ``WriteEnd.NONE`` if only the rest cannot be shared;
             None if nothing can, and nothing was done
+        """
+
+
+class IStoresBehind(IDevice):
+    """A device that can go on to the next file while the disk still takes the one before."""
+
+    def end_file() -> Callable[[], None]:
+        """End the current file without waiting for the disk, in the place of ``finish_file``.
+
+        ``in_file`` is False, even if this raises; the next file may begin.
+
+        :return: to be called once, by any thread and beside any use of the device, which it does
+            not touch, its ``status`` and ``error`` included. The file is durable when it has come
+            back. It releases what the file holds. It raises DeviceError if the file is not durable;
+            what is on the volume then is not known
         """
 
 

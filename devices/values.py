@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 
-from attrs import frozen
+from attrs import field, frozen
 
 from devices.errors import Status
 from protocols.header import HeaderType
@@ -55,7 +56,8 @@ class PartResult:
     """How one part went [data-plane 2.1].
 
     :ivar size: payload bytes accepted in this attempt (no header, no padding).
-    :ivar duration: seconds, from before the file header to after finish_file.
+    :ivar duration: seconds, from before the file header to after the end of the file; what is
+        stored behind is not waited for.
     :ivar fileno: number of the file on the volume; 0 when not even the header fitted.
     :ivar successful: what is on the volume is good and complete for ``size`` bytes.
     :ivar eom: the volume is at its end.
@@ -65,6 +67,10 @@ class PartResult:
     :ivar space: the end came because space that the volume shares with others is full.
     :ivar paused: the part is not over, its file still open: it can go on if space is freed.
     :ivar refused: no file could be begun, for another reason than a lack of room.
+    :ivar store: with ``successful``: the part is not stored yet, and this sees to it, blocking; as
+        :meth:`devices.interfaces.IStoresBehind.end_file` gives it. None: nothing is to be done.
+    :ivar stored: the same for whoever must not block: a Deferred that fires once the part is
+        stored, and fails with DeviceError if it is not. None: it is stored.
     """
 
     size: int
@@ -77,6 +83,8 @@ class PartResult:
     space: bool = False
     paused: bool = False
     refused: bool = False
+    store: Callable[[], None] | None = field(default=None, repr=False, eq=False)
+    stored: Awaitable[None] | None = field(default=None, repr=False, eq=False)
 
 
 @frozen

@@ -28,12 +28,13 @@ from taper.core.errors import (
 )
 from taper.core.interruption import Interruption
 from taper.core.outcome import DumperResult, Ledger, Verdict
-from taper.core.preparing import check_header, part_header, plan_dump
-from taper.core.report import FULL, Report
+from taper.core.parts import Parts
+from taper.core.preparing import check_header, plan_dump
+from taper.core.report import Report
 from taper.core.request import VolumeRequest
 
 if TYPE_CHECKING:
-    from devices.interfaces import IAsyncDevice, PartResult
+    from devices.interfaces import IAsyncDevice
     from protocols.header import Header
     from taper.core.host import Host
     from taper.core.interfaces import IFlow, IOrigin, IStatusFile
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 MIXED_BLOCK_SIZES = "All devices used by the taper must have the same block size"
 
 _log = logging.getLogger(__name__)
-
-MOST_IN_VAIN = 2
-"""Volumes erased in a row without a byte gained, before the part ends for lack of space."""
 
 
 class Dump:
@@ -76,8 +74,14 @@ class Dump:
         self._verdict_wanted: Deferred[None] | None = None
         self._ready_sent = False
         self._settled = False
-        self._partnum = 1
-        self._barren = 0
+        self._parts = Parts(
+            worker,
+            self.handle,
+            self.ledger,
+            self.report,
+            self._interruption,
+            end_follows=not origin.result_follows,
+        )
 
     @property
     def scribe(self) -> Scribe:
@@ -191,10 +195,13 @@ class Dump:
             await self.world.note(Info(self.origin.remark))
         await self._show_progress()
         await self._begin_to_flow(flow)
-        while True:
-            volume = await self._volume()
-            if await self._write_part(volume, plan):
-                return
+        try:
+            while not await self._write_part(await self._volume(), plan):
+                continue
+        except Exception:
+            await self._parts.over()
+            raise
+        await self._parts.over()
 
     async def _first_device(self) -> IAsyncDevice:
         """The device that the dump begins on."""
@@ -265,114 +272,14 @@ class Dump:
             await self._begin_to_flow(self._flow)
 
     async def _write_part(self, volume: Volume, plan: SplitPlan) -> bool:
-        """Write one part and judge it. :return: the dump is at its end, good or bad"""
+        """Write one part. :return: the dump is at its end, good or bad"""
         flow, header, flowing = self._flow, self._header, self._flowing
         assert flow is not None
         assert header is not None
         assert flowing is not None
         await self.wait(flowing)
         self._interruption.check()
-        first_file = volume.device.facts.file < 1
-        part = part_header(header, self._partnum)
-        _log.info("%s: part %d begins on %s", self.handle, self._partnum, volume.label)
-        result = await self._move(flow, volume.device, part)
-        self.ledger.input_errors.extend(flow.take_errors())
-        _log.info("%s: part %d: %s", self.handle, self._partnum, result)
-        await self._record(volume, result)
-        if result.successful and result.size:
-            self._partnum += 1
-        if result.eom:
-            volume.full = True
-        if result.refused or (not result.successful and self._interruption.reason is None):
-            # with a part cache nothing but the text tells an error from the end of the medium
-            volume.trouble = None if (result.error or FULL).startswith(FULL) else result.error
-        if self._interruption.reason is not None or self.ledger.input_errors:
-            return True
-        if result.successful and result.eof:
-            return True
-        if result.eom:
-            return await self._at_end_of_medium(result, plan, flow, first_file, volume.label)
-        if not result.successful:
-            self.ledger.device_errors.append(result.error or "the part could not be written")
-            return True
-        return False
-
-    async def _move(self, flow: IFlow, device: IAsyncDevice, header: Header) -> PartResult:
-        """Write one part. Where shared space is full, make room and go on, while that helps."""
-        result = await flow.write_part(device, header)
-        in_vain, size = 0, -1
-        while result.space and (result.paused or not result.fileno):
-            # what frees nothing here may lie on another disk
-            in_vain, size = (in_vain + 1 if result.size == size else 0), result.size
-            helps = self._interruption.reason is None and in_vain < MOST_IN_VAIN
-            more = helps and await self._make_room()
-            if result.paused:
-                result = await flow.resume_part(device, more)
-            elif more:
-                result = await flow.write_part(device, header)
-            else:
-                break
-        return result
-
-    async def _make_room(self) -> bool:
-        try:
-            return await self.wait(self.scribe.make_room())
-        except Interrupted:
-            return False
-
-    async def _record(self, volume: Volume, result: PartResult) -> None:
-        """Log and report a part; one of which only the header fitted never happened."""
-        if result.fileno == 0 or (result.successful and not result.size and not result.eof):
-            return
-        self.ledger.parts = self._partnum
-        self.ledger.last_part_good = result.successful
-        if result.successful:
-            self.ledger.size += result.size
-            volume.payload += result.size
-            volume.good_parts += 1
-        why = self._interruption.reason
-        if why is None and result.error is None and self.ledger.input_errors:
-            why = self.ledger.input_errors[-1]
-        await self.report.part(volume.label, self._partnum, result, why)
-
-    async def _at_end_of_medium(
-        self,
-        result: PartResult,
-        plan: SplitPlan,
-        flow: IFlow,
-        first_file: bool,
-        label: str,
-    ) -> bool:
-        """Go on with another volume, if that can lead anywhere."""
-        trouble = result.error or FULL
-        errors = self.ledger.device_errors
-        if result.refused and result.successful:
-            # no part tells of it, and nothing is lost yet; but the volume should be looked at
-            await self.world.note(Info(f"volume {label} takes no further file: {trouble}"))
-        # one bad volume must not end a dump that has lost nothing; a second one in a row does
-        took_nothing = first_file and result.successful and not result.size
-        self._barren = self._barren + 1 if took_nothing else 0
-        if not plan.allow_split:
-            errors.append(f"{trouble}, splitting not enabled")
-        elif first_file and (not result.successful or self._barren > 1):
-            errors.append(
-                f"{trouble}: part {self._partnum} does not fit on the empty volume {label}"
-            )
-        elif result.successful:
-            return False
-        elif plan.retry and flow.can_retry():
-            await self.report.will_retry()
-            return False
-        elif not (plan.retry and self._source_failed(flow)):
-            errors.append(f"{trouble}: the failed part was not cached, cannot retry")
-        return True
-
-    def _source_failed(self, flow: IFlow) -> bool:
-        """Give the source up, and note what was wrong with what was read ahead of the last part."""
-        flow.cancel("")
-        errors = flow.take_errors()
-        self.ledger.input_errors.extend(errors)
-        return bool(errors)
+        return await self._parts.write(volume, flow, header, plan)
 
     # The end
 

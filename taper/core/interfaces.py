@@ -46,9 +46,9 @@ class IDriver(Interface):
 class ITraceLog(Interface):
     """The trace log [protocol 6.1]. Records are written in the order of asking."""
 
-    def append(record: Any) -> Deferred[None]:
-        """Write one record of :mod:`protocols.tracelog`; fires when it is in the file, and one
-        that dumps are found by when it is on the disk."""
+    def append(*records: Any) -> Deferred[None]:
+        """Write records of :mod:`protocols.tracelog`, none behind one that cannot be written; fires
+        when all are in the file, and those that dumps are found by when they are on the disk."""
 
 
 class IConsole(Interface):
@@ -218,6 +218,10 @@ class IFlow(Interface):
 
         One part at a time. The part's bytes begin where the last *successful* part ended. A part
         that comes back paused, as the plan may ask for, is not over: ``resume_part`` follows.
+
+        A good part may come back before it is stored: see its ``stored``. The next one may be
+        written meanwhile. If one is not stored, those behind it are lost too: the running part ends
+        soon, no other is begun, and once every ``stored`` has fired, ``revoke`` follows.
         """
 
     def resume_part(device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
@@ -225,6 +229,10 @@ class IFlow(Interface):
 
     def can_retry() -> bool:
         """The bytes of the failed part can be had again."""
+
+    def revoke() -> None:
+        """Take note that a part was not stored: the next one begins with its bytes, if
+        ``can_retry`` says so afterwards."""
 
     def take_errors() -> list[str]:
         """What went wrong at the source since this was last asked, in order."""

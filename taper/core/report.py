@@ -51,6 +51,7 @@ class Report:
         self._client = UNKNOWN
         self._began: float | None = None
         self._seconds = 0.0
+        self._last_part: tuple[tracelog.Part, replies.PartDone] | None = None
 
     @property
     def _who(self) -> tuple[str, str]:
@@ -59,13 +60,13 @@ class Report:
     def _send(self, reply: Message) -> None:
         self._world.driver.send(reply)
 
-    async def _log(self, record: Any) -> None:
-        """Write a record that a reply follows.
+    async def _log(self, *records: Any) -> None:
+        """Write records that a reply follows.
 
-        :raise DeviceFault: it is not in the trace log; should it still be written, it is true
+        :raise DeviceFault: not all are in the trace log; should one still be written, it is true
         """
         try:
-            await self._interruption.see_through(self._world.trace_log.append(record))
+            await self._interruption.see_through(self._world.trace_log.append(*records))
         except OSError as fault:
             raise DeviceFault(f"cannot write the trace log: {in_words(fault)}") from fault
 
@@ -136,9 +137,18 @@ class Report:
         await self._world.note(tracelog.Info("Will request retry of failed split part."))
 
     async def part(
-        self, label: str, partnum: int, result: PartResult, interruption: str | None
+        self,
+        label: str,
+        partnum: int,
+        result: PartResult,
+        interruption: str | None,
+        *,
+        last: bool = False,
     ) -> None:
-        """Log one part; tell the driver of a good one."""
+        """Log one part; tell the driver of a good one.
+
+        :param last: a good one, and the end of the dump is logged next: both are, together then
+        """
         stats = format_stats(result.duration, result.size, self._orig_kb)
         command, storage = self._command, self._world.storage
         facts: dict[str, Any] = {
@@ -154,10 +164,14 @@ class Report:
             "stats": stats,
         }
         if result.successful:
-            await self._log(tracelog.Part(**facts))
-            self._send(
-                replies.PartDone(*self._who, label, result.fileno, result.size // 1024, stats)
-            )
+            record = tracelog.Part(**facts)
+            kb = result.size // 1024
+            reply = replies.PartDone(*self._who, label, result.fileno, kb, stats)
+            if last:
+                self._last_part = record, reply
+                return
+            await self._log(record)
+            self._send(reply)
             return
         reason = interruption or result.error or FULL
         if reason.startswith(FULL):
@@ -167,7 +181,17 @@ class Report:
     # Its end
 
     async def log_result(self) -> None:
-        """The trace-log line of the dump's end."""
+        """The trace-log line of the dump's end, and all of a last part that waits for it: so the
+        disk is waited for once."""
+        end = self._end_record()
+        if self._last_part is None:
+            await self._log(end)
+            return
+        record, reply = self._last_part
+        await self._log(record, end)
+        self._send(reply)
+
+    def _end_record(self) -> tracelog.Fail | tracelog.Done | tracelog.Partial:
         ledger = self._ledger
         command, storage = self._command, self._world.storage
         names: dict[str, Any] = {
@@ -181,10 +205,7 @@ class Report:
         if ledger.verdict is Verdict.FAILED:
             denied = ledger.denial is not None
             vault = isinstance(command, commands.VaultWrite)
-            await self._log(
-                tracelog.Fail(**names, config=denied, text=ledger.messages, vault=vault)
-            )
-            return
+            return tracelog.Fail(**names, config=denied, text=ledger.messages, vault=vault)
         facts: dict[str, Any] = {
             **names,
             "parts": ledger.parts,
@@ -194,9 +215,8 @@ class Report:
             "stats": self._stats(),
         }
         if ledger.verdict is Verdict.DONE and ledger.dumper is not DumperResult.FAILED:
-            await self._log(tracelog.Done(**facts))
-            return
-        await self._log(tracelog.Partial(**facts, text=ledger.messages or None))
+            return tracelog.Done(**facts)
+        return tracelog.Partial(**facts, text=ledger.messages or None)
 
     def result(self) -> None:
         """The reply that ends the dump."""

@@ -74,6 +74,9 @@ class BaseFlow(ABC):
     def can_retry(self) -> bool:
         return self._parts.can_retry()
 
+    def revoke(self) -> None:
+        self._parts.revoke()
+
     def take_errors(self) -> list[str]:
         return [] if self._transfer is None else self._transfer.take_errors()
 

@@ -151,6 +151,9 @@ class ITransfer(Interface):
     def can_retry() -> bool:
         """See IFlow."""
 
+    def revoke() -> None:
+        """See IFlow."""
+
     def take_errors() -> list[str]:
         """See IFlow."""
 

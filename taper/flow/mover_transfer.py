@@ -176,6 +176,9 @@ class MoverTransfer:
     def can_retry(self) -> bool:
         return False
 
+    def revoke(self) -> None:
+        raise ValueError("a part that a mover wrote is stored once it is over")
+
     def take_errors(self) -> list[str]:
         errors, self._errors = self._errors, []
         if self._sender is not None:

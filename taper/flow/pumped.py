@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, execute, fail, succeed
 from zope.interface import implementer
 
 from devices.interfaces import IPumpedDevice
+from devices.threads import ThreadRefused
 from taper.core.errors import DeviceFault
 from taper.core.interfaces import IFlow, Offer
 from taper.flow.base import BaseFlow
@@ -15,6 +18,8 @@ from taper.flow.interfaces import ITransfer
 from taper.plane.transfer import Transfer
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from devices.interfaces import IAsyncDevice, IDevice, ILane, PartResult
     from protocols.crc import Crc
     from protocols.header import Header
@@ -27,11 +32,13 @@ class PumpedTransfer:
     """A transfer of the data plane with an asynchronous face.
 
     :param lane: where its closing waits for the reader thread
+    :param storing: where parts are stored while the next is written; ours from now on
     """
 
-    def __init__(self, transfer: Transfer, lane: ILane) -> None:
+    def __init__(self, transfer: Transfer, lane: ILane, storing: ILane) -> None:
         self._transfer = transfer
         self._lane = lane
+        self._storing = storing
         self._begun = False
 
     @property
@@ -44,16 +51,40 @@ class PumpedTransfer:
         self._begun = True
 
     def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
-        return IPumpedDevice(device).run(self._transfer.write_part, header)
+        return self._run(device, self._transfer.write_part, header)
 
     def resume_part(self, device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
-        return IPumpedDevice(device).run(self._resume, more)
+        return self._run(device, self._resume, more)
+
+    def _run(
+        self, device: IAsyncDevice, work: Callable[..., PartResult], *args: Any
+    ) -> Deferred[PartResult]:
+        """Let the device's thread work, and another one store what comes of it."""
+        pumped = IPumpedDevice(device)
+
+        def store_behind(result: PartResult) -> PartResult:
+            store = result.store
+            if store is None:
+                return result
+            stored = self._storing.call_surely(store)
+
+            def store_there(failure: Failure) -> Deferred[None]:
+                failure.trap(ThreadRefused)  # the device has one
+                return pumped.run(lambda _: store())
+
+            stored.addErrback(store_there)
+            return evolve(result, store=None, stored=stored)
+
+        return pumped.run(work, *args).addCallback(store_behind)
 
     def _resume(self, device: IDevice, more: bool) -> PartResult:
         return self._transfer.resume_part(device, more)
 
     def can_retry(self) -> bool:
         return self._transfer.can_retry()
+
+    def revoke(self) -> None:
+        self._transfer.revoke()
 
     def take_errors(self) -> list[str]:
         return self._transfer.take_errors()
@@ -63,8 +94,13 @@ class PumpedTransfer:
 
     def close(self) -> Deferred[None]:
         if not self._begun:  # there is no reader to wait for
-            return execute(self._transfer.close)
-        return self._lane.call_surely(self._transfer.close)
+            closing = execute(self._transfer.close)
+        else:
+            closing = self._lane.call_surely(self._transfer.close)
+        return closing.addBoth(self._stop_storing)
+
+    def _stop_storing(self, outcome: Any) -> Deferred[Any]:
+        return self._storing.stop().addCallback(lambda _: outcome)
 
     def source_crc(self) -> Crc:
         return self._transfer.source_crc()
@@ -101,7 +137,8 @@ class PumpedFlow(BaseFlow):
 
     def _make_transfer(self) -> ITransfer:
         source = self._origin.source(self._done.size)
-        return PumpedTransfer(Transfer(source, self._plan, done=self._done), self._lane)
+        transfer = Transfer(source, self._plan, done=self._done)
+        return PumpedTransfer(transfer, self._lane, self._context.make_lane("storing"))
 
     def adopt(self, device: IAsyncDevice) -> Deferred[None]:
         if not IPumpedDevice.providedBy(device):

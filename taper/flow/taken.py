@@ -88,4 +88,5 @@ class TakenFlow(ListeningFlow):
         if not ISocketConnection.providedBy(connection):
             return MoverTransfer(connection, self._plan, self._context.reactor.seconds)
         source = SocketSource(connection.socket)
-        return PumpedTransfer(Transfer(source, self._plan, done=UNKNOWN), self._lane)
+        transfer = Transfer(source, self._plan, done=UNKNOWN)
+        return PumpedTransfer(transfer, self._lane, self._context.make_lane("storing"))

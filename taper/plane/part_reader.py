@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable
 
+from attrs import frozen
+
 from protocols.crc import UNKNOWN, Crc
-from taper.plane.crc import RunningCrc
+from taper.plane.crc import RunningCrc, Snapshot
 from taper.plane.interfaces import IReplay, ISpans, IStream, SourceError, Span
 from taper.plane.ring import Stopped, chunk_size
+
+
+@frozen(eq=False)
+class Held:
+    """Where a part ends that is held, and the checksum of all before that."""
+
+    position: int
+    crc: Snapshot
 
 
 class PartReader:
@@ -16,7 +28,10 @@ class PartReader:
     Bytes between the part's begin and the ring's cursor were given before. They come again, all
     of them, from the ring if it keeps them, else from ``replay`` [data-plane Q2].
 
-    :ivar part_start: position of the part's first byte = bytes in good parts.
+    A good part may be *held*: it counts once it is :meth:`confirmed <confirm>`, by any thread, and
+    until then :meth:`revoke` can go back to before the oldest of those.
+
+    :ivar part_start: position of the part's first byte = bytes in good parts, held ones included.
     :ivar position: position of the next byte to give.
     :ivar cached: ring or ``replay`` are a cache that we keep, not the source.
     """
@@ -44,6 +59,10 @@ class PartReader:
         self._failed = failed
         self._buffer = memoryview(b"")
         self._crc = RunningCrc(done)
+        self._part_crc = self._crc.snapshot()
+        self._lock = threading.Lock()
+        # of each part that is held; the last one that counts first
+        self._held = deque([Held(0, self._part_crc)])
         self._good_crc = RunningCrc(done)
 
     @property
@@ -107,21 +126,61 @@ class PartReader:
         self.position += size
 
     def commit(self) -> None:
-        """The part is good: its bytes are never wanted again."""
+        """The part is good: its bytes are never wanted again.
+
+        :raise ValueError: a part before it is held
+        """
+        if self.position == self.part_start:
+            return  # it has none, and those before it may still be held
+        if len(self._held) > 1:
+            raise ValueError("a part before this one is not confirmed")
+        self.confirm(self.hold())
+        if self.position == self._ring.cursor:
+            self._ring.commit()
+
+    def hold(self) -> Held:
+        """The part is good, but its bytes may be wanted again. Not where the ring keeps them: it
+        can go back by one part only.
+
+        :return: for :meth:`confirm`
+        """
         self.part_start = self.position
-        self._good_crc.restore(self._crc.snapshot())
+        self._part_crc = self._crc.snapshot()
+        held = Held(self.position, self._part_crc)
+        with self._lock:
+            self._held.append(held)
         if self.position == self._ring.cursor:
             self._buffer = memoryview(b"")
-            self._ring.commit()
+        return held
+
+    def confirm(self, held: Held) -> bool:
+        """A part that is held counts: its bytes are never wanted again. Any thread.
+
+        :return: False: one before it does not count yet, so this one does not either
+        """
+        with self._lock:
+            if len(self._held) < 2 or self._held[1] is not held:
+                return False
+            self._held.popleft()
+            self._good_crc.restore(held.crc)
         if self._replay is not None:
-            self._replay.forget(self.position)
+            self._replay.forget(held.position)
+        return True
 
     def rollback(self) -> None:
         """The part is bad: all of its bytes are wanted again."""
         self.position = self.part_start
-        self._crc.restore(self._good_crc.snapshot())
+        self._crc.restore(self._part_crc)
         if self._ring.keep:
             self._ring.rewind()
+
+    def revoke(self) -> None:
+        """No part that is held is good: all of their bytes are wanted again. Between two parts."""
+        with self._lock:
+            good = self._held[0]
+            self._held = deque([good])
+        self.part_start, self._part_crc = good.position, good.crc
+        self.rollback()
 
     def _read_again(self, size: int) -> memoryview:
         if self._replay is None:

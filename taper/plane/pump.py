@@ -11,7 +11,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from devices.errors import DeviceError
-from devices.interfaces import IClones, IDevice, PartResult, Streaming, WriteEnd, Written
+from devices.interfaces import (
+    IClones,
+    IDevice,
+    IStoresBehind,
+    PartResult,
+    Streaming,
+    WriteEnd,
+    Written,
+)
 from taper.plane.interfaces import CacheError, Span
 from taper.plane.ring import Stopped
 
@@ -50,8 +58,12 @@ class _End(enum.Enum):
     MEDIUM = enum.auto()
     FAILED = enum.auto()
     STOPPED = enum.auto()
+    ABANDONED = enum.auto()
     UNCACHED = enum.auto()
     PAUSED = enum.auto()
+
+
+_GOOD = (_End.DATA, _End.SIZE, _End.MEDIUM)
 
 
 class Pump:
@@ -69,6 +81,7 @@ class Pump:
         part_size: int,
         cached: bool,
         pause_at_space: bool = False,
+        behind: bool = False,
         clock: Callable[[], float],
     ) -> None:
         """:param part_size: bytes, whole blocks; 0: no limit.
@@ -76,6 +89,8 @@ class Pump:
             the end of the volume and its warnings are not needed [data-plane 2.3].
         :param pause_at_space: where shared space is full, leave the file open and come back with
             ``paused``: :meth:`go_on` or :meth:`end` then follows.
+        :param behind: a good part need not be stored when it is over, if the device can do so
+            behind.
         """
         self.size = self.shared = 0
         self._device = device
@@ -85,6 +100,9 @@ class Pump:
         self._clock = clock
         self._error: str | None = None
         self._pause_at_space = pause_at_space
+        self._behind = behind
+        self._store: Callable[[], None] | None = None
+        self._abandoned = False
         self._space = False
         self._refused = False
         self._began = 0.0
@@ -107,6 +125,10 @@ class Pump:
         """End a paused part here: there is no more space."""
         return self._result(_End.MEDIUM)
 
+    def abandon(self) -> None:
+        """Let the part end soon, unsuccessful, and the stream be as it is. Any thread."""
+        self._abandoned = True
+
     def _result(self, end: _End) -> PartResult:
         if end is not _End.PAUSED:
             end = self._finish(end)
@@ -114,13 +136,14 @@ class Pump:
             size=self.size,
             duration=max(self._clock() - self._began, 0.0),
             fileno=self._number,
-            successful=end in (_End.DATA, _End.SIZE, _End.MEDIUM),
+            successful=end in _GOOD,
             eom=self._at_end_of_medium(end),
             eof=end is _End.DATA,
             error=self._error,
             space=self._space,
             paused=end is _End.PAUSED,
             refused=self._refused,
+            store=self._store,
         )
 
     def _start(self, header: Header) -> tuple[int, _End | None]:
@@ -144,7 +167,7 @@ class Pump:
         feed, device = self._parts, self._device
         starving = device.streaming is not Streaming.NONE
         try:
-            while True:
+            while not self._abandoned:
                 if starving:
                     feed.prime()
                     starving = device.streaming is Streaming.REQUIRED
@@ -156,6 +179,7 @@ class Pump:
                     return _End.SIZE
         except Stopped:
             return _End.STOPPED
+        return _End.ABANDONED
 
     def _write_some(self, left: int) -> _End | None:
         """Hand over what can be had, at most ``left`` bytes. :return: what ends the part"""
@@ -232,7 +256,10 @@ class Pump:
         if not self._device.in_file:
             return end
         try:
-            self._device.finish_file()
+            if self._behind and end in _GOOD and IStoresBehind.providedBy(self._device):
+                self._store = IStoresBehind(self._device).end_file()
+            else:
+                self._device.finish_file()
         except DeviceError as error:
             self._error = self._error or error.text
             return end if end is _End.STOPPED else _End.FAILED

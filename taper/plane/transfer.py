@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import evolve
 
+from devices.errors import Status, VolumeFailed
 from devices.interfaces import PartResult
 from devices.threads import start_thread
 from protocols.crc import UNKNOWN, Crc
@@ -31,7 +32,7 @@ from taper.plane.interfaces import (
     ShortOfRoom,
 )
 from taper.plane.memory import NoMemory
-from taper.plane.part_reader import PartReader
+from taper.plane.part_reader import Held, PartReader
 from taper.plane.pump import Pump
 from taper.plane.ring import Ring, ring_size
 
@@ -46,6 +47,7 @@ more."""
 _log = logging.getLogger(__name__)
 
 NO_CACHE = "No cache for previous failed part; cannot retry"
+PART_BEFORE_LOST = "A part before this one was not stored"
 BLOCK_SIZES_DIFFER = "All devices used by the taper must have the same block size"
 
 
@@ -79,6 +81,12 @@ class Transfer:
     What goes wrong on this host, as memory that is short, is the error of a part's result. When the
     source fails, what was read before is still written, and only then a part fails and
     :meth:`take_errors` tells why: so it does not depend on the moment which parts are good.
+
+    Without a part cache a good part may come back with ``store``. It is good once that has come
+    back, and until then the source keeps its bytes if it can. The next part may be written
+    meanwhile. Each ``store`` is called, one at a time in the order of the parts, from any thread.
+    If one fails, so do those of the parts behind it, the running part ends soon, and no part can be
+    written before :meth:`revoke`.
     """
 
     def __init__(
@@ -97,6 +105,7 @@ class Transfer:
         self._errors: list[str] = []
         self._started = False
         self._missed = False
+        self._lost = False
         self._lock = threading.Lock()
         self._source = source
         self._plan = plan
@@ -118,6 +127,7 @@ class Transfer:
             cached=_wants_cache(plan),
             spans=self._adaptive,
         )
+        self._once = self._make_replay() is None
         self._pump: Pump | None = None
         self._seconds = 0.0
         self._shared = 0
@@ -146,6 +156,8 @@ class Transfer:
             raise ValueError("the transfer is not started")
         if device.block_size != self._plan.block_size:
             return _not_begun(BLOCK_SIZES_DIFFER)
+        if self._lost:
+            return _not_begun(PART_BEFORE_LOST)
         if not self._parts.repeatable:
             return _not_begun(NO_CACHE)
         self._prepare()
@@ -157,6 +169,7 @@ class Transfer:
             part_size=self._plan.part_size,
             cached=self._parts.cached,
             pause_at_space=self._plan.pause_at_space,
+            behind=not _wants_cache(self._plan),
             clock=self._clock,
         )
         return self._pumped(pump, lambda: pump.run(header))
@@ -174,20 +187,56 @@ class Transfer:
     def _pumped(self, pump: Pump, work: Callable[[], PartResult]) -> PartResult:
         """Let the pump work, and settle what became of the part once it is over."""
         self._pump = pump
-        good = paused = False
-        result = None
+        if self._lost:  # whichever of the two threads comes first, it has seen the other's word
+            pump.abandon()
+        result: PartResult | None = None
+        held: Held | None = None
         try:
             result = work()
-            good, paused = result.successful, result.paused
-            if not good and result.error is None and self._intake.trouble is not None:
-                result = evolve(result, error=self._intake.trouble)
+            trouble = self._intake.trouble
+            if not result.successful and result.error is None and trouble is not None:
+                result = evolve(result, error=trouble)
         finally:
-            if not paused:
+            if result is None or not result.paused:
                 self._pump = None
                 self._seconds += result.duration if result is not None else 0.0
                 self._shared += pump.shared
-                self._settle(good)
+                held = self._settle(result)
+        if result.store is not None and held is not None:
+            result = evolve(result, store=self._storing(result.store, held))
         return result
+
+    def _storing(self, store: Callable[[], None], held: Held) -> Callable[[], None]:
+        """What stores a part, and says whether it counts."""
+
+        def finish() -> None:
+            try:
+                store()
+            except BaseException:
+                self._lose()
+                raise
+            if self._lost or not self._parts.confirm(held):
+                raise VolumeFailed(PART_BEFORE_LOST, Status.VOLUME_ERROR)
+
+        return finish
+
+    def _lose(self) -> None:
+        """A part was not stored: all that comes after it is in vain."""
+        self._lost = True
+        pump = self._pump
+        if pump is not None:
+            pump.abandon()
+        if self._once:  # nothing can be had again, and nobody need wait for more
+            self._stream.stop()
+            self._source.cancel()
+
+    def revoke(self) -> None:
+        """After a part was not stored: the next one begins with that part's first byte, if
+        :meth:`can_retry`. While no part is running, and when every ``store`` has come back."""
+        if self._pump is not None:
+            raise ValueError("a part is running")
+        self._lost = False
+        self._parts.revoke()
 
     @property
     def bytes_written(self) -> int:
@@ -291,16 +340,20 @@ class Transfer:
             return self._cache
         return self._source if IReplay.providedBy(self._source) else None
 
-    def _settle(self, good: bool) -> None:
-        if not good:
+    def _settle(self, result: PartResult | None) -> Held | None:
+        """:param result: None: it came to none"""
+        if result is None or not result.successful:
             # before a ring that keeps the part has it all again
             self._missed = self._stream.stopped
             self._parts.rollback()
-            return
+            return None
+        if result.store is not None:
+            return self._parts.hold()
         self._parts.commit()
         if self._cache is not None and self._ring is not None and self._parts.cached:
             # the next part's bytes wait until the file can start over
             self._ring.limit(self._parts.part_start + self._plan.part_size)
+        return None
 
     def _fail(self, text: str) -> None:
         with self._lock:

@@ -25,9 +25,10 @@ class ToldTraceLog:
     def __init__(self, trace_log: ITraceLog) -> None:
         self._trace_log = trace_log
 
-    def append(self, record: Any) -> Deferred[None]:
-        _log.info("trace log: %s", _Line(record))
-        return self._trace_log.append(record)
+    def append(self, *records: Any) -> Deferred[None]:
+        for record in records:
+            _log.info("trace log: %s", _Line(record))
+        return self._trace_log.append(*records)
 
 
 class _Line:

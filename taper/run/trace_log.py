@@ -84,18 +84,18 @@ def _write_line(log: int, line: bytes) -> None:
 
 @mutable
 class _Asked:
-    """A record that is to be in the log.
+    """Records that are to be in the log, one after the other.
 
-    :ivar settled: it is, or ``error`` says why it is not.
+    :ivar settled: they are, or ``error`` says why not all of them are.
     """
 
-    record: Any
+    records: tuple[Any, ...]
     settled: bool = False
     error: Exception | None = None
 
     @property
     def to_be_synced(self) -> bool:
-        return self.error is None and isinstance(self.record, CATALOGUE)
+        return self.error is None and any(isinstance(one, CATALOGUE) for one in self.records)
 
 
 @implementer(ITraceLog)
@@ -119,8 +119,8 @@ class TraceLog:
         self._waiting: deque[_Asked] = deque()
         self._named = False  # the log's name is on the disk
 
-    def append(self, record: Any) -> Deferred[None]:
-        asked = _Asked(record)
+    def append(self, *records: Any) -> Deferred[None]:
+        asked = _Asked(records)
         try:
             self._lane.begin()  # before the record counts: another's call would write it
         except ThreadRefused as refusal:
@@ -173,7 +173,8 @@ class TraceLog:
 
 def _write_one(log: int, asked: _Asked) -> None:
     try:
-        _write_line(log, encode(asked.record))
+        for record in asked.records:
+            _write_line(log, encode(record))
     except Exception as error:  # whatever it is, it belongs to the one who asked
         asked.error = error
     asked.settled = True

@@ -7,15 +7,17 @@ opened.
 
 from __future__ import annotations
 
+import errno
 import os
+import threading
 from collections.abc import Callable
 
 import pytest
 from attrs import evolve
 from zope.interface.verify import verifyObject
 
-from devices.errors import DeviceError, PropertyRefused, Status
-from devices.interfaces import AccessMode, IDevice, WriteEnd, Written
+from devices.errors import DeviceError, PropertyRefused, Status, VolumeFailed
+from devices.interfaces import AccessMode, IDevice, IStoresBehind, WriteEnd, Written
 from protocols.header import Header, HeaderType
 
 BLOCK = 1024
@@ -351,3 +353,87 @@ class AppendContract(DeviceContract):
         for number, data in ((1, old), (2, new)):
             other.seek_file(number)
             assert read_rest(other) == data
+
+
+class StoringBehindContract(DeviceContract):
+    """Devices that can go on while the disk takes a file (IStoresBehind)."""
+
+    def test_it_says_so(self, device: IDevice) -> None:
+        verifyObject(IStoresBehind, device)
+
+    def test_a_file_is_ended_before_it_is_stored(
+        self, open_device: Callable[..., IDevice], started: IStoresBehind
+    ) -> None:
+        """What follows may begin, up to the end of the volume; the file is as any other."""
+        files: list[memoryview] = []
+        stores: list[Callable[[], None]] = []
+        for _ in range(self.files):
+            files.append(some_bytes(3 * BLOCK + 10))
+            started.start_file(PART)
+            started.write_blocks(files[-1])
+            stores.append(started.end_file())
+            assert not started.in_file
+        for store in stores:
+            store()
+        assert started.status is Status.SUCCESS
+        started.finish()
+        reader = open_device()
+        reader.start(AccessMode.READ)
+        for number, data in enumerate(files, 1):
+            assert reader.seek_file(number) is not None
+            assert read_rest(reader) == data
+
+    def test_it_is_ended_once(self, started: IStoresBehind) -> None:
+        with pytest.raises(ValueError, match="outside a file"):
+            started.end_file()
+        started.start_file(PART)
+        store = started.end_file()
+        with pytest.raises(ValueError, match="outside a file"):
+            started.end_file()
+        store()
+
+    def test_it_can_be_stored_after_the_device_was_finished(self, started: IStoresBehind) -> None:
+        """By any thread, as the device is not touched for it."""
+        started.start_file(PART)
+        started.write_blocks(some_bytes(BLOCK))
+        store = started.end_file()
+        started.finish()
+        thread = threading.Thread(target=store)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+
+    def test_what_the_disk_does_not_take_is_told_where_it_is_asked(
+        self, started: IStoresBehind, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The device is as it was; what the file held is let go."""
+
+        def broken(descriptor: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        before = len(os.listdir("/proc/self/fd"))
+        started.start_file(PART)
+        started.write_blocks(some_bytes(BLOCK))
+        store = started.end_file()
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fdatasync", broken)
+            with pytest.raises(VolumeFailed, match="Input/output error"):
+                store()
+        assert (started.status, started.error) == (Status.SUCCESS, None)
+        assert len(os.listdir("/proc/self/fd")) == before
+
+    def test_it_waits_for_the_file_and_then_for_its_name(
+        self, started: IStoresBehind, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By the descriptor that wrote it, which is told what went wrong meanwhile."""
+        synced: list[int] = []
+        started.start_file(PART)
+        started.write_blocks(some_bytes(BLOCK))
+        descriptors = set(os.listdir("/proc/self/fd"))
+        monkeypatch.setattr(os, "fdatasync", synced.append)
+        monkeypatch.setattr(os, "fsync", synced.append)
+        store = started.end_file()
+        assert synced == []
+        store()
+        assert len(synced) == 2
+        assert str(synced[0]) in descriptors

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from zope.interface.verify import verifyObject
 
+from devices.errors import DeviceError
 from devices.interfaces import AccessMode, PartResult
 from protocols.crc import Crc
 from taper.core.interfaces import IFlow, IOrigin, Offer
@@ -128,8 +129,11 @@ class Dumping:
         self.turning.wait(self.target.device.start(AccessMode.WRITE, "VOL-1", STAMP))
 
     def write(self) -> PartResult:
-        """One part."""
-        return self.turning.wait(self.flow.write_part(self.target.device, HEADER))
+        """One part, until it is stored."""
+        result = self.turning.wait(self.flow.write_part(self.target.device, HEADER))
+        if result.stored is not None:
+            self.turning.wait(result.stored)
+        return result
 
     def clear(self) -> None:
         """Let nothing be there of all that was."""
@@ -292,6 +296,46 @@ class PumpedContract(FlowContract):
             assert dumping.target.stored() == DATA
         else:
             assert not dumping.origin.reads_again
+        dumping.close()
+
+
+class StoringBehindContract(PumpedContract):
+    """The same on devices that store what is written behind."""
+
+    def test_a_part_comes_back_before_it_is_stored(self, room: Room) -> None:
+        """It counts once it is; and closing waits for that."""
+        dumping = room.dumping()
+        dumping.go_to("started")
+        flow = dumping.flow
+        result = dumping.turning.wait(flow.write_part(dumping.target.device, HEADER))
+        assert (result.successful, result.eof) == (True, True)
+        assert result.stored is not None
+        assert result.store is None
+        dumping.turning.wait(flow.close())
+        assert flow.dest_crc() == crc_of(DATA)
+        dumping.close()
+
+    def test_a_part_that_is_not_stored(self, room: Room) -> None:
+        """The device is to blame, and no other part is begun until that is taken note of."""
+        dumping = room.dumping()
+        dumping.go_to("started")
+        failing: Any = dumping.target
+        failing.fail_once("store")
+        flow, device = dumping.flow, dumping.target.device
+        result = dumping.turning.wait(flow.write_part(device, HEADER))
+        with pytest.raises(DeviceError, match="the fake disk lost file 1"):
+            dumping.turning.wait(result.stored)
+        refused = dumping.turning.wait(flow.write_part(device, HEADER))
+        assert (refused.successful, refused.fileno) == (False, 0)
+        flow.revoke()
+        assert flow.dest_crc().size == 0
+        assert flow.take_errors() == []
+        assert flow.can_retry() == dumping.origin.reads_again
+        if flow.can_retry():
+            again = dumping.write()
+            assert (again.successful, again.eof) == (True, True)
+            assert flow.source_crc() == flow.dest_crc() == crc_of(DATA)
+            assert dumping.target.stored() == DATA
         dumping.close()
 
 

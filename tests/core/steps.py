@@ -15,7 +15,7 @@ from zope.interface import implementer
 from devices.interfaces import ILane
 
 _LANES = {
-    **{word: word for word in ("log", "tapelist", "transfer", "status")},
+    **{word: word for word in ("log", "tapelist", "transfer", "status", "storing")},
     **dict.fromkeys(
         (
             "changer",

@@ -48,6 +48,7 @@ class Tape:
         shared: bool = False,
         faults: Callable[[str], bool] = lambda what: False,
         allow_take: bool = True,
+        behind: bool = False,
     ) -> None:
         self.medium = Medium(capacity, shared=shared, label=label, timestamp=timestamp)
         self.listing = FakeVolume(barcode=barcode)
@@ -57,6 +58,7 @@ class Tape:
         self.leom = leom
         self.warning = warning
         self.allow_take = allow_take
+        self.behind = behind
         self._faults = faults
         self.look()
 
@@ -77,6 +79,7 @@ class Tape:
             header_size=self.block_size,
             leom=self.leom,
             warning=self.warning,
+            behind=self.behind,
             faults=self._fails,
         )
         device.allow_take_scribe_from = self.allow_take

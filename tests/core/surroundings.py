@@ -74,10 +74,11 @@ class FakeTraceLog:
     def lines(self) -> list[str]:
         return [tracelog.encode(record).decode().rstrip("\n") for record in self.records]
 
-    def append(self, record: Any) -> Deferred[None]:
-        tracelog.encode(record)
-        name = f"log {type(record).__name__}"
-        return self._moments.do(name, lambda: self.records.append(record), surely=True)
+    def append(self, *records: Any) -> Deferred[None]:
+        for record in records:
+            tracelog.encode(record)
+        name = f"log {type(records[-1]).__name__}"
+        return self._moments.do(name, lambda: self.records.extend(records), surely=True)
 
 
 @implementer(IConsole)

@@ -132,17 +132,19 @@ def test_a_holding_file_onto_one_volume() -> None:
 
 
 def test_the_log_line_comes_before_the_reply() -> None:
-    """PARTDONE and DONE are sent only when their trace-log lines are written."""
+    """PARTDONE and DONE are sent only when their trace-log lines are written; the last part's line
+    is written with that of the end."""
     talk = idle()
-    talk.tell(file_write())
+    talk.tell(file_write(split=split_by(65536)))
     talk.until("log Part")
     assert "PARTDONE" not in talk.words()
     talk.moments.step()
     assert talk.words()[-1] == "PARTDONE"
     talk.until("log Done")
-    assert talk.words()[-1] == "PARTDONE"
+    assert talk.words().count("PARTDONE") == 1
     talk.moments.step()
-    assert talk.words()[-1] == "DONE"
+    assert talk.words()[-3:] == ["PARTDONE", "PARTDONE", "DONE"]
+    assert [line.split()[0] for line in talk.logged()][-3:] == ["PART", "PART", "DONE"]
 
 
 def test_the_worker_is_free_the_moment_the_result_is_sent() -> None:

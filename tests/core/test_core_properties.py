@@ -49,6 +49,7 @@ class Situation:
     leom: bool
     blocks: list[int | None]
     warning: int
+    behind: bool
     faults: set[int]
     shared: bool
     source_error: str
@@ -82,6 +83,7 @@ SITUATIONS = st.builds(
     leom=st.booleans(),
     blocks=st.lists(st.one_of(st.none(), st.integers(2, 25)), min_size=1, max_size=6),
     warning=st.integers(0, 4),
+    behind=st.booleans(),
     faults=st.sets(st.integers(1, 60), max_size=3),
     shared=st.booleans(),
     source_error=st.sampled_from(["", "", "", "the disk is bad"]),
@@ -101,6 +103,7 @@ def talk_of(situation: Situation) -> tuple[Conversation, bytes]:
             leom=situation.leom,
             warning=situation.warning,
             shared=situation.shared,
+            behind=situation.behind,
             faults=faults,
         )
         for blocks in situation.blocks
@@ -218,7 +221,10 @@ def test_any_commands_at_any_moment(
     silent = Dumped(DATA, silent={"header"})
     late = Dumped(DATA, silent={"data"})
     dumpers = [Dumped(DATA), silent, Dumped(DATA), late, *(Dumped(DATA) for _ in range(70))]
-    tapes = [Tape(n * BLOCK, block_size=BLOCK, warning=1, leom=n % 2 == 0) for n in blocks]
+    tapes = [
+        Tape(n * BLOCK, block_size=BLOCK, warning=1, leom=n % 2 == 0, behind=n % 3 > 0)
+        for n in blocks
+    ]
     talk = Conversation(*tapes, granting=False, dumps={"HF": Dumped(DATA)}, dumpers=dumpers)
     overwritten: list[Any] = []
     for tape in tapes:

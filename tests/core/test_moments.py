@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from devices.errors import ChangerError, ChangerReason, DriveFailed
+from devices.errors import ChangerError, ChangerReason, DriveFailed, VolumeFailed
 from protocols.tapelist import TapelistError
 from taper.core.errors import SourceFault
 from tests.core.checking import check_dump, check_permissions
@@ -32,23 +32,28 @@ def tape(**options: object) -> Tape:
     return Tape(10 * BLOCK, block_size=BLOCK, warning=1, **options)  # type: ignore[arg-type]
 
 
-def spanning_file() -> Conversation:
+def spanning_file(*, behind: bool = False) -> Conversation:
     """A holding file over two volumes without LEOM: a part fails and is written again."""
-    talk = Conversation(
-        *(tape(leom=False) for _ in range(4)), dumps={"HF": Dumped(DATA, pieces=(700,))}
-    )
+    tapes = [tape(leom=False, behind=behind) for _ in range(4)]
+    talk = Conversation(*tapes, dumps={"HF": Dumped(DATA, pieces=(700,))})
     talk.inbox.extend([START, file_write(split=split_by(4 * BLOCK))])
     return talk
 
 
-def spanning_port() -> Conversation:
+def spanning_port(*, behind: bool = False) -> Conversation:
     """A dump over TCP onto two volumes with LEOM."""
-    talk = Conversation(*(tape() for _ in range(4)), dumpers=[Dumped(DATA, pieces=(700,))])
+    tapes = [tape(behind=behind) for _ in range(4)]
+    talk = Conversation(*tapes, dumpers=[Dumped(DATA, pieces=(700,))])
     talk.inbox.extend([START, port_write(split=split_by(4 * BLOCK))])
     return talk
 
 
-CONVERSATIONS = {"file": (spanning_file, "/home"), "port": (spanning_port, "/var")}
+CONVERSATIONS: dict[str, tuple[Callable[[], Conversation], str]] = {
+    "file": (spanning_file, "/home"),
+    "port": (spanning_port, "/var"),
+    "file, stored behind": (lambda: spanning_file(behind=True), "/home"),
+    "port, stored behind": (lambda: spanning_port(behind=True), "/var"),
+}
 
 
 def converse(talk: Conversation, disturb: Callable[[], None], moment: int) -> None:
@@ -158,6 +163,7 @@ FAULTS: dict[str, Callable[[], Exception]] = {
     "set_meta_label": lambda: ChangerError("no state file", ChangerReason.UNKNOWN),
     "get_meta_label": lambda: ChangerError("no state file", ChangerReason.UNKNOWN),
     "set_device_error": lambda: ChangerError("no state file", ChangerReason.UNKNOWN),
+    "storing": lambda: VolumeFailed("it does not store"),
     "start": lambda: DriveFailed("it does not start"),
     "finish": lambda: DriveFailed("it does not finish"),
     "erase": lambda: DriveFailed("it does not erase"),

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from devices.interfaces import IAsyncChanger, IAsyncDevice, PartResult
+from devices.interfaces import IAsyncChanger, IDevice, PartResult
 from protocols.crc import UNKNOWN, Crc
 from protocols.driver.commands import VaultWrite
 from protocols.header import Header, HeaderType
@@ -84,10 +84,10 @@ class TurningFlows(Flows):
     def _turning(self, transfer: Any) -> ITransfer:
         write = transfer._transfer.write_part
 
-        def write_part(device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
-            return device.run(lambda blocking: self._turn(lambda: write(blocking, header)))
+        def write_part(device: IDevice, header: Header) -> PartResult:
+            return self._turn(lambda: write(device, header))
 
-        transfer.write_part = write_part
+        transfer._transfer.write_part = write_part
         return transfer  # type: ignore[no-any-return]
 
     def _turn(self, work: Callable[[], PartResult]) -> PartResult:
@@ -141,7 +141,9 @@ class FakeVaults:
         """What its flow is made with, too."""
         return FlowContext(
             reactor=self.threads,
-            make_lane=lambda name: StepLane(self._moments, "transfer"),
+            make_lane=lambda name: StepLane(
+                self._moments, "storing" if name == "storing" else "transfer"
+            ),
             patience=60,
             look=lambda function, *args: self._moments.do("look", lambda: function(*args)),
             search=self._search,

@@ -18,6 +18,7 @@ from tests.contract.device import (
     PART,
     STAMP,
     ReadContract,
+    StoringBehindContract,
     read_rest,
     some_bytes,
     write_part,
@@ -26,7 +27,7 @@ from tests.contract.device_end import EndContract
 from tests.devices.test_file_stock import stock, stock_header, why_no_perl
 
 
-class TestContract(ReadContract, EndContract):
+class TestContract(ReadContract, EndContract, StoringBehindContract):
     files = 1
 
     @pytest.fixture

@@ -25,6 +25,7 @@ from tests.contract.device import (
     STAMP,
     AppendContract,
     ReadContract,
+    StoringBehindContract,
     some_bytes,
     write_part,
 )
@@ -33,7 +34,7 @@ from tests.contract.device_end import EndContract
 LIMIT_TEXT = "No space left on device: more than MAX_VOLUME_USAGE bytes written"
 
 
-class TestContract(ReadContract, AppendContract, EndContract):
+class TestContract(ReadContract, AppendContract, EndContract, StoringBehindContract):
     @pytest.fixture
     def open_device(self, tmp_path: Path) -> Callable[..., IDevice]:
         def open_it(limit: int = 0, leom: bool = True) -> IDevice:

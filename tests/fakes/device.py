@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, evolve, field
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.interfaces import (
     AccessMode,
     FileStart,
     IDevice,
+    IStoresBehind,
     Streaming,
     VolumeReading,
     WriteEnd,
@@ -61,7 +62,8 @@ class FakeDevice:
     """Behaves as ``file:`` does [volumes 4.5], judging block by block.
 
     :param faults: asked ``start``, ``labelled`` (the label is on the medium), ``start_file``,
-        ``write`` (once a block) and ``finish_file``; True makes that call fail.
+        ``write`` (once a block), ``finish_file`` and ``store``; True makes that call fail.
+    :param behind: it stores files behind (IStoresBehind).
     :param warning: blocks before the end at which ``leom`` warns.
     :param header_size: bytes of room a header takes.
     """
@@ -78,6 +80,7 @@ class FakeDevice:
         streaming: Streaming = Streaming.NONE,
         warning: int = 4,
         header_size: int = 32768,
+        behind: bool = False,
         faults: Callable[[str], bool] = no_faults,
     ) -> None:
         self.name = name
@@ -101,6 +104,8 @@ class FakeDevice:
         self._header_size = header_size
         self._faults = faults
         self._read_at = 0
+        if behind:
+            alsoProvides(self, IStoresBehind)
 
     @property
     def bytes_written(self) -> int:
@@ -195,6 +200,18 @@ class FakeDevice:
         if self._faults("finish_file"):
             raise self._fail(DriveFailed, "the fake filemark fails", Status.DEVICE_ERROR)
         self._current.complete = True
+
+    def end_file(self) -> Callable[[], None]:
+        self._need_writing(in_file=True)
+        self.in_file = False
+        number, current = self.file, self._current
+
+        def store() -> None:
+            if self._faults("store"):
+                raise VolumeFailed(f"the fake disk lost file {number}", Status.VOLUME_ERROR)
+            current.complete = True
+
+        return store
 
     def seek_file(self, number: int) -> Header | None:
         self._need(self.access_mode is AccessMode.READ, "seek_file on a device not reading")

@@ -38,6 +38,7 @@ from tests.contract.flow import (
     FlowContract,
     PumpedContract,
     Source,
+    StoringBehindContract,
     Target,
 )
 from tests.devices.ndmp_world import World
@@ -191,22 +192,24 @@ class Stored(Source):
 class InMemory(Target):
     """A device that blocks, in a lane."""
 
+    behind = False
+
     def __init__(self, turning: Turning, path: Path) -> None:
         super().__init__(turning, path)
         self._volume = FakeVolume()
-        self._failing = False
+        self._failing: str | None = None
         self._lane = Lane(turning.reactor, "new")
-        device = FakeDevice(self._volume, name="fake:new", faults=self._fails)
+        device = FakeDevice(self._volume, name="fake:new", faults=self._fails, behind=self.behind)
         self.device: Any = LaneDevice(device, self._lane)
 
     def _fails(self, what: str) -> bool:
-        failing = self._failing and what == "write"
-        self._failing = self._failing and not failing
+        failing = self._failing == what
+        self._failing = None if failing else self._failing
         return failing
 
-    def fail_once(self) -> None:
-        """Let the next block not be written."""
-        self._failing = True
+    def fail_once(self, what: str = "write") -> None:
+        """Let the next block not be written, or the next file not be stored."""
+        self._failing = what
 
     def stored(self) -> bytes:
         files = self._volume.files
@@ -237,6 +240,12 @@ class Listening(Target):
         self.turning.wait(self._lane.stop())
 
 
+class InMemoryBehind(InMemory):
+    """One that stores files behind."""
+
+    behind = True
+
+
 class OnMover(Target):
     """A drive of a tape server."""
 
@@ -257,6 +266,14 @@ class OnMover(Target):
 
 class TestHoldingPumped(PumpedContract):
     source, target = Holding, InMemory
+
+
+class TestHoldingBehind(StoringBehindContract):
+    source, target = Holding, InMemoryBehind
+
+
+class TestPortBehind(StoringBehindContract):
+    source, target = Dumper, InMemoryBehind
 
 
 class TestPortPumped(PumpedContract):

@@ -6,9 +6,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from zope.interface import implementer
 
+from devices.errors import DeviceError
 from devices.interfaces import AccessMode
 from protocols.crc import Crc
 from protocols.header import Header, HeaderType, build_header
@@ -145,6 +146,15 @@ class Dump:
         return [(part.size, part.successful, part.eom, part.eof) for part in self.results]
 
 
+def _count(dump: Dump, device: FakeDevice, result: PartResult) -> None:
+    dump.results.append(result)
+    if result.successful and result.fileno:
+        file = device.volume.files[result.fileno]  # type: ignore[union-attr]
+        assert file.complete
+        assert len(file.data) == result.size
+        dump.stored += bytes(file.data)
+
+
 def volumes(make: Callable[[], FakeDevice]) -> Iterator[FakeDevice]:
     """Fresh volumes, ready to write."""
     while True:
@@ -153,20 +163,53 @@ def volumes(make: Callable[[], FakeDevice]) -> Iterator[FakeDevice]:
         yield device
 
 
-def write_dump(transfer: Transfer, devices: Iterator[FakeDevice], limit: int = 60) -> Dump:
-    """Drive a transfer as the core does, over at most ``limit`` volumes."""
+def store_all(transfer: Transfer, parts: list[PartResult]) -> list[PartResult]:
+    """Store what is behind, in order. :return: what became of them: good ones, perhaps a bad one"""
+    settled: list[PartResult] = []
+    for part in parts:
+        assert part.store is not None
+        try:
+            part.store()
+        except DeviceError as error:
+            if not settled or settled[-1].successful:
+                bad = evolve(part, successful=False, eof=False, eom=True, error=error.text)
+                settled.append(bad)
+        else:
+            settled.append(part)
+    if not settled[-1].successful:
+        transfer.revoke()
+    return settled
+
+
+def write_dump(
+    transfer: Transfer, devices: Iterator[FakeDevice], limit: int = 60, most_behind: int = 2
+) -> Dump:
+    """Drive a transfer as the core does, over at most ``limit`` volumes.
+
+    :param most_behind: parts that are not stored before the next is written
+    """
     dump = Dump()
     transfer.start()
     device = next(devices)
+    behind: list[PartResult] = []
     for _ in range(limit * 100):
         result = transfer.write_part(device, HEADER)
-        dump.results.append(result)
         assert not device.in_file
-        if result.successful and result.fileno:
-            stored = bytes(device.volume.files[result.fileno].data)  # type: ignore[union-attr]
-            assert len(stored) == result.size
-            dump.stored += stored
-        assert transfer.bytes_written == len(dump.stored)
+        if result.store is not None:
+            behind.append(result)
+        goes_on = result.store is not None and not (result.eof or result.eom)
+        if behind and (not goes_on or len(behind) > most_behind):
+            settled, behind = store_all(transfer, behind), []
+            for part in settled:
+                _count(dump, device, part)
+            if result.store is not None or not settled[-1].successful:
+                result = settled[-1]
+            else:
+                _count(dump, device, result)
+        elif result.store is None:
+            _count(dump, device, result)
+        if not behind:
+            assert transfer.bytes_written == len(dump.stored)
         if result.eof or not (result.successful or transfer.can_retry()):
             break
         if result.eom or not result.successful:

@@ -65,6 +65,8 @@ class Case:
     shared: bool
     warning: int
     streaming: Streaming
+    behind: bool
+    most_behind: int
     pieces: list[int]
     faults: set[int]
     ways: list[Way]
@@ -100,6 +102,8 @@ def cases(draw: st.DrawFn, *, faulty: bool) -> Case:
         shared=draw(st.booleans()),
         warning=draw(st.integers(0, 4)),
         streaming=draw(st.sampled_from(Streaming)),
+        behind=draw(st.booleans()),
+        most_behind=draw(st.integers(0, 3)),
         pieces=draw(st.lists(st.integers(1, 300), min_size=1, max_size=4)),
         faults=draw(st.sets(st.integers(0, 120), max_size=5)) if faulty else set(),
         ways=draw(st.lists(st.sampled_from(Way), max_size=6)),
@@ -119,7 +123,7 @@ class Restless(Pace):
 
 def write(transfer: Callable[[], Transfer], case: Case, make: Callable[[], FakeDevice]) -> Dump:
     with patch("taper.plane.adaptive.Pace", lambda: Restless(case.ways)):
-        return write_dump(transfer(), volumes(make))
+        return write_dump(transfer(), volumes(make), most_behind=case.most_behind)
 
 
 def run(case: Case, directory: str) -> Dump:
@@ -144,6 +148,7 @@ def run(case: Case, directory: str) -> Dump:
             leom=case.leom,
             streaming=case.streaming,
             warning=case.warning,
+            behind=case.behind,
             header_size=HEADER_ROOM,
             faults=faults,
         )
@@ -276,6 +281,7 @@ def test_a_device_that_shares_bytes_writes_the_same(
                 leom=case.leom,
                 warning=case.warning,
                 streaming=case.streaming,
+                behind=case.behind,
                 header_size=HEADER_ROOM,
                 faults=lambda what: what not in STARTING and next(calls) in case.faults,
             )

@@ -195,3 +195,24 @@ def test_a_log_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     log.append(Info("x")).addErrback(lambda failure: failures.append(failure.type))
     lane.drain()
     assert failures == [FileNotFoundError]
+
+
+def test_records_that_belong_together_are_written_so_far_as_they_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One synchronisation serves them; none is written behind one that could not be."""
+    path = tmp_path / "log"
+    synced = watch_syncs(monkeypatch, path)
+    lane = SteppedLane()
+    log = TraceLog(str(path), lane)
+    written = log.append(START, Info("two"), START)
+    lane.drain()
+    assert written.called
+    assert synced == [path.read_text(), tmp_path.name]
+    before = path.read_text()
+    assert len(before.splitlines()) == 3
+    failed: list[object] = []
+    log.append(Info("four"), "no record", START).addErrback(failed.append)
+    lane.drain()
+    assert len(failed) == 1
+    assert path.read_text() == before + "INFO taper four\n"

@@ -1,0 +1,212 @@
+"""The parts of one dump: written one after another, judged, and told once they are stored
+[data-plane 3.2]."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from protocols.tracelog import Info
+from taper.core.behind import MOST_BEHIND, Behind, Part
+from taper.core.errors import Interrupted
+from taper.core.preparing import part_header
+from taper.core.report import FULL
+
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncDevice, PartResult
+    from protocols.header import Header
+    from taper.core.host import Host
+    from taper.core.interfaces import IFlow
+    from taper.core.interruption import Interruption
+    from taper.core.outcome import Ledger
+    from taper.core.report import Report
+    from taper.core.scribe import Volume
+    from taper.core.splitting import SplitPlan
+
+_log = logging.getLogger(__name__)
+
+MOST_IN_VAIN = 2
+"""Volumes erased in a row without a byte gained, before the part ends for lack of space."""
+
+
+class Parts:
+    """Writes the parts of one dump, and knows which comes next.
+
+    Whoever ends the dump, lets go of the volume, or does what could cost another copy, first waits
+    until everything is stored; :meth:`write` comes back so where one of these may follow.
+
+    :param worker: whose volumes they go to
+    :param handle: of the dump
+    :param end_follows: the dump's end is told soon after its last part, and together with it
+    """
+
+    def __init__(
+        self,
+        worker: Host,
+        handle: str,
+        ledger: Ledger,
+        report: Report,
+        interruption: Interruption,
+        *,
+        end_follows: bool,
+    ) -> None:
+        self._worker = worker
+        self._handle = handle
+        self._ledger = ledger
+        self._report = report
+        self._interruption = interruption
+        self._end_follows = end_follows
+        self._number = 1
+        self._barren = 0
+        self._flow: IFlow | None = None
+        self._behind = Behind(self._record, self._stop)
+
+    async def write(self, volume: Volume, flow: IFlow, header: Header, plan: SplitPlan) -> bool:
+        """Write one part and judge it. :return: the dump is at its end, good or bad"""
+        self._flow, number, behind = flow, self._number, self._behind
+        first_file = volume.device.facts.file < 1
+        _log.info("%s: part %d begins on %s", self._handle, number, volume.label)
+        result = await self._move(flow, volume.device, part_header(header, number))
+        self._ledger.input_errors.extend(flow.take_errors())
+        _log.info("%s: part %d: %s", self._handle, number, result)
+        part = Part(volume=volume, number=number, result=result, first_file=first_file)
+        if result.stored is not None:
+            behind.add(part)
+        goes_on = result.stored is not None and not (result.eof or result.eom)
+        await behind.wait(MOST_BEHIND if goes_on and not self._ending else 0)
+        lost = behind.take_trouble() if behind.troubled else None
+        if lost is not None:
+            return await self._write_again(lost, plan, flow)
+        if result.stored is None:
+            await self._record(part)
+        if result.successful and result.size:
+            self._number += 1
+        return await self._judge(part, plan, flow)
+
+    async def over(self) -> None:
+        """Nothing is written any more: wait until all that was is stored and told.
+
+        :raise DeviceFault: it cannot be told
+        """
+        await self._behind.wait()
+        lost = self._behind.take_trouble()
+        if lost is not None:
+            self._ledger.device_errors.append(lost.result.error or FULL)
+
+    @property
+    def _ending(self) -> bool:
+        """The dump is to end, however good its parts are."""
+        return self._interruption.reason is not None or bool(self._ledger.input_errors)
+
+    def _stop(self) -> None:
+        """Let the running part end."""
+        if self._flow is not None:
+            self._flow.cancel("")
+
+    # One part
+
+    async def _move(self, flow: IFlow, device: IAsyncDevice, header: Header) -> PartResult:
+        """Write one part. Where shared space is full, make room and go on, while that helps."""
+        result = await flow.write_part(device, header)
+        in_vain, size = 0, -1
+        while result.space and (result.paused or not result.fileno):
+            # what frees nothing here may lie on another disk
+            in_vain, size = (in_vain + 1 if result.size == size else 0), result.size
+            helps = self._interruption.reason is None and in_vain < MOST_IN_VAIN
+            more = helps and await self._make_room()
+            if result.paused:
+                result = await flow.resume_part(device, more)
+            elif more:
+                result = await flow.write_part(device, header)
+            else:
+                break
+        return result
+
+    async def _make_room(self) -> bool:
+        await self._behind.wait()
+        if self._behind.troubled:
+            return False  # the part is in vain
+        try:
+            return await self._interruption.wait(self._worker.scribe.make_room())
+        except Interrupted:
+            return False
+
+    async def _record(self, part: Part) -> None:
+        """Log and report a part; one of which only the header fitted never happened."""
+        result, volume, ledger = part.result, part.volume, self._ledger
+        if result.fileno == 0 or (result.successful and not result.size and not result.eof):
+            return
+        ledger.parts = part.number
+        ledger.last_part_good = result.successful
+        if result.successful:
+            ledger.size += result.size
+            volume.payload += result.size
+            volume.good_parts += 1
+        why = self._interruption.reason
+        if why is None and result.error is None and ledger.input_errors:
+            why = ledger.input_errors[-1]
+        last = result.successful and result.eof and self._end_follows
+        await self._report.part(volume.label, part.number, result, why, last=last)
+
+    # What follows from it
+
+    async def _judge(self, part: Part, plan: SplitPlan, flow: IFlow) -> bool:
+        """:return: the dump is at its end, good or bad"""
+        result, volume = part.result, part.volume
+        if result.eom:
+            volume.full = True
+        if result.refused or (not result.successful and self._interruption.reason is None):
+            # with a part cache nothing but the text tells an error from the end of the medium
+            volume.trouble = None if (result.error or FULL).startswith(FULL) else result.error
+        if self._ending:
+            return True
+        if result.successful and result.eof:
+            return True
+        if result.eom:
+            return await self._at_end_of_medium(part, plan, flow)
+        if not result.successful:
+            self._ledger.device_errors.append(result.error or "the part could not be written")
+            return True
+        return False
+
+    async def _write_again(self, lost: Part, plan: SplitPlan, flow: IFlow) -> bool:
+        """A part was not stored: it is the next one to be written, if that is possible."""
+        _log.warning("%s: part %d is not stored: %s", self._handle, lost.number, lost.result.error)
+        flow.revoke()
+        self._number = lost.number
+        if self._ending:
+            self._ledger.device_errors.append(lost.result.error or FULL)
+        return await self._judge(lost, plan, flow)
+
+    async def _at_end_of_medium(self, part: Part, plan: SplitPlan, flow: IFlow) -> bool:
+        """Go on with another volume, if that can lead anywhere."""
+        result, label = part.result, part.volume.label
+        trouble = result.error or FULL
+        errors = self._ledger.device_errors
+        if result.refused and result.successful:
+            # no part tells of it, and nothing is lost yet; but the volume should be looked at
+            text = f"volume {label} takes no further file: {trouble}"
+            await self._worker.world.note(Info(text))
+        # one bad volume must not end a dump that has lost nothing; a second one in a row does
+        took_nothing = part.first_file and result.successful and not result.size
+        self._barren = self._barren + 1 if took_nothing else 0
+        if not plan.allow_split:
+            errors.append(f"{trouble}, splitting not enabled")
+        elif part.first_file and (not result.successful or self._barren > 1):
+            how = "does not fit" if trouble.startswith(FULL) else "cannot be stored"
+            errors.append(f"{trouble}: part {part.number} {how} on the empty volume {label}")
+        elif result.successful:
+            return False
+        elif plan.retry and flow.can_retry():
+            await self._report.will_retry()
+            return False
+        elif not (plan.retry and self._source_failed(flow)):
+            errors.append(f"{trouble}: the failed part was not cached, cannot retry")
+        return True
+
+    def _source_failed(self, flow: IFlow) -> bool:
+        """Give the source up, and note what was wrong with what was read ahead of the last part."""
+        flow.cancel("")
+        errors = flow.take_errors()
+        self._ledger.input_errors.extend(errors)
+        return bool(errors)
