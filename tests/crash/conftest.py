@@ -1,0 +1,57 @@
+"""`pytest tests/crash --crash-images all`: the recordings, and how much is made of them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.crash.scenarios import SCENARIOS
+from tests.crash.stage import Recording
+
+MEMORY = Path("/dev/shm")
+HOURS = 600
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the suite's options."""
+    group = parser.getgroup("crash")
+    group.addoption(
+        "--crash-images",
+        metavar="some|all|N",
+        help="how many mixtures of losses are tried after each event (all: many, and our taper is "
+        "started on every image)",
+    )
+
+
+@pytest.fixture(scope="session")
+def stages() -> Iterator[Path]:
+    """A place for scenarios, in memory where that can be."""
+    where = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with TemporaryDirectory(prefix="taper-crash-", dir=where) as base:
+        yield Path(base)
+
+
+@pytest.fixture(scope="session")
+def recordings(stages: Path) -> Mapping[str, Recording]:
+    """All scenarios, played once."""
+    return record(stages, *SCENARIOS)
+
+
+def record(base: Path, *names: str, prefix: tuple[str, ...] = ()) -> dict[str, Recording]:
+    """Play scenarios in a process of its own.
+
+    :param prefix: a program that runs it, with its arguments
+    """
+    target = base / "recordings"
+    words = [*prefix, sys.executable, "-m", "tests.crash.record", str(base), str(target), *names]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=HOURS)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: list[Recording] = pickle.loads(target.read_bytes())
+    return {one.name: one for one in found}
