@@ -6,15 +6,20 @@ import os
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.crash.scenarios import SCENARIOS
+from tests.crash.scenarios import SCENARIOS, UNSAFE
 from tests.crash.stage import Recording
 
+images: Counter[str] = Counter()
+"""How many different images were judged, by scenario."""
+starts: Counter[str] = Counter()
+"""On how many of them our taper was started."""
 MEMORY = Path("/dev/shm")
 HOURS = 600
 
@@ -30,6 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was tried."""
+    if images:
+        count = f"{sum(images.values())} images of {len(images)} scenarios"
+        terminalreporter.write_line(f"crash points: {count}, {sum(starts.values())} started from")
+
+
 @pytest.fixture(scope="session")
 def stages() -> Iterator[Path]:
     """A place for scenarios, in memory where that can be."""
@@ -41,7 +53,7 @@ def stages() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def recordings(stages: Path) -> Mapping[str, Recording]:
     """All scenarios, played once."""
-    return record(stages, *SCENARIOS)
+    return record(stages, *SCENARIOS, *UNSAFE)
 
 
 def record(base: Path, *names: str, prefix: tuple[str, ...] = ()) -> dict[str, Recording]:

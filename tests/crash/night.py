@@ -16,6 +16,7 @@ from protocols.driver.messages import Message
 from protocols.header import Header, HeaderType, build_header
 from taper.core.interfaces import IDriver
 from taper.run.session import Session
+from tests.conformance.producer import Producer
 from tests.crash.stage import Dumped, Here
 from tests.run.sessions import PATIENCE
 
@@ -76,7 +77,7 @@ class Talk:
         words = line.split(" ")
         if words[0] == "REQUEST-NEW-TAPE":
             self._later(self.grants, words[1], words[2])
-        elif words[0] == "PORT":
+        elif words[0] in ("PORT", "SHM-NAME"):
             self._later(self._feeds.pop(words[2]), words)
         for entry in list(self._awaited):
             prefixes, deferred = entry
@@ -135,10 +136,25 @@ class Talk:
 
         :param sent: called instead of DONE
         """
+        return self._from_dumper("PORT-WRITE", dump, how, worker, _deliver, sent)
+
+    def shm_write(self, dump: Dumped, how: str = NO_SPLIT, worker: str = WORKER) -> Deferred[str]:
+        """Ask for a dump that comes through a ring in shared memory."""
+        return self._from_dumper("SHM-WRITE", dump, how, worker, _put_in_ring, None)
+
+    def _from_dumper(
+        self,
+        command: str,
+        dump: Dumped,
+        how: str,
+        worker: str,
+        deliver: Callable[[list[str], Dumped], None],
+        sent: Callable[[], None] | None,
+    ) -> Deferred[str]:
         end = self.ending(dump, worker)
 
         def bring(words: list[str]) -> None:
-            delivered = deferToThread(_deliver, words, dump)
+            delivered = deferToThread(deliver, words, dump)
             delivered.addCallback(lambda _: (sent or done)())
             delivered.addErrback(end.errback)
 
@@ -147,7 +163,7 @@ class Talk:
 
         self._feeds[dump.handle] = bring
         self.say(
-            f"PORT-WRITE {worker} {dump.handle} localhost {dump.disk} 0 {dump.datestamp} "
+            f"{command} {worker} {dump.handle} localhost {dump.disk} 0 {dump.datestamp} "
             f"{how} AMANDA"
         )
         return end
@@ -159,6 +175,19 @@ class Talk:
 
 
 def _deliver(words: list[str], dump: Dumped) -> None:
+    _send_header(words, dump)
+    host, port = words[4].strip('"').rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as peer:
+        peer.sendall(dump.data)
+
+
+def _put_in_ring(words: list[str], dump: Dumped) -> None:
+    producer = Producer(words[4])
+    _send_header(words, dump)
+    producer.send(dump.data)
+
+
+def _send_header(words: list[str], dump: Dumped) -> None:
     header = Header(
         type=HeaderType.DUMPFILE,
         datestamp=dump.datestamp,
@@ -168,9 +197,6 @@ def _deliver(words: list[str], dump: Dumped) -> None:
     )
     with socket.create_connection(("127.0.0.1", int(words[3])), timeout=PATIENCE) as peer:
         peer.sendall(build_header(header, 32768, None))
-    host, port = words[4].strip('"').rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=PATIENCE) as peer:
-        peer.sendall(dump.data)
 
 
 @implementer(IDriver)

@@ -14,14 +14,14 @@ from typing import Any
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 
-from tests.crash.scenarios import SCENARIOS
+from tests.crash.scenarios import SCENARIOS, UNSAFE
 from tests.crash.stage import Recording, Stage
 
 
 async def play(name: str, base: Path) -> Recording:
     """Play one scenario."""
     stage = Stage(name, base / name)
-    scenario = SCENARIOS[name]
+    scenario = (SCENARIOS | UNSAFE)[name]
     scenario.prepare(stage)
     with stage.recorder.recording():
         await scenario.play(stage)

@@ -25,15 +25,17 @@ class Scenario:
 
 
 SCENARIOS: dict[str, Scenario] = {}
+UNSAFE: dict[str, Scenario] = {}
+"""Those that lose something, as they are bound to."""
 
 
-def scenario(prepare: Prepare) -> Callable[[Play], Play]:
+def scenario(prepare: Prepare, *, safe: bool = True) -> Callable[[Play], Play]:
     """Add one, by the name of its function."""
 
     def add(play: Play) -> Play:
         name = play.__name__
-        assert name not in SCENARIOS
-        SCENARIOS[name] = Scenario(prepare, play)
+        assert name not in SCENARIOS | UNSAFE
+        (SCENARIOS if safe else UNSAFE)[name] = Scenario(prepare, play)
         return play
 
     return add

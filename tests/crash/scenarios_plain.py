@@ -94,6 +94,15 @@ async def from_a_port_cached(stage: Stage) -> None:
     await night.quit()
 
 
+@scenario(blank(top=small_volumes(5, leom=False)))
+async def from_a_ring_spanning(stage: Stage) -> None:
+    """Through shared memory."""
+    night = await begin(stage)
+    end = await night.talk.shm_write(stage.dump(MEDIUM), split(2 * BLOCK, "memory"))
+    assert end.startswith("DONE"), end
+    await night.quit()
+
+
 @scenario(blank())
 async def dumper_failed(stage: Stage) -> None:
     night = await begin(stage)
@@ -201,3 +210,9 @@ async def quit_in_a_dump(stage: Stage) -> None:
     await first
     await night.quit()
     assert (await end).startswith(("PARTIAL", "DONE"))
+
+
+@scenario(blank(top='\ndevice-property "FSYNC" "no"\n'), safe=False)
+async def not_synchronised(stage: Stage) -> None:
+    """As stock has it: this one must be found wanting."""
+    await one_file(stage, MEDIUM, split(2 * BLOCK))

@@ -119,6 +119,14 @@ def test_what_is_left_out_is_found(
     assert any(re.search(text, fault) for fault in found), found
 
 
+def test_a_device_that_synchronises_nothing(recordings: Mapping[str, Recording]) -> None:
+    """The property FSYNC is off: parts are told that are not on the disk."""
+    recording = recordings["not_synchronised"]
+    found = faults(recording, recording.events)
+    assert any("is not whole" in fault for fault in found)
+    assert any("there are 0 such files" in fault for fault in found)
+
+
 def test_a_volume_that_must_not_be_touched(recordings: Mapping[str, Recording]) -> None:
     """One byte, a file more, a file less, the volume gone, its label on another."""
     recording = recordings["relabelling"]

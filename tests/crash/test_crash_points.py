@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import pytest
 from pytest_twisted import ensureDeferred
 
 from tests.crash.checker import Checker
+from tests.crash.conftest import images, starts
 from tests.crash.images import Crash, crashes
 from tests.crash.promises import Promises
 from tests.crash.restart import faults_of_next_run
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.stage import Recording
 
-SAMPLES, MANY = 6, 60
+SAMPLES, MANY = 6, 20
 STARTS = 7
 """Of so many images our taper is started on one; ``all``: on each."""
 ENOUGH = 20_000
-images: Counter[str] = Counter()
-"""How many different ones were judged, by scenario."""
 
 
 def distinct(recording: Recording, samples: int) -> Iterator[Crash]:
@@ -42,7 +40,7 @@ async def test_every_crash_point(
     and the next run begins, writes its dump, ends, and has harmed nothing of it either."""
     wanted = request.config.getoption("--crash-images", default=None) or "some"
     samples = {"some": SAMPLES, "all": MANY}.get(wanted) or int(wanted)
-    starts = 1 if wanted == "all" else STARTS
+    step = 1 if wanted == "all" else STARTS
     recording = recordings[name]
     checker = Checker(recording)
     faults: list[str] = []
@@ -52,7 +50,8 @@ async def test_every_crash_point(
         faults += _named(crash, checker.faults(crash.image, promises))
         found[crash.image.digest] = crash  # the last of its kind, to which most was told
     for number, crash in enumerate(found.values()):
-        if number % starts == 0:
+        if number % step == 0:
+            starts[name] += 1
             faults += _named(crash, await faults_of_next_run(crash, recording, checker))
     images[name] = len(found)
     assert not faults, "\n".join([f"{len(faults)} faults", *faults[:20]])
