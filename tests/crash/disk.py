@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from math import inf
 
 from attrs import define, field
 
@@ -23,6 +24,7 @@ from tests.crash.events import (
     Names,
     SyncBegun,
     Synced,
+    SyncFailed,
     Tree,
     Truncate,
     Write,
@@ -103,17 +105,23 @@ class _Inode:
     """A file, directory or link.
 
     :ivar durable: contents that are on the disk.
-    :ivar pending: what has happened to them since, with the moment.
+    :ivar pending: what has happened to them since, with the moment; those that no synchronisation
+        covers any more have none.
+    :ivar now: what a reader finds.
     """
 
     make: Make
     durable: Blob = EMPTY
-    pending: list[tuple[int, Change]] = field(factory=list)
-    _now: Blob | None = None
+    pending: list[tuple[float, Change]] = field(factory=list)
+    now: Blob = field()
+
+    @now.default
+    def _unchanged(self) -> Blob:
+        return self.durable
 
     def changed(self, moment: int, change: Change) -> None:
         self.pending.append((moment, change))
-        self._now = None
+        self.now = Blob(applied(self.now.data, [change]))
 
     def synced(self, moment: int) -> None:
         """What came before ``moment`` is on the disk."""
@@ -121,16 +129,11 @@ class _Inode:
         if covered:
             all_of_it = len(covered) == len(self.pending)
             self.durable = self.now if all_of_it else Blob(applied(self.durable.data, covered))
-            self.pending = self.pending[len(covered) :]
+            self.pending = [change for change in self.pending if change[0] >= moment]
 
-    @property
-    def now(self) -> Blob:
-        """What a reader finds."""
-        if not self.pending:
-            return self.durable
-        if self._now is None:
-            self._now = Blob(applied(self.durable.data, self.changes))
-        return self._now
+    def failed(self, moment: int) -> None:
+        """What came before ``moment`` may be lost, whatever is synchronised later."""
+        self.pending = [(inf if when < moment else when, change) for when, change in self.pending]
 
     @property
     def changes(self) -> list[Change]:
@@ -191,6 +194,9 @@ class Disk:
                 return False
             case Synced():
                 self._sync(event.inode, self._begun.pop(event.number))
+            case SyncFailed():
+                self._fail(event.inode, self._begun.pop(event.number))
+                return False
             case _:
                 return False
         return True
@@ -223,6 +229,11 @@ class Disk:
                 if not naming.unsynced:
                     settled.append(naming)
         self._settle(settled)
+
+    def _fail(self, inode: int, moment: int) -> None:
+        """A directory's entries may be stored by a later synchronisation, a file's data not."""
+        if self._inodes[inode].make.kind is Kind.FILE:
+            self._inodes[inode].failed(moment)
 
     def _settle(self, namings: Iterable[Naming]) -> None:
         settled = {one for naming in namings for one in naming.with_causes()}

@@ -50,7 +50,7 @@ class Write:
 
     inode: int
     offset: int
-    data: bytes = field(repr=len)
+    data: bytes = field(repr=lambda data: f"{len(data)} bytes")
 
 
 @frozen
@@ -78,6 +78,15 @@ class Synced:
 
 
 @frozen
+class SyncFailed:
+    """The synchronisation of that number failed. What of a file's data it was to cover is perhaps
+    never stored, and no later one tells of it; Linux forgets such data."""
+
+    inode: int
+    number: int
+
+
+@frozen
 class Told:
     """A reply, as it leaves for the driver."""
 
@@ -91,7 +100,7 @@ class Heard:
     line: str
 
 
-Event = Make | Names | Write | Truncate | SyncBegun | Synced | Told | Heard
+Event = Make | Names | Write | Truncate | SyncBegun | Synced | SyncFailed | Told | Heard
 
 
 @frozen

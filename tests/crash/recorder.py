@@ -16,9 +16,7 @@ import errno
 import fcntl
 import io
 import os
-import stat
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
@@ -26,21 +24,17 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.crash.events import (
-    ROOT,
     Call,
     Change,
-    Event,
-    Heard,
     Kind,
-    Make,
     Names,
     SyncBegun,
     Synced,
-    Told,
-    Tree,
+    SyncFailed,
     Truncate,
     Write,
 )
+from tests.crash.watch import Watch
 
 FICLONE = 0x40049409
 FICLONERANGE = 0x4020940D
@@ -49,36 +43,20 @@ BEGUN, ENDED = ".recording-begun", ".recording-ended"
 real = SimpleNamespace(**{name: getattr(os, name) for name in dir(os)}, ioctl=fcntl.ioctl)
 
 
-class Recorder:
+class Recorder(Watch):
     """Records what happens below a directory from :meth:`recording` on.
 
-    :ivar tree: what was there.
-    :ivar events: what happened, with the call that did it.
     :ivar room: bytes that files below the directory may have together in ``crowded``; None: any
         number. More than that is ENOSPC.
     :ivar crowded: a directory below, by its relative path.
+    :ivar spoils: is told of each synchronisation, with the path below; true: it fails.
     """
 
     def __init__(self, root: str) -> None:
-        self._root = os.path.realpath(root)
-        self._lock = threading.RLock()
-        self._live: dict[tuple[int, int], int] = {}
-        self._next = ROOT
-        self._syncs = 0
-        self.tree = Tree({}, {})
-        self.events: list[tuple[Event, Call]] = []
+        super().__init__(root)
         self.room: int | None = None
         self.crowded = ""
-
-    # what is told by those who talk
-
-    def told(self, line: str) -> None:
-        with self._lock:
-            self.events.append((Told(line), Call("told", "")))
-
-    def heard(self, line: str) -> None:
-        with self._lock:
-            self.events.append((Heard(line), Call("heard", "")))
+        self.spoils: Callable[[str], bool] = lambda path: False
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -97,91 +75,17 @@ class Recorder:
             finally:
                 os.access(f"{self._root}/{ENDED}", os.F_OK)
 
-    # inodes and names
-
-    def look(self) -> None:
-        """See what is there."""
-        inodes: dict[int, tuple[Make, bytes]] = {}
-        entries: dict[int, dict[str, int]] = {}
-
-        def take(path: str) -> int:
-            facts = os.lstat(path)
-            key = (facts.st_dev, facts.st_ino)
-            if key in self._live:
-                return self._live[key]
-            number = self._live[key] = self._new_inode()
-            if stat.S_ISDIR(facts.st_mode):
-                inodes[number] = (Make(number, Kind.DIRECTORY), b"")
-                entries[number] = {
-                    name: take(f"{path}/{name}") for name in sorted(os.listdir(path))
-                }
-            elif stat.S_ISLNK(facts.st_mode):
-                inodes[number] = (Make(number, Kind.LINK, os.readlink(path)), b"")
-            else:
-                with open(path, "rb") as file:
-                    inodes[number] = (Make(number, Kind.FILE), file.read())
-            return number
-
-        take(self._root)
-        self.tree = Tree(inodes, entries)
-
-    def _new_inode(self) -> int:
-        self._next += 1
-        return self._next - 1
-
-    def _record(self, event: Event, name: str, path: str) -> None:
-        with self._lock:
-            self.events.append((event, Call(name, path)))
-
-    def _known(self, facts: os.stat_result) -> int | None:
-        return self._live.get((facts.st_dev, facts.st_ino))
-
-    def _place(self, path: Any, dir_fd: int | None = None) -> tuple[int | None, str, str]:
-        """The directory's inode, if it is one of ours; the name in it; the whole path."""
-        text = os.fsdecode(path)
-        if dir_fd is not None:
-            text = os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), text)
-        parent, name = os.path.split(os.path.abspath(text))
-        parent = os.path.realpath(parent)
-        try:
-            directory = self._known(os.stat(parent))
-        except OSError:
-            directory = None
-        return directory, name, os.path.join(parent, name)
-
-    def _below(self, path: str) -> str:
-        return os.path.relpath(path, self._root)
-
-    def _file(self, fd: int) -> tuple[int | None, str]:
-        """Inode and path of an open file that is one of ours."""
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
-            return None, ""
-        number = self._known(facts)
-        if number is None:
-            return None, ""
-        return number, self._below(os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)"))
-
-    def _made(self, name: str, path: str, directory: int, entry: str, kind: Kind) -> None:
-        """What is at ``path`` was made just now."""
-        facts = os.lstat(path)
-        number = self._live[facts.st_dev, facts.st_ino] = self._new_inode()
-        target = os.readlink(path) if kind is Kind.LINK else ""
-        where = self._below(path)
-        self._record(Make(number, kind, target), "", where)
-        self._record(Names((Change(directory, entry, number),)), name, where)
-
     # calls that change names
 
     def _open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         if not flags & (os.O_CREAT | os.O_TRUNC):
-            return real.open(path, flags, mode, dir_fd=dir_fd)
+            return int(real.open(path, flags, mode, dir_fd=dir_fd))
         with self._lock:
             directory, name, full = self._place(path, dir_fd)
             if os.path.islink(full) and not flags & (os.O_NOFOLLOW | os.O_EXCL):
                 directory, name, full = self._place(os.path.realpath(full))
             was_there = os.path.lexists(full)
-            fd: int = real.open(path, flags, mode, dir_fd=dir_fd)
+            fd = int(real.open(path, flags, mode, dir_fd=dir_fd))
             if directory is None:
                 return fd
             if not was_there:
@@ -391,7 +295,13 @@ class Recorder:
             getattr(real, call)(fd)
             return
         begun = self._begin_sync(inode, call, path)
-        getattr(real, call)(fd)
+        try:
+            if self.spoils(path):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            getattr(real, call)(fd)
+        except OSError:
+            self._record(SyncFailed(inode, begun), "", path)
+            raise
         self._record(Synced(inode, begun), "", path)
 
     def _fsync(self, fd: Any) -> None:

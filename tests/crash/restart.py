@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from taper.run.setup import SetupFailed, StartFailed
@@ -70,7 +70,7 @@ async def faults_of_next_run(crash: Crash, recording: Recording, checker: Checke
 
 
 async def faults_from_here(
-    told: list[Told | Heard] | tuple[Told | Heard, ...], recording: Recording, checker: Checker
+    told: Sequence[Told | Heard], recording: Recording, checker: Checker
 ) -> list[str]:
     """The same with what is on the disk."""
     root = Path(recording.root)

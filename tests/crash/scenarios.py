@@ -50,4 +50,11 @@ def blank(more: str = "", top: str = "", slots: int = 4) -> Prepare:
     return prepare
 
 
-from tests.crash import scenarios_plain, scenarios_volumes  # noqa: E402, F401  (they add themselves)
+from tests.crash import (  # noqa: E402  (they add themselves)
+    scenarios_plain,
+    scenarios_runs,
+    scenarios_trouble,
+    scenarios_volumes,
+)
+
+__all__ = ["scenarios_plain", "scenarios_runs", "scenarios_trouble", "scenarios_volumes"]

@@ -56,6 +56,7 @@ class Recording:
     :ivar kept: labels of volumes that nobody may touch.
     :ivar expendable: those of them that may be written over in the next run.
     :ivar erased: labels of volumes that the scenario lets be erased after they were told.
+    :ivar log_fails: dumps may end badly that the log does not know; the driver must be answered.
     :ivar swap: the directory of the only volume, in whose place another is put for the next run.
     """
 
@@ -69,6 +70,7 @@ class Recording:
     expendable: frozenset[str]
     erased: frozenset[str]
     swap: str
+    log_fails: bool
 
 
 class Here(Place):
@@ -106,6 +108,7 @@ class Stage:
     expendable: set[str] = field(factory=set)
     erased: set[str] = field(factory=set)
     swap: str = ""
+    log_fails: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.recorder = Recorder(str(self.root))
@@ -221,6 +224,7 @@ class Stage:
             expendable=frozenset(self.expendable),
             erased=frozenset(self.erased),
             swap=self.swap,
+            log_fails=self.log_fails,
         )
 
 

@@ -10,8 +10,8 @@ import pytest
 from attrs import evolve
 
 from tests.crash.checker import Checker
-from tests.crash.disk import Blob, Image
-from tests.crash.events import Event, SyncBegun, Synced, Told
+from tests.crash.disk import Blob, Image, Node
+from tests.crash.events import Event, Heard, SyncBegun, Synced, Told
 from tests.crash.images import crashes
 from tests.crash.promises import Promises
 from tests.crash.stage import Recording
@@ -133,7 +133,7 @@ def test_a_volume_that_must_not_be_touched(recordings: Mapping[str, Recording]) 
     assert {"C02", "C03"} == recording.kept
     image = last_image(recording)
     names = sorted(path for path in image.nodes if path.startswith("vtapes/slot3/"))
-    touched = [
+    touched: list[dict[str, Node]] = [
         {**image.nodes, names[1]: Blob(_node(image, names[1]).data[:-1] + b"?")},
         {**image.nodes, "vtapes/slot3/00007.x._y.0": Blob(b"")},
         _lacking(image, names[-1:]),
@@ -189,7 +189,7 @@ def last_image(recording: Recording) -> Image:
 
 
 def judged(recording: Recording, image: Image) -> list[str]:
-    said = [event for event in recording.events if hasattr(event, "line")]
+    said = [event for event in recording.events if isinstance(event, Told | Heard)]
     promises = Promises.made(said, recording.dumps)
     return Checker(recording).faults(image, promises)
 
@@ -200,5 +200,5 @@ def _node(image: Image, path: str) -> Blob:
     return node
 
 
-def _lacking(image: Image, paths: Iterable[str]) -> dict[str, object]:
+def _lacking(image: Image, paths: Iterable[str]) -> dict[str, Node]:
     return {path: node for path, node in image.nodes.items() if path not in set(paths)}

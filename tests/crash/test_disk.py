@@ -18,6 +18,7 @@ from tests.crash.events import (
     Names,
     SyncBegun,
     Synced,
+    SyncFailed,
     Told,
     Tree,
     Truncate,
@@ -81,6 +82,16 @@ def test_what_comes_while_it_is_synchronised_is_not_covered() -> None:
     assert b"" in contents(left(*events))
     assert contents(left(*events, Synced(1, 1))) >= {b"ab", b"abcd", b"ab\0\0"}
     assert b"" not in contents(left(*events, Synced(1, 1)))
+
+
+def test_what_failed_to_be_stored_is_not_stored_later() -> None:
+    """Of a file's data; the names in a directory are, when it is synchronised again."""
+    failed = (SyncBegun(1, 5), SyncFailed(1, 5))
+    events = (*NEW, *DIRECTORY_SYNC, Write(1, 0, b"ab"), *failed, Write(1, 2, b"cd"), *sync())
+    assert {b"\0\0cd", b"abcd"} <= contents(left(*events))
+    again = (*events, Write(1, 0, b"ef"), *sync())
+    assert b"efcd" in contents(left(*again))
+    assert left(*NEW, SyncBegun(ROOT, 8), SyncFailed(ROOT, 8), *DIRECTORY_SYNC) == {(("new", b""),)}
 
 
 def test_a_rename_happens_or_not() -> None:
