@@ -7,16 +7,17 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from attrs import frozen
+
 from taper.run.setup import SetupFailed, StartFailed
 from tests.crash.checker import Checker
 from tests.crash.disk import Blob, Image, Node
 from tests.crash.events import Heard, Told
 from tests.crash.images import Crash
-from tests.crash.night import Night, NotReady
+from tests.crash.night import Night, NotReady, Witness
 from tests.crash.promises import Promises
 from tests.crash.stage import Dumped, Here, Recording, Stage, payload, roll_log
 
-NEXT = "20260201000000"
 SMALL = 40_000
 
 
@@ -62,49 +63,65 @@ class _Minutes:
         self.said.append(Heard(line))
 
 
-async def faults_of_next_run(crash: Crash, recording: Recording, checker: Checker) -> list[str]:
+@frozen
+class NextRun:
+    """A run that follows a crash.
+
+    :ivar number: how many runs ended in a crash before it.
+    """
+
+    recording: Recording
+    number: int = 1
+
+    @property
+    def dump(self) -> Dumped:
+        """The dump that it writes."""
+        disk = f"/next{self.number}"
+        return Dumped(f"99-{self.number:05d}", disk, payload(disk, SMALL))
+
+    def prepare(self) -> str:
+        """What others do before it. :return: the holding file"""
+        root = Path(self.recording.root)
+        if (root / "log/log").exists():
+            roll_log(root, "20260101000000")  # as amcleanup does
+        if self.recording.swap:
+            drive = root / self.recording.swap
+            drive.rename(f"{drive}-{self.number}")
+            drive.mkdir()
+        Path(f"{root}.holding").mkdir(exist_ok=True)
+        return Stage(self.recording.name, root).hold(self.dump)
+
+    async def play(self, holding: str, witness: Witness) -> str:
+        """:return: what is wrong with it; nothing"""
+        try:
+            night = Night(Here(Path(self.recording.root)), witness)
+        except (StartFailed, SetupFailed) as fault:
+            return f"the next run did not start: {fault}"
+        try:
+            await night.talk.start(f"202602{self.number:02d}000000")
+        except NotReady as fault:
+            end = str(fault)
+        else:
+            end = await night.talk.file_write(self.dump, holding)
+        await night.quit()
+        return "" if end.startswith("DONE") else f"the next run ended with {end}"
+
+
+async def faults_of_next_run(
+    crash: Crash, recording: Recording, checker: Checker, number: int = 1
+) -> list[str]:
     """Let a run follow the crash. :return: what is wrong then"""
-    root = Path(recording.root)
-    put_down(crash.image, root)
-    return await faults_from_here(crash.told, recording, checker)
+    put_down(crash.image, Path(recording.root))
+    return await faults_from_here(crash.told, recording, checker, number)
 
 
 async def faults_from_here(
-    told: Sequence[Told | Heard], recording: Recording, checker: Checker
+    told: Sequence[Told | Heard], recording: Recording, checker: Checker, number: int = 1
 ) -> list[str]:
     """The same with what is on the disk."""
-    root = Path(recording.root)
-    if (root / "log/log").exists():
-        roll_log(root, "20260101000000")  # as amcleanup does
-    if recording.swap:
-        (root / recording.swap).rename(root / f"{recording.swap}-before")
-        (root / recording.swap).mkdir()
-    minutes = _Minutes()
-    dump = Dumped("99-00001", "/next", payload("next", SMALL))
-    try:
-        night = Night(Here(root), minutes)
-    except (StartFailed, SetupFailed) as fault:
-        return [f"the next run did not start: {fault}"]
-    end = await _run(night, dump, _hold(recording, dump))
-    found = [] if end.startswith("DONE") else [f"the next run ended with {end}"]
-    dumps: Mapping[str, Dumped] = {**recording.dumps, dump.handle: dump}
+    run, minutes = NextRun(recording, number), _Minutes()
+    fault = await run.play(run.prepare(), minutes)
+    dumps: Mapping[str, Dumped] = {**recording.dumps, run.dump.handle: run.dump}
     promises = Promises.made([*told, *minutes.said], dumps)
-    return found + checker.faults(pick_up(root), promises, later=True)
-
-
-async def _run(night: Night, dump: Dumped, holding: str) -> str:
-    """:return: the reply that ended the run, well or not"""
-    try:
-        await night.talk.start(NEXT)
-    except NotReady as fault:
-        end = str(fault)
-    else:
-        end = await night.talk.file_write(dump, holding)
-    await night.quit()
-    return end
-
-
-def _hold(recording: Recording, dump: Dumped) -> str:
-    path = Path(f"{recording.root}.holding")
-    path.mkdir(exist_ok=True)
-    return Stage(recording.name, Path(recording.root)).hold(dump)
+    image = pick_up(Path(recording.root))
+    return [fault] * bool(fault) + checker.faults(image, promises, later=True)
