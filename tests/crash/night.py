@@ -87,12 +87,12 @@ class Talk:
 
     @staticmethod
     def _later(call: Callable[..., object], *arguments: Any) -> None:
-        reactor.callLater(0, call, *arguments)  # type: ignore[attr-defined]
+        reactor.callLater(0, call, *arguments)
 
     def hear(self, *prefixes: str) -> Deferred[str]:
         """The next reply that begins so."""
         deferred: Deferred[str] = Deferred()
-        deferred.addTimeout(PATIENCE, reactor)  # type: ignore[arg-type]
+        deferred.addTimeout(PATIENCE, reactor)
         self._awaited.append((prefixes, deferred))
         return deferred
 
@@ -233,5 +233,5 @@ class Night:
 
     async def quit(self) -> None:
         ended = self.session.quit()
-        ended.addTimeout(PATIENCE, reactor)  # type: ignore[arg-type]
+        ended.addTimeout(PATIENCE, reactor)
         await ended

@@ -171,7 +171,7 @@ async def daemon(stage: Stage) -> None:
         for stamp in nights()[:2]:
             endpoint = clientFromString(reactor, f"unix:{door}")
             end = await endpoint.connect(driver_factory())
-            talk = Talk(stage.recorder, lambda line, end=end: end.say(line))
+            talk = Talk(stage.recorder, end.say)
             end.heard.take = talk.take
             await talk.start(stamp)
             dump = stage.dump(SMALL)
