@@ -21,7 +21,7 @@ images: Counter[str] = Counter()
 starts: Counter[str] = Counter()
 """On how many of them our taper was started."""
 MEMORY = Path("/dev/shm")
-HOURS = 600
+AN_HOUR = 3600
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,7 +63,7 @@ def record(base: Path, *names: str, prefix: tuple[str, ...] = ()) -> dict[str, R
     """
     target = base / "recordings"
     words = [*prefix, sys.executable, "-m", "tests.crash.record", str(base), str(target), *names]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=HOURS)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=AN_HOUR)
     assert done.returncode == 0, done.stderr[-3000:]
     found: list[Recording] = pickle.loads(target.read_bytes())
     return {one.name: one for one in found}

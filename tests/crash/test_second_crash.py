@@ -13,7 +13,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 
 from tests.crash.checker import Checker
-from tests.crash.conftest import HOURS
+from tests.crash.conftest import AN_HOUR
 from tests.crash.images import Crash, crashes
 from tests.crash.promises import Promises
 from tests.crash.restart import faults_of_next_run
@@ -50,7 +50,7 @@ def followed(recordings: Mapping[str, Recording], stages: Path) -> Mapping[str, 
     source, target = stages / "crashed", stages / "followed"
     source.write_bytes(pickle.dumps(crashed))
     words = [sys.executable, "-m", "tests.crash.again", str(source), str(target)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=HOURS)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=AN_HOUR)
     assert done.returncode == 0, done.stderr[-3000:]
     found: list[Recording] = pickle.loads(target.read_bytes())
     return {one.name: one for one in found}
