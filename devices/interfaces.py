@@ -217,7 +217,7 @@ class IChanger(Interface):
     name: str = Attribute("the name as given, a key inside state files")
     has_inventory: bool = Attribute("inventory() is implemented")
     scan_require_update: bool = Attribute("call update() before a new inventory (chg-single)")
-    global_space: bool = Attribute("all slots share one file system")
+    global_space: bool = Attribute("all slots share one file system, and keep their volumes")
 
     def load(request: LoadRequest) -> IReservation:
         """Load a volume and read its label."""

@@ -67,6 +67,7 @@ class LabelScheme:
 
     :ivar storage: None: whatever has none, as in the label of a stray volume.
     :ivar barcode: of the volume, like ``meta`` and ``slot``; None: it has none, or nobody knows.
+    :ivar stays: the volume never leaves its slot.
     """
 
     config: str
@@ -77,6 +78,7 @@ class LabelScheme:
     barcode: str | None = None
     meta: str | None = None
     slot: str | None = None
+    stays: bool = False
 
     @classmethod
     def of(cls, config: Config, storage: Storage) -> LabelScheme:
@@ -199,8 +201,13 @@ def make_label(
     barcode: str | None,
     meta: str | None,
     slot: str | None,
+    stays: bool = False,
 ) -> str:
     """A label that no entry of ``known`` has.
+
+    Where the slot alone makes the label, and a volume ``stays`` in its slot or bears the same
+    barcode, a claim of that label is no obstacle: the caller holds the volume, so who claimed it
+    is dead. The caller takes the claim out of the list.
 
     Raises :class:`LabelError`, with ``exists`` when the only possible label is taken.
     """
@@ -222,7 +229,10 @@ def make_label(
         label = finish(text)
         if _BARCODE not in text and _SLOT not in text:
             raise LabelError("autolabel require at least one '%' or '!'")
-        if any(entry.label == label for entry in entries):
+        namesake = next((entry for entry in entries if entry.label == label), None)
+        same_volume = _SLOT in text and (stays or barcode is not None)
+        owner = (config, storage, barcode)
+        if namesake is not None and not (same_volume and _is_claim(namesake, owner)):
             raise LabelError(f"Label '{label}' already exists", exists=True)
     else:
         # With a barcode in it the counter runs over all barcodes, so that the number alone
@@ -237,6 +247,16 @@ def make_label(
         raise LabelError("Generated label is empty")
     check_label(label)
     return label
+
+
+def _is_claim(entry: TapelistEntry, owner: tuple[str, str, str | None]) -> bool:
+    """The entry is of a label that was being written [config 4.4], in a slot of ours.
+
+    :param owner: configuration, storage and barcode.
+    """
+    if (entry.datestamp, entry.reuse) != ("1", False):
+        return False
+    return (entry.config, entry.storage, entry.barcode) == owner
 
 
 def make_fitting_label(scheme: LabelScheme, known: Iterable[TapelistEntry]) -> str:
@@ -254,6 +274,7 @@ def make_fitting_label(scheme: LabelScheme, known: Iterable[TapelistEntry]) -> s
         barcode=scheme.barcode,
         meta=scheme.meta,
         slot=scheme.slot,
+        stays=scheme.stays,
     )
     if not match_labelstr(scheme, label):
         where = "MATCH-AUTOLABEL" if labelstr.match_autolabel else f"'{labelstr.template}'"

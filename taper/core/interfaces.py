@@ -68,8 +68,9 @@ class ITapelistStore(Interface):
         """Lock, read, apply the pure function ``change``, replace the file, unlock.
 
         ``change`` runs outside the reactor thread. What it raises arrives in the Deferred, with
-        the file untouched and unlocked. Fires with the new list. Cancelling ends the wait for the
-        lock; a change that has begun is made all the same before the Deferred fails.
+        the file untouched and unlocked. A new list that may not outlive a power cut is a failure
+        too. Fires with the new list. Cancelling ends the wait for the lock; a change that has
+        begun is made all the same before the Deferred fails.
         """
 
 

@@ -251,6 +251,7 @@ async def _announce_new_label(
             barcode=reservation.barcode,
             meta=meta_label,
             slot=reservation.slot,
+            stays=world.changer.global_space,
         )
         label = make_fitting_label(scheme, [*tapelist.entries, *_forgotten(world, tapelist)])
         entry = TapelistEntry(
@@ -264,7 +265,7 @@ async def _announce_new_label(
             config=config.name,
         )
         chosen.append(entry)
-        return tapelist.adding(entry)
+        return tapelist.removing(label).adding(entry)  # of that label is a dead claim at most
 
     try:
         await world.tapelists.update(claim)

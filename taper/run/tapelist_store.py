@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
+from devices.datafile import sync_directory
 from devices.patience import QUIT_GRACE, pauses
 from devices.regular import behind_link, open_regular
 from devices.shield import undisturbed
@@ -72,9 +73,10 @@ class TapelistStore:
         """Change the list under its lock (see :class:`ITapelistStore`).
 
         A ``change`` that gives the list back as it was writes nothing. Fails with what ``change``
-        raises, TapelistError or OSError; the file is then as it was. Cancelling ends the wait for
-        the lock at once, with nothing changed; a change that has begun by then is still made as a
-        whole, before the Deferred fails with CancelledError.
+        raises, TapelistError or OSError; the file is then as it was, or, where only its name could
+        not be stored, changed. Cancelling ends the wait for the lock at once, with nothing
+        changed; a change that has begun by then is still made as a whole, before the Deferred
+        fails with CancelledError.
         """
         return Deferred.fromCoroutine(self._update(change))
 
@@ -123,7 +125,8 @@ class TapelistStore:
 def try_update(path: str, change: Callable[[Tapelist], Tapelist]) -> Tapelist | None:
     """Lock, read, change, replace, unlock; None if somebody else holds the lock.
 
-    Raises what ``change`` raises, TapelistError or OSError; the old file is then still there.
+    Raises what ``change`` raises, TapelistError or OSError; the old file is then still there,
+    unless it was the directory of the new one that could not be stored.
     """
     with _all_locked(path) as file:
         if file is None:
@@ -233,13 +236,14 @@ def _replace(path: str, file: str, data: bytes) -> None:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    # The new list is in place. What follows saves others work and guards against a power cut; a
-    # failure of it is none of the update.
+    # The new list is in place. What follows saves others work; a failure of it is none of the
+    # update.
     for last_write in last_writes:
         with suppress(OSError):
             os.symlink(str(os.getpid()), last_write)
-    with suppress(OSError):
-        _sync_directory(os.path.dirname(file) or ".")
+    # After a power cut the old list would be back, and in it a volume that is written tonight may
+    # be one that can be written over.
+    sync_directory(os.fsencode(os.path.dirname(file) or "."))
 
 
 def _write_durably(path: str, data: bytes) -> None:
@@ -249,11 +253,3 @@ def _write_durably(path: str, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(descriptor)
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

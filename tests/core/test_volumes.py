@@ -429,6 +429,36 @@ def test_a_label_claimed_by_a_taper_that_died_is_free_again() -> None:
     talk.quit()
 
 
+def _claim(label: str, **facts: object) -> TapelistEntry:
+    """What a taper leaves that died before it wrote the label."""
+    owner = {"pool": "PROTO", "storage": "PROTO", "config": "PROTO"}
+    return TapelistEntry(datestamp="1", label=label, reuse=False, **owner | facts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scan", ["traditional", "lexical", "oldest"])
+def test_a_label_that_the_slot_makes_is_free_again(scan: str) -> None:
+    """A taper claimed it and died; who holds the slot now may have it, and other claims stay."""
+    config = configuration(autolabel='"PROTO$2s" any', more=f'taperscan "{scan}"')
+    claims = [_claim("PROTO01"), _claim("PROTO02")]
+    talk = Conversation(small(20), config=config, entries=claims, dumps={"HF": Dumped(DATA)})
+    talk.changer.global_space = True
+    assert talk.say(START) == [f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM"]
+    talk.say(file_write())
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
+    listed = {entry.label: entry.datestamp for entry in talk.tapelists.store.tapelist.entries}
+    assert listed == {"PROTO01": RUN, "PROTO02": "1"}
+    talk.quit()
+    talk.check_sound()
+
+
+def test_a_label_stays_claimed_where_volumes_move() -> None:
+    """The volume that was in the slot, and may bear the label, can be in another one now."""
+    config = configuration(autolabel='"PROTO$2s" any')
+    talk = Conversation(small(20), config=config, entries=[_claim("PROTO01")])
+    assert talk.say(START) == [f"TAPE-ERROR {WORKER} \"Label 'PROTO01' already exists\""]
+    talk.quit()
+
+
 def _entry_changes(**facts: object) -> Callable[[Conversation], None]:
     def change(talk: Conversation) -> None:
         store = talk.tapelists.store

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +34,7 @@ def matches(template: str | None, label: str) -> bool:
     )
 
 
-def made(template: str | None, *known: TapelistEntry | str, **changes: str | None) -> str:
+def made(template: str | None, *known: TapelistEntry | str, **changes: str | bool | None) -> str:
     entries = [
         TapelistEntry(datestamp="0", label=entry) if isinstance(entry, str) else entry
         for entry in known
@@ -203,6 +204,30 @@ def test_a_counter_beside_a_slot_never_makes_a_label_twice() -> None:
     assert made("S$s-%%", "S1-01", "S2-01", slot="1") == "S1-02"
     assert made("S$s-!", "S1-A", slot="1") == "S1-B"
     assert made("$b-%", TapelistEntry(datestamp="0", label="B3-1"), barcode="B3") == "B3-2"
+
+
+def test_a_claim_of_the_slots_only_label_is_no_obstacle() -> None:
+    """Who claimed it held the slot, and is dead; any other entry of the label is one."""
+    facts = {"config": "CONF", "storage": "STO", "barcode": "BAR"}
+    claim = TapelistEntry(datestamp="1", label="S7", reuse=False, **facts)  # type: ignore[arg-type]
+    assert made("S$s", claim) == "S7"
+    bare = evolve(claim, barcode=None)
+    assert made("S$s", bare, barcode=None, stays=True) == "S7"
+    others = [
+        evolve(claim, datestamp="0"),
+        evolve(claim, datestamp="20260101000000"),
+        evolve(claim, reuse=True),
+        evolve(claim, config="OTHER"),
+        evolve(claim, storage="OTHER"),
+        evolve(claim, barcode=None),
+    ]
+    for other in others:
+        with pytest.raises(LabelError, match="Label 'S7' already exists"):
+            made("S$s", other)
+    with pytest.raises(LabelError, match="Label 'S7' already exists"):
+        made("S$s", bare, barcode=None)  # the volume may have moved
+    with pytest.raises(LabelError, match="Label 'BAR' already exists"):
+        made("$b", evolve(claim, label="BAR"))
 
 
 @pytest.mark.parametrize(

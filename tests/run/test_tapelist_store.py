@@ -281,6 +281,23 @@ def test_a_failed_step_keeps_the_old_list(
     assert outcome(store_on(path).update(add_new)).lookup("NEW") == NEW
 
 
+def test_a_list_whose_name_is_not_stored_is_a_failure(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut could bring the old list back, by which tonight's volume may be an old one."""
+    real = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert outcome(store_on(path).update(add_new)).check(OSError)
+    assert read_tapelist(path).lookup("NEW") == NEW  # it is for the caller not to rely on it
+    assert others_can_lock(path)
+
+
 def test_a_missing_link_is_no_failure(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list is in place by then, and without a link everybody reads it."""
 

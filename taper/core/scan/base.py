@@ -87,7 +87,14 @@ class BaseScan:
         if around.refresh is not None:
             await around.refresh()
         retention = around.retention(tapelist)
-        self._judge = Judge(around.config, around.storage, tapelist, retention, write_timestamp)
+        self._judge = Judge(
+            around.config,
+            around.storage,
+            tapelist,
+            retention,
+            write_timestamp,
+            stays=around.changer.global_space,
+        )
         return self._judge
 
     async def note(self, text: str) -> None:

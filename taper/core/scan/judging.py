@@ -84,7 +84,10 @@ class Judgement:
 
 
 class Judge:
-    """The rules of one scan."""
+    """The rules of one scan.
+
+    :param stays: volumes never leave their slots.
+    """
 
     def __init__(
         self,
@@ -93,10 +96,11 @@ class Judge:
         tapelist: Tapelist,
         retention: Retention,
         write_timestamp: str,
+        stays: bool = False,
     ) -> None:
         self.tapelist = tapelist
         self.storage = storage
-        self._scheme = LabelScheme.of(config, storage)
+        self._scheme = evolve(LabelScheme.of(config, storage), stays=stays)
         self._retention = retention
         self.write_timestamp = write_timestamp
 
