@@ -15,7 +15,7 @@ from tests.bench.bounds import Bound, Row, bounds, judge, rows
 from tests.bench.cases import CASES, MIB
 from tests.bench.documents import write_documents
 from tests.bench.figures import Measured
-from tests.bench.machine import describe, head
+from tests.bench.machine import Spent, describe, head
 from tests.bench.measuring import chosen, measure, obstacle, our_taper, unmeasurable
 from tests.bench.plots import write_plots
 from tests.bench.results import Results, together
@@ -24,6 +24,7 @@ from tests.conformance.harness import Program
 
 STOCK = "/usr/lib/amanda/taper"
 GOOD, BROKEN, IMPOSSIBLE, UNJUDGED = range(4)
+OTHERS = "others meanwhile"
 EXPLAINED = """\
 ours, stock: medians, in brackets least and greatest; limit: the kernel alone moves the data, no
 checksum; loop: read or receive, sum and write in Python; ours/stock, share of limit: medians of the
@@ -67,6 +68,7 @@ def measured(options: argparse.Namespace) -> Results:
     points = chosen(options)
     about = describe(options.taper, options.stock, [case for _, _, case in points])
     results = Results(about)
+    began = Spent.now()
     print(f"{head(about)}\n\n{EXPLAINED}")
     with our_taper(options.taper) as ours:
         programs = (Program(ours, "ours", False), Program(options.stock, "stock", True))
@@ -77,9 +79,11 @@ def measured(options: argparse.Namespace) -> Results:
                 continue
             found = measure(programs, point, options.pairs)
             (results.growth if axis else results.cases).append(found)
+            about[OTHERS] = f"{100 * Spent.now().by_others(began):.0f} % of all cores in use"
             if options.json:  # what comes may fail
                 results.save(options.json)
             print(told(found, judged=results.idle or options.judge_anyway), end="\n\n", flush=True)
+    print(f"{OTHERS}: {about.get(OTHERS, 'nothing was measured')}\n")
     return results
 
 

@@ -9,7 +9,9 @@ import re
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 from tests.bench.cases import Case, Ground
 from tests.installation import ROOT
@@ -66,6 +68,29 @@ def activity() -> tuple[float, float]:
     time.sleep(LOOK)
     after = used(Path("/proc/stat").read_text())
     return os.getloadavg()[0], (after[0] - before[0]) / max(after[1] - before[1], 1)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of all cores together. :ivar busy: in use; :ivar total: in all; :ivar ours: of this
+    process and of all that it has started, and that have ended"""
+
+    busy: float
+    total: float
+    ours: float
+
+    @classmethod
+    def now(cls) -> Spent:
+        """So far."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        busy, total = used(Path("/proc/stat").read_text())
+        ours = [getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]
+        return cls(busy / ticks, total / ticks, sum(one.ru_utime + one.ru_stime for one in ours))
+
+    def by_others(self, since: Spent) -> float:
+        """The share of all time since then that others used, and the kernel for itself."""
+        others = (self.busy - since.busy) - (self.ours - since.ours)
+        return max(others, 0.0) / max(self.total - since.total, 1.0)
 
 
 def is_idle(load: float, share: float) -> bool:

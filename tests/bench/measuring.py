@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import sysconfig
+import tempfile
 import venv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from tests.installation import installed, unreadable_python
 START_TIMES = 4
 """So many more rounds where only the start is measured: it is short, and so is easily disturbed."""
 SPARE = 512
-"""MiB of memory for the programs themselves."""
+"""MiB for all else."""
 
 Point = tuple[Axis | None, int, Case]
 """What is measured; of an axis of growth: which, and where on it."""
@@ -67,11 +68,12 @@ def unmeasurable(case: Case) -> str | None:
         return reason
     if case.restored and not shutil.which("amrestore"):
         return "needs amrestore"
+    need = (3 if case.restored else 2) * case.size // MIB + SPARE
     if case.ground is Ground.TMPFS:
-        need, have = (3 if case.restored else 2) * case.size // MIB + SPARE, available_memory()
-        if need > have:
-            return f"needs {need} MiB of memory for a file system in it, {have} are available"
-    return None
+        what, have = "memory for a file system in it", available_memory()
+    else:
+        what, have = "disk", shutil.disk_usage(tempfile.gettempdir()).free // MIB
+    return f"needs {need} MiB of {what}, {have} are available" if need > have else None
 
 
 @contextmanager

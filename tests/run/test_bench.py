@@ -215,6 +215,15 @@ def test_whether_others_are_at_work() -> None:
     assert not machine.is_idle(0.0, 0.11)
 
 
+def test_what_others_do_meanwhile() -> None:
+    """What we do ourselves is not theirs; ticks and nanoseconds may differ by a little."""
+    began = machine.Spent(busy=100.0, total=1000.0, ours=10.0)
+    assert machine.Spent(130.0, 1200.0, 30.0).by_others(began) == pytest.approx(0.05)
+    assert machine.Spent(119.9, 1200.0, 30.0).by_others(began) == 0.0
+    assert began.by_others(began) == 0.0
+    assert machine.Spent.now().ours <= machine.Spent.now().busy + 1
+
+
 def test_the_time_of_a_process_is_that_of_the_kernel() -> None:
     """The clock says what stands in /proc, in hundredths of a second there."""
     import os
