@@ -155,10 +155,8 @@ def write(world: World, talk: Conversation, case: Case, wanted: Sequence[Task]) 
 def write_many(talk: Conversation, task: Task, count: int) -> Flow:
     """The same dump onto the same volume so many times, one after the other."""
     began = Moment.of(talk)
-    done = []
     for number in range(1, count + 1):
         again = Task(task.worker, f"01-{number:05d}", task.dump, task.path, task.size)
         talk.file_write(again.path, PLAIN, again.handle, again.worker, again.dump)
-        flow = follow(talk, [again], began)
-        done = flow.done
-    return Flow(began, began, done, flow.crc)
+        last = follow(talk, [again], began)
+    return Flow(began, began, last.done, last.crc)
