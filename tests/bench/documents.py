@@ -13,6 +13,7 @@ from tests.bench.bounds import (
     RATE,
     SHARE,
     SLOW_RATE,
+    SPREAD,
     START,
     Row,
     bounds,
@@ -110,12 +111,14 @@ def _verdicts(results: Results) -> list[Line]:
 
 _GROWTH_HEADS = (
     *("ours / Amanda's", "time of a dump, s", "CPU, s/GiB", "s to TAPER-OK", "memory, MiB"),
+    "slowest/fastest dump",
 )
 _GROWTH_ROWS = (
     Row("time", "s", 4, lambda figures: figures.seconds),
     COST,
     START,
     MEMORY,
+    SPREAD,
 )
 
 
