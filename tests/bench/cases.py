@@ -88,7 +88,7 @@ class Case:
 PART = 128
 """MiB of a part where writing is durable."""
 
-_OUR_SERVER = "onto our server (ndmjob takes 100 at most)"
+_OUR_SERVER = "onto our server (too large for ndmjob)"
 
 CASES = (
     Case("start", "start and end of the process", quick=True),

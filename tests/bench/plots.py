@@ -76,7 +76,8 @@ def _panel(axis: Axis, row: Row, points: list[Measured]) -> Panel:
         ]
         if any(value for _, value in found):
             series[column] = found
-    return Panel(f"{row.name[0].upper()}{row.name[1:]}", axis.what, row.unit, series)
+    title = f"{row.name[0].upper()}{row.name[1:]}, by {axis.what}"
+    return Panel(title, axis.what, row.unit, series)
 
 
 PLOTS: dict[str, Callable[[Results], str]] = {
