@@ -156,8 +156,9 @@ def test_figures_get_their_place() -> None:
 
 
 def test_the_document_shows_what_was_measured() -> None:
-    """Tables and plots are those that the kept figures give."""
+    """Tables and plots are those that the kept figures give; if not, see "Speed" in
+    docs/testing.md."""
     results = Results.load(FIGURES)
     assert with_figures(DOCUMENT.read_text(), results) == DOCUMENT.read_text()
     for name, draw in PLOTS.items():
-        assert (PLACE / name).read_text() == draw(results), f"make bench BENCH=--write-docs: {name}"
+        assert (PLACE / name).read_text() == draw(results), name
