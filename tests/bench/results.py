@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.axes import AXES, BY_NAME
@@ -33,8 +33,14 @@ class Results:
         return self.about["idle"] == "yes"
 
     def save(self, path: Path) -> None:
-        """Write them to a file."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        """Write them to a file, a line for each case or point."""
+        lists = [
+            ",\n".join(json.dumps(one.plain()) for one in many)
+            for many in (self.cases, self.growth)
+        ]
+        about = json.dumps(self.about, indent=1)
+        text = '{{"about": {},\n"cases": [\n{}\n],\n"growth": [\n{}\n]}}\n'
+        path.write_text(text.format(about, *lists))
 
     @classmethod
     def load(cls, path: Path) -> Results:
