@@ -2,7 +2,7 @@
 #   make demo   watch a real taper write, span and restore real files
 #   make test   run every check there is
 # and for those who change the data plane:
-#   make bench  compare speed, CPU, start and memory with the stock taper
+#   make bench  compare speed, CPU, start and memory with the stock taper, and with the kernel alone
 
 PYTHON ?= $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo python3)
 VENV ?= .venv

@@ -1,1 +1,1 @@
-"""``make bench``: our taper against Amanda's own, as whole processes, in interleaved pairs."""
+"""``make bench``: our taper beside Amanda's own and plain loops, in rounds of one run of each."""

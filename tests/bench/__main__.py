@@ -1,177 +1,150 @@
-"""``python -m tests.bench``: see ``--help``. Exit status 1: a bound is broken; 2: cannot run."""
+"""``python -m tests.bench``: see ``--help``.
+
+Exit status 1: a bound is broken; 2: nothing can be measured; 3: measured, but not judged.
+"""
 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
-import sysconfig
-import venv
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from pathlib import Path
 
-from taper.install import LAUNCHER, MARK
-from tests.bench.growth import SMALL
-from tests.bench.runs import CASES, MIB, Case, run, stage
-from tests.bench.table import (
-    DUMP_ROWS,
-    GROWN_ROWS,
-    MEMORY,
-    SMALL_ROWS,
-    START_ROWS,
-    STRAIGHT_ROWS,
-    Pair,
-    Row,
-    judge,
-    render,
-)
+from tests.bench.axes import AXES, BY_NAME, memory_bounds
+from tests.bench.bounds import Bound, Row, bounds, judge, rows
+from tests.bench.cases import CASES, MIB
+from tests.bench.documents import write_documents
+from tests.bench.figures import Measured
+from tests.bench.machine import Spent, describe, head
+from tests.bench.measuring import chosen, measure, obstacle, our_taper, unmeasurable
+from tests.bench.plots import write_plots
+from tests.bench.results import Results, together
+from tests.bench.table import render
 from tests.conformance.harness import Program
-from tests.installation import installed, unreadable_python
 
 STOCK = "/usr/lib/amanda/taper"
-LARGE = 3 * 1024
-START_TIMES = 4
-"""So many more pairs where only the start is measured: it is short, and so is easily disturbed."""
+GOOD, BROKEN, IMPOSSIBLE, UNJUDGED = range(4)
+OTHERS = "others meanwhile"
+EXPLAINED = """\
+ours, stock: medians, in brackets least and greatest; limit: the kernel alone moves the data, no
+checksum; loop: read or receive, sum and write in Python; ours/stock, share of limit: medians of the
+rounds' ratios; MB are 10^6 bytes
+"""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
-        description="Compare our taper with Amanda's: interleaved pairs after a warm-up pair, "
-        "medians of the pairwise ratios. Only the ratios mean something on a machine "
-        "that does other work.",
+        description="Compare our taper with Amanda's, and with what the kernel alone does: rounds "
+        "of one run of each, in alternating order, after one that warms the caches; medians of the "
+        "rounds' ratios. It is judged only what was measured on an idle machine.",
     )
     add = parser.add_argument
-    add("--pairs", type=int, default=5, metavar="N", help="pairs of runs (default 5)")
+    names = [*(case.name for case in CASES), *(axis.name for axis in AXES)]
+    add("--pairs", type=int, default=5, metavar="N", help="rounds of each case (default 5)")
     add("--size", type=int, default=1024, metavar="MIB", help="size of the dump (default 1024)")
     add("--many", type=int, default=3000, metavar="N", help="logs, slots, dumps (default 3000)")
-    add("--only", action="append", choices=[case.name for case in CASES], help="this case only")
-    add("--large", action="store_true", help="one pair of 3 GiB too, of which memory is judged")
+    add("--only", action="append", default=[], choices=names, help="this alone; can be repeated")
+    add("--quick", action="store_true", help="only the cases that say most")
+    add("--growth", action="store_true", help="also how cost grows with sizes and numbers")
+    add("--to", type=int, default=0, metavar="N", help="no more than so many of what grows")
     add("--taper", metavar="PATH", help="our taper; default: a fresh copy of the working tree")
     add("--stock", metavar="PATH", default=STOCK, help=f"the other taper; default: {STOCK}")
+    add("--judge-anyway", action="store_true", help="judge though the machine is busy")
+    add("--json", type=Path, metavar="FILE", help="keep every single figure")
+    kept = "measure nothing: report what was kept in these files"
+    add("--from", dest="stored", type=Path, nargs="+", default=[], metavar="FILE", help=kept)
+    add("--plots", type=Path, metavar="DIR", help="draw plots (SVG)")
+    add("--write-docs", action="store_true", help="put figures and plots into docs/performance.md")
     options = parser.parse_args(arguments)
     if options.pairs < 1 or options.size < 1 or options.many < 2:
         parser.error("--pairs and --size are at least 1, --many is at least 2")
     return options
 
 
-def obstacle(options: argparse.Namespace) -> str | None:
-    """Why nothing can be measured here; None: it can."""
-    if os.geteuid() != 0:
-        return "needs root for a private mount namespace"
-    if not os.path.exists(options.stock):
-        return f"no taper to compare with at {options.stock}"
-    if not shutil.which("unshare") or not shutil.which("nsenter"):
-        return "needs unshare and nsenter"
-    if options.taper is None and (reason := unreadable_python()):
-        return reason
-    largest = max(options.size, LARGE if options.large else 0)
-    need, have = 2 * largest + 512, available_memory()
-    if need > have:
-        return f"holding disk and vtapes on tmpfs need {need} MiB of memory, {have} are available"
-    return None
+def measured(options: argparse.Namespace) -> Results:
+    """Measure all that is asked for, and tell of each case when it is done."""
+    points = chosen(options)
+    about = describe(options.taper, options.stock, [case for _, _, case in points])
+    results = Results(about)
+    began = Spent.now()
+    print(f"{head(about)}\n\n{EXPLAINED}")
+    with our_taper(options.taper) as ours:
+        programs = (Program(ours, "ours", False), Program(options.stock, "stock", True))
+        for point in points:
+            axis, _, case = point
+            if reason := unmeasurable(case):
+                print(f"{axis.name if axis else case.name} left out: {reason}\n", flush=True)
+                continue
+            found = measure(programs, point, options.pairs)
+            (results.growth if axis else results.cases).append(found)
+            about[OTHERS] = f"{100 * Spent.now().by_others(began):.0f} % of all cores in use"
+            if options.json:  # what comes may fail
+                results.save(options.json)
+            print(told(found, judged=results.idle or options.judge_anyway), end="\n\n", flush=True)
+    print(f"{OTHERS}: {about.get(OTHERS, 'nothing was measured')}\n")
+    return results
 
 
-def available_memory() -> int:
-    """MiB that can be had without swapping."""
-    with open("/proc/meminfo") as file:
-        return next(int(line.split()[1]) // 1024 for line in file if "MemAvailable" in line)
+def told(found: Measured, *, judged: bool) -> str:
+    """The table of a case, or of a point on an axis of growth."""
+    shown, demands = demanded(found)
+    return render(found, shown, [judge(bound, found.rounds) for bound in demands], judged=judged)
 
 
-@contextmanager
-def our_taper(path: str | None) -> Iterator[str]:
-    """The taper to be measured, as people run it: a venv of its own, and the launcher that
-    ``taperctl`` puts in Amanda's place."""
-    if path is not None:
-        yield os.path.abspath(path)
-        return
-    with installed() as plain:
-        before = os.umask(0o022)  # the dump user runs it
-        home = plain.parent / "venv"
-        venv.create(home, symlinks=True)
-        site = sysconfig.get_path("purelib", "venv", {"base": str(home)})
-        os.rmdir(site)
-        os.symlink(plain.parent / "packages", site)
-        launcher = plain.parent / "launcher"
-        launcher.write_text(LAUNCHER.format(mark=MARK, python=home / "bin" / "python"))
-        launcher.chmod(0o755)
-        os.umask(before)
-        yield str(launcher)
-
-
-def measure(ours: str, stock: str, case: Case, size: int, pairs: int, many: int) -> list[Pair]:
-    """Run the pairs of a case: ours, stock, ours, stock, ...
-
-    :param size: bytes
-    :param many: of what there is much of
-    """
-    if case.idle and not case.grown:
-        pairs *= START_TIMES
-    found = []
-    with stage(case, size, many) as world:
-        programs = (Program(ours, "ours", False), Program(stock, "stock", True))
-        for number in range(-1, pairs):
-            first, second = (run(world, program, case, size, many) for program in programs)
-            assert first.crc == second.crc, f"CRCs differ: {first.crc}, {second.crc}"
-            show("warm-up" if number < 0 else f"{case.name}: pair {number + 1} of {pairs}")
-            if number >= 0:
-                found.append((first, second))
-    show("")
-    return found
-
-
-def show(text: str) -> None:
-    """Tell how far we are, to a person only."""
-    if sys.stderr.isatty():
-        print(f"{text:40}", end="\r", file=sys.stderr, flush=True)
-
-
-def report(
-    case: Case, size: int, pairs: Sequence[Pair], rows: Sequence[Row], many: int = 0
-) -> bool:
-    """Print a case's table. :return: all bounds hold"""
-    verdicts = [judge(row, pairs) for row in rows]
-    what = case.text if case.idle else f"{case.text}, {size // MIB} MiB"
-    if case.grown:
-        what = f"{case.text}, {many} {case.grown}"
-    count = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}"
-    print(render(f"{case.name}: {what}, {count}", verdicts), end="\n\n")
-    return all(verdict.holds is not False for verdict in verdicts)
-
-
-def rows_of(case: Case) -> Sequence[Row]:
-    """What is judged of a case."""
-    if case.grown == "dumps":
-        return SMALL_ROWS
-    if case.idle:
-        # what is read for the first time is written down, too
-        return GROWN_ROWS if case.grown and not case.anew else START_ROWS
-    return STRAIGHT_ROWS if case.block else DUMP_ROWS
+def demanded(found: Measured) -> tuple[Sequence[Row], Sequence[Bound]]:
+    """What is shown of it, and what must hold."""
+    case = BY_NAME.get(found.name)
+    if case is not None:
+        return rows(case), bounds(case)
+    axis = next(axis for axis in AXES if axis.name == found.name)
+    case = axis.case(found.value, MIB)
+    return rows(case), memory_bounds(case)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure, print, judge. :return: the exit status"""
+    """Measure, print, judge, draw. :return: the exit status"""
     options = parse(arguments)
-    reason = obstacle(options)
-    if reason:
+    if options.stored:
+        try:
+            results = together([Results.load(path) for path in options.stored])
+        except (OSError, ValueError) as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return IMPOSSIBLE
+        print(f"{head(results.about)}\n\n{EXPLAINED}")
+        for found in (*results.cases, *results.growth):
+            judged = results.idle or options.judge_anyway
+            print(told(found, judged=judged), end="\n\n")
+    elif reason := obstacle(options):
         print(f"bench: {reason}", file=sys.stderr)
-        return 2
-    cases = [case for case in CASES if not options.only or case.name in options.only]
-    good = True
-    print("medians, in brackets least and greatest; holding disk and vtapes on tmpfs\n")
-    with our_taper(options.taper) as ours:
-        for case in cases:
-            size = SMALL if case.grown else options.size * MIB
-            pairs = measure(ours, options.stock, case, size, options.pairs, options.many)
-            good &= report(case, size, pairs, rows_of(case), options.many)
-        for case in cases:
-            if options.large and not case.idle and not case.block and not case.grown:
-                pairs = measure(ours, options.stock, case, LARGE * MIB, 1, 0)
-                good &= report(case, LARGE * MIB, pairs, [MEMORY])
-    print("all bounds hold" if good else "a bound is BROKEN")
-    return 0 if good else 1
+        return IMPOSSIBLE
+    else:
+        results = measured(options)
+    if options.json:
+        results.save(options.json)
+    if options.plots:
+        write_plots(results, options.plots)
+    if options.write_docs:
+        write_documents(results)
+    return sentence(results, anyway=options.judge_anyway)
+
+
+def sentence(results: Results, *, anyway: bool) -> int:
+    """Print whether all holds. :return: the exit status"""
+    if not results.idle and not anyway:
+        busy = results.about["load at start"]
+        print(f"not judged: the machine was busy at the start (load average {busy});")
+        print("try again a minute after all others have ended, or with --judge-anyway")
+        return UNJUDGED
+    broken = [
+        f"{found.name}: {verdict.bound.text}: {verdict.value:.3g}"
+        for found in (*results.cases, *results.growth)
+        for verdict in (judge(bound, found.rounds) for bound in demanded(found)[1])
+        if not verdict.holds
+    ]
+    print("\n".join(["broken:", *broken]) if broken else "all bounds hold")
+    return BROKEN if broken else GOOD
 
 
 if __name__ == "__main__":

@@ -1,329 +1,161 @@
-"""One run: a fresh taper process, one dump, its figures."""
+"""One run of one program: a fresh process, its dumps, its figures."""
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from tests.bench import growth, sender, straight
-from tests.conformance import producer
-from tests.conformance.harness import ETC, HOLDING, LOG, STAMP, VTAPES, Options, Program, World
-from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_talk import HANDLE, PLAIN, WORKER, Conversation, split_by
-from tests.conformance.harness_text import split_line
-from tests.conformance.vaulting import Library, opened, vault
+from crc32c import crc32c
 
-MIB = 2**20
-SHELF = f"{HOLDING}/shelf"
-"""Where volumes to vault from lie."""
-CHUNK = 64 * MIB
-"""Payload of a chunk of the holding disk, where there are several."""
-PATIENCE = 600.0
-"""Seconds without a line from the taper after which a run has failed."""
+from tests.bench import straight
+from tests.bench.cases import MIB, SMALL, Case, Ground, Way
+from tests.bench.figures import LIMIT, LOOP, OURS, STOCK, Figures, Round
+from tests.bench.grounds import BESIDE, LABEL, clean, first_of, pieces, settle, tasks
+from tests.bench.talks import PATIENCE, Flow, sender, write, write_many
+from tests.conformance.harness import HOLDING, STAMP, USER, VTAPES, Program, World
+from tests.conformance.harness_talk import Conversation
+from tests.conformance.vaulting import Library
+from tests.installation import ROOT
 
 
-@dataclass(frozen=True)
-class Case:
-    """What is dumped, and how.
+def limits(case: Case) -> dict[str, tuple[str, ...]]:
+    """The plain loops beside a case, by column; of several the fastest counts."""
+    if not case.large or case.restored or case.way is Way.DIRECT:
+        return {}
+    if case.way is Way.PORT:
+        return {LIMIT: ("splice",), LOOP: ("receive",)}
+    if case.way is Way.SHM:
+        return {LIMIT: ("ring",), LOOP: ("ring, summed",)}
+    if case.ground is Ground.XFS:
+        return {LIMIT: ("clone", "clone, mapped"), LOOP: ("read",)}
+    return {LIMIT: ("sendfile", "copy_file_range"), LOOP: ("read",)}
 
-    :ivar idle: nothing is dumped; the process starts and ends.
-    :ivar port: by PORT-WRITE; else by FILE-WRITE.
-    :ivar shm: by SHM-WRITE, from a producer that is a process of its own.
-    :ivar vault: by VAULT-WRITE, from a volume that lies beside the holding disk.
-    :ivar parts: parts this large in MiB, from holding files of chunks that do not fit them;
-        0: one part from one file.
-    :ivar grown: what there is much of, as :mod:`tests.bench.growth` makes it: ``logs``, ``slots``
-        or ``dumps``; idle but for the last, where so many small dumps go onto one volume.
-    :ivar anew: no log was ever read.
-    :ivar block: by DirectTCP onto an NDMP drive, in blocks of so many KiB; 0: onto a vtape.
+
+def round_of(world: World, programs: Sequence[Program], case: Case, *, back: bool) -> Round:
+    """Run each program once, and each plain loop.
+
+    :param back: in the opposite order, so that none always follows the same other
+    :return: in the order of the columns; all have written the same bytes
     """
-
-    name: str
-    text: str
-    idle: bool = False
-    port: bool = False
-    shm: bool = False
-    vault: bool = False
-    parts: int = 0
-    grown: str = ""
-    anew: bool = False
-    block: int = 0
-
-
-CASES = (
-    Case("start", "start and end of the process", idle=True),
-    Case("logs", "start, with trace logs of years, known", idle=True, grown="logs"),
-    Case("new-logs", "the same, none known", idle=True, grown="logs", anew=True),
-    Case("slots", "start, with only the last slot of many usable", idle=True, grown="slots"),
-    Case("dumps", "FILE-WRITE, many small dumps on one volume", grown="dumps"),
-    Case("file", "FILE-WRITE, one part"),
-    Case("parts", "FILE-WRITE, chunks of 64 MiB into parts of 100 MiB", parts=100),
-    Case("port", "PORT-WRITE", port=True),
-    Case("shm", "SHM-WRITE", shm=True),
-    Case("vault", "VAULT-WRITE, from parts of 64 MiB on one volume", vault=True),
-    Case("ndmp-32", "DirectTCP, 32 KiB blocks, onto ndmjob", port=True, block=32),
-    Case("ndmp-64", "DirectTCP, 64 KiB blocks, onto ndmjob", port=True, block=64),
-    Case(
-        "ndmp-128",
-        "DirectTCP, 128 KiB blocks, onto our server (ndmjob takes 100 at most)",
-        port=True,
-        block=128,
-    ),
-    Case(
-        "ndmp-256",
-        "DirectTCP, 256 KiB blocks, onto our server (ndmjob takes 100 at most)",
-        port=True,
-        block=256,
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What one run cost.
-
-    :ivar start: seconds from the start of the process to TAPER-OK.
-    :ivar rate: MB/s from READY to DONE.
-    :ivar cpu: seconds, user and system, of the whole process from start to exit.
-    :ivar dump_cpu: of these, from TAPER-OK to DONE; in clock ticks of the kernel.
-    :ivar memory: MiB, at most (VmHWM).
-    :ivar crc: of the dump, as DONE has it.
-    :ivar share: percent of one core that the process takes from READY to DONE.
-    """
-
-    start: float
-    rate: float
-    cpu: float
-    dump_cpu: float
-    memory: float
-    crc: str
-    share: float = 0.0
-
-
-@contextmanager
-def stage(case: Case, size: int, many: int) -> Iterator[World]:
-    """A world with holding disk and vtapes on tmpfs, and the dump on the holding disk.
-
-    :param size: bytes of the dump
-    :param many: of what there is much of
-    """
-    world = World(Program("", "", False))
-    try:
-        # room for the dump and all its headers; what is not written takes no memory
-        for room in (HOLDING, VTAPES):
-            taken = many * 2 * size if case.grown == "dumps" else size + size // 16
-            world.mount_small(room, (taken + 64 * MIB) // 1024)
-        knobs: dict[str, Any] = {"usage_kib": None, "leom": None, "tapetype": "length 1 tbytes"}
-        if case.vault:
-            library = Library(world, SHELF)
-            library.configure(**knobs)
-            write_volume(library, size)
-        elif case.grown == "logs":
-            growth.make_logs(world, many, **knobs)
-        elif case.grown == "slots":
-            growth.make_slots(world, many, **knobs)
+    loops = limits(case)
+    found: Round = {}
+    order = [OURS, STOCK, *loops]
+    for column in reversed(order) if back else order:
+        if column in loops:
+            runs = [_loop(world, case, kind) for kind in loops[column]]
+            found[column] = max(runs, key=lambda run: run.rate)
         else:
-            world.configure(Options(**knobs))
-        if not case.idle and not case.vault:
-            write_holding(world, size, CHUNK if case.parts else size)
-        yield world
-    finally:
-        world.close()
+            found[column] = _taper(world, programs[order.index(column)], case)
+    crcs = {figures.crc for figures in found.values() if figures.crc}
+    assert len(crcs) <= 1, f"{case.name}: CRCs differ: {found}"
+    return {column: found[column] for column in order}
 
 
-def write_holding(world: World, size: int, chunk: int) -> None:
-    """Put a dump on the holding disk, piece by piece: no gigabyte passes through here at once."""
-    noise = os.urandom(MIB)
-    done = number = 0
-    while done < size or not number:
-        piece = min(chunk, size - done)
-        done += piece
-        more = f"CONT_FILENAME={HOLDING}/dump.{number + 1}\n" if done < size else ""
-        header = dump_header(Dump(), "CONT_FILE" if number else "FILE", more)
-        path = f"{HOLDING}/dump.{number}" if number else f"{HOLDING}/dump"
-        with open(world.path(path), "wb") as file:
-            file.write(header)
-            for at in range(0, piece, MIB):
-                file.write(noise[: piece - at])
-        world.own(path)
-        number += 1
+# a plain loop
 
 
-def write_volume(library: Library, size: int) -> None:
-    """Put a dump on the volume SRC01, likewise."""
-    noise = os.urandom(MIB)
-    done = number = 0
-    while done < size:
-        piece = min(CHUNK, size - done)
-        done += piece
-        number += 1
-        path = library.part("SRC01", number, b"", size=piece)
-        with open(library.world.path(path), "ab") as file:
-            for at in range(0, piece, MIB):
-                file.write(noise[: piece - at])
-    library.done(b"", number)
+def _loop(world: World, case: Case, kind: str) -> Figures:
+    clean(world, case)
+    wanted = tasks(case)
+    job = {
+        "kind": kind,
+        "part": case.part * MIB,
+        "dumps": [
+            (pieces(world, case, task), str(world.path(f"{BESIDE}/{task.worker}")))
+            for task in wanted
+        ],
+    }
+    command = [sys.executable, "-m", "tests.bench.loops"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        question = json.dumps(job) + "\n"
+        if case.way in (Way.PORT, Way.SHM):
+            with sender(str(world.path(wanted[0].path))) as tell:
+                process.stdin.write(question)
+                process.stdin.flush()
+                tell(*json.loads(process.stdout.readline()))
+                answer = process.stdout.readline()
+        else:
+            process.stdin.write(question)
+            process.stdin.flush()
+            answer = process.stdout.readline()
+    assert process.returncode == 0, f"{kind}: exit status {process.returncode}"
+    seconds, cpu, crc = json.loads(answer)
+    return Figures(seconds=seconds, rate=case.size / 1e6 / seconds, cpu=cpu, crc=crc)
 
 
-def clean(world: World) -> None:
-    """Forget what the run before has written."""
-    for path in world.path(VTAPES).iterdir():
-        if not path.is_dir() or path.is_symlink():
-            path.unlink()
-            continue
-        for file in path.iterdir():
-            file.unlink()
-    for name in (f"{ETC}/tapelist", f"{ETC}/tapelist.lock", LOG):
-        world.path(name).unlink(missing_ok=True)
-    for rest in world.path("/tmp/amanda").iterdir():
-        shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+# a taper
 
 
-def run(world: World, program: Program, case: Case, size: int, many: int) -> Figures:
-    """Start a taper, let it write the dump, see it off."""
-    if case.idle and case.grown:
-        growth.forget(world, index=case.anew)
-    else:
-        clean(world)
-    if not case.block:
-        return _run(world, program, case, size, many)
+def _taper(world: World, program: Program, case: Case) -> Figures:
+    clean(world, case)
+    if case.way is not Way.DIRECT:
+        figures = _life(world, program, case)
+        return _restored(world, figures, case) if case.restored else figures
     with straight.drive(world, case.block) as url:
         world.configure(straight.options(url, case.block))
-        return _run(world, program, case, size, many)
+        return _life(world, program, case)
 
 
-def _run(world: World, program: Program, case: Case, size: int, many: int) -> Figures:
-    if case.vault:
-        world.tapelist_add(Library.entry("SRC01"))
+def _life(world: World, program: Program, case: Case) -> Figures:
+    """From the start of a process to its end."""
+    if case.way is Way.VAULT:
+        world.tapelist_add(Library.entry(LABEL))
     world.program = program
     began = time.monotonic()
     talk = world.start()
     talk.deadline = PATIENCE
-    if case.block:
+    if case.way is Way.DIRECT:
         straight.begin(talk, STAMP)
     else:
         talk.start_taper()
-    started = time.monotonic()
-    ticks = cpu_ticks(talk.process.pid)
-    seconds, share, crc = _dump(world, talk, case, many)
-    dump_ticks = cpu_ticks(talk.process.pid) - ticks
+    started = time.monotonic() - began
+    flow = None if case.way is Way.IDLE else _dumps(world, talk, case)
     memory = peak_memory(talk.process.pid)
-    cpu = see_off(talk)
+    life = _see_off(talk)
     talk.end()
+    world.talks.remove(talk)  # by the end of a long case its number may be another process's
+    if flow is None:
+        return Figures(start=started, life=life, memory=memory)
+    since = flow.ready if case.from_ready else flow.began
+    count = case.many if case.grown else 1
+    seconds = (flow.done[-1].time - since.time) / count
     return Figures(
-        start=started - began,
-        rate=size / 1e6 / seconds,
-        cpu=cpu,
-        dump_cpu=dump_ticks / os.sysconf("SC_CLK_TCK"),
+        seconds=seconds,
+        rate=(case.size or SMALL) / 1e6 / seconds,
+        cpu=(flow.done[-1].cpu - since.cpu) / count,
+        start=started,
+        life=life,
         memory=memory,
-        crc=crc,
-        share=share,
+        spread=flow.spread if case.workers > 1 else 0.0,
+        crc=flow.crc,
     )
 
 
-Flow = tuple[float, float, str]
-"""Seconds from READY to DONE, percent of a core in them, the CRC."""
+def _dumps(world: World, talk: Conversation, case: Case) -> Flow:
+    """The dumps that are measured, each worker's after a small one that gets it its volume."""
+    wanted = tasks(case)
+    if case.way is Way.DIRECT:
+        return write(world, talk, case, wanted)
+    for number, task in enumerate(wanted):
+        if number:
+            talk.start_taper(task.worker)
+        write(world, talk, case, [first_of(task)])
+    if case.grown:
+        return write_many(talk, first_of(wanted[0]), case.many)
+    settle(world, case)
+    return write(world, talk, case, wanted)
 
 
-def _dump(world: World, talk: Conversation, case: Case, many: int) -> Flow:
-    """Let the dump be written."""
-    if case.idle:
-        return float("inf"), 0.0, ""
-    split = split_by(case.parts * MIB) if case.parts else PLAIN
-    if case.vault:
-        vault(talk, split=split)
-        opened(talk, "SRC01")
-        return _until_done(talk)
-    if not case.port and not case.shm:
-        talk.file_write(f"{HOLDING}/dump", split)
-        flow = _until_done(talk)
-        return _again(talk, flow, many) if case.grown == "dumps" else flow
-    path = str(world.path(f"{HOLDING}/dump"))
-    if case.shm:
-        return _through_shm(talk, path, split)
-    command = [sys.executable, "-I", "-S", sender.__file__, path]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
-        if case.block:
-            header_port, data_port = straight.ports(talk, split, STAMP)
-        else:
-            dumper = talk.port_write(split)
-            header_port, data_port = dumper.header_port, dumper.data_port
-        assert process.stdin is not None
-        process.stdin.write(f"{header_port} {data_port}\n")
-        process.stdin.flush()
-        return _until_done(talk)
-
-
-def _through_shm(talk: Conversation, path: str, split: str) -> Flow:
-    """Let a producer fill the ring with what follows the holding file's header."""
-    dumper, name = talk.shm_write(split)
-    command = [sys.executable, producer.__file__, name, path, str(sender.HEADER)]
-    with subprocess.Popen(command) as process:
-        with open(path, "rb") as file:
-            dumper.header(file.read(sender.HEADER))
-        found = _until_done(talk)
-        assert process.wait(PATIENCE) == 0
-        return found
-
-
-def _until_done(talk: Conversation) -> Flow:
-    talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
-    talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
-    talk.expect(f"NEW-TAPE {WORKER} {HANDLE} <w>", f"READY {WORKER} {HANDLE}")
-    ready, before = time.monotonic(), straight.cpu_seconds(talk.process.pid)
-    while True:
-        line = talk.read_line()
-        now = time.monotonic()
-        words = split_line(line or "")
-        if words[0] == "DUMPER-STATUS":
-            talk.send(f"DONE {WORKER} {HANDLE} 64 aaaaaaaa:1 bbbbbbbb:2 00000000:0")
-        elif words[0] == "DONE":
-            assert words[3:5] == ["INPUT-GOOD", "TAPE-GOOD"], line
-            busy = straight.cpu_seconds(talk.process.pid) - before
-            return now - ready, 100 * busy / (now - ready), words[5]
-        else:
-            assert words[0] == "PARTDONE", f"expected PARTDONE or DONE, got {line}"
-
-
-def _again(talk: Conversation, first: Flow, many: int) -> Flow:
-    """The same dump onto the same volume until there are so many.
-
-    :return: seconds for a dump, on the average
-    """
-    began = time.monotonic()
-    for number in range(1, many):
-        handle = f"01-{number:05d}"
-        talk.file_write(f"{HOLDING}/dump", PLAIN, handle)
-        talk.expect(
-            f"READY {WORKER} {handle}",
-            f"PARTDONE {WORKER} {handle} <*>",
-            f"DONE {WORKER} {handle} <*>",
-        )
-    return (first[0] + time.monotonic() - began) / many, first[1], first[2]
-
-
-def cpu_ticks(pid: int) -> int:
-    """User and system time that a process has taken so far, all its threads, in ticks."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def peak_memory(pid: int) -> float:
-    """MiB that a process has had in memory at most."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"process {pid} has no VmHWM")
-
-
-def see_off(talk: Conversation) -> float:
+def _see_off(talk: Conversation) -> float:
     """QUIT. :return: CPU seconds of the process's whole life"""
     talk.send("QUIT")
     line = talk.read_line()
@@ -332,3 +164,43 @@ def see_off(talk: Conversation) -> float:
     talk.process.returncode = os.waitstatus_to_exitcode(status)
     assert talk.process.returncode == 0, f"exit status {talk.process.returncode}"
     return usage.ru_utime + usage.ru_stime
+
+
+def _restored(world: World, written: Figures, case: Case) -> Figures:
+    """Let Amanda's own program read what was written, and see that it is the same."""
+    user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"]
+    space = ["nsenter", "-t", str(world.keeper.pid), "-m", "--wd=/tmp/amanda"]
+    command = [*space, *user, "amrestore", "-p", f"file:{VTAPES}/slot1", "^localhost$", "^/home$"]
+    path = world.path(f"{HOLDING}/restored")
+    began = time.monotonic()
+    with path.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    crc = _crc_of(path)
+    assert crc == written.crc, f"amrestore found {crc}, not {written.crc}"
+    path.unlink()
+    rate, cpu = case.size / 1e6 / seconds, usage.ru_utime + usage.ru_stime
+    return Figures(seconds=seconds, rate=rate, cpu=cpu, crc=crc)
+
+
+def _crc_of(path: Path) -> str:
+    value = size = 0
+    with path.open("rb") as file:
+        while data := file.read(MIB):
+            value, size = crc32c(data, value), size + len(data)
+    return f"{value:08x}:{size}"
+
+
+def peak_memory(pid: int) -> float:
+    """MiB that a process has had in memory at most."""
+    return high_water(Path(f"/proc/{pid}/status").read_text())
+
+
+def high_water(status: str) -> float:
+    """Read it from the text of ``/proc/PID/status``. :raise ValueError: it is not there"""
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError("no VmHWM")

@@ -6,15 +6,15 @@ together: whoever is its client, the dump stands still. So larger blocks are for
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.conformance.harness import USER, VTAPES, Options, World
 from tests.conformance.harness_talk import HANDLE, WORKER, Conversation
 from tests.conformance.harness_text import split_line
-from tests.fakes.ndmjob import Command, NdmJob
+from tests.fakes.ndmjob import Command, NdmJob, missing_ndmjob
 from tests.fakes.ndmp_process import NdmpProcess
+from tests.fakes.ndmp_server.tape_agent import MAX_RECORD
 
 NDMJOB_MOST = 100
 """KiB of ndmjob's stream buffer."""
@@ -71,10 +71,9 @@ def ports(talk: Conversation, split: str, stamp: str) -> tuple[int, int]:
     return int(words[3]), int(words[4].split(":")[1])
 
 
-def cpu_seconds(pid: int) -> float:
-    """Time that a process has been running so far, ended threads included; finer than clock ticks.
-
-    The clock of another process has no name in Python; its number is the kernel's ABI
-    (``clock_getcpuclockid(3)``; posix-timers.h: ``~pid << 3 | CPUCLOCK_SCHED``).
-    """
-    return time.clock_gettime(~pid << 3 | 2)
+def unserved(block: int) -> str | None:
+    """Why no server of ours takes records of so many KiB; None: one does."""
+    most = max(NDMJOB_MOST, MAX_RECORD // 1024)
+    if block > most:
+        return f"the NDMP server of the tests takes records of {most} KiB at most"
+    return missing_ndmjob() if block <= NDMJOB_MOST else None

@@ -1,0 +1,142 @@
+"""What must hold, and whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tests.bench.cases import Case, Ground, Way
+from tests.bench.figures import LIMIT, OURS, STOCK, Figures, Round
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: what it is called, and how it is shown."""
+
+    name: str
+    unit: str
+    places: int
+    get: Callable[[Figures], float]
+
+
+RATE = Row("rate", "MB/s", 0, lambda figures: figures.rate)
+SLOW_RATE = Row("rate", "MB/s", 2, lambda figures: figures.rate)
+COST = Row("CPU of the dump", "s/GiB", 2, lambda figures: figures.cost)
+START = Row("TAPER-OK after", "s", 3, lambda figures: figures.start)
+LIFE = Row("CPU of the process", "s", 3, lambda figures: figures.life)
+MEMORY = Row("peak memory", "MiB", 1, lambda figures: figures.memory)
+SHARE = Row("CPU in flow", "% of core", 2, lambda figures: figures.share)
+SPREAD = Row("slowest/fastest", "dump", 2, lambda figures: figures.spread)
+
+
+def rows(case: Case) -> tuple[Row, ...]:
+    """What is shown of a case."""
+    if case.way is Way.IDLE:
+        return (START, LIFE, MEMORY)
+    if case.restored:
+        return (RATE, COST)
+    if case.grown:
+        return (SLOW_RATE, COST, LIFE, MEMORY)
+    if case.way is Way.DIRECT:
+        return (RATE, SHARE, LIFE, MEMORY)
+    if case.workers > 1:
+        return (RATE, SPREAD, COST, LIFE, MEMORY)
+    return (RATE, COST, LIFE, MEMORY)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A demand on one figure of ours.
+
+    :ivar beside: the column whose figure ours is divided by; empty: it is ours alone that counts.
+        Of ratios the median over the rounds counts, of ours alone the worst.
+    :ivar least: it is at least so much; None: no such demand.
+    :ivar most: at most.
+    """
+
+    row: Row
+    beside: str = STOCK
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The demand in words."""
+        what = f"of {self.beside}" if self.beside else self.row.unit
+        word, value = ("at most", self.most) if self.least is None else ("at least", self.least)
+        return f"{self.row.name} {word} {value:g} {what}"
+
+
+def _dump(rate: float, cost: float, limit: float | None = None) -> list[Bound]:
+    found = [Bound(RATE, least=rate), Bound(COST, most=cost)]
+    if limit is not None:
+        found.append(Bound(RATE, LIMIT, least=limit))
+    return found
+
+
+BY_WAY = {
+    Way.FILE: _dump(1.2, 0.7, 0.85),
+    Way.PORT: _dump(1.4, 0.5, 0.85),
+    Way.SHM: _dump(1.1, 0.8, 0.85),
+    Way.VAULT: _dump(1.1, 0.8, 0.85),
+    Way.DIRECT: [Bound(RATE, least=0.95), Bound(SHARE, "", most=2.0)],
+}
+"""One dump on a file system in memory, without a cache; and DirectTCP."""
+CLONED = _dump(8.0, 0.15)
+DURABLE = [Bound(RATE, least=0.95)]
+"""Ours is on the disk, Amanda's is not."""
+OTHERS = [Bound(RATE, least=0.8), Bound(LIFE, most=1.2)]
+"""Dumps in other circumstances: caches, several dumps at once, many small ones."""
+READ = [Bound(RATE, least=0.95)]
+"""What we wrote is read as fast as what Amanda wrote."""
+STARTED = [Bound(START, most=1.0)]
+GROWN = [Bound(START, most=1.2)]
+SMALL = 45.0
+"""MiB of memory at most, whatever the dump's size."""
+SMALL_MANY = 64.0
+"""The same with 16 dumps at once."""
+
+
+def bounds(case: Case) -> list[Bound]:
+    """What must hold of a case. A part cache in memory is as large as it is."""
+    if case.restored:
+        return READ
+    most = SMALL_MANY if case.workers > 1 else SMALL
+    memory = [Bound(MEMORY, "", most=most + (case.part if case.cache == "memory" else 0))]
+    if case.way is Way.IDLE:
+        return (GROWN if case.grown else STARTED) + memory
+    if case.ground is Ground.XFS:
+        return CLONED + memory
+    if case.ground is Ground.DISK:
+        return DURABLE + memory
+    if case.cache or case.grown or case.workers > 1:
+        return OTHERS + memory
+    return BY_WAY[case.way] + memory
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """:ivar value: the ratio or figure that was judged."""
+
+    bound: Bound
+    value: float
+    holds: bool
+
+
+def ratios(row: Row, rounds: Sequence[Round], beside: str) -> list[float]:
+    """Ours divided by another column, round by round; 1 where that column has nothing."""
+    pairs = [(row.get(one[OURS]), row.get(one[beside])) for one in rounds]
+    return [ours / other if other else 1.0 for ours, other in pairs]
+
+
+def judge(bound: Bound, rounds: Sequence[Round]) -> Verdict:
+    """Hold the figures against a demand."""
+    if bound.beside:
+        value = median(ratios(bound.row, rounds, bound.beside))
+    else:
+        values = [bound.row.get(one[OURS]) for one in rounds]
+        value = max(values) if bound.least is None else min(values)
+    low = bound.least is None or value >= bound.least
+    high = bound.most is None or value <= bound.most
+    return Verdict(bound, value, low and high)

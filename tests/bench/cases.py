@@ -1,0 +1,129 @@
+"""What is measured: one :class:`Case` for each line of figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+SMALL = 64 * KIB
+"""Bytes of one of many dumps, and of the dump before the one that is measured."""
+CHUNK = 64 * MIB
+"""Payload of a chunk of the holding disk, and of a part on a volume to vault from."""
+
+
+class Way(Enum):
+    """How a dump comes to the taper; ``IDLE``: none comes, the process starts and ends."""
+
+    IDLE = "idle"
+    FILE = "FILE-WRITE"
+    PORT = "PORT-WRITE"
+    SHM = "SHM-WRITE"
+    VAULT = "VAULT-WRITE"
+    DIRECT = "DirectTCP"
+
+
+class Ground(Enum):
+    """The file system on which holding disk and vtapes lie, beside each other."""
+
+    TMPFS = "tmpfs"
+    DISK = "the ordinary disk"
+    XFS = "xfs with reflinks, on a loop device"
+
+    @property
+    def short(self) -> str:
+        """In a word."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is dumped, and how.
+
+    :ivar ground: for a drive: where its server keeps the tape.
+    :ivar size: bytes of the dump, of all dumps together where there are several workers; 0: as
+        the command line says.
+    :ivar part: MiB; 0: one part.
+    :ivar chunks: the holding disk has chunks of 64 MiB.
+    :ivar workers: so many dumps at once, each of its share of ``size``, each onto its own volume.
+    :ivar block: KiB of a block or record.
+    :ivar cache: the part cache: ``memory``, ``disk`` or ``none``, on volumes that end without a
+        warning; empty: the volumes warn, nobody asks for a cache.
+    :ivar restored: what was written is read by Amanda's amrestore, and that is measured.
+    :ivar grown: what there is much of, as :mod:`tests.bench.growth` makes it: ``logs``, ``slots``
+        or ``dumps``; idle but for the last, where so many small dumps go onto one volume.
+    :ivar many: of that; 0: as the command line says.
+    :ivar anew: no log was ever read.
+    :ivar quick: measured where only a quick look is wanted, too.
+    """
+
+    name: str
+    text: str
+    way: Way = Way.IDLE
+    ground: Ground = Ground.TMPFS
+    size: int = 0
+    part: int = 0
+    chunks: bool = False
+    workers: int = 1
+    block: int = 32
+    cache: str = ""
+    restored: bool = False
+    grown: str = ""
+    many: int = 0
+    anew: bool = False
+    quick: bool = False
+
+    @property
+    def large(self) -> bool:
+        """Its dump is as large as the command line says; others have none, or small ones."""
+        return self.way is not Way.IDLE and not self.grown
+
+    @property
+    def from_ready(self) -> bool:
+        """Its dump is measured from READY on, for a dumper takes part in what is before; others
+        are from the command on."""
+        return self.way in (Way.PORT, Way.SHM, Way.DIRECT)
+
+
+PART = 128
+"""MiB of a part where writing is durable."""
+
+_OUR_SERVER = "onto our server (too large for ndmjob)"
+
+CASES = (
+    Case("start", "start and end of the process", quick=True),
+    Case("logs", "start, with trace logs of years, known", grown="logs"),
+    Case("new-logs", "the same, none known", grown="logs", anew=True),
+    Case("slots", "start, with only the last slot of many usable", grown="slots"),
+    Case("dumps", "FILE-WRITE, many small dumps on one volume", Way.FILE, grown="dumps"),
+    Case("file", "FILE-WRITE, one part", Way.FILE, quick=True),
+    Case("file-128", "FILE-WRITE, blocks of 128 KiB", Way.FILE, block=128),
+    Case("file-512", "FILE-WRITE, blocks of 512 KiB", Way.FILE, block=512),
+    Case("file-1024", "FILE-WRITE, blocks of 1 MiB", Way.FILE, block=1024),
+    Case(
+        "parts",
+        "FILE-WRITE, chunks of 64 MiB into parts of 100 MiB",
+        Way.FILE,
+        part=100,
+        chunks=True,
+    ),
+    Case("port", "PORT-WRITE, one part", Way.PORT, quick=True),
+    Case("port-128", "PORT-WRITE, blocks of 128 KiB", Way.PORT, block=128),
+    Case("port-1024", "PORT-WRITE, blocks of 1 MiB", Way.PORT, block=1024),
+    Case("uncached", "PORT-WRITE, parts of 64 MiB, no cache", Way.PORT, part=64, cache="none"),
+    Case("memory", "PORT-WRITE, parts of 64 MiB, in memory", Way.PORT, part=64, cache="memory"),
+    Case("cached", "PORT-WRITE, parts of 64 MiB, on disk", Way.PORT, part=64, cache="disk"),
+    Case("shm", "SHM-WRITE, one part", Way.SHM, quick=True),
+    Case("vault", "VAULT-WRITE, from parts of 64 MiB on one volume", Way.VAULT, quick=True),
+    Case("four", "FILE-WRITE, 4 dumps at once", Way.FILE, workers=4),
+    Case("sixteen", "FILE-WRITE, 16 dumps at once", Way.FILE, workers=16),
+    Case("disk-file", "FILE-WRITE, parts of 128 MiB", Way.FILE, Ground.DISK, part=PART, quick=True),
+    Case("disk-port", "PORT-WRITE, parts of 128 MiB", Way.PORT, Ground.DISK, part=PART),
+    Case("clone", "FILE-WRITE, parts of 128 MiB", Way.FILE, Ground.XFS, part=PART, quick=True),
+    Case("restore", "read by amrestore, which FILE-WRITE wrote", Way.FILE, restored=True),
+    Case("ndmp-32", "DirectTCP, 32 KiB records, onto ndmjob", Way.DIRECT),
+    Case("ndmp-64", "DirectTCP, 64 KiB records, onto ndmjob", Way.DIRECT, block=64),
+    Case("ndmp-128", f"DirectTCP, 128 KiB records, {_OUR_SERVER}", Way.DIRECT, block=128),
+    Case("ndmp-256", f"DirectTCP, 256 KiB records, {_OUR_SERVER}", Way.DIRECT, block=256),
+    Case("ndmp-1024", f"DirectTCP, 1 MiB records, {_OUR_SERVER}", Way.DIRECT, block=1024),
+)
