@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from protocols.records import Record
+
 if TYPE_CHECKING:
     Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -28,8 +30,7 @@ class Kind(enum.Enum):
     ELSEWHERE = "not of this host, as far as its kernel knows"
 
 
-@frozen
-class Owner:
+class Owner(Record):
     """:ivar uid: user of the process that made the socket, if ``kind`` is LIVE"""
 
     kind: Kind

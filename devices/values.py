@@ -9,6 +9,7 @@ from attrs import frozen
 
 from devices.errors import Status
 from protocols.header import HeaderType
+from protocols.records import Record
 
 
 class AccessMode(enum.IntEnum):
@@ -79,8 +80,7 @@ class PartResult:
     refused: bool = False
 
 
-@frozen
-class FileStart:
+class FileStart(Record):
     """Result of :meth:`IDevice.start_file`.
 
     :ivar number: the file's number on the volume, or 0 when there was no room for the header
@@ -94,8 +94,7 @@ class FileStart:
     space: bool = False
 
 
-@frozen
-class VolumeReading:
+class VolumeReading(Record):
     """What :meth:`IDevice.read_label` found [volumes 2.9].
 
     :ivar header_type: type of the header in file 0 (EMPTY: nothing, WEIRD: not Amanda's), or None
@@ -135,8 +134,7 @@ class InventoryEntry:
     current: bool = False
 
 
-@frozen(kw_only=True)
-class ChangerInfo:
+class ChangerInfo(Record, kw_only=True):
     """Facts of a changer [changers 2.2]."""
 
     num_slots: int
@@ -152,8 +150,7 @@ class Relative(enum.Enum):
     NEXT = "next"
 
 
-@frozen(kw_only=True)
-class LoadRequest:
+class LoadRequest(Record, kw_only=True):
     """What to load: exactly one of label, slot, relative [changers 2.2].
 
     :ivar after: with ``Relative.NEXT``: the slot to start from; None: the current one.
