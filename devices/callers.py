@@ -9,10 +9,14 @@ from __future__ import annotations
 import enum
 import ipaddress
 import os
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from protocols.records import Record
+
+if TYPE_CHECKING:
+    Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 Where = tuple[str, int]
 """IP address and port."""
@@ -26,8 +30,7 @@ class Kind(enum.Enum):
     ELSEWHERE = "not of this host, as far as its kernel knows"
 
 
-@frozen
-class Owner:
+class Owner(Record):
     """:ivar uid: user of the process that made the socket, if ``kind`` is LIVE"""
 
     kind: Kind

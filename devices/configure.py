@@ -7,9 +7,8 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from devices.errors import ChangerError, ChangerReason, DeviceError
+from protocols.records import Record
 
 if TYPE_CHECKING:
     from devices.interfaces import IDeviceFacts
@@ -25,8 +24,7 @@ class _OnFailure(enum.Enum):
     IGNORE = "the device knows no such thing"
 
 
-@frozen
-class _Wanted:
+class _Wanted(Record):
     """The values of one property, and what a refusal means."""
 
     values: tuple[str, ...]

@@ -6,15 +6,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from protocols.records import Record
 
 if TYPE_CHECKING:
     from devices.interfaces import ILane
     from protocols.twisted_transports.haste import Haste
 
 
-@frozen
-class DeviceContext:
+class DeviceContext(Record):
     """What devices and changers are given to work with.
 
     :ivar make_lane: makes a lane from a name.

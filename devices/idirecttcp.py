@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
 from zope.interface import Attribute, Interface
+
+from protocols.records import Record
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from protocols.header import Header
 
 
-@frozen(kw_only=True)
-class Moved:
+class Moved(Record, kw_only=True):
     """Result of moving data between a connection and the current file.
 
     :ivar size: bytes moved, padding of the last record included.

@@ -9,10 +9,9 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import frozen
-
 from devices.errors import ChangerError, DriveFailed
 from devices.interfaces import IDevice
+from protocols.records import Record
 
 if TYPE_CHECKING:
     from protocols.conf.config import Config
@@ -116,8 +115,7 @@ def device_factory(scheme: str) -> Callable[..., Any]:
     return load_factory(DEVICES[scheme])
 
 
-@frozen
-class FoundChanger:
+class FoundChanger(Record):
     """What a changer's name stands for.
 
     :ivar kind: a key of :data:`CHANGERS`.

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from devices.errors import Status
 from protocols.header import HeaderType
+from protocols.records import Record
 
 
 class AccessMode(enum.IntEnum):
@@ -87,8 +88,7 @@ class PartResult:
     stored: Awaitable[None] | None = field(default=None, repr=False, eq=False)
 
 
-@frozen
-class FileStart:
+class FileStart(Record):
     """Result of :meth:`IDevice.start_file`.
 
     :ivar number: the file's number on the volume, or 0 when there was no room for the header
@@ -102,8 +102,7 @@ class FileStart:
     space: bool = False
 
 
-@frozen
-class VolumeReading:
+class VolumeReading(Record):
     """What :meth:`IDevice.read_label` found [volumes 2.9].
 
     :ivar header_type: type of the header in file 0 (EMPTY: nothing, WEIRD: not Amanda's), or None
@@ -143,8 +142,7 @@ class InventoryEntry:
     current: bool = False
 
 
-@frozen(kw_only=True)
-class ChangerInfo:
+class ChangerInfo(Record, kw_only=True):
     """Facts of a changer [changers 2.2]."""
 
     num_slots: int
@@ -160,8 +158,7 @@ class Relative(enum.Enum):
     NEXT = "next"
 
 
-@frozen(kw_only=True)
-class LoadRequest:
+class LoadRequest(Record, kw_only=True):
     """What to load: exactly one of label, slot, relative [changers 2.2].
 
     :ivar after: with ``Relative.NEXT``: the slot to start from; None: the current one.

@@ -6,15 +6,14 @@ Computing it is not done here: this is what messages, headers and trace-log line
 
 from __future__ import annotations
 
-from attrs import frozen
+from protocols.records import Record
 
 _MAX_VALUE_DIGITS = 8
 _MAX_SIZE_DIGITS = 19
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-@frozen
-class Crc:
+class Crc(Record):
     """A CRC-32C and the number of bytes it covers.
 
     ``str()`` is the form on wires and volumes: 8 lower-case hex digits, colon, decimal bytes.

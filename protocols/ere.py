@@ -10,7 +10,7 @@ only makes it ordinary: no back references, no ``\\w``.
 
 from __future__ import annotations
 
-from attrs import frozen
+from protocols.records import Record
 
 MAX_PATTERN = 4096
 MAX_STATES = 20_000
@@ -46,32 +46,27 @@ class EreError(Exception):
     """Not a valid extended regular expression; the text says why."""
 
 
-@frozen
-class _Set:
+class _Set(Record):
     """One byte out of ``bytes``."""
 
     bytes: frozenset[int]
 
 
-@frozen
-class _Anchor:
+class _Anchor(Record):
     """Start (``^``) or end (``$``) of a line."""
 
     at_start: bool
 
 
-@frozen
-class _Sequence:
+class _Sequence(Record):
     items: tuple[_Node, ...]
 
 
-@frozen
-class _Choice:
+class _Choice(Record):
     branches: tuple[_Node, ...]
 
 
-@frozen
-class _Repeat:
+class _Repeat(Record):
     """``low`` to ``high`` times; None is without end."""
 
     item: _Node

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from protocols.records import Record
 
 if TYPE_CHECKING:
     from protocols.conf.config import Config
@@ -61,8 +61,7 @@ def labelstr_template(labelstr: LabelStr, autolabel: AutoLabel) -> str | None:
     return autolabel.template if labelstr.match_autolabel else labelstr.template
 
 
-@frozen(kw_only=True)
-class LabelScheme:
+class LabelScheme(Record, kw_only=True):
     """How a storage names its volumes, and what is known of the one at hand.
 
     :ivar storage: None: whatever has none, as in the label of a stray volume.

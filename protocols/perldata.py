@@ -14,7 +14,7 @@ import re
 from itertools import pairwise
 from typing import Any
 
-from attrs import frozen
+from protocols.records import Record
 
 #: Deepest nesting and largest number of values accepted; far above what any library needs.
 MAX_DEPTH = 100
@@ -66,8 +66,7 @@ class CharString(str):
     __slots__ = ()
 
 
-@frozen
-class Blessed:
+class Blessed(Record):
     """A blessed value of a class we do not interpret; written back as it was."""
 
     value: Any

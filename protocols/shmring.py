@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from attrs import frozen
+from protocols.records import Record
 
 CONTROL_SIZE = 472
 NAME_SIZE = 50
@@ -48,16 +48,14 @@ class RingError(Exception):
     """A control block is not one."""
 
 
-@frozen
-class Sizes:
+class Sizes(Record):
     """What one side would like, in bytes; ``ring`` is at least ``block``."""
 
     ring: int
     block: int
 
 
-@frozen
-class RingNames:
+class RingNames(Record):
     """The names of a ring's objects, each with its leading slash."""
 
     control: str

@@ -10,6 +10,9 @@ def main() -> None:
     """Run the stock command line, and end with its exit status."""
     # what a start makes is not garbage; collected is from the moment when the driver is served
     gc.disable()
+    from taper.run.late import execute_when_used
+
+    execute_when_used()
     from taper.run.process import main as run
 
     sys.exit(run())

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
+from protocols.records import Record
 
 _ABSENT = object()
 
 
-@frozen
-class Unsaved:
+class Unsaved(Record):
     """A state that is not in its file.
 
     :ivar base: what the file said when the state was made of it

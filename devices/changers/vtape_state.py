@@ -9,10 +9,9 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from devices.changers.holders import holder_is_alive, holder_pid, own_mark
 from devices.changers.state import lookup, subhash
+from protocols.records import Record
 
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
@@ -22,8 +21,7 @@ _SLOT = re.compile(r"slot([0-9]{1,18})", re.ASCII)
 _log = logging.getLogger(__name__)
 
 
-@frozen
-class Holder:
+class Holder(Record):
     """Who holds a slot: the key in ``drives`` and the process."""
 
     drive: str

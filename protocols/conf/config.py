@@ -1,9 +1,9 @@
 """One whole configuration, read and derived, and what was said while reading it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import TypeVar, cast
-
-from attrs import frozen
 
 from protocols.conf.sections import (
     Application,
@@ -21,20 +21,19 @@ from protocols.conf.sections import (
     Tapetype,
 )
 from protocols.conf.settings import GlobalSettings
+from protocols.records import Record
 
 _S = TypeVar("_S", bound=Section)
 
 
-@frozen
-class ConfMessage:
+class ConfMessage(Record):
     """An error or warning; ``text`` is the line for standard error, without the line end."""
 
     level: str
     text: str
 
 
-@frozen
-class Config:
+class Config(Record):
     """A configuration. Section names are looked up without case, as everywhere in Amanda."""
 
     name: str
@@ -120,8 +119,7 @@ class Config:
         return self.general.storage[0] if self.general.storage else None
 
 
-@frozen
-class Loaded:
+class Loaded(Record):
     """What reading gave: a configuration in every case, though only one without errors is fit
     to be used, and the messages for standard error, in order."""
 

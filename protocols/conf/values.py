@@ -1,9 +1,11 @@
 """The values of parameters that are more than a number or a text."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType
 
-from attrs import frozen
+from protocols.records import Record
 
 
 class Properties(Mapping[str, tuple[str, ...]]):
@@ -58,8 +60,7 @@ def fold(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-@frozen
-class LabelStr:
+class LabelStr(Record):
     """Which labels a storage calls its own [config 4.1].
 
     With ``match_autolabel``, ``template`` is the autolabel template and a label must match it
@@ -70,8 +71,7 @@ class LabelStr:
     match_autolabel: bool = False
 
 
-@frozen
-class AutoLabel:
+class AutoLabel(Record):
     """How to label new volumes, and which volumes count as new [config 4.2].
 
     ``template`` None means that nothing may be labelled.

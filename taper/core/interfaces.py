@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
 from zope.interface import Attribute, Interface
+
+from protocols.records import Record
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -102,8 +103,7 @@ class IStatusFiles(Interface):
         """A new file, refreshed every 5 s with what ``progress`` says (bytes)."""
 
 
-@frozen
-class Offer:
+class Offer(Record):
     """Where a dumper may connect: header port on localhost, and for the data addresses
     ``IP:PORT``, or the name of a shared-memory ring."""
 

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.internet.defer import CancelledError
 
 from devices.errors import ChangerError, DeviceError, Status
 from devices.interfaces import AccessMode, VolumeReading
 from protocols.labels import LabelError, LabelScheme, make_fitting_label, make_meta_label
+from protocols.records import Record
 from protocols.tapelist import TapelistEntry, TapelistError
 from protocols.tracelog import Info
 from taper.core.errors import Interrupted
@@ -40,8 +41,7 @@ class LabellingFailed(Exception):
         self.text = text
 
 
-@frozen
-class Permission:
+class Permission(Record):
     """This volume may be labelled, as the tapelist says; a new label is claimed there.
 
     :ivar meta: the meta label to go with it.
@@ -246,8 +246,7 @@ async def _announce_new_label(
             meta_label = make_meta_label(
                 storage.meta_autolabel, tapelist.entries, config=config.name, org=config.general.org
             )
-        scheme = evolve(
-            LabelScheme.of(config, storage),
+        scheme = LabelScheme.of(config, storage).evolve(
             barcode=reservation.barcode,
             meta=meta_label,
             slot=reservation.slot,

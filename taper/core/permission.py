@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
 from devices.errors import Status
 from protocols.header import HeaderType
 from protocols.labels import LabelScheme, match_labelstr
@@ -134,7 +132,7 @@ def _refuse_unlisted(
     retention: Retention, storage: Storage, label: str, barcode: str | None
 ) -> None:
     """An Amanda label that our tapelist does not know [config 4.2]."""
-    if match_labelstr(evolve(LabelScheme.of(retention.config, storage), barcode=barcode), label):
+    if match_labelstr(LabelScheme.of(retention.config, storage).evolve(barcode=barcode), label):
         raise _refusal(label, "its label is one of this storage's, but not in the tapelist")
     if not storage.autolabel.other_config:
         raise _refusal(label, "it may belong to another config, and autolabel has no other-config")

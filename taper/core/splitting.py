@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from protocols.records import Record
+
 if TYPE_CHECKING:
     from protocols.driver.messages import SplitFields
 
@@ -38,8 +40,7 @@ class CacheKind(enum.Enum):
     DISK = "disk"
 
 
-@frozen
-class DeviceFacts:
+class DeviceFacts(Record):
     """What matters of the dump's first device. ``block_size`` in bytes."""
 
     leom: bool
@@ -47,8 +48,7 @@ class DeviceFacts:
     block_size: int
 
 
-@frozen
-class DirectoryFacts:
+class DirectoryFacts(Record):
     """What was found of the cache directory: is it one, and bytes free for ordinary users.
 
     :ivar free: None when the file system would not tell; counts as no room at all.
@@ -93,8 +93,7 @@ class SplitPlan:
     debug_text: str
 
 
-@frozen(kw_only=True)
-class _Wanted:
+class _Wanted(Record, kw_only=True):
     """The command's fields made one set of values [data-plane 1.2]."""
 
     part_size: int = 0

@@ -7,7 +7,6 @@ disk it is a file without a name.
 from __future__ import annotations
 
 import os
-from tempfile import mkstemp
 
 from zope.interface import implementer
 
@@ -40,6 +39,8 @@ class DiskCache:
 
     def open(self) -> None:
         """:raise CacheError: no file can be made there"""
+        from tempfile import mkstemp  # few parts are kept on a disk
+
         try:
             directory = self._directory.encode("utf-8", "surrogateescape")
             self._fd, name = mkstemp(prefix=b"amanda-split-buffer-", dir=directory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getopt
 from collections.abc import Sequence
 
-from attrs import frozen
+from protocols.records import Record
 
 USAGE = """\
 USAGE: taper --log-filename FILE [--storage-name NAME] [-o KEY=VALUE]... CONFIG
@@ -28,8 +28,7 @@ class UsageError(Exception):
     """The command line is wrong; the text says how."""
 
 
-@frozen(kw_only=True)
-class Options:
+class Options(Record, kw_only=True):
     """What the command line says.
 
     :ivar config_name: name of the configuration, or ``.``; empty with ``version`` and ``help``.

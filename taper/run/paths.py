@@ -10,13 +10,11 @@ import os
 import pwd
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
-
+from protocols.records import Record
 from taper.ownership import DUMP_USER, refuse_strangers
 
 
-@frozen(kw_only=True)
-class Paths:
+class Paths(Record, kw_only=True):
     """Directories of the installation.
 
     :ivar config_root: holds one directory per configuration.

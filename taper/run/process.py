@@ -9,6 +9,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from taper.last_words import guarded, tell
+from taper.run.late import without_optional
 from taper.run.options import HELP, USAGE, Options, UsageError, parse_options
 from taper.run.paths import paths_from
 
@@ -79,15 +80,9 @@ class _Process:
 
 
 def import_reactor() -> None:
-    """Import Twisted's reactor, as we want it to be, without TLS, which no conversation on stdio
-    needs: where pyOpenSSL is installed it makes a start some 60 ms longer."""
-    assert "OpenSSL" not in sys.modules, "too late to do without"
-    sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # as if it was not installed
-    try:
+    """Import Twisted's reactor, as we want it to be."""
+    with without_optional():
         from twisted.internet import reactor
-    finally:
-        # who needs it later can have it
-        del sys.modules["OpenSSL"]
     from taper.run.reactor import settle_reactor
 
     settle_reactor(reactor)

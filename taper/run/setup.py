@@ -9,10 +9,9 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from devices.regular import open_regular
 from protocols.conf import load
+from protocols.records import Record
 from protocols.tapelist import TapelistError, check_name
 from taper.last_words import CannotStart
 from taper.run.amanda_version import amanda_version
@@ -40,8 +39,7 @@ class SetupFailed(Exception):
         self.text = text
 
 
-@frozen(kw_only=True)
-class Setup:
+class Setup(Record, kw_only=True):
     """What a conversation is set up from.
 
     :ivar log_filename: the trace log.

@@ -105,7 +105,7 @@ def test_a_label_of_another_config_needs_other_config() -> None:
     """Only autolabel other-config lets us take it."""
     assert refusal("", carries("Weekly-1")) is None
     strict = Storage(
-        "S", tapepool="P", labelstr=LabelStr("^V"), autolabel=evolve(ANY_LABEL, other_config=False)
+        "S", tapepool="P", labelstr=LabelStr("^V"), autolabel=ANY_LABEL.evolve(other_config=False)
     )
     told = refusal("", carries("Weekly-1"), strict)
     assert told is not None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import frozen
 from zope.interface import Interface
 
 from devices.interfaces import AccessMode
+from protocols.records import Record
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -31,8 +31,7 @@ class ScanFailed(Exception):
         self.text = text
 
 
-@frozen(kw_only=True)
-class ScanResult:
+class ScanResult(Record, kw_only=True):
     """A volume to write on, reserved for whoever asked.
 
     :ivar reservation: the caller's from now on; the caller releases it.
@@ -90,8 +89,7 @@ class Timers(Protocol):
         """Call after ``delay`` seconds. :return: an IDelayedCall"""
 
 
-@frozen(kw_only=True)
-class ScanContext:
+class ScanContext(Record, kw_only=True):
     """What one scan object works with.
 
     :ivar retention: the retention rules over a tapelist.

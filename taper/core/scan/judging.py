@@ -9,11 +9,12 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from devices.errors import Status, describe_status
 from protocols.header import HeaderType
 from protocols.labels import LabelScheme, make_fitting_label, make_meta_label, match_labelstr
+from protocols.records import Record
 from taper.core.scan import texts
 
 if TYPE_CHECKING:
@@ -75,8 +76,7 @@ class Fate(enum.Enum):
     REFUSE = "leave it alone"
 
 
-@frozen
-class Judgement:
+class Judgement(Record):
     """A fate, and the text that tells it."""
 
     fate: Fate
@@ -113,7 +113,7 @@ class Judge:
 
     def matches_labelstr(self, volume: SeenVolume, label: str) -> bool:
         """``label``, on that volume, is one this storage would give [config 4.1]."""
-        scheme = evolve(self._scheme, barcode=volume.barcode, meta=volume.meta)
+        scheme = self._scheme.evolve(barcode=volume.barcode, meta=volume.meta)
         return match_labelstr(scheme, label)
 
     def is_reusable(self, label: str, *, new_label_ok: bool) -> bool:
@@ -240,5 +240,5 @@ class Judge:
             meta = make_meta_label(
                 storage.meta_autolabel, known, config=self._scheme.config, org=self._scheme.org
             )
-        scheme = evolve(self._scheme, barcode=volume.barcode, meta=meta, slot=volume.slot)
+        scheme = self._scheme.evolve(barcode=volume.barcode, meta=meta, slot=volume.slot)
         return make_fitting_label(scheme, known)
