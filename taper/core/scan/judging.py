@@ -100,7 +100,7 @@ class Judge:
     ) -> None:
         self.tapelist = tapelist
         self.storage = storage
-        self._scheme = evolve(LabelScheme.of(config, storage), stays=stays)
+        self._scheme = LabelScheme.of(config, storage).evolve(stays=stays)
         self._retention = retention
         self.write_timestamp = write_timestamp
 
