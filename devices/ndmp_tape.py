@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING
 
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.ndmp_control import TAPE_PATIENCE
+from devices.values import Record
 from protocols.ndmp.codes import UNKNOWN, ErrorCode, Mtio, TapeMask
 from protocols.ndmp.errors import NdmpRefused
 from protocols.ndmp.messages import TapeGetState, TapeMtio, TapeMtioReply, TapeRead, TapeWrite
@@ -19,14 +19,6 @@ NO_SPACE = "No space left on device"
 
 _WARNINGS = 3
 """Times that a server may warn of the end for one record; then the volume counts as full."""
-
-
-class Record(enum.Enum):
-    """What became of a record."""
-
-    STORED = "stored"
-    EARLY = "stored, the logical end of the medium is reached"
-    NO_ROOM = "not stored, or not whole: the physical end of the medium"
 
 
 class Tape:

@@ -23,8 +23,9 @@ from devices.errors import (
 )
 from devices.interfaces import AccessMode, FileStart, VolumeReading
 from devices.ndmp_control import device_error
-from devices.ndmp_tape import Record, Tape, no_room
+from devices.ndmp_tape import Tape, no_room
 from devices.shield import shield
+from devices.values import Record
 from protocols.header import Header, HeaderError, HeaderType, build_header, parse_header
 from protocols.ndmp.codes import Mtio
 from protocols.ndmp.errors import NdmpError, NdmpRefused
