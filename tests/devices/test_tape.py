@@ -53,7 +53,7 @@ class TestTape(ReadContract, AppendContract, EndContract):
         device = open_device()
         device.start(AccessMode.WRITE, "TAPE-01", STAMP)
         device.finish()
-        with pytest.raises(DeviceError, match="^Unimplemented method$") as caught:
+        with pytest.raises(DeviceError, match=r"^Unimplemented method$") as caught:
             device.erase()
         assert caught.value.status is Status.DEVICE_ERROR
         assert device.read_label().label == "TAPE-01"
