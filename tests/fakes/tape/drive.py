@@ -97,6 +97,15 @@ class SimulatedDrive:
         told, self.history = self.history, []
         return [call for call in told if call[0] not in leave_out]
 
+    @property
+    def is_open(self) -> bool:
+        """Somebody has it open."""
+        try:
+            os.close(_lock(self.directory))
+        except OSError:
+            return True
+        return False
+
     def medium(self) -> tuple[Medium, CartridgeFacts] | None:
         """The tape in it, opened; None: it is empty."""
         cartridge = cartridge_in(self.directory)
