@@ -139,7 +139,7 @@ class TapeDevice(ReadableTape):
         try:
             self.file = self._place.go_to_end(self._opened()) - 1
         except OSError as error:
-            text = f"Error seeking to the end of the data: {self._opened().text(error, 'MTEOM')}"
+            text = f"Error seeking to the end of the data: {self._opened().text(error, 'spacing')}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
         self.is_eom = False
 

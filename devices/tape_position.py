@@ -6,6 +6,7 @@ tell, is done by rewinding, spacing and reading instead.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -140,7 +141,7 @@ class Place:
         self.go_to_file(tape, number)
         if self._read_any():
             _log.warning("file %d on %s has no end; it gets a filemark", number, tape.node)
-            self._to_end_of_data(tape)
+            self._leave_file(tape, number)
             tape.operate(Op.WEOF)
             self.at = number = number + 1
         elif not self._at_end_of_data(tape):
@@ -150,7 +151,7 @@ class Place:
     def _find_end(self, tape: TapeDrive) -> int:
         """Filemarks on the tape, up to the first file with nothing in it."""
         if self._skills().eom:
-            self._to_end_of_data(tape)
+            tape.operate(Op.EOM)
             tape.operate(Op.NOP)
             told = tape.state().file
             if told is not None:
@@ -168,12 +169,14 @@ class Place:
         self.rewind(tape)
         return number
 
-    def _to_end_of_data(self, tape: TapeDrive) -> None:
+    def _leave_file(self, tape: TapeDrive, number: int) -> None:
+        """Stand behind the data of the last file, which has no filemark."""
         if self._skills().eom:
             tape.operate(Op.EOM)
             return
-        while not self._at_end_of_data(tape):
-            self._read_any()
+        self.rewind(tape)
+        with contextlib.suppress(EndOfData):
+            self._forward(tape, number + 1, number + 1)
 
     @staticmethod
     def _at_end_of_data(tape: TapeDrive) -> bool:
