@@ -87,9 +87,9 @@ class TapeDevice(ReadableTape):
                 self._grow(error)
                 self._rewind()
             except OSError as error:
+                if error.errno == errno.EIO and self._place.is_blank(self._opened()):
+                    return Header(type=HeaderType.EMPTY)
                 text = f"Error reading Amanda header: {self._read_trouble(error)}"
-                if error.errno == errno.EIO:
-                    text += "; a cartridge that was never written reads so, too (see autolabel)"
                 with contextlib.suppress(DeviceError):
                     self._rewind()  # the first error is the one to tell
                 raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
@@ -122,14 +122,14 @@ class TapeDevice(ReadableTape):
 
     def _check_writable(self, tape: TapeDrive) -> None:
         """:raise VolumeFailed: the medium is protected, or the drive was opened for reading"""
-        state = tape.try_state()
-        if state is not None and state.write_protected:
-            text = f"Device '{self.name}' is write protected: move the cartridge's tab"
-            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
         if tape.write_error is not None:
             why = tape.text(tape.write_error, "open")
             text = f"Can't open tape device {tape.node} for writing: {why}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed)
+        state = tape.try_state()
+        if state is not None and state.write_protected:
+            text = f"Device '{self.name}' is write protected: move the cartridge's tab"
+            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
 
     def _start_labelled(self, mode: AccessMode) -> None:
         super()._start_labelled(mode)
@@ -141,6 +141,9 @@ class TapeDevice(ReadableTape):
         except OSError as error:
             text = f"Error seeking to the end of the data: {self._opened().text(error, 'spacing')}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
+        except DeviceError as error:
+            self._note(error.text, error.status)
+            raise
         self.is_eom = False
 
     def erase(self) -> None:

@@ -41,6 +41,7 @@ class Place:
     """Where the tape in one drive stands.
 
     :ivar at: filemarks before the position, as far as we know.
+    :ivar begins: nothing of that file was passed yet.
     :param skills: tells what the drive can do.
     :param read_any: reads one record and tells whether there was one; tells
         :meth:`passed_filemark` if not.
@@ -54,6 +55,7 @@ class Place:
         sleep: Callable[[float], None],
     ) -> None:
         self.at = 0
+        self.begins = False
         self._sleep = sleep
         self._skills = skills
         self._read_any = read_any
@@ -61,7 +63,9 @@ class Place:
     def passed_filemark(self, tape: TapeDrive) -> None:
         """A read gave no data: a filemark was passed, or there is nothing behind."""
         state = tape.try_state()
+        self.begins = False
         if state is not None and state.file is not None:
+            self.begins = (state.file, state.block) == (self.at + 1, 0)
             self.at = state.file
         elif not self._skills().fsf_after_filemark:
             self.at += 1
@@ -69,7 +73,22 @@ class Place:
     def rewind(self, tape: TapeDrive) -> None:
         """:raise OSError: it cannot"""
         tape.rewind(self._sleep)
-        self.at = 0
+        self.at, self.begins = 0, True
+
+    def is_blank(self, tape: TapeDrive) -> bool:
+        """The first record cannot be read: was none ever written?
+
+        Many drives answer that with an error, as they do for a bad record. But a tape with a label
+        has a filemark behind it; one where the drive finds the end of its data before any filemark
+        has none.
+        """
+        try:
+            self.rewind(tape)
+            tape.operate(Op.FSF)
+        except OSError:
+            state = tape.try_state()
+            return state is not None and bool(state.flags & Gmt.EOD) and state.file in (None, 0)
+        return False
 
     def go_to_file(self, tape: TapeDrive, number: int) -> None:
         """Stand at the beginning of a file from 1 on.
@@ -81,12 +100,12 @@ class Place:
         distance = number - self.at
         if distance > 0:
             self._forward(tape, distance, number)
-        else:
+        elif distance or not self.begins:
             self._back(tape, 1 - distance, number)
-        self.at = number
+        self.at, self.begins = number, True
         told = tape.state().file
         if told not in (None, number):
-            self.at = told or 0
+            self.at, self.begins = told or 0, False
             text = f"Could not seek to file {number} correctly; got {told}"
             raise DriveFailed(f"{text}: look at {tape.node}", Status.DEVICE_ERROR)
 

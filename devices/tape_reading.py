@@ -142,6 +142,7 @@ class ReadableTape(TapeFacts):
         :raise OSError: it cannot be read
         """
         tape = self._opened()
+        self._place.begins = False
         try:
             got = tape.drive.read(buffer)
         except OSError as error:
@@ -197,7 +198,7 @@ class ReadableTape(TapeFacts):
         tape = self._opened()
         place = f"file {self._place.at}, record {self._record}"
         why = tape.text(error, "read")
-        return f"Error reading from tape device: {place}: {why}"
+        return f"Error reading {self.read_size} bytes from {tape.node}: {place}: {why}"
 
     def _grow(self, error: TooLong) -> None:
         """Expect longer records from now on.
@@ -277,13 +278,13 @@ class ReadableTape(TapeFacts):
                     self._read_any()
             told = tape.state()
         except OSError as fault:
-            text = f"Error reading from tape device: a record of {error}, and going back to it "
+            text = f"Error reading from {tape.node}: a record of {error}, and going back to it "
             text += f"failed: {tape.text(fault, 'MTBSR')}"
             self._read_error = self._fail(text, BAD_VOLUME, VolumeFailed)
         except DeviceError as fault:
             self._read_error = fault
         else:
             if told.block not in (None, record) or told.file not in (None, self.file):
-                text = f"Error reading from tape device: stands at file {told.file}, block "
+                text = f"Error reading from {tape.node}: it stands at file {told.file}, block "
                 text += f"{told.block}, expected file {self.file}, block {record}"
                 self._read_error = self._fail(text, BAD_VOLUME, VolumeFailed)

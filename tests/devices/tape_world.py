@@ -41,6 +41,11 @@ class TapeWorld:
         load(self.drive.directory, cartridge)
         return cartridge
 
+    def insert_instead(self, name: str, **facts: Any) -> Path:
+        """Put a blank cartridge into the drive in the place of the one that is in it."""
+        unload(self.drive.directory)
+        return self.insert(name, **facts)
+
     def swap(self, cartridge: Path) -> None:
         """Put another one into the drive."""
         unload(self.drive.directory)

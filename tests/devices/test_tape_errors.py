@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from devices import mtio
 from devices.errors import DeviceBusy, DeviceError, Status, VolumeFailed
 from devices.interfaces import AccessMode
-from devices.mtio import Op
+from devices.mtio import Gmt, Op
 from protocols.header import HeaderType
 from tests.devices.tape_world import BLOCK, LABEL, PART, STAMP, TapeWorld, some_bytes
 from tests.fakes.tape import DriveFacts, Fault, unload, write_facts
@@ -155,13 +156,33 @@ def test_write_protection(world: TapeWorld) -> None:
     for mode in (AccessMode.WRITE, AccessMode.APPEND):
         with pytest.raises(VolumeFailed) as caught:
             device.start(mode, LABEL, STAMP)
-        assert caught.value.status is VOLUME
-        assert caught.value.text.startswith("Device 'tape' is write protected")
-        assert "tab" in caught.value.text
+        assert caught.value.status is ERROR | VOLUME
+        text = f"Can't open tape device {world.node} for writing: Read-only file system (EROFS"
+        assert caught.value.text.startswith(text)
+        assert caught.value.text.endswith("look at the cartridge's write-protect tab")
         assert device.access_mode is AccessMode.NULL
         device.finish()
     device.start(AccessMode.READ)
     assert device.seek_file(1) is not None
+    device.finish()
+    assert cartridge.read_bytes() == before
+
+
+def test_write_protection_that_the_open_did_not_notice(
+    world: TapeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drive's own word counts, too."""
+    cartridge = world.insert()
+    device = world.device()
+    assert device.read_label().status is UNLABELED | VOLUME
+    tape = device._tape
+    assert tape is not None
+    told = evolve(tape.state(), flags=Gmt.ONLINE | Gmt.WR_PROT)
+    monkeypatch.setattr(tape, "try_state", lambda: told)
+    before = cartridge.read_bytes()
+    with pytest.raises(VolumeFailed, match=r"is write protected: .* tab") as caught:
+        device.start(AccessMode.WRITE, LABEL, STAMP)
+    assert caught.value.status is VOLUME
     device.finish()
     assert cartridge.read_bytes() == before
 
@@ -182,18 +203,32 @@ def test_a_device_file_that_may_only_be_read(world: TapeWorld) -> None:
 
 
 def test_a_cartridge_that_was_never_written(world: TapeWorld) -> None:
-    """Drives give an error for it, not an end of file; it can be labelled all the same."""
+    """Drives give an error for it, not an end of file. As they tell, too, that no filemark is on
+    it, it is as blank as others."""
     world.insert(fresh=True)
     device = world.device()
     reading = device.read_label()
-    assert reading.status is ERROR | VOLUME
-    assert reading.header_type is None
-    assert reading.error is not None
-    assert "Error reading Amanda header: Error reading from tape device: file 0" in reading.error
-    assert "never written" in reading.error
+    assert (reading.status, reading.header_type) == (UNLABELED | VOLUME, HeaderType.EMPTY)
+    assert reading.error == "Error reading Amanda header: no data"
     device.start(AccessMode.WRITE, LABEL, STAMP)
     device.finish()
     assert world.device().read_label().label == LABEL
+
+
+@pytest.mark.parametrize("lacks", [(), ("FSF",)])
+def test_a_label_that_cannot_be_read(world: TapeWorld, lacks: tuple[str, ...]) -> None:
+    """It is no blank cartridge, which might be labelled for whatever is on it."""
+    world.insert()
+    world.written(BLOCK)
+    world.drive.change(faults=(Fault(call="read", times=-1),), lacks=lacks)
+    device = world.device()
+    reading = device.read_label()
+    assert (reading.status, reading.header_type) == (ERROR | VOLUME, None)
+    assert reading.error is not None
+    text = f"Error reading Amanda header: Error reading {BLOCK} bytes from {world.node}: file 0, "
+    assert reading.error.startswith(f"{text}record 0: Input/output error (EIO, read on")
+    assert "dmesg" in reading.error
+    device.finish()
 
 
 def test_what_is_not_amandas(world: TapeWorld) -> None:
