@@ -6,6 +6,7 @@ A drive is a directory, so that several processes, a simulated robot among them,
     cartridge = make_cartridge(file, capacity=...)  # a blank cartridge; also with facts of its own
     load(path, cartridge)                           # as a robot or an operator does
     unload(path)                                    # -> the cartridge that was in it
+    stack(path, *cartridges)                        # it takes the next whenever one is ejected
 
 A cartridge is a file in the format of ndmjob's simulated tape [ndmp 5.2], which the real ndmjob
 reads; what else is to be known of it stands beside it in ``FILE.json``
@@ -35,6 +36,7 @@ from tests.fakes.tape.drive import (
     load,
     make_drive,
     open_simulated,
+    stack,
     unload,
 )
 from tests.fakes.tape.faults import Fault
@@ -53,6 +55,7 @@ __all__ = [
     "open_simulated",
     "read_facts",
     "records_on",
+    "stack",
     "unload",
     "write_facts",
 ]

@@ -114,12 +114,13 @@ class SimulatedDrive:
         return Medium.in_file(cartridge), read_facts(cartridge)
 
     def state(self) -> _State:
-        path = self.directory / "state.json"
-        return _State(**json.loads(path.read_text())) if path.exists() else _State()
+        """Where its tape stands, and more."""
+        return _read_state(self.directory)
 
     def keep(self, state: _State) -> None:
-        """Write the state."""
-        _write_state(self.directory, state)
+        """Write the state; what was ejected gives way to the next one, if there is a stack."""
+        if not (state.ejected and load_next(self.directory)):
+            _write_state(self.directory, state)
 
 
 def open_simulated(path: str, flags: int) -> IDrive:
@@ -154,8 +155,9 @@ def load(drive: Path | str, cartridge: Path | str) -> None:
     link = drive / "loaded"
     if link.is_symlink():
         raise ValueError(f"{drive} holds {os.readlink(link)} already")
-    link.symlink_to(Path(cartridge).absolute())
-    _write_state(drive, _State(polls=read_facts(cartridge).load_polls))
+    link.symlink_to(_relative(cartridge, drive))
+    calls = _read_state(drive).calls
+    _write_state(drive, _State(polls=read_facts(cartridge).load_polls, calls=calls))
 
 
 def unload(drive: Path | str) -> Path:
@@ -168,14 +170,49 @@ def unload(drive: Path | str) -> Path:
     if cartridge is None:
         raise ValueError(f"{drive} is empty")
     (drive / "loaded").unlink()
-    _write_state(drive, _State())
+    _write_state(drive, _State(calls=_read_state(drive).calls))
     return cartridge
 
 
 def cartridge_in(drive: Path | str) -> Path | None:
     """The cartridge in a drive, or put out of it and not taken away; None: there is none."""
     link = Path(drive) / "loaded"
-    return Path(os.readlink(link)) if link.is_symlink() else None
+    return _target(link) if link.is_symlink() else None
+
+
+def stack(drive: Path | str, *cartridges: Path | str) -> None:
+    """Put cartridges on the stack of a drive: whenever one is ejected it takes the next.
+
+    The first goes into the drive if it is empty.
+    """
+    drive = Path(drive)
+    (drive / "stack").mkdir(exist_ok=True)
+    waiting = len(list((drive / "stack").iterdir()))
+    for number, cartridge in enumerate(cartridges, waiting):
+        (drive / "stack" / f"{number:03}").symlink_to(_relative(cartridge, drive / "stack"))
+    if cartridge_in(drive) is None:
+        load_next(drive)
+
+
+def load_next(drive: Path) -> bool:
+    """Take the next cartridge from the stack. :return: False: there is none"""
+    waiting = sorted((drive / "stack").glob("*"))
+    if not waiting:
+        return False
+    cartridge = _target(waiting[0])
+    waiting[0].unlink()
+    (drive / "loaded").unlink(missing_ok=True)
+    load(drive, cartridge)
+    return True
+
+
+def _relative(cartridge: Path | str, directory: Path) -> str:
+    # so that it leads there from within a namespace, too, where both are
+    return os.path.relpath(Path(cartridge).absolute(), directory.absolute())
+
+
+def _target(link: Path) -> Path:
+    return Path(os.path.normpath(link.parent / os.readlink(link)))
 
 
 def _read_drive(directory: Path) -> DriveFacts:
@@ -190,10 +227,12 @@ def _read_drive(directory: Path) -> DriveFacts:
 
 def _write_drive(directory: Path, facts: DriveFacts) -> None:
     _replace(directory / "drive.json", json.dumps(asdict(facts)))
-    state = directory / "state.json"
-    if state.exists():
-        told = json.loads(state.read_text())
-        _replace(state, json.dumps({**told, "calls": {}}))
+    _write_state(directory, evolve(_read_state(directory), calls={}))
+
+
+def _read_state(directory: Path) -> _State:
+    path = directory / "state.json"
+    return _State(**json.loads(path.read_text())) if path.exists() else _State()
 
 
 def _write_state(directory: Path, state: _State) -> None:
