@@ -247,6 +247,7 @@ def test_a_bad_spot(room: TapeRoom, call: str) -> None:
     )
 
 
+@pytest.mark.known_stock_failure("stock dies of QUIT while it writes")
 def test_quit_in_the_middle(room: TapeRoom) -> None:
     """The tape is ended by a filemark and rewound; what was told is on it."""
     room.configure(leom=True)
@@ -275,7 +276,7 @@ def test_quit_in_the_middle(room: TapeRoom) -> None:
     ("facts", "text"),
     [
         ({"cleaning": True}, "is not "),
-        ({"write_protected": True}, "write"),
+        ({"write_protected": True}, "for writing: Read-only file system"),
     ],
 )
 def test_a_cartridge_that_cannot_be_used(room: TapeRoom, facts: dict[str, Any], text: str) -> None:
@@ -302,4 +303,5 @@ def test_a_cartridge_that_cannot_be_used(room: TapeRoom, facts: dict[str, Any], 
         talk.expect(f"FAILED {WORKER} {HANDLE} INPUT-GOOD TAPE-CONFIG <*>")
         talk.quit()
         room.world.check_logged(f"<*>{text}<*>")
+        assert room.world.tapelist() == []
     assert len(files_on(room.cartridges[0])) == 1
