@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.fakes.tape.cartridge import files_on, make_cartridge, records_on
+from tests.fakes.tape.cartridge import make_cartridge
 from tests.fakes.tape.drive import SimulatedDrive, cartridge_in, load, make_drive, stack, unload
 from tests.fakes.tape.stock_door import door_of
 
@@ -66,12 +66,3 @@ class PlacedDrive:
         with door_of(self.drive):
             self._place.own(f"{self.node}/door")
             yield
-
-
-def data_on(cartridges: list[Path]) -> bytes:
-    """The data of all files on these cartridges, one after the other, padding included."""
-    return b"".join(
-        records_on(cartridge, number)
-        for cartridge in cartridges
-        for number in range(1, len(files_on(cartridge)))
-    )
