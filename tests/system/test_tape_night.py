@@ -216,7 +216,7 @@ def test_amandas_programs_and_ours_share_a_tape(make_amanda: MakeAmanda, library
             assert "All images (2) successfully validated" in told.stdout, told.stdout
             amanda.environment.update(preload)
             for disk in ("home", "mail"):
-                amanda.check_restored(disk, amanda.fetch(disk))
+                amanda.check_restored(disk, amanda.fetch(disk, amanda.stamp()))
             del amanda.environment["LD_PRELOAD"]
             night.drive.insert(night.cartridges[1])
     amanda.check_ours(at_least=2)

@@ -20,7 +20,8 @@ enum { MAX_FD = 1024 };
 struct question { uint32_t what; uint32_t size; int64_t number; };
 struct answer { int32_t error; uint32_t size; int64_t result; };
 
-static char through_door[MAX_FD];
+/* the process that opened it: a child that closes what it inherited says nothing */
+static pid_t through_door[MAX_FD];
 
 #define REAL(name) ((__typeof__(&name)) dlsym(RTLD_NEXT, #name))
 
@@ -77,13 +78,13 @@ static int open_through(const char *path, int flags)
         errno = error;
         return -1;
     }
-    through_door[fd] = 1;
+    through_door[fd] = getpid();
     return fd;
 }
 
 static int is_drive(int fd)
 {
-    return fd >= 0 && fd < MAX_FD && through_door[fd];
+    return fd >= 0 && fd < MAX_FD && through_door[fd] && through_door[fd] == getpid();
 }
 
 #define OPENING(name)                                             \
