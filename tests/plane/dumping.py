@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from attrs import define, field, frozen
 from zope.interface import implementer
@@ -153,8 +154,21 @@ def volumes(make: Callable[[], FakeDevice]) -> Iterator[FakeDevice]:
         yield device
 
 
-def write_dump(transfer: Transfer, devices: Iterator[FakeDevice], limit: int = 60) -> Dump:
-    """Drive a transfer as the core does, over at most ``limit`` volumes."""
+def data_of(device: Any, result: PartResult) -> bytes:
+    """The bytes of a part on a fake volume."""
+    return bytes(device.volume.files[result.fileno].data)
+
+
+def write_dump(
+    transfer: Transfer,
+    devices: Iterator[Any],
+    limit: int = 60,
+    stored_by: Callable[[Any, PartResult], bytes] = data_of,
+) -> Dump:
+    """Drive a transfer as the core does, over at most ``limit`` volumes.
+
+    :param stored_by: the bytes of a good part that a device has stored
+    """
     dump = Dump()
     transfer.start()
     device = next(devices)
@@ -163,7 +177,7 @@ def write_dump(transfer: Transfer, devices: Iterator[FakeDevice], limit: int = 6
         dump.results.append(result)
         assert not device.in_file
         if result.successful and result.fileno:
-            stored = bytes(device.volume.files[result.fileno].data)  # type: ignore[union-attr]
+            stored = stored_by(device, result)
             assert len(stored) == result.size
             dump.stored += stored
         assert transfer.bytes_written == len(dump.stored)
