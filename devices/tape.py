@@ -9,15 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import time
-from collections.abc import Callable
 
 from zope.interface import implementer
 
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.interfaces import AccessMode, FileStart, IDevice, VolumeReading, WriteEnd, Written
 from devices.labelled import BAD_VOLUME, DUMPS, INVALID_HEADER, TOO_LARGE
-from devices.mtio import Op, OpenDrive, open_drive
+from devices.mtio import Op
 from devices.tape_drive import TapeDrive
 from devices.tape_position import EndOfData
 from devices.tape_reading import ReadableTape, TooLong
@@ -31,21 +29,7 @@ _NO_SPACE = "No space left on device"
 
 @implementer(IDevice)
 class TapeDevice(ReadableTape):
-    """A tape drive.
-
-    :param node: the device file, one that does not rewind at close, such as ``/dev/nst0``.
-    :param opener: opens it; tests have simulated drives.
-    :param sleep: waits so many seconds.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        node: str,
-        opener: OpenDrive = open_drive,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        super().__init__(name, node, opener, sleep)
+    """A tape drive; see :class:`devices.tape_reading.ReadableTape` for what it is made of."""
 
     # labels
 
@@ -53,6 +37,7 @@ class TapeDevice(ReadableTape):
         self._need_mode("read_label", AccessMode.NULL)
         self.label = self.timestamp = None
         self.reset()
+        self._longest = 0
         found: HeaderType | None = None
         try:
             tape = self._opened()

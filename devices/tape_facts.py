@@ -32,7 +32,8 @@ class TapeFacts(LabelledDevice):
         super().__init__(name, (SMALLEST_BLOCK, LARGEST_BLOCK, SMALLEST_BLOCK))
         self._fix(appendable=True, concurrency=0, streaming=Streaming.DESIRED)
         add = self.properties.declare
-        add(Property("leom", Kind.BOOL, SET_BEFORE_START, False, Surety.BAD, source=Source.DEFAULT))
+        leom = Property("leom", Kind.BOOL, SET_BEFORE_START, False, Surety.BAD)
+        add(leom)
         for name in _CAN:
             add(Property(name, Kind.BOOL, SET_BEFORE_START, True, Surety.BAD))
         for name in _CANNOT:
@@ -48,11 +49,12 @@ class TapeFacts(LabelledDevice):
         add(compression, self._set_compression)
 
     def _check_read_block_size(self, value: Value) -> Value:
-        if value == 0 or self.block_size <= int(value) <= LARGEST_BLOCK:
+        smallest = self.configured_block_size
+        if value == 0 or smallest <= int(value) <= LARGEST_BLOCK:
             return value
         raise PropertyRefused(
             f"Error setting READ-BLOCK-SIZE property to '{value}', "
-            f"it must be between {self.block_size} and {LARGEST_BLOCK}"
+            f"it must be between {smallest} and {LARGEST_BLOCK}"
         )
 
     def _set_read_buffer_size(self, value: Value) -> Value:
@@ -67,7 +69,12 @@ class TapeFacts(LabelledDevice):
     @property
     def read_size(self) -> int:
         """Bytes of the longest record that is expected; it grows when a longer one comes."""
-        return max(self.properties.number("read_block_size"), self.block_size)
+        return max(self.properties.number("read_block_size"), self.configured_block_size)
+
+    @property
+    def configured_block_size(self) -> int:
+        """Bytes of a block that is written."""
+        return self.properties.number("block_size")
 
     def _skills(self) -> Skills:
         flag = self.properties.flag

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from collections.abc import Callable
 
 from devices import mtio
 from devices.errors import DeviceError, DriveFailed, PropertyRefused, Status, VolumeFailed
 from devices.interfaces import AccessMode
 from devices.labelled import BAD_VOLUME
-from devices.mtio import Op, OpenDrive
+from devices.mtio import Op, OpenDrive, open_drive
 from devices.properties import Value
 from devices.tape_drive import TapeDrive, check_ready, open_tape
 from devices.tape_facts import LARGEST_BLOCK, SMALLEST_BLOCK, TapeFacts
@@ -26,11 +27,17 @@ class TooLong(Exception):
 class ReadableTape(TapeFacts):
     """A drive that is opened, positioned and read.
 
-    :param node: the device file.
+    :param node: the device file, one that does not rewind at close, such as ``/dev/nst0``.
+    :param opener: opens it; tests have simulated drives.
+    :param sleep: waits so many seconds.
     """
 
     def __init__(
-        self, name: str, node: str, opener: OpenDrive, sleep: Callable[[float], None]
+        self,
+        name: str,
+        node: str,
+        opener: OpenDrive = open_drive,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(name)
         self._node = node
@@ -39,9 +46,17 @@ class ReadableTape(TapeFacts):
         self._broken = False
         self._place = Place(self._skills, self._read_any, sleep)
         self._record = 0  # number in the file of the record that comes next, its header being 0
+        self._longest = 0  # bytes of the longest record seen on this volume
         self._rest = memoryview(b"")
         self._read_error: DeviceError | None = None
         self._at_end = False
+
+    @property
+    def block_size(self) -> int:
+        """While reading, that of the volume where it is larger than ours: whoever judges the
+        padding of a last block must know it."""
+        size = self.configured_block_size
+        return max(size, self._longest) if self.access_mode is AccessMode.READ else size
 
     # opening
 
@@ -151,6 +166,7 @@ class ReadableTape(TapeFacts):
             raise
         if got:
             self._record += 1
+            self._longest = max(self._longest, got)
         else:
             self._place.passed_filemark(tape)
             self._record = 0

@@ -15,9 +15,11 @@ from tests.conformance.harness import HOLDING, STAMP, Options, Program, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
+from tests.conformance.vaulting import DATA, DUMP, opened, vault
+from tests.conformance.vaulting_ndmp import TapeLibrary
 from tests.fakes.tape import Fault, files_on
 from tests.fakes.tape.placed import HOME, PlacedDrive
-from tests.fakes.tape.stock_door import make_library, why_no_door
+from tests.fakes.tape.stock_door import made_library, why_no_door
 
 BLOCK = 32768
 STORAGE = """mailer "{home}/mailer"
@@ -104,14 +106,12 @@ class TapeRoom:
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+def library() -> Iterator[Path | None]:
     if why_no_door() is not None:
-        return None
-    directory = tmp_path_factory.mktemp("door")
-    for path in (directory, *directory.parents):
-        if path.stat().st_uid == 0 and len(path.parts) > 2:
-            path.chmod(0o755)
-    return make_library(directory)
+        yield None
+        return
+    with made_library() as library:
+        yield library
 
 
 @pytest.fixture
@@ -305,3 +305,25 @@ def test_a_cartridge_that_cannot_be_used(room: TapeRoom, facts: dict[str, Any], 
         room.world.check_logged(f"<*>{text}<*>")
         assert room.world.tapelist() == []
     assert len(files_on(room.cartridges[0])) == 1
+
+
+def test_a_dump_is_copied_from_a_tape(room: TapeRoom) -> None:
+    """To vtapes, part by part, the padding of the last block cut."""
+    room.world.configure(Options())
+    cartridge = room.tape.cartridge("source", fresh=True)
+    library = TapeLibrary(room.world, tapes={"SRC01": cartridge})
+    library.setup(f"tape:{room.tape.node}", "")
+    library.dump(DATA, [("SRC01", 262_144), ("SRC01", 262_144), ("SRC01", 75_712)])
+    room.tape.insert(cartridge)
+    talk = room.world.start()
+    talk.start_taper()
+    vault(talk, split=split_by(262_144))
+    opened(talk, "SRC01")
+    talk.grant("PROTO01")
+    talk.ready()
+    for number, size in enumerate([262_144, 262_144, 75_712], 1):
+        talk.part("PROTO01", number, size)
+    talk.done(crc(DATA))
+    room.world.check_dump(HANDLE, DATA, DUMP)
+    talk.quit()
+    assert room.tape.drive.state().at == 0

@@ -24,7 +24,7 @@ from tests.devices.test_file_stock import (
 from tests.devices.test_file_stock import SCRIPT as TRANSFERS
 from tests.fakes.tape import Fault, files_on, make_cartridge, write_facts
 from tests.fakes.tape.cartridge import CartridgeFacts
-from tests.fakes.tape.stock_door import door_of, make_library, why_no_door
+from tests.fakes.tape.stock_door import door_of, made_library, why_no_door
 
 # one operation of a device, and what it says then; the argument and the answer are JSON
 LOOK = r"""
@@ -51,11 +51,12 @@ print encode_json(\%out);
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library() -> Iterator[Path]:
     reason = why_no_perl() or why_no_door()
     if reason is not None:
         pytest.skip(reason)
-    return make_library(tmp_path_factory.mktemp("door"))
+    with made_library() as library:
+        yield library
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ through :mod:`tests.fakes.tape.stock_door`.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,7 @@ import pytest
 from protocols.header import parse_header
 from tests.fakes.tape import files_on, records_on
 from tests.fakes.tape.placed import HOME, PlacedDrive
-from tests.fakes.tape.stock_door import make_library, why_no_door
+from tests.fakes.tape.stock_door import made_library, why_no_door
 from tests.system.amanda import CONFIG, Amanda, Options
 from tests.system.amrestore import restore
 from tests.system.conftest import MakeAmanda
@@ -138,9 +137,8 @@ class TapeNight:
 
 @pytest.fixture(scope="module")
 def library() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
-        Path(directory).chmod(0o755)
-        yield make_library(Path(directory))
+    with made_library() as library:
+        yield library
 
 
 def unpacked(amanda: Amanda, archive: bytes) -> str:

@@ -12,6 +12,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,12 +34,16 @@ def why_no_door() -> str | None:
     return None if Path("/usr/include/linux/mtio.h").exists() else "no headers of the kernel here"
 
 
-def make_library(directory: Path) -> Path:
-    """Compile the library. :return: its path, for LD_PRELOAD"""
-    library = directory / "stock_door.so"
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", str(library), str(SOURCE), "-ldl"]
-    subprocess.run(command, check=True, timeout=120)
-    return library
+@contextmanager
+def made_library() -> Iterator[Path]:
+    """Compile the library, for everybody to use. :return: its path, for LD_PRELOAD"""
+    with tempfile.TemporaryDirectory(prefix="stock-door.", dir="/tmp") as directory:
+        Path(directory).chmod(0o755)
+        library = Path(directory) / "stock_door.so"
+        command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", str(library), str(SOURCE)]
+        subprocess.run([*command, "-ldl"], check=True, timeout=120)
+        library.chmod(0o755)
+        yield library
 
 
 @contextmanager
