@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from devices.errors import ChangerError, ChangerReason, DeviceError
+from devices.properties import NOT_ALLOWED, Kind
+from protocols.conf.values import Properties
 from protocols.records import Record
 
 if TYPE_CHECKING:
@@ -25,10 +27,11 @@ class _OnFailure(enum.Enum):
 
 
 class _Wanted(Record):
-    """The values of one property, and what a refusal means."""
+    """The values of one property, what a refusal means, and where they stand; "" is not known."""
 
     values: tuple[str, ...]
     on_failure: _OnFailure = _OnFailure.FAIL
+    place: str = ""
 
 
 def configure_device(
@@ -51,26 +54,45 @@ def configure_device(
     if device_section is not None:
         sources.insert(1, device_section.device_property)
     for source in sources:
-        wanted.update({name: _Wanted(tuple(values)) for name, values in source.items()})
+        places = source.places if isinstance(source, Properties) else {}
+        for name, values in source.items():
+            wanted[name] = _Wanted(tuple(values), place=places.get(name, ""))
     for name in sorted(wanted, key=lambda name: name != "block-size"):
         for value in wanted[name].values:
-            _set(device, name, value, wanted[name].on_failure)
+            _set(device, name, value, wanted[name])
 
 
-def _set(device: IDeviceFacts, name: str, value: str, on_failure: _OnFailure) -> None:
+_EXPECTED = {
+    Kind.BOOL: "yes or no",
+    Kind.INT: "a whole number, perhaps with a unit",
+    Kind.UINT: "a whole number, perhaps with a unit",
+    Kind.UINT64: "a whole number, perhaps with a unit",
+}
+
+
+def _set(device: IDeviceFacts, name: str, value: str, wanted: _Wanted) -> None:
     try:
         device.properties.set(name, value)
     except DeviceError as error:
         text = (
             f"Error setting device property '{name}' to value '{value}'"
-            f" on device '{device.name}': {error.text}"
+            f" on device '{device.name}': {_reason(device, name, error)}"
         )
-        if on_failure is _OnFailure.FAIL:
+        if wanted.place:
+            text += f" ({wanted.place})"
+        if wanted.on_failure is _OnFailure.FAIL:
             raise ChangerError(text, ChangerReason.DEVICE) from error
-        if on_failure is _OnFailure.WARN:
+        if wanted.on_failure is _OnFailure.WARN:
             _log.warning("%s (ignored)", text)
         else:
             _log.debug("%s (ignored)", text)
+
+
+def _reason(device: IDeviceFacts, name: str, error: DeviceError) -> str:
+    """Stock's words, and what was expected where these do not say it."""
+    if error.text != NOT_ALLOWED:
+        return error.text
+    return f"{error.text}, expected {_EXPECTED[device.properties[name].kind]}"
 
 
 def tapetype_of(config: Config, storage: Storage | None) -> Tapetype | None:

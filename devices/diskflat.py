@@ -14,15 +14,9 @@ from zope.interface import implementer
 from devices.base import HEADER_SIZE, timestamp_now
 from devices.datafile import NO_SPACE, no_space_text, sync_directory
 from devices.errors import DeviceError, Status, VolumeFailed
-from devices.file_backed import (
-    BAD_VOLUME,
-    DUMPS,
-    INVALID_HEADER,
-    LIMIT_REACHED,
-    NO_HEADERS,
-    FileBackedDevice,
-)
+from devices.file_backed import LIMIT_REACHED, FileBackedDevice
 from devices.interfaces import AccessMode, FileStart, IClones, IStoresBehind, VolumeReading
+from devices.labelled import BAD_VOLUME, DUMPS, INVALID_HEADER, NO_HEADERS
 from devices.vtape import to_bytes, to_text
 from protocols.header import Header, HeaderType, parse_header
 

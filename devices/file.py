@@ -14,16 +14,9 @@ from zope.interface import implementer
 from devices.base import HEADER_SIZE, timestamp_now
 from devices.datafile import NO_SPACE, no_space_text, sync_directory, write_all
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
-from devices.file_backed import (
-    BAD_VOLUME,
-    DUMPS,
-    INVALID_HEADER,
-    LIMIT_REACHED,
-    NO_HEADERS,
-    FileBackedDevice,
-    warn,
-)
+from devices.file_backed import LIMIT_REACHED, FileBackedDevice, warn
 from devices.interfaces import AccessMode, FileStart, IClones, IStoresBehind, VolumeReading
+from devices.labelled import BAD_VOLUME, DUMPS, INVALID_HEADER, NO_HEADERS
 from devices.vtape import (
     DRAFT_NAME,
     LARGEST_NUMBER,

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 from attrs import evolve
 
-from devices.base import HEADER_SIZE, BaseDevice, timestamp_now
+from devices.base import HEADER_SIZE
 from devices.datafile import NO_SPACE, DataFile, no_space_text, sync_directory
-from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
-from devices.interfaces import AccessMode, VolumeReading, WriteEnd, Written
+from devices.errors import DeviceError, Status, VolumeFailed
+from devices.interfaces import AccessMode, WriteEnd, Written
+from devices.labelled import TOO_LARGE, LabelledDevice
 from devices.properties import (
     SET_ANY_TIME,
     SET_BEFORE_START,
@@ -23,12 +24,8 @@ from devices.properties import (
     Value,
 )
 from devices.room import Room, Terms
-from protocols.header import Header, HeaderError, HeaderType, build_header
+from protocols.header import Header
 
-BAD_VOLUME = Status.DEVICE_ERROR | Status.VOLUME_ERROR
-DUMPS = frozenset({HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE})
-NO_HEADERS = frozenset({HeaderType.WEIRD, HeaderType.EMPTY, HeaderType.UNKNOWN})
-INVALID_HEADER = "Invalid amanda header while reading file header"
 LIMIT_REACHED = "No space left on device: more than MAX_VOLUME_USAGE bytes written"
 
 _USE_DATA = {"NO": "NO", "FALSE": "NO", "YES": "YES", "TRUE": "YES", "EXIST": "EXIST"}
@@ -39,7 +36,7 @@ def warn(text: str) -> None:
     logging.getLogger("devices").warning("%s", text)
 
 
-class FileBackedDevice(BaseDevice):
+class FileBackedDevice(LabelledDevice):
     """A device whose volume is files.
 
     The property FSYNC is ours: with it (the default) a file is finished only when it and its name
@@ -111,59 +108,15 @@ class FileBackedDevice(BaseDevice):
 
     # -- labels ---------------------------------------------------------------------------------
 
-    def read_label(self) -> VolumeReading:
-        raise NotImplementedError
-
-    def start(
-        self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
-    ) -> None:
-        self._need_mode("start", AccessMode.NULL)
-        if mode is AccessMode.NULL:
-            raise ValueError(f"start on {self.name} in mode NULL, expected READ, WRITE or APPEND")
-        if mode is AccessMode.WRITE:
-            if not label:
-                raise ValueError(f"start on {self.name} for writing without a label")
-            if self.status is Status.DEVICE_ERROR:
-                raise DriveFailed(self.error or "", self.status)
-            self._start_write(label, timestamp or timestamp_now())
-        else:
-            self._start_labelled(mode)
-        self.access_mode = mode
-
-    def _start_write(self, label: str, timestamp: str) -> None:
-        """Replace the contents by a new label; refuse before anything is deleted."""
-        raise NotImplementedError
-
-    def _start_labelled(self, mode: AccessMode) -> None:
-        """Read the label afresh, so that nothing is appended to a volume changed meanwhile."""
-        known = self.label
-        reading = self.read_label()
-        if reading.status is not Status.SUCCESS:
-            raise VolumeFailed(reading.error or "", reading.status)
-        if known is not None and known != self.label:
-            text = f"Volume label is '{self.label}', but was '{known}' when it was read before"
-            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
-        self.file = 0
-
     def _build_label(self, label: str, timestamp: str) -> bytes:
         """The block of a label. A label that could leave its directory is refused."""
-        if "/" in label or "\0" in label or label.split() != [label]:
+        if "/" in label:
             raise self._label_refused(label)
-        return self._build(Header(type=HeaderType.TAPESTART, datestamp=timestamp, label=label))
-
-    def _label_refused(self, label: str) -> DeviceError:
-        text = f"Volume label '{label}' is refused: it has white space or '/', or is too long"
-        return self._fail(text, BAD_VOLUME, VolumeFailed)
+        return super()._build_label(label, timestamp)
 
     def _build(self, header: Header) -> bytes:
         """A header's block, 32768 bytes whatever the block size is."""
-        try:
-            return build_header(header, HEADER_SIZE, HEADER_SIZE)
-        except HeaderError as error:
-            text = str(error)
-            if error.too_large:
-                text = "Amanda file header won't fit in a single block!"
-            raise self._fail(text, Status.DEVICE_ERROR) from error
+        return self._build_block(header, HEADER_SIZE, TOO_LARGE)
 
     # -- data -----------------------------------------------------------------------------------
 

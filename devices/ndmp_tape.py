@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING
 
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.ndmp_control import TAPE_PATIENCE
+from devices.values import Recorded
 from protocols.ndmp.codes import UNKNOWN, ErrorCode, Mtio, TapeMask
 from protocols.ndmp.errors import NdmpRefused
 from protocols.ndmp.messages import TapeGetState, TapeMtio, TapeMtioReply, TapeRead, TapeWrite
@@ -19,14 +19,6 @@ NO_SPACE = "No space left on device"
 
 _WARNINGS = 3
 """Times that a server may warn of the end for one record; then the volume counts as full."""
-
-
-class Record(enum.Enum):
-    """What became of a record."""
-
-    STORED = "stored"
-    EARLY = "stored, the logical end of the medium is reached"
-    NO_ROOM = "not stored, or not whole: the physical end of the medium"
 
 
 class Tape:
@@ -68,7 +60,7 @@ class Tape:
     async def unload(self) -> None:
         await self._move_all(Mtio.OFF)
 
-    async def write(self, record: Opaque) -> Record:
+    async def write(self, record: Opaque) -> Recorded:
         """Write one record; a record that met the early warning is offered again."""
         for attempt in range(_WARNINGS + 1):
             try:
@@ -77,14 +69,14 @@ class Tape:
                 if error.in_header or error.error not in (ErrorCode.EOM, ErrorCode.IO):
                     raise
                 if error.error == ErrorCode.IO:
-                    return Record.NO_ROOM
+                    return Recorded.NO_ROOM
                 continue
             if reply.count != len(record):
                 raise DriveFailed(
                     f"the server wrote {reply.count} bytes of a record of {len(record)}",
                 )
-            return Record.EARLY if attempt else Record.STORED
-        return Record.NO_ROOM
+            return Recorded.EARLY if attempt else Recorded.STORED
+        return Recorded.NO_ROOM
 
     async def read(self, size: int) -> bytes | None:
         """One record; None at a filemark or at the end of the data."""

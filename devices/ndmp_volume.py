@@ -23,8 +23,9 @@ from devices.errors import (
 )
 from devices.interfaces import AccessMode, FileStart, VolumeReading
 from devices.ndmp_control import device_error
-from devices.ndmp_tape import Record, Tape, no_room
+from devices.ndmp_tape import Tape, no_room
 from devices.shield import shield
+from devices.values import Recorded
 from protocols.header import Header, HeaderError, HeaderType, build_header, parse_header
 from protocols.ndmp.codes import Mtio
 from protocols.ndmp.errors import NdmpError, NdmpRefused
@@ -144,12 +145,12 @@ class NdmpVolume:
         facts.label = facts.timestamp = None
         await self._tape.rewind()
         written = await self._tape.write(block)
-        if written is Record.NO_ROOM:
+        if written is Recorded.NO_ROOM:
             raise no_room("volume label")
         await self._tape.write_filemark(0)
         facts.reset()
         facts.label, facts.timestamp = label, timestamp
-        facts.is_eom = written is Record.EARLY
+        facts.is_eom = written is Recorded.EARLY
 
     def _build(self, header: Header, too_large: str) -> bytes:
         size = self.facts.block_size
@@ -211,8 +212,8 @@ class NdmpVolume:
         facts.is_eom = False
         block = self._build(header, "Amanda file header won't fit in a single block!")
         written = await self._tape.write(block)
-        facts.is_eom = written is not Record.STORED
-        if written is Record.NO_ROOM:
+        facts.is_eom = written is not Recorded.STORED
+        if written is Recorded.NO_ROOM:
             facts.failed(no_room("file header"))
             return FileStart(0, True)
         told = await self._tape.file_number()

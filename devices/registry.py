@@ -25,6 +25,7 @@ DEVICES: dict[str, str] = {
     "file": "devices.file:FileDevice",
     "ndmp": "devices.ndmp:open_ndmp",
     "null": "devices.null:NullDevice",
+    "tape": "devices.tape:TapeDevice",
 }
 
 # kind -> "module:factory"; the factory takes a devices.changers.base.ChangerSetup, and that of a

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 
-AMANDA_DEVICES = frozenset({"dvdrw", "rait", "s3", "tape"})
+AMANDA_DEVICES = frozenset({"dvdrw", "rait", "s3"})
 """Those that Amanda has and we have not."""
 AMANDA_CHANGERS = frozenset({"aggregate", "multi", "rait", "robot"})
 

@@ -40,6 +40,14 @@ class WriteEnd(enum.Enum):
     FAILED = "the part on the volume is bad; IDevice.is_eom tells whether the volume is full"
 
 
+class Recorded(enum.Enum):
+    """What became of one record written to a tape."""
+
+    STORED = "stored"
+    EARLY = "stored, the logical end of the medium is reached"
+    NO_ROOM = "not stored, or not whole: the physical end of the medium"
+
+
 @frozen
 class Written:
     """Result of one :meth:`IDevice.write_blocks`.

@@ -33,6 +33,10 @@ if os.environ.get("TAPER_REACTOR_ALARM"):
     import reactor_alarm
 
     reactor_alarm.arm(os.environ["TAPER_REACTOR_ALARM"])
+# tapes are simulated drives
+from devices.registry import DEVICES
+
+DEVICES["tape"] = "tests.fakes.tape:SimulatedTape"
 from taper.cli import main
 
 main()
@@ -80,6 +84,15 @@ def _copy_own(target: Path) -> None:
                 shutil.copyfile(source, copy)
 
 
+def _copy_simulated_drives(target: Path) -> None:
+    fakes = ROOT / "tests" / "fakes"
+    for source in (fakes.parent / "__init__.py", fakes / "__init__.py", fakes / "medium.py",
+                   *(fakes / "tape").glob("*.py")):  # fmt: skip
+        copy = target / source.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+
+
 def _public_directory() -> str | None:
     """A directory for temporary things that everybody may enter; None: the usual one."""
     usual = Path(tempfile.gettempdir())
@@ -123,6 +136,7 @@ def installed() -> Iterator[Path]:
         for name in sorted(needed()):
             _copy_distribution(name, packages)
         _copy_own(packages)
+        _copy_simulated_drives(packages)
         shutil.copyfile(ROOT / "tests" / "reactor_alarm.py", packages / "reactor_alarm.py")
         # the dump user cannot write byte code; without it each start would compile everything
         compileall.compile_dir(packages, quiet=2, rx=UNUSED)

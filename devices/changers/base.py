@@ -20,6 +20,7 @@ from devices.interfaces import IAsyncChanger, IAsyncReservation
 from devices.patience import OwnStop
 from devices.properties import parse_boolean
 from devices.threads import ThreadRefused
+from protocols.conf.values import Properties
 
 if TYPE_CHECKING:
     from devices.context import DeviceContext
@@ -95,6 +96,18 @@ class ChangerSetup:
         """The first value of a changer property."""
         values = self.values(name)
         return values[0] if values else None
+
+    def refuse(self, name: str, text: str, expected: str) -> NoReturn:
+        """Refuse what a changer property says, or that it says nothing.
+
+        :param text: as stock words it
+        :param expected: what should be there
+        :raise ChangerError: fatal, with the place in the configuration
+        """
+        where = "" if self.section is None else f" in changer '{self.section.name}'"
+        properties = None if self.section is None else self.section.property
+        place = properties.places.get(name) if isinstance(properties, Properties) else None
+        raise ChangerError(f"{text}: {expected} expected{f' ({place})' if place else where}")
 
     def boolean(self, name: str, default: bool = False) -> bool:
         """A boolean changer property; as in stock, what is no boolean counts as not set."""

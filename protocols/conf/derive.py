@@ -94,8 +94,9 @@ def _freeze(cls: type[_T], draft: Draft) -> _T:
         type_ = table[keyword][0]
         if type_ == "prop":
             value = Properties(
-                {key: texts for key, (texts, _, _) in value.items()},
-                {key for key, (_, _, priority) in value.items() if priority},
+                {key: each.values for key, each in value.items()},
+                {key for key, each in value.items() if each.priority},
+                {key: each.place for key, each in value.items()},
             )
         elif type_ == "exinc":
             value = MappingProxyType(value)

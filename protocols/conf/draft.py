@@ -17,7 +17,7 @@ parent twice double them."""
 def _entries(value: Any) -> int:
     """Of a list, or of the values of all properties."""
     if isinstance(value, dict):
-        return sum(len(texts) for texts, _, _ in value.values())
+        return sum(len(each.values) for each in value.values())
     return len(value)
 
 

@@ -86,9 +86,11 @@ class Parser:
         self._drafts.error(self._prefix(line) + str(refused))
 
     def _prefix(self, line: int) -> str:
-        if self._argument:
-            return f"argument '{self._place}': "
-        return f"'{self._place}', line {line}: "
+        return f"{self.place(line)}: "
+
+    def place(self, line: int) -> str:
+        """See ``readers.Sections``."""
+        return f"argument '{self._place}'" if self._argument else f"'{self._place}', line {line}"
 
     def _statement(self) -> None:
         cursor = self._cursor

@@ -6,16 +6,25 @@ the value. All raise ``Refused``.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from protocols.conf.cursor import Cursor, Refused
 from protocols.conf.grammar import FALSE_WORDS, TRUE_WORDS, UNITS
 from protocols.conf.lexer import COMMA, END, INT, NEWLINE, REAL, RIGHT, STRING, WORD
 from protocols.conf.values import Version, fold
 
-PropertyList = dict[str, tuple[tuple[str, ...], bool, bool]]
-"""Values of each property, whether its last mention said ``append``, and whether it has
-``priority``."""
+
+class Property(NamedTuple):
+    """One property: its values, whether its last mention said ``append``, whether it has
+    ``priority``, and the place of that mention."""
+
+    values: tuple[str, ...]
+    append: bool
+    priority: bool
+    place: str
+
+
+PropertyList = dict[str, Property]
 
 
 class Sections(Protocol):
@@ -26,6 +35,9 @@ class Sections(Protocol):
 
     def warn(self, line: int, text: str) -> None:
         """Note a warning."""
+
+    def place(self, line: int) -> str:
+        """What a text calls a line: its file and number."""
 
     def is_older_than(self, version: Version) -> bool:
         """Whether the Amanda that reads this configuration, too, is known to be older."""
@@ -203,7 +215,8 @@ def _texts(cursor: Cursor, old: tuple[str, ...], _sections: Sections) -> tuple[s
     return tuple(texts)
 
 
-def _properties(cursor: Cursor, old: PropertyList, _sections: Sections) -> PropertyList:
+def _properties(cursor: Cursor, old: PropertyList, sections: Sections) -> PropertyList:
+    place = sections.place(cursor.line)
     priority = cursor.take_word("priority")
     append = cursor.take_word("append")
     if not cursor.take_word("hidden"):
@@ -220,10 +233,12 @@ def _properties(cursor: Cursor, old: PropertyList, _sections: Sections) -> Prope
     if not values:
         properties.pop(key, None)
     elif append and key in properties:
-        old_values, _, had_priority = properties[key]
-        properties[key] = (*old_values, *values), append, priority or had_priority
+        before = properties[key]
+        properties[key] = Property(
+            (*before.values, *values), append, priority or before.priority, place
+        )
     else:
-        properties[key] = tuple(values), append, priority
+        properties[key] = Property(tuple(values), append, priority, place)
     return properties
 
 
@@ -231,11 +246,11 @@ def inherited_properties(own: PropertyList, parent: PropertyList) -> PropertyLis
     """A list after an inheritance line: entries of the parent that said ``append`` add to the
     own ones, whose flags stay; the others replace them [config 1.4]."""
     merged = dict(own)
-    for key, (values, append, priority) in parent.items():
-        if append and key in merged:
-            merged[key] = (*merged[key][0], *values), *merged[key][1:]
+    for key, inherited in parent.items():
+        if inherited.append and key in merged:
+            merged[key] = merged[key]._replace(values=merged[key].values + inherited.values)
         else:
-            merged[key] = values, append, priority
+            merged[key] = inherited
     return merged
 
 

@@ -12,15 +12,21 @@ class Properties(Mapping[str, tuple[str, ...]]):
     """Values by folded name: lower case, ``-`` for ``_`` [config 1.8].
 
     :ivar priority: names of those that were set with the word ``priority``.
+    :ivar places: where each was last set, for texts: ``'FILE', line N``. Two that differ in nothing
+        else are equal.
     """
 
-    __slots__ = ("_values", "priority")
+    __slots__ = ("_values", "places", "priority")
 
     def __init__(
-        self, values: Mapping[str, tuple[str, ...]], priority: Set[str] = frozenset()
+        self,
+        values: Mapping[str, tuple[str, ...]],
+        priority: Set[str] = frozenset(),
+        places: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._values = dict(values)
         self.priority = frozenset(priority)
+        self.places = places
 
     def __getitem__(self, name: str) -> tuple[str, ...]:
         return self._values[name]

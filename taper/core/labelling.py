@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from taper.core.scan import ScanResult
     from taper.core.world import World
 
+_BLANK_TAPE = Status.VOLUME_UNLABELED | Status.VOLUME_ERROR
+
 
 class LabellingFailed(Exception):
     """The volume was not labelled and must not be written.
@@ -148,7 +150,9 @@ async def _read_label(found: ScanResult) -> VolumeReading:
 def _surely_lacks(reading: VolumeReading, label: str) -> bool:
     if reading.status == Status.SUCCESS:
         return reading.label != label
-    return reading.status == Status.VOLUME_UNLABELED and reading.header_type is not None
+    # a blank tape is a volume error besides [volumes 2.9]
+    unlabelled = reading.status in (Status.VOLUME_UNLABELED, _BLANK_TAPE)
+    return unlabelled and reading.header_type is not None
 
 
 async def _check_medium(found: ScanResult) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from tests.conformance.generated import Player
 from tests.conformance.generated_plan import CACHE, Step
 from tests.conformance.harness_text import crc, split_line
+from tests.fakes.medium import Medium
 from tests.fakes.ndmjob import NdmJob
 from tests.fakes.ndmp_runs import Client, padded
-from tests.fakes.ndmp_server.medium import Medium
 
 TAPE = "tape1"
 

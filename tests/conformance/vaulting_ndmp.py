@@ -12,9 +12,9 @@ from tests.conformance.harness_files import Dump, label_header
 from tests.conformance.harness_talk import WORKER, Conversation
 from tests.conformance.harness_text import payload
 from tests.conformance.vaulting import OLD, Library
+from tests.fakes.medium import Medium
 from tests.fakes.ndmjob import give_to_dump_user
 from tests.fakes.ndmp_process import NdmpProcess
-from tests.fakes.ndmp_server.medium import Medium
 
 BLOCK = 32768
 WHOLE = payload(6 * BLOCK)

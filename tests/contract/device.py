@@ -47,9 +47,12 @@ def write_part(device: IDevice, data: memoryview, header: Header = PART) -> int:
     return start.number
 
 
-def read_rest(device: IDevice, size: int = 8 * BLOCK) -> bytes:
-    """All data from here to the end of the file."""
-    buffer = memoryview(bytearray(size))
+def read_rest(device: IDevice, size: int = 0) -> bytes:
+    """All data from here to the end of the file.
+
+    :param size: of the buffer; 0: of eight blocks
+    """
+    buffer = memoryview(bytearray(size or 8 * device.block_size))
     data = b""
     while got := device.read_blocks(buffer):
         data += buffer[:got]
@@ -60,6 +63,9 @@ def read_rest(device: IDevice, size: int = 8 * BLOCK) -> bytes:
 class DeviceContract:
     """What all devices do. Inherit, and override ``open_device``."""
 
+    block = BLOCK
+    """Bytes of a block."""
+
     files = 3
     """How many files a volume can hold; 3 stands for any number."""
 
@@ -68,7 +74,7 @@ class DeviceContract:
         """A function that opens a new device object on always the same volume, at first blank.
 
         Its parameters, all optional: ``limit`` in bytes (0: none) and ``leom``; blocks are of
-        BLOCK bytes.
+        ``self.block`` bytes.
         """
         raise NotImplementedError
 
@@ -94,11 +100,11 @@ class DeviceContract:
         assert device.access_mode is AccessMode.NULL
         assert (device.file, device.in_file, device.is_eom) == (-1, False, False)
         assert (device.label, device.timestamp, device.bytes_written) == (None, None, 0)
-        assert device.block_size == BLOCK
+        assert device.block_size == self.block
 
     def test_calls_out_of_order(self, device: IDevice) -> None:
         """A call at the wrong moment is the caller's mistake, and says so before doing harm."""
-        block = some_bytes(BLOCK)
+        block = some_bytes(self.block)
         for call in (
             lambda: device.start(AccessMode.NULL, "TAPE-01", STAMP),
             lambda: device.start(AccessMode.WRITE, None, STAMP),
@@ -140,15 +146,15 @@ class DeviceContract:
         started.finish()
         started.start(AccessMode.WRITE, "TAPE-02", STAMP)
         assert started.label == "TAPE-02"
-        assert write_part(started, some_bytes(BLOCK)) == 1
+        assert write_part(started, some_bytes(self.block)) == 1
 
     def test_bytes_written(self, started: IDevice) -> None:
         """Payload of the file being written is counted, header excluded, and only inside it."""
         started.start_file(PART)
         assert started.bytes_written == 0
-        started.write_blocks(some_bytes(3 * BLOCK))
+        started.write_blocks(some_bytes(3 * self.block))
         started.write_blocks(some_bytes(10))
-        assert started.bytes_written == 3 * BLOCK + 10
+        assert started.bytes_written == 3 * self.block + 10
         started.finish_file()
         assert started.bytes_written == 0
         if self.files > 1:
@@ -216,16 +222,16 @@ class DeviceContract:
     def test_numbers(self, started: IDevice) -> None:
         """Files are numbered from 1."""
         numbers = list(range(1, self.files + 1))
-        assert [write_part(started, some_bytes(BLOCK)) for _ in numbers] == numbers
+        assert [write_part(started, some_bytes(self.block)) for _ in numbers] == numbers
         assert started.file == self.files
 
     # -- properties -----------------------------------------------------------------------------
 
     def test_unknown_properties(self, device: IDevice) -> None:
-        """A property nobody knows, and one of other devices, are refused with their words."""
+        """A property nobody knows, and one that is a name only, are refused with their words."""
         for name, text in (
             ("nosuch-prop", "No such device-property"),
-            ("BROKEN-GMT-ONLINE", "unknwon device-property"),
+            ("COMPRESSION-RATE", "unknwon device-property"),
         ):
             with pytest.raises(PropertyRefused) as caught:
                 device.properties.set(name, "1")
@@ -259,7 +265,7 @@ class ReadContract(DeviceContract):
         device = open_device()
         device.start(AccessMode.WRITE, "TAPE-01", STAMP)
         for _ in range(min(self.files, 2)):
-            write_part(device, some_bytes(BLOCK))
+            write_part(device, some_bytes(self.block))
         device.finish()
         device.start(AccessMode.WRITE, "TAPE-02", "X")
         device.finish()
@@ -274,7 +280,7 @@ class ReadContract(DeviceContract):
         """An erased volume is blank, and erasing it again is no error."""
         device = open_device()
         device.start(AccessMode.WRITE, "TAPE-01", STAMP)
-        write_part(device, some_bytes(BLOCK))
+        write_part(device, some_bytes(self.block))
         with pytest.raises(ValueError, match=r"."):
             device.erase()
         device.finish()
@@ -284,15 +290,21 @@ class ReadContract(DeviceContract):
             assert device.status & Status.VOLUME_UNLABELED
         assert open_device().read_label().status & Status.VOLUME_UNLABELED
 
-    @pytest.mark.parametrize("size", [0, 1, BLOCK, 5 * BLOCK, 37 * BLOCK + 11])
-    @pytest.mark.parametrize("reading", [BLOCK, 8 * BLOCK, 5000])
-    def test_read_back(self, open_device: Callable[..., IDevice], size: int, reading: int) -> None:
-        """What comes back is what was written, whatever the buffers were."""
+    @pytest.mark.parametrize("blocks", [(0, 0), (0, 1), (1, 0), (5, 0), (37, 11)])
+    @pytest.mark.parametrize("reading", [1.0, 8.0, 4.9])
+    def test_read_back(
+        self, open_device: Callable[..., IDevice], blocks: tuple[int, int], reading: float
+    ) -> None:
+        """What comes back is what was written, whatever the buffers were.
+
+        ``blocks`` and bytes more are written; ``reading`` blocks is the size of the buffer.
+        """
+        size = blocks[0] * self.block + blocks[1]
         data = some_bytes(size)
         device = open_device()
         device.start(AccessMode.WRITE, "TAPE-01", STAMP)
         device.start_file(PART)
-        step = 3 * BLOCK
+        step = 3 * self.block
         for at in range(0, size, step):
             piece = data[at : at + step]
             assert device.write_blocks(piece) == Written(len(piece), WriteEnd.NONE)
@@ -304,11 +316,11 @@ class ReadContract(DeviceContract):
         assert header is not None
         assert (header.host, header.disk, header.partnum) == (PART.host, PART.disk, 1)
         assert (other.file, other.in_file) == (1, True)
-        assert read_rest(other, reading)[:size] == data
+        assert read_rest(other, int(reading * self.block))[:size] == data
 
     def test_seek(self, open_device: Callable[..., IDevice]) -> None:
         """Any file can be reached in any order; the end is told; beyond it is nothing."""
-        parts = [some_bytes(4 * BLOCK) for _ in range(self.files)]
+        parts = [some_bytes(4 * self.block) for _ in range(self.files)]
         device = open_device()
         device.start(AccessMode.WRITE, "TAPE-01", STAMP)
         for number, data in enumerate(parts, 1):
@@ -331,7 +343,7 @@ class ReadContract(DeviceContract):
         assert device.seek_file(self.files + 2) is None
         assert device.status is Status.SUCCESS
         with pytest.raises(ValueError, match=r"."):
-            device.read_blocks(some_bytes(BLOCK))
+            device.read_blocks(some_bytes(self.block))
 
 
 class AppendContract(DeviceContract):
@@ -339,7 +351,7 @@ class AppendContract(DeviceContract):
 
     def test_append(self, open_device: Callable[..., IDevice]) -> None:
         """Appending goes on behind the last file and leaves the others alone."""
-        old, new = some_bytes(2 * BLOCK), some_bytes(BLOCK)
+        old, new = some_bytes(2 * self.block), some_bytes(self.block)
         device = open_device()
         device.start(AccessMode.WRITE, "TAPE-01", STAMP)
         write_part(device, old)

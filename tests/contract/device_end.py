@@ -10,7 +10,7 @@ import pytest
 from devices.errors import Status
 from devices.interfaces import AccessMode, FileStart, IDevice, WriteEnd, Written
 from protocols.header import HeaderType
-from tests.contract.device import BLOCK, PART, STAMP, DeviceContract, read_rest, some_bytes
+from tests.contract.device import PART, STAMP, DeviceContract, read_rest, some_bytes
 
 HEADER_ROOM = 32768
 
@@ -21,9 +21,12 @@ class EndContract(DeviceContract):
     ``open_device`` takes ``limit``, where label and headers cost 32 KiB each, and ``leom``.
     """
 
+    at_limit = WriteEnd.FULL
+    """What a block gets for which there is no room, on a device that warns."""
+
     def full_at(self, open_device: Callable[..., IDevice], blocks: int, **more: Any) -> IDevice:
         """A device inside its first file, with room for so many blocks up to the limit."""
-        device = open_device(limit=2 * HEADER_ROOM + blocks * BLOCK, **more)
+        device = open_device(limit=2 * HEADER_ROOM + blocks * self.block, **more)
         device.start(AccessMode.WRITE, "TAPE-01", STAMP)
         assert device.start_file(PART) == FileStart(1, False)
         return device
@@ -31,7 +34,9 @@ class EndContract(DeviceContract):
     def test_early_warning(self, open_device: Callable[..., IDevice]) -> None:
         """With LEOM the part ends four blocks before the limit, the warned block stored."""
         device = self.full_at(open_device, 20)
-        assert device.write_blocks(some_bytes(30 * BLOCK)) == Written(17 * BLOCK, WriteEnd.EARLY)
+        assert device.write_blocks(some_bytes(30 * self.block)) == Written(
+            17 * self.block, WriteEnd.EARLY
+        )
         assert device.is_eom
         assert device.status is Status.SUCCESS
         device.finish_file()
@@ -39,13 +44,13 @@ class EndContract(DeviceContract):
     def test_after_the_warning(self, open_device: Callable[..., IDevice]) -> None:
         """Who goes on is told at each block, until the limit itself, which loses nothing."""
         device = self.full_at(open_device, 20)
-        data = some_bytes(30 * BLOCK)
+        data = some_bytes(30 * self.block)
         at = 0
-        for end in (WriteEnd.EARLY,) * 4 + (WriteEnd.FULL,):
+        for end in (WriteEnd.EARLY,) * 4 + (self.at_limit,):
             written = device.write_blocks(data[at:])
             assert written.end is end
             at += written.accepted
-        assert at == 20 * BLOCK
+        assert at == 20 * self.block
         assert device.is_eom
         assert device.status is Status.VOLUME_ERROR
         assert device.error is not None
@@ -57,7 +62,7 @@ class EndContract(DeviceContract):
         other = open_device()
         other.start(AccessMode.READ)
         other.seek_file(1)
-        assert read_rest(other) == data[: 20 * BLOCK]
+        assert read_rest(other) == data[: 20 * self.block]
         end_header = other.seek_file(2)
         assert end_header is not None
         assert end_header.type is HeaderType.TAPEEND
@@ -65,14 +70,16 @@ class EndContract(DeviceContract):
     def test_limit_without_leom(self, open_device: Callable[..., IDevice]) -> None:
         """Without LEOM the part fails at the limit, and the volume is known to be full."""
         device = self.full_at(open_device, 20, leom=False)
-        assert device.write_blocks(some_bytes(30 * BLOCK)) == Written(20 * BLOCK, WriteEnd.FAILED)
+        assert device.write_blocks(some_bytes(30 * self.block)) == Written(
+            20 * self.block, WriteEnd.FAILED
+        )
         assert device.is_eom
         assert device.status is Status.VOLUME_ERROR
         device.finish_file()
 
     def test_header_in_the_warning_zone(self, open_device: Callable[..., IDevice]) -> None:
         """A file begun in the warning zone exists, and says that the volume is at its end."""
-        device = open_device(limit=2 * HEADER_ROOM + 3 * BLOCK)
+        device = open_device(limit=2 * HEADER_ROOM + 3 * self.block)
         device.start(AccessMode.WRITE, "TAPE-01", STAMP)
         assert device.start_file(PART) == FileStart(1, True)
         assert device.is_eom
@@ -85,10 +92,10 @@ class EndContract(DeviceContract):
         self, open_device: Callable[..., IDevice], leom: bool, tail: int, blocks: int
     ) -> None:
         """Many blocks at once end where the same blocks one by one do."""
-        data = some_bytes(7 * BLOCK + tail)
+        data = some_bytes(7 * self.block + tail)
         outcomes = []
-        for step in (len(data), 2 * BLOCK, BLOCK):
-            device = open_device(limit=2 * HEADER_ROOM + blocks * BLOCK + 50, leom=leom)
+        for step in (len(data), 2 * self.block, self.block):
+            device = open_device(limit=2 * HEADER_ROOM + blocks * self.block + 50, leom=leom)
             device.start(AccessMode.WRITE, "TAPE-01", STAMP)
             device.start_file(PART)
             device.is_eom = False

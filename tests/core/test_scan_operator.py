@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from devices.errors import ChangerError, ChangerReason
-from devices.interfaces import IAsyncChanger
+from devices.interfaces import IAsyncChanger, InventoryEntry
 from taper.core.scan import IInteractivity, ScanFailed
 from tests.fakes.async_changer import FakeAsyncChanger, FakeVolume, blank
 from tests.fakes.scanning import Stage, set_stage
@@ -125,6 +127,41 @@ def test_a_hand_fed_drive_is_looked_at_before_each_poll() -> None:
     operator.clock.advance(10)
     operator.clock.advance(10)
     assert stage.changer.updates == 2
+
+
+class HandFed(FakeAsyncChanger):
+    """As chg-single: it knows of its volume what the last load told, until it is told to look."""
+
+    def __init__(self, volume: FakeVolume) -> None:
+        super().__init__({"1": volume}, scan_require_update=True)
+
+    def update(self, changed: str | None = None) -> Deferred[None]:
+        self.slots["1"] = evolve(self.slots["1"] or blank(), known=False)
+        return super().update(changed)
+
+    def _entry(self, slot: str, volume: FakeVolume | None) -> InventoryEntry:
+        if volume is None or not volume.known:
+            return InventoryEntry(slot=slot)
+        return super()._entry(slot, volume)
+
+
+@pytest.mark.parametrize("replied", [True, False])
+def test_a_hand_fed_drive_may_hold_another_volume(replied: bool) -> None:
+    """What the operator has put in is tried, at his word and by itself, though the drive said
+    nothing of it, and the volume before it was taken in an earlier scan."""
+    operator = FakeOperator()
+    changer = HandFed(blank())
+    stage = set_stage("lexical", changer, clock=operator.clock, interactivity=operator)
+    stage.find().reservation.release()
+    outcome = stage.run()
+    assert not outcome.fired
+    changer.slots["1"] = blank()
+    if replied:
+        operator.reply("")
+    else:
+        operator.clock.advance(10)
+    assert outcome.fired
+    assert outcome.result.reservation.slot == "1"
 
 
 def test_an_unknown_error_is_not_waited_for() -> None:

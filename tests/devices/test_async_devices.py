@@ -12,6 +12,7 @@ import pytest
 from devices.asynchronous import open_device
 from devices.context import DeviceContext
 from devices.lane import Lane, LaneDevice
+from devices.registry import DEVICES
 from tests.contract.async_device import (
     DirectTCPContract,
     MoverDeviceContract,
@@ -22,6 +23,7 @@ from tests.devices.ndmp_world import World
 from tests.fakes.changers import Waited
 from tests.fakes.device import FakeDevice, FakeVolume
 from tests.fakes.ndmp_server import CONFORMING
+from tests.fakes.tape import load, make_cartridge, make_drive
 from tests.fakes.turning import Turning
 
 __all__ = ["turning"]
@@ -60,6 +62,21 @@ class TestNull(PumpedDeviceContract, DirectTCPContract):
     @pytest.fixture
     def open_device(self, turning: Turning) -> Callable[[], Any]:
         return opener(turning, "null:", directtcp_address="127.0.0.1")
+
+
+class TestTape(PumpedDeviceContract, DirectTCPContract):
+    erases = False
+
+    @pytest.fixture
+    def open_device(
+        self, turning: Turning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[[], Any]:
+        monkeypatch.setitem(DEVICES, "tape", "tests.fakes.tape:SimulatedTape")
+        drive = tmp_path / "nst0"
+        make_drive(drive)
+        cartridge = make_cartridge(tmp_path / "cartridge")
+        load(drive, cartridge)
+        return opener(turning, f"tape:{drive}", directtcp_address="127.0.0.1")
 
 
 class TestFake(PumpedDeviceContract):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tests.fakes.ndmp_server.medium import Medium
+from tests.fakes.medium import Medium
 
 SECONDS = 30
 """How long a start or an answer may take."""

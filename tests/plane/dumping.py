@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from attrs import define, evolve, field, frozen
 from zope.interface import implementer
@@ -146,13 +147,20 @@ class Dump:
         return [(part.size, part.successful, part.eom, part.eof) for part in self.results]
 
 
-def _count(dump: Dump, device: FakeDevice, result: PartResult) -> None:
+def data_of(device: Any, result: PartResult) -> bytes:
+    """The bytes of a part on a fake volume."""
+    if not (result.successful and result.fileno):
+        return b""
+    file = device.volume.files[result.fileno]
+    assert file.complete
+    return bytes(file.data)
+
+
+def _count(dump: Dump, result: PartResult, stored: bytes) -> None:
     dump.results.append(result)
     if result.successful and result.fileno:
-        file = device.volume.files[result.fileno]  # type: ignore[union-attr]
-        assert file.complete
-        assert len(file.data) == result.size
-        dump.stored += bytes(file.data)
+        assert len(stored) == result.size
+        dump.stored += stored
 
 
 def volumes(make: Callable[[], FakeDevice]) -> Iterator[FakeDevice]:
@@ -182,11 +190,16 @@ def store_all(transfer: Transfer, parts: list[PartResult]) -> list[PartResult]:
 
 
 def write_dump(
-    transfer: Transfer, devices: Iterator[FakeDevice], limit: int = 60, most_behind: int = 2
+    transfer: Transfer,
+    devices: Iterator[Any],
+    limit: int = 60,
+    most_behind: int = 2,
+    stored_by: Callable[[Any, PartResult], bytes] = data_of,
 ) -> Dump:
     """Drive a transfer as the core does, over at most ``limit`` volumes.
 
     :param most_behind: parts that are not stored before the next is written
+    :param stored_by: the bytes of a good part that a device has stored
     """
     dump = Dump()
     transfer.start()
@@ -201,13 +214,13 @@ def write_dump(
         if behind and (not goes_on or len(behind) > most_behind):
             settled, behind = store_all(transfer, behind), []
             for part in settled:
-                _count(dump, device, part)
+                _count(dump, part, stored_by(device, part))
             if result.store is not None or not settled[-1].successful:
                 result = settled[-1]
             else:
-                _count(dump, device, result)
+                _count(dump, result, stored_by(device, result))
         elif result.store is None:
-            _count(dump, device, result)
+            _count(dump, result, stored_by(device, result))
         if not behind:
             assert transfer.bytes_written == len(dump.stored)
         if result.eof or not (result.successful or transfer.can_retry()):

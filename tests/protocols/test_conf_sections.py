@@ -416,3 +416,22 @@ def test_a_file_that_cannot_be_read_is_an_error_and_no_crash() -> None:
 def test_an_empty_policy_name_is_refused() -> None:
     """Stock crashes on it."""
     assert read('define storage s {\npolicy ""\n}\n').failed
+
+
+def test_a_property_says_where_it_stands() -> None:
+    """File and line of its last mention, through includes, inheritance and overrides."""
+    files = {
+        "/etc/amanda/C/amanda.conf": b'property "x" "1"\nincludefile "more"\n'
+        b'define changer c {\n  p\n  property append "a" "2"\n}\n',
+        "/etc/amanda/C/more": b'define changer p {\n  property "a" "1"\n  property "b" "1"\n}\n',
+    }
+    overrides = ('changer:c:property="z" "9"',)
+    config = load("C", files.get, config_root="/etc/amanda", overrides=overrides).config
+    assert config.general.property.places == {"x": "'/etc/amanda/C/amanda.conf', line 1"}
+    section = config.changer("c")
+    assert section is not None
+    assert section.property.places == {
+        "a": "'/etc/amanda/C/amanda.conf', line 5",
+        "b": "'/etc/amanda/C/more', line 3",
+        "z": """argument '"z" "9"'""",
+    }

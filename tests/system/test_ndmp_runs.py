@@ -11,6 +11,7 @@ from tests.conformance.conftest import STOCK
 from tests.conformance.harness import Options, Program, World
 from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
+from tests.fakes.medium import Medium
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
 from tests.fakes.ndmp_process import NdmpProcess
 from tests.fakes.ndmp_runs import (
@@ -28,7 +29,6 @@ from tests.fakes.ndmp_runs import (
     port_write,
     send_header,
 )
-from tests.fakes.ndmp_server.medium import Medium
 from tests.namespace import missing
 from tests.system.ndmp_world import MakeWorld, make_world
 

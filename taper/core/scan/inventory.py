@@ -90,7 +90,8 @@ class InventoryScan(BaseScan):
         self._listed: dict[str, Facts] = {}
         self._candidates: list[str] = []
         self._last_error: ChangerError | None = None
-        # An operator says there is news: even slots the changer knows nothing about may have it.
+        # There may be news even in slots the changer knows nothing about: an operator says so, or
+        # it is a changer that notices nothing by itself.
         self._news = False
 
     def order(self, judge: Judge, entries: Sequence[InventoryEntry]) -> list[InventoryEntry]:
@@ -219,12 +220,13 @@ class InventoryScan(BaseScan):
         self._last_error = None
         # What could not be loaded may be free by now.
         self._seen = {slot: seen for slot, seen in self._seen.items() if seen.read is not None}
-        if reply is None:
-            if self.changer.scan_require_update:
-                await self.changer.update()
-        elif reply:
+        if reply:
             await self._use_changer(reply)
-        else:
+            return
+        if self.changer.scan_require_update:
+            await self.changer.update()
+            self._news = True
+        if reply is not None:
             self._news = True
 
     async def _use_changer(self, name: str) -> None:

@@ -11,6 +11,7 @@ As a process: ``python -m tests.fakes.ndmp_server --help``. Facts: [ndmp 4, 5].
 
 from __future__ import annotations
 
+from tests.fakes.medium import Limits, Medium, MediumError, TapeEnd
 from tests.fakes.ndmp_server.drives import Drive, Robot
 from tests.fakes.ndmp_server.faults import (
     Call,
@@ -32,7 +33,6 @@ from tests.fakes.ndmp_server.faults import (
     Truncate,
     Wrong,
 )
-from tests.fakes.ndmp_server.medium import Limits, Medium, MediumError, TapeEnd
 from tests.fakes.ndmp_server.profile import CONFORMING, LENIENT, PROFILES, STRICT, Profile
 from tests.fakes.ndmp_server.server import NdmpServer, Noted
 

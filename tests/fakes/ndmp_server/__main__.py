@@ -14,10 +14,10 @@ from twisted.internet.stdio import StandardIO
 
 from protocols.directtcp import parse_list
 from protocols.ndmp.codes import VERSIONS
+from tests.fakes.medium import Limits, Medium
 from tests.fakes.ndmp_server.control import Control
 from tests.fakes.ndmp_server.drives import Drive, Robot
 from tests.fakes.ndmp_server.faults import parse_fault
-from tests.fakes.ndmp_server.medium import Limits, Medium
 from tests.fakes.ndmp_server.profile import PROFILES, Profile
 from tests.fakes.ndmp_server.server import NdmpServer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 
 from protocols.ndmp.codes import ErrorCode
-from tests.fakes.ndmp_server.medium import Medium
+from tests.fakes.medium import Medium
 
 
 class Refused(Exception):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from protocols.ndmp.codes import INFINITY, HaltReason, PauseReason
+from tests.fakes.medium import TapeEnd
 from tests.fakes.ndmp_server.drives import Refused
-from tests.fakes.ndmp_server.medium import TapeEnd
 
 if TYPE_CHECKING:
     from tests.fakes.ndmp_server.mover import Mover

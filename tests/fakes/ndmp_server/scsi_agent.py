@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import ErrorCode
+from tests.fakes.medium import Medium
 from tests.fakes.ndmp_server.drives import Refused, Robot
-from tests.fakes.ndmp_server.medium import Medium
 
 if TYPE_CHECKING:
     from tests.fakes.ndmp_server.session import Session

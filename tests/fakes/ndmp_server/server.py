@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 
 from protocols.directtcp import Address
 from protocols.ndmp import messages as m
+from tests.fakes.medium import Medium
 from tests.fakes.ndmp_server.drives import Drive, Robot
 from tests.fakes.ndmp_server.faults import Faults
-from tests.fakes.ndmp_server.medium import Medium
 from tests.fakes.ndmp_server.profile import LENIENT, Profile
 from tests.fakes.ndmp_server.session import Session
 

@@ -14,8 +14,8 @@ from protocols.ndmp.codes import (
     TapeMask,
     TapeMode,
 )
+from tests.fakes.medium import Medium, TapeEnd
 from tests.fakes.ndmp_server.drives import Drive, Refused
-from tests.fakes.ndmp_server.medium import Medium, TapeEnd
 
 if TYPE_CHECKING:
     from tests.fakes.ndmp_server.session import Session

@@ -226,6 +226,27 @@ class Medium:
         """A filemark stands just before."""
         return self._index > 0 and self._items[self._index - 1].kind == _FILE
 
+    @property
+    def index(self) -> int:
+        """Records and filemarks before the position."""
+        return self._index
+
+    def go_to(self, index: int) -> None:
+        """Stand behind so many records and filemarks, or at the end if there are fewer."""
+        self.rewind()
+        while self._index < min(index, len(self._items)):
+            self._step(self._next)
+
+    @property
+    def at_end(self) -> bool:
+        """Nothing was ever written here."""
+        return self._index >= len(self._items)
+
+    @property
+    def bytes_before(self) -> int:
+        """Bytes of the records before the position."""
+        return sum(item.size for item in self._items[: self._index])
+
     # reading and writing
 
     def read(self) -> bytes | TapeEnd:
