@@ -135,7 +135,8 @@ def run(case: Case, directory: str) -> Dump:
         assert not found[part.size :].strip(b"\0")
         return found[: part.size]
 
-    return write_dump(Transfer(kind(case.data, case.pieces), plan), iter(tapes), 30, stored)
+    transfer = Transfer(kind(case.data, case.pieces), plan)
+    return write_dump(transfer, iter(tapes), 30, stored_by=stored)
 
 
 @settings(max_examples=60, deadline=None)
