@@ -310,7 +310,7 @@ class Dumper:
             # a taper that has died meanwhile is found out by the conversation, not here
             with contextlib.suppress(OSError), self.connect() as link:
                 time.sleep(QUICK)
-                link.settimeout(30)
+                link.settimeout(None)
                 link.sendall(data)
 
         thread = threading.Thread(target=run, daemon=True)
