@@ -149,16 +149,17 @@ class Dump:
 
 def data_of(device: Any, result: PartResult) -> bytes:
     """The bytes of a part on a fake volume."""
-    if not (result.successful and result.fileno):
-        return b""
     file = device.volume.files[result.fileno]
     assert file.complete
     return bytes(file.data)
 
 
-def _count(dump: Dump, result: PartResult, stored: bytes) -> None:
+def _count(
+    dump: Dump, device: Any, result: PartResult, stored_by: Callable[[Any, PartResult], bytes]
+) -> None:
     dump.results.append(result)
     if result.successful and result.fileno:
+        stored = stored_by(device, result)
         assert len(stored) == result.size
         dump.stored += stored
 
@@ -214,13 +215,13 @@ def write_dump(
         if behind and (not goes_on or len(behind) > most_behind):
             settled, behind = store_all(transfer, behind), []
             for part in settled:
-                _count(dump, part, stored_by(device, part))
+                _count(dump, device, part, stored_by)
             if result.store is not None or not settled[-1].successful:
                 result = settled[-1]
             else:
-                _count(dump, result, stored_by(device, result))
+                _count(dump, device, result, stored_by)
         elif result.store is None:
-            _count(dump, result, stored_by(device, result))
+            _count(dump, device, result, stored_by)
         if not behind:
             assert transfer.bytes_written == len(dump.stored)
         if result.eof or not (result.successful or transfer.can_retry()):
