@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from protocols.ndmp.errors import NdmpGarbage
 from protocols.xdr import XdrError
 
-MESSAGE_LIMIT = 1 << 20
-"""Bytes of the longest message sent or taken."""
+MESSAGE_LIMIT = (2 << 20) + 4096
+"""Bytes of the longest message sent or taken: a record of 2 MiB, larger than tapes are written
+with, and what is told of it."""
 
 _LAST = 1 << 31
 _MARK_SIZE = 4

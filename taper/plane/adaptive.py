@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from taper.plane.interfaces import Span
 
 _log = logging.getLogger(__name__)
+
+PLACES = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
+"""For the second threads of all dumps of this process: with more of them than processors, each with
+its ring, none would be faster."""
 
 
 class Adaptive:
@@ -47,6 +53,7 @@ class Adaptive:
         self._stream: Straight | Ring = self._straight
         self._before = 0
         self._filler: Filler | None = None
+        self._place: threading.Semaphore | None = None
         self.without_data = self.without_room = 0.0
         self._pace: Pace | None = pace or Pace()
 
@@ -129,6 +136,7 @@ class Adaptive:
             self._count(self._stream)
         self._stream.release()
         self._straight.release()
+        self._give_place_back()
 
     @property
     def _alone(self) -> bool:
@@ -139,7 +147,11 @@ class Adaptive:
             return  # it was read already
         way = pace.judge(self.cursor, self._intake.seconds)
         if way is Way.TOGETHER and self._alone:
-            self._go_over("reading and writing both take their time")
+            if PLACES.acquire(blocking=False):
+                self._place = PLACES
+                self._go_over("reading and writing both take their time")
+            else:
+                pace.refused()
         elif way is Way.ALONE and isinstance(self._stream, Ring):
             _log.info("from byte %d on in one thread again: two were not faster", self.cursor)
             self._stream.dismiss()
@@ -158,6 +170,7 @@ class Adaptive:
         except (NoMemory, ThreadRefused) as error:
             _log.warning("a dump goes on in one thread: %s", error)
             ring.release()
+            self._give_place_back()
             self._pace = None
             return
         _log.info("from byte %d on in two threads: %s", self.cursor, why)
@@ -175,6 +188,12 @@ class Adaptive:
         self._straight.begin_with(ring.rest())
         self._take(self._straight)
         ring.release()
+        self._give_place_back()
+
+    def _give_place_back(self) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            place.release()
 
     def _count(self, ring: Ring) -> None:
         self.without_data += ring.without_data

@@ -70,6 +70,10 @@ class Pace:
         self.settled = True
         return Way.AS_NOW if rate >= GAIN * self._alone else Way.ALONE
 
+    def refused(self) -> None:
+        """There is no second thread now; there may be one later."""
+        self._alone = None
+
     def rest(self) -> None:
         """What comes next is not to be counted with what came before, as after a part."""
         self._began = None

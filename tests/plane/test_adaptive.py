@@ -113,6 +113,27 @@ def test_one_thread_goes_on_where_there_is_no_second(
     assert "goes on in one thread: cannot start thread 'taper-reader'" in caplog.text
 
 
+def test_no_more_dumps_have_a_second_thread_than_there_are_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The place of one that is over is another's."""
+    places = threading.BoundedSemaphore(1)
+    monkeypatch.setattr("taper.plane.adaptive.PLACES", places)
+    before = readers()
+    first = stream_of(Way.TOGETHER, pieces=(100_000,))
+    first.peek(100)
+    second = stream_of(*[Way.TOGETHER] * 1000)
+    second.peek(100)
+    assert not places.acquire(blocking=False)
+    assert drain(first) == DATA
+    assert drain(second) == DATA
+    assert readers() == before
+    assert places.acquire(blocking=False)
+    places.release()
+    assert drain(stream_of(Way.TOGETHER, *[Way.AS_NOW] * 5, Way.ALONE)) == DATA
+    assert places.acquire(blocking=False)
+
+
 def test_one_thread_goes_on_where_there_is_no_memory(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

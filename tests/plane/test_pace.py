@@ -73,3 +73,11 @@ def test_the_time_between_parts_does_not_count() -> None:
     run.now += 3600
     assert run.judge() is Way.AS_NOW
     assert run.window(0.5) is Way.TOGETHER
+
+
+def test_a_second_thread_that_is_refused_is_asked_for_again() -> None:
+    run = Run()
+    assert run.window(0.5) is Way.TOGETHER
+    run.pace.refused()
+    assert run.window(0.5) is Way.TOGETHER
+    assert not run.pace.settled

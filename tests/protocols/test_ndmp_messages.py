@@ -238,7 +238,7 @@ def test_a_raw_open_asks_old_versions_for_reading_and_writing(version: int, mode
     [
         (m.MoverConnect(0, m.DataAddress()), 2, "MOVER_CONNECT cannot be sent: not in version 2"),
         (m.MoverSetWindow(-1, 0), 4, "MOVER_SET_WINDOW cannot be sent: offset: number -1"),
-        (m.TapeWrite(bytes(1 << 20)), 4, "message of 1048604 bytes, expected at most 1048576"),
+        (m.TapeWrite(bytes(3 << 20)), 4, "message of 3145756 bytes, expected at most 2101248"),
         (
             m.MoverConnect(0, m.DataAddress(AddressType.TCP, (Address("::1", 5),))),
             4,

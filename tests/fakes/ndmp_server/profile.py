@@ -46,7 +46,7 @@ class Profile:
     first_record_size: int = 10240
     forgets_record_size: bool = True
     forgets_on_tape_close: bool = False
-    max_record_size: int = 262144
+    max_record_size: int = 2**20
     record_size_when_paused: bool = True
     record_size_clears_window: bool = False
     window_in_listen: bool = False

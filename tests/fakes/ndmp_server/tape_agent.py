@@ -20,7 +20,7 @@ from tests.fakes.ndmp_server.drives import Drive, Refused
 if TYPE_CHECKING:
     from tests.fakes.ndmp_server.session import Session
 
-MAX_RECORD = 262144
+MAX_RECORD = 2**20
 UNKNOWN_SPACE = 2**64 - 1
 
 
