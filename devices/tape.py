@@ -126,6 +126,9 @@ class TapeDevice(ReadableTape):
         except OSError as error:
             text = f"Error seeking to the end of the data: {self._opened().text(error, 'spacing')}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
+        except EndOfData as error:
+            text = f"Error seeking to the end of the data: {self._node} contradicts itself"
+            raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
         except DeviceError as error:
             self._note(error.text, error.status)
             raise
