@@ -138,7 +138,7 @@ def run(case: Case, directory: str) -> Dump:
     return write_dump(Transfer(kind(case.data, case.pieces), plan), iter(tapes), 30, stored)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(cases())
 def test_not_a_byte_is_lost(case: Case) -> None:
     """What good parts hold, one after the other, is the dump from its first byte on; and only
