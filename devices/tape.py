@@ -40,7 +40,6 @@ class TapeDevice(ReadableTape):
         self._longest = 0
         found: HeaderType | None = None
         try:
-            tape = self._opened()
             self._rewind()
             header = self._read_label_record()
             found = header.type
@@ -56,7 +55,6 @@ class TapeDevice(ReadableTape):
             if found is None:
                 self._abandon()  # the next one opens it anew, and sees what is in it then
             return VolumeReading(error.status, found, error=error.text)
-        _log.debug("%s: label %s, %s", self.name, header.label, tape.try_state())
         self.label, self.timestamp = header.label, header.datestamp
         return VolumeReading(Status.SUCCESS, header.type, header.label, header.datestamp)
 
@@ -125,6 +123,9 @@ class TapeDevice(ReadableTape):
             self.file = self._place.go_to_end(self._opened()) - 1
         except OSError as error:
             text = f"Error seeking to the end of the data: {self._opened().text(error, 'spacing')}"
+            raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
+        except EndOfData as error:
+            text = f"Error seeking to the end of the data: {self._node} contradicts itself"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
         except DeviceError as error:
             self._note(error.text, error.status)

@@ -150,13 +150,18 @@ class Place:
         """Stand behind the last file.
 
         What ends in no filemark, as a power failure leaves it, gets one: whatever is written
-        next would become a part of it.
+        next would become a part of it. What other systems put at the end, filemarks with nothing
+        between, is written over: whoever looks for the end by reading would find it there, and
+        write over what is behind.
 
         :return: the number of the next file
         :raise DeviceError: it failed
+        :raise EndOfData: the drive contradicts itself
         :raise OSError: so did the drive
         """
         number = self._find_end(tape)
+        while number > 1 and self._is_empty(tape, number - 1):
+            number -= 1
         self.go_to_file(tape, number)
         if self._read_any():
             _log.warning("file %d on %s has no end; it gets a filemark", number, tape.node)
@@ -164,8 +169,12 @@ class Place:
             tape.operate(Op.WEOF)
             self.at = number = number + 1
         elif not self._at_end_of_data(tape):
-            self.go_to_file(tape, number)  # two filemarks at the end: the second one goes
+            self.go_to_file(tape, number)  # a filemark was passed, which goes
         return number
+
+    def _is_empty(self, tape: TapeDrive, number: int) -> bool:
+        self.go_to_file(tape, number)
+        return not self._read_any()
 
     def _find_end(self, tape: TapeDrive) -> int:
         """Filemarks on the tape, up to the first file with nothing in it."""

@@ -15,7 +15,7 @@ from devices.mtio import Op, OpenDrive, open_drive
 from devices.properties import Value
 from devices.tape_drive import TapeDrive, check_ready, open_tape
 from devices.tape_facts import LARGEST_BLOCK, SMALLEST_BLOCK, TapeFacts
-from devices.tape_position import Place
+from devices.tape_position import EndOfData, Place
 
 _log = logging.getLogger(__name__)
 
@@ -299,6 +299,9 @@ class ReadableTape(TapeFacts):
             self._read_error = self._fail(text, BAD_VOLUME, VolumeFailed)
         except DeviceError as fault:
             self._read_error = fault
+        except EndOfData:
+            text = f"Error reading from {tape.node}: file {self.file} is not found again"
+            self._read_error = self._fail(text, BAD_VOLUME, VolumeFailed)
         else:
             if told.block not in (None, record) or told.file not in (None, self.file):
                 text = f"Error reading from {tape.node}: it stands at file {told.file}, block "

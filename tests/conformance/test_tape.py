@@ -318,6 +318,7 @@ def test_a_cartridge_that_cannot_be_used(room: TapeRoom, facts: dict[str, Any], 
     assert len(files_on(room.cartridges[0])) == 1
 
 
+@pytest.mark.known_stock_failure("stock copies the padding of the last block")
 def test_a_dump_is_copied_from_a_tape(room: TapeRoom) -> None:
     """To vtapes, part by part, the padding of the last block cut."""
     room.world.configure(Options())

@@ -81,10 +81,11 @@ def test_append(world: TapeWorld) -> None:
     world.written(BLOCK, BLOCK)
     device = world.device()
     device.start(AccessMode.APPEND)
-    label = [*OPEN, REW, READ, GET]
-    end = [GET, ("EOM", 1), ("NOP", 1), GET, ("BSF", 1), FSF, GET, READ, GET, GET]
+    label = [*OPEN, REW, READ]
+    last = [("EOM", 1), ("NOP", 1), ("BSF", 2), FSF, READ]
+    end = [FSF, READ]
     assert [call for call in world.drive.calls() if call != GET] == [
-        call for call in (*label, *end) if call != GET
+        call for call in (*label, *last, *end) if call != GET
     ]
     assert device.file == 2
     device.finish()

@@ -90,7 +90,7 @@ def bursts(draw: st.DrawFn) -> list[float]:
     return delays
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(bursts())
 def test_the_tape_never_stops(delays: list[float]) -> None:
     """Where the feed's mean is at least the slowest speed, and the buffer covers its gaps."""

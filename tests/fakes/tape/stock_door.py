@@ -68,13 +68,16 @@ def door_of(drive: SimulatedDrive) -> Iterator[None]:
 
 
 def _serve(drive: SimulatedDrive, listener: socket.socket) -> None:
-    guests: list[threading.Thread] = []
+    guests: list[tuple[socket.socket, threading.Thread]] = []
     with contextlib.suppress(OSError):  # the end of the listener
         while True:
             guest, _ = listener.accept()
-            guests.append(threading.Thread(target=_talk, args=(drive, guest), daemon=True))
-            guests[-1].start()
-    for thread in guests:
+            thread = threading.Thread(target=_talk, args=(drive, guest), daemon=True)
+            guests.append((guest, thread))
+            thread.start()
+    for guest, thread in guests:
+        with contextlib.suppress(OSError):  # it has gone by itself
+            guest.shutdown(socket.SHUT_RDWR)
         thread.join()
 
 
@@ -94,7 +97,8 @@ def _talk(drive: SimulatedDrive, guest: socket.socket) -> None:
             except OSError as fault:
                 error = fault.errno or 0
                 handle = None if what == _CLOSE else handle
-            guest.sendall(_ANSWER.pack(error, len(answer), result) + answer)
+            with contextlib.suppress(OSError):  # who has gone needs no answer
+                guest.sendall(_ANSWER.pack(error, len(answer), result) + answer)
     if handle is not None:
         handle.close()  # as of a process that was killed
 
