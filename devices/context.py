@@ -23,6 +23,8 @@ class DeviceContext:
         count from anywhere.
     :ivar haste: shortens all deadlines of other machines when all is to end; None: nobody says.
     :ivar statedir: for changer states that no configuration places elsewhere.
+    :ivar config_root: holds one directory per configuration.
+    :ivar tmpdir: where Amanda's programs work.
     """
 
     reactor: Any
@@ -31,3 +33,5 @@ class DeviceContext:
     statedir: str = "/var/lib/amanda"
     haste: Haste | None = None
     now: Callable[[], float] = time.time
+    config_root: str = "/etc/amanda"
+    tmpdir: str = "/tmp/amanda"
