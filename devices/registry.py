@@ -31,8 +31,10 @@ DEVICES: dict[str, str] = {
 # kind -> "module:factory"; the factory takes a devices.changers.base.ChangerSetup, and that of a
 # changer that blocks is a class that implements IChanger
 CHANGERS: dict[str, str] = {
+    "aggregate": "devices.changers.aggregate:AggregateChanger",
     "disk": "devices.changers.disk:DiskChanger",
     "diskflat": "devices.changers.diskflat:DiskflatChanger",
+    "multi": "devices.changers.multi:MultiChanger",
     "ndmp": "devices.changers.ndmp:open_ndmp_changer",
     "null": "devices.changers.null:NullChanger",
     "single": "devices.changers.single:SingleChanger",

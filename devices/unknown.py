@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 AMANDA_DEVICES = frozenset({"dvdrw", "rait", "s3", "tape"})
 """Those that Amanda has and we have not."""
-AMANDA_CHANGERS = frozenset({"aggregate", "multi", "rait", "robot"})
+AMANDA_CHANGERS = frozenset({"rait", "robot"})
 
 _CHANGER = "chg-"
 

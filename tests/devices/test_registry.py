@@ -28,7 +28,10 @@ class Sections:
 
 
 DEVICES_HERE = "devices here are diskflat, file, ndmp, null"
-CHANGERS_HERE = "changers here are chg-disk, chg-diskflat, chg-ndmp, chg-null, chg-single"
+CHANGERS_HERE = (
+    "changers here are chg-aggregate, chg-disk, chg-diskflat, chg-multi, "
+    "chg-ndmp, chg-null, chg-single"
+)
 
 
 @pytest.mark.parametrize(
