@@ -1,9 +1,9 @@
 r"""Lists in braces: one name for several things, as ``chg-multi:{a,b}`` has it [changers 3.5].
 
-``{a,b}`` stands for each of its alternates in turn, an alternate ``1..5`` for each of its numbers,
-padded with zeros as in ``01..10``; several groups multiply. ``\`` takes away the meaning of
-``{``, ``}``, ``,`` and ``\``. Groups do not nest. The first character of any alternate but the
-first is taken as it is, whatever it is.
+``{a,b}`` stands for each of its alternates in turn, an alternate ``1..5`` for each of its numbers;
+where the first begins with 0, all have as many digits as the longer of the two. Several groups
+multiply. ``\`` takes away the meaning of ``{``, ``}``, ``,`` and ``\``. Groups do not nest. The
+first character of any alternate but the first is taken as it is, whatever it is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Iterable
 
-MOST = 10_000
+MOST = 100_001
 """Names that one list may stand for; nobody has so many slots in one changer."""
 
 _SPECIAL = frozenset("\\{},")
@@ -93,7 +93,7 @@ def _range(text: str, most: int) -> list[str]:
     if match is None:
         return []
     first, last = int(match[1]), int(match[2])
-    width = len(match[1]) if match[1].startswith("0") else 0
+    width = max(map(len, match.groups())) if match[1].startswith("0") else 0
     if last - first >= most:
         raise BraceError(f"'{text}' stands for more than {most} names")
     return [f"{number:0{width}d}" for number in range(first, last + 1)]
