@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from devices.changers.base import ChangerSetup
 from devices.changers.blocking import LanedChanger
 from devices.errors import ChangerError
-from devices.interfaces import IChanger, IDevice
+from devices.interfaces import IChanger
 from devices.lane import LaneDevice
 from devices.patience import OwnStop
 from devices.registry import (
@@ -21,6 +21,7 @@ from devices.registry import (
     device_factory,
     find_changer,
     load_factory,
+    make_blocking,
     open_blocking_device,
     split_device_name,
 )
@@ -50,11 +51,11 @@ def open_device(
     :raise DriveFailed: no such device type, or not a device name; text as stock words it.
     """
     scheme, rest = split_device_name(name, config, warn)
-    factory = device_factory(scheme)
-    if not IDevice.implementedBy(factory):
-        device: IAsyncDevice = factory(name, rest, context)
+    blocking = make_blocking(scheme, name, rest, config, warn)
+    if blocking is None:
+        device: IAsyncDevice = device_factory(scheme)(name, rest, context)
         return device
-    return LaneDevice(factory(name, rest), context.make_lane(f"device {name}"))
+    return LaneDevice(blocking, context.make_lane(f"device {name}"))
 
 
 def open_changer(

@@ -93,11 +93,15 @@ class Children:
         self,
         operation: Callable[[int, IAsyncChanger], Deferred[T]],
         of: Iterable[int] | None = None,
+        *,
+        dispose: Callable[[T], Deferred[None]] | None = None,
     ) -> dict[int, T | ChangerError]:
         """The same, with what goes wrong as an answer.
 
         Whatever else than a ChangerError goes wrong is raised when all have answered; and whoever
         is cancelled cancels all.
+
+        :param dispose: is then given what the others have answered
         """
         numbers = list(self._opened if of is None else of)
         asked: list[Deferred[T]] = []
@@ -105,12 +109,19 @@ class Children:
             asked.append(operation(number, self._opened[number]))
         outcomes: Sequence[tuple[bool, Any]] = await DeferredList(asked, consumeErrors=True)
         answers: dict[int, T | ChangerError] = {}
+        broken: Failure | None = None
         for number, (_, outcome) in zip(numbers, outcomes, strict=True):
-            if isinstance(outcome, Failure):
-                if not isinstance(outcome.value, ChangerError):
-                    outcome.raiseException()
-                outcome = outcome.value
-            answers[number] = outcome
+            if not isinstance(outcome, Failure):
+                answers[number] = outcome
+            elif isinstance(outcome.value, ChangerError):
+                answers[number] = outcome.value
+            else:
+                broken = broken or outcome
+        if broken is not None:
+            for answer in answers.values():
+                if dispose is not None and not isinstance(answer, ChangerError):
+                    await dispose(answer)
+            broken.raiseException()
         return answers
 
     def error(self, faults: Mapping[int, ChangerError]) -> ChangerError:

@@ -147,6 +147,18 @@ class TestAggregateOfDiskAndRobot(ChangerContract):
         assert not any(entry.reserved for entry in changer.inventory())
 
 
+def test_no_rait_of_drives_that_are_fed_by_connections(
+    opener: Opener, library: ChangerSection, tmp_path: Path
+) -> None:
+    """The load says which device cannot be a part of it, and nothing stays held."""
+    (tmp_path / "vtapes/slot1").mkdir(parents=True)
+    changer = opener.open(f"chg-rait:{{chg-disk:{tmp_path}/vtapes,lib}}", library)
+    with pytest.raises(ChangerError, match="of lib takes data from connections only"):
+        changer.load(LoadRequest(slot="1"))
+    for name in ("lib", f"chg-disk:{tmp_path}/vtapes"):
+        opener.open(name, library).load(LoadRequest(slot="1")).release()
+
+
 class StopOfAll(threading.Event):
     """Only the taper sets it."""
 

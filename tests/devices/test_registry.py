@@ -27,10 +27,10 @@ class Sections:
         return self.sections.get(name)
 
 
-DEVICES_HERE = "devices here are diskflat, file, ndmp, null"
+DEVICES_HERE = "devices here are diskflat, file, ndmp, null, rait"
 CHANGERS_HERE = (
     "changers here are chg-aggregate, chg-disk, chg-diskflat, chg-multi, "
-    "chg-ndmp, chg-null, chg-single"
+    "chg-ndmp, chg-null, chg-rait, chg-single"
 )
 
 

@@ -1,6 +1,6 @@
-"""Ours and stock programs use one chg-multi, or one chg-aggregate, at the same time.
+"""Ours and stock programs use one chg-multi, chg-aggregate or chg-rait at the same time.
 
-Each reads what the other wrote [changers 3.5, 3.7].
+Each reads what the other wrote [changers 3.5, 3.6, 3.7].
 """
 
 from __future__ import annotations
@@ -58,6 +58,17 @@ def aggregate(base: Path) -> World:
         tpchanger=f"chg-aggregate:{{chg-disk:{base}/a,chg-disk:{base}/b}}",
         properties={"state-filename": f"{base}/vtapes/state"},
     )
+
+
+@pytest.fixture
+def rait(base: Path) -> World:
+    """Three roots of two vtapes each."""
+    for name in ("a", "b", "c"):
+        for slot in (1, 2):
+            (base / name / f"slot{slot}").mkdir(parents=True)
+        (base / name / "state").touch()
+    children = ",".join(f"chg-disk:{base}/{name}" for name in ("a", "b", "c"))
+    return World(base, "rait", tpchanger=f"chg-rait:{{{children}}}", properties={})
 
 
 def inventory(world: World) -> list[tuple[str, str | None, bool, bool]]:
@@ -127,6 +138,28 @@ def test_aggregate_is_shared_both_ways(aggregate: World) -> None:
     check_both_ways(aggregate, ("0:2", "1:1"))
     state = parse_perl_data(aggregate.state_path.read_bytes())
     assert state["current_slot"] == "1:1"
+
+
+def test_rait_is_shared_both_ways(rait: World) -> None:
+    """Volumes, reservations and the children's current slots; each labels, and the other reads."""
+    write(rait, "{1,1,1}", "SHARE-1")
+    stock_label(rait, "SHARE-2", "{2,2,2}")
+    ours = inventory(rait)
+    assert ours == stock_inventory(rait)
+    assert [entry[:2] for entry in ours] == [("{1,1,1}", "SHARE-1"), ("{2,2,2}", "SHARE-2")]
+    reservation = rait.changer().load(LoadRequest(label="SHARE-2", set_current=True))
+    assert reservation.reading.label == "SHARE-2"
+    assert [entry[3] for entry in stock_inventory(rait)] == [False, True]
+    told = rait.amtape("slot", "{2,2,2}")
+    with pytest.raises(ChangerError) as caught:
+        rait.changer().load(LoadRequest(slot="{2,2,2}"))
+    assert caught.value.message in told
+    reservation.release()
+    assert "SHARE-2" in rait.amtape("current")
+    assert "SHARE-1" in rait.amtape("slot", "{1,1,1}")
+    reservation = rait.changer().load(CURRENT)
+    assert reservation.reading.label == "SHARE-1"
+    reservation.release()
 
 
 def test_a_multi_slot_held_by_ours_is_refused_by_stock(multi: World) -> None:
@@ -225,6 +258,11 @@ def test_what_stock_updates_is_ours_too(multi: World) -> None:
         ("aggregate", ("eject", "0")),
         ("aggregate", ("eject",)),
         ("aggregate", ("update", "0:1")),
+        ("rait", ("slot", "{1,2}")),
+        ("rait", ("slot", "7")),
+        ("rait", ("eject", "{1,2}")),
+        ("rait", ("eject",)),
+        ("rait", ("update",)),
     ],
 )
 def test_errors_are_told_in_stocks_words(
