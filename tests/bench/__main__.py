@@ -68,7 +68,7 @@ def obstacle(options: argparse.Namespace) -> str | None:
     if options.taper is None and (reason := unreadable_python()):
         return reason
     largest = max(options.size, LARGE if options.large else 0)
-    need, have = 2 * largest + 512, available_memory()
+    need, have = 3 * largest + 512, available_memory()
     if need > have:
         return f"holding disk and vtapes on tmpfs need {need} MiB of memory, {have} are available"
     return None

@@ -44,6 +44,7 @@ class Case:
         or ``dumps``; idle but for the last, where so many small dumps go onto one volume.
     :ivar anew: no log was ever read.
     :ivar block: by DirectTCP onto an NDMP drive, in blocks of so many KiB; 0: onto a vtape.
+    :ivar rait: onto so many vtapes, of which the last has the parity.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Case:
     grown: str = ""
     anew: bool = False
     block: int = 0
+    rait: int = 0
 
 
 CASES = (
@@ -65,6 +67,7 @@ CASES = (
     Case("slots", "start, with only the last slot of many usable", idle=True, grown="slots"),
     Case("dumps", "FILE-WRITE, many small dumps on one volume", grown="dumps"),
     Case("file", "FILE-WRITE, one part"),
+    Case("rait", "FILE-WRITE, one part, onto three vtapes with parity", rait=3),
     Case("parts", "FILE-WRITE, chunks of 64 MiB into parts of 100 MiB", parts=100),
     Case("port", "PORT-WRITE", port=True),
     Case("shm", "SHM-WRITE", shm=True),
@@ -120,8 +123,11 @@ def stage(case: Case, size: int, many: int) -> Iterator[World]:
         # room for the dump and all its headers; what is not written takes no memory
         for room in (HOLDING, VTAPES):
             taken = many * 2 * size if case.grown == "dumps" else size + size // 16
+            taken *= 2 if case.rait else 1
             world.mount_small(room, (taken + 64 * MIB) // 1024)
         knobs: dict[str, Any] = {"usage_kib": None, "leom": None, "tapetype": "length 1 tbytes"}
+        if case.rait:
+            knobs["changer"] = f'tpchanger "rait:file:{VTAPES}/slot{{1..{case.rait}}}"'
         if case.vault:
             library = Library(world, SHELF)
             library.configure(**knobs)
