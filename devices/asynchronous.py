@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from devices.changers.base import ChangerSetup
 from devices.changers.blocking import LanedChanger
-from devices.interfaces import IChanger, IDevice
+from devices.errors import ChangerError
+from devices.interfaces import IChanger
 from devices.lane import LaneDevice
 from devices.patience import OwnStop
 from devices.registry import (
@@ -20,6 +21,7 @@ from devices.registry import (
     device_factory,
     find_changer,
     load_factory,
+    make_blocking,
     open_blocking_device,
     split_device_name,
 )
@@ -49,11 +51,11 @@ def open_device(
     :raise DriveFailed: no such device type, or not a device name; text as stock words it.
     """
     scheme, rest = split_device_name(name, config, warn)
-    factory = device_factory(scheme)
-    if not IDevice.implementedBy(factory):
-        device: IAsyncDevice = factory(name, rest, context)
+    blocking = make_blocking(scheme, name, rest, config, warn)
+    if blocking is None:
+        device: IAsyncDevice = device_factory(scheme)(name, rest, context)
         return device
-    return LaneDevice(factory(name, rest), context.make_lane(f"device {name}"))
+    return LaneDevice(blocking, context.make_lane(f"device {name}"))
 
 
 def open_changer(
@@ -64,6 +66,7 @@ def open_changer(
     *,
     stop: threading.Event | None = None,
     warn: Callable[[str], None] | None = None,
+    above: tuple[str, ...] = (),
 ) -> IAsyncChanger:
     """Build the changer called ``name`` [config 2.8].
 
@@ -71,9 +74,10 @@ def open_changer(
         None: what the storage names, or without a storage the global parameters.
     :param stop: once set, by any thread, every wait for a lock ends; the changer never sets it.
     :param warn: hears of old-style device names.
+    :param above: names of the changers of which this one is a part.
     :raise ChangerError: text as stock words it
     """
-    setup = prepare_changer(name, config, storage, context, stop=stop, warn=warn)
+    setup = prepare_changer(name, config, storage, context, stop=stop, warn=warn, above=above)
     factory = load_factory(CHANGERS[setup.kind])
     if not IChanger.implementedBy(factory):
         changer: IAsyncChanger = factory(setup)
@@ -89,9 +93,20 @@ def prepare_changer(
     *,
     stop: threading.Event | None = None,
     warn: Callable[[str], None] | None = None,
+    above: tuple[str, ...] = (),
 ) -> ChangerSetup:
     """All that the changer is made of; see :func:`open_changer`."""
     found = find_changer(name, config, storage)
+    own_stop = OwnStop(stop)
+    path = (*above, found.name.lower())
+
+    def open_child(child: str, for_storage: Storage | None) -> IAsyncChanger:
+        if child.lower() in path:
+            raise ChangerError(f"changer '{child}' is a part of itself")
+        return open_changer(
+            child, config, for_storage, context, stop=own_stop, warn=warn, above=path
+        )
+
     return ChangerSetup(
         name=found.name,
         kind=found.kind,
@@ -102,5 +117,6 @@ def prepare_changer(
         context=context,
         open_device=functools.partial(open_device, context=context, config=config, warn=warn),
         open_blocking=functools.partial(open_blocking_device, config=config, warn=warn),
-        stop=OwnStop(stop),
+        open_child=open_child,
+        stop=own_stop,
     )

@@ -147,6 +147,11 @@ class BaseDevice:
         self._need_mode(what, AccessMode.WRITE, AccessMode.APPEND)
         self._need_file(what, inside)
 
+    def next_run(self, offered: int) -> int:
+        """How many of these bytes may be written at once so that only the last block of them can
+        meet the end of the volume; no more than one block where nobody knows."""
+        return min(offered, self.block_size)
+
     def _check_offer(self, size: int) -> None:
         """Refuse what write_blocks must not be given; note a short last block."""
         self._need_writable("write_blocks", True)

@@ -22,6 +22,8 @@ class DeviceContext(Record):
         count from anywhere.
     :ivar haste: shortens all deadlines of other machines when all is to end; None: nobody says.
     :ivar statedir: for changer states that no configuration places elsewhere.
+    :ivar config_root: holds one directory per configuration.
+    :ivar tmpdir: where Amanda's programs work.
     """
 
     reactor: Any
@@ -30,3 +32,5 @@ class DeviceContext(Record):
     statedir: str = "/var/lib/amanda"
     haste: Haste | None = None
     now: Callable[[], float] = time.time
+    config_root: str = "/etc/amanda"
+    tmpdir: str = "/tmp/amanda"

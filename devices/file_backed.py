@@ -106,6 +106,11 @@ class FileBackedDevice(LabelledDevice):
             monitor=get.flag("monitor_free_space"),
         )
 
+    def next_run(self, offered: int) -> int:
+        if self.is_eom or self.properties.flag("slow_write"):
+            return super().next_run(offered)
+        return self._room.next_run(offered, self._terms()).size or super().next_run(offered)
+
     # -- labels ---------------------------------------------------------------------------------
 
     def _build_label(self, label: str, timestamp: str) -> bytes:

@@ -129,6 +129,11 @@ class IDevice(IDeviceFacts):
         :return: FAILED carries its text in ``error``; no exception for a full volume
         """
 
+    def next_run(offered: int) -> int:
+        """How many of ``offered`` bytes may be given to ``write_blocks`` at once so that only the
+        last block of them can meet the end of the volume; at least one block, or what is offered.
+        """
+
     def finish_file() -> None:
         """End the current file, making it durable. ``in_file`` is False even if this raises.
 

@@ -70,6 +70,9 @@ class NullDevice(BaseDevice):
         self._count(len(data))
         return Written(len(data), WriteEnd.NONE)
 
+    def next_run(self, offered: int) -> int:
+        return offered
+
     def finish_file(self) -> None:
         self._need_writable("finish_file", True)
         self.in_file = False

@@ -6,7 +6,7 @@ A new device or changer is one file and one line here. Nothing is imported befor
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from devices.errors import ChangerError, DriveFailed
@@ -25,16 +25,23 @@ DEVICES: dict[str, str] = {
     "file": "devices.file:FileDevice",
     "ndmp": "devices.ndmp:open_ndmp",
     "null": "devices.null:NullDevice",
+    "rait": "devices.rait:open_rait",
     "tape": "devices.tape:TapeDevice",
 }
+
+MADE_OF_DEVICES = frozenset({"rait"})
+"""Those whose children are devices, which block as they do themselves."""
 
 # kind -> "module:factory"; the factory takes a devices.changers.base.ChangerSetup, and that of a
 # changer that blocks is a class that implements IChanger
 CHANGERS: dict[str, str] = {
+    "aggregate": "devices.changers.aggregate:AggregateChanger",
     "disk": "devices.changers.disk:DiskChanger",
     "diskflat": "devices.changers.diskflat:DiskflatChanger",
+    "multi": "devices.changers.multi:MultiChanger",
     "ndmp": "devices.changers.ndmp:open_ndmp_changer",
     "null": "devices.changers.null:NullChanger",
+    "rait": "devices.changers.rait:RaitChanger",
     "single": "devices.changers.single:SingleChanger",
 }
 
@@ -44,6 +51,9 @@ class DeviceSection(Protocol):
 
     @property
     def tapedev(self) -> str | None: ...
+
+    @property
+    def device_property(self) -> Mapping[str, tuple[str, ...]]: ...
 
 
 class DeviceSections(Protocol):
@@ -63,16 +73,59 @@ def open_blocking_device(
     name: str,
     config: DeviceSections | None = None,
     warn: Callable[[str], None] | None = None,
+    above: tuple[str, ...] = (),
 ) -> IDevice:
     """As :func:`devices.asynchronous.open_device`, for whoever blocks himself.
 
+    :param above: names of the devices of which this one is a part.
     :raise DriveFailed: as from there, or the device is asynchronous by nature
     """
     scheme, rest = split_device_name(name, config, warn)
-    factory = device_factory(scheme)
-    if not IDevice.implementedBy(factory):
+    device = make_blocking(scheme, name, rest, config, warn, above)
+    if device is None:
         raise DriveFailed(f'Device type "{scheme}" is asynchronous and cannot be used here')
-    device: IDevice = factory(name, rest)
+    return device
+
+
+def make_blocking(
+    scheme: str,
+    name: str,
+    rest: str,
+    config: DeviceSections | None,
+    warn: Callable[[str], None] | None,
+    above: tuple[str, ...] = (),
+) -> IDevice | None:
+    """Make a device of this type; None: it is asynchronous by nature.
+
+    :param above: names of the devices of which this one is a part.
+    :raise DriveFailed: there is no such type, or no such device
+    """
+    factory = device_factory(scheme)
+    device: IDevice
+    if scheme in MADE_OF_DEVICES:
+        path = (*above, name.lower())
+        device = factory(name, rest, lambda child: _open_child(child, config, warn, path))
+    elif IDevice.implementedBy(factory):
+        device = factory(name, rest)
+    else:
+        return None
+    return device
+
+
+def _open_child(
+    name: str,
+    config: DeviceSections | None,
+    warn: Callable[[str], None] | None,
+    above: tuple[str, ...],
+) -> IDevice:
+    """A child of a device, with the properties of its own section only [volumes 2.7]."""
+    if name.lower() in above:
+        raise DriveFailed(f'Device "{name}" is a part of itself')
+    device = open_blocking_device(name, config, warn, above)
+    section = config.device(name) if config is not None else None
+    for prop, values in ({} if section is None else section.device_property).items():
+        for value in values:
+            device.properties.set(prop, value)
     return device
 
 

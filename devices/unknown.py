@@ -8,9 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 
-AMANDA_DEVICES = frozenset({"dvdrw", "rait", "s3"})
+AMANDA_DEVICES = frozenset({"dvdrw", "s3"})
 """Those that Amanda has and we have not."""
-AMANDA_CHANGERS = frozenset({"aggregate", "multi", "rait", "robot"})
+AMANDA_CHANGERS = frozenset({"robot"})
 
 _CHANGER = "chg-"
 

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from devices.interfaces import IAsyncChanger, IAsyncReservation
-from devices.patience import OwnStop
+from devices.patience import LOCK_TIMEOUT, OwnStop
 from devices.properties import parse_boolean
 from devices.threads import ThreadRefused
 from protocols.conf.values import Properties
@@ -58,6 +58,8 @@ class ChangerSetup:
     :ivar context: what it and its devices are given to work with.
     :ivar open_device: opens a device by alias or name; raises DeviceError.
     :ivar open_blocking: the same for a changer that blocks, and wants a device that does.
+    :ivar open_child: opens a changer by name for a storage, None for none, with which a changer of
+        changers works; raises ChangerError.
     :ivar stop: once set, every wait of this changer for a lock ends; may be set by any thread.
     """
 
@@ -70,6 +72,7 @@ class ChangerSetup:
     context: DeviceContext
     open_device: Callable[[str], IAsyncDevice]
     open_blocking: Callable[[str], IDevice]
+    open_child: Callable[[str, Storage | None], IAsyncChanger]
     stop: threading.Event = field(factory=OwnStop)
 
     @property
@@ -87,6 +90,24 @@ class ChangerSetup:
         if self.section is None or not self.section.changerfile:
             return ""
         return self.config.path(self.section.changerfile)
+
+    def mistake(self, text: str, expected: str) -> ChangerError:
+        """A fatal error in what is said of this changer: the text for it, and where it stands.
+
+        :param expected: what should be there
+        """
+        told = f"{text}: {expected} expected"
+        for kind, section in (("changer", self.section), ("storage", self.storage)):
+            if section is not None:
+                path, colon, line = section.place.rpartition(":")
+                place = f", defined in '{path}', line {line}" if colon else ""
+                return ChangerError(f"{told} ({kind} '{section.name}'{place})")
+        return ChangerError(told)
+
+    def lock_timeout(self) -> float:
+        """Seconds to wait for the lock of the state: the property lock-timeout."""
+        timeout = self.integer("lock-timeout")
+        return LOCK_TIMEOUT if timeout is None else float(timeout)
 
     def values(self, name: str) -> tuple[str, ...]:
         """All values of a changer property, ``()`` if it is not set."""

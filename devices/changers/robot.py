@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
-from devices.changers.base import Changer, Reservation, check_request, surely
+from devices.changers.base import Changer, Reservation, check_request
+from devices.changers.laned_state import LanedState
 from devices.changers.robot_choice import choose_drive, choose_slot, slots_to_update
 from devices.changers.robot_settings import read_settings
 from devices.changers.robot_state import RobotState, RobotStatus
-from devices.changers.state import RELEASE_GRACE, StateFile
+from devices.changers.state import RELEASE_GRACE
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status
 from devices.interfaces import (
     ChangerInfo,
@@ -78,11 +79,8 @@ class RobotChanger(Changer):
         self._haste = context.haste or Haste(context.reactor)
         self._now = context.now
         self._ready_at = context.reactor.seconds()
-        self._lane = context.make_lane(f"changer {setup.name}")
-        self._state_file = StateFile(
-            setup.changerfile or default_state,
-            lock_timeout=self._settings.lock_timeout,
-            stop=setup.stop,
+        self._state_file = LanedState(
+            setup, setup.changerfile or default_state, self._settings.lock_timeout
         )
         self._looked = False
 
@@ -94,19 +92,10 @@ class RobotChanger(Changer):
     @asynccontextmanager
     async def _locked(self, grace: float = 0.0) -> AsyncIterator[RobotState]:
         """Hold the state file, brought up to date."""
-        section = self._state_file.locked(grace)
-        data = await self._lane.call_owning(
-            lambda _: section.__exit__(None, None, None), section.__enter__
-        )
-        try:
+        async with self._state_file.locked(grace) as data:
             state = RobotState(data, self.setup, self._settings)
             await self._refresh(state)
             yield state
-        finally:
-            await surely(self._unlock(section))
-
-    async def _unlock(self, section: Any) -> None:
-        await self._lane.call_surely(section.__exit__, None, None, None)
 
     async def _refresh(self, state: RobotState) -> None:
         """Ask the robot, unless it was asked a moment ago and nobody else can have moved."""
@@ -365,12 +354,10 @@ class RobotChanger(Changer):
 
     async def _settle(self) -> None:
         await super()._settle()
-        if self._lane.begun:
-            # a wait for the state file's lock ends here, which nobody waits for any more
-            await self._lane.call_surely(lambda: None)
+        await self._state_file.settle()
 
     async def _end(self) -> None:
-        await self._lane.stop()
+        await self._state_file.stop()
 
 
 def _time(value: Any) -> int:

@@ -72,7 +72,6 @@ def read_settings(setup: ChangerSetup) -> RobotSettings:
     if choice not in ("lru", "firstavail"):
         raise ChangerError(f"invalid 'drive-choice' value '{choice}'")
     slots_text = ",".join(setup.values("use-slots"))
-    timeout = setup.integer("lock-timeout")
     return RobotSettings(
         tape_devices=_tape_devices(setup.values("tape-device")),
         use_slots=_slot_set(slots_text) if slots_text else None,
@@ -85,7 +84,7 @@ def read_settings(setup: ChangerSetup) -> RobotSettings:
         load_poll=_poll(setup),
         status_interval=_seconds(setup, "status-interval", 2),
         trust_own_slot=setup.boolean("broken-drive-loaded-slot"),
-        lock_timeout=LOCK_TIMEOUT if timeout is None else float(timeout),
+        lock_timeout=setup.lock_timeout(),
     )
 
 

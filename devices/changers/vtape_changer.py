@@ -26,7 +26,6 @@ from devices.interfaces import (
     SlotState,
     VolumeReading,
 )
-from devices.patience import LOCK_TIMEOUT
 from protocols.header import HeaderType
 
 
@@ -42,8 +41,7 @@ class VtapeChanger(BlockingChanger):
     def __init__(self, setup: ChangerSetup) -> None:
         super().__init__(setup)
         directory = setup.argument
-        timeout = setup.integer("lock-timeout")
-        lock_timeout = LOCK_TIMEOUT if timeout is None else float(timeout)
+        lock_timeout = setup.lock_timeout()
         self._auto_create = setup.boolean("auto-create-slot")
         self._state_file = StateFile(
             setup.changerfile or f"{directory}/state", lock_timeout=lock_timeout, stop=setup.stop

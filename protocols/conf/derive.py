@@ -102,7 +102,7 @@ def _freeze(cls: type[_T], draft: Draft) -> _T:
             value = MappingProxyType(value)
         values[_attribute(keyword)] = value
     given = [_attribute(keyword) for keyword in draft.values]
-    return cls(draft.name, given=given, **values)
+    return cls(draft.name, given=given, place=draft.place, **values)
 
 
 def _complete_globals(drafts: Drafts) -> None:

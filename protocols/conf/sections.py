@@ -26,16 +26,19 @@ class Settings:
 
     ``Storage("near", runtapes=2)`` makes one with the other parameters at their defaults and
     ``runtapes`` counting as set; ``given`` names the set ones where that is not so.
+
+    :ivar place: the file and line of its definition, ``PATH:LINE``, "" where it has none.
     """
 
     PARAMETERS: ClassVar[tuple[str, ...]] = ()
     name: str
+    place: str
 
     def __init_subclass__(cls) -> None:
         cls.PARAMETERS = (*cls.PARAMETERS, *cls.__annotations__)
 
     def __init__(
-        self, name: str, /, *, given: Iterable[str] | None = None, **values: object
+        self, name: str, /, *, given: Iterable[str] | None = None, place: str = "", **values: object
     ) -> None:
         """Raises TypeError for a parameter that this kind of section does not have."""
         for parameter in values:
@@ -44,6 +47,7 @@ class Settings:
         own = self.__dict__
         own.update(values)
         own["name"] = name
+        own["place"] = place
         own["_given"] = frozenset(values if given is None else given)
 
     def is_set(self, parameter: str) -> bool:

@@ -195,12 +195,15 @@ class Assembly:
             raise SetupFailed(fault.text) from fault
 
     def _open_named_changer(self, name: str | None, storage: Storage) -> IAsyncChanger:
+        paths = self._setup.paths
         context = DeviceContext(
             self._reactor,
             functools.partial(Lane, self._reactor),
             self._setup.config.general.dtimeout + 1,
-            self._setup.paths.statedir,
+            paths.statedir,
             self._haste,
+            config_root=paths.config_root,
+            tmpdir=paths.tmpdir,
         )
         return open_changer(
             name,

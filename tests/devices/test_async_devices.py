@@ -56,6 +56,14 @@ class TestDiskflat(PumpedDeviceContract, DirectTCPContract):
         return opener(turning, f"diskflat:{tmp_path}/TAPE-01", directtcp_address="127.0.0.1")
 
 
+class TestRait(PumpedDeviceContract, DirectTCPContract):
+    @pytest.fixture
+    def open_device(self, turning: Turning, tmp_path: Path) -> Callable[[], Any]:
+        for number in range(3):
+            (tmp_path / f"r{number}").mkdir()
+        return opener(turning, f"rait:file:{tmp_path}/r{{0..2}}", directtcp_address="127.0.0.1")
+
+
 class TestNull(PumpedDeviceContract, DirectTCPContract):
     keeps = erases = False
 

@@ -137,6 +137,7 @@ class Library:
             context=self.stepped.context,
             open_device=pytest.fail,
             open_blocking=pytest.fail,
+            open_child=pytest.fail,
             stop=NotedStop(self.blocking.log),
         )
         self.changer = LanedChanger(setup, self.blocking)

@@ -15,7 +15,7 @@ from devices.asynchronous import open_changer
 from devices.changers.state import StateFile
 from devices.context import DeviceContext
 from devices.errors import ChangerError
-from devices.interfaces import LoadRequest
+from devices.interfaces import LoadRequest, Relative
 from devices.lane import Lane
 from protocols.conf.sections import ChangerSection
 from tests.contract.changer import ChangerContract
@@ -108,6 +108,55 @@ class TestRobot(ChangerContract):
     @pytest.fixture
     def open_changer(self, library: ChangerSection, opener: Opener) -> Callable[[], Any]:
         return lambda: opener.open("lib", library)
+
+
+class TestAggregateOfDiskAndRobot(ChangerContract):
+    """Vtapes that block and a library that does not, as one changer."""
+
+    lacks = ("move",)
+
+    @pytest.fixture
+    def open_changer(
+        self, library: ChangerSection, opener: Opener, tmp_path: Path
+    ) -> Callable[[], Any]:
+        for number in (1, 2):
+            (tmp_path / f"vtapes/slot{number}").mkdir(parents=True)
+        both = ChangerSection(
+            "both",
+            tpchanger=f"chg-aggregate:{{chg-disk:{tmp_path}/vtapes,lib}}",
+            property={"state-filename": (f"{tmp_path}/both",)},
+        )
+        return lambda: opener.open("both", library, both)
+
+    def first(self, changer: Any) -> LoadRequest:
+        return LoadRequest(slot="1:1")
+
+    def test_from_one_to_the_other(self, changer: Any) -> None:
+        """Slot by slot through the vtapes and on to the tapes, as a dump that spans does."""
+        held = [changer.load(LoadRequest(slot="0:1"))]
+        for _ in range(3):
+            request = LoadRequest(
+                relative=Relative.NEXT, except_slots=frozenset(one.slot for one in held)
+            )
+            held.append(changer.load(request))
+        assert [one.slot for one in held] == ["0:1", "0:2", "1:1", "1:2"]
+        names = [one.device.name.partition(":")[0] for one in held]
+        assert names == ["file", "file", "ndmp", "ndmp"]
+        for one in held:
+            one.release()
+        assert not any(entry.reserved for entry in changer.inventory())
+
+
+def test_no_rait_of_drives_that_are_fed_by_connections(
+    opener: Opener, library: ChangerSection, tmp_path: Path
+) -> None:
+    """The load says which device cannot be a part of it, and nothing stays held."""
+    (tmp_path / "vtapes/slot1").mkdir(parents=True)
+    changer = opener.open(f"chg-rait:{{chg-disk:{tmp_path}/vtapes,lib}}", library)
+    with pytest.raises(ChangerError, match="of lib takes data from connections only"):
+        changer.load(LoadRequest(slot="1"))
+    for name in ("lib", f"chg-disk:{tmp_path}/vtapes"):
+        opener.open(name, library).load(LoadRequest(slot="1")).release()
 
 
 class StopOfAll(threading.Event):

@@ -105,7 +105,7 @@ def test_single_ejects_when_asked_or_another_is_needed(vtape, monkeypatch, how, 
         (
             "chg-foo:x",
             "chg-single: error opening device 'chg-foo:x': Device type \"chg-foo\" is not known: "
-            "there is no changer chg-foo; changers here are chg-disk, ",
+            "there is no changer chg-foo; changers here are chg-aggregate, ",
         ),
         ("both", "Cannot specify both 'tapedev' and 'tpchanger'"),
         ("neither", "You must specify one of 'tapedev' or 'tpchanger'"),
@@ -113,12 +113,12 @@ def test_single_ejects_when_asked_or_another_is_needed(vtape, monkeypatch, how, 
         (
             "robot",
             "Changer 'robot' specifies invalid tpchanger 'chg-robot:/dev/sg1': this taper has no "
-            "changer chg-robot, though Amanda has it; changers here are chg-disk, ",
+            "changer chg-robot, though Amanda has it; changers here are chg-aggregate, ",
         ),
         (
             "misspelt",
             "Changer 'misspelt' specifies invalid tpchanger 'chg-dsk:/x': there is no changer "
-            'chg-dsk (did you mean "chg-disk"?); changers here are chg-disk, ',
+            'chg-dsk (did you mean "chg-disk"?); changers here are chg-aggregate, ',
         ),
         ("chg-disk:/nonexistent/root", "directory '/nonexistent/root' does not exist"),
     ],

@@ -107,6 +107,7 @@ def make_setup(**properties: tuple[str, ...]) -> ChangerSetup:
         context=SteppedLanes().context,
         open_device=pytest.fail,
         open_blocking=pytest.fail,
+        open_child=pytest.fail,
     )
 
 

@@ -29,7 +29,7 @@ class Sections:
 
 
 DEVICES_HERE = f"devices here are {', '.join(sorted(DEVICES))}"
-CHANGERS_HERE = "changers here are chg-disk, chg-diskflat, chg-ndmp, chg-null, chg-single"
+CHANGERS_HERE = f"changers here are {', '.join(f'chg-{kind}' for kind in sorted(CHANGERS))}"
 
 
 @pytest.mark.parametrize(

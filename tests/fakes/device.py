@@ -194,6 +194,9 @@ class FakeDevice:
             return WriteEnd.SPACE if shared else WriteEnd.FULL
         return WriteEnd.EARLY if self.is_eom else WriteEnd.NONE
 
+    def next_run(self, offered: int) -> int:
+        return min(offered, self.block_size)
+
     def finish_file(self) -> None:
         self._need_writing(in_file=True)
         self.in_file = False

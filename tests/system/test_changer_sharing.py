@@ -1,21 +1,14 @@
-"""Ours and stock programs use one chg-disk at the same time [changers 2.6, 3.1].
-
-Stock runs as the dump user in a mount namespace with its own /etc/amanda; ours runs in this very
-process, on the same vtapes and state file.
-"""
+"""Ours and stock programs use one chg-disk at the same time [changers 2.6, 3.1]."""
 
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
-import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,68 +16,12 @@ from devices.changers.state import StateFile
 from devices.errors import ChangerError, ChangerReason
 from devices.interfaces import AccessMode, LoadRequest, Relative
 from devices.processes import is_alive
-from protocols.conf import AutoLabel
-from protocols.conf.sections import ChangerSection, Storage
-from protocols.perldata import parse_perl_data
-from tests.fakes.changers import open_blocking
-from tests.fakes.config import make_config
+from tests.system.sharing_world import HOLD_SLOT, PROLOGUE, USER, World, in_child, missing_stock
 
-AMTAPE, USER = "/usr/sbin/amtape", "backup"
-PERL_LIB = "/usr/lib/x86_64-linux-gnu/amanda/perl"
-
-
-def _missing() -> str | None:
-    if os.geteuid() != 0:
-        return "needs root, to make a mount namespace"
-    for program in (AMTAPE, PERL_LIB):
-        if not os.path.exists(program):
-            return f"{program} is not installed"
-    if not any(entry.pw_name == USER for entry in pwd.getpwall()):
-        return f"there is no user {USER}"
-    probe = subprocess.run(["unshare", "-m", "true"], capture_output=True)
-    return None if probe.returncode == 0 else "mount namespaces are not allowed"
-
-
-_REASON = _missing()
+_REASON = missing_stock()
 pytestmark = [pytest.mark.system, pytest.mark.skipif(_REASON is not None, reason=_REASON or "")]
 
-# What a Perl program of Amanda's kind needs before and after its own part.
-PROLOGUE = f"""
-use lib '{PERL_LIB}';
-use strict; use warnings;
-use Amanda::Config qw( :init ); use Amanda::Util qw( :constants ); use Amanda::Debug;
-use Amanda::MainLoop; use Amanda::Storage; use Amanda::Changer;
-$| = 1;
-Amanda::Util::setup_application("test", "server", $CONTEXT_CMDLINE, "amanda", "amanda");
-config_init($CONFIG_INIT_EXPLICIT_NAME, "SHARE");
-my ($level, @errors) = config_errors();
-die "@errors" if @errors;
-Amanda::Util::finish_setup($RUNNING_AS_ANY);
-my $storage = Amanda::Storage->new();
-my $chg = $storage->{{'chg'}};
-"""
-
-HOLD_SLOT_2 = (
-    PROLOGUE
-    + """
-my $held;
-Amanda::MainLoop::call_later(sub {
-    $chg->load(slot => "2", mode => "write", res_cb => sub {
-        my ($err, $res) = @_;
-        print $err ? "error $err\\n" : "holding $$\\n";
-        $held = $res;
-        my $word = <STDIN>;
-        $held->release(finished_cb => sub {
-            print "released\\n";
-            Amanda::MainLoop::quit();
-        });
-    });
-});
-Amanda::MainLoop::run();
-$storage->quit(); $chg->quit();
-Amanda::Util::finish_application();
-"""
-)
+HOLD_SLOT_2 = HOLD_SLOT.replace("SLOT", "2")
 
 COUNT_UP = (
     PROLOGUE
@@ -112,91 +49,6 @@ Amanda::Util::finish_application();
 """
 )
 
-CONF = """org "share"
-dumpuser "{user}"
-infofile "/etc/amanda/SHARE/curinfo"
-logdir "/var/log/amanda"
-indexdir "/etc/amanda/SHARE/index"
-tapecycle 4
-runtapes 2
-tpchanger "mydisk"
-tapetype T
-labelstr "^SHARE-[0-9]+$"
-autolabel "SHARE-$s" empty
-define tapetype T {{
-  length 100 mbytes
-}}
-define changer mydisk {{
-  tpchanger "chg-{kind}:{vtapes}"
-  property "lock-timeout" "30"
-}}
-"""
-
-
-class World:
-    """Four slots, a configuration for stock, and the same one for ours.
-
-    :param kind: of changer.
-    """
-
-    def __init__(self, base: Path, kind: str = "disk") -> None:
-        self.base = base
-        self.kind = kind
-        self.vtapes = base / "vtapes"
-        self.vtapes.mkdir()
-        for slot in range(1, 5):
-            if kind == "disk":
-                (self.vtapes / f"slot{slot}").mkdir()
-            else:
-                (self.vtapes / f"SHARE-{slot}").touch()
-        for room in ("etc/SHARE", "lib", "log"):
-            (base / room).mkdir(parents=True)
-        text = CONF.format(user=USER, vtapes=self.vtapes, kind=kind)
-        (base / "etc/SHARE/amanda.conf").write_text(text)
-        (base / "etc/SHARE/tapelist").touch()
-        self.state_path = self.vtapes / "state"
-        self.state_path.touch()
-        for path in (base, *base.rglob("*")):
-            shutil.chown(path, USER, USER)
-            path.chmod(0o700 if path.is_dir() else 0o600)
-
-    def changer(self) -> Any:
-        """Ours, for the same configuration, storage and changer."""
-        section = ChangerSection(
-            "mydisk", tpchanger=f"chg-{self.kind}:{self.vtapes}", property={"lock-timeout": ("30",)}
-        )
-        autolabel = AutoLabel(template="SHARE-$s", empty=True)
-        storage = Storage("SHARE", tpchanger="mydisk", runtapes=2, autolabel=autolabel)
-        config = make_config(section, name="SHARE", directory=str(self.base / "etc/SHARE"))
-        return open_blocking(None, config, storage)
-
-    def state(self) -> dict[str, Any]:
-        return parse_perl_data(self.state_path.read_bytes())
-
-    def command(self, *command: str) -> list[str]:
-        binds = {"etc": "/etc/amanda", "lib": "/var/lib/amanda", "log": "/var/log/amanda"}
-        mounts = [f"mount --bind {self.base}/{ours} {theirs}" for ours, theirs in binds.items()]
-        script = "; ".join(
-            ["set -e", *mounts, "mount -t tmpfs -o mode=1777 tmpfs /tmp", "cd /", 'exec "$@"']
-        )
-        return ["unshare", "-m", "sh", "-c", script, "sh", "runuser", "-u", USER, "--", *command]
-
-    def amtape(self, *words: str) -> str:
-        """What amtape says on either output."""
-        done = subprocess.run(
-            self.command(AMTAPE, "SHARE", *words), capture_output=True, text=True, timeout=60
-        )
-        return done.stdout + done.stderr
-
-    def perl(self, program: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.command("perl", "-e", program),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
 
 @pytest.fixture
 def world() -> Iterator[World]:
@@ -217,28 +69,6 @@ class Impatient(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         return super().wait(0.001)
-
-
-def in_child(work: Callable[[], object]) -> tuple[int, int]:
-    """Do ``work`` in a forked child that then stays. :return: its pid, a pipe to end it"""
-    ready_read, ready_write = os.pipe()
-    stay_read, stay_write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(stay_write)
-            keep = work()
-            os.write(ready_write, b"+")
-            os.read(stay_read, 1)
-            status = 0 if keep is not None else 2
-        finally:
-            os._exit(status)
-    os.close(ready_write)
-    os.close(stay_read)
-    assert os.read(ready_read, 1) == b"+"
-    os.close(ready_read)
-    return child, stay_write
 
 
 def test_the_current_slot_set_by_stock_is_ours_too(world):
