@@ -10,8 +10,6 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
-
 from devices.changers.holders import holder_is_alive, own_mark
 from devices.changers.state import lookup, subhash
 from devices.errors import Status
@@ -21,31 +19,11 @@ from protocols.header import HeaderType
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
     from devices.changers.robot_settings import RobotSettings
+    from protocols.library import Place, RobotStatus
 
 FULL, EMPTY = int(SlotState.FULL), int(SlotState.EMPTY)
 
 _log = logging.getLogger(__name__)
-
-
-@frozen(kw_only=True)
-class Place:
-    """A slot or a drive as the robot sees it.
-
-    :ivar source: of a full drive: the slot its volume came from, None if the robot cannot tell.
-    """
-
-    full: bool
-    barcode: str | None = None
-    import_export: bool = False
-    source: str | None = None
-
-
-@frozen
-class RobotStatus:
-    """All slots and drives by number, in the robot's order."""
-
-    slots: Mapping[str, Place] = field(factory=dict)
-    drives: Mapping[str, Place] = field(factory=dict)
 
 
 class RobotState:
@@ -105,6 +83,10 @@ class RobotState:
         home = entry.get("orig_slot")
         full = _number(entry.get("state")) == FULL
         return str(home) if full and home not in (None, "") else None
+
+    def can_be_emptied(self, drive: str) -> bool:
+        """There is nothing in the drive, or a slot that it can be put into."""
+        return not self.is_drive_full(drive) or self.in_drive(drive) is not None
 
     def is_drive_full(self, drive: str) -> bool:
         return _number(self.drives.get(drive, {}).get("state")) == FULL
@@ -297,6 +279,15 @@ class RobotState:
     def note_error(self, slot: str, reading: VolumeReading) -> None:
         """Labelling failed."""
         self.slots[slot] |= _reading_of(reading)
+
+    def forget_label(self, label: str) -> None:
+        """No volume is known by ``label`` any more."""
+        known = subhash(self._state, "bc2lb")
+        for barcode in [barcode for barcode, old in known.items() if old == label]:
+            del known[barcode]
+        for entry in self.slots.values():
+            if entry.get("label") == label:
+                entry |= {"label": None, **_NO_READING}
 
     def forget(self, slot: str) -> None:
         """Nothing is known of the volume in ``slot`` any more, not by its barcode either."""
