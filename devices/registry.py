@@ -36,6 +36,7 @@ CHANGERS: dict[str, str] = {
     "diskflat": "devices.changers.diskflat:DiskflatChanger",
     "ndmp": "devices.changers.ndmp:open_ndmp_changer",
     "null": "devices.changers.null:NullChanger",
+    "robot": "devices.changers.mtx:open_robot_changer",
     "single": "devices.changers.single:SingleChanger",
 }
 

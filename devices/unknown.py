@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 AMANDA_DEVICES = frozenset({"dvdrw", "rait", "s3"})
 """Those that Amanda has and we have not."""
-AMANDA_CHANGERS = frozenset({"aggregate", "multi", "rait", "robot"})
+AMANDA_CHANGERS = frozenset({"aggregate", "multi", "rait"})
 
 _CHANGER = "chg-"
 
@@ -25,7 +25,10 @@ def unknown_device(scheme: str, devices: Collection[str], changers: Collection[s
     if scheme in AMANDA_DEVICES:
         return f"{text} to this taper, though Amanda has it; {_choice('devices', devices)}"
     if scheme.lower().startswith(_CHANGER):
-        return f"{text}: {unknown_changer(scheme[len(_CHANGER) :], changers)}"
+        kind = scheme[len(_CHANGER) :]
+        if kind.lower() in changers:
+            return f"{text}: it is a changer, and a device is wanted; {_choice('devices', devices)}"
+        return f"{text}: {unknown_changer(kind, changers)}"
     meant = _meant(scheme, devices, AMANDA_DEVICES)
     return f"{text}{meant}; {_choice('devices', devices)}"
 

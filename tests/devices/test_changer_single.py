@@ -111,9 +111,9 @@ def test_single_ejects_when_asked_or_another_is_needed(vtape, monkeypatch, how, 
         ("neither", "You must specify one of 'tapedev' or 'tpchanger'"),
         ("wrong", "Changer 'wrong' specifies invalid tpchanger 'file:/x'"),
         (
-            "robot",
-            "Changer 'robot' specifies invalid tpchanger 'chg-robot:/dev/sg1': this taper has no "
-            "changer chg-robot, though Amanda has it; changers here are chg-disk, ",
+            "raid",
+            "Changer 'raid' specifies invalid tpchanger 'chg-rait:{a,b}': this taper has no "
+            "changer chg-rait, though Amanda has it; changers here are chg-disk, ",
         ),
         (
             "misspelt",
@@ -129,7 +129,7 @@ def test_names_that_are_no_changer(name, text):
         ChangerSection("both", tpchanger="chg-disk:/x", tapedev="chg-disk:/y"),
         ChangerSection("neither"),
         ChangerSection("wrong", tpchanger="file:/x"),
-        ChangerSection("robot", tpchanger="chg-robot:/dev/sg1"),
+        ChangerSection("raid", tpchanger="chg-rait:{a,b}"),
         ChangerSection("misspelt", tpchanger="chg-dsk:/x"),
     )
     with pytest.raises(ChangerError) as caught:
