@@ -284,8 +284,7 @@ class RobotChanger(Changer):
         async with self._locked() as state:
             work = slots_to_update(state, self._settings, changed)
             if work.label is not None:
-                state.forget_label(work.label)
-                state.note_label(work.slots[0], work.label, None)
+                state.record_label(work.slots[0], work.label)
                 return
             for slot in work.slots:
                 if work.forget:

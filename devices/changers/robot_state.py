@@ -126,7 +126,7 @@ class RobotState:
             return {**kept, **_NO_VOLUME, **_NO_READING, "state": FULL}
         label = lookup(self._state, "bc2lb", place.barcode)
         kept |= {"state": FULL, "barcode": place.barcode, "label": label}
-        if old.get("barcode") == place.barcode:
+        if old.get("barcode") == place.barcode and old.get("label") == label:
             return kept
         return {**kept, **(_GOOD_READING if label else _NO_READING)}
 
@@ -280,7 +280,14 @@ class RobotState:
         """Labelling failed."""
         self.slots[slot] |= _reading_of(reading)
 
-    def forget_label(self, label: str) -> None:
+    def record_label(self, slot: str, label: str) -> None:
+        """A person says that the volume of ``slot`` bears ``label``; nobody has read it."""
+        self._forget_label(label)
+        self.slots[slot]["label"] = label
+        if barcode := self.slots[slot].get("barcode"):
+            subhash(self._state, "bc2lb")[str(barcode)] = label
+
+    def _forget_label(self, label: str) -> None:
         """No volume is known by ``label`` any more."""
         known = subhash(self._state, "bc2lb")
         for barcode in [barcode for barcode, old in known.items() if old == label]:

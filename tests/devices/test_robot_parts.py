@@ -345,15 +345,17 @@ def test_what_an_update_cannot_mean(changed: str, text: str) -> None:
     assert caught.value.message == text
 
 
-def test_a_label_is_in_one_slot_only() -> None:
-    """Recorded for one, it is forgotten of all others."""
+def test_a_recorded_label_is_in_one_slot_only() -> None:
+    """It is forgotten of all others; that somebody says so is no reading."""
     state = make_state()
     state.merge(library())
     state.note_label("1", "L-1", READING)
     state.note_label("4", "L-1", READING)
-    state.forget_label("L-1")
-    assert [entry.label for entry in state.inventory()] == [None] * 5
-    assert state.raw["bc2lb"] == {}
+    state.record_label("2", "L-1")
+    told = state.inventory()
+    assert [entry.label for entry in told] == [None, "L-1", None, None, None]
+    assert [entry.device_status for entry in told] == [None] * 5
+    assert state.raw["bc2lb"] == {"A2": "L-1"}
 
 
 def test_a_drive_that_cannot_be_emptied_is_not_chosen() -> None:
