@@ -26,6 +26,8 @@ from devices.interfaces import (
     Relative,
     VolumeReading,
 )
+from devices.registry import split_device_name
+from devices.serials import serial_of
 from devices.tapelist_file import configured_tapelist
 from protocols.twisted_transports.haste import Haste
 
@@ -153,11 +155,34 @@ class RobotChanger(Changer):
         slot = target or state.in_drive(drive)
         if slot is None:
             raise ChangerError(f"drive '{drive}' is empty", ChangerReason.INVALID)
-        name = settings.device_of(drive)
-        if settings.eject_before_unload and name is not None:
-            await self._eject_medium(name)
+        if settings.eject_before_unload and settings.device_of(drive) is not None:
+            await self._eject_medium(await self._device_of(drive))
             self._arm.note_operation(state, settings.eject_delay)
         await self._arm.unload(state, drive, slot)
+
+    async def _device_of(self, drive: str) -> str:
+        """The device of one of our drives: that of its serial number, where one is given."""
+        serial = self._settings.serials.get(drive)
+        if serial is None:
+            return dict(self._settings.tape_devices)[drive]
+        found = await self._lane.call(self._serials)
+        for name, its_own in found.items():
+            if its_own == serial:
+                return name
+        told = ", ".join(f"'{name}' {its_own or 'none'}" for name, its_own in found.items())
+        text = f"no tape device has the serial number '{serial}' of drive {drive}, but {told}"
+        raise ChangerError(text, ChangerReason.DEVICE)
+
+    def _serials(self) -> dict[str, str | None]:
+        """Serial numbers by device; blocks."""
+        nodes = {
+            name: split_device_name(name, self.setup.config)
+            for _, name in self._settings.tape_devices
+        }
+        return {
+            name: serial_of(node) if scheme == "tape" else None
+            for name, (scheme, node) in nodes.items()
+        }
 
     async def _eject_medium(self, name: str) -> None:
         try:
@@ -172,8 +197,7 @@ class RobotChanger(Changer):
 
     async def _read(self, drive: str) -> tuple[IAsyncDevice, VolumeReading]:
         """Open the drive's device and read the label, with patience for a volume that settles."""
-        name = self._settings.device_of(drive)
-        assert name is not None, "only drives of ours are chosen"
+        name = await self._device_of(drive)
         try:
             device = self._open_configured(name)
         except DeviceError as error:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from devices.errors import ChangerError
 from devices.patience import LOCK_TIMEOUT
@@ -45,11 +46,13 @@ class RobotSettings:
     """The properties, read and checked.
 
     :ivar tape_devices: (drive, device name) in order of preference.
+    :ivar serials: serial numbers of drives whose device is to be found by them.
     :ivar use_slots: (first, last) of each range; None: all slots.
     :ivar use_slots_text: as written, for error texts.
     """
 
     tape_devices: tuple[tuple[str, str], ...]
+    serials: Mapping[str, str] = field(factory=dict)
     use_slots: tuple[tuple[int, int], ...] | None = None
     use_slots_text: str = ""
     least_recently_used: bool = True
@@ -86,6 +89,7 @@ def read_settings(setup: ChangerSetup) -> RobotSettings:
     slots_text = ",".join(setup.values("use-slots"))
     return RobotSettings(
         tape_devices=_tape_devices(setup),
+        serials=_serials(setup),
         use_slots=_use_slots(setup, slots_text) if setup.values("use-slots") else None,
         use_slots_text=slots_text,
         least_recently_used=_drive_choice(setup) == "lru",
@@ -123,6 +127,18 @@ def _tape_devices(setup: ChangerSetup) -> tuple[tuple[str, str], ...]:
             setup.refuse("tape-device", text, "one device for each drive")
         devices[drive] = match[2]
     return tuple(devices.items())
+
+
+def _serials(setup: ChangerSetup) -> dict[str, str]:
+    serials: dict[str, str] = {}
+    for value in setup.values("drive-serial"):
+        match = _DEVICE.fullmatch(value)
+        drive = match and clean_number(match[1])
+        if match is None or drive is None or drive in serials:
+            text = f"invalid 'drive-serial' property '{value}'"
+            setup.refuse("drive-serial", text, '"DRIVE=SERIAL", one for each drive,')
+        serials[drive] = match[2].strip()
+    return serials
 
 
 def _drive_choice(setup: ChangerSetup) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError
 
+from devices import serials
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import AccessMode, LoadRequest, Relative
+from devices.registry import DEVICES
 from protocols.perldata import parse_perl_data
 from tests.contract.changer import ChangerContract
 from tests.devices.ndmp_world import turning
@@ -362,3 +364,45 @@ def test_a_robot_that_is_not_there(
         library.device = argument
     error = refusal(opener.open, "lib", library.section(**properties))
     assert (error.message, error.fatal) == (text, True)
+
+
+def test_drives_are_found_by_their_serial_numbers(
+    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel has numbered them otherwise than the robot: the property puts that right."""
+    monkeypatch.setitem(DEVICES, "tape", "tests.fakes.tape:SimulatedTape")
+    library = Library(tmp_path / "library", {1: "A1"}, slots=2, tapes={})
+    monkeypatch.setattr(serials, "SYSFS", str(tmp_path / "sys"))
+    for drive, serial in (("drive0", b"HU-1"), ("drive1", b"HU-0 \0")):
+        page = tmp_path / "sys" / drive / "device/vpd_pg80"
+        page.parent.mkdir(parents=True)
+        page.write_bytes(b"\1\x80\0" + bytes([len(serial)]) + serial + b"rest")
+    library.fault(wiring=[1, 0])
+    right = opener.open("lib", library.section(drive_serial=("0=HU-0", "1=HU-1")))
+    held = right.load(LoadRequest(slot="1"))
+    assert held.device.name == f"tape:{library.seen_as}/drive1"
+    assert held.reading.status & Status.VOLUME_UNLABELED
+    held.release()
+    wrong = opener.open("lib", library.section(drive_serial=("0=HU-7",)))
+    error = refusal(wrong.load, LoadRequest(slot="1"))
+    devices = [f"'tape:{library.seen_as}/drive{number}'" for number in (0, 1)]
+    assert error.message == (
+        "no tape device has the serial number 'HU-7' of drive 0, "
+        f"but {devices[0]} HU-1, {devices[1]} HU-0"
+    )
+    assert serials.serial_of("/dev/no-such-drive") is None
+
+
+class TestTapeRobot(ChangerContract):
+    """The same on simulated tape drives, which must be ejected and take a while to load."""
+
+    lacks = ()
+
+    @pytest.fixture
+    def open_changer(
+        self, tmp_path: Path, opener: Opener, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[[], Any]:
+        monkeypatch.setitem(DEVICES, "tape", "tests.fakes.tape:SimulatedTape")
+        cartridges = {1: "A1", 2: "A2", 3: "A3"}
+        library = Library(tmp_path / "library", cartridges, slots=4, tapes={})
+        return lambda: opener.open("lib", library.section(eject_before_unload=("yes",)))

@@ -192,6 +192,7 @@ def test_every_property_is_read() -> None:
     settings = read_settings(
         make_setup(
             tape_device=("1=tape:/dev/nst1", "drive 00=tape:/dev/nst0"),
+            drive_serial=("0=HU 17", "01= B "),
             use_slots=("1-5,11", " 20 "),
             drive_choice=("FirstAvail",),
             eject_before_unload=("yes",),
@@ -207,6 +208,7 @@ def test_every_property_is_read() -> None:
     )
     assert settings == RobotSettings(
         tape_devices=(("1", "tape:/dev/nst1"), ("0", "tape:/dev/nst0")),
+        serials={"0": "HU 17", "1": "B"},
         use_slots=((1, 5), (11, 11), (20, 20)),
         use_slots_text="1-5,11, 20 ",
         least_recently_used=False,
@@ -254,6 +256,8 @@ def test_a_changerdev_is_refused() -> None:
         ({"tape_device": ("x",)}, "invalid 'tape-device' property 'x'"),
         ({"tape_device": ("99999=x",)}, "invalid 'tape-device' property '99999=x'"),
         ({"tape_device": ("0=a", "0=b")}, "tape-device drive 0 defined more than once"),
+        ({"drive_serial": ("HU17",)}, "invalid 'drive-serial' property 'HU17'"),
+        ({"drive_serial": ("0=A", "00=B")}, "invalid 'drive-serial' property '00=B'"),
         ({"use_slots": ("a-b",)}, "invalid 'use-slots' value 'a-b'"),
         ({"load_poll": ("1 poll",)}, "invalid delay value '1 poll' for 'load-poll'"),
         ({"load_poll": ("1", "2")}, "only one value allowed for 'load-poll'"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from protocols.conf.sections import ChangerSection
 from tests.fakes import mtx
+from tests.fakes.tape import load, make_cartridge, make_drive
 
 
 class Library:
@@ -19,12 +20,14 @@ class Library:
 
     :ivar device: the robot's device.
     :ivar program: the path of mtx.
+    :ivar drives: where the drives are, as seen from here.
     :param directory: where to make it, as seen from here
     :param cartridges: name by slot; a name is the barcode, too
     :param ports: how many of the last slots are import/export
     :param own: is called with each path that was made
     :param seen_as: the same directory, as seen by the programs
-    :param file_cartridges: each is an empty file, else a directory for ``file:``
+    :param tapes: the drives are simulated tape drives, and this is what is to be known of each
+        cartridge (:class:`tests.fakes.tape.CartridgeFacts`); else they are for ``file:``
     """
 
     def __init__(
@@ -37,11 +40,11 @@ class Library:
         ports: int = 0,
         own: Callable[[Path], object] = lambda path: None,
         seen_as: str | None = None,
-        file_cartridges: bool = False,
+        tapes: Mapping[str, Any] | None = None,
     ) -> None:
         self._directory = directory
         self._own = own
-        self._file_cartridges = file_cartridges
+        self._tapes = tapes
         self.seen_as = seen_as or str(directory)
         self.device = f"{self.seen_as}/robot"
         self.program = f"{self.seen_as}/mtx"
@@ -57,6 +60,7 @@ class Library:
             ],
             "drives": [{"cartridge": None, "source": None} for _ in range(drives)],
             "barcodes": {name: name for name in cartridges.values()},
+            "tapes": tapes is not None,
             "faults": {},
         }
         (directory / "robot").write_text(json.dumps(state))
@@ -65,11 +69,20 @@ class Library:
             own(path)
         for name in cartridges.values():
             self._make(name)
+        self.drives = [self._drive(directory / f"drive{number}") for number in range(drives)]
+
+    def _drive(self, path: Path) -> Path:
+        if self._tapes is not None:
+            make_drive(path)
+            for each in (path, *path.iterdir()):
+                self._own(each)
+        return path
 
     def _make(self, name: str) -> None:
         path = self.cartridge(name)
-        if self._file_cartridges:
-            path.touch()
+        if self._tapes is not None:
+            make_cartridge(path, **self._tapes)
+            self._own(path.with_name(f"{name}.json"))
         else:
             path.mkdir()
             (path / "data").mkdir()
@@ -102,7 +115,10 @@ class Library:
             state["drives"][drive] = {"cartridge": name, "source": None}
             state["barcodes"][name] = name
         self._make(name)
-        (self._directory / f"drive{drive}").symlink_to(f"cartridges/{name}")
+        if self._tapes is None:
+            self.drives[drive].symlink_to(f"cartridges/{name}")
+        else:
+            load(self.drives[drive], self.cartridge(name))
 
     def swap(self, one: int, other: int) -> None:
         """Swap what is in two slots."""
@@ -129,9 +145,12 @@ class Library:
         return [line for line in lines if not moves or line.split()[0] in MOVES]
 
     def tape_devices(self) -> tuple[str, ...]:
-        """The property of a changer whose drives are ``file:`` devices."""
-        count = len(json.loads((self._directory / "robot").read_text())["drives"])
-        return tuple(f"{drive}=file:{self.seen_as}/drive{drive}" for drive in range(count))
+        """The property of a changer for these drives."""
+        scheme = "file" if self._tapes is None else "tape"
+        return tuple(
+            f"{number}={scheme}:{self.seen_as}/{drive.name}"
+            for number, drive in enumerate(self.drives)
+        )
 
     def section(self, name: str = "lib", **properties: tuple[str, ...]) -> ChangerSection:
         """The changer section of the library; ``_`` stands for ``-``."""

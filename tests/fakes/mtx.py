@@ -4,7 +4,8 @@
 The robot's device is a file, in which it keeps what is where (:mod:`tests.fakes.library` makes it).
 It obeys a real robot's rules and says what the real program says. Cartridges are entries of the
 directory ``cartridges`` beside the device; one that is in drive N is what the link ``driveN`` there
-points to. What was asked of it stands in ``log``, a line for each call.
+points to, or with tape drives the link ``driveN/loaded``, as in :mod:`tests.fakes.tape.drive`. What
+was asked of it stands in ``log``, a line for each call.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class Robot:
             self.jam()
             drive["cartridge"], drive["source"] = source["cartridge"], int(first)
             source["cartridge"] = None
-            self.place(number).symlink_to(f"cartridges/{drive['cartridge']}")
+            self.put_in(number, drive["cartridge"])
         else:
             if drive["cartridge"] is None:
                 refuse(f"Data Transfer Element {number} is Empty\n")
@@ -128,9 +129,9 @@ class Robot:
                 refuse(f"Storage Element {first} is Already Full\n")
             print(f"Unloading drive {number} into Storage Element {first}...", end="")
             self.jam()
+            self.take_out(number)
             source["cartridge"] = drive["cartridge"]
             drive["cartridge"] = drive["source"] = None
-            self.place(number).unlink()
         print("done")
 
     def place(self, number: int) -> Path:
@@ -138,9 +139,41 @@ class Robot:
         wiring = self.faults.get("wiring")
         return self.device.parent / f"drive{number if wiring is None else wiring[number]}"
 
+    def put_in(self, number: int, cartridge: str) -> None:
+        place = self.place(number)
+        if not self.state["tapes"]:
+            place.symlink_to(f"cartridges/{cartridge}")
+            return
+        facts = json.loads((self.device.parent / f"cartridges/{cartridge}.json").read_text())
+        (place / "loaded").symlink_to(f"../cartridges/{cartridge}")
+        set_drive(place, at=0, ejected=False, polls=facts["load_polls"])
+
+    def take_out(self, number: int) -> None:
+        """A tape drive gives its cartridge away when it was ejected."""
+        place = self.place(number)
+        if not self.state["tapes"]:
+            place.unlink()
+            return
+        if not drive_state(place).get("ejected"):
+            scsi_error("Illegal Request", "53", "02", "MOVE MEDIUM from Element Address")
+        (place / "loaded").unlink()
+        set_drive(place, at=0, ejected=False, polls=0)
+
     def jam(self) -> None:
         if self.faults.get("jammed"):
             scsi_error("Hardware Error", "15", "01", "MOVE MEDIUM from Element Address")
+
+
+def drive_state(place: Path) -> dict[str, Any]:
+    path = place / "state.json"
+    state: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return state
+
+
+def set_drive(place: Path, **facts: Any) -> None:
+    draft = place / "state.json.mtx"
+    draft.write_text(json.dumps({**drive_state(place), **facts}))
+    draft.replace(place / "state.json")
 
 
 def main(words: list[str]) -> None:
