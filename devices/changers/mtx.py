@@ -47,12 +47,12 @@ def open_robot_changer(setup: ChangerSetup) -> RobotChanger:
     if len(programs) > 1:
         setup.refuse("mtx", "only one value allowed for 'mtx'", "the path of one program")
     wanted = programs[0] if programs else MTX
-    program = find_program(wanted)
-    if program is None:
-        setup.refuse("mtx", f"'{wanted}' not found", "the path of the program mtx")
     if not os.path.exists(device):
         expected = "the robot's SCSI generic device, such as chg-robot:/dev/sg3,"
         setup.refuse("tpchanger", f"'{device}' not found", expected)
+    program = find_program(wanted)
+    if program is None:
+        setup.refuse("mtx", f"'{wanted}' not found", "the path of the program mtx")
     context = setup.context
     haste = context.haste or Haste(context.reactor)
     robot = MtxRobot(

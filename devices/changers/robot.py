@@ -236,7 +236,7 @@ class RobotChanger(Changer):
             return
         tapelist = await self._lane.call(configured_tapelist, self.setup.config)
         known = tapelist.lookup(label)
-        if known is not None and known.barcode and known.barcode != barcode:
+        if known is not None and known.barcode and known.barcode != str(barcode):
             text = (
                 f"Slot {slot}, label '{label}', mismatch barcode between changer '{barcode}' "
                 f"and tapelist file '{known.barcode}'"

@@ -126,12 +126,12 @@ class RobotState:
             return {**kept, **_NO_VOLUME, **_NO_READING, "state": FULL}
         label = lookup(self._state, "bc2lb", place.barcode)
         kept |= {"state": FULL, "barcode": place.barcode, "label": label}
-        if old.get("barcode") == place.barcode and old.get("label") == label:
+        if _text(old.get("barcode")) == place.barcode and old.get("label") == label:
             return kept
         return {**kept, **(_GOOD_READING if label else _NO_READING)}
 
     def _merged_drive(self, old: dict[str, Any], place: Place) -> dict[str, Any]:
-        same = old.get("barcode") == place.barcode and _number(old.get("state")) == FULL
+        same = _text(old.get("barcode")) == place.barcode and _number(old.get("state")) == FULL
         own = old.get("orig_slot") if same else None
         home = place.source
         if own not in (None, "") and (home is None or self._settings.trust_own_slot):

@@ -15,7 +15,6 @@ from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import AccessMode, LoadRequest, Relative
 from devices.registry import DEVICES
 from protocols.perldata import parse_perl_data
-from tests.contract.changer import ChangerContract
 from tests.devices.ndmp_world import turning
 from tests.devices.opening import Opened, Opener
 from tests.fakes.library import Library
@@ -59,16 +58,6 @@ def refusal(operation: Callable[..., object], *arguments: Any, **more: Any) -> C
     with pytest.raises(ChangerError) as caught:
         operation(*arguments, **more)
     return caught.value
-
-
-class TestRobot(ChangerContract):
-    """A library of this host."""
-
-    lacks = ()
-
-    @pytest.fixture
-    def open_changer(self, library: Library, opener: Opener) -> Callable[[], Any]:
-        return lambda: opener.open("lib", library.section())
 
 
 def test_volumes_are_loaded_held_and_given_back(library: Library, changer: Opened) -> None:
@@ -391,18 +380,3 @@ def test_drives_are_found_by_their_serial_numbers(
         f"but {devices[0]} HU-1, {devices[1]} HU-0"
     )
     assert serials.serial_of("/dev/no-such-drive") is None
-
-
-class TestTapeRobot(ChangerContract):
-    """The same on simulated tape drives, which must be ejected and take a while to load."""
-
-    lacks = ()
-
-    @pytest.fixture
-    def open_changer(
-        self, tmp_path: Path, opener: Opener, monkeypatch: pytest.MonkeyPatch
-    ) -> Callable[[], Any]:
-        monkeypatch.setitem(DEVICES, "tape", "tests.fakes.tape:SimulatedTape")
-        cartridges = {1: "A1", 2: "A2", 3: "A3"}
-        library = Library(tmp_path / "library", cartridges, slots=4, tapes={})
-        return lambda: opener.open("lib", library.section(eject_before_unload=("yes",)))

@@ -305,6 +305,17 @@ def test_the_state_file_is_where_stock_looks() -> None:
     assert state_file_name(robot) == "chg-robot-dev-sg0"
 
 
+def test_a_barcode_of_digits_is_known_however_it_is_written() -> None:
+    """Perl may write it as a number: its volume is the same all the same."""
+    data: dict[str, Any] = {
+        "slots": {"1": {"state": 1, "barcode": 123456, "label": "L-1", "device_status": 0}},
+        "bc2lb": {"123456": "L-1"},
+    }
+    state = make_state(data)
+    state.merge(RobotStatus({"1": Place(full=True, barcode="123456")}, {}))
+    assert (state.slots["1"]["label"], state.slots["1"]["device_status"]) == ("L-1", 0)
+
+
 # updates
 
 
