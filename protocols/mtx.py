@@ -16,9 +16,9 @@ MAX_OUTPUT = 4 * 2**20
 _LONGEST_LINE = 1000
 _LONGEST_TEXT = 1000
 
-_DRIVE = re.compile(r"[ \t]*Data Transfer Element[ \t]*([0-9]*)[ \t]*:[ \t]*(.*)", re.I | re.A)
+_DRIVE = re.compile(r"[ \t]*Data Transfer Element[ \t]*(?:([0-9]+)[ \t]*)?:[ \t]*(.*)", re.I | re.A)
 _SLOT = re.compile(
-    r"[ \t]*Storage Element[ \t]*([0-9]+)[ \t]*(IMPORT/EXPORT)?[ \t]*:[ \t]*(.*)", re.I | re.A
+    r"[ \t]*Storage Element[ \t]*([0-9]+)[ \t]*(?:(IMPORT/EXPORT)[ \t]*)?:[ \t]*(.*)", re.I | re.A
 )
 _TAG = re.compile(r":VolumeTag[ \t]*=[ \t]*([^ \t]+)", re.I | re.A)
 _SOURCE = re.compile(r"\(Storage Element ([0-9]+) Loaded\)", re.I | re.A)

@@ -17,13 +17,13 @@ from protocols.library import clean_number
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
 
-_DEVICE = re.compile("([0-9]+)=(.+)", re.ASCII)
 _SLOTS = re.compile("([0-9]{1,18})(?:-([0-9]{1,18}))?", re.ASCII)
-_TIME = r"([0-9]{1,7})\s*([ms]?)"
-_DELAY = re.compile(_TIME.replace(r"\s*", ""), re.ASCII | re.IGNORECASE)
+_TIME = r"([0-9]{1,7})(?:\s*([ms]))?"
+_DELAY = re.compile("([0-9]{1,7})([ms])?", re.ASCII | re.IGNORECASE)
 _POLL = re.compile(
     rf"{_TIME}(?:\s+poll\s+{_TIME}(?:\s+until\s+{_TIME})?)?", re.ASCII | re.IGNORECASE
 )
+_DIGITS = "0123456789"
 _TIME_EXPECTED = "seconds, or minutes as in 2m"
 
 _log = logging.getLogger(__name__)
@@ -118,27 +118,32 @@ def _tape_devices(setup: ChangerSetup) -> tuple[tuple[str, str], ...]:
         return (("0", tapedev),)
     devices: dict[str, str] = {}
     for value in values:
-        match = _DEVICE.search(value)
-        drive = match and clean_number(match[1])
-        if match is None or drive is None:
+        # as in stock, what stands before the number is passed over
+        drive, name = _numbered(value[len(value.partition("=")[0].rstrip(_DIGITS)) :])
+        if drive is None:
             setup.refuse("tape-device", f"invalid 'tape-device' property '{value}'", expected)
         if drive in devices:
             text = f"tape-device drive {drive} defined more than once"
             setup.refuse("tape-device", text, "one device for each drive")
-        devices[drive] = match[2]
+        devices[drive] = name
     return tuple(devices.items())
 
 
 def _serials(setup: ChangerSetup) -> dict[str, str]:
     serials: dict[str, str] = {}
     for value in setup.values("drive-serial"):
-        match = _DEVICE.fullmatch(value)
-        drive = match and clean_number(match[1])
-        if match is None or drive is None or drive in serials:
+        drive, serial = _numbered(value)
+        if drive is None or drive in serials:
             text = f"invalid 'drive-serial' property '{value}'"
             setup.refuse("drive-serial", text, '"DRIVE=SERIAL", one for each drive,')
-        serials[drive] = match[2].strip()
+        serials[drive] = serial.strip()
     return serials
+
+
+def _numbered(text: str) -> tuple[str | None, str]:
+    """``NUMBER=TEXT`` in its parts; None for what is not."""
+    number, _, rest = text.partition("=")
+    return clean_number(number) if rest else None, rest
 
 
 def _drive_choice(setup: ChangerSetup) -> str:
@@ -193,8 +198,8 @@ def _warn_of_rest(setup: ChangerSetup, name: str, text: str, match: re.Match[str
         )
 
 
-def _time(number: str, unit: str) -> int:
-    return int(number) * (60 if unit.lower() == "m" else 1)
+def _time(number: str, unit: str | None) -> int:
+    return int(number) * (60 if unit in ("m", "M") else 1)
 
 
 def _seconds(setup: ChangerSetup, name: str, default: int) -> int:

@@ -17,7 +17,7 @@ import pytest
 from protocols.perldata import parse_perl_data
 from tests.fakes.library import Library
 from tests.fakes.tape import SimulatedDrive
-from tests.fakes.tape.stock_door import door_of, make_library, why_no_door
+from tests.fakes.tape.stock_door import door_of, made_library, why_no_door
 from tests.system.amanda import CONFIG, Amanda, Options
 from tests.system.conftest import MakeAmanda
 
@@ -117,7 +117,7 @@ def room(make_amanda: MakeAmanda) -> Iterator[Room]:
         amanda = make_amanda(Options(slots=0))
         room = Room(amanda, tapes=tapes)
         if tapes:
-            amanda.environment["LD_PRELOAD"] = str(make_library(amanda.base))
+            amanda.environment["LD_PRELOAD"] = str(stack.enter_context(made_library()))
             for drive in room.library.drives:
                 stack.enter_context(door_of(SimulatedDrive(drive)))
                 amanda.own(f"{HOME}/{drive.name}/door")
