@@ -42,6 +42,7 @@ CHANGERS: dict[str, str] = {
     "ndmp": "devices.changers.ndmp:open_ndmp_changer",
     "null": "devices.changers.null:NullChanger",
     "rait": "devices.changers.rait:RaitChanger",
+    "robot": "devices.changers.mtx:open_robot_changer",
     "single": "devices.changers.single:SingleChanger",
 }
 

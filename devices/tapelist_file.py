@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from devices.errors import ChangerError, ChangerReason
 from devices.regular import open_regular, read_at_most
-from protocols.tapelist import MAX_BYTES, Tapelist, parse_tapelist
+from protocols.tapelist import MAX_BYTES, Tapelist, TapelistError, parse_tapelist
+
+if TYPE_CHECKING:
+    from protocols.conf.config import Config
 
 
 def read_tapelist(path: str) -> Tapelist:
@@ -18,3 +24,15 @@ def read_tapelist(path: str) -> Tapelist:
     except FileNotFoundError:
         return Tapelist()
     return parse_tapelist(data, path)
+
+
+def configured_tapelist(config: Config) -> Tapelist:
+    """The list as a changer sees it.
+
+    :raise ChangerError: it cannot be read
+    """
+    try:
+        return read_tapelist(config.path(config.general.tapelist))
+    except (TapelistError, OSError) as error:
+        text = f"Could not read the tapelist: {error}"
+        raise ChangerError(text, ChangerReason.UNKNOWN) from error

@@ -9,8 +9,7 @@ import difflib
 from collections.abc import Collection
 
 AMANDA_DEVICES = frozenset({"dvdrw", "s3"})
-"""Those that Amanda has and we have not."""
-AMANDA_CHANGERS = frozenset({"robot"})
+"""Those that Amanda has and we have not; of its changers none is missing."""
 
 _CHANGER = "chg-"
 
@@ -25,18 +24,18 @@ def unknown_device(scheme: str, devices: Collection[str], changers: Collection[s
     if scheme in AMANDA_DEVICES:
         return f"{text} to this taper, though Amanda has it; {_choice('devices', devices)}"
     if scheme.lower().startswith(_CHANGER):
-        return f"{text}: {unknown_changer(scheme[len(_CHANGER) :], changers)}"
+        kind = scheme[len(_CHANGER) :]
+        if kind.lower() in changers:
+            return f"{text}: it is a changer, and a device is wanted; {_choice('devices', devices)}"
+        return f"{text}: {unknown_changer(kind, changers)}"
     meant = _meant(scheme, devices, AMANDA_DEVICES)
     return f"{text}{meant}; {_choice('devices', devices)}"
 
 
 def unknown_changer(kind: str, changers: Collection[str]) -> str:
     """Why there is no changer ``chg-KIND``, as the end of a sentence."""
-    if kind.lower() in AMANDA_CHANGERS:
-        why = f"this taper has no changer {_CHANGER}{kind.lower()}, though Amanda has it"
-    else:
-        meant = _meant(kind, changers, AMANDA_CHANGERS, _CHANGER)
-        why = f"there is no changer {_CHANGER}{kind}{meant}"
+    meant = _meant(kind, changers, (), _CHANGER)
+    why = f"there is no changer {_CHANGER}{kind}{meant}"
     return f"{why}; {_choice('changers', [_CHANGER + each for each in changers])}"
 
 

@@ -16,9 +16,8 @@ from devices.changers.vtape_changer import VtapeChanger, listed
 from devices.changers.vtape_state import VtapeState
 from devices.errors import ChangerError, ChangerReason
 from devices.interfaces import AccessMode, InventoryEntry, SlotState
-from devices.tapelist_file import read_tapelist
+from devices.tapelist_file import configured_tapelist
 from protocols.labels import LabelError, make_label, make_meta_label, slot_of_label
-from protocols.tapelist import Tapelist, TapelistError
 
 DEFAULT_SLOTS = 100
 
@@ -73,7 +72,7 @@ class DiskflatChanger(VtapeChanger):
                 f"autolabel '{self._autolabel.template}' has a counter beside its '$s', "
                 "so a slot has no label of its own"
             )
-        for entry in self._tapelist().entries:
+        for entry in configured_tapelist(self.setup.config).entries:
             path = self._path(entry.label)
             ours = self._is_ours(entry.storage) and self._slot_of(entry.label, entry.meta)
             if ours and os.path.exists(path) and not os.access(path, os.R_OK):
@@ -112,7 +111,7 @@ class DiskflatChanger(VtapeChanger):
         """The directory's meta label, or the one that its first new volume will bring."""
         if state.meta is not None or not self._meta_autolabel:
             return state.meta
-        config, known = self.setup.config, self._tapelist().entries
+        config, known = self.setup.config, configured_tapelist(self.setup.config).entries
         return make_meta_label(
             self._meta_autolabel, known, config=config.name, org=config.general.org
         )
@@ -128,16 +127,8 @@ class DiskflatChanger(VtapeChanger):
     def _path(self, label: str) -> str:
         return f"{self._directory}/{label}"
 
-    def _tapelist(self) -> Tapelist:
-        config = self.setup.config
-        try:
-            return read_tapelist(config.path(config.general.tapelist))
-        except (TapelistError, OSError) as error:
-            text = f"Could not read the tapelist: {error}"
-            raise ChangerError(text, ChangerReason.UNKNOWN) from error
-
     def _look(self, state: VtapeState) -> _Look:
-        tapelist = self._tapelist()
+        tapelist = configured_tapelist(self.setup.config)
         meta = self._meta(state)
         try:
             names = os.listdir(self._directory)
@@ -189,7 +180,7 @@ class DiskflatChanger(VtapeChanger):
             return False
         if not 1 <= slot <= self._num_slot:
             raise ChangerError(f"Slot {slot} not found", ChangerReason.INVALID, str(slot))
-        if self._tapelist().lookup(label) is not None:
+        if configured_tapelist(self.setup.config).lookup(label) is not None:
             text = f"label '{label}' already in tapelist and slot file '{path}' do not exists"
             raise ChangerError(text, ChangerReason.INVALID, str(slot))
         return False

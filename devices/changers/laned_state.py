@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock
 
 from devices.changers.base import ChangerSetup, surely
 from devices.changers.state import StateFile
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+T = TypeVar("T")
 
 
 class LanedState:
@@ -46,6 +48,10 @@ class LanedState:
 
     async def _unlock(self, section: AbstractContextManager[dict[str, Any]]) -> None:
         await self._lane.call_surely(section.__exit__, None, None, None)
+
+    def in_lane(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Let the lane do something else that blocks, between two sections."""
+        return self._lane.call(function, *args)
 
     async def settle(self) -> None:
         """Wait until a lock that nobody waits for any more has been given up."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,12 +10,14 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from devices.changers.robot import IRobot, RobotChanger
-from devices.changers.robot_state import Place, RobotStatus
+from devices.changers.robot import RobotChanger
+from devices.changers.robot_arm import IRobot
+from devices.changers.robot_settings import read_settings
 from devices.errors import ChangerError, ChangerReason, DriveFailed
 from devices.ndmp_control import ServerName, parse_server_name
 from devices.properties import Source
 from protocols import smc
+from protocols.library import Place, RobotStatus
 from protocols.ndmp.codes import ScsiFlags
 from protocols.ndmp.errors import NdmpError, NdmpInvalid, NdmpLoginRefused
 from protocols.ndmp.messages import ScsiClose, ScsiExecuteCdb, ScsiOpen
@@ -35,7 +36,6 @@ _log = logging.getLogger(__name__)
 CONNECT_PATIENCE = 60.0
 """Seconds to wait for a server to answer and to let us in."""
 
-_NO_NAME = re.compile("[^a-zA-Z0-9]+")
 _PASSED_ON = ("ndmp-username", "ndmp-password", "ndmp-auth")
 
 # milliseconds that the server may give a SCSI command
@@ -52,20 +52,16 @@ def open_ndmp_changer(setup: ChangerSetup) -> RobotChanger:
         server, device = parse_server_name(name, setup.argument)
     except DriveFailed as error:
         raise ChangerError(f"invalid chg-ndmp specification '{setup.argument}'") from error
+    settings = read_settings(setup)
     account = {"ndmp-username": "ndmp", "ndmp-password": "ndmp", "ndmp-auth": "md5"}
     for name in _PASSED_ON:
         values = setup.values(name)
         if len(values) > 1:
-            raise ChangerError(f"only one value allowed for '{name}'")
+            setup.refuse(name, f"only one value allowed for '{name}'", "one")
         account[name] = values[0] if values else account[name]
     context = setup.context
     robot = SmcRobot(context.reactor, server, device, account, haste=context.haste)
-    return RobotChanger(setup, robot, f"{context.statedir}/{state_file_name(setup.argument)}")
-
-
-def state_file_name(argument: str) -> str:
-    """How stock calls the state file of the changer ``chg-ndmp:ARGUMENT``."""
-    return _NO_NAME.sub("-", f"chg-ndmp:{argument}")
+    return RobotChanger(setup, settings, robot)
 
 
 @frozen

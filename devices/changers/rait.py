@@ -10,8 +10,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
-
 from devices.changers.base import Changer, ChangerSetup, Reservation, check_request, surely
 from devices.changers.children import MISSING, Children, combined
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status

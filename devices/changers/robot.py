@@ -7,18 +7,16 @@ included; its blocking lock and the reading and writing of it are done in a lane
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
-from zope.interface import Interface
-
 from devices.changers.base import Changer, Reservation, check_request
 from devices.changers.laned_state import LanedState
+from devices.changers.robot_arm import Arm
 from devices.changers.robot_choice import choose_drive, choose_slot, slots_to_update
-from devices.changers.robot_settings import read_settings
-from devices.changers.robot_state import RobotState, RobotStatus
+from devices.changers.robot_state import RobotState
 from devices.changers.state import RELEASE_GRACE
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status
 from devices.interfaces import (
@@ -29,60 +27,47 @@ from devices.interfaces import (
     Relative,
     VolumeReading,
 )
+from devices.registry import split_device_name
+from devices.serials import serial_of
+from devices.tapelist_file import configured_tapelist
 from protocols.twisted_transports.haste import Haste
 
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
+    from devices.changers.robot_settings import RobotSettings
 
 
+_NO_NAME = re.compile("[^a-zA-Z0-9]+")
 _NOT_READY = Status.VOLUME_MISSING | Status.DEVICE_BUSY
 
 _log = logging.getLogger(__name__)
 
 
-class IRobot(Interface):
-    """The arm of a library. Operations fail with :class:`devices.errors.ChangerError`."""
-
-    def status() -> Deferred[RobotStatus]:
-        """What is where."""
-
-    def load(slot: str, drive: str) -> Deferred[None]:
-        """Put the volume of a slot into a drive."""
-
-    def unload(drive: str, slot: str) -> Deferred[None]:
-        """Put the volume in a drive into a slot."""
-
-    def transfer(source: str, target: str) -> Deferred[None]:
-        """Move a volume from slot to slot."""
-
-    def vendor() -> Deferred[str]:
-        """Who made it, for people."""
-
-    def prepare(device: IAsyncDevice) -> None:
-        """Set what a drive's device must know of the way to the robot."""
+def state_file_name(setup: ChangerSetup) -> str:
+    """How stock calls the state file of a robot whose section names none."""
+    return _NO_NAME.sub("-", f"chg-{setup.kind}:{setup.argument}")
 
 
 class RobotChanger(Changer):
     """Slots, drives and a robot.
 
-    :param robot: provides IRobot
-    :param default_state: path of the state file where the section names none
-    :raise ChangerError: fatal: a property says something impossible
+    :param robot: provides :class:`devices.changers.robot_arm.IRobot`
     """
 
-    def __init__(self, setup: ChangerSetup, robot: Any, default_state: str) -> None:
+    def __init__(self, setup: ChangerSetup, settings: RobotSettings, robot: Any) -> None:
         super().__init__(setup)
-        self._settings = read_settings(setup)
+        self._settings = settings
         self._robot = robot
         context = setup.context
-        self._reactor = context.reactor
+        self._seconds = context.reactor.seconds
         self._haste = context.haste or Haste(context.reactor)
-        self._now = context.now
-        self._ready_at = context.reactor.seconds()
+        self._arm = Arm(robot, settings, context, self._haste)
         self._state_file = LanedState(
-            setup, setup.changerfile or default_state, self._settings.lock_timeout
+            setup,
+            setup.changerfile or f"{context.statedir}/{state_file_name(setup)}",
+            settings.lock_timeout,
         )
-        self._looked = False
+        self._vendor: str | None = None
 
     def _prepare(self, device: IAsyncDevice) -> None:
         self._robot.prepare(device)
@@ -90,44 +75,16 @@ class RobotChanger(Changer):
     # what every operation is wrapped in
 
     @asynccontextmanager
-    async def _locked(self, grace: float = 0.0) -> AsyncIterator[RobotState]:
-        """Hold the state file, brought up to date."""
+    async def _locked(self, grace: float = 0.0, *, look: bool = True) -> AsyncIterator[RobotState]:
+        """Hold the state file.
+
+        :param look: bring it up to date first
+        """
         async with self._state_file.locked(grace) as data:
             state = RobotState(data, self.setup, self._settings)
-            await self._refresh(state)
+            if look:
+                await self._arm.refresh(state)
             yield state
-
-    async def _refresh(self, state: RobotState) -> None:
-        """Ask the robot, unless it was asked a moment ago and nobody else can have moved."""
-        now = int(self._now())
-        last = _time(state.raw.get("last_status"))
-        recent = last <= now < last + self._settings.status_interval
-        if self._looked and recent and state.slots:
-            return
-        await self._wait_for_last_operation(state)
-        state.merge(await self._robot.status())
-        self._looked = True
-        state.raw["last_status"] = int(self._now())
-
-    async def _wait_for_last_operation(self, state: RobotState) -> None:
-        now = int(self._now())
-        begun = _time(state.raw.get("last_operation_time"))
-        end = begun + _time(state.raw.get("last_operation_delay"))
-        left = self._ready_at - self._reactor.seconds()  # of our own, whatever the clock says
-        if begun <= now < end:  # a clock going backwards does not hold us
-            left = max(left, end - now)
-        if left > 0:
-            await self._pause(left)
-
-    async def _pause(self, seconds: float) -> None:
-        over: Deferred[None] = Deferred(lambda _: timer.cancel())
-        timer = self._haste.call_later(seconds, over.callback, None)
-        await over
-
-    def _note_operation(self, state: RobotState, delay: int) -> None:
-        state.raw["last_operation_time"] = int(self._now())
-        state.raw["last_operation_delay"] = delay
-        self._ready_at = self._reactor.seconds() + delay
 
     # operations
 
@@ -139,15 +96,16 @@ class RobotChanger(Changer):
                 state.set_current(slot)
             drive = await self._bring(state, slot)
             device, reading = await self._read(drive)
+            barcode = state.slots[slot].get("barcode")
             try:
                 self._check_volume(state, slot, request.label, reading)
+                if request.set_current:
+                    state.set_current(slot)
+                await self._check_barcode(slot, reading.label, barcode)
             except BaseException:
                 await self._put_away(device)
                 raise
-            if request.set_current:
-                state.set_current(slot)
             state.take(drive)
-            barcode = state.slots[slot].get("barcode")
 
         async def give_back(eject: bool, need_another: bool) -> None:
             await self._in_turn(lambda: self._give_back(drive, eject))
@@ -179,10 +137,7 @@ class RobotChanger(Changer):
         drive = choose_drive(state, self._settings)
         if state.is_drive_full(drive):
             await self._unload(state, drive)
-        await self._wait_for_last_operation(state)
-        await self._robot.load(slot, drive)
-        self._note_operation(state, 0)
-        state.note_loaded(slot, drive)
+        await self._arm.load(state, slot, drive)
         return drive
 
     async def _unload(self, state: RobotState, drive: str, target: str | None = None) -> None:
@@ -191,14 +146,34 @@ class RobotChanger(Changer):
         slot = target or state.in_drive(drive)
         if slot is None:
             raise ChangerError(f"drive '{drive}' is empty", ChangerReason.INVALID)
-        name = settings.device_of(drive)
-        if settings.eject_before_unload and name is not None:
-            await self._eject_medium(name)
-            self._note_operation(state, settings.eject_delay)
-        await self._wait_for_last_operation(state)
-        await self._robot.unload(drive, slot)
-        state.note_unloaded(drive, slot)
-        self._note_operation(state, settings.unload_delay)
+        if settings.eject_before_unload and settings.device_of(drive) is not None:
+            await self._eject_medium(await self._device_of(drive))
+            self._arm.note_operation(state, settings.eject_delay)
+        await self._arm.unload(state, drive, slot)
+
+    async def _device_of(self, drive: str) -> str:
+        """The device of one of our drives: that of its serial number, where one is given."""
+        serial = self._settings.serials.get(drive)
+        if serial is None:
+            return dict(self._settings.tape_devices)[drive]
+        found = await self._state_file.in_lane(self._serials)
+        for name, its_own in found.items():
+            if its_own == serial:
+                return name
+        told = ", ".join(f"'{name}' {its_own or 'none'}" for name, its_own in found.items())
+        text = f"no tape device has the serial number '{serial}' of drive {drive}, but {told}"
+        raise ChangerError(text, ChangerReason.DEVICE)
+
+    def _serials(self) -> dict[str, str | None]:
+        """Serial numbers by device; blocks."""
+        nodes = {
+            name: split_device_name(name, self.setup.config)
+            for _, name in self._settings.tape_devices
+        }
+        return {
+            name: serial_of(node) if scheme == "tape" else None
+            for name, (scheme, node) in nodes.items()
+        }
 
     async def _eject_medium(self, name: str) -> None:
         try:
@@ -208,13 +183,12 @@ class RobotChanger(Changer):
             finally:
                 await self._put_away(device)
         except DeviceError as error:
-            text = f"while ejecting '{name}': {error.text}"
-            raise ChangerError(text, ChangerReason.DEVICE) from error
+            text = f"while ejecting volume: {error.text}"
+            raise ChangerError(text, ChangerReason.UNKNOWN) from error
 
     async def _read(self, drive: str) -> tuple[IAsyncDevice, VolumeReading]:
         """Open the drive's device and read the label, with patience for a volume that settles."""
-        name = self._settings.device_of(drive)
-        assert name is not None, "only drives of ours are chosen"
+        name = await self._device_of(drive)
         try:
             device = self._open_configured(name)
         except DeviceError as error:
@@ -228,14 +202,14 @@ class RobotChanger(Changer):
     async def _settled_reading(self, device: IAsyncDevice) -> VolumeReading:
         poll = self._settings.load_poll
         if poll.delay:
-            await self._pause(poll.delay)
-        end = self._reactor.seconds() - poll.delay + poll.until
+            await self._haste.pause(poll.delay)
+        end = self._seconds() - poll.delay + poll.until
         while True:
             reading = await device.read_label()
-            again = self._reactor.seconds() + poll.every
+            again = self._seconds() + poll.every
             if not reading.status & _NOT_READY or not poll.every or again > end:
                 return reading
-            await self._pause(poll.every)
+            await self._haste.pause(poll.every)
 
     def _check_volume(
         self, state: RobotState, slot: str, wanted: str | None, reading: VolumeReading
@@ -247,17 +221,42 @@ class RobotChanger(Changer):
             text = f"Found {found} while looking for '{wanted}'"
             raise ChangerError(text, ChangerReason.NOTFOUND, slot)
 
+    async def _check_barcode(self, slot: str, label: str | None, barcode: object) -> None:
+        """Refuse a volume whose label the tapelist knows on a cartridge of another barcode."""
+        if not label or not barcode:
+            return
+        tapelist = await self._state_file.in_lane(configured_tapelist, self.setup.config)
+        known = tapelist.lookup(label)
+        if known is not None and known.barcode and known.barcode != str(barcode):
+            text = (
+                f"Slot {slot}, label '{label}', mismatch barcode between changer '{barcode}' "
+                f"and tapelist file '{known.barcode}'"
+            )
+            raise ChangerError(text, ChangerReason.DEVICE, slot)
+
     async def _give_back(self, drive: str, eject: bool) -> None:
-        """The changer's part of a release."""
-        async with self._locked(RELEASE_GRACE) as state:
+        """The changer's part of a release, which a robot that does not answer cannot keep back."""
+        async with self._locked(RELEASE_GRACE, look=False) as state:
             if drive not in state.drives or not state.is_ours(drive):
                 raise ChangerError("reservation belongs to another instance")
             state.drop(drive)
-            if eject:
+            if not eject:
+                return
+            await self._arm.refresh(state)
+            if state.is_drive_full(drive):  # else somebody was quicker
                 await self._unload(state, drive)
 
+    async def _vendor_string(self) -> str:
+        """Who made the robot: for people only, so not knowing it stops nothing."""
+        if self._vendor is None:
+            try:
+                self._vendor = await self._robot.vendor()
+            except ChangerError as error:
+                _log.warning("%s: the robot does not say who made it: %s", self.name, error)
+        return self._vendor or ""
+
     async def _info(self) -> ChangerInfo:
-        vendor = await self._robot.vendor()
+        vendor = await self._vendor_string()
         async with self._locked() as state:
             slots = tuple(slot for slot in state.slot_numbers() if self._settings.allows(slot))
         return ChangerInfo(
@@ -283,11 +282,14 @@ class RobotChanger(Changer):
                 if len(drives) != 1:
                     raise ChangerError("no drive specified", ChangerReason.INVALID)
                 drive = drives[0]
-            if drive not in drives or drive not in state.drives:
+            if drive not in state.drives:
                 raise ChangerError(f"invalid drive '{drive}'", ChangerReason.INVALID)
+            if drive not in drives:
+                text = f"this changer instance is not configured to access drive {drive}"
+                raise ChangerError(text, ChangerReason.INVALID)
             if state.is_held(drive):
                 text = f"tape in drive '{drive}' is in use"
-                raise ChangerError(text, ChangerReason.DRIVEINUSE)
+                raise ChangerError(text, ChangerReason.VOLINUSE)
             if not state.is_drive_full(drive):
                 raise ChangerError(f"drive '{drive}' is empty", ChangerReason.INVALID)
             await self._unload(state, drive)
@@ -296,21 +298,21 @@ class RobotChanger(Changer):
         """``N=LABEL`` records, ``RANGES=`` forgets, ``RANGES`` or None looks."""
         async with self._locked() as state:
             work = slots_to_update(state, self._settings, changed)
-            for slot in work.recorded:
-                state.note_label(slot, work.label, None)
-            for slot in work.forgotten:
-                state.forget(slot)
-            for slot in work.looked_at:
-                await self._look_into(state, slot)
+            if work.label is not None:
+                state.record_label(work.slots[0], work.label)
+                return
+            for slot in work.slots:
+                if work.forget:
+                    state.forget(slot)
+                    continue
+                try:
+                    await self._look_into(state, slot)
+                except ChangerError as error:  # the other slots may be well
+                    _log.warning("slot %s is not looked at: %s", slot, error.message)
 
     async def _look_into(self, state: RobotState, slot: str) -> None:
-        try:
-            drive = await self._bring(state, slot)
-        except ChangerError as error:
-            if error.reason is not ChangerReason.VOLINUSE:
-                raise
-            _log.info("slot %s is not looked at: %s", slot, error.message)
-            return
+        await self._arm.refresh_after_failure(state)
+        drive = await self._bring(state, slot)
         device, reading = await self._read(drive)
         await self._put_away(device)
         state.note_label(slot, reading.label, reading)
@@ -322,23 +324,20 @@ class RobotChanger(Changer):
                     raise ChangerError(f"invalid slot {slot}", ChangerReason.INVALID, slot)
             if not state.is_full(source):
                 raise ChangerError(f"slot {source} is empty", ChangerReason.INVALID, source)
+            drive = state.loaded_in(source)
+            if drive is not None and state.is_held(drive):
+                text = f"slot {source} is currently loaded and reserved"
+                raise ChangerError(text, ChangerReason.INVALID, source)
             if state.is_full(target):
                 raise ChangerError(f"slot {target} is not empty", ChangerReason.INVALID, target)
-            drive = state.loaded_in(source)
             if drive is None:
-                await self._wait_for_last_operation(state)
-                await self._robot.transfer(source, target)
-                state.note_moved(source, target)
-                self._note_operation(state, 0)
-            elif state.is_held(drive):
-                text = f"slot {source} is currently loaded"
-                raise ChangerError(text, ChangerReason.VOLINUSE, source)
+                await self._arm.transfer(state, source, target)
             else:
                 await self._unload(state, drive, target)
 
     async def note_label(self, slot: str, label: str | None) -> None:
         async def note() -> None:
-            async with self._locked() as state:
+            async with self._locked(look=False) as state:
                 if slot in state.slots:
                     state.note_label(slot, label, None)
 
@@ -346,7 +345,7 @@ class RobotChanger(Changer):
 
     async def note_error(self, slot: str, reading: VolumeReading) -> None:
         async def note() -> None:
-            async with self._locked() as state:
+            async with self._locked(look=False) as state:
                 if slot in state.slots:
                     state.note_error(slot, reading)
 
@@ -358,9 +357,3 @@ class RobotChanger(Changer):
 
     async def _end(self) -> None:
         await self._state_file.stop()
-
-
-def _time(value: Any) -> int:
-    """A time or delay in the state, 0 if it is none."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

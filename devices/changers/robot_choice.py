@@ -8,6 +8,7 @@ from attrs import frozen
 
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import LoadRequest, Relative
+from protocols.library import clean_number
 
 if TYPE_CHECKING:
     from devices.changers.robot_settings import RobotSettings
@@ -50,9 +51,8 @@ def _asked_for(state: RobotState, settings: RobotSettings, request: LoadRequest)
 
 
 def _known(state: RobotState, text: str) -> str:
-    number = text.strip()
-    slot = str(int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else ""
-    if slot not in state.slots:
+    slot = clean_number(text.strip())
+    if slot is None or slot not in state.slots:
         raise ChangerError(f"invalid slot '{text}'", ChangerReason.INVALID, text)
     return slot
 
@@ -75,16 +75,16 @@ def _nothing_left(state: RobotState, request: LoadRequest) -> ChangerError:
 
 
 def choose_drive(state: RobotState, settings: RobotSettings) -> str:
-    """A drive of ours that nobody holds; it counts as used from now on.
+    """A drive of ours that nobody holds and that is empty or can be; it counts as used from now on.
 
-    :raise ChangerError: they are all in use
+    :raise ChangerError: there is none
     """
     ours = [drive for drive, _ in settings.tape_devices]
     if settings.least_recently_used:
         used = [drive for drive in state.lru() if drive in ours]
         ours = [drive for drive in ours if drive not in used] + used
     for drive in ours:
-        if drive in state.drives and not state.is_held(drive):
+        if drive in state.drives and not state.is_held(drive) and state.can_be_emptied(drive):
             state.note_used(drive)
             return drive
     raise ChangerError("no drives available", ChangerReason.DRIVEINUSE)
@@ -92,48 +92,60 @@ def choose_drive(state: RobotState, settings: RobotSettings) -> str:
 
 @frozen
 class UpdateWork:
-    """What an update is to do: record ``label`` for, forget, or look into some slots."""
+    """What an update is to do: look into ``slots``, unless it says otherwise.
 
-    recorded: tuple[str, ...] = ()
+    :ivar label: the label to record for the only slot.
+    :ivar forget: what is known of the slots is to be forgotten.
+    """
+
+    slots: tuple[str, ...]
     label: str | None = None
-    forgotten: tuple[str, ...] = ()
-    looked_at: tuple[str, ...] = ()
+    forget: bool = False
 
 
 def slots_to_update(state: RobotState, settings: RobotSettings, changed: str | None) -> UpdateWork:
     """Read the argument of an update [changers 2.2].
 
     :param changed: ``N=LABEL``, ``RANGES=``, ``RANGES`` (``error`` among them means those whose
-        last reading failed), or None for all
-    :raise ChangerError: a slot that it names is not to be had
+        last reading failed), or None for all; only full slots that use-slots allows are meant
+    :raise ChangerError: it is none of these, or the label cannot be recorded
     """
     if not changed:
-        return UpdateWork(looked_at=tuple(state.usable_slots()))
+        return UpdateWork(tuple(state.usable_slots()))
     ranges, equals, label = changed.partition("=")
-    slots = tuple(slot for item in ranges.split(",") for slot in _range(state, item.strip()))
-    for slot in slots:
-        if not settings.allows(slot):
-            raise _not_allowed(settings, slot, None)
-    if not equals:
-        return UpdateWork(looked_at=tuple(slot for slot in slots if state.is_full(slot)))
-    if not label:
-        return UpdateWork(forgotten=slots)
-    for slot in slots:
-        if not state.is_full(slot):
-            raise ChangerError(f"slot {slot} is empty", ChangerReason.INVALID, slot)
-        if state.loaded_in(slot) is not None:
-            raise ChangerError(f"slot {slot} is currently loaded", ChangerReason.INVALID, slot)
-    return UpdateWork(recorded=slots, label=label)
+    if equals and label:
+        return UpdateWork((_recordable(state, settings, ranges),), label=label)
+    named = {slot for item in ranges.split(",") for slot in _range(state, item.strip())}
+    slots = tuple(slot for slot in state.usable_slots() if slot in named)
+    return UpdateWork(slots, forget=bool(equals))
+
+
+def _recordable(state: RobotState, settings: RobotSettings, text: str) -> str:
+    slot = clean_number(text)
+    if slot is None:
+        raise ChangerError(f"slot '{text}': Invalid slot", ChangerReason.INVALID)
+    if slot not in state.slots:
+        why = "does not exist"
+    elif not settings.allows(slot):
+        why = "is not used by this changer"
+    elif not state.is_full(slot):
+        why = "is empty"
+    elif state.loaded_in(slot) is not None:
+        why = "is currently loaded"
+    else:
+        return slot
+    raise ChangerError(f"slot {slot} {why}", ChangerReason.UNKNOWN, slot)
 
 
 def _range(state: RobotState, item: str) -> list[str]:
     if item == "error":
         return [slot for slot in state.slot_numbers() if _is_in_error(state, slot)]
     first, dash, last = item.partition("-")
-    if not dash:
-        return [_known(state, first)]
-    low, high = int(_known(state, first)), int(_known(state, last))
-    return [slot for slot in state.slot_numbers() if low <= int(slot) <= high]
+    low, high = clean_number(first), clean_number(last if dash else first)
+    if low is None or high is None:
+        text = f"slot '{item}': Invalid slot{'s range' if dash else ''}"
+        raise ChangerError(text, ChangerReason.INVALID)
+    return [slot for slot in state.slot_numbers() if int(low) <= int(slot) <= int(high)]
 
 
 def _is_in_error(state: RobotState, slot: str) -> bool:

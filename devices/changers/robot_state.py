@@ -10,8 +10,6 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
-
 from devices.changers.holders import holder_is_alive, own_mark
 from devices.changers.state import lookup, subhash
 from devices.errors import Status
@@ -21,31 +19,11 @@ from protocols.header import HeaderType
 if TYPE_CHECKING:
     from devices.changers.base import ChangerSetup
     from devices.changers.robot_settings import RobotSettings
+    from protocols.library import Place, RobotStatus
 
 FULL, EMPTY = int(SlotState.FULL), int(SlotState.EMPTY)
 
 _log = logging.getLogger(__name__)
-
-
-@frozen(kw_only=True)
-class Place:
-    """A slot or a drive as the robot sees it.
-
-    :ivar source: of a full drive: the slot its volume came from, None if the robot cannot tell.
-    """
-
-    full: bool
-    barcode: str | None = None
-    import_export: bool = False
-    source: str | None = None
-
-
-@frozen
-class RobotStatus:
-    """All slots and drives by number, in the robot's order."""
-
-    slots: Mapping[str, Place] = field(factory=dict)
-    drives: Mapping[str, Place] = field(factory=dict)
 
 
 class RobotState:
@@ -106,6 +84,10 @@ class RobotState:
         full = _number(entry.get("state")) == FULL
         return str(home) if full and home not in (None, "") else None
 
+    def can_be_emptied(self, drive: str) -> bool:
+        """There is nothing in the drive, or a slot that it can be put into."""
+        return not self.is_drive_full(drive) or self.in_drive(drive) is not None
+
     def is_drive_full(self, drive: str) -> bool:
         return _number(self.drives.get(drive, {}).get("state")) == FULL
 
@@ -144,12 +126,12 @@ class RobotState:
             return {**kept, **_NO_VOLUME, **_NO_READING, "state": FULL}
         label = lookup(self._state, "bc2lb", place.barcode)
         kept |= {"state": FULL, "barcode": place.barcode, "label": label}
-        if old.get("barcode") == place.barcode:
+        if _text(old.get("barcode")) == place.barcode and old.get("label") == label:
             return kept
         return {**kept, **(_GOOD_READING if label else _NO_READING)}
 
     def _merged_drive(self, old: dict[str, Any], place: Place) -> dict[str, Any]:
-        same = old.get("barcode") == place.barcode and _number(old.get("state")) == FULL
+        same = _text(old.get("barcode")) == place.barcode and _number(old.get("state")) == FULL
         own = old.get("orig_slot") if same else None
         home = place.source
         if own not in (None, "") and (home is None or self._settings.trust_own_slot):
@@ -297,6 +279,22 @@ class RobotState:
     def note_error(self, slot: str, reading: VolumeReading) -> None:
         """Labelling failed."""
         self.slots[slot] |= _reading_of(reading)
+
+    def record_label(self, slot: str, label: str) -> None:
+        """A person says that the volume of ``slot`` bears ``label``; nobody has read it."""
+        self._forget_label(label)
+        self.slots[slot]["label"] = label
+        if barcode := self.slots[slot].get("barcode"):
+            subhash(self._state, "bc2lb")[str(barcode)] = label
+
+    def _forget_label(self, label: str) -> None:
+        """No volume is known by ``label`` any more."""
+        known = subhash(self._state, "bc2lb")
+        for barcode in [barcode for barcode, old in known.items() if old == label]:
+            del known[barcode]
+        for entry in self.slots.values():
+            if entry.get("label") == label:
+                entry |= {"label": None, **_NO_READING}
 
     def forget(self, slot: str) -> None:
         """Nothing is known of the volume in ``slot`` any more, not by its barcode either."""

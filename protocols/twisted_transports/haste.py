@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -43,6 +45,17 @@ class Haste:
         if self._end is None:
             return seconds
         return min(seconds, max(self._end - self._clock.seconds(), _LEAST))
+
+    def pause(self, seconds: float) -> Deferred[None]:
+        """What fires after so many seconds, or sooner if all is to end; it may be cancelled."""
+        over: Deferred[None] = Deferred(lambda _: timer.cancel())
+        timer = self.call_later(seconds, over.callback, None)
+        return over
+
+    @property
+    def begun(self) -> bool:
+        """All is to end: who has tried in vain tries no more."""
+        return self._end is not None
 
     def begin(self) -> None:
         """All is to end."""

@@ -279,9 +279,9 @@ def test_a_step_to_the_next_volume_lists_nothing(
     for name in ("listdir", "scandir"):
         plain = getattr(os, name)
         monkeypatch.setattr(os, name, lambda path, plain=plain: reads.append(path) or plain(path))
-    plain_read = diskflat.read_tapelist
+    plain_read = diskflat.configured_tapelist
     monkeypatch.setattr(
-        diskflat, "read_tapelist", lambda path: reads.append(path) or plain_read(path)
+        diskflat, "configured_tapelist", lambda config: reads.append(config) or plain_read(config)
     )
     for after in ("1", "2"):
         changer.load(LoadRequest(relative=Relative.NEXT, after=after)).release()

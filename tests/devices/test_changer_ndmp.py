@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError
 
-from devices.asynchronous import open_changer
 from devices.changers.state import StateFile
-from devices.context import DeviceContext
 from devices.errors import ChangerError
 from devices.interfaces import LoadRequest, Relative
-from devices.lane import Lane
 from protocols.conf.sections import ChangerSection
 from tests.contract.changer import ChangerContract
 from tests.devices.ndmp_world import World, turning
-from tests.fakes.changers import Waited
-from tests.fakes.config import make_config
+from tests.devices.opening import Opener
 from tests.fakes.ndmp_server import CONFORMING, Limits, Medium
 from tests.fakes.ndmp_server.drives import Robot
 from tests.fakes.turning import Turning
@@ -36,40 +31,9 @@ def world(turning: Turning) -> Iterator[World]:
     world.close()
 
 
-class Opened(Waited):
-    """A changer that knows whether it was closed."""
-
-    closed = False
-
-    def close(self) -> None:
-        self.closed = True
-        self.wait(self.thing.close())
-
-
-class Opener:
-    """Opens changers by name, again and again, and closes what it has opened."""
-
-    def __init__(self, world: World, statedir: Path) -> None:
-        self._turning = world.turning
-        reactor = world.turning.reactor
-        self._context = DeviceContext(reactor, partial(Lane, reactor), 20, str(statedir))
-        self._opened: list[Opened] = []
-
-    def open(self, name: str, *sections: Any, stop: threading.Event | None = None) -> Opened:
-        changer = open_changer(name, make_config(*sections), None, self._context, stop=stop)
-        self._opened.append(Opened(changer, self._turning.wait))
-        return self._opened[-1]
-
-    def close(self) -> None:
-        """Close those that the test did not."""
-        for changer in self._opened:
-            if not changer.closed:
-                changer.close()
-
-
 @pytest.fixture
 def opener(world: World, tmp_path: Path) -> Iterator[Opener]:
-    opener = Opener(world, tmp_path)
+    opener = Opener(world.turning, tmp_path)
     yield opener
     opener.close()
 

@@ -111,11 +111,6 @@ def test_single_ejects_when_asked_or_another_is_needed(vtape, monkeypatch, how, 
         ("neither", "You must specify one of 'tapedev' or 'tpchanger'"),
         ("wrong", "Changer 'wrong' specifies invalid tpchanger 'file:/x'"),
         (
-            "robot",
-            "Changer 'robot' specifies invalid tpchanger 'chg-robot:/dev/sg1': this taper has no "
-            "changer chg-robot, though Amanda has it; changers here are chg-aggregate, ",
-        ),
-        (
             "misspelt",
             "Changer 'misspelt' specifies invalid tpchanger 'chg-dsk:/x': there is no changer "
             'chg-dsk (did you mean "chg-disk"?); changers here are chg-aggregate, ',
@@ -129,7 +124,6 @@ def test_names_that_are_no_changer(name, text):
         ChangerSection("both", tpchanger="chg-disk:/x", tapedev="chg-disk:/y"),
         ChangerSection("neither"),
         ChangerSection("wrong", tpchanger="file:/x"),
-        ChangerSection("robot", tpchanger="chg-robot:/dev/sg1"),
         ChangerSection("misspelt", tpchanger="chg-dsk:/x"),
     )
     with pytest.raises(ChangerError) as caught:

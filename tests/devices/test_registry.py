@@ -29,7 +29,7 @@ class Sections:
 
 
 DEVICES_HERE = f"devices here are {', '.join(sorted(DEVICES))}"
-CHANGERS_HERE = f"changers here are {', '.join(f'chg-{kind}' for kind in sorted(CHANGERS))}"
+CHANGERS_HERE = f"changers here are {', '.join(sorted(f'chg-{kind}' for kind in CHANGERS))}"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,12 @@ CHANGERS_HERE = f"changers here are {', '.join(f'chg-{kind}' for kind in sorted(
         ),
         (
             "chg-robot:/dev/sg1",
-            'Device type "chg-robot" is not known: this taper has no changer chg-robot, '
+            'Device type "chg-robot" is not known: it is a changer, and a device is wanted; '
+            + DEVICES_HERE,
+        ),
+        (
+            "chg-rait:{a,b}",
+            'Device type "chg-rait" is not known: this taper has no changer chg-rait, '
             f"though Amanda has it; {CHANGERS_HERE}",
         ),
         ("bare", 'Device "bare" has no tapedev'),

@@ -16,7 +16,20 @@ from taper.flow.port import HEADER_SILENCE, header_silence
 from tests.docs.markdown import ROOT
 
 FACTS = ROOT / "docs" / "facts"
-READERS = frozenset({"text", "values", "boolean", "integer", "get", "seconds", "_seconds", "flag"})
+READERS = frozenset(
+    {
+        "text",
+        "values",
+        "boolean",
+        "integer",
+        "get",
+        "seconds",
+        "_seconds",
+        "_only",
+        "_boolean",
+        "flag",
+    }
+)
 """Functions whose first or second argument may name a property of a section."""
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.pollreactor import PollReactor
+from twisted.internet.process import reapAllProcesses
 from twisted.python.failure import Failure
 
 from protocols.directtcp import Address
@@ -36,6 +37,7 @@ class Turning:
         while not reached():
             if time.monotonic() > end:
                 raise AssertionError("it never happened")
+            reapAllProcesses()  # no signal tells this reactor that a child has ended
             self.reactor.runUntilCurrent()
             wait = self.reactor.timeout()
             self.reactor.doIteration(min(0.05, 0.05 if wait is None else wait))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols import catalog, directtcp, gnutar, labels, quoting, shmring, smc
+from protocols import catalog, directtcp, gnutar, labels, mtx, quoting, shmring, smc
 from protocols.application import RequestError, one_line, parse_request
 from protocols.commandfile import parse_command_file
 from protocols.conf import load
@@ -195,6 +195,13 @@ def _words(data: bytes) -> None:
     assert quoting.unquote(quoting.quote(text)) == text.replace("\0", "?")
 
 
+def _mtx(data: bytes) -> None:
+    text = _text(data)
+    assert "\n" not in mtx.describe_failure(text, "it", of_status=True)
+    mtx.parse_inquiry(text)
+    mtx.parse_status(text)
+
+
 def _small(data: bytes) -> None:
     text = _text(data)
     Crc.parse(text)
@@ -233,6 +240,13 @@ _PARSERS: dict[str, tuple[Parser, bytes, type[Exception] | tuple[()]]] = {
         b"$STATE = { 'a' => [ 1, \"\\x{3a9}\" ], b => bless( {}, 'C' ) };\n"
         b"$STATE->{a}[0] = 0x1f;\n",
         PerlDataError,
+    ),
+    "mtx": (
+        _mtx,
+        b"Data Transfer Element 0:Full (Storage Element 3 Loaded):VolumeTag = A3 \n"
+        b"      Storage Element 5 IMPORT/EXPORT:Full :VolumeTag=A5\nVendor ID: 'X'\n"
+        b"mtx: Request Sense: Sense Key=Not Ready\n",
+        mtx.MtxError,
     ),
     "smc.inquiry": (smc.parse_inquiry, bytes((8,)).ljust(40, b" "), smc.SmcError),
     "smc.status": (smc.parse_element_status, bytes(7) + b"\x3c" + _PAGE, smc.SmcError),

@@ -160,7 +160,8 @@ class Amanda(Namespace):
         place = self.mkdir(f"/tmp/amanda/restore{len(list(self.path('/tmp/amanda').iterdir()))}")
         words = ("amfetchdump", "-a", "-p", CONFIG, "localhost", f"^{SOURCE}/{disk}$", *more)
         line = " ".join(f"'{word}'" for word in words)
-        script = f"set -o pipefail; {line} 2>../fetch.log | tar -xpf -"
+        # tapes pad: tar has to read on behind the end of its archive, for amfetchdump to finish
+        script = f"set -o pipefail; {line} 2>../fetch.log | tar -xipf -"
         done = self.run("bash", "-c", script, cwd=place)
         told = self.read("/tmp/amanda/fetch.log")
         assert done.returncode == 0, f"{done.stdout}\n{told}"
