@@ -118,6 +118,7 @@ class World:
             ),
             open_device=self._open,
             open_blocking=pytest.fail,
+            open_child=pytest.fail,
         )
         programs: Any = self.programs
         robot = MtxRobot(programs, self.haste, "/mtx", "/dev/sg9", barcodes=True)
