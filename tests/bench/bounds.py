@@ -87,7 +87,7 @@ CLONED = _dump(8.0, 0.15)
 DURABLE = [Bound(RATE, least=0.95)]
 """Ours is on the disk, Amanda's is not."""
 OTHERS = [Bound(RATE, least=0.8), Bound(LIFE, most=1.2)]
-"""Dumps in other circumstances: caches, several dumps at once, many small ones."""
+"""Dumps in other circumstances: caches, several volumes or dumps at once, many small ones."""
 READ = [Bound(RATE, least=0.95)]
 """What we wrote is read as fast as what Amanda wrote."""
 STARTED = [Bound(START, most=1.0)]
@@ -110,7 +110,7 @@ def bounds(case: Case) -> list[Bound]:
         return CLONED + memory
     if case.ground is Ground.DISK:
         return DURABLE + memory
-    if case.cache or case.grown or case.workers > 1:
+    if case.cache or case.grown or case.rait or case.workers > 1:
         return OTHERS + memory
     return BY_WAY[case.way] + memory
 

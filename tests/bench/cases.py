@@ -49,6 +49,7 @@ class Case:
     :ivar block: KiB of a block or record.
     :ivar cache: the part cache: ``memory``, ``disk`` or ``none``, on volumes that end without a
         warning; empty: the volumes warn, nobody asks for a cache.
+    :ivar rait: onto so many vtapes, of which the last has the parity; 0: onto one.
     :ivar restored: what was written is read by Amanda's amrestore, and that is measured.
     :ivar grown: what there is much of, as :mod:`tests.bench.growth` makes it: ``logs``, ``slots``
         or ``dumps``; idle but for the last, where so many small dumps go onto one volume.
@@ -67,6 +68,7 @@ class Case:
     workers: int = 1
     block: int = 32
     cache: str = ""
+    rait: int = 0
     restored: bool = False
     grown: str = ""
     many: int = 0
@@ -120,6 +122,7 @@ CASES = (
     Case("disk-file", "FILE-WRITE, parts of 128 MiB", Way.FILE, Ground.DISK, part=PART, quick=True),
     Case("disk-port", "PORT-WRITE, parts of 128 MiB", Way.PORT, Ground.DISK, part=PART),
     Case("clone", "FILE-WRITE, parts of 128 MiB", Way.FILE, Ground.XFS, part=PART, quick=True),
+    Case("rait", "FILE-WRITE, onto three vtapes with parity", Way.FILE, rait=3),
     Case("restore", "read by amrestore, which FILE-WRITE wrote", Way.FILE, restored=True),
     Case("ndmp-32", "DirectTCP, 32 KiB records, onto ndmjob", Way.DIRECT),
     Case("ndmp-64", "DirectTCP, 64 KiB records, onto ndmjob", Way.DIRECT, block=64),

@@ -108,6 +108,9 @@ def _configure(world: World, case: Case) -> None:
     }
     if case.block != 32:
         knobs["tapetype"] += f"\n  blocksize {case.block} kbytes"
+    if case.rait:
+        knobs["slots"] = case.rait
+        knobs["changer"] = f'tpchanger "rait:file:{VTAPES}/slot{{1..{case.rait}}}"'
     if case.workers > 1:
         knobs["slots"] = case.workers
         knobs["extra"] = f"taper-parallel-write {case.workers}"

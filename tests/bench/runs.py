@@ -25,7 +25,7 @@ from tests.installation import ROOT
 
 def limits(case: Case) -> dict[str, tuple[str, ...]]:
     """The plain loops beside a case, by column; of several the fastest counts."""
-    if not case.large or case.restored or case.way is Way.DIRECT:
+    if not case.large or case.restored or case.rait or case.way is Way.DIRECT:
         return {}
     if case.way is Way.PORT:
         return {LIMIT: ("splice",), LOOP: ("receive",)}

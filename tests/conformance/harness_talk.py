@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -136,7 +137,7 @@ class Conversation:
         """Read the end of the conversation, then the exit status (None: any)."""
         line = self.read_line(timeout)
         assert line is None, f"expected the end of the conversation, got {line}"
-        self.exit = self.process.wait(timeout or self.deadline)
+        self.exit = self._see_off(timeout or self.deadline)
         if status is not None:
             assert self.exit == status, f"exit status {self.exit}, expected {status}"
 
@@ -170,10 +171,30 @@ class Conversation:
         self.send("QUIT")
         self.expect_end(0)
 
-    def end(self) -> None:
-        """Kill what is left."""
+    def _see_off(self, seconds: float) -> int:
+        """Wait for the end of the process, and kill what it leaves behind.
+
+        Only while the process is not waited for is its number, which is that of its group, surely
+        no other's.
+        """
+        if self.process.returncode is None:
+            leader = os.pidfd_open(self.process.pid)
+            try:
+                over, _, _ = select.select([leader], [], [], seconds)
+            finally:
+                os.close(leader)
+            assert over, f"the taper did not end in {seconds} s"
+            self._kill()
+        return self.process.wait(60)
+
+    def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill what is left."""
+        if self.process.returncode is None:
+            self._kill()
         self.process.wait(60)
         self.socket.close()
         for name in shared_memory(self.process.pid):
