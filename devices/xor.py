@@ -8,6 +8,7 @@ So it is used where it is, and whole numbers elsewhere; numpy would be as fast, 
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Callable, Sequence
 
@@ -54,8 +55,6 @@ def _xor_into() -> _Into:
 
 def by_gmp() -> _Into | None:
     """GMP's way of doing what :func:`by_numbers` does; None: there is no GMP."""
-    import ctypes  # only where there is parity to be made
-
     try:
         mpn_xor_n = ctypes.CDLL(_GMP)["__gmpn_xor_n"]
     except (OSError, AttributeError):

@@ -21,6 +21,7 @@ use Amanda::Config qw( :init ); use Amanda::Device qw( :constants ); use Amanda:
 use Amanda::Xfer qw( :constants ); use Amanda::MainLoop;
 my ($mode, $name, $size, $file) = @ARGV;
 config_init(0, undef);
+Amanda::Device->new("file:/");  # a rait opens its children in threads, which can fall over the type
 my $device = Amanda::Device->new($name);
 die $device->error_or_status() if $device->status();
 $device->property_set("BLOCK_SIZE", $size);
