@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -220,10 +221,15 @@ class Night:
     def __init__(self, place: Here, witness: Witness | None = None) -> None:
         witness = witness or Silent()
         ear = Ear(witness)
-        self.session = Session(reactor, place.setup(), ear)
+        self._setup = place.setup()
+        self.session = Session(reactor, self._setup, ear)
         self.talk = ear.talk = Talk(witness, self._command)
-        self.session.begin()
-        self.session.open()
+        try:
+            self.session.begin()
+            self.session.open()
+        except BaseException:
+            self._close_debug_log()
+            raise
 
     def _command(self, line: str) -> None:
         message = decode_command(line.encode())
@@ -234,4 +240,11 @@ class Night:
     async def quit(self) -> None:
         ended = self.session.quit()
         ended.addTimeout(PATIENCE, reactor)
-        await ended
+        try:
+            await ended
+        finally:
+            self._close_debug_log()
+
+    def _close_debug_log(self) -> None:
+        """As the process would; thousands of runs are made here in one."""
+        self._setup.debug.close(self._setup.config.general.debug_days, time.time())
