@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 SECONDS_A_DAY = 86400
 TRIES = 1000
-MOST_WAITING = 10_000
-"""Texts that may wait to be written; a disk that takes none must not cost us our memory."""
+MOST_WAITING = 4 * 1024 * 1024
+"""Bytes of texts that a disk may be behind with; more are left out, and counted."""
 FLUSH_SECONDS = 2.0
 """How long a disk that takes none may keep us from ending."""
 
@@ -46,6 +46,8 @@ class DebugLog:
         self._lost = False
         self._left_out = 0
         self._waiting: SimpleQueue[bytes | None] = SimpleQueue()
+        self._backlog = 0
+        self._counting = threading.Lock()  # lanes write here as well
         self._writer: threading.Thread | None = None
         self.path: str | None = None
         self._made: list[str] = []
@@ -107,14 +109,19 @@ class DebugLog:
         data = lines.encode("utf-8", "surrogateescape")
         if self._writer is None:
             self._put(data)
-        elif self._waiting.qsize() < MOST_WAITING:
-            self._waiting.put(data)
-        else:
-            self._left_out += 1
+            return
+        with self._counting:
+            if self._backlog + len(data) > MOST_WAITING:
+                self._left_out += 1
+                return
+            self._backlog += len(data)
+        self._waiting.put(data)
 
     def _write_waiting(self) -> None:
         while (data := self._waiting.get()) is not None:
             self._put(data)
+            with self._counting:
+                self._backlog -= len(data)
 
     def _put(self, data: bytes) -> None:
         assert self._file is not None, "it was open when the text came"

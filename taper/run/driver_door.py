@@ -26,6 +26,9 @@ MOST_UNKNOWN = 32
 DRIVER_PATIENCE = 60.0
 """Seconds for a driver to say START-TAPER; while it does not, no other is served."""
 
+REFUSAL_PATIENCE = 5.0
+"""Seconds that one who was refused has to hear it and hang up."""
+
 _MODE = re.compile(r"(?:^|[^\\]):mode=")
 _PEER = struct.Struct("3i")
 

@@ -13,7 +13,13 @@ from zope.interface import implementer
 
 from protocols.driver.codec import encode
 from protocols.driver.replies import SETUP, BadCommand, TapeError
-from taper.run.driver_door import DRIVER_PATIENCE, HANDSHAKE_PATIENCE, MOST_UNKNOWN, why_not
+from taper.run.driver_door import (
+    DRIVER_PATIENCE,
+    HANDSHAKE_PATIENCE,
+    MOST_UNKNOWN,
+    REFUSAL_PATIENCE,
+    why_not,
+)
 from taper.run.setup import SetupFailed, StartFailed
 
 if TYPE_CHECKING:
@@ -101,14 +107,20 @@ class DriverConnection(Protocol):
             self._conversation.protocol.hang_up()
 
     def _refuse(self, line: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(line)
-        self.transport.loseConnection()
+        """Say why, and let him hang up: if we did, with what he has said unread, the system would
+        take back what was not heard yet."""
+        transport: Any = self.transport
+        transport.write(line)
+        transport.loseWriteConnection()
+        self._deadline = self._service.call_later(REFUSAL_PATIENCE, transport.abortConnection)
+
+    def _stop_waiting(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
 
     def _goodbye(self, result: Any) -> Any:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._stop_waiting()
         assert self._conversation is not None
         self._conversation.protocol.hang_up()
         return result
@@ -120,6 +132,8 @@ class DriverConnection(Protocol):
     def connectionLost(self, reason: Any = None) -> None:
         if self._conversation is not None:
             self._conversation.protocol.connectionLost(reason)
+        else:
+            self._stop_waiting()
 
 
 @implementer(IHandshakeListener)
@@ -139,6 +153,12 @@ class CertifiedUsher(DriverConnection):
         self._door.unknown.append(self)
         why = f"no certificate in {HANDSHAKE_PATIENCE:.0f} s"
         self._shaking = self._service.call_later(HANDSHAKE_PATIENCE, lambda: self.let_go(why))
+
+    def _refuse(self, line: bytes) -> None:
+        """TLS has read what was sent, and ends a connection by a message of its own."""
+        assert self.transport is not None
+        self.transport.write(line)
+        self.transport.loseConnection()
 
     def let_go(self, why: str) -> None:
         """Hang up on one who has shown no certificate."""

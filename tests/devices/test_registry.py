@@ -57,8 +57,8 @@ CHANGERS_HERE = f"changers here are {', '.join(sorted(f'chg-{kind}' for kind in 
         ),
         (
             "chg-rait:{a,b}",
-            'Device type "chg-rait" is not known: this taper has no changer chg-rait, '
-            f"though Amanda has it; {CHANGERS_HERE}",
+            'Device type "chg-rait" is not known: it is a changer, and a device is wanted; '
+            + DEVICES_HERE,
         ),
         ("bare", 'Device "bare" has no tapedev'),
     ],

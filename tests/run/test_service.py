@@ -300,7 +300,8 @@ async def test_a_stranger_does_not_drive(tmp_path: Path) -> None:
 
 
 def hear(port: int) -> str:
-    with Stranger(port, "START-TAPER x\n") as stranger:
+    # so much that some of it is unread when he is refused
+    with Stranger(port, "START-TAPER x\n" * 5000) as stranger:
         return stranger.heard().decode()
 
 

@@ -210,7 +210,7 @@ def test_a_disk_that_hangs_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.M
         return len(data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(debug_log, "MOST_WAITING", 3)
+        patch.setattr(debug_log, "MOST_WAITING", 400)
         patch.setattr(debug_log, "FLUSH_SECONDS", 0.01)
         patch.setattr(debug_log.os, "write", hang)
         debug.write_from_now_on_beside()
