@@ -97,10 +97,13 @@ class Adaptive:
         """As :meth:`taper.plane.straight.Straight.skip`, of what :meth:`span` told."""
         self._straight.skip(size, seen)
 
-    def commit(self) -> None:
-        """Nothing is kept. How long it takes until the next part begins says nothing."""
+    def go_on(self) -> None:
+        """Writing begins, or goes on after a pause: how long it rested says nothing."""
         if self._pace is not None:
             self._pace.rest()
+
+    def commit(self) -> None:
+        """Nothing is kept."""
 
     def rewind(self) -> None:
         raise ValueError("this stream keeps nothing to go back to")

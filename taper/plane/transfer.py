@@ -187,6 +187,8 @@ class Transfer:
     def _pumped(self, pump: Pump, work: Callable[[], PartResult]) -> PartResult:
         """Let the pump work, and settle what became of the part once it is over."""
         self._pump = pump
+        if self._adaptive is not None:
+            self._adaptive.go_on()
         if self._lost:  # whichever of the two threads comes first, it has seen the other's word
             pump.abandon()
         result: PartResult | None = None

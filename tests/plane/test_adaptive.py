@@ -191,6 +191,30 @@ def test_a_device_that_must_not_run_dry_has_a_thread_read_ahead(
     assert started == ([] if streaming is Streaming.NONE else ["taper-reader"])
 
 
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_time_between_parts_does_not_count(
+    behind: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a part is stored while the next is written, or after a volume was waited for."""
+    rested: list[int] = []
+
+    class Resting(Decided):
+        def rest(self) -> None:
+            rested.append(device.file)
+
+    monkeypatch.setattr("taper.plane.adaptive.Pace", Resting)
+    device = FakeDevice(FakeVolume(), block_size=100, behind=behind)
+    device.start(AccessMode.WRITE, "V", "20261123000000")
+    transfer = Transfer(PiecesSource(DATA, [130]), Plan(block_size=100, part_size=6000))
+    transfer.start()
+    for _ in range(2):
+        result = transfer.write_part(device, HEADER)
+        if result.store is not None:
+            result.store()
+    transfer.close()
+    assert rested == [-1, 1]
+
+
 def test_the_debug_log_tells_which_way_was_taken_and_who_waited(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
