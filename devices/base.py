@@ -160,6 +160,16 @@ class BaseDevice:
         if self._short_block_seen:
             raise ValueError(f"write_blocks on {self.name} after a short block")
 
+    def _check_buffer(self, size: int) -> None:
+        """Refuse what read_blocks must not be given."""
+        self._need_mode("read_blocks", AccessMode.READ)
+        self._need_file("read_blocks", True)
+        if size < self.block_size:
+            raise ValueError(
+                f"read_blocks on {self.name}: buffer of {size} bytes, "
+                f"expected at least {self.block_size}"
+            )
+
     def _begin_file(self, number: int) -> None:
         self.file, self.in_file = number, True
         self._file_bytes, self._short_block_seen = 0, False

@@ -258,13 +258,7 @@ class FileBackedDevice(LabelledDevice):
         return store
 
     def read_blocks(self, buffer: memoryview) -> int:
-        self._need_mode("read_blocks", AccessMode.READ)
-        self._need_file("read_blocks", True)
-        if len(buffer) < self.block_size:
-            raise ValueError(
-                f"read_blocks on {self.name}: buffer of {len(buffer)} bytes, "
-                f"expected at least {self.block_size}"
-            )
+        self._check_buffer(len(buffer))
         try:
             got = self._current().read(buffer)
         except OSError as error:

@@ -211,13 +211,7 @@ class RaitDevice(RaitLabels):
         return header
 
     def read_blocks(self, buffer: memoryview) -> int:
-        self._need_mode("read_blocks", AccessMode.READ)
-        self._need_file("read_blocks", True)
-        if len(buffer) < self.block_size:
-            raise ValueError(
-                f"read_blocks on {self.name}: buffer of {len(buffer)} bytes, "
-                f"expected at least {self.block_size}"
-            )
+        self._check_buffer(len(buffer))
         size = len(buffer) // self.block_size * self._lane_block
         lanes = {n: memoryview(bytearray(size)) for n in self._there}
         got, bad = self._read_lanes(lanes)

@@ -232,13 +232,7 @@ class ReadableTape(TapeFacts):
 
     def read_blocks(self, buffer: memoryview) -> int:
         """See IDevice. A record that cannot be read is never passed over: the error comes again."""
-        self._need_mode("read_blocks", AccessMode.READ)
-        self._need_file("read_blocks", True)
-        if len(buffer) < self.block_size:
-            raise ValueError(
-                f"read_blocks on {self.name}: buffer of {len(buffer)} bytes, "
-                f"expected at least {self.block_size}"
-            )
+        self._check_buffer(len(buffer))
         got = self._take_rest(buffer)
         while not (got or self._at_end):
             if self._read_error is not None:
