@@ -76,16 +76,26 @@ class Gated(PiecesSource):
         return super().read_into(buffer)
 
 
-def test_less_than_a_block_is_carried_from_stream_to_stream() -> None:
+def test_less_than_a_block_is_carried_from_stream_to_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The second thread is dismissed while it waits for the source, or just before."""
     source = Gated((130, 145, 5, 130))
 
     class Letting(Decided):
         def judge(self, position: int, reading: float) -> Way:
             way = super().judge(position, reading)
-            source.let.release(1 if way is not Way.ALONE else 1000)
+            if way is not Way.ALONE:
+                source.let.release()
             return way
 
+    dismiss = Ring.dismiss
+
+    def let_all(ring: Ring) -> None:
+        dismiss(ring)
+        source.let.release(1000)
+
+    monkeypatch.setattr(Ring, "dismiss", let_all)
     pace = Letting(Way.AS_NOW, Way.TOGETHER, Way.ALONE)
     stream = Adaptive(Intake(source, UNKNOWN), 100, 400, lambda error: None, pace)
     stream.allocate()
