@@ -15,12 +15,15 @@ is left is our own doing: computing, a file, a lock, or the interpreter lock. On
 a page of the program itself that the kernel had dropped and had to read from a busy disk (a major
 fault; we map no file of data), which stops all threads if it is met under the interpreter lock.
 So a turn with such a fault, into which not even the watching thread could look, is excused.
+Nor does the time count for which somebody stopped the process (SIGSTOP): the signal that lets it go
+on is counted, and the watching thread knows since when it had not looked.
 """
 
 from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -124,6 +127,7 @@ class Alarm:
     :param complain: is given a text, of several lines, for each turn that was too long
     :param starvation: measures what a turn is excused for
     :param clock: monotonic seconds
+    :ivar stops: how often this process was stopped and went on; whoever is told of it counts
     :ivar turns: how many were measured
     :ivar longest: seconds, of the longest turn, excuses taken off
     """
@@ -135,6 +139,7 @@ class Alarm:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.turns = 0
+        self.stops = 0
         self.longest = 0.0
         self._complain = complain
         self._starvation = starvation or Starvation()
@@ -142,12 +147,19 @@ class Alarm:
         self._thread = threading.get_ident()
         self._began: float | None = None
         self._stack = ""
+        self._lock = threading.Lock()
+        self._looked = self._clock()
+        self._stops = 0
+        self._stopped = 0.0
 
     def begin_turn(self) -> None:
         """The wait is over."""
         self._starvation.begin()
-        self._stack = ""
-        self._began = self._clock()
+        with self._lock:
+            self._stack = ""
+            self._stopped = 0.0
+            self._stops = self.stops
+            self._began = self._looked = self._clock()
 
     def end_turn(self) -> None:
         """The next wait begins."""
@@ -157,7 +169,7 @@ class Alarm:
         self.turns += 1
         wall = own = self._clock() - began
         if wall > LIMIT:
-            own = max(wall - self._starvation.since(), 0.0)
+            own = max(wall - self._stopped_by_now() - self._starvation.since(), 0.0)
         if own > LIMIT and not self._stack and self._starvation.paged():
             own = 0.0
         self.longest = max(self.longest, own)
@@ -170,12 +182,22 @@ class Alarm:
 
     def look(self) -> None:
         """From another thread: keep the stack of a turn that is getting long."""
+        stopped = self._stopped_by_now()
         began = self._began
-        if began is None or self._stack or self._clock() - began < LIMIT / 2:
+        if began is None or self._stack or self._clock() - began - stopped < LIMIT / 2:
             return
         frame = sys._current_frames().get(self._thread)
         if frame is not None:
             self._stack = "".join(traceback.format_stack(frame))
+
+    def _stopped_by_now(self) -> float:
+        """Seconds of this turn, at most, in which the process was stopped."""
+        with self._lock:
+            now = self._clock()
+            if self._stops != self.stops:
+                self._stopped += now - self._looked
+            self._looked, self._stops = now, self.stops
+            return self._stopped
 
 
 class WatchedPoller:
@@ -223,6 +245,11 @@ def watch(reactor: Any, path: str) -> None:
         _append(path, f"taper {os.getpid()}: {text}")
 
     alarm = Alarm(complain)
+
+    def count_stop(*_: object) -> None:
+        alarm.stops += 1
+
+    signal.signal(signal.SIGCONT, count_stop)
     reactor._poller = WatchedPoller(reactor._poller, alarm)
     stopping = threading.Event()
 

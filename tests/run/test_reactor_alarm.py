@@ -99,6 +99,30 @@ def test_a_page_from_the_disk_is_an_excuse() -> None:
     assert "in turn" in fake.complaints[0]
 
 
+def test_who_is_stopped_is_excused() -> None:
+    """For as long as that was, and no longer."""
+    fake = Fake()
+    alarm = fake.alarm
+    alarm.begin_turn()
+    fake.now += 0.01
+    alarm.look()
+    fake.now += 0.3
+    alarm.stops += 1
+    alarm.look()
+    fake.now += 0.02
+    alarm.end_turn()
+    assert fake.complaints == []
+    alarm.stops += 1
+    fake.now += 5
+    alarm.begin_turn()
+    fake.now += 0.07
+    alarm.look()
+    fake.now += 0.3
+    alarm.stops += 1
+    alarm.end_turn()
+    assert fake.complaints[0].startswith("reactor blocked for 0.070 s (turn of 0.370 s,")
+
+
 def test_the_kernel_is_asked() -> None:
     """The real measures give plausible figures."""
     starvation = Starvation()

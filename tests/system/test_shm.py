@@ -167,7 +167,8 @@ def test_a_dump_over_several_volumes(make_amanda: MakeAmanda) -> None:
 
 @pytest.mark.parametrize("victim", [1, 2], ids=["dumper", "sendbackup"])
 def test_a_producer_killed_in_the_middle(make_amanda: MakeAmanda, victim: int) -> None:
-    """Noticed at once: the dump is no DONE, and driver has it made again in the same night."""
+    """Noticed, and not waited out: the dump is no DONE, and driver has it made again in the same
+    night."""
     amanda = make_amanda(
         Options(
             disks=[("large", "straight")],
@@ -175,7 +176,7 @@ def test_a_producer_killed_in_the_middle(make_amanda: MakeAmanda, victim: int) -
             tapecycle=3,
             length_mb=1000,
             tapetype="part-size 1 mbytes",
-            extra=SHM.format(auth=LOCAL),
+            extra="dtimeout 86400\n" + SHM.format(auth=LOCAL),
         )
     )
     amanda.fill("large", 250)
@@ -187,9 +188,7 @@ def test_a_producer_killed_in_the_middle(make_amanda: MakeAmanda, victim: int) -
     control = Path(f"/dev/shm/amanda_shm_control-{line.split()[4]}-0").read_bytes()
     at = 144 + 4 * victim
     os.kill(int.from_bytes(control[at : at + 4], "little"), signal.SIGKILL)
-    killed = time.monotonic()
-    assert running.wait(timeout=60) == 0
-    assert time.monotonic() - killed < 30
+    assert running.wait(timeout=600) == 0
     ends = [
         line.split()[0] for line in amanda.trace_log() if re.match("(DONE|PARTIAL) taper", line)
     ]
