@@ -257,7 +257,8 @@ class Amanda(Namespace):
 
     def check_turns(self) -> None:
         """No turn of the reactor of any taper of ours was too long."""
-        assert self.read(ALARM) == ""
+        complaints = self.read(ALARM)
+        assert not complaints, complaints
 
     def check_ours(self, at_least: int = 1) -> None:
         """That, and none took too much memory; so many of them came to a good end."""
