@@ -16,7 +16,7 @@ a page of the program itself that the kernel had dropped and had to read from a 
 fault; we map no file of data), which stops all threads if it is met under the interpreter lock.
 So a turn with such a fault, into which not even the watching thread could look, is excused.
 Nor does the time count for which somebody stopped the process (SIGSTOP): the signal that lets it go
-on is counted, and the watching thread knows since when it had not looked.
+on is counted, and the watching thread knows for how long it could not look.
 """
 
 from __future__ import annotations
@@ -150,14 +150,14 @@ class Alarm:
         self._lock = threading.Lock()
         self._looked = self._clock()
         self._stops = 0
-        self._stopped = 0.0
+        self._unseen = 0.0
 
     def begin_turn(self) -> None:
         """The wait is over."""
         self._starvation.begin()
         with self._lock:
             self._stack = ""
-            self._stopped = 0.0
+            self._unseen = 0.0
             self._stops = self.stops
             self._began = self._looked = self._clock()
 
@@ -191,13 +191,14 @@ class Alarm:
             self._stack = "".join(traceback.format_stack(frame))
 
     def _stopped_by_now(self) -> float:
-        """Seconds of this turn, at most, in which the process was stopped."""
+        """Seconds of this turn, at most, in which the process was stopped. Which thread goes on
+        first is not known, so that it was stopped may be known only when somebody has looked."""
         with self._lock:
             now = self._clock()
-            if self._stops != self.stops:
-                self._stopped += now - self._looked
-            self._looked, self._stops = now, self.stops
-            return self._stopped
+            if now - self._looked > 2 * _WATCH:
+                self._unseen += now - self._looked
+            self._looked = now
+            return self._unseen if self.stops != self._stops else 0.0
 
 
 class WatchedPoller:
