@@ -47,12 +47,12 @@ UNUSED = re.compile(r"/twisted/(conch|mail|names|pair|runner|spread|trial|web|wo
 
 
 def needed() -> set[str]:
-    """Names of the distributions that ours needs to run, and of those that they need."""
+    """Names of the distributions that ours needs to run, for buckets, too, and what they need."""
     from packaging.requirements import Requirement  # pytest brings it along
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names: set[str] = set()
-    waiting: list[str] = list(project["dependencies"])
+    waiting: list[str] = [*project["dependencies"], *project["optional-dependencies"]["s3"]]
     while waiting:
         requirement = Requirement(waiting.pop())
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
@@ -63,7 +63,13 @@ def needed() -> set[str]:
     return names
 
 
+OTHER_SERVICES = re.compile(r"boto(core|3)/data/(?!s3/|[^/]*$)")
+"""What boto3 knows of services that are no object store: hundreds of files."""
+
+
 def _wanted(path: Path) -> bool:
+    if OTHER_SERVICES.match(str(path)):
+        return False
     return "__pycache__" not in path.parts and ".." not in path.parts and "test" not in path.parts
 
 
