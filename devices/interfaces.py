@@ -48,6 +48,7 @@ __all__ = [
     "IClones",
     "IDevice",
     "IDeviceFacts",
+    "IHurries",
     "ILane",
     "IPumpedDevice",
     "IReservation",
@@ -186,6 +187,14 @@ class IStoresBehind(IDevice):
             back. It releases what the file holds. It raises DeviceError if the file is not durable;
             what is on the volume then is not known
         """
+
+
+class IHurries(IDevice):
+    """A blocking device that waits for other machines."""
+
+    def hurry() -> None:
+        """As :meth:`IAsyncDevice.hurry`, of what is being done and of the file that is open. Any
+        thread may call it, beside any use of the device."""
 
 
 class IReservation(Interface):

@@ -19,6 +19,7 @@ from devices.interfaces import (
     AccessMode,
     IDevice,
     IDeviceFacts,
+    IHurries,
     ILane,
     IPumpedDevice,
     VolumeReading,
@@ -184,27 +185,42 @@ class LaneDevice(SocketFed):
         self.lane = lane
 
     def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        return self.lane.call(function, self.blocking, *args)
+        return self._call(function, self.blocking, *args)
+
+    def _call(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Ask the device for something. If nobody waits for it any more, it is in a hurry."""
+        asked = self.lane.call(function, *args)
+        if not IHurries.providedBy(self.blocking):
+            return asked
+
+        def give_up(_: Deferred[T]) -> None:
+            self.hurry()
+            asked.cancel()
+
+        waiting: Deferred[T] = Deferred(give_up)
+        asked.addCallbacks(waiting.callback, waiting.errback)
+        return waiting
 
     def read_label(self) -> Deferred[VolumeReading]:
-        return self.lane.call(self.blocking.read_label)
+        return self._call(self.blocking.read_label)
 
     def start(
         self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
     ) -> Deferred[None]:
-        return self.lane.call(self.blocking.start, mode, label, timestamp)
+        return self._call(self.blocking.start, mode, label, timestamp)
 
     def erase(self) -> Deferred[None]:
-        return self.lane.call(self.blocking.erase)
+        return self._call(self.blocking.erase)
 
     def eject(self) -> Deferred[None]:
-        return self.lane.call(self.blocking.eject)
+        return self._call(self.blocking.eject)
 
     def close(self) -> Deferred[None]:
         return self.lane.stop()
 
     def hurry(self) -> None:
-        """Nothing in a lane waits for an answer of another machine."""
+        if IHurries.providedBy(self.blocking):
+            IHurries(self.blocking).hurry()
 
     def finish(self) -> Deferred[None]:
         return self.lane.call_surely(self.blocking.finish)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from zope.interface import implementer
 
 from devices.errors import DeviceError, DriveFailed, VolumeFailed
-from devices.interfaces import AccessMode, FileStart, IDevice, WriteEnd, Written
+from devices.interfaces import AccessMode, FileStart, IDevice, IHurries, WriteEnd, Written
 from devices.rait_children import BROKEN
 from devices.rait_labels import RaitLabels
 from devices.xor import agree, gather, scatter, xor
@@ -59,7 +59,7 @@ def open_rait(name: str, node: str, open_child: Callable[[str], IDevice]) -> Rai
     return RaitDevice(name, children)
 
 
-@implementer(IDevice)
+@implementer(IDevice, IHurries)
 class RaitDevice(RaitLabels):
     """A device made of devices.
 

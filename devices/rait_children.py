@@ -13,7 +13,7 @@ from typing import TypeVar
 from devices.base import BaseDevice
 from devices.crew import Crew
 from devices.errors import DeviceError, DriveFailed, PropertyRefused, Status, VolumeFailed
-from devices.interfaces import IDevice, Streaming
+from devices.interfaces import IDevice, IHurries, Streaming
 from devices.properties import SET_BEFORE_START, Kind, Property, Source, Surety, Value
 from protocols.braces import collapse_braces
 
@@ -72,6 +72,12 @@ class RaitChildren(BaseDevice):
         self.properties.declare(
             Property("max_volume_usage", Kind.UINT64, SET_BEFORE_START), self._share_limit
         )
+
+    def hurry(self) -> None:
+        """See IHurries: those of the children hurry that can."""
+        for child in self._all.values():
+            if IHurries.providedBy(child):
+                IHurries(child).hurry()
 
     # -- properties -----------------------------------------------------------------------------
 

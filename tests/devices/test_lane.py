@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from devices.errors import DriveFailed
-from devices.interfaces import AccessMode, ILane, IPumpedDevice
+from devices.interfaces import AccessMode, IHurries, ILane, IPumpedDevice, VolumeReading
 from devices.lane import Lane, LaneDevice
 from devices.null import NullDevice
 from tests.fakes.lane import SteppedLane
@@ -180,3 +181,44 @@ def test_device_lane() -> None:
     assert started == doubled == finished == []
     lane.drain()
     assert (started, doubled, finished) == ([None], ["AA"], [None])
+
+
+@implementer(IHurries)
+class Waiting(NullDevice):
+    """A device that waits for another machine until it is in a hurry."""
+
+    def __init__(self) -> None:
+        super().__init__("waiting", "")
+        self.hurried = threading.Event()
+
+    def hurry(self) -> None:
+        self.hurried.set()
+
+    def read_label(self) -> VolumeReading:
+        assert self.hurried.wait(60)
+        raise DriveFailed("no answer came")
+
+
+def test_a_device_is_hurried() -> None:
+    """From the reactor's thread, while its own one waits."""
+    reactor = LoopReactor()
+    lane = LaneDevice(Waiting(), Lane(reactor, "waiting"))  # type: ignore[arg-type]
+    reading = lane.read_label()
+    lane.hurry()
+    with pytest.raises(DriveFailed, match="no answer came"):
+        reactor.run_until(reading)
+    reactor.run_until(lane.close())
+
+
+def test_a_device_is_hurried_that_nobody_waits_for_any_more() -> None:
+    """So what comes next, its end above all, need not wait either."""
+    reactor = LoopReactor()
+    device = Waiting()
+    lane = LaneDevice(device, Lane(reactor, "waiting"))  # type: ignore[arg-type]
+    reading = lane.read_label()
+    found = outcome(reading)
+    reading.cancel()
+    assert isinstance(found[0], CancelledError)
+    reactor.run_until(lane.finish())
+    assert device.hurried.is_set()
+    reactor.run_until(lane.close())

@@ -13,11 +13,13 @@ import pytest
 from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zope.interface import alsoProvides
+from zope.interface.verify import verifyObject
 
 from devices.crew import Crew
 from devices.errors import DeviceError, DriveFailed, PropertyRefused, Status, VolumeFailed
 from devices.file import FileDevice
-from devices.interfaces import AccessMode, FileStart, IDevice, WriteEnd, Written
+from devices.interfaces import AccessMode, FileStart, IDevice, IHurries, WriteEnd, Written
 from devices.rait import RaitDevice
 from devices.registry import open_blocking_device
 from devices.xor import agree, by_gmp, by_numbers, gather, scatter, xor
@@ -510,6 +512,18 @@ def test_a_limit_is_shared(tmp_path: Path) -> None:
     assert device.properties.number("max_volume_usage") == 1000
     children = [child for child in device._children if child is not None]
     assert [child.properties.number("max_volume_usage") for child in children] == [500] * 3
+
+
+def test_children_are_hurried(tmp_path: Path) -> None:
+    """Those that can: what waits for another machine."""
+    hurried: list[str] = []
+    device = rait(tmp_path, 3)
+    child = device._all[1]
+    alsoProvides(child, IHurries)
+    child.hurry = lambda: hurried.append(child.name)  # type: ignore[attr-defined]
+    assert verifyObject(IHurries, device)
+    device.hurry()
+    assert hurried == [child.name]
 
 
 def test_no_thread_is_left(tmp_path: Path) -> None:
