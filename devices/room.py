@@ -39,12 +39,14 @@ class Terms:
     :ivar limit: bytes the volume may have; 0: no limit.
     :ivar leom: warn before the end.
     :ivar monitor: look at the free space of the file system.
+    :ivar early_blocks: of room at which it warns.
     """
 
     block_size: int
     limit: int
     leom: bool
     monitor: bool
+    early_blocks: int = EARLY_BLOCKS
 
 
 class Room:
@@ -93,7 +95,7 @@ class Room:
 
     def judge(self, size: int, terms: Terms, free: int | None) -> Run:
         """Judge one block by itself, exactly as the table says."""
-        margin = EARLY_BLOCKS * terms.block_size
+        margin = terms.early_blocks * terms.block_size
         after = self.size + size
         over = 0 < terms.limit < after
         early = terms.leom and 0 < terms.limit < after + margin
@@ -108,7 +110,7 @@ class Room:
         be asked again is not calm either.
         """
         block = terms.block_size
-        margin = EARLY_BLOCKS * block
+        margin = terms.early_blocks * block
         bounds = []
         if terms.limit:
             bounds.append((terms.limit - self.size - (margin if terms.leom else 0)) // block)

@@ -21,6 +21,9 @@ class EndContract(DeviceContract):
     ``open_device`` takes ``limit``, where label and headers cost 32 KiB each, and ``leom``.
     """
 
+    early_blocks = 4
+    """How many blocks of room are left when it warns."""
+
     at_limit = WriteEnd.FULL
     """What a block gets for which there is no room, on a device that warns."""
 
@@ -32,10 +35,10 @@ class EndContract(DeviceContract):
         return device
 
     def test_early_warning(self, open_device: Callable[..., IDevice]) -> None:
-        """With LEOM the part ends four blocks before the limit, the warned block stored."""
+        """With LEOM the part ends some blocks before the limit, the warned block stored."""
         device = self.full_at(open_device, 20)
         assert device.write_blocks(some_bytes(30 * self.block)) == Written(
-            17 * self.block, WriteEnd.EARLY
+            (21 - self.early_blocks) * self.block, WriteEnd.EARLY
         )
         assert device.is_eom
         assert device.status is Status.SUCCESS
@@ -46,7 +49,7 @@ class EndContract(DeviceContract):
         device = self.full_at(open_device, 20)
         data = some_bytes(30 * self.block)
         at = 0
-        for end in (WriteEnd.EARLY,) * 4 + (self.at_limit,):
+        for end in (WriteEnd.EARLY,) * self.early_blocks + (self.at_limit,):
             written = device.write_blocks(data[at:])
             assert written.end is end
             at += written.accepted
