@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from devices.errors import ChangerError, ChangerReason, DeviceError
-from devices.properties import NOT_ALLOWED, Kind
+from devices.properties import NOT_ALLOWED, SECRET_NAMES, Kind, normal_name
 from protocols.conf.values import Properties
 from protocols.records import Record
 
@@ -74,8 +74,9 @@ def _set(device: IDeviceFacts, name: str, value: str, wanted: _Wanted) -> None:
     try:
         device.properties.set(name, value)
     except DeviceError as error:
+        shown = "***" if normal_name(name) in SECRET_NAMES else value
         text = (
-            f"Error setting device property '{name}' to value '{value}'"
+            f"Error setting device property '{name}' to value '{shown}'"
             f" on device '{device.name}': {_reason(device, name, error)}"
         )
         if wanted.place:

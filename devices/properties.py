@@ -72,8 +72,19 @@ fsf_after_filemark bsf_after_eom broken_gmt_online nonblocking_open final_filema
 dvdrw_mount_point dvdrw_keep_cache dvdrw_unlabelled_when_unmountable dvdrw_growisofs_command
 dvdrw_mount_command dvdrw_umount_command ndmp_username ndmp_password ndmp_auth indirect
 directtcp_address directtcp_peer_address
+chunked create_bucket timeout read_from_glacier transition_to_glacier storage_api
+openstack_swift_api swift_account_id swift_access_key username password tenant_id tenant_name
+project_name domain_name client_id client_secret refresh_token project_id reps reps_bucket
 """
 KNOWN_NAMES = frozenset(_KNOWN_NAMES.split())
+
+SECRET_NAMES = frozenset(
+    {
+        *("ndmp_password", "s3_access_key", "s3_secret_key", "s3_session_token", "s3_user_token"),
+        *("swift_access_key", "password", "client_secret", "refresh_token"),
+    }
+)
+"""Properties whose values no text may show."""
 
 NOT_ALLOWED = "The value is no allowed"
 

@@ -26,11 +26,18 @@ DEVICES: dict[str, str] = {
     "ndmp": "devices.ndmp:open_ndmp",
     "null": "devices.null:NullDevice",
     "rait": "devices.rait:open_rait",
+    "s3": "devices.s3:S3Device",
     "tape": "devices.tape:TapeDevice",
 }
 
 MADE_OF_DEVICES = frozenset({"rait"})
 """Those whose children are devices, which block as they do themselves."""
+
+BESIDE_A_CONFIGURATION = frozenset({"s3"})
+"""Those that keep something beside the configuration: they are given its directory besides."""
+
+EXTRAS = {"s3": "s3"}
+"""Those that need more packages, and the extra that installs them."""
 
 # kind -> "module:factory"; the factory takes a devices.changers.base.ChangerSetup, and that of a
 # changer that blocks is a class that implements IChanger
@@ -107,10 +114,16 @@ def make_blocking(
         path = (*above, name.lower())
         device = factory(name, rest, lambda child: _open_child(child, config, warn, path))
     elif IDevice.implementedBy(factory):
-        device = factory(name, rest)
+        more = (_directory(config),) if scheme in BESIDE_A_CONFIGURATION else ()
+        device = factory(name, rest, *more)
     else:
         return None
     return device
+
+
+def _directory(config: DeviceSections | None) -> str | None:
+    """Of the configuration, if there is a whole one."""
+    return getattr(config, "directory", None)
 
 
 def _open_child(
@@ -167,7 +180,16 @@ def device_factory(scheme: str) -> Callable[..., Any]:
         from devices.unknown import unknown_device  # few ever need it
 
         raise DriveFailed(unknown_device(scheme, DEVICES, CHANGERS))
-    return load_factory(DEVICES[scheme])
+    try:
+        return load_factory(DEVICES[scheme])
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get(scheme)
+        if extra is None:
+            raise
+        raise DriveFailed(
+            f'Device type "{scheme}" needs the package {error.name}, which is not installed here: '
+            f"pip install 'twisted-taper[{extra}]'"
+        ) from error
 
 
 class FoundChanger(Record):

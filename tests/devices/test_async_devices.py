@@ -25,6 +25,7 @@ from tests.fakes.device import FakeDevice, FakeVolume
 from tests.fakes.ndmp_server import CONFORMING
 from tests.fakes.tape import load, make_cartridge, make_drive
 from tests.fakes.turning import Turning
+from tests.fakes.weed import Weed
 
 __all__ = ["turning"]
 
@@ -62,6 +63,14 @@ class TestRait(PumpedDeviceContract, DirectTCPContract):
         for number in range(3):
             (tmp_path / f"r{number}").mkdir()
         return opener(turning, f"rait:file:{tmp_path}/r{{0..2}}", directtcp_address="127.0.0.1")
+
+
+class TestS3(PumpedDeviceContract, DirectTCPContract):
+    @pytest.fixture
+    def open_device(self, turning: Turning, weed: Weed) -> Callable[[], Any]:
+        bucket = weed.make_bucket()
+        properties = {**weed.properties(weed.taper), "directtcp_address": "127.0.0.1"}
+        return opener(turning, f"s3:{bucket}/slot-1-", **properties)
 
 
 class TestNull(PumpedDeviceContract, DirectTCPContract):

@@ -42,8 +42,8 @@ CHANGERS_HERE = f"changers here are {', '.join(sorted(f'chg-{kind}' for kind in 
         ("FILE:/x", f'Device type "FILE" is not known (did you mean "file"?); {DEVICES_HERE}'),
         ("tap:/x", f'Device type "tap" is not known (did you mean "tape"?); {DEVICES_HERE}'),
         (
-            "s3:bucket/",
-            'Device type "s3" is not known to this taper, though Amanda has it; ' + DEVICES_HERE,
+            "dvdrw:/cache:/dev/sr0",
+            'Device type "dvdrw" is not known to this taper, though Amanda has it; ' + DEVICES_HERE,
         ),
         (
             "chg-dsk:/x",
@@ -60,6 +60,8 @@ CHANGERS_HERE = f"changers here are {', '.join(sorted(f'chg-{kind}' for kind in 
             'Device type "chg-rait" is not known: it is a changer, and a device is wanted; '
             + DEVICES_HERE,
         ),
+        ("s3:", "Empty bucket name in device s3:"),
+        ("s3:/x", "Empty bucket name in device s3:/x"),
         ("bare", 'Device "bare" has no tapedev'),
     ],
 )

@@ -1,0 +1,465 @@
+"""One bucket of a store that speaks S3, by boto3: one try of each request [volumes 5.6].
+
+The only module that knows boto3. Whatever goes wrong is an S3Error.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import os
+import re
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import boto3
+import urllib3.exceptions
+from attrs import frozen
+from botocore import exceptions as boto_errors
+from botocore.config import Config
+
+from devices.s3_facts import Settings
+from protocols.records import Record
+from protocols.s3answers import CERTIFICATE, NETWORK, S3Error
+
+CONNECT_PATIENCE = 30.0
+"""Seconds to wait for a connection."""
+STALL_PATIENCE = 120.0
+"""Seconds in which something must move."""
+
+_READ_AT_ONCE = 256 * 1024
+_MOST_LISTED = 1000
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_MD5_OF_PARTS = re.compile(r"([0-9a-f]{32})-([0-9]+)")
+_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
+
+
+class Waiter(Protocol):
+    """Whoever wants the answer."""
+
+    given_up: bool
+
+
+class Listed(Record):
+    """One object of a listing."""
+
+    key: str
+    size: int
+
+
+@frozen
+class Got:
+    """What was read of an object.
+
+    :ivar size: of the whole object, bytes
+    :ivar sound: False: it has another MD5 sum than its ETag, if that is one
+    """
+
+    data: bytes
+    size: int
+    sound: bool = True
+
+
+class Speed:
+    """So many bytes a second at most, for all who share it; 0: any number."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._free_at = 0.0
+        self._lock = threading.Lock()
+
+    def take(self, size: int, waiter: Waiter) -> None:
+        """Wait until so many bytes may be moved."""
+        if not self.most:
+            return
+        with self._lock:
+            now = time.monotonic()
+            begin = max(self._free_at, now)
+            self._free_at = begin + size / self.most
+        while not waiter.given_up and (left := begin - time.monotonic()) > 0:
+            time.sleep(min(left, 0.2))
+
+
+class _GivenUp(Exception):
+    """Nobody waits for this request any more."""
+
+
+class _Body:
+    """The bytes of a request, as a file: they are sent as fast as they may, and no longer than
+    somebody waits for what comes of it."""
+
+    def __init__(self, data: memoryview, speed: Speed, waiter: Waiter) -> None:
+        self._data = data
+        self._at = 0
+        self._speed = speed
+        self._waiter = waiter
+        self.sending = False
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
+        self._at = base + place
+        return self._at
+
+    def read(self, size: int = -1) -> memoryview:
+        if self._waiter.given_up:
+            raise _GivenUp
+        end = len(self._data) if size is None or size < 0 else self._at + size
+        piece = self._data[self._at : end]
+        self._at += len(piece)
+        if self.sending:
+            self._speed.take(len(piece), self._waiter)
+        return piece
+
+
+class S3Store:
+    """One bucket.
+
+    :param storage_class: of what is stored; empty: the bucket's own. So ``encryption``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        bucket: str,
+        *,
+        storage_class: str = "",
+        encryption: str = "",
+        sending: Speed | None = None,
+        receiving: Speed | None = None,
+    ) -> None:
+        self._settings = settings
+        self._bucket = bucket
+        self._sending = sending or Speed(0)
+        self._receiving = receiving or Speed(0)
+        self._stored: dict[str, Any] = {}
+        if storage_class:
+            self._stored["StorageClass"] = storage_class
+        if encryption:
+            self._stored["ServerSideEncryption"] = encryption
+
+    def _do(self, operation: str, **arguments: Any) -> Any:
+        """One request.
+
+        :raise S3Error: it failed
+        """
+        try:
+            method = getattr(_client(self._settings), operation)
+            return method(Bucket=self._bucket, **arguments)
+        except Exception as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: Exception) -> S3Error:
+        found = translated(error)
+        for secret in self._settings.secrets:
+            found.message = found.message.replace(secret, "***")
+        return found
+
+    # -- objects --------------------------------------------------------------------------------
+
+    def put(self, key: str, data: memoryview, waiter: Waiter) -> None:
+        """Store an object. The server compares what it got with the MD5 sum that it is told, and
+        what it says about it is compared here."""
+        md5 = _md5(data)
+        answer = self._do(
+            "put_object",
+            Key=key,
+            Body=_Body(data, self._sending, waiter),
+            ContentMD5=_base64(md5),
+            **self._stored,
+        )
+        _check_tag(answer, md5.hex())
+
+    def get(self, key: str, waiter: Waiter, most: int) -> Got:
+        """Read an object.
+
+        :param most: bytes; of an object that has more nothing is got but its size
+        """
+        answer = self._do("get_object", Key=key)
+        return self._receive(answer, most, waiter)
+
+    def get_range(self, key: str, waiter: Waiter, start: int, size: int) -> Got:
+        """Read so many bytes of an object, which has them."""
+        answer = self._do("get_object", Key=key, Range=f"bytes={start}-{start + size - 1}")
+        told = str(answer.get("ContentRange", ""))
+        match = _RANGE.fullmatch(told)
+        if match is None or (int(match[1]), int(match[2])) != (start, start + size - 1):
+            answer["Body"].close()
+            raise S3Error(
+                f"the server sent '{told[:80]}' where bytes {start} to {start + size - 1} were "
+                "asked for",
+                "WrongRange",
+                repeat=True,
+            )
+        return self._receive(answer, size, waiter, int(match[3]))
+
+    def _receive(self, answer: Any, most: int, waiter: Waiter, whole: int | None = None) -> Got:
+        body, size = answer["Body"], int(answer["ContentLength"])
+        try:
+            if size > most:
+                return Got(b"", size)
+            pieces = []
+            left = size
+            while left:
+                if waiter.given_up:
+                    raise _GivenUp
+                piece = body.read(min(left, _READ_AT_ONCE))
+                if not piece:
+                    raise S3Error(f"{left} of {size} bytes are missing", "IncompleteBody")
+                pieces.append(piece)
+                left -= len(piece)
+                self._receiving.take(len(piece), waiter)
+        except S3Error:
+            raise
+        except Exception as error:
+            raise self._translated(error) from error
+        finally:
+            body.close()
+        data = b"".join(pieces)
+        tag = str(answer.get("ETag", "")).strip('"')
+        sound = whole is not None or not _is_md5(answer, tag) or _md5(data).hex() == tag
+        return Got(data, size if whole is None else whole, sound)
+
+    def size(self, key: str) -> int:
+        """Bytes of an object."""
+        return int(self._do("head_object", Key=key)["ContentLength"])
+
+    def delete(self, keys: Sequence[str]) -> list[S3Error]:
+        """Delete up to 1000 objects by one request; those that are not there are no failure.
+
+        :return: why some were not deleted
+        """
+        named = [{"Key": key} for key in keys]
+        answer = self._do("delete_objects", Delete={"Objects": named, "Quiet": True})
+        return [
+            S3Error(f"'{each.get('Key')}': {each.get('Message')}", str(each.get("Code", "")))
+            for each in answer.get("Errors", ())
+        ]
+
+    def delete_one(self, key: str) -> None:
+        """Delete an object; one that is not there is no failure."""
+        self._do("delete_object", Key=key)
+
+    def page(self, prefix: str, after: str = "") -> tuple[list[Listed], str]:
+        """A page of the objects whose keys begin with ``prefix``.
+
+        :param after: they come after this key
+        :return: they, and the ``after`` of the next page; empty: this was the last
+        """
+        answer = self._do("list_objects", Prefix=prefix, Marker=after, MaxKeys=_MOST_LISTED)
+        found = [Listed(each["Key"], int(each["Size"])) for each in answer.get("Contents", ())]
+        if not answer.get("IsTruncated"):
+            return found, ""
+        following = str(answer.get("NextMarker") or (found[-1].key if found else ""))
+        if not following or following == after:
+            raise S3Error("the listing goes on, and does not say where", "BadListing")
+        return found, following
+
+    # -- objects in many parts ------------------------------------------------------------------
+
+    def begin(self, key: str) -> str:
+        """Begin to store an object in parts. :return: what the upload is called"""
+        return str(self._do("create_multipart_upload", Key=key, **self._stored)["UploadId"])
+
+    def put_part(
+        self, key: str, upload: str, number: int, data: memoryview, waiter: Waiter
+    ) -> tuple[str, bytes]:
+        """Store a part, from 1. :return: its ETag and MD5 sum"""
+        md5 = _md5(data)
+        answer = self._do(
+            "upload_part",
+            Key=key,
+            UploadId=upload,
+            PartNumber=number,
+            Body=_Body(data, self._sending, waiter),
+            ContentMD5=_base64(md5),
+        )
+        _check_tag(answer, md5.hex())
+        return str(answer["ETag"]), md5
+
+    def complete(self, key: str, upload: str, parts: Sequence[tuple[str, bytes]]) -> None:
+        """Make one object of the parts."""
+        named = [{"PartNumber": number, "ETag": tag} for number, (tag, _) in enumerate(parts, 1)]
+        answer = self._do(
+            "complete_multipart_upload",
+            Key=key,
+            UploadId=upload,
+            MultipartUpload={"Parts": named},
+        )
+        match = _MD5_OF_PARTS.fullmatch(str(answer.get("ETag", "")).strip('"'))
+        if match is None or "aws:kms" in str(answer.get("ServerSideEncryption", "")):
+            return
+        expected = _md5(b"".join(md5 for _, md5 in parts)).hex()
+        all_md5 = all(tag.strip('"') == md5.hex() for tag, md5 in parts)
+        if all_md5 and (match[1], int(match[2])) != (expected, len(parts)):
+            raise S3Error(
+                f"the server made ETag {match[0]} of the parts, expected {expected}-{len(parts)}",
+                "BadDigest",
+                repeat=False,
+            )
+
+    def abort(self, key: str, upload: str) -> None:
+        """Give up an upload; its parts go."""
+        self._do("abort_multipart_upload", Key=key, UploadId=upload)
+
+    def uploads(self, prefix: str) -> list[tuple[str, str]]:
+        """Key and name of uploads that are not complete, of keys that begin with ``prefix``; not
+        all of them if there are many."""
+        answer = self._do("list_multipart_uploads", Prefix=prefix, MaxUploads=_MOST_LISTED)
+        return [(str(each["Key"]), str(each["UploadId"])) for each in answer.get("Uploads", ())]
+
+    # -- the bucket -----------------------------------------------------------------------------
+
+    def create_bucket(self, location: str) -> None:
+        """Make the bucket; one that is ours already is no failure.
+
+        :param location: empty: the default place of the store
+        """
+        more: dict[str, Any] = {}
+        if location and location != "us-east-1":
+            more["CreateBucketConfiguration"] = {"LocationConstraint": location}
+        try:
+            self._do("create_bucket", **more)
+        except S3Error as error:
+            if error.code != "BucketAlreadyOwnedByYou":
+                raise
+
+    def location(self) -> str:
+        """Where the bucket is; empty: the default place of the store."""
+        return str(self._do("get_bucket_location").get("LocationConstraint") or "")
+
+    def delete_bucket(self) -> None:
+        """Delete the bucket, which is empty."""
+        self._do("delete_bucket")
+
+
+def translated(error: Exception) -> S3Error:
+    """What boto3 and what is below it raises."""
+    if isinstance(error, S3Error):
+        return error
+    if isinstance(error, boto_errors.ClientError):
+        told = error.response.get("Error", {})
+        http = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        code = str(told.get("Code", ""))
+        return S3Error(str(told.get("Message") or f"{error}"), code, http)
+    if isinstance(error, _GivenUp) or isinstance(_cause(error), _GivenUp):
+        return S3Error("given up", repeat=False)
+    text = f"{error}" or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return S3Error(text, repeat=False, advice=CERTIFICATE)
+    if isinstance(error, _NETWORK_ERRORS):
+        return S3Error(text, repeat=True, advice=NETWORK)
+    return S3Error(f"{type(error).__name__}: {text}", repeat=False)
+
+
+_NETWORK_ERRORS = (
+    boto_errors.HTTPClientError,
+    boto_errors.ConnectionError,
+    boto_errors.IncompleteReadError,
+    boto_errors.ResponseStreamingError,
+    urllib3.exceptions.HTTPError,
+    OSError,
+)
+
+
+def _cause(error: BaseException) -> object:
+    return error.kwargs.get("error") if isinstance(error, boto_errors.HTTPClientError) else None
+
+
+def _md5(data: bytes | memoryview) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def _is_md5(answer: Any, tag: str) -> bool:
+    """The ETag is the MD5 sum of the bytes, as far as one can know."""
+    encryption = str(answer.get("ServerSideEncryption", ""))
+    return bool(_MD5.fullmatch(tag)) and encryption in ("", "AES256")
+
+
+def _check_tag(answer: Any, md5: str) -> None:
+    """:raise S3Error: the server has stored something else than was sent"""
+    tag = str(answer.get("ETag", "")).strip('"')
+    if _is_md5(answer, tag) and tag != md5:
+        raise S3Error(
+            f"the server has stored data with MD5 sum {tag}, but {md5} was sent", "BadDigest"
+        )
+
+
+# -- clients --------------------------------------------------------------------------------------
+
+_making = threading.Lock()
+
+
+def _client(settings: Settings) -> Any:
+    with _making:  # a session is no thing for several threads
+        return _make_client(settings)
+
+
+@functools.lru_cache(maxsize=16)
+def _make_client(settings: Settings) -> Any:
+    """One client for all devices that are reached alike: to make one takes its time."""
+    session = boto3.session.Session(
+        aws_access_key_id=settings.access_key,
+        aws_secret_access_key=settings.secret_key,
+        aws_session_token=settings.session_token or None,
+        region_name=settings.region or "us-east-1",
+    )
+    proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None
+    config = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "virtual" if settings.virtual else "path"},
+        connect_timeout=CONNECT_PATIENCE,
+        read_timeout=STALL_PATIENCE,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        max_pool_connections=settings.connections,
+        proxies=proxies,
+        tcp_keepalive=True,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        ignore_configured_endpoint_urls=True,
+    )
+    endpoint = None
+    if settings.host:
+        path = f"/{settings.path}" if settings.path else ""
+        endpoint = f"{'https' if settings.tls else 'http'}://{settings.host}{path}"
+    client = session.client(
+        "s3",
+        config=config,
+        endpoint_url=endpoint,
+        use_ssl=settings.tls,
+        verify=settings.ca_file or None,
+    )
+    client.meta.events.register("before-send.s3", _begin_sending)
+    client.meta.events.register("before-call.s3.DeleteObjects", _sum_up)
+    if not settings.keep_alive:
+        client.meta.events.register("before-call.s3", _close_after)
+    return client
+
+
+def _begin_sending(request: Any, **_: Any) -> None:
+    """From here on its body is read to be sent, and no more to be signed."""
+    if isinstance(request.body, _Body):
+        request.body.sending = True
+
+
+def _sum_up(params: Any, **_: Any) -> None:
+    """Older stores want this sum, newer boto3s send another one only."""
+    body = params["body"]
+    data = body if isinstance(body, bytes) else str(body).encode()
+    params["headers"]["Content-MD5"] = _base64(_md5(data))
+
+
+def _close_after(params: Any, **_: Any) -> None:
+    params["headers"]["Connection"] = "close"
