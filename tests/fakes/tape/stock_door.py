@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import struct
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from devices.mtio import IDrive
+from tests.fakes import preloaded
 from tests.fakes.tape.drive import SimulatedDrive
 
 SOURCE = Path(__file__).with_suffix(".c")
@@ -29,21 +27,15 @@ _OPEN, _READ, _WRITE, _IOCTL, _CLOSE = range(1, 6)
 
 def why_no_door() -> str | None:
     """Why none can be made here."""
-    if shutil.which("gcc") is None:
-        return "no gcc here to make the library for Amanda's programs"
+    reason = preloaded.why_no_library()
+    if reason is not None:
+        return reason
     return None if Path("/usr/include/linux/mtio.h").exists() else "no headers of the kernel here"
 
 
-@contextmanager
-def made_library() -> Iterator[Path]:
+def made_library() -> AbstractContextManager[Path]:
     """Compile the library, for everybody to use. :return: its path, for LD_PRELOAD"""
-    with tempfile.TemporaryDirectory(prefix="stock-door.", dir="/tmp") as directory:
-        Path(directory).chmod(0o755)
-        library = Path(directory) / "stock_door.so"
-        command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", str(library), str(SOURCE)]
-        subprocess.run([*command, "-ldl"], check=True, timeout=120)
-        library.chmod(0o755)
-        yield library
+    return preloaded.made_library(SOURCE)
 
 
 @contextmanager
