@@ -282,3 +282,83 @@ def running_weed() -> Iterator[Weed]:
         pytest.skip(reason)
     with Weed() as weed:
         yield weed
+
+
+class WeedCluster(Gateway):
+    """A store of several processes: a master, volume servers, a filer, and the gateway.
+
+    Each object is on two volume servers, so that one may be lost.
+
+    :ivar volumes: the volume servers
+    """
+
+    def __init__(self, volumes: int = 3) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="weed-cluster."))
+        self._count = volumes
+        self.volumes: list[Process] = []
+        self._others: list[Process] = []
+
+    @property
+    def processes(self) -> list[Process]:
+        """All of them."""
+        return [*self._others, *self.volumes]
+
+    def __enter__(self) -> WeedCluster:
+        try:
+            for _ in range(STARTS):
+                self._start()
+                if self.wait_until_it_stores(self.processes):
+                    return self
+                self._kill()
+            told = [path.read_text()[-1000:] for path in self.directory.glob("*.out")]
+            raise RuntimeError(f"the store does not start: {told}")
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, kind: str, name: str, *arguments: str) -> Process:
+        port, grpc = self._ports.pop(), self._ports.pop()
+        self._last = f"127.0.0.1:{port}.{grpc}"
+        words = [kind, f"-port={port}", f"-port.grpc={grpc}"]
+        return Process(name, [*words, "-ip.bind=127.0.0.1", *arguments], self.directory)
+
+    def _start(self) -> None:
+        self._ports = free_ports(2 * (3 + self._count))
+        here = self.directory
+        names = [f"volume{number}" for number in range(self._count)]
+        for name in ("master", "filer", *names):
+            (here / name).mkdir(exist_ok=True)
+        settings = here / "s3.json"
+        settings.write_text(self.configuration())
+        ip = "-ip=127.0.0.1"
+        twice = ("-defaultReplication=001", "-volumeSizeLimitMB=64", "-telemetry=false")
+        self._others = [self._run("master", "master", ip, f"-mdir={here}/master", *twice)]
+        master = f"-master={self._last}"
+        self.volumes = [
+            self._run("volume", name, ip, f"-dir={here}/{name}", "-max=100", master)
+            for name in names
+        ]
+        filer = (f"-defaultStoreDir={here}/filer", f"-localSocket={here}/filer.sock")
+        self._others.append(self._run("filer", "filer", ip, master, *filer))
+        gateway = [f"-filer={self._last}", f"-config={settings}", f"-localSocket={here}/s3.sock"]
+        without = ["-port.iceberg=0", "-port.lance=0"]
+        self._others.append(self._run("s3", "gateway", *gateway, *without))
+        self.host = self._last.rpartition(".")[0]
+
+    def _kill(self) -> None:
+        for process in self.processes:
+            process.kill()
+
+    def close(self) -> None:
+        """End it, and remove everything."""
+        self._kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
