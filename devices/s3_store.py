@@ -336,10 +336,6 @@ class S3Store:
         """Where the bucket is; empty: the default place of the store."""
         return str(self._do("get_bucket_location").get("LocationConstraint") or "")
 
-    def delete_bucket(self) -> None:
-        """Delete the bucket, which is empty."""
-        self._do("delete_bucket")
-
 
 def translated(error: Exception) -> S3Error:
     """What boto3 and what is below it raises."""

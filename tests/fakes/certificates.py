@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import ipaddress
 import os
 from pathlib import Path
 
@@ -45,10 +46,20 @@ class Authority:
             not_valid_after=_now() + lasts,
         )
 
-    def sign(self, name: str, lasts: datetime.timedelta = 30 * DAY) -> tuple[Path, Path]:
-        """A new key and its certificate. :return: their files"""
+    def sign(
+        self, name: str, lasts: datetime.timedelta = 30 * DAY, address: str = ""
+    ) -> tuple[Path, Path]:
+        """A new key and its certificate.
+
+        :param address: of the host that it is for; empty: it is for none
+        :return: their files
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._builder(_named(name), key, lasts).sign(self._key, hashes.SHA256())
+        builder = self._builder(_named(name), key, lasts)
+        if address:
+            names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+            builder = builder.add_extension(names, critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
         key_file = self._directory / f"{name}.key"
         descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT, 0o600)
         with open(descriptor, "wb") as file:
