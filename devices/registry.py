@@ -36,9 +36,6 @@ MADE_OF_DEVICES = frozenset({"rait"})
 BESIDE_A_CONFIGURATION = frozenset({"s3"})
 """Those that keep something beside the configuration: they are given its directory besides."""
 
-EXTRAS = {"s3": "s3"}
-"""Those that need more packages, and the extra that installs them."""
-
 # kind -> "module:factory"; the factory takes a devices.changers.base.ChangerSetup, and that of a
 # changer that blocks is a class that implements IChanger
 CHANGERS: dict[str, str] = {
@@ -180,16 +177,7 @@ def device_factory(scheme: str) -> Callable[..., Any]:
         from devices.unknown import unknown_device  # few ever need it
 
         raise DriveFailed(unknown_device(scheme, DEVICES, CHANGERS))
-    try:
-        return load_factory(DEVICES[scheme])
-    except ModuleNotFoundError as error:
-        extra = EXTRAS.get(scheme)
-        if extra is None:
-            raise
-        raise DriveFailed(
-            f'Device type "{scheme}" needs the package {error.name}, which is not installed here: '
-            f"pip install 'twisted-taper[{extra}]'"
-        ) from error
+    return load_factory(DEVICES[scheme])
 
 
 class FoundChanger(Record):

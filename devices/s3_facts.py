@@ -84,7 +84,6 @@ class Settings:
     ca_file: str
     proxy: str
     keep_alive: bool
-    connections: int
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -216,7 +215,6 @@ class S3Facts(LabelledDevice):
             ca_file=self.text("ssl_ca_info"),
             proxy=self.text("proxy"),
             keep_alive=get.flag("reuse_connection"),
-            connections=max(self.writers, self.readers) + 2,
         )
 
     @property

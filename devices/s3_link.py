@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import logging
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -14,16 +15,19 @@ from devices.room import Room
 from devices.s3_asking import Asking, RequestFailed, Terms
 from devices.s3_catalogue import Catalogue
 from devices.s3_facts import S3Facts
-from devices.s3_store import STALL_PATIENCE, S3Store, Speed
+from devices.s3_values import STALL_PATIENCE, Speed
 from devices.s3_volume import Contents, S3Volume
 from protocols.s3answers import S3Error
 from protocols.s3keys import place_of
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from devices.s3_store import S3Store
 
 LARGEST_HEADER = 10 * 2**20
 """Bytes of a label or a header that is read."""
 SHORTEST_TIMEOUT = 300
+
+_NO_BOTO3 = "the package boto3 is needed, and not installed: pip install 'twisted-taper[s3]'"
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +51,8 @@ class S3Link(S3Facts):
         directory: str | None = None,
         terms: Terms | None = None,
     ) -> None:
+        if importlib.util.find_spec("boto3") is None:
+            raise DriveFailed(f"{name}: {_NO_BOTO3}")
         if not node.partition("/")[0]:
             raise DriveFailed(f"Empty bucket name in device {name}")
         try:
@@ -69,6 +75,8 @@ class S3Link(S3Facts):
 
         :raise DriveFailed: something is missing to reach it
         """
+        from devices.s3_store import S3Store  # boto3 takes its time, and the reactor has none
+
         timeout = self.properties.number("timeout")
         if timeout:
             most = float(max(timeout, SHORTEST_TIMEOUT))
@@ -78,6 +86,7 @@ class S3Link(S3Facts):
             self.place.bucket,
             storage_class=self.text("s3_storage_class"),
             encryption=self.text("s3_server_side_encryption"),
+            verbose=self.properties.flag("verbose"),
             sending=Speed(self.properties.number("max_send_speed")),
             receiving=Speed(self.properties.number("max_recv_speed")),
         )

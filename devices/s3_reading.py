@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from typing import TYPE_CHECKING
 
 from devices.s3_asking import Asking, Job, RequestFailed
-from devices.s3_store import Got, S3Store
+from devices.s3_values import Got
 from protocols.s3answers import S3Error
 from protocols.s3keys import Kind, Place
+
+if TYPE_CHECKING:
+    from devices.s3_store import S3Store
 
 LEAST_AT_ONCE = 2**20
 LARGEST_OBJECT = 64 * 2**20

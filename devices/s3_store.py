@@ -8,79 +8,30 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import logging
 import os
 import re
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import boto3
 import urllib3.exceptions
-from attrs import frozen
 from botocore import exceptions as boto_errors
 from botocore.config import Config
 
-from devices.s3_facts import Settings
-from protocols.records import Record
+from devices.s3_facts import MOST_THREADS, Settings
+from devices.s3_values import CONNECT_PATIENCE, STALL_PATIENCE, Got, Listed, Speed, Waiter
 from protocols.s3answers import CERTIFICATE, NETWORK, S3Error
 
-CONNECT_PATIENCE = 30.0
-"""Seconds to wait for a connection."""
-STALL_PATIENCE = 120.0
-"""Seconds in which something must move."""
+_log = logging.getLogger(__name__)
 
 _READ_AT_ONCE = 256 * 1024
 _MOST_LISTED = 1000
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MD5_OF_PARTS = re.compile(r"([0-9a-f]{32})-([0-9]+)")
 _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
-
-
-class Waiter(Protocol):
-    """Whoever wants the answer."""
-
-    given_up: bool
-
-
-class Listed(Record):
-    """One object of a listing."""
-
-    key: str
-    size: int
-
-
-@frozen
-class Got:
-    """What was read of an object.
-
-    :ivar size: of the whole object, bytes
-    :ivar sound: False: it has another MD5 sum than its ETag, if that is one
-    """
-
-    data: bytes
-    size: int
-    sound: bool = True
-
-
-class Speed:
-    """So many bytes a second at most, for all who share it; 0: any number."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._free_at = 0.0
-        self._lock = threading.Lock()
-
-    def take(self, size: int, waiter: Waiter) -> None:
-        """Wait until so many bytes may be moved."""
-        if not self.most:
-            return
-        with self._lock:
-            now = time.monotonic()
-            begin = max(self._free_at, now)
-            self._free_at = begin + size / self.most
-        while not waiter.given_up and (left := begin - time.monotonic()) > 0:
-            time.sleep(min(left, 0.2))
 
 
 class _GivenUp(Exception):
@@ -124,6 +75,7 @@ class S3Store:
     """One bucket.
 
     :param storage_class: of what is stored; empty: the bucket's own. So ``encryption``.
+    :param verbose: tell the debug log of every request.
     """
 
     def __init__(
@@ -135,11 +87,13 @@ class S3Store:
         encryption: str = "",
         sending: Speed | None = None,
         receiving: Speed | None = None,
+        verbose: bool = False,
     ) -> None:
         self._settings = settings
         self._bucket = bucket
         self._sending = sending or Speed(0)
         self._receiving = receiving or Speed(0)
+        self._verbose = verbose
         self._stored: dict[str, Any] = {}
         if storage_class:
             self._stored["StorageClass"] = storage_class
@@ -151,11 +105,20 @@ class S3Store:
 
         :raise S3Error: it failed
         """
+        begun = time.monotonic()
+        outcome = "done"
         try:
             method = getattr(_client(self._settings), operation)
             return method(Bucket=self._bucket, **arguments)
         except Exception as error:
-            raise self._translated(error) from error
+            found = self._translated(error)
+            outcome = found.text()
+            raise found from error
+        finally:
+            if self._verbose:
+                key = arguments.get("Key") or arguments.get("Prefix", "")
+                seconds = time.monotonic() - begun
+                _log.debug("%s '%s' took %.3f s: %s", operation, key, seconds, outcome)
 
     def _translated(self, error: Exception) -> S3Error:
         found = translated(error)
@@ -419,7 +382,7 @@ def _make_client(settings: Settings) -> Any:
         connect_timeout=CONNECT_PATIENCE,
         read_timeout=STALL_PATIENCE,
         retries={"total_max_attempts": 1, "mode": "standard"},
-        max_pool_connections=settings.connections,
+        max_pool_connections=MOST_THREADS,
         proxies=proxies,
         tcp_keepalive=True,
         request_checksum_calculation="when_required",

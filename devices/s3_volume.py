@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from devices.s3_asking import Asking, RequestFailed
-from devices.s3_store import Listed, S3Store
+from devices.s3_values import Listed
 from protocols.s3answers import S3Error
 from protocols.s3keys import Key, Kind, Place
+
+if TYPE_CHECKING:
+    from devices.s3_store import S3Store
 
 _MOST_DELETED = 1000
 _MOST_PAGES = 1_000_000

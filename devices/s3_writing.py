@@ -6,12 +6,14 @@ copies as requests, so whoever offers more waits.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from devices.s3_asking import Asking, Job, RequestFailed
-from devices.s3_store import S3Store
 from protocols.s3answers import S3Error
 from protocols.s3keys import Place
+
+if TYPE_CHECKING:
+    from devices.s3_store import S3Store
 
 T = TypeVar("T")
 

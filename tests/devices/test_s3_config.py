@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -77,7 +79,8 @@ def test_what_they_mean() -> None:
     )
     assert (settings.virtual, settings.region) == (True, "eu-west-1")
     assert (settings.ca_file, settings.proxy) == ("/etc/ca.pem", "proxy:3128")
-    assert (settings.keep_alive, settings.connections) == (False, 9)
+    assert not settings.keep_alive
+    assert device.writers == 7
     assert device.multi_part
     assert "secret" not in repr(settings)
     assert "token" not in repr(settings).replace("session_token", "")
@@ -197,3 +200,20 @@ def test_bad_names(node: str, text: str) -> None:
     with pytest.raises(DriveFailed) as caught:
         open_blocking_device(f"s3:{node}")
     assert text in caught.value.text
+
+
+def test_without_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text says what to install."""
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(DriveFailed, match=r"pip install 'twisted-taper\[s3\]'"):
+        open_blocking_device("s3:bucket/slot-1-")
+
+
+def test_opening_is_quick() -> None:
+    """Nothing of boto3 is loaded before the store is asked, which is done in a thread."""
+    code = (
+        "import sys, devices.registry as r; r.open_blocking_device('s3:bucket/slot-1-'); "
+        "print([m for m in sys.modules if m.startswith(('boto', 'urllib3'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

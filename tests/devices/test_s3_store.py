@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import inspect
+import logging
+import re
 import socket
 import ssl
 import threading
@@ -16,9 +18,10 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from devices import s3_store
+from devices import s3_values
 from devices.s3_facts import Settings
-from devices.s3_store import S3Store, Speed
+from devices.s3_store import S3Store
+from devices.s3_values import Speed
 from protocols.s3answers import S3Error
 from tests.fakes.certificates import Authority
 from tests.fakes.s3_store import MemoryStore
@@ -64,14 +67,13 @@ class Server:
             protocol_version = "HTTP/1.1"
 
             def handle_one_request(self) -> None:
-                self.raw_requestline = self.rfile.readline(65537)
-                if not self.raw_requestline or not self.parse_request():
-                    self.close_connection = True
-                    return
+                self.close_connection = True
                 try:
+                    self.raw_requestline = self.rfile.readline(65537)
+                    if not self.raw_requestline or not self.parse_request():
+                        return
                     body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                except OSError:
-                    self.close_connection = True
+                except OSError:  # whoever asked has gone
                     return
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 server.asked.append(Asked(self.requestline, headers, body))
@@ -135,7 +137,6 @@ def settings(server: Server, **changes: Any) -> Settings:
         ca_file="",
         proxy="",
         keep_alive=True,
-        connections=4,
     )
     return evolve(usual, **changes)
 
@@ -377,6 +378,19 @@ def test_texts(server: Server) -> None:
     assert len(text) < 600
 
 
+def test_verbose(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """Every request and its outcome is told, and no secret."""
+    server.answers = [Answer(200, b"data"), error(403, "AccessDenied")]
+    with caplog.at_level(logging.DEBUG, "devices"):
+        talkative = S3Store(settings(server), "bucket", verbose=True)
+        talkative.get("key", WAITER, 10)
+        failure(lambda: talkative.size("other"))
+    first, second = caplog.messages
+    assert re.fullmatch(r"get_object 'key' took [0-9.]+ s: done", first)
+    assert re.match(r"head_object 'other' took [0-9.]+ s: .*\(HTTP 403\)", second)
+    assert "verysecret" not in caplog.text
+
+
 def test_nobody_listens() -> None:
     """The text names the address, and what to look at."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
@@ -441,7 +455,7 @@ class Clock:
 def test_speed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many bytes a second for all requests of a device together."""
     clock = Clock()
-    monkeypatch.setattr(s3_store, "time", clock)
+    monkeypatch.setattr(s3_values, "time", clock)
     sending, receiving = Speed(10_000), Speed(5_000)
     limited = S3Store(settings(server), "bucket", sending=sending, receiving=receiving)
     server.answers = [Answer(headers={"ETag": f'"{MD5}"'}) for _ in range(2)]

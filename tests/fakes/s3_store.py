@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from attrs import define, field
 
-from devices.s3_store import Got, Listed, Waiter
+from devices.s3_values import Got, Listed, Waiter
 from protocols.s3answers import S3Error
 
 

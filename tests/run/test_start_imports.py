@@ -28,6 +28,7 @@ LATE = {
     "devices.directtcp": (SELDOM, "devices.addresses"),
     "devices.ndmp": (SELDOM, "protocols.twisted_transports.ndmp"),
     "devices.registry": (SELDOM, "devices.unknown"),
+    "devices.s3_link": (SELDOM, "devices.s3_store"),
     "protocols.conf.storages": (SELDOM, "protocols.labels"),
     "protocols.directtcp": (SELDOM, "ipaddress"),
     "protocols.labels": (SELDOM, "protocols.ere"),
