@@ -30,6 +30,8 @@ POLL = 0.1
 STARTS = 5
 """How often to begin anew, as somebody else took a port that was free."""
 REGION = "us-east-1"
+LOCKS = ("GetObjectRetention", "PutObjectRetention", "GetBucketObjectLockConfiguration")
+"""What a taper must be allowed besides for volumes that are locked; not to bypass a lock."""
 _BUCKETS = itertools.count(1)
 
 
@@ -122,7 +124,7 @@ class Gateway:
     def __init__(self) -> None:
         self.host = ""
         self.admin = Keys("admin", ("Admin", "Read", "Write", "List", "Tagging"))
-        self.taper = Keys("taper", ("Read", "Write", "List", "Tagging"))
+        self.taper = Keys("taper", ("Read", "Write", "List", "Tagging", *LOCKS))
 
     @property
     def endpoint(self) -> str:
