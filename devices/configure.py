@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from devices.properties import NOT_ALLOWED, SECRET_NAMES, Kind, normal_name
+from protocols.conf.keeping import days_kept
 from protocols.conf.values import Properties
 from protocols.records import Record
 
@@ -45,11 +46,14 @@ def configure_device(
 
     Sources, a later one replacing the whole list of values of an earlier one: what the tapetype
     implies, the global ``device-property``, the ``define device`` section, the changer's
-    ``device-property``. The block size is set first, since others are judged by it.
+    ``device-property``. The block size is set first, since others are judged by it. For how long a
+    device locks what it stores is the storage's policy, if nothing else is said.
 
     :raise ChangerError: reason DEVICE: a property was refused
     """
     wanted = _implied(config, storage)
+    if "s3_retention" in device.properties:
+        wanted["s3-retention"] = _Wanted((str(days_kept(config, storage)),))
     sources = [config.general.device_property, changer_properties]
     if device_section is not None:
         sources.insert(1, device_section.device_property)

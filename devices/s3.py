@@ -25,8 +25,8 @@ from devices.interfaces import (
 )
 from devices.labelled import BAD_VOLUME, DUMPS, INVALID_HEADER, TOO_LARGE
 from devices.s3_asking import RequestFailed
-from devices.s3_link import S3Link
 from devices.s3_reading import BlockReading, Reading, WholeReading
+from devices.s3_retention import S3Retention
 from devices.s3_writing import BlockUpload, Upload, WholeUpload
 from protocols.header import Header, HeaderType, build_header, parse_header
 from protocols.header.types import HeaderError
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 @implementer(IDevice, IHurries)
-class S3Device(S3Link):
+class S3Device(S3Retention):
     """A bucket and a prefix; see :class:`devices.s3_link.S3Link` for what it is made of."""
 
     _upload: Upload | None = None
@@ -85,10 +85,12 @@ class S3Device(S3Link):
         """Replace the contents by a new label. The old one goes last."""
         block = self._build_label(label, timestamp)
         self.asking.calm()
+        self._refuse_if_held()
+        self._begin_holding()
         self.label = self.timestamp = None  # whatever happens now, it is not what it was
         self._tidy(everything=True)
         try:
-            self._put(self.place.label, block)
+            self._put_label(block)
         except RequestFailed as failure:
             text = f"While writing amanda header: {self._about(self.place.label, failure)}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from failure
@@ -100,6 +102,7 @@ class S3Device(S3Link):
     def _start_labelled(self, mode: AccessMode) -> None:
         super()._start_labelled(mode)
         if mode is AccessMode.APPEND:
+            self._begin_holding()
             contents = self._tidy(everything=False)
             self._room.size = contents.size + self._label_size
             self.file = contents.last
@@ -109,6 +112,7 @@ class S3Device(S3Link):
         """See IDevice. The bucket stays."""
         self._need_mode("erase", AccessMode.NULL)
         self.asking.calm()
+        self._refuse_if_held()
         self.label = self.timestamp = None
         key = self.place.label
         try:
@@ -143,6 +147,7 @@ class S3Device(S3Link):
             if self._is_there(number):
                 text = f"'{key}' in {self._bucket_text} is there, though no listing shows it"
                 raise self._fail(text, BAD_VOLUME, VolumeFailed)
+            self._hold_file(header)
             self._put(key, block)
         except RequestFailed as failure:
             text = f"While writing filestart header: {self._about(key, failure)}"
@@ -212,6 +217,7 @@ class S3Device(S3Link):
         self._end_upload()
         if self._lost is not None:
             raise self._fail(self._lost, BAD_VOLUME, VolumeFailed)
+        self._hold_dump(self.file)
 
     def _end_upload(self) -> None:
         upload, self._upload, self.in_file = self._upload, None, False

@@ -28,11 +28,14 @@ AMAZON = "s3.amazonaws.com"
 SLOWEST_ALLOWED = 5120
 MOST_THREADS = 64
 USUAL_THREADS = 4
+LONGEST_RETENTION = 36500
+"""Days."""
 
 _SUBDOMAIN = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 _PATH = re.compile(r"(?!(?:.*/)?\.\.?(?:/|$))[A-Za-z0-9._~/-]*", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,100}", re.ASCII)
+_MODE = re.compile("compliance|governance", re.IGNORECASE)
 _REGION = re.compile(r"[A-Za-z0-9-]{1,63}|\*?", re.ASCII)
 
 _BOOLEANS = {
@@ -123,6 +126,8 @@ class S3Facts(LabelledDevice):
         for key in ("max_send_speed", "max_recv_speed"):
             add(Property(key, Kind.UINT64, SET_BEFORE_START), _speed(key))
         add(Property("timeout", Kind.UINT64, SET_BEFORE_START, 0))
+        retention = Property("s3_retention", Kind.UINT64, SET_BEFORE_START)
+        add(retention, _between(1, LONGEST_RETENTION))
         self._declare_what_is_not_served()
 
     def _declare_what_is_not_served(self) -> None:
@@ -247,6 +252,7 @@ _PATTERNS = (
     ("s3_service_path", _PATH, "a path"),
     ("s3_storage_class", _WORD, "one word, STANDARD_IA for example"),
     ("s3_server_side_encryption", _WORD, "AES256 or aws:kms"),
+    ("s3_retention_mode", _MODE, "compliance or governance"),
     ("proxy", re.compile(r"[!-~]+"), "a host, HOST:PORT or a URL"),
 )
 

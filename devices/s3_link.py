@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve
 
@@ -22,6 +23,8 @@ from protocols.s3keys import place_of
 
 if TYPE_CHECKING:
     from devices.s3_store import S3Store
+
+Store = TypeVar("Store", bound="S3Store")
 
 LARGEST_HEADER = 10 * 2**20
 """Bytes of a label or a header that is read."""
@@ -77,11 +80,14 @@ class S3Link(S3Facts):
         """
         from devices.s3_store import S3Store  # boto3 takes its time, and the reactor has none
 
+        return self._open_store(S3Store)
+
+    def _open_store(self, make: Callable[..., Store]) -> Store:
         timeout = self.properties.number("timeout")
         if timeout:
             most = float(max(timeout, SHORTEST_TIMEOUT))
             self.asking.terms = evolve(self.asking.terms, most=most)
-        return S3Store(
+        return make(
             self.settings(),
             self.place.bucket,
             storage_class=self.text("s3_storage_class"),

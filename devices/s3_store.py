@@ -6,6 +6,7 @@ The only module that knows boto3. Whatever goes wrong is an S3Error.
 from __future__ import annotations
 
 import base64
+import datetime
 import functools
 import hashlib
 import logging
@@ -22,7 +23,15 @@ from botocore import exceptions as boto_errors
 from botocore.config import Config
 
 from devices.s3_facts import MOST_THREADS, Settings
-from devices.s3_values import CONNECT_PATIENCE, STALL_PATIENCE, Got, Listed, Speed, Waiter
+from devices.s3_values import (
+    CONNECT_PATIENCE,
+    STALL_PATIENCE,
+    Got,
+    Listed,
+    Lock,
+    Speed,
+    Waiter,
+)
 from protocols.s3answers import CERTIFICATE, NETWORK, S3Error
 
 _log = logging.getLogger(__name__)
@@ -195,6 +204,16 @@ class S3Store:
         """Bytes of an object."""
         return int(self._do("head_object", Key=key)["ContentLength"])
 
+    def lock_of(self, key: str) -> Lock | None:
+        """What holds an object, as far as one is allowed to know; None: nothing."""
+        answer = self._do("head_object", Key=key)
+        if answer.get("ObjectLockLegalHoldStatus") == "ON":
+            return Lock("legal hold", None)
+        until = answer.get("ObjectLockRetainUntilDate")
+        if not isinstance(until, datetime.datetime):
+            return None
+        return Lock(f"{str(answer.get('ObjectLockMode', '')).lower()} mode", until)
+
     def delete(self, keys: Sequence[str]) -> list[S3Error]:
         """Delete up to 1000 objects by one request; those that are not there are no failure.
 
@@ -202,6 +221,11 @@ class S3Store:
         """
         named = [{"Key": key} for key in keys]
         answer = self._do("delete_objects", Delete={"Objects": named, "Quiet": True})
+        return self.refusals(answer)
+
+    @staticmethod
+    def refusals(answer: Any) -> list[S3Error]:
+        """Why some objects were not deleted."""
         return [
             S3Error(f"'{each.get('Key')}': {each.get('Message')}", str(each.get("Code", "")))
             for each in answer.get("Errors", ())
@@ -260,14 +284,19 @@ class S3Store:
         match = _MD5_OF_PARTS.fullmatch(str(answer.get("ETag", "")).strip('"'))
         if match is None or "aws:kms" in str(answer.get("ServerSideEncryption", "")):
             return
-        expected = _md5(b"".join(md5 for _, md5 in parts)).hex()
+        expected = self.tag_of(parts)
         all_md5 = all(tag.strip('"') == md5.hex() for tag, md5 in parts)
-        if all_md5 and (match[1], int(match[2])) != (expected, len(parts)):
+        if all_md5 and match[0] != expected:
             raise S3Error(
-                f"the server made ETag {match[0]} of the parts, expected {expected}-{len(parts)}",
+                f"the server made ETag {match[0]} of the parts, expected {expected}",
                 "BadDigest",
                 repeat=False,
             )
+
+    @staticmethod
+    def tag_of(parts: Sequence[tuple[str, bytes]]) -> str:
+        """The ETag of an object that is made of these parts."""
+        return f"{_md5(b''.join(md5 for _, md5 in parts)).hex()}-{len(parts)}"
 
     def abort(self, key: str, upload: str) -> None:
         """Give up an upload; its parts go."""

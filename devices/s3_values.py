@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 import time
 from typing import Protocol
@@ -17,9 +18,13 @@ STALL_PATIENCE = 120.0
 
 
 class Waiter(Protocol):
-    """Whoever wants the answer."""
+    """Whoever wants the answer.
+
+    :ivar retries: how often it was asked before.
+    """
 
     given_up: bool
+    retries: int
 
 
 class Listed(Record):
@@ -27,6 +32,18 @@ class Listed(Record):
 
     key: str
     size: int
+
+
+@frozen
+class Lock:
+    """Why an object cannot be deleted.
+
+    :ivar mode: what it is called.
+    :ivar until: up to this date; None: as long as somebody holds it.
+    """
+
+    mode: str
+    until: datetime.datetime | None
 
 
 @frozen

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from attrs import define, field
 
-from devices.s3_values import Got, Listed, Waiter
+from devices.s3_values import Got, Listed, Lock, Waiter
 from protocols.s3answers import S3Error
 
 
@@ -53,6 +53,7 @@ class MemoryStore:
     :ivar hang: such operations never answer, until ``answer`` is set
     :ivar most_at_once: requests that were on their way at the same time.
     :ivar hidden: keys that no listing shows.
+    :ivar locks: what holds objects.
     """
 
     objects: dict[str, bytes] = field(factory=dict)
@@ -65,6 +66,7 @@ class MemoryStore:
     answer: threading.Event = field(factory=threading.Event)
     page_size: int = 3
     hidden: set[str] = field(factory=set)
+    locks: dict[str, Lock] = field(factory=dict)
     unsound: set[str] = field(factory=set)
     at_once: int = 0
     most_at_once: int = 0
@@ -119,6 +121,11 @@ class MemoryStore:
     def size(self, key: str) -> int:
         self._ask("size", key)
         return len(self._found(key))
+
+    def lock_of(self, key: str) -> Lock | None:
+        self._ask("lock_of", key)
+        self._found(key)
+        return self.locks.get(key)
 
     def delete(self, keys: Sequence[str]) -> list[S3Error]:
         errors: list[S3Error] = []
