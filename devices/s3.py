@@ -183,8 +183,8 @@ class S3Device(S3Retention):
                 block = data[start : min(start + size, accepted + run.size)]
                 try:
                     self._current().add(block)
-                except (RequestFailed, DeviceError) as error:
-                    self._lose(error)
+                except RequestFailed as failure:
+                    self._lose(failure)
                     return Written(start, WriteEnd.FAILED)
                 self._room.wrote(len(block))
                 self._count(len(block))
@@ -197,12 +197,9 @@ class S3Device(S3Retention):
         assert self._upload is not None, "inside a written file there is one"
         return self._upload
 
-    def _lose(self, error: RequestFailed | DeviceError) -> None:
+    def _lose(self, failure: RequestFailed) -> None:
         """Some block of the file is not stored."""
-        about = error.text
-        if isinstance(error, RequestFailed):
-            about = self._about(self._current().failed_key, error)
-        self._lost = f"While writing data block to S3: {about}"
+        self._lost = f"While writing data block to S3: {self._about(failure.key, failure)}"
         self._note(self._lost, BAD_VOLUME)
 
     def finish_file(self) -> None:
@@ -212,8 +209,8 @@ class S3Device(S3Retention):
         if self._lost is None:
             try:
                 upload.finish()
-            except (RequestFailed, DeviceError) as error:
-                self._lose(error)
+            except RequestFailed as failure:
+                self._lose(failure)
         self._end_upload()
         if self._lost is not None:
             raise self._fail(self._lost, BAD_VOLUME, VolumeFailed)
@@ -225,8 +222,8 @@ class S3Device(S3Retention):
             return
         try:
             upload.abandon()
-        except (RequestFailed, DeviceError) as error:
-            _log.warning("%s: an upload is left until the next writing: %s", self.name, error)
+        except RequestFailed as failure:
+            _log.warning("%s: an upload is left until the next writing: %s", self.name, failure)
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -296,10 +293,10 @@ class S3Device(S3Retention):
         assert self._reading is not None, "inside a file that is read there is one"
         try:
             got = self._reading.read(buffer)
-        except (RequestFailed, DeviceError) as error:
-            about = f"{error.text} (file {self.file} of '{self.place.prefix}', {self._bucket_text})"
-            text = f"While reading data block from S3: {about}"
-            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed) from error
+        except RequestFailed as failure:
+            key = failure.key or self.place.file(self.file)
+            text = f"While reading data block from S3: {self._about(key, failure)}"
+            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed) from failure
         if not got:
             self.in_file = False
             self._close_reading()

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 
 from devices.patience import QUIT_GRACE
-from devices.threads import start_thread
+from devices.threads import ThreadRefused, start_thread
 from protocols.s3answers import S3Error, pauses
 
 T = TypeVar("T")
@@ -49,7 +49,6 @@ class Job(Generic[T]):
 
     :ivar end: when nobody waits any more, in seconds of the monotonic clock.
     :ivar given_up: nobody waits any more; what it does is to come to its end soon.
-    :ivar over: its thread is done with it.
     """
 
     def __init__(self, asking: Asking, function: Callable[[Job[T]], T], end: float) -> None:
@@ -57,7 +56,6 @@ class Job(Generic[T]):
         self._function = function
         self.end = end
         self.given_up = False
-        self.over = False
         self.done = False
         self.error: Exception | None = None
         self.retries = 0
@@ -78,7 +76,7 @@ class Job(Generic[T]):
 
     def _settle(self, result: T | None, error: Exception | None) -> None:
         with self._asking.condition:
-            self.over = True
+            self._asking.jobs.discard(self)
             if not self.done:
                 self.done = True
                 self.error = error
@@ -122,13 +120,16 @@ class Asking:
     One thread asks; any thread may :meth:`hurry`.
 
     :ivar condition: guards all jobs.
+    :ivar jobs: those whose threads are at work still.
+    :ivar slowest: bytes a second that every transfer is given the time for.
     """
 
     def __init__(self, name: str, terms: Terms | None = None) -> None:
         self.terms = Terms() if terms is None else terms
         self.condition = threading.Condition()
         self._name = name
-        self._jobs: set[Job[Any]] = set()
+        self.jobs: set[Job[Any]] = set()
+        self.slowest = float(SLOWEST)
         self._hurried_until: float | None = None
 
     def calm(self) -> None:
@@ -140,7 +141,7 @@ class Asking:
         """All that is asked for has a moment left, up to the next :meth:`calm`. Any thread."""
         with self.condition:
             end = self._hurried_until = time.monotonic() + self.terms.grace
-            for job in self._jobs:
+            for job in self.jobs:
                 job.end = min(job.end, end)
             self.condition.notify_all()
 
@@ -160,21 +161,20 @@ class Asking:
         :param function: asks once; an S3Error that it raises may be worth another try
         :param size: bytes that it moves
         :param most: seconds that it may take
-        :raise devices.threads.ThreadRefused: there is no thread to be had
+        :raise RequestFailed: there is no thread to be had
         """
-        limit = self.terms.most + size / SLOWEST if most is None else most
+        limit = self.terms.most + size / self.slowest if most is None else most
         job = Job(self, function, time.monotonic() + limit)
         with self.condition:
-            self._jobs = {each for each in self._jobs if not each.over}
             if self._hurried_until is not None:
                 job.end = min(job.end, self._hurried_until)
-            self._jobs.add(job)
+            self.jobs.add(job)
         try:
             start_thread(f"{self._name} request", job.run)
-        except BaseException:
+        except ThreadRefused as error:
             with self.condition:
-                self._jobs.discard(job)
-            raise
+                self.jobs.discard(job)
+            raise RequestFailed(S3Error(error.text, repeat=False), 0) from error
         return job
 
     def wait(self, jobs: Sequence[Job[Any]]) -> None:
@@ -206,7 +206,6 @@ class Asking:
         """Ask, and wait for the answer.
 
         :raise RequestFailed: it failed, or none came in time
-        :raise devices.threads.ThreadRefused: there is no thread to be had
         """
         job = self.begin(function, size, most=most)
         self.wait([job])
@@ -219,7 +218,7 @@ class Asking:
         """Wait until nothing that was given up can still do something to the store."""
         end = time.monotonic() + seconds
         with self.condition:
-            while any(not job.over for job in self._jobs):
+            while self.jobs:
                 left = min(end, self._hurried_until or end) - time.monotonic()
                 if left <= 0:
                     return False
@@ -228,9 +227,13 @@ class Asking:
 
 
 class RequestFailed(Exception):
-    """A request failed, and so did its repetitions."""
+    """A request failed, and so did its repetitions.
 
-    def __init__(self, error: S3Error, retries: int) -> None:
+    :ivar key: of the object; empty: whoever asked knows
+    """
+
+    def __init__(self, error: S3Error, retries: int, key: str = "") -> None:
         super().__init__(error.text(retries))
         self.error = error
         self.text = error.text(retries)
+        self.key = key

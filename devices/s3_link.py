@@ -13,7 +13,7 @@ from attrs import evolve
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.labelled import BAD_VOLUME
 from devices.room import Room
-from devices.s3_asking import Asking, RequestFailed, Terms
+from devices.s3_asking import SLOWEST, Asking, RequestFailed, Terms
 from devices.s3_catalogue import Catalogue
 from devices.s3_facts import S3Facts
 from devices.s3_values import STALL_PATIENCE, Speed
@@ -87,14 +87,18 @@ class S3Link(S3Facts):
         if timeout:
             most = float(max(timeout, SHORTEST_TIMEOUT))
             self.asking.terms = evolve(self.asking.terms, most=most)
+        speeds = [self.properties.number(f"max_{way}_speed") for way in ("send", "recv")]
+        shared = min(filter(None, speeds), default=0) / (2 * max(self.writers, self.readers))
+        self.asking.slowest = min(SLOWEST, shared or SLOWEST)
+        sending, receiving = map(Speed, speeds)
         return make(
             self.settings(),
             self.place.bucket,
             storage_class=self.text("s3_storage_class"),
             encryption=self.text("s3_server_side_encryption"),
             verbose=self.properties.flag("verbose"),
-            sending=Speed(self.properties.number("max_send_speed")),
-            receiving=Speed(self.properties.number("max_recv_speed")),
+            sending=sending,
+            receiving=receiving,
         )
 
     @functools.cached_property

@@ -40,7 +40,6 @@ class Reading:
         """Fill the buffer, less only at the end of the data. :return: bytes
 
         :raise RequestFailed: something cannot be read, or is not what it should be
-        :raise devices.threads.ThreadRefused: there is no thread to be had
         """
         got = 0
         while got < len(buffer):
@@ -77,7 +76,7 @@ class Reading:
             got = job.result()
         except S3Error as error:
             self.close()
-            raise RequestFailed(error, job.retries) from error
+            raise RequestFailed(error, job.retries, self._key_at_hand) from error
         except BaseException:
             self.close()
             raise
@@ -85,10 +84,15 @@ class Reading:
             return self._judge(got)
         except S3Error as error:
             self.close()
-            raise RequestFailed(error, 0) from error
+            raise RequestFailed(error, 0, self._key_at_hand) from error
 
     def _begin(self) -> Job[Got | None] | None:
         """Ask for the next bytes; None: they were all asked for."""
+        raise NotImplementedError
+
+    @property
+    def _key_at_hand(self) -> str:
+        """Of the object that was read last."""
         raise NotImplementedError
 
     def _judge(self, got: Got | None) -> bytes | None:
@@ -123,11 +127,15 @@ class WholeReading(Reading):
         self._asked += size
         return self._asking.begin(lambda job: self._store.get_range(key, job, start, size), size)
 
+    @property
+    def _key_at_hand(self) -> str:
+        return self._key
+
     def _judge(self, got: Got | None) -> bytes | None:
         assert got is not None, "only blocks may be missing"
         if got.size != self._size:
             text = f"it had {self._size} bytes, and now has {got.size}"
-            raise S3Error(f"'{self._key}' was changed meanwhile: {text}", repeat=False)
+            raise S3Error(f"it was changed meanwhile: {text}", repeat=False)
         return got.data
 
 
@@ -164,7 +172,7 @@ class BlockReading(Reading):
                 raise
             if not got.sound and got.data not in unsound:
                 unsound[:] = [got.data]
-                raise S3Error(f"'{key}' is not what its ETag says", "BadDigest")
+                raise S3Error("the data are not what their ETag says", "BadDigest")
             if not got.sound:
                 # twice the same: the server's ETags are of something else
                 _log.info("'%s': its ETag is not its MD5 sum", key)
@@ -172,18 +180,23 @@ class BlockReading(Reading):
 
         return self._asking.begin(get, self._most)
 
+    @property
+    def _key_at_hand(self) -> str:
+        return self._place.block(self._number, self._judged)
+
     def _judge(self, got: Got | None) -> bytes | None:
-        key = self._place.block(self._number, self._judged)
         if got is None:
             self.close()
-            self._check_end(key)
+            self._check_end(self._key_at_hand)
             return None
         if got.size > self._most:
             raise S3Error(
-                f"'{key}' has {got.size} bytes, expected {self._most} at most",
+                f"it has {got.size} bytes, expected {self._most} at most",
                 repeat=False,
                 advice=f"set BLOCK_SIZE to {got.size}",
             )
+        if not got.size:
+            raise S3Error("it is empty", repeat=False)
         if self._judged and self._last_size != self._first_size:
             before = self._place.block(self._number, self._judged - 1)
             raise S3Error(
@@ -195,10 +208,7 @@ class BlockReading(Reading):
             self._first_size = got.size
         self._judged += 1
         self._last_size = got.size
-        return got.data or b"" if got.size else self._no_data(key)
-
-    def _no_data(self, key: str) -> bytes:
-        raise S3Error(f"'{key}' is empty", repeat=False)
+        return got.data
 
     def _check_end(self, key: str) -> None:
         """:raise S3Error, RequestFailed: there are blocks behind the one that is missing"""
@@ -211,7 +221,7 @@ class BlockReading(Reading):
                 if found is None or (found.kind, found.number) != (Kind.BLOCK, self._number):
                     continue
                 if found.block >= self._judged:
-                    text = f"'{key}' is missing, though '{each.key}' is there"
+                    text = f"it is missing, though '{each.key}' is there"
                     raise S3Error(text, repeat=False)
             if not after:
                 return

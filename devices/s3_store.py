@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import boto3
+import botocore.session
 import urllib3.exceptions
 from botocore import exceptions as boto_errors
 from botocore.config import Config
@@ -398,7 +399,13 @@ def _client(settings: Settings) -> Any:
 @functools.lru_cache(maxsize=16)
 def _make_client(settings: Settings) -> Any:
     """One client for all devices that are reached alike: to make one takes its time."""
+    # nothing but the properties counts: no profile, no files, no variables of the environment
+    nothing: tuple[None, None, None, None] = (None, None, None, None)
+    core = botocore.session.Session(
+        {name: nothing for name in ("profile", "config_file", "credentials_file")}
+    )
     session = boto3.session.Session(
+        botocore_session=core,
         aws_access_key_id=settings.access_key,
         aws_secret_access_key=settings.secret_key,
         aws_session_token=settings.session_token or None,

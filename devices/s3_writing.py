@@ -6,6 +6,7 @@ copies as requests, so whoever offers more waits.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from devices.s3_asking import Asking, Job, RequestFailed
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 LEAST_PART = 5 * 2**20
 """Bytes; S3 takes no smaller part of an object but the last."""
+LARGEST_PART = 2**29
+"""Bytes; none grows beyond them, as so many of them are in memory as there are requests."""
 MOST_PARTS = 10_000
 _GROWTH = 1000
 """After so many parts they are larger by the size of the first."""
@@ -42,20 +47,18 @@ class Upload:
         self._threads = threads
         self._jobs: dict[Job[Any], str] = {}
         self._failure: RequestFailed | None = None
-        self.failed_key = ""
 
     def add(self, block: memoryview) -> None:
         """Store one more block, sooner or later.
 
         :raise RequestFailed: this one or an earlier one is not stored, and all is in vain
-        :raise devices.threads.ThreadRefused: there is no thread to be had
         """
         raise NotImplementedError
 
     def finish(self) -> None:
         """Wait until all blocks are stored.
 
-        :raise RequestFailed, devices.threads.ThreadRefused: they are not
+        :raise RequestFailed: they are not
         """
         raise NotImplementedError
 
@@ -73,8 +76,8 @@ class Upload:
         while self._failure is None:
             for job in [job for job in self._jobs if job.done]:
                 key = self._jobs.pop(job)
-                if job.error is not None:
-                    self._failed(job, key)
+                if job.error is not None and self._failure is None:
+                    self._failure = _failure(job, key)
             if self._failure is None and len(self._jobs) > most:
                 self._asking.wait(list(self._jobs))
             else:
@@ -83,13 +86,13 @@ class Upload:
             self.abandon()
             raise self._failure
 
-    def _failed(self, job: Job[Any], key: str) -> None:
-        error = job.error
-        if not isinstance(error, S3Error):
-            assert error is not None
-            raise error
-        self._failure = RequestFailed(error, job.retries)
-        self.failed_key = key
+
+def _failure(job: Job[Any], key: str) -> RequestFailed:
+    error = job.error
+    if not isinstance(error, S3Error):
+        _log.error("storing '%s'", key, exc_info=error)
+        error = S3Error(f"{type(error).__name__}: {error}", repeat=False)
+    return RequestFailed(error, job.retries, key)
 
 
 class BlockUpload(Upload):
@@ -138,7 +141,8 @@ class WholeUpload(Upload):
 
     @property
     def _part_size(self) -> int:
-        return self._unit * (1 + len(self._parts) // _GROWTH)
+        grown = self._unit * (1 + len(self._parts) // _GROWTH)
+        return max(min(grown, LARGEST_PART), self._unit)
 
     def add(self, block: memoryview) -> None:
         if self._pending_size >= self._part_size:
@@ -170,7 +174,7 @@ class WholeUpload(Upload):
         self._parts.append(self._begin(key, job))
 
     def _fail(self, failure: RequestFailed) -> RequestFailed:
-        self._failure, self.failed_key = failure, self._key
+        self._failure, failure.key = failure, self._key
         return failure
 
     def _taken(self) -> bytes:

@@ -196,6 +196,22 @@ def test_how_a_server_is_reached(server: Server) -> None:
     assert asked.headers["connection"] == "close"
 
 
+def test_only_the_properties_count(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what other programs of the dump user are told."""
+    monkeypatch.setenv("AWS_PROFILE", "nosuch")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAOTHER")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "other")
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    server.answers = [Answer(200, b"data")]
+    store(server, access_key="AKIAOWN").get("key", WAITER, 10)
+    sent = server.asked[0].headers
+    assert "Credential=AKIAOWN/" in sent["authorization"]
+    assert "/us-east-1/" in sent["authorization"]
+    assert "x-amz-security-token" not in sent
+
+
 @pytest.mark.parametrize(
     ("changes", "url"),
     [

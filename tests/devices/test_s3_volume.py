@@ -298,7 +298,7 @@ def test_a_block_is_missing(store: MemoryStore) -> None:
     del store.objects[block(1, 5)]
     text = read_error(store)
     assert text.startswith("While reading data block from S3: ")
-    assert f"'{block(1, 5)}' is missing, though '{block(1, 6)}' is there" in text
+    assert f"'{block(1, 5)}' in bucket 'bucket': it is missing, though '{block(1, 6)}' is" in text
 
 
 def test_a_block_is_short(store: MemoryStore) -> None:
@@ -311,7 +311,7 @@ def test_a_block_is_short(store: MemoryStore) -> None:
 def test_a_block_is_empty(store: MemoryStore) -> None:
     written(store, some_bytes(2 * BLOCK))
     store.objects[block(1, 1)] = b""
-    assert f"'{block(1, 1)}' is empty" in read_error(store)
+    assert f"'{block(1, 1)}' in bucket 'bucket': it is empty" in read_error(store)
 
 
 def test_larger_blocks_than_ours(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,7 +323,7 @@ def test_larger_blocks_than_ours(store: MemoryStore, monkeypatch: pytest.MonkeyP
     device.finish()
     assert contents(store, 1) == data
     monkeypatch.setattr("devices.s3_reading.LARGEST_OBJECT", 2 * BLOCK)
-    assert "has 10240 bytes, expected 2048 at most: set BLOCK_SIZE to 10240" in read_error(store)
+    assert "it has 10240 bytes, expected 2048 at most: set BLOCK_SIZE to 10240" in read_error(store)
 
 
 def test_an_object_that_is_replaced_meanwhile(
@@ -338,7 +338,7 @@ def test_an_object_that_is_replaced_meanwhile(
     buffer = memoryview(bytearray(BLOCK))
     assert device.read_blocks(buffer) == BLOCK
     store.objects[f"{P}f00000001-mp.data"] += b"more"
-    with pytest.raises(DeviceError, match="was changed meanwhile: it had 20480 bytes, and now"):
+    with pytest.raises(DeviceError, match="it was changed meanwhile: it had 20480 bytes, and now"):
         read_rest(device)
     device.finish()
 
