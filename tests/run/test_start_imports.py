@@ -29,6 +29,7 @@ LATE = {
     "devices.ndmp": (SELDOM, "protocols.twisted_transports.ndmp"),
     "devices.registry": (SELDOM, "devices.unknown"),
     "devices.s3_link": (SELDOM, "devices.s3_store"),
+    "devices.s3_retention": (SELDOM, "devices.s3_locked"),
     "protocols.conf.storages": (SELDOM, "protocols.labels"),
     "protocols.directtcp": (SELDOM, "ipaddress"),
     "protocols.labels": (SELDOM, "protocols.ere"),
