@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.harness import ETC, Options, World
+from tests.conformance.harness import ETC, STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
@@ -33,12 +33,12 @@ UNFINISHED = "a store refuses stock's small blocks as parts, and stock says DONE
 class Bucket:
     """A world whose volumes are in a new bucket."""
 
-    def __init__(self, world: World, weed: Weed) -> None:
+    def __init__(self, world: World, weed: Weed, *, lock: bool = False) -> None:
         self.world = world
         self.weed = weed
-        self.name = weed.make_bucket()
+        self.name = weed.make_bucket(lock=lock)
 
-    def begin(self, **properties: str) -> Conversation:
+    def begin(self, *, stamp: str = STAMP, tapecycle: int = 20, **properties: str) -> Conversation:
         """Configure, and start a taper and its worker."""
         given = {**self.weed.properties(self.weed.taper), **properties}
         lines = [f'device-property "{name}" "{value}"' for name, value in given.items()]
@@ -49,11 +49,12 @@ class Bucket:
                 usage_kib=None,
                 leom=None,
                 changer=changer,
+                tapecycle=tapecycle,
                 tapetype=f"blocksize {BLOCK} bytes",
             )
         )
         talk = self.world.start()
-        talk.start_taper()
+        talk.start_taper(stamp=stamp)
         return talk
 
     def stored(self, slot: int, number: int) -> bytes:
@@ -181,3 +182,30 @@ def test_quit_in_the_middle(bucket: Bucket, stopped: bool) -> None:
         finally:
             store.signal(signal.SIGCONT)
     bucket.check(data[: 16 * BLOCK], [(1, 1), (1, 2)])
+
+
+@pytest.mark.known_stock_failure("stock knows no locks")
+def test_a_locked_volume_is_passed_over(world: World, weed: Weed) -> None:
+    """The tapelist would let it be written over; the log says until when the server does not."""
+    bucket = Bucket(world, weed, lock=True)
+    data = payload(3 * BLOCK)
+    for stamp, label in ((STAMP, "PROTO01"), ("20260102000000", "PROTO02")):
+        talk = bucket.begin(
+            stamp=stamp, tapecycle=1, S3_RETENTION_MODE="compliance", S3_RETENTION="4 weeks"
+        )
+        talk.file_write(world.holding(data))
+        if label == "PROTO02":
+            talk.expect(f"REQUEST-NEW-TAPE {WORKER} {HANDLE}")
+            talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
+            talk.expect(f"NO-NEW-TAPE {WORKER} {HANDLE}")
+        talk.grant(label)
+        talk.ready()
+        talk.part(label, 1, len(data))
+        talk.done(crc(data))
+        talk.quit()
+    world.check_logged(
+        "INFO taper while labeling new volume: The volume cannot be written over: "
+        "'slot-01-special-tapestart' in bucket <*> is locked until 20<*> UTC (compliance mode)"
+    )
+    bucket.check(data * 2, [(1, 1), (2, 1)])
+    assert (bucket.label(1), bucket.label(2)) == ("PROTO01", "PROTO02")
