@@ -73,6 +73,7 @@ class StoredOrigin:
         self._header: Header | None = None
         self._device: IAsyncDevice | None = None
         self._moved: MoverReader | None = None
+        self._read: IAsyncDevice | None = None
         self._source: VolumeSource | None = None
         self._sender: MoverSender | None = None
         self._running: Deferred[None] | None = None
@@ -111,7 +112,7 @@ class StoredOrigin:
     async def _read_header(self) -> Header:
         assert self._dump is not None, "find() comes first"
         first = self._dump.parts[0]
-        self._device = await self._clerk.fetch(first.label, self._command.handle)
+        self._device = self._read = await self._clerk.fetch(first.label, self._command.handle)
         try:
             self._header = await seek_first(self._device, self._dump, first)
         except (SourceError, DeviceError) as fault:
@@ -121,6 +122,7 @@ class StoredOrigin:
 
     def _reader_of(self, device: IAsyncDevice) -> IReader:
         """What the reading thread is to use."""
+        self._read = device
         if not IMoverDevice.providedBy(device):
             return IPumpedDevice(device).blocking
         self._moved = MoverReader(self._reactor, device, self._lane)
@@ -128,9 +130,17 @@ class StoredOrigin:
 
     def _stop_reading(self) -> None:
         """Any thread."""
-        moved = self._moved
+        moved, read = self._moved, self._read
         if moved is not None:
             moved.cancel()
+        elif read is not None and IPumpedDevice.providedBy(read):
+            read.hurry()
+
+    def _interrupt(self) -> None:
+        """Whatever the clerk or the device at hand waits for, nobody does any more."""
+        self._clerk.interrupt()
+        if self._read is not None:
+            self._read.hurry()
 
     def ready(self) -> Deferred[None]:
         return succeed(None)
@@ -217,7 +227,7 @@ class StoredOrigin:
             return result
 
         work = Deferred.fromCoroutine(story).addBoth(over)
-        waiting = shield(work, self._clerk.interrupt)
+        waiting = shield(work, self._interrupt)
         work.addCallback(lambda _: ended.callback(None))
         return waiting
 
@@ -227,7 +237,7 @@ class StoredOrigin:
     async def _close(self) -> None:
         running = self._running
         if running is not None:
-            self._clerk.interrupt()
+            self._interrupt()
             await running
         await self._leave_mover()
         unread = self._source is not None and self._source.failed
