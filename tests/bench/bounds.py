@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.bench.cases import Case, Ground, Way
-from tests.bench.figures import LIMIT, OURS, STOCK, Figures, Round
+from tests.bench.figures import LIMIT, LOOP, OURS, STOCK, Figures, Round
 
 
 @dataclass(frozen=True)
@@ -90,18 +90,24 @@ OTHERS = [Bound(RATE, least=0.8), Bound(LIFE, most=1.2)]
 """Dumps in other circumstances: caches, several volumes or dumps at once, many small ones."""
 READ = [Bound(RATE, least=0.95)]
 """What we wrote is read as fast as what Amanda wrote."""
+STORED = [Bound(RATE, LOOP, least=2.0)]
+"""Requests beside each other, against one after the other."""
 STARTED = [Bound(START, most=1.0)]
 GROWN = [Bound(START, most=1.2)]
 SMALL = 45.0
 """MiB of memory at most, whatever the dump's size."""
 SMALL_MANY = 64.0
 """The same with 16 dumps at once."""
+IN_FLIGHT = 160.0
+"""The same with boto3, and the blocks that are on their way."""
 
 
 def bounds(case: Case) -> list[Bound]:
     """What must hold of a case. A part cache in memory is as large as it is."""
     if case.restored:
         return READ
+    if case.bucket:
+        return [*STORED, Bound(MEMORY, "", most=IN_FLIGHT)]
     most = SMALL_MANY if case.workers > 1 else SMALL
     memory = [Bound(MEMORY, "", most=most + (case.part if case.cache == "memory" else 0))]
     if case.way is Way.IDLE:

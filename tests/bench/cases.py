@@ -50,6 +50,7 @@ class Case:
     :ivar cache: the part cache: ``memory``, ``disk`` or ``none``, on volumes that end without a
         warning; empty: the volumes warn, nobody asks for a cache.
     :ivar rait: onto so many vtapes, of which the last has the parity; 0: onto one.
+    :ivar bucket: onto a volume in a bucket of a local store.
     :ivar restored: what was written is read by Amanda's amrestore, and that is measured.
     :ivar grown: what there is much of, as :mod:`tests.bench.growth` makes it: ``logs``, ``slots``
         or ``dumps``; idle but for the last, where so many small dumps go onto one volume.
@@ -69,6 +70,7 @@ class Case:
     block: int = 32
     cache: str = ""
     rait: int = 0
+    bucket: bool = False
     restored: bool = False
     grown: str = ""
     many: int = 0
@@ -123,6 +125,7 @@ CASES = (
     Case("disk-port", "PORT-WRITE, parts of 128 MiB", Way.PORT, Ground.DISK, part=PART),
     Case("clone", "FILE-WRITE, parts of 128 MiB", Way.FILE, Ground.XFS, part=PART, quick=True),
     Case("rait", "FILE-WRITE, onto three vtapes with parity", Way.FILE, rait=3),
+    Case("s3", "FILE-WRITE, into a bucket, blocks of 10 MiB", Way.FILE, block=10240, bucket=True),
     Case("restore", "read by amrestore, which FILE-WRITE wrote", Way.FILE, restored=True),
     Case("ndmp-32", "DirectTCP, 32 KiB records, onto ndmjob", Way.DIRECT),
     Case("ndmp-64", "DirectTCP, 64 KiB records, onto ndmjob", Way.DIRECT, block=64),

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from crc32c import crc32c
 
@@ -260,8 +261,32 @@ def from_ring(kind: str, volume: Volume, clock: Clock) -> Sum:
     return total
 
 
+def into_bucket(pieces: Sequence[Piece], bucket: dict[str, Any], clock: Clock) -> Sum:
+    """Read, sum and put one block after the other, as a simple program does with boto3.
+
+    :param bucket: ``client``, the arguments of a client; ``name``; ``block``, bytes
+    """
+    import boto3
+
+    client = boto3.client("s3", **bucket["client"])
+    total = Sum()
+    count = 0
+    clock.start()
+    for path, offset, size in pieces:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            while size:
+                data = file.read(min(size, bucket["block"]))
+                total.add(memoryview(data))
+                client.put_object(Bucket=bucket["name"], Key=f"loop-{count:08}", Body=data)
+                size -= len(data)
+                count += 1
+    return total
+
+
 def main() -> None:
-    """Do a job: ``kind``; ``part``, bytes or 0; ``dumps``, each its pieces and its target.
+    """Do a job: ``kind``; ``part``, bytes or 0; ``dumps``, each its pieces and its target;
+    ``bucket``, as :func:`into_bucket` takes it, or null.
 
     Where a sender is needed, the first line of the answer says where it may send to. The last line
     is seconds, CPU seconds and the sum (empty: none was taken).
@@ -276,6 +301,8 @@ def main() -> None:
     clock.start()
     if kind in STEPS:
         total = from_files(kind, dumps)
+    elif kind == "put_object":
+        total = into_bucket(dumps[0][0], job["bucket"], clock)
     elif kind.startswith("ring"):
         total = from_ring(kind, dumps[0][1], clock)
     else:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from taper.install import LAUNCHER, MARK
-from tests.bench import grounds
+from tests.bench import buckets, grounds
 from tests.bench.axes import AXES, Axis
 from tests.bench.cases import CASES, MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import Measured
@@ -65,6 +65,8 @@ def unmeasurable(case: Case) -> str | None:
     if reason := grounds.obstacle(case.ground):
         return reason
     if case.way is Way.DIRECT and (reason := unserved(case.block)):
+        return reason
+    if case.bucket and (reason := buckets.unserved()):
         return reason
     if case.restored and not shutil.which("amrestore"):
         return "needs amrestore"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from crc32c import crc32c
 
-from tests.bench import straight
+from tests.bench import buckets, straight
 from tests.bench.cases import MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import LIMIT, LOOP, OURS, STOCK, Figures, Round
 from tests.bench.grounds import BESIDE, LABEL, clean, first_of, pieces, settle, tasks
@@ -25,6 +25,8 @@ from tests.installation import ROOT
 
 def limits(case: Case) -> dict[str, tuple[str, ...]]:
     """The plain loops beside a case, by column; of several the fastest counts."""
+    if case.bucket:
+        return {LOOP: ("put_object",)}
     if not case.large or case.restored or case.rait or case.way is Way.DIRECT:
         return {}
     if case.way is Way.PORT:
@@ -61,6 +63,13 @@ def round_of(world: World, programs: Sequence[Program], case: Case, *, back: boo
 
 def _loop(world: World, case: Case, kind: str) -> Figures:
     clean(world, case)
+    if not case.bucket:
+        return _loop_to(world, case, kind, None)
+    with buckets.bucket(world) as bucket:
+        return _loop_to(world, case, kind, bucket)
+
+
+def _loop_to(world: World, case: Case, kind: str, bucket: buckets.Bucket | None) -> Figures:
     wanted = tasks(case)
     job = {
         "kind": kind,
@@ -69,6 +78,7 @@ def _loop(world: World, case: Case, kind: str) -> Figures:
             (pieces(world, case, task), str(world.path(f"{BESIDE}/{task.worker}")))
             for task in wanted
         ],
+        "bucket": None if bucket is None else bucket.for_loop(case.block),
     }
     command = [sys.executable, "-m", "tests.bench.loops"]
     with subprocess.Popen(
@@ -97,6 +107,10 @@ def _loop(world: World, case: Case, kind: str) -> Figures:
 
 def _taper(world: World, program: Program, case: Case) -> Figures:
     clean(world, case)
+    if case.bucket:
+        with buckets.bucket(world) as bucket, buckets.able(program):
+            world.configure(bucket.options(case.block))
+            return _life(world, program, case)
     if case.way is not Way.DIRECT:
         figures = _life(world, program, case)
         return _restored(world, figures, case) if case.restored else figures

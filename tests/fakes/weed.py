@@ -214,12 +214,13 @@ class Gateway:
 class Weed(Gateway):
     """The whole store in one process; a context manager.
 
+    :param place: where to make the directory of its data; None: the usual place
     :ivar directory: of its data, removed in the end
     """
 
-    def __init__(self) -> None:
+    def __init__(self, place: Path | None = None) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp(prefix="weed."))
+        self.directory = Path(tempfile.mkdtemp(prefix="weed.", dir=place))
         self.process: Process | None = None
 
     def __enter__(self) -> Weed:
