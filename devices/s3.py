@@ -122,7 +122,7 @@ class S3Device(S3Retention):
                 text = f"While deleting the amanda header: {self._about(key, failure)}"
                 raise self._fail(text, BAD_VOLUME, VolumeFailed) from failure
         else:
-            self._tidy(everything=True)
+            self._tidy(everything=True, creates=False)
         self.catalogue.forget()
         self._note("Unlabeled volume", Status.VOLUME_UNLABELED)
 

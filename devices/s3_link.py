@@ -159,10 +159,11 @@ class S3Link(S3Facts):
         text = f"While listing S3 keys: {self._bucket_text}: {failure.text}"
         return self._fail(text, BAD_VOLUME, VolumeFailed)
 
-    def _tidy(self, *, everything: bool) -> Contents:
+    def _tidy(self, *, everything: bool, creates: bool = True) -> Contents:
         """Before something is written: what earlier writers have left behind goes, and what they
         have stored, if ``everything`` is to go.
 
+        :param creates: make the bucket if there is none
         :return: what is there of files then
         :raise DeviceError: it cannot be done
         """
@@ -174,7 +175,8 @@ class S3Link(S3Facts):
         except RequestFailed as failure:
             if not failure.error.no_bucket:
                 raise self._listing(failure) from failure
-            self._create_bucket(failure)
+            if creates:
+                self._create_bucket(failure)
             return Contents()
         if contents.strangers:
             _log.warning(
