@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from devices.interfaces import IDevice
+from devices.interfaces import AccessMode, IDevice, IHurries
 from devices.registry import open_blocking_device as open_by_name
+from protocols.conf import load
 from protocols.header import Header, HeaderType, build_header
-from tests.contract.device import BLOCK, PART, STAMP, AppendContract, ReadContract
+from tests.contract.device import (
+    BLOCK,
+    PART,
+    STAMP,
+    AppendContract,
+    ReadContract,
+    read_rest,
+    some_bytes,
+    write_part,
+)
 from tests.contract.device_end import HEADER_ROOM, EndContract
 from tests.fakes.weed import Weed
 
@@ -51,3 +62,71 @@ class TestWhole(S3Contract):
     """All data of a file are one object."""
 
     whole = True
+
+
+def test_a_mirror_in_the_cloud(weed: Weed, tmp_path: Path) -> None:
+    """A `rait:` of a vtape and a bucket: written on both, read from either, hurried."""
+    (tmp_path / "near").mkdir()
+    properties = {**weed.properties(weed.taper), "BLOCK_SIZE": str(BLOCK)}
+    lines = [f'device-property "{name}" "{value}"' for name, value in properties.items()]
+    node = f"s3:{weed.make_bucket()}/far-"
+    text = "\n".join(['org "x"', "define device far {", f'tapedev "{node}"', *lines, "}", ""])
+    config = load("C", {"/etc/amanda/C/amanda.conf": text.encode()}.get).config
+    near = f"file:{tmp_path}/near"
+    data = some_bytes(20 * BLOCK + 7)
+    mirror = open_by_name(f"rait:{{{near},far}}", config)
+    mirror.properties.set("block_size", BLOCK)
+    mirror.start(AccessMode.WRITE, "TAPE-01", STAMP)
+    assert write_part(mirror, data) == 1
+    IHurries(mirror).hurry()
+    mirror.finish()
+    for name in (f"rait:{{{near},MISSING}}", "rait:{MISSING,far}"):
+        reader = open_by_name(name, config)
+        reader.properties.set("block_size", BLOCK)
+        reader.start(AccessMode.READ)
+        assert reader.seek_file(1) is not None
+        assert read_rest(reader)[: len(data)] == data
+        reader.finish()
+
+
+def test_what_was_left_on_a_real_store(weed: Weed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listings in pages, uploads that were never completed, and what is not ours."""
+    monkeypatch.setattr("devices.s3_store._MOST_LISTED", 3)
+    bucket = weed.make_bucket()
+
+    def opened() -> IDevice:
+        device = open_by_name(f"s3:{bucket}/slot-1-")
+        for key, value in {**weed.properties(weed.taper), "BLOCK_SIZE": str(BLOCK)}.items():
+            device.properties.set(key, value)
+        return device
+
+    data = some_bytes(10 * BLOCK)
+    device = opened()
+    device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+    assert [write_part(device, data) for _ in range(3)] == [1, 2, 3]
+    device.finish()
+    client = weed.client()
+    ours = [f"slot-1-f{number:08x}-mp.data" for number in range(4, 9)]
+    others = ["slot-2-f00000001-mp.data", "slot-1-fotos.tar"]
+    for key in (*ours, *others):
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+    client.put_object(Bucket=bucket, Key="slot-1-fotos/1.jpg", Body=b"jpg")
+
+    def uploads() -> list[str]:
+        found = client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+        return sorted(each["Key"] for each in found)
+
+    assert uploads() == sorted([*ours, *others])
+    device = opened()
+    device.start(AccessMode.APPEND)
+    assert uploads() == sorted(others)
+    assert write_part(device, data) == 4
+    device.finish()
+    device.start(AccessMode.READ)
+    for number in range(1, 5):
+        assert device.seek_file(number) is not None
+        assert read_rest(device) == data
+    assert device.seek_file(6) is None
+    device.finish()
+    device.erase()
+    assert weed.keys_in(bucket) == ["slot-1-fotos/1.jpg"]
