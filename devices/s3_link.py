@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -83,6 +84,10 @@ class S3Link(S3Facts):
         return self._open_store(S3Store)
 
     def _open_store(self, make: Callable[..., Store]) -> Store:
+        authorities = self.text("ssl_ca_info")
+        if authorities and not os.path.isfile(authorities):
+            text = f"there is no file '{authorities}' (device property SSL_CA_INFO)"
+            raise self._fail(text, Status.DEVICE_ERROR, DriveFailed)
         timeout = self.properties.number("timeout")
         if timeout:
             most = float(max(timeout, SHORTEST_TIMEOUT))

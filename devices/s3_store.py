@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import re
+import ssl
 import threading
 import time
 from collections.abc import Sequence
@@ -36,6 +37,14 @@ from devices.s3_values import (
 from protocols.s3answers import CERTIFICATE, NETWORK, S3Error
 
 _log = logging.getLogger(__name__)
+
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+)
+"""Where Debian, Fedora, SUSE and FreeBSD have it."""
 
 _READ_AT_ONCE = 256 * 1024
 _MOST_LISTED = 1000
@@ -434,13 +443,20 @@ def _make_client(settings: Settings) -> Any:
         config=config,
         endpoint_url=endpoint,
         use_ssl=settings.tls,
-        verify=settings.ca_file or None,
+        verify=settings.ca_file or system_authorities(),
     )
     client.meta.events.register("before-send.s3", _begin_sending)
     client.meta.events.register("before-call.s3.DeleteObjects", _sum_up)
     if not settings.keep_alive:
         client.meta.events.register("before-call.s3", _close_after)
     return client
+
+
+def system_authorities() -> str | None:
+    """The file of the authorities that this system trusts, as Amanda's own programs do; None:
+    boto3's own has to do."""
+    known = ssl.get_default_verify_paths().cafile
+    return next((path for path in (known, *_BUNDLES) if path and os.path.isfile(path)), None)
 
 
 def _begin_sending(request: Any, **_: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from devices.configure import configure_device
 from devices.errors import ChangerError, DriveFailed
 from devices.registry import open_blocking_device
 from devices.s3 import S3Device
+from devices.s3_store import system_authorities
 from protocols.conf import load
 
 CONF = """org "cloud"
@@ -200,6 +202,14 @@ def test_bad_names(node: str, text: str) -> None:
     with pytest.raises(DriveFailed) as caught:
         open_blocking_device(f"s3:{node}")
     assert text in caught.value.text
+
+
+def test_authorities(tmp_path: Path) -> None:
+    """A file that is not there is told at once; without one it is the system's."""
+    reading = configured(prop("SSL_CA_INFO", f"{tmp_path}/ca.pem")).read_label()
+    assert reading.error == f"there is no file '{tmp_path}/ca.pem' (device property SSL_CA_INFO)"
+    found = system_authorities()
+    assert found is None or Path(found).is_file()
 
 
 def test_without_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
