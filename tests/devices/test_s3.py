@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from devices.errors import DeviceError
 from devices.interfaces import AccessMode, IDevice, IHurries
 from devices.registry import open_blocking_device as open_by_name
 from protocols.conf import load
@@ -130,3 +131,46 @@ def test_what_was_left_on_a_real_store(weed: Weed, monkeypatch: pytest.MonkeyPat
     device.finish()
     device.erase()
     assert weed.keys_in(bucket) == ["slot-1-fotos/1.jpg"]
+
+
+@pytest.mark.parametrize("prefix", ["", "a b+c%41&d=e?f#g/", "größe/№-", "x//y:;,'\"<>-"])
+def test_prefixes_of_all_kinds(weed: Weed, prefix: str) -> None:
+    """Whatever has a meaning in URLs and listings means itself."""
+    bucket = weed.make_bucket()
+    device = open_by_name(f"s3:{bucket}/{prefix}" if prefix else f"s3:{bucket}")
+    for key, value in {**weed.properties(weed.taper), "BLOCK_SIZE": str(BLOCK)}.items():
+        device.properties.set(key, value)
+    data = some_bytes(3 * BLOCK)
+    device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+    assert write_part(device, data) == 1
+    device.finish()
+    device.start(AccessMode.APPEND)
+    assert write_part(device, data) == 2
+    device.finish()
+    device.start(AccessMode.READ)
+    assert device.seek_file(2) is not None
+    assert read_rest(device) == data
+    assert device.seek_file(4) is None
+    device.finish()
+    assert len(weed.keys_in(bucket)) == 9
+    device.erase()
+    assert weed.keys_in(bucket) == []
+
+
+def test_a_prefix_that_the_store_changes(weed: Weed) -> None:
+    """This one makes slashes of backslashes, and lists nothing then: nothing is written over."""
+    device = open_by_name(f"s3:{weed.make_bucket()}/a\\b-")
+    for key, value in {**weed.properties(weed.taper), "BLOCK_SIZE": str(BLOCK)}.items():
+        device.properties.set(key, value)
+    data = some_bytes(BLOCK)
+    device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+    assert write_part(device, data) == 1
+    device.finish()
+    device.start(AccessMode.APPEND)
+    with pytest.raises(DeviceError, match="is there, though no listing shows it"):
+        device.start_file(PART)
+    device.finish()
+    device.start(AccessMode.READ)
+    assert device.seek_file(1) is not None
+    assert read_rest(device) == data
+    device.finish()
