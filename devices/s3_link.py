@@ -190,8 +190,8 @@ class S3Link(S3Facts):
                 contents.strangers,
                 contents.stranger,
             )
+        self._abort_uploads()
         try:
-            self.volume.abort_uploads()
             unwanted = {
                 number: keys
                 for number, keys in contents.keys.items()
@@ -202,6 +202,14 @@ class S3Link(S3Facts):
             text = f"While deleting S3 keys: {self._bucket_text}: {failure.text}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from failure
         return contents
+
+    def _abort_uploads(self) -> None:
+        """Where that is not possible nothing is lost but room."""
+        try:
+            self.volume.abort_uploads()
+        except RequestFailed as failure:
+            text = "%s: uploads that earlier writers have left in %s stay there: %s"
+            _log.warning(text, self.name, self._bucket_text, failure.text)
 
     def _is_there(self, number: int) -> bool:
         """Whether a file has a header, whatever listings say.

@@ -151,7 +151,7 @@ def test_a_final_fault_at_any_request(
                 assert key in text or key.endswith("tapestart"), (operation, text)
         else:
             # only what is done at the end, or again at the next start, may fail silently
-            assert failing[0][0] in ("abort", "get"), failing
+            assert failing[0][0] in ("abort", "get", "uploads"), failing
         at += 1
 
 
@@ -354,7 +354,6 @@ def test_as_many_requests_as_told(store: MemoryStore, whole: bool) -> None:
     [
         ("get", lambda device: device.read_label()),
         ("page", lambda device: device.start(AccessMode.WRITE, "TAPE-01", STAMP)),
-        ("uploads", lambda device: device.start(AccessMode.WRITE, "TAPE-01", STAMP)),
         ("put", lambda device: device.start(AccessMode.WRITE, "TAPE-01", STAMP)),
         ("delete_one", lambda device: device.erase()),
     ],

@@ -190,6 +190,22 @@ def test_uploads_that_were_left(store: MemoryStore) -> None:
     device.finish()
 
 
+def test_uploads_that_cannot_be_listed(
+    store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not every store can do so, and not everybody may: they cost room only."""
+    store.faults = [Fault("uploads", "*", [S3Error("not here", "NotImplemented", 501), denied()])]
+    with caplog.at_level(logging.WARNING):
+        written(store, some_bytes(BLOCK))
+    assert (
+        "uploads that earlier writers have left in bucket 'bucket' stay there: not" in caplog.text
+    )
+    device = opened(store)
+    device.start(AccessMode.APPEND)
+    device.finish()
+    assert "(AccessDenied)" in caplog.text
+
+
 def test_a_start_that_was_cut_off(store: MemoryStore) -> None:
     """Half of the old files are gone; the next start does the rest."""
     written(store, *(some_bytes(3 * BLOCK) for _ in range(3)))
