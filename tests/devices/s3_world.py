@@ -12,8 +12,8 @@ from tests.fakes.s3_store import MemoryStore
 
 BLOCK = 1024
 PART_SIZE = 3 * BLOCK
-SOON = Terms(first=0.001, longest=0.002, repeat_for=5.0, most=60.0, grace=0.05)
-AT_ONCE = Terms(first=0.001, longest=0.001, repeat_for=0.02, most=60.0, grace=0.05)
+SOON = Terms(first=0.001, longest=0.002, repeat_for=600.0, most=600.0, grace=0.05)
+AT_ONCE = Terms(first=0.001, longest=0.001, repeat_for=0.02, most=600.0, grace=0.05)
 
 
 def opened(

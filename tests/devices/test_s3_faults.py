@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -40,6 +41,14 @@ def store() -> Iterator[MemoryStore]:
 def whole(request: pytest.FixtureRequest) -> bool:
     """The data of a file are one object."""
     return bool(request.param)
+
+
+def wait_for(reached: Callable[[], bool]) -> None:
+    """Until another thread has come so far."""
+    end = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.002)
 
 
 # -- any request may fail -------------------------------------------------------------------------
@@ -337,8 +346,8 @@ def test_as_many_requests_as_told(store: MemoryStore, whole: bool) -> None:
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
-    assert not over.wait(0.3)
-    assert store.at_once == 2
+    wait_for(lambda: store.at_once == 2)
+    assert not over.is_set()
     store.answer.set()
     assert over.wait(60)
     device.finish_file()
@@ -389,8 +398,7 @@ def in_a_hurry(
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    while not any(asked == operation for asked, _ in store.calls):
-        assert thread.is_alive()
+    wait_for(lambda: any(asked == operation for asked, _ in store.calls))
     device.hurry()
     thread.join(60)
     assert over
