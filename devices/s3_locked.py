@@ -56,8 +56,10 @@ class LockedStore(S3Store):
         except S3Error as error:
             if error.http != _THERE:
                 raise
-            if not waiter.retries or self.get(key, waiter, len(data)).data != data:
-                raise _taken(error) from error
+            if not waiter.retries:
+                raise _taken(error, _FOREIGN) from error
+            if self.get(key, waiter, len(data)).data != data:
+                raise _taken(error, "other bytes than were sent are there already") from error
             self.retain(key, self.until)
 
     def complete(self, key: str, upload: str, parts: Sequence[tuple[str, bytes]]) -> None:
@@ -69,7 +71,7 @@ class LockedStore(S3Store):
                 raise
             found = str(self._do("head_object", Key=key).get("ETag", "")).strip('"')
             if found != self.tag_of(parts):
-                raise _taken(error) from error
+                raise _taken(error, _FOREIGN) from error
             self.retain(key, self.until)
 
     # -- until a date ---------------------------------------------------------------------------
@@ -131,9 +133,12 @@ class LockedStore(S3Store):
             where.update(following)
 
 
-def _taken(error: S3Error) -> S3Error:
+_FOREIGN = "there is an object of this name already, which was not stored here"
+
+
+def _taken(error: S3Error, text: str) -> S3Error:
     return S3Error(
-        "there is an object of this name already, which no taper of this run has stored",
+        text,
         error.code,
         error.http,
         repeat=False,
