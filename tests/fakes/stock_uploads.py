@@ -1,4 +1,4 @@
-"""Amanda's own S3 device, made to write with the libcurl of today [volumes quirk-35].
+"""Amanda's own S3 device, made to write with the libcurl of today [volumes 8].
 
 A small library that its programs load keeps its uploads from leaving as requests of another kind;
 all that they send is theirs.
