@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from devices.properties import NOT_ALLOWED, SECRET_NAMES, Kind, normal_name
 from protocols.conf.keeping import days_kept
-from protocols.conf.values import Properties
+from protocols.conf.values import NO_PROPERTIES, Properties
 from protocols.records import Record
 
 if TYPE_CHECKING:
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from protocols.conf.sections import DeviceSection, Storage, Tapetype
 
 _log = logging.getLogger(__name__)
+
+OUR_OWN = frozenset(
+    {"fsync", "directtcp-address", "directtcp-peer-address", "s3-retention", "s3-retention-mode"}
+)
+"""Properties that Amanda's devices refuse. Its programs pass over a ``property`` that they do not
+know, so that these may stand there."""
 
 
 class _OnFailure(enum.Enum):
@@ -41,6 +47,7 @@ def configure_device(
     storage: Storage | None,
     device_section: DeviceSection | None,
     changer_properties: Mapping[str, tuple[str, ...]],
+    changer_property: Mapping[str, tuple[str, ...]] = NO_PROPERTIES,
 ) -> None:
     """Set the properties of a freshly opened device.
 
@@ -49,18 +56,23 @@ def configure_device(
     ``device-property``. The block size is set first, since others are judged by it. For how long a
     device locks what it stores is the storage's policy, if nothing else is said.
 
+    :param changer_property: the changer's ``property``, where those of :data:`OUR_OWN` may stand,
+        and so they may in the global ``property``; other sources come later
     :raise ChangerError: reason DEVICE: a property was refused
     """
     wanted = _implied(config, storage)
-    if "s3_retention" in device.properties:
+    known = {prop.name.replace("_", "-") for prop in device.properties}
+    if "s3-retention" in known:
         wanted["s3-retention"] = _Wanted((str(days_kept(config, storage)),))
+    passed_over = [config.general.property, changer_property]
     sources = [config.general.device_property, changer_properties]
     if device_section is not None:
         sources.insert(1, device_section.device_property)
-    for source in sources:
+    for number, source in enumerate([*passed_over, *sources]):
         places = source.places if isinstance(source, Properties) else {}
         for name, values in source.items():
-            wanted[name] = _Wanted(tuple(values), place=places.get(name, ""))
+            if number >= len(passed_over) or name in OUR_OWN & known:
+                wanted[name] = _Wanted(tuple(values), place=places.get(name, ""))
     for name in sorted(wanted, key=lambda name: name != "block-size"):
         for value in wanted[name].values:
             _set(device, name, value, wanted[name])

@@ -165,8 +165,14 @@ class ChangerSetup:
         """
         from devices.configure import configure_device  # not before a volume is loaded
 
-        section = self.config.device(device.name)
-        configure_device(device, self.config, self.storage, section, self.device_properties)
+        configure_device(
+            device,
+            self.config,
+            self.storage,
+            self.config.device(device.name),
+            self.device_properties,
+            {} if self.section is None else self.section.property,
+        )
 
 
 def check_request(request: LoadRequest) -> None:

@@ -227,3 +227,48 @@ def test_opening_is_quick() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_our_own_may_stand_where_stock_passes_over_them() -> None:
+    """As a property of the changer, before one of all; all others count for nothing there."""
+    text = CONF.format(device="", node="bucket-1/slot-1-")
+    text += 'property "S3_RETENTION_MODE" "governance"\nproperty "S3_RETENTION" "3 weeks"\n'
+    config = load("Conf", {PATH: text.encode()}.get).config
+    for changer, mode in (
+        ({}, "governance"),
+        ({"s3-retention-mode": ("compliance",), "chunked": ("yes",)}, "compliance"),
+    ):
+        device = open_blocking_device("cloud", config)
+        configure_device(device, config, None, config.device("cloud"), {}, changer)
+        assert device.properties["s3_retention_mode"].value == mode
+        assert device.properties.number("s3_retention") == 21
+        assert not device.properties.flag("chunked")
+
+
+def test_a_volume_is_held_as_long_as_the_policy_says() -> None:
+    """If nothing else is said: nine other volumes are written first, one a day."""
+    text = "tapecycle 10\ndumpcycle 7\n" + CONF.format(device="", node="bucket-1/slot-1-")
+    config = load("Conf", {PATH: text.encode()}.get).config
+    device = open_blocking_device("cloud", config)
+    configure_device(device, config, None, config.device("cloud"), {})
+    assert device.properties.number("s3_retention") == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("S3_RETENTION_MODE", "forever", "it must be compliance or governance"),
+        ("S3_RETENTION", "0", "it must be between 1 and 36500"),
+        ("S3_RETENTION", "a month", NUMBER),
+    ],
+)
+def test_bad_retention(name: str, value: str, expected: str) -> None:
+    """The text names file, line, value and what was expected, wherever it stands."""
+    text = CONF.format(device="", node="bucket-1/slot-1-") + f'property "{name}" "{value}"\n'
+    config = load("Conf", {PATH: text.encode()}.get).config
+    device = open_blocking_device("cloud", config)
+    with pytest.raises(ChangerError) as caught:
+        configure_device(device, config, None, config.device("cloud"), {})
+    assert f"'{value}'" in str(caught.value)
+    assert expected in str(caught.value)
+    assert PATH in str(caught.value)

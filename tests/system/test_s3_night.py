@@ -42,6 +42,7 @@ LAYOUTS = {
     "one object": ("128 kbytes", {**LIMIT, **ONE_OBJECT}),
     # stock's blocks are the parts of an upload, none of which but the last may be smaller
     "large blocks in one object": ("5 mbytes", {**ONE_OBJECT, "NB_THREADS_BACKUP": "1"}),
+    "locked": ("128 kbytes", {**LIMIT, **ONE_OBJECT}),
     "one volume": ("128 kbytes", {}),
 }
 
@@ -51,7 +52,7 @@ class Cloud:
 
     def __init__(self, make_amanda: MakeAmanda, weed: Weed, layout: str, *, ours: bool) -> None:
         self.weed = weed
-        self.bucket = weed.make_bucket()
+        self.bucket = weed.make_bucket(lock=layout == "locked")
         self._layout = layout
         self._single = layout == "one volume"
         self.amanda: Amanda = make_amanda(self.options(4), ours=ours)
@@ -60,6 +61,8 @@ class Cloud:
         block, more = LAYOUTS[self._layout]
         properties = {**self.weed.properties(self.weed.taper), **more}
         lines = [f'device-property "{name}" "{value}"' for name, value in properties.items()]
+        if self._layout == "locked":
+            lines.append('property "S3_RETENTION_MODE" "compliance"')
         return Options(
             slots=0,
             runtapes=3,
@@ -113,6 +116,14 @@ class Cloud:
             device.finish()
         return data
 
+    def locked(self) -> list[bool]:
+        """Of each object, whether it is."""
+        client = self.weed.client()
+        return [
+            "ObjectLockMode" in client.head_object(Bucket=self.bucket, Key=key)
+            for key in self.weed.keys_in(self.bucket)
+        ]
+
     def check_by_ours(self) -> None:
         """What ours reads is every file of the night."""
         place = self.amanda.mkdir("/tmp/amanda/by-ours")
@@ -130,7 +141,7 @@ def library() -> Iterator[Path]:
         yield library
 
 
-@pytest.mark.parametrize("layout", ["blocks", "one object"])
+@pytest.mark.parametrize("layout", ["blocks", "one object", "locked"])
 def test_ours_writes_and_amanda_fetches(make_amanda: MakeAmanda, weed: Weed, layout: str) -> None:
     """Over three volumes, by chg-multi and amfetchdump; and the note of each label is kept."""
     cloud = Cloud(make_amanda, weed, layout, ours=True)
@@ -143,6 +154,7 @@ def test_ours_writes_and_amanda_fetches(make_amanda: MakeAmanda, weed: Weed, lay
         assert note.startswith(f"LABEL: SYS-0{number}\nHEADER: ")
     amanda.check_restored("home", amanda.fetch("home"))
     cloud.check_by_ours()
+    assert all(cloud.locked()) if layout == "locked" else not any(cloud.locked())
     shown = amanda.ask("amtape", "show")
     assert [f"SYS-0{number}" in shown for number in (1, 2, 3)] == [True] * 3
     amanda.check_ours()
