@@ -38,6 +38,7 @@ class BaseDevice:
     """
 
     allow_take_scribe_from = True
+    remark: str | None = None
 
     def __init__(self, name: str, block_sizes: tuple[int, int, int]) -> None:
         self.name = name

@@ -22,6 +22,7 @@ class NdmpFacts(BaseDevice):
     """What is to be known of the device; what can be asked of it stands in the other modules."""
 
     allow_take_scribe_from = False
+    remark: str | None = None
 
     def __init__(self, name: str) -> None:
         super().__init__(name, (SMALLEST_BLOCK, LARGEST_BLOCK, 32768))

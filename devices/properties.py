@@ -71,7 +71,7 @@ multi_part_upload monitor_free_space slow_write use_data fsync fsf bsf fsr bsr e
 fsf_after_filemark bsf_after_eom broken_gmt_online nonblocking_open final_filemarks
 dvdrw_mount_point dvdrw_keep_cache dvdrw_unlabelled_when_unmountable dvdrw_growisofs_command
 dvdrw_mount_command dvdrw_umount_command ndmp_username ndmp_password ndmp_auth indirect
-directtcp_address directtcp_peer_address
+directtcp_address directtcp_peer_address degraded_write
 """
 KNOWN_NAMES = frozenset(_KNOWN_NAMES.split())
 
