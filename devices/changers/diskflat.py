@@ -17,6 +17,7 @@ from devices.changers.vtape_state import VtapeState
 from devices.errors import ChangerError, ChangerReason
 from devices.interfaces import AccessMode, InventoryEntry, SlotState
 from devices.tapelist_file import configured_tapelist
+from devices.vtape import names_a_file
 from protocols.labels import LabelError, make_label, make_meta_label, slot_of_label
 
 DEFAULT_SLOTS = 100
@@ -163,7 +164,7 @@ class DiskflatChanger(VtapeChanger):
         return sorted(numbers | known)
 
     def _find(self, state: VtapeState, label: str) -> int | None:
-        if not label or "/" in label or "\0" in label or not os.path.exists(self._path(label)):
+        if not names_a_file(label) or not os.path.exists(self._path(label)):
             return None
         return self._slot_of(label, self._meta(state))
 

@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from devices.changers import removable
+from devices.changers.vtape_state import slot_number
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import AccessMode, LoadRequest, Relative, SlotState
 from protocols.conf.sections import ChangerSection, Storage
@@ -310,6 +311,26 @@ def test_slots_that_are_not_there(root):
         text = f"Label '{name}' not found"
         assert failure(changer, LoadRequest(label=name)) == (text, ChangerReason.NOTFOUND, None)
     assert changer.info().slots == ("1", "2", "3", "10")
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["slot1/../../away", "../slot1", "/slot1", "slot-1", "slot1\n", "slot\u0661", "slot", ""],
+)
+@pytest.mark.parametrize("where", ["state", "link"])
+def test_slots_in_a_state_or_link_lead_nowhere_else(root, told, where):
+    """What others wrote there is a slot of this root, or none at all."""
+    assert slot_number(told) in (None, 1)
+    away = root.parent / "away"
+    away.mkdir()
+    if where == "link" and told:
+        (root / "data").symlink_to(told)
+    put_state(root, {"current": told, "drives": {"drive0": {"slot": told, "pid": os.getpid()}}})
+    changer = disk(root)
+    held = changer.load(LoadRequest(relative=Relative.CURRENT))
+    assert held.slot == "1"
+    held.release()
+    assert [*away.iterdir()] == []
 
 
 def test_an_empty_root_ends_a_scan(tmp_path):
