@@ -76,6 +76,9 @@ directtcp_address directtcp_peer_address degraded_write
 KNOWN_NAMES = frozenset(_KNOWN_NAMES.split())
 
 NOT_ALLOWED = "The value is no allowed"
+"""It is not of the property's type."""
+NOT_TO_BE_SET = "Not allowed to set property"
+"""The device itself says what it is, or not now."""
 
 _UNITS = {
     1: "b byte bytes bps day days tape tapes",
@@ -238,7 +241,7 @@ class Properties:
         if self._in_error():
             raise PropertyRefused("device already in error")
         if not prop.access >> 8 & self._phase():
-            raise PropertyRefused("Not allowed to set property")
+            raise PropertyRefused(NOT_TO_BE_SET)
         try:
             converted = convert(prop.kind, value)
         except ValueError as error:

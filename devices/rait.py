@@ -56,7 +56,9 @@ def open_rait(name: str, node: str, open_child: Callable[[str], IDevice]) -> Rai
         raise DriveFailed("; ".join(faults))
     for fault in faults:
         _log.warning("%s: %s: going on in degraded mode, which is read-only", name, fault)
-    return RaitDevice(name, children)
+    device = RaitDevice(name, children)
+    device.lacks = "" if ABSENT & set(names) else "; ".join(faults)
+    return device
 
 
 @implementer(IDevice)

@@ -30,7 +30,10 @@ class RaitChildren(BaseDevice):
     """Devices that make one.
 
     :param children: at most one is None, and missing: then the device can be read only.
+    :ivar lacks: why one is missing that was not meant to be.
     """
+
+    lacks = ""
 
     def __init__(self, name: str, children: Sequence[IDevice | None]) -> None:
         self._children = list(children)

@@ -88,6 +88,7 @@ class RaitLabels(RaitChildren):
             raise ValueError(f"start on {self.name} for writing without a label")
         if mode is not AccessMode.READ and len(self._all) < len(self._children):
             text = f"RAIT device {self.name} is read-only because it is in degraded mode.\n"
+            text += self.lacks
             raise self._fail(text, BROKEN, DriveFailed)
         try:
             if mode is AccessMode.WRITE:

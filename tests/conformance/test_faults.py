@@ -23,6 +23,7 @@ from tests.conformance.harness_talk import HANDLE, WORKER, split_by
 from tests.conformance.harness_text import payload, split_line
 from tests.conformance.kinds_rait import joined
 from tests.conformance.kinds_tape import Tape, tape_files
+from tests.conformance.vaulting import ending
 from tests.fakes.ndmp_runs import BLOCK
 from tests.fakes.tape import Fault
 from tests.fakes.tape.placed import HOME, PlacedDrive
@@ -31,6 +32,15 @@ DATA = payload(9 * BLOCK + 777)
 SMALL = payload(2 * BLOCK)
 DUMPS = [(HANDLE, Dump(), DATA), ("00-00002", Dump("/b"), SMALL), ("00-00003", Dump("/c"), SMALL)]
 SLOTS = 3
+COPY = f"""
+define storage COPY {{
+  tpchanger "chg-disk:{VTAPES}/copy"
+  tapetype "T"
+  tapepool "COPY"
+  labelstr "^COPY[0-9][0-9]$"
+  autolabel "COPY%%" any
+}}
+"""
 FEW = 4
 """Faults by default, spread over all that could be."""
 
@@ -88,7 +98,8 @@ class Drives(Stage):
             f'{text}define changer volumes {{\n  tpchanger "chg-multi:v{{1..{SLOTS}}}"\n'
             f'  changerfile "{HOME}/multi"\n}}\ntpchanger "volumes"'
         )
-        world.configure(Options(slots=0, usage_kib=None, leom=None, changer=changer))
+        options = Options(slots=0, usage_kib=None, leom=None, changer=changer, extra=COPY)
+        world.configure(options)
 
     def faults(self) -> list[Fault]:
         calls: dict[str, int] = self._bad.drive.state().calls
@@ -100,8 +111,8 @@ class Drives(Stage):
                 found += [Fault(call=call, code="SHORT", after=after) for after in range(count)]
         return found
 
-    def strike(self, fault: Fault) -> None:
-        self._bad.drive.change(faults=(fault,))
+    def strike(self, fault: Fault | None) -> None:
+        self._bad.drive.change(faults=() if fault is None else (fault,))
         self._bad.own()
 
     def volumes(self) -> list[list[VolumeFile]]:
@@ -218,6 +229,65 @@ def test_a_fault_at_each_operation(taper: Program, name: str, pytestconfig: pyte
             with staged(taper, name) as stage:
                 stage.strike(fault)
                 judge(stage, tell(stage.world))
+        except Exception as error:
+            wrong.append(f"{fault}: {error}\n{''.join(error.__notes__)}")
+    assert not wrong, f"{len(wrong)} of {len(faults)}\n" + "\n\n".join(wrong)
+
+
+@contextmanager
+def written(taper: Program, width: int) -> Iterator[Drives]:
+    """Drives with the story's dumps on them, and slots to copy them to; no call was counted yet."""
+    with staged(taper, "tape" if width == 1 else "rait") as stage:
+        assert isinstance(stage, Drives)
+        tell(stage.world)
+        for slot in (1, 2):
+            stage.world.mkdir(f"{VTAPES}/copy/slot{slot}")
+        stage.strike(None)
+        yield stage
+
+
+def copy(stage: Stage) -> str:
+    """Copy the first dump, and end. :return: how that went; what was told is there"""
+    world = stage.world
+    talk = world.start(arguments=["--storage", "COPY", "--log-filename", "/var/log/amanda/log.x"])
+    talk.start_taper()
+    who = "PROTO PROTO PROTO01 localhost /home 0 20260101000000"
+    talk.send(f"VAULT-WRITE {WORKER} {HANDLE} {who} {split_by(3 * BLOCK)} 64")
+    words = split_line(ending(talk))
+    talk.quit()
+    stored = b""
+    for number, (label, fileno) in enumerate(talk.parts.get(HANDLE, []), 1):
+        place = world.path(f"{VTAPES}/copy/slot{int(label[4:])}")
+        (path,) = place.glob(f"{fileno:05}.*")
+        content = path.read_bytes()
+        assert f" part {number}/-1 ".encode() in content[:BLOCK]
+        stored += content[BLOCK:]
+    assert DATA.startswith(stored)
+    if words[0] == "DONE":
+        assert stored == DATA
+    else:
+        assert words[3] == "INPUT-ERROR", words
+    return words[0]
+
+
+@pytest.mark.own_only
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_fault_at_each_operation_of_reading(
+    taper: Program, width: int, pytestconfig: pytest.Config
+) -> None:
+    """What is copied is right, as far as it goes; of three children one may do what it likes."""
+    with written(taper, width) as stage:
+        assert copy(stage) == "DONE"
+        faults = [fault for fault in stage.faults() if fault.code != "SHORT"]
+    if pytestconfig.getoption("--faults") != "all":
+        faults = faults[:: -(-len(faults) // FEW)]
+    wrong = []
+    for fault in faults:
+        try:
+            with written(taper, width) as stage:
+                stage.strike(fault)
+                word = copy(stage)
+                assert width == 1 or word == "DONE", word
         except Exception as error:
             wrong.append(f"{fault}: {error}\n{''.join(error.__notes__)}")
     assert not wrong, f"{len(wrong)} of {len(faults)}\n" + "\n\n".join(wrong)

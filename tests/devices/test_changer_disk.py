@@ -166,7 +166,9 @@ def test_a_failed_load_holds_nothing(root):
     text, reason, _ = failure(changer, LoadRequest(slot="1"))
     assert text == (
         "Error setting device property 'nosuch' to value '1' on device"
-        f" 'file:{root}/slot1': No such device-property"
+        f" 'file:{root}/slot1': No such device-property, expected one of block-size, comment,"
+        " directtcp-address, directtcp-peer-address, enforce-max-volume-usage, fsync, leom,"
+        " max-volume-usage, monitor-free-space, slow-write, use-data"
     )
     assert reason is ChangerReason.DEVICE
     assert state_of(root)["drives"] == {}
