@@ -221,7 +221,7 @@ def test_a_fault_at_each_operation(taper: Program, name: str, pytestconfig: pyte
         judge(stage, ends)
         assert [word for word, _ in ends.values()] == ["DONE"] * len(DUMPS)
         faults = stage.faults()
-    if pytestconfig.getoption("--faults") != "all":
+    if pytestconfig.getoption("--faults", default="few") != "all":
         faults = faults[:: -(-len(faults) // FEW)]
     wrong = []
     for fault in faults:
@@ -279,7 +279,7 @@ def test_a_fault_at_each_operation_of_reading(
     with written(taper, width) as stage:
         assert copy(stage) == "DONE"
         faults = [fault for fault in stage.faults() if fault.code != "SHORT"]
-    if pytestconfig.getoption("--faults") != "all":
+    if pytestconfig.getoption("--faults", default="few") != "all":
         faults = faults[:: -(-len(faults) // FEW)]
     wrong = []
     for fault in faults:
