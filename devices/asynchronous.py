@@ -10,8 +10,8 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from devices.changers.base import ChangerSetup
 from devices.changers.blocking import LanedChanger
+from devices.changers.setup import ChangerSetup
 from devices.errors import ChangerError
 from devices.interfaces import IChanger
 from devices.lane import LaneDevice

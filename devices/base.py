@@ -38,6 +38,7 @@ class BaseDevice:
     """
 
     allow_take_scribe_from = True
+    remark: str | None = None
 
     def __init__(self, name: str, block_sizes: tuple[int, int, int]) -> None:
         self.name = name
@@ -184,7 +185,8 @@ def check_hosts(value: Value) -> Value:
     """A list of IP addresses to listen on, separated by blanks, ``,`` or ``;``."""
     for host in split_hosts(str(value)):
         if not is_host(host):
-            raise PropertyRefused(f"'{host}' is not an IP address")
+            text = f"'{host}' is not an IP address, expected some, with blanks or commas between"
+            raise PropertyRefused(text)
     return value
 
 
@@ -198,7 +200,8 @@ def check_networks(value: Value) -> Value:
     try:
         split_networks(str(value))
     except ValueError as error:
-        raise PropertyRefused(f"{error}") from error
+        text = f"{error}, expected addresses and networks such as 10.1.0.0/16"
+        raise PropertyRefused(text) from error
     return value
 
 

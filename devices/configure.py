@@ -7,8 +7,15 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from devices.errors import ChangerError, ChangerReason, DeviceError
-from devices.properties import NOT_ALLOWED, SECRET_NAMES, Kind, normal_name
+from devices.errors import ChangerError, ChangerReason, DeviceError, DriveFailed
+from devices.properties import (
+    NOT_ALLOWED,
+    NOT_TO_BE_SET,
+    READ_ONLY,
+    SECRET_NAMES,
+    Kind,
+    normal_name,
+)
 from protocols.conf.keeping import days_kept
 from protocols.conf.values import NO_PROPERTIES, Properties
 from protocols.records import Record
@@ -21,7 +28,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 OUR_OWN = frozenset(
-    {"fsync", "directtcp-address", "directtcp-peer-address", "s3-retention", "s3-retention-mode"}
+    {
+        *("fsync", "directtcp-address", "directtcp-peer-address", "degraded-write"),
+        *("s3-retention", "s3-retention-mode"),
+    }
 )
 """Properties that Amanda's devices refuse. Its programs pass over a ``property`` that they do not
 know, so that these may stand there."""
@@ -78,6 +88,20 @@ def configure_device(
             _set(device, name, value, wanted[name])
 
 
+def configure_child(device: IDeviceFacts, properties: Mapping[str, tuple[str, ...]]) -> None:
+    """Set the properties of a device that is a part of another: those of its own section only.
+
+    :raise DriveFailed: a property was refused
+    """
+    places = properties.places if isinstance(properties, Properties) else {}
+    for name, values in properties.items():
+        for value in values:
+            try:
+                device.properties.set(name, value)
+            except DeviceError as error:
+                raise DriveFailed(_refusal(device, name, value, error, places.get(name))) from error
+
+
 _EXPECTED = {
     Kind.BOOL: "yes or no",
     Kind.INT: "a whole number, perhaps with a unit",
@@ -90,13 +114,7 @@ def _set(device: IDeviceFacts, name: str, value: str, wanted: _Wanted) -> None:
     try:
         device.properties.set(name, value)
     except DeviceError as error:
-        shown = "***" if normal_name(name) in SECRET_NAMES else value
-        text = (
-            f"Error setting device property '{name}' to value '{shown}'"
-            f" on device '{device.name}': {_reason(device, name, error)}"
-        )
-        if wanted.place:
-            text += f" ({wanted.place})"
+        text = _refusal(device, name, value, error, wanted.place)
         if wanted.on_failure is _OnFailure.FAIL:
             raise ChangerError(text, ChangerReason.DEVICE) from error
         if wanted.on_failure is _OnFailure.WARN:
@@ -105,11 +123,29 @@ def _set(device: IDeviceFacts, name: str, value: str, wanted: _Wanted) -> None:
             _log.debug("%s (ignored)", text)
 
 
+def _refusal(
+    device: IDeviceFacts, name: str, value: str, error: DeviceError, place: str | None
+) -> str:
+    shown = "***" if normal_name(name) in SECRET_NAMES else value
+    text = (
+        f"Error setting device property '{name}' to value '{shown}'"
+        f" on device '{device.name}': {_reason(device, name, error)}"
+    )
+    return f"{text} ({place})" if place else text
+
+
 def _reason(device: IDeviceFacts, name: str, error: DeviceError) -> str:
     """Stock's words, and what was expected where these do not say it."""
-    if error.text != NOT_ALLOWED:
-        return error.text
-    return f"{error.text}, expected {_EXPECTED[device.properties[name].kind]}"
+    if name not in device.properties:
+        known = [prop.name for prop in device.properties if prop.access != READ_ONLY]
+        names = ", ".join(sorted(name.replace("_", "-") for name in known))
+        return f"{error.text}, expected one of {names}"
+    prop = device.properties[name]
+    if error.text == NOT_TO_BE_SET and prop.access == READ_ONLY:
+        return f"{error.text}, expected no such line: the device itself says what it is"
+    if error.text == NOT_ALLOWED:
+        return f"{error.text}, expected {_EXPECTED[prop.kind]}"
+    return error.text
 
 
 def tapetype_of(config: Config, storage: Storage | None) -> Tapetype | None:

@@ -24,6 +24,7 @@ from devices.properties import (
     Value,
 )
 from devices.room import Room, Terms
+from devices.vtape import names_a_file
 from protocols.header import Header
 
 LIMIT_REACHED = "No space left on device: more than MAX_VOLUME_USAGE bytes written"
@@ -115,7 +116,7 @@ class FileBackedDevice(LabelledDevice):
 
     def _build_label(self, label: str, timestamp: str) -> bytes:
         """The block of a label. A label that could leave its directory is refused."""
-        if "/" in label:
+        if not names_a_file(label):
             raise self._label_refused(label)
         return super()._build_label(label, timestamp)
 

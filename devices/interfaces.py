@@ -85,6 +85,7 @@ class IDeviceFacts(Interface):
     allow_take_scribe_from: bool = Attribute("another worker may go on with the open volume")
     bytes_written: int = Attribute("payload bytes in the current file, 0 outside a file")
     properties: Properties = Attribute("typed values with source and surety")
+    remark: str | None = Attribute("what whoever reads the volume must know of it, if anything")
 
     def reset() -> None:
         """Forget status, error text and is_eom."""

@@ -36,7 +36,6 @@ ANSWER_PATIENCE = 60.0
 TAPE_PATIENCE = 1200.0
 """Seconds to wait for the answer to a request that may move a whole tape."""
 
-AUTH_TYPES = ("md5", "text", "none", "void")
 
 _log = logging.getLogger(__name__)
 
@@ -223,10 +222,6 @@ class Link:
 
     async def _connected(self) -> NdmpSession:
         auth = self._facts.text("ndmp_auth").lower()
-        if auth not in AUTH_TYPES:
-            raise DriveFailed(
-                f"could not connect to ndmp-server '{self.server}': invalid auth type"
-            )
         try:
             return await self._connect()
         except NdmpError as error:

@@ -12,6 +12,7 @@ from devices.interfaces import (
     Streaming,
 )
 from devices.properties import SET_ANY_TIME, SET_BEFORE_START, Kind, Property, Source, Value
+from protocols.ndmp.auth import METHODS
 
 SMALLEST_BLOCK = 32768
 LARGEST_BLOCK = 2**32 - 1
@@ -22,6 +23,7 @@ class NdmpFacts(BaseDevice):
     """What is to be known of the device; what can be asked of it stands in the other modules."""
 
     allow_take_scribe_from = False
+    remark: str | None = None
 
     def __init__(self, name: str) -> None:
         super().__init__(name, (SMALLEST_BLOCK, LARGEST_BLOCK, 32768))
@@ -32,7 +34,8 @@ class NdmpFacts(BaseDevice):
             ("ndmp_password", "ndmp"),
             ("ndmp_auth", "md5"),
         ):
-            add(Property(credential, Kind.STRING, SET_BEFORE_START, default))
+            check = self._check_auth if credential == "ndmp_auth" else None
+            add(Property(credential, Kind.STRING, SET_BEFORE_START, default), check)
         add(Property("indirect", Kind.BOOL, SET_ANY_TIME, True))
         add(Property("verbose", Kind.BOOL, SET_ANY_TIME, False))
         read_block = Property("read_block_size", Kind.UINT, SET_BEFORE_START, 0)
@@ -47,6 +50,12 @@ class NdmpFacts(BaseDevice):
             f"Error setting READ-BLOCK-SIZE property to '{value}', "
             f"it must be between {self.block_size} and {LARGEST_BLOCK}"
         )
+
+    @staticmethod
+    def _check_auth(value: Value) -> Value:
+        if str(value).lower() not in METHODS:
+            raise PropertyRefused(f"invalid auth type, expected {' or '.join(METHODS)}")
+        return value
 
     @staticmethod
     def _check_leom(value: Value) -> Value:

@@ -71,7 +71,7 @@ multi_part_upload monitor_free_space slow_write use_data fsync fsf bsf fsr bsr e
 fsf_after_filemark bsf_after_eom broken_gmt_online nonblocking_open final_filemarks
 dvdrw_mount_point dvdrw_keep_cache dvdrw_unlabelled_when_unmountable dvdrw_growisofs_command
 dvdrw_mount_command dvdrw_umount_command ndmp_username ndmp_password ndmp_auth indirect
-directtcp_address directtcp_peer_address
+directtcp_address directtcp_peer_address degraded_write
 chunked create_bucket timeout read_from_glacier transition_to_glacier storage_api
 openstack_swift_api swift_account_id swift_access_key username password tenant_id tenant_name
 project_name domain_name client_id client_secret refresh_token project_id reps reps_bucket
@@ -87,6 +87,9 @@ SECRET_NAMES = frozenset(
 """Properties whose values no text may show."""
 
 NOT_ALLOWED = "The value is no allowed"
+"""It is not of the property's type."""
+NOT_TO_BE_SET = "Not allowed to set property"
+"""The device itself says what it is, or not now."""
 
 _UNITS = {
     1: "b byte bytes bps day days tape tapes",
@@ -249,7 +252,7 @@ class Properties:
         if self._in_error():
             raise PropertyRefused("device already in error")
         if not prop.access >> 8 & self._phase():
-            raise PropertyRefused("Not allowed to set property")
+            raise PropertyRefused(NOT_TO_BE_SET)
         try:
             converted = convert(prop.kind, value)
         except ValueError as error:

@@ -56,7 +56,9 @@ def open_rait(name: str, node: str, open_child: Callable[[str], IDevice]) -> Rai
         raise DriveFailed("; ".join(faults))
     for fault in faults:
         _log.warning("%s: %s: going on in degraded mode, which is read-only", name, fault)
-    return RaitDevice(name, children)
+    device = RaitDevice(name, children)
+    device.lacks = "" if ABSENT & set(names) else "; ".join(faults)
+    return device
 
 
 @implementer(IDevice, IHurries)
@@ -73,7 +75,7 @@ class RaitDevice(RaitLabels):
         self._need_writable("start_file", False)
         self.is_eom = False
         starts, bad = self._ask(lambda child: child.start_file(header))
-        if bad:
+        if bad and not self._go_on_without(bad, max(self.file, 0) + 1):
             self._end_files(starts)
             raise self._joined(bad, f"{_FAILED} start_file")
         none = [n for n, one in starts.items() if not one.number]
@@ -108,12 +110,12 @@ class RaitDevice(RaitLabels):
     def next_run(self, offered: int) -> int:
         lanes = self._data_lanes
         share = -(-offered // self.block_size) * self._lane_block
-        run = min(child.next_run(share) for child in self._all.values())
+        run = min(child.next_run(share) for child in self._there.values())
         return min(offered, max(run - run % self._lane_block, self._lane_block) * lanes)
 
     def write_blocks(self, data: memoryview) -> Written:
         """See IDevice. All children get the same number of blocks, in runs that end where one of
-        them comes to its end; one that fails fails the part."""
+        them comes to its end; one that fails fails the part, unless it may be done without."""
         self._check_offer(len(data))
         accepted = 0
         while accepted < len(data):
@@ -135,16 +137,19 @@ class RaitDevice(RaitLabels):
         whole = memoryview(bytes(data) + bytes(padding)) if padding else data
         lanes = gather(whole, self._data_lanes, self._lane_block)
         size = len(lanes[0])
+        there = self._there
         writers = {
-            n: functools.partial(_write_all, self._all[n], lane) for n, lane in enumerate(lanes)
+            n: functools.partial(_write_all, there[n], lane)
+            for n, lane in enumerate(lanes)
+            if n in there
         }
         results = self._crew.begin(writers)  # the others write while the parity is made
         answers: dict[int, Written | Exception] = {}
-        if len(self._children) > 1:
-            parity = len(self._children) - 1
+        parity = len(self._children) - 1
+        if parity and parity in there:
             try:
                 made = lanes[0] if len(lanes) == 1 else memoryview(xor(lanes))
-                answers[parity] = _write_all(self._all[parity], made)
+                answers[parity] = _write_all(there[parity], made)
             except Exception as error:  # the others are still at it: judged when all are done
                 answers[parity] = error
         answers.update(results())
@@ -153,6 +158,9 @@ class RaitDevice(RaitLabels):
     def _judge_run(
         self, answers: Mapping[int, Written | Exception], size: int, offered: int
     ) -> tuple[int, WriteEnd]:
+        broken = {n: error for n, one in answers.items() if (error := self._broken(n, one))}
+        if self._go_on_without(broken, self.file):
+            answers = {n: one for n, one in answers.items() if n not in broken}
         written = {n: one for n, one in answers.items() if isinstance(one, Written)}
         for one in answers.values():
             if isinstance(one, Exception) and not isinstance(one, DeviceError):
@@ -170,20 +178,31 @@ class RaitDevice(RaitLabels):
         status = BROKEN
         if len(written) == len(answers) and ends == {WriteEnd.FULL} and len(stored) == 1:
             # all have met their limits at the same block: what is stored is good
-            self._note(self._all[0].error or "", self._all[0].status)
+            first = self._all[min(written)]
+            self._note(first.error or "", first.status)
             return min(offered, stored.pop() * self._data_lanes), WriteEnd.FULL
         if not texts:
             texts = {n: f"{one.accepted} bytes stored" for n, one in written.items()}
         if len(failed) == len(answers):
             status = self._all[failed[0]].status
-        self._note(f"{_FAILED} write_block: {self._named(texts)}", status)
+        self._note(f"{_FAILED} write_block: {self._named(dict(sorted(texts.items())))}", status)
         return 0, WriteEnd.FAILED
+
+    def _broken(self, n: int, answer: Written | Exception) -> DeviceError | None:
+        """Why a child could not write, if that is not the end of its volume."""
+        if isinstance(answer, Exception):
+            return answer if isinstance(answer, DeviceError) else None
+        child = self._all[n]
+        if answer.end is not WriteEnd.FAILED or child.is_eom:
+            return None
+        return DeviceError(child.error or "it could not write", child.status)
 
     def finish_file(self) -> None:
         self._need_writable("finish_file", True)
         self.in_file = False
         _, bad = self._ask(lambda child: child.finish_file() if child.in_file else None)
-        if bad:
+        if bad and not self._go_on_without(bad, self.file):
+            self.is_eom = True  # nothing more is written behind it, as after a block that failed
             raise self._joined(bad, f"{_FAILED} finish_file")
 
     # -- reading --------------------------------------------------------------------------------

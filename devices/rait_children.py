@@ -30,7 +30,10 @@ class RaitChildren(BaseDevice):
     """Devices that make one.
 
     :param children: at most one is None, and missing: then the device can be read only.
+    :ivar lacks: why one is missing that was not meant to be.
     """
+
+    lacks = ""
 
     def __init__(self, name: str, children: Sequence[IDevice | None]) -> None:
         self._children = list(children)
@@ -38,6 +41,7 @@ class RaitChildren(BaseDevice):
         self._data_lanes = max(1, len(children) - 1)
         # children that failed since the volume was looked at: it goes on without one of them
         self._lost: set[int] = set()
+        self._own_limits = {n: _limit_of_its_own(child) for n, child in self._all.items()}
         self._crew = Crew(f"rait {name}")
         self._blocks_fixed = False
         super().__init__(name, (1, LARGEST_BLOCK, USUAL_BLOCK))
@@ -72,6 +76,7 @@ class RaitChildren(BaseDevice):
         self.properties.declare(
             Property("max_volume_usage", Kind.UINT64, SET_BEFORE_START), self._share_limit
         )
+        self.properties.declare(Property("degraded_write", Kind.BOOL, SET_BEFORE_START, False))
 
     def hurry(self) -> None:
         """See IHurries: those of the children hurry that can."""
@@ -89,10 +94,12 @@ class RaitChildren(BaseDevice):
         return value
 
     def _share_limit(self, value: Value) -> Value:
-        """Each child may have its share; what the smallest has is what all have."""
+        """Each child may have its share, or less where its own section says so; what the smallest
+        has is what all have."""
         lanes = self._data_lanes
-        for child in self._all.values():
-            child.properties.set("max_volume_usage", int(value) // lanes)
+        for n, child in self._all.items():
+            limits = [limit for limit in (self._own_limits[n], int(value) // lanes) if limit]
+            child.properties.set("max_volume_usage", min(limits, default=0))
         shares = [child.properties.number("max_volume_usage") for child in self._all.values()]
         return min(shares) * lanes
 
@@ -188,6 +195,26 @@ class RaitChildren(BaseDevice):
         kind = VolumeFailed if status & Status.VOLUME_ERROR else DeviceError
         return self._fail(f"{what}: {text}" if what else text, status or BROKEN, kind)
 
+    def _go_on_without(self, bad: Mapping[int, DeviceError], file: int) -> bool:
+        """While writing: whether the one child that failed is done without until the volume is
+        finished (property DEGRADED-WRITE). What is written from here on is whole on the others,
+        and no further child can be lost. Of two children nobody could tell afterwards which is
+        right, so there must be three.
+
+        :param file: the number of the first that it lacks, or has not whole
+        """
+        allowed = self.properties.flag("degraded_write") and len(self._children) > 2
+        if len(bad) != 1 or self._lost or not allowed:
+            return False
+        ((n, error),) = bad.items()
+        self._lost.add(n)
+        self.remark = (
+            f"volume {self.label} is degraded from file {file} on: it was written "
+            f"without {self._all[n].name}: {error.text}"
+        )
+        _log.warning("%s: %s", self.name, self.remark)
+        return True
+
     def _isolate(self, bad: Mapping[int, DeviceError], what: str = "") -> None:
         """Go on without the one child that failed.
 
@@ -202,3 +229,11 @@ class RaitChildren(BaseDevice):
             "%s: %s: %s; going on in degraded mode", self.name, self._all[n].name, error.text
         )
         self._lost.add(n)
+
+
+def _limit_of_its_own(child: IDevice) -> int:
+    """The bytes that the child's own section lets it have; 0: any number."""
+    name = "max_volume_usage"
+    if name not in child.properties or child.properties[name].source is not Source.USER:
+        return 0
+    return child.properties.number(name)

@@ -88,6 +88,7 @@ class RaitLabels(RaitChildren):
             raise ValueError(f"start on {self.name} for writing without a label")
         if mode is not AccessMode.READ and len(self._all) < len(self._children):
             text = f"RAIT device {self.name} is read-only because it is in degraded mode.\n"
+            text += self.lacks
             raise self._fail(text, BROKEN, DriveFailed)
         try:
             if mode is AccessMode.WRITE:
@@ -102,6 +103,7 @@ class RaitLabels(RaitChildren):
     def _start_write(self, label: str, timestamp: str) -> None:
         self._fix_block_size()
         self._lost.clear()
+        self.remark = None
         _, bad = self._ask(lambda child: child.start(AccessMode.WRITE, label, timestamp))
         if bad:
             error = self._joined(bad)
@@ -112,7 +114,7 @@ class RaitLabels(RaitChildren):
 
     def _start_labelled(self, mode: AccessMode) -> None:
         """Read the label afresh: nothing is appended to a volume that was changed meanwhile."""
-        known = self.label
+        known, self.remark = self.label, None
         reading = self.read_label()
         if reading.status is not Status.SUCCESS:
             raise VolumeFailed(reading.error or "", reading.status)
@@ -166,6 +168,8 @@ class RaitLabels(RaitChildren):
         self.access_mode = AccessMode.NULL
         self.in_file = False
         bad = self._finish_children()
+        for n in self._lost & bad.keys():
+            _log.warning("%s: %s: %s", self.name, self._all[n].name, bad.pop(n).text)
         if bad:
             raise self._joined(bad)
 

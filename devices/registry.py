@@ -15,7 +15,7 @@ from protocols.records import Record
 
 if TYPE_CHECKING:
     from protocols.conf.config import Config
-    from protocols.conf.sections import ChangerSection, Storage
+    from protocols.conf.sections import ChangerSection, Section, Storage
 
 # scheme -> "module:factory"; the factory of a device that blocks is a class that implements IDevice
 # and takes (name as given, what follows the colon); that of a device that is asynchronous by nature
@@ -134,9 +134,10 @@ def _open_child(
         raise DriveFailed(f'Device "{name}" is a part of itself')
     device = open_blocking_device(name, config, warn, above)
     section = config.device(name) if config is not None else None
-    for prop, values in ({} if section is None else section.device_property).items():
-        for value in values:
-            device.properties.set(prop, value)
+    if section is not None and section.device_property:
+        from devices.configure import configure_child  # few ever need it
+
+        configure_child(device, section.device_property)
     return device
 
 
@@ -205,7 +206,7 @@ def find_changer(name: str | None, config: Config, storage: Storage | None) -> F
     kind, argument = _split_uri(uri)
     if kind not in CHANGERS:
         if section is not None:
-            raise ChangerError(_invalid_tpchanger(name, uri))
+            raise ChangerError(_invalid_tpchanger(name, uri) + _defined("changer", section))
         kind, argument = "single", name
     return FoundChanger(name, section, kind, argument)
 
@@ -231,7 +232,7 @@ def _configured_changer(config: Config, storage: Storage | None) -> str:
         if not name:
             raise ChangerError(
                 "You must specify the 'tapedev' or 'tpchanger'"
-                f" in the '{storage.name}' storage section"
+                f" in the '{storage.name}' storage section{_defined('storage', storage)}"
             )
         return name
     general = config.general
@@ -243,13 +244,18 @@ def _configured_changer(config: Config, storage: Storage | None) -> str:
     return name
 
 
+def _defined(kind: str, section: Section) -> str:
+    """Where a section stands, to follow a text; "" where nobody knows."""
+    return f" ({kind} '{section.name}'{section.defined})" if section.defined else ""
+
+
 def _section_uri(section: ChangerSection) -> str:
     """What a changer section stands for: it sets exactly one of its two parameters."""
     given = section.is_set("tpchanger"), section.is_set("tapedev")
     if all(given):
-        raise ChangerError(_BOTH)
+        raise ChangerError(_BOTH + _defined("changer", section))
     if not any(given):
-        raise ChangerError(_NEITHER)
+        raise ChangerError(_NEITHER + _defined("changer", section))
     return section.tpchanger or section.tapedev or ""
 
 

@@ -26,8 +26,13 @@ def to_text(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape")
 
 
+def names_a_file(label: str) -> bool:
+    """Whether a label can be a file's name, or the end of one, and lead nowhere else."""
+    return label not in ("", ".", "..") and "/" not in label and "\0" not in label
+
+
 def label_name(label: str) -> bytes:
-    """Name of the label file. The label is refused elsewhere if it is no part of a path."""
+    """Name of the label file, of a label that :func:`names_a_file`."""
     return b"00000." + to_bytes(label)
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 from zope.interface import implementer
 
-from devices.changers.base import Changer, ChangerSetup, check_request, surely
+from devices.changers.base import Changer, check_request, surely
 from devices.changers.children import Children
 from devices.changers.laned_state import LanedState
+from devices.changers.setup import ChangerSetup
 from devices.changers.state import lookup, subhash
 from devices.errors import ChangerError, ChangerReason
 from devices.interfaces import ChangerInfo, IAsyncReservation, InventoryEntry, LoadRequest, Relative

@@ -1,178 +1,37 @@
 """What all changers have in common [changers 2].
 
-A changer is built from one :class:`ChangerSetup`; operations it lacks fail with NOTIMPL. One whose
-work blocks is written as a :class:`devices.changers.blocking.BlockingChanger`.
+A changer is built from one :class:`devices.changers.setup.ChangerSetup`; operations it lacks fail
+with NOTIMPL. One whose work blocks is written as a
+:class:`devices.changers.blocking.BlockingChanger`.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from attrs import field, frozen
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 from zope.interface import implementer
 
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from devices.interfaces import IAsyncChanger, IAsyncReservation
-from devices.patience import LOCK_TIMEOUT, OwnStop
-from devices.properties import parse_boolean
 from devices.threads import ThreadRefused
-from protocols.conf.values import Properties
 
 if TYPE_CHECKING:
-    from devices.context import DeviceContext
+    from devices.changers.setup import ChangerSetup
     from devices.interfaces import (
         ChangerInfo,
         IAsyncDevice,
-        IDevice,
-        IDeviceFacts,
         InventoryEntry,
         LoadRequest,
         VolumeReading,
     )
-    from protocols.conf.config import Config
-    from protocols.conf.sections import ChangerSection, Storage
 
 T = TypeVar("T")
 Coro = Coroutine["Deferred[Any]", Any, T]
 
-_LARGEST = 10**9
-"""Largest number of a property: more slots, or seconds, than anyone has."""
-_MAX_DIGITS = 18
-
 _log = logging.getLogger(__name__)
-
-
-@frozen(kw_only=True)
-class ChangerSetup:
-    """All that a changer is made of [changers 2.1].
-
-    :ivar name: the name as given (section name, whole URI or device), a key in state files.
-    :ivar kind: ``disk`` of ``chg-disk:...``.
-    :ivar argument: what follows ``chg-disk:``.
-    :ivar storage: None for a changer used without one.
-    :ivar section: the ``define changer`` section, None for a bare URI or device.
-    :ivar context: what it and its devices are given to work with.
-    :ivar open_device: opens a device by alias or name; raises DeviceError.
-    :ivar open_blocking: the same for a changer that blocks, and wants a device that does.
-    :ivar open_child: opens a changer by name for a storage, None for none, with which a changer of
-        changers works; raises ChangerError.
-    :ivar stop: once set, every wait of this changer for a lock ends; may be set by any thread.
-    """
-
-    name: str
-    kind: str
-    argument: str
-    config: Config
-    storage: Storage | None
-    section: ChangerSection | None
-    context: DeviceContext
-    open_device: Callable[[str], IAsyncDevice]
-    open_blocking: Callable[[str], IDevice]
-    open_child: Callable[[str, Storage | None], IAsyncChanger]
-    stop: threading.Event = field(factory=OwnStop)
-
-    @property
-    def storage_name(self) -> str:
-        """The key of this storage in state files; the configuration's name without a storage."""
-        return self.config.name if self.storage is None else self.storage.name
-
-    @property
-    def device_properties(self) -> Mapping[str, tuple[str, ...]]:
-        return {} if self.section is None else self.section.device_property
-
-    @property
-    def changerfile(self) -> str:
-        """Path of the state file named by the section, or an empty string."""
-        if self.section is None or not self.section.changerfile:
-            return ""
-        return self.config.path(self.section.changerfile)
-
-    def mistake(self, text: str, expected: str) -> ChangerError:
-        """A fatal error in what is said of this changer: the text for it, and where it stands.
-
-        :param expected: what should be there
-        """
-        told = f"{text}: {expected} expected"
-        for kind, section in (("changer", self.section), ("storage", self.storage)):
-            if section is not None:
-                path, colon, line = section.place.rpartition(":")
-                place = f", defined in '{path}', line {line}" if colon else ""
-                return ChangerError(f"{told} ({kind} '{section.name}'{place})")
-        return ChangerError(told)
-
-    def lock_timeout(self) -> float:
-        """Seconds to wait for the lock of the state: the property lock-timeout."""
-        timeout = self.integer("lock-timeout")
-        return LOCK_TIMEOUT if timeout is None else float(timeout)
-
-    def values(self, name: str) -> tuple[str, ...]:
-        """All values of a changer property, ``()`` if it is not set."""
-        return () if self.section is None else self.section.property.get(name, ())
-
-    def text(self, name: str) -> str | None:
-        """The first value of a changer property."""
-        values = self.values(name)
-        return values[0] if values else None
-
-    def refuse(self, name: str, text: str, expected: str) -> NoReturn:
-        """Refuse what a changer property says, or that it says nothing.
-
-        :param text: as stock words it
-        :param expected: what should be there
-        :raise ChangerError: fatal, with the place in the configuration
-        """
-        where = "" if self.section is None else f" in changer '{self.section.name}'"
-        properties = None if self.section is None else self.section.property
-        place = properties.places.get(name) if isinstance(properties, Properties) else None
-        raise ChangerError(f"{text}: {expected} expected{f' ({place})' if place else where}")
-
-    def boolean(self, name: str, default: bool = False) -> bool:
-        """A boolean changer property; as in stock, what is no boolean counts as not set."""
-        values = self.values(name)
-        if not values:
-            return default
-        try:
-            (text,) = values
-            return parse_boolean(text)
-        except ValueError:
-            _log.warning("%s: property '%s' should be yes or no, not %s", self.name, name, values)
-            return default
-
-    def integer(self, name: str, default: int | None = None) -> int | None:
-        """A changer property that is a number from 0 up; as in stock, of what is no number the
-        digits at its beginning count, and 0 if there are none."""
-        text = self.text(name)
-        if text is None:
-            return default
-        stripped = text.strip()
-        digits = stripped[: len(stripped) - len(stripped.lstrip("0123456789"))]
-        number = min(int(digits[:_MAX_DIGITS] or 0), _LARGEST)
-        if digits != stripped or len(digits) >= _MAX_DIGITS:
-            _log.warning(
-                "%s: property '%s' should be a number from 0 to %d, not '%s', and counts as %d",
-                *(self.name, name, _LARGEST, text[:100], number),
-            )
-        return number
-
-    def configure(self, device: IDeviceFacts) -> None:
-        """Set the properties of a device that was just opened, from all their sources.
-
-        :raise ChangerError: a property was refused
-        """
-        from devices.configure import configure_device  # not before a volume is loaded
-
-        configure_device(
-            device,
-            self.config,
-            self.storage,
-            self.config.device(device.name),
-            self.device_properties,
-            {} if self.section is None else self.section.property,
-        )
 
 
 def check_request(request: LoadRequest) -> None:

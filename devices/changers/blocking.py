@@ -17,7 +17,8 @@ from devices.interfaces import IChanger, IReservation
 from devices.lane import LaneDevice
 
 if TYPE_CHECKING:
-    from devices.changers.base import ChangerSetup, Coro, T
+    from devices.changers.base import Coro, T
+    from devices.changers.setup import ChangerSetup
     from devices.interfaces import (
         ChangerInfo,
         IDevice,

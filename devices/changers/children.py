@@ -17,7 +17,7 @@ from devices.errors import ChangerError, ChangerReason
 from protocols.braces import BraceError, expand_braces
 
 if TYPE_CHECKING:
-    from devices.changers.base import ChangerSetup
+    from devices.changers.setup import ChangerSetup
     from devices.interfaces import IAsyncChanger
     from protocols.conf.sections import Storage
 
@@ -54,7 +54,8 @@ class Children:
         some = self._opened or MISSING in self.names
         if faults and not (allow_missing and some):
             self._abandon()
-            raise combined(faults, fatal=len(faults) > 1)
+            all_of_them = combined(faults, fatal=len(faults) > 1)
+            raise ChangerError(setup.placed(all_of_them.message), all_of_them.reason)
         for name, missing in faults:
             _log.warning("%s: going on without '%s': %s", setup.name, name, missing.message)
 

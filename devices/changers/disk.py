@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devices.changers.base import ChangerSetup
+from devices.changers.setup import ChangerSetup
 from devices.changers.slots import SlotDirectories
 from devices.changers.vtape_changer import VtapeChanger, listed
 from devices.changers.vtape_state import VtapeState

@@ -11,12 +11,13 @@ import os
 
 from attrs import frozen
 
-from devices.changers.base import ChangerSetup
+from devices.changers.setup import ChangerSetup
 from devices.changers.vtape_changer import VtapeChanger, listed
 from devices.changers.vtape_state import VtapeState
 from devices.errors import ChangerError, ChangerReason
 from devices.interfaces import AccessMode, InventoryEntry, SlotState
 from devices.tapelist_file import configured_tapelist
+from devices.vtape import names_a_file
 from protocols.labels import LabelError, make_label, make_meta_label, slot_of_label
 
 DEFAULT_SLOTS = 100
@@ -58,20 +59,21 @@ class DiskflatChanger(VtapeChanger):
     def _validate(self) -> None:
         if not self._num_slot and self._auto_create:
             text = "property 'auto-create-slot' set but property 'num-slot' is not set"
-            raise ChangerError(text)
+            raise ChangerError(self.setup.placed(text))
         if not self._autolabel.template:
-            raise ChangerError("template is not set, you must set autolabel")
+            raise ChangerError(self.setup.placed("template is not set, you must set autolabel"))
         if not os.access(self._directory, os.W_OK):
             raise ChangerError(f"Cannot write to directory '{self._directory}': Permission denied")
         try:
             names_slots = self._slot_of(self._make_label(1, None), None) == 1
         except LabelError as error:
-            raise ChangerError(error.text) from error
+            raise ChangerError(self.setup.placed(error.text)) from error
         if not names_slots:
-            raise ChangerError(
+            text = (
                 f"autolabel '{self._autolabel.template}' has a counter beside its '$s', "
                 "so a slot has no label of its own"
             )
+            raise ChangerError(self.setup.placed(text))
         for entry in configured_tapelist(self.setup.config).entries:
             path = self._path(entry.label)
             ours = self._is_ours(entry.storage) and self._slot_of(entry.label, entry.meta)
@@ -163,7 +165,7 @@ class DiskflatChanger(VtapeChanger):
         return sorted(numbers | known)
 
     def _find(self, state: VtapeState, label: str) -> int | None:
-        if not label or "/" in label or "\0" in label or not os.path.exists(self._path(label)):
+        if not names_a_file(label) or not os.path.exists(self._path(label)):
             return None
         return self._slot_of(label, self._meta(state))
 

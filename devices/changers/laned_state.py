@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock
 
-from devices.changers.base import ChangerSetup, surely
+from devices.changers.base import surely
+from devices.changers.setup import ChangerSetup
 from devices.changers.state import StateFile
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from protocols.mtx import MAX_OUTPUT, MtxError
 from protocols.twisted_transports.haste import Haste
 
 if TYPE_CHECKING:
-    from devices.changers.base import ChangerSetup
+    from devices.changers.setup import ChangerSetup
     from devices.interfaces import IAsyncDevice
     from protocols.library import RobotStatus
 

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from devices.changers.base import Changer, ChangerSetup, Reservation, check_request, surely
+from devices.changers.base import Changer, Reservation, check_request, surely
 from devices.changers.laned_state import LanedState
 from devices.changers.multi_state import MultiState
+from devices.changers.setup import ChangerSetup
 from devices.changers.state import RELEASE_GRACE
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from devices.interfaces import ChangerInfo, InventoryEntry, LoadRequest, Relative, VolumeReading
@@ -145,7 +146,8 @@ class MultiChanger(Changer):
         try:
             return self._open_configured(self._names[slot])
         except DeviceError as error:
-            raise ChangerError(f"{prefix}{error.text}", ChangerReason.DEVICE) from error
+            text = self.setup.placed(f"{prefix}{error.text}")
+            raise ChangerError(text, ChangerReason.DEVICE) from error
 
     async def _drop(self, slot: str) -> None:
         """Let others have the slot; if that cannot be recorded now, then later."""

@@ -17,7 +17,7 @@ from devices.interfaces import InventoryEntry, SlotState, VolumeReading
 from protocols.header import HeaderType
 
 if TYPE_CHECKING:
-    from devices.changers.base import ChangerSetup
+    from devices.changers.setup import ChangerSetup
 
 
 class MultiState:

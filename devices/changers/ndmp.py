@@ -18,13 +18,14 @@ from devices.ndmp_control import ServerName, parse_server_name
 from devices.properties import Source
 from protocols import smc
 from protocols.library import Place, RobotStatus
+from protocols.ndmp.auth import METHODS
 from protocols.ndmp.codes import ScsiFlags
-from protocols.ndmp.errors import NdmpError, NdmpInvalid, NdmpLoginRefused
+from protocols.ndmp.errors import NdmpError, NdmpLoginRefused
 from protocols.ndmp.messages import ScsiClose, ScsiExecuteCdb, ScsiOpen
 from protocols.smc import Element, ElementType, SmcError
 
 if TYPE_CHECKING:
-    from devices.changers.base import ChangerSetup
+    from devices.changers.setup import ChangerSetup
     from devices.interfaces import IAsyncDevice
     from protocols.twisted_transports.haste import Haste
     from protocols.twisted_transports.ndmp import NdmpSession
@@ -51,7 +52,8 @@ def open_ndmp_changer(setup: ChangerSetup) -> RobotChanger:
     try:
         server, device = parse_server_name(name, setup.argument)
     except DriveFailed as error:
-        raise ChangerError(f"invalid chg-ndmp specification '{setup.argument}'") from error
+        text = f"invalid chg-ndmp specification '{setup.argument}'"
+        raise setup.mistake(text, "HOST[:PORT]@CHANGER") from error
     settings = read_settings(setup)
     account = {"ndmp-username": "ndmp", "ndmp-password": "ndmp", "ndmp-auth": "md5"}
     for name in _PASSED_ON:
@@ -59,6 +61,9 @@ def open_ndmp_changer(setup: ChangerSetup) -> RobotChanger:
         if len(values) > 1:
             setup.refuse(name, f"only one value allowed for '{name}'", "one")
         account[name] = values[0] if values else account[name]
+    if account["ndmp-auth"].lower() not in METHODS:
+        text = f"invalid 'ndmp-auth' value '{account['ndmp-auth']}'"
+        setup.refuse("ndmp-auth", text, " or ".join(METHODS))
     context = setup.context
     robot = SmcRobot(context.reactor, server, device, account, haste=context.haste)
     return RobotChanger(setup, settings, robot)
@@ -263,8 +268,6 @@ class SmcRobot:
 
             self._connect = connect_session
         account = self._account
-        if account["ndmp-auth"].lower() not in ("md5", "text", "none", "void"):
-            raise NdmpInvalid("invalid auth type")
         return self._connect(
             self._reactor,
             self._server.host,

@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from devices.changers.base import Changer, ChangerSetup, Reservation, check_request, surely
+from devices.changers.base import Changer, Reservation, check_request, surely
 from devices.changers.children import MISSING, Children, combined
+from devices.changers.setup import ChangerSetup
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status
 from devices.interfaces import (
     ChangerInfo,

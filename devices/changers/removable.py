@@ -23,7 +23,7 @@ from devices.patience import LONGEST_PAUSE, Patience, StopSet, TimeIsUp
 from devices.regular import open_regular
 
 if TYPE_CHECKING:
-    from devices.changers.base import ChangerSetup
+    from devices.changers.setup import ChangerSetup
 
 _log = logging.getLogger(__name__)
 

@@ -33,8 +33,8 @@ from devices.tapelist_file import configured_tapelist
 from protocols.twisted_transports.haste import Haste
 
 if TYPE_CHECKING:
-    from devices.changers.base import ChangerSetup
     from devices.changers.robot_settings import RobotSettings
+    from devices.changers.setup import ChangerSetup
 
 
 _NO_NAME = re.compile("[^a-zA-Z0-9]+")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from devices.properties import parse_boolean
 from protocols.library import clean_number
 
 if TYPE_CHECKING:
-    from devices.changers.base import ChangerSetup
+    from devices.changers.setup import ChangerSetup
 
 _SLOTS = re.compile("([0-9]{1,18})(?:-([0-9]{1,18}))?", re.ASCII)
 _TIME = r"([0-9]{1,7})(?:\s*([ms]))?"
@@ -25,8 +24,6 @@ _POLL = re.compile(
 )
 _DIGITS = "0123456789"
 _TIME_EXPECTED = "seconds, or minutes as in 2m"
-
-_log = logging.getLogger(__name__)
 
 
 @frozen
@@ -192,9 +189,7 @@ def _quoted(values: tuple[str, ...]) -> str:
 
 def _warn_of_rest(setup: ChangerSetup, name: str, text: str, match: re.Match[str]) -> None:
     if match[0] != text.strip():
-        _log.warning(
-            "%s: of '%s' in property '%s' only '%s' counts", setup.name, text, name, match[0]
-        )
+        setup.warn(name, f"is '{text}', of which only '{match[0]}' counts")
 
 
 def _time(number: str, unit: str | None) -> int:

@@ -17,8 +17,8 @@ from devices.interfaces import InventoryEntry, SlotState, VolumeReading
 from protocols.header import HeaderType
 
 if TYPE_CHECKING:
-    from devices.changers.base import ChangerSetup
     from devices.changers.robot_settings import RobotSettings
+    from devices.changers.setup import ChangerSetup
     from protocols.library import Place, RobotStatus
 
 FULL, EMPTY = int(SlotState.FULL), int(SlotState.EMPTY)

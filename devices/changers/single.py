@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from devices.changers.base import Changer, ChangerSetup, Reservation, check_request
+from devices.changers.base import Changer, Reservation, check_request
+from devices.changers.setup import ChangerSetup
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from devices.interfaces import ChangerInfo, InventoryEntry, SlotState, VolumeReading
 
@@ -89,7 +90,7 @@ class SingleChanger(Changer):
             yield
         except DeviceError as error:
             text = f"{prefix}error opening device '{self._device_name}': {error.text}"
-            raise ChangerError(text) from error
+            raise ChangerError(self.setup.placed(text)) from error
         except ChangerError as error:
             raise ChangerError(error.message) from error
 

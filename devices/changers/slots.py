@@ -13,6 +13,7 @@ from devices.changers.vtape_state import slot_number
 from devices.datafile import sync_directory
 from devices.errors import ChangerError
 from devices.processes import is_alive
+from devices.vtape import names_a_file
 
 _DIRECTORY = re.compile(r"slot[0-9]{1,18}", re.ASCII)
 _DRAFT = re.compile(r"data\.[0-9]{1,18}", re.ASCII)
@@ -97,8 +98,8 @@ class SlotDirectories:
 
     def find(self, label: str) -> int | None:
         """The slot whose file names promise ``label``; the lowest if there are several."""
-        if not label or "/" in label or "\0" in label:
-            return None  # no file name, and never a way out of the root
+        if not names_a_file(label):
+            return None
         names = self._names()
         found = [
             slot

@@ -10,8 +10,9 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from devices.changers.base import ChangerSetup, check_request
+from devices.changers.base import check_request
 from devices.changers.blocking import BlockingChanger, BlockingReservation
+from devices.changers.setup import ChangerSetup
 from devices.changers.state import RELEASE_GRACE, StateFile
 from devices.changers.vtape_state import VtapeState
 from devices.errors import ChangerError, ChangerReason, DeviceError, Status
@@ -49,7 +50,7 @@ class VtapeChanger(BlockingChanger):
         # Reservations whose release could not be recorded, by drive [changers quirk 20].
         self._unrecorded: dict[str, int] = {}
         if not os.path.isdir(directory):
-            raise ChangerError(f"directory '{directory}' does not exist")
+            raise ChangerError(setup.placed(f"directory '{directory}' does not exist"))
         self._root = None
         if setup.boolean("removable"):
             from devices.changers.removable import removable_root  # few need it

@@ -14,7 +14,7 @@ from devices.changers.state import lookup, subhash
 from protocols.records import Record
 
 if TYPE_CHECKING:
-    from devices.changers.base import ChangerSetup
+    from devices.changers.setup import ChangerSetup
 
 _SLOT = re.compile(r"slot([0-9]{1,18})", re.ASCII)
 

@@ -50,6 +50,12 @@ class Settings:
         own["place"] = place
         own["_given"] = frozenset(values if given is None else given)
 
+    @property
+    def defined(self) -> str:
+        """``, defined in 'FILE', line N``, to follow its name in a text; "" without a place."""
+        path, colon, line = self.place.rpartition(":")
+        return f", defined in '{path}', line {line}" if colon else ""
+
     def is_set(self, parameter: str) -> bool:
         """Whether the configuration set this parameter, itself or by inheritance."""
         return parameter.replace("-", "_") in self.__dict__["_given"]

@@ -11,6 +11,7 @@ from taper.core.behind import MOST_BEHIND, Behind, Part
 from taper.core.errors import Interrupted
 from taper.core.preparing import part_header
 from taper.core.report import FULL
+from taper.core.scan.texts import one_line
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice, PartResult
@@ -69,6 +70,7 @@ class Parts:
         result = await self._move(flow, volume.device, part_header(header, number))
         self._ledger.input_errors.extend(flow.take_errors())
         _log.info("%s: part %d: %s", self._handle, number, result)
+        await self._tell_remark(volume)
         part = Part(volume=volume, number=number, result=result, first_file=first_file)
         if result.stored is not None:
             behind.add(part)
@@ -82,6 +84,13 @@ class Parts:
         if result.successful and result.size:
             self._number += 1
         return await self._judge(part, plan, flow)
+
+    async def _tell_remark(self, volume: Volume) -> None:
+        """Let the trace log have what whoever reads the volume must know of it, once."""
+        remark = volume.device.facts.remark
+        if remark is not None and remark != volume.remark:
+            volume.remark = remark
+            await self._worker.world.note(Info(one_line(remark)))
 
     async def over(self) -> None:
         """Nothing is written any more: wait until all that was is stored and told.

@@ -37,6 +37,7 @@ class Volume:
     :ivar good_parts: how many there are.
     :ivar full: at the end of medium; it takes no further part.
     :ivar trouble: why the device could not write the last part, if it could not.
+    :ivar remark: what the trace log was told of what is on it.
     """
 
     def __init__(self, reservation: IAsyncReservation, label: str) -> None:
@@ -46,6 +47,7 @@ class Volume:
         self.good_parts = 0
         self.full = False
         self.trouble: str | None = None
+        self.remark: str | None = None
 
     @property
     def released(self) -> Info | TapeInfo:

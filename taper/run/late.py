@@ -113,6 +113,17 @@ class _Late:
 class _LateModule(ModuleType):
     """A module that was not executed yet; what has no attribute of this name asks here."""
 
+    def __getattribute__(self, name: str) -> Any:
+        found = ModuleType.__getattribute__(self, name)
+        if name.startswith("__"):
+            return found
+        late: _Late = ModuleType.__getattribute__(self, "__dict__")["__late__"]
+        if late.busy and not late.parts:
+            # what stands there while another thread executes the module may need what does not yet
+            with late.lock:
+                return ModuleType.__getattribute__(self, name)
+        return found
+
     def __getattr__(self, name: str) -> Any:
         late: _Late = self.__dict__["__late__"]
         with late.lock:

@@ -27,6 +27,7 @@ START = Row("TAPER-OK after", "s", 3, lambda figures: figures.start)
 LIFE = Row("CPU of the process", "s", 3, lambda figures: figures.life)
 MEMORY = Row("peak memory", "MiB", 1, lambda figures: figures.memory)
 SHARE = Row("CPU in flow", "% of core", 2, lambda figures: figures.share)
+STOPS = Row("back-hitches", "of a dump", 0, lambda figures: figures.stops)
 SPREAD = Row("slowest/fastest", "dump", 2, lambda figures: figures.spread)
 
 
@@ -34,6 +35,8 @@ def rows(case: Case) -> tuple[Row, ...]:
     """What is shown of a case."""
     if case.way is Way.IDLE:
         return (START, LIFE, MEMORY)
+    if case.way is Way.TAPE:
+        return (STOPS,)
     if case.restored:
         return (RATE, COST)
     if case.grown:
@@ -92,6 +95,8 @@ READ = [Bound(RATE, least=0.95)]
 """What we wrote is read as fast as what Amanda wrote."""
 STORED = [Bound(RATE, LOOP, least=2.0)]
 """Requests beside each other, against one after the other."""
+STREAMED = [Bound(STOPS, "", most=0)]
+"""A tape never stops where the feed is fast enough in the mean."""
 STARTED = [Bound(START, most=1.0)]
 GROWN = [Bound(START, most=1.2)]
 SMALL = 45.0
@@ -108,6 +113,8 @@ def bounds(case: Case) -> list[Bound]:
         return READ
     if case.bucket:
         return [*STORED, Bound(MEMORY, "", most=IN_FLIGHT)]
+    if case.way is Way.TAPE:
+        return STREAMED
     most = SMALL_MANY if case.workers > 1 else SMALL
     memory = [Bound(MEMORY, "", most=most + (case.part if case.cache == "memory" else 0))]
     if case.way is Way.IDLE:

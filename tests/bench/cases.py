@@ -13,7 +13,8 @@ CHUNK = 64 * MIB
 
 
 class Way(Enum):
-    """How a dump comes to the taper; ``IDLE``: none comes, the process starts and ends."""
+    """How a dump comes to the taper; ``IDLE``: none comes, the process starts and ends; ``TAPE``:
+    in virtual time, see :mod:`tests.bench.tapes`."""
 
     IDLE = "idle"
     FILE = "FILE-WRITE"
@@ -21,6 +22,7 @@ class Way(Enum):
     SHM = "SHM-WRITE"
     VAULT = "VAULT-WRITE"
     DIRECT = "DirectTCP"
+    TAPE = "tape"
 
 
 class Ground(Enum):
@@ -80,7 +82,7 @@ class Case:
     @property
     def large(self) -> bool:
         """Its dump is as large as the command line says; others have none, or small ones."""
-        return self.way is not Way.IDLE and not self.grown
+        return self.way not in (Way.IDLE, Way.TAPE) and not self.grown
 
     @property
     def from_ready(self) -> bool:
@@ -126,6 +128,7 @@ CASES = (
     Case("clone", "FILE-WRITE, parts of 128 MiB", Way.FILE, Ground.XFS, part=PART, quick=True),
     Case("rait", "FILE-WRITE, onto three vtapes with parity", Way.FILE, rait=3),
     Case("s3", "FILE-WRITE, into a bucket, blocks of 10 MiB", Way.FILE, block=10240, bucket=True),
+    Case("tape", "bursts onto a simulated drive, in virtual time", Way.TAPE, quick=True),
     Case("restore", "read by amrestore, which FILE-WRITE wrote", Way.FILE, restored=True),
     Case("ndmp-32", "DirectTCP, 32 KiB records, onto ndmjob", Way.DIRECT),
     Case("ndmp-64", "DirectTCP, 64 KiB records, onto ndmjob", Way.DIRECT, block=64),

@@ -15,6 +15,7 @@ from tests.bench.bounds import (
     SLOW_RATE,
     SPREAD,
     START,
+    STOPS,
     Row,
     bounds,
     judge,
@@ -78,17 +79,19 @@ def _line(one: Measured) -> Line:
         speed, cost = SLOW_RATE, COST
     if case.way.name == "DIRECT":
         cost = SHARE
-    limited = LIMIT in one.rounds[0]
+    if case.way.name == "TAPE":
+        speed = cost = STOPS
+    beside, limited = STOCK in one.rounds[0], LIMIT in one.rounds[0]
     memory = max(MEMORY.get(each[OURS]) for each in one.rounds)
     return (
         f"**{one.name}**: {one.title}",
-        speed.unit if case.large or case.grown == "dumps" else "s to TAPER-OK",
+        "s to TAPER-OK" if speed is START else speed.unit,
         *(_median(one, speed, column) for column in COLUMNS),
-        f"{median(ratios(speed, one.rounds, STOCK)):.2f}",
+        f"{median(ratios(speed, one.rounds, STOCK)):.2f}" if beside else "",
         f"{median(ratios(speed, one.rounds, LIMIT)):.2f}" if limited else "",
         cost.unit,
         *(_median(one, cost, column) for column in (OURS, STOCK)),
-        f"{median(ratios(cost, one.rounds, STOCK)):.2f}",
+        f"{median(ratios(cost, one.rounds, STOCK)):.2f}" if beside else "",
         f"{memory:.0f}" if memory else "",
     )
 

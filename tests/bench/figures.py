@@ -25,6 +25,7 @@ class Figures:
     :ivar memory: MiB, at most (VmHWM).
     :ivar spread: seconds of the slowest of several dumps at once, divided by those of the fastest.
     :ivar crc: of the dump, as DONE has it.
+    :ivar stops: of a tape that ran out of data, and had to go back.
     """
 
     seconds: float = 0.0
@@ -35,6 +36,7 @@ class Figures:
     memory: float = 0.0
     spread: float = 0.0
     crc: str = ""
+    stops: int = 0
 
     @property
     def cost(self) -> float:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from taper.install import LAUNCHER, MARK
-from tests.bench import buckets, grounds
+from tests.bench import buckets, grounds, tapes
 from tests.bench.axes import AXES, Axis
 from tests.bench.cases import CASES, MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import Measured
@@ -115,6 +115,9 @@ def measure(programs: Sequence[Program], point: Point, rounds: int) -> Measured:
         rounds *= START_TIMES
     name = axis.name if axis else case.name
     found = Measured(name, title(case), value)
+    if case.way is Way.TAPE:
+        found.rounds.extend(tapes.round_of(number) for number in range(rounds))
+        return found
     with grounds.stage(case) as world:
         for number in range(rounds + 1):
             one = round_of(world, programs, case, back=number % 2 == 0)

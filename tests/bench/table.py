@@ -24,13 +24,13 @@ def _line(row: Row, rounds: Sequence[Round]) -> str:
     cells = [f"{row.name}, {row.unit}"]
     for column in COLUMNS:
         values = [row.get(one[column]) for one in rounds if column in one]
-        if not any(values):
+        if not any(values) and not (values and row.places == 0):
             cells.append("")
         elif column in (OURS, STOCK):
             cells.append(_three(values, row.places))
         else:
             cells.append(f"{median(values):.{row.places}f}")
-    cells.append(f"{median(ratios(row, rounds, STOCK)):.2f}")
+    cells.append(f"{median(ratios(row, rounds, STOCK)):.2f}" if STOCK in rounds[0] else "")
     limited = LIMIT in rounds[0] and row.get(rounds[0][LIMIT])
     cells.append(f"{median(ratios(row, rounds, LIMIT)):.2f}" if limited else "")
     return _FORM.format(*cells).rstrip()

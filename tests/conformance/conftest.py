@@ -13,10 +13,26 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.harness import Options, Program, World
+from tests.conformance.kinds import KINDS
 from tests.installation import installed, unreadable_python
 
 STOCK = "/usr/lib/amanda/taper"
 DUMP_USER = "backup"
+CHAPTERS = frozenset(
+    {
+        "test_file_write",
+        "test_logs",
+        "test_port_write",
+        "test_quit",
+        "test_shm_write",
+        "test_splitting",
+        "test_storages",
+        "test_two_workers",
+        "test_vault",
+        "test_volumes",
+    }
+)
+"""Those that need no more than a changer of volumes, of any kind."""
 RESULTS: dict[tuple[str, str], str] = {}
 
 
@@ -24,6 +40,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the suite's options."""
     group = parser.getgroup("conformance")
     group.addoption("--taper", action="append", metavar="PATH", help="taper to test (repeatable)")
+    group.addoption(
+        "--volumes",
+        action="append",
+        choices=[*KINDS, "all"],
+        help="kind of volumes to hold the conversations on that any kind is good for (repeatable)",
+    )
+    group.addoption(
+        "--faults", choices=["few", "all"], default="few", help="how many faults of each device"
+    )
     group.addoption("--conformance-report", metavar="FILE", help="write a table case x taper")
     group.addoption("--generated", type=int, metavar="N", help="how many generated conversations")
     group.addoption("--generated-from", type=int, metavar="SEED", help="the first seed of them")
@@ -34,6 +59,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the markers that say what the stock taper does wrong."""
+    config.addinivalue_line("markers", "own_only: the case needs what only our taper can be given")
+    config.addinivalue_line(
+        "markers", "only_on(*kinds, why): the kinds of volumes that the case is good for"
+    )
+    config.addinivalue_line(
+        "markers", "every_kind: the case is held on volumes of every kind, unless some are chosen"
+    )
     config.addinivalue_line(
         "markers", "known_stock_failure(reason): the stock taper fails this case, and why"
     )
@@ -111,6 +143,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "taper" in metafunc.fixturenames:
         chosen = programs(metafunc.config)
         metafunc.parametrize("taper", chosen, ids=[program.name for program in chosen])
+    if "world" in metafunc.fixturenames:
+        kinds = chosen_kinds(metafunc)
+        if kinds != ["file"]:
+            metafunc.parametrize("volumes", kinds)
+
+
+def chosen_kinds(metafunc: pytest.Metafunc) -> list[str]:
+    """The kinds of volumes to hold a case on."""
+    if str(metafunc.module.__name__).rpartition(".")[2] not in CHAPTERS:
+        return ["file"]
+    given = metafunc.config.getoption("--volumes", default=None)
+    if given:
+        return list(KINDS) if "all" in given else list(given)
+    marked = metafunc.definition.get_closest_marker("every_kind") is not None
+    return list(KINDS) if marked else ["file"]
 
 
 def needs_own(config: pytest.Config, program: object) -> bool:
@@ -119,8 +166,27 @@ def needs_own(config: pytest.Config, program: object) -> bool:
     return any(program.name == "ours" for program in chosen)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def unwanted(item: pytest.Item) -> bool:
+    """Tell whether a case is to be left out: other kinds of volumes were asked for, or it is one
+    that is for our taper only."""
+    if not isinstance(item, pytest.Function) or "conformance" not in item.nodeid:
+        return False
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    kind, program = params.get("volumes", "file"), params.get("taper")
+    stock = isinstance(program, Program) and program.stock
+    if stock and item.get_closest_marker("own_only") is not None:
+        return True
+    if kind != "file":
+        only = item.get_closest_marker("only_on")
+        return stock or (only is not None and kind not in only.args)
+    given = item.config.getoption("--volumes", default=None)
+    return bool(given) and not {"file", "all"} & set(given)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what stock is known to fail; skip where no private namespace can be had."""
+    config.hook.pytest_deselected(items=[item for item in items if unwanted(item)])
+    items[:] = [item for item in items if not unwanted(item)]
     for item in items:
         if not isinstance(item, pytest.Function) or "conformance" not in item.nodeid:
             continue
@@ -140,10 +206,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def world(taper: Program, request: pytest.FixtureRequest) -> Iterator[World]:
+def volumes() -> str:
+    """The kind of volumes, unless cases are held on others."""
+    return "file"
+
+
+@pytest.fixture
+def world(taper: Program, volumes: str, request: pytest.FixtureRequest) -> Iterator[World]:
     """Give a case its own world, with the plain configuration; show all of it on failure."""
     doomed = request.node.get_closest_marker("known_stock_failure") is not None
-    place = World(taper, hopeless=taper.stock and doomed)
+    if KINDS[volumes].simulated:
+        # the launcher that knows of simulated drives
+        taper = Program(public_copy(), taper.name, taper.stock)
+    place = World(taper, volumes, hopeless=taper.stock and doomed)
     place.configure(Options())
     try:
         yield place

@@ -18,15 +18,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.conformance import harness_files as files
 from tests.conformance.harness_talk import DEADLINE, Conversation
 from tests.conformance.harness_text import crc, in_order, matches
+from tests.conformance.kind import VTAPES as VTAPES  # everybody has it from here
+from tests.conformance.kind import Kind, limits
+from tests.conformance.kinds import KINDS
 from tests.namespace import make_temporary_directory
 
 CONFIG = "PROTO"
 STAMP = "20260101000000"
 ETC = "/etc/amanda/PROTO"
-VTAPES = "/var/lib/amanda/vtapes"
 HOLDING = "/var/lib/amanda/holding"
 TAPELIST = f"{ETC}/tapelist"
 LOG = "/var/log/amanda/log.20260101000000.0"
@@ -42,7 +46,7 @@ tapelist "{TAPELIST}"
 tapecycle {tapecycle}
 runtapes 4
 dtimeout {dtimeout}
-{changer}
+{volumes}
 tapetype T
 {labels}
 {properties}
@@ -65,34 +69,35 @@ class Program:
 
 @dataclass
 class Options:
-    """The knobs of a case's amanda.conf."""
+    """The knobs of a case's amanda.conf.
+
+    :ivar slots: how many there are.
+    :ivar usage_kib: where volumes end, about; None: nowhere.
+    :ivar leom: they warn before; None: as they do by themselves.
+    :ivar changer: its text; None: that of the kind of volumes.
+    """
 
     slots: int = 4
     usage_kib: int | None = 4096
     leom: bool | None = False
     labels: str = 'labelstr "^PROTO[0-9][0-9]$"\nautolabel "PROTO%%" any'
-    changer: str = f'tpchanger "chg-disk:{VTAPES}"'
+    changer: str | None = None
     tapecycle: int = 20
     dtimeout: int = 30
     tapetype: str = ""
     properties: str = ""
     extra: str = ""
 
-    def text(self) -> str:
-        """Write the amanda.conf."""
-        lines = [self.properties]
-        if self.usage_kib is not None:
-            lines.append(f'device-property "MAX_VOLUME_USAGE" "{self.usage_kib * 1024}"')
-        if self.leom is not None:
-            lines.append(f'device-property "LEOM" "{str(self.leom).lower()}"')
+    def text(self, volumes: str) -> str:
+        """Write the amanda.conf, with this text about the volumes."""
         return CONF.format(
             ETC=ETC,
             TAPELIST=TAPELIST,
             tapecycle=self.tapecycle,
             dtimeout=self.dtimeout,
-            changer=self.changer,
+            volumes=volumes,
             labels=self.labels,
-            properties="\n".join(lines),
+            properties=self.properties,
             extra=self.extra,
             tapetype=self.tapetype,
         )
@@ -101,11 +106,13 @@ class Options:
 class World:
     """The namespace of one case; ends every process it started, removes what it made.
 
+    :ivar kind: of its volumes.
     :ivar hopeless: this taper is known to fail the case, perhaps by waiting for ever.
     """
 
-    def __init__(self, program: Program, *, hopeless: bool = False) -> None:
+    def __init__(self, program: Program, kind: str = "file", *, hopeless: bool = False) -> None:
         self.program = program
+        self.kind: Kind = KINDS[kind](self)
         self.hopeless = hopeless
         self.talks: list[Conversation] = []
         self.user = pwd.getpwnam(USER)
@@ -191,13 +198,12 @@ class World:
 
     def configure(self, options: Options) -> None:
         """Write the configuration and make as many slots as it says, no more."""
-        self.write(f"{ETC}/amanda.conf", options.text())
-        self.mkdir(VTAPES)
-        for slot in range(1, options.slots + 1):
-            self.mkdir(f"{VTAPES}/slot{slot}")
-        for path in self.path(VTAPES).glob("slot*"):
-            if int(path.name[4:]) > options.slots:
-                path.rmdir()
+        if options.changer is not None and not isinstance(self.kind, KINDS["file"]):
+            pytest.skip("this case has a changer of its own")
+        volumes = self.kind.configure(options)
+        if options.changer is not None:
+            volumes = f"{limits(options.usage_kib, options.leom)}\n{options.changer}"
+        self.write(f"{ETC}/amanda.conf", options.text(volumes))
 
     def start(
         self,
@@ -219,6 +225,7 @@ class World:
             return []
         text = path.read_bytes().decode("utf-8", "surrogateescape")
         assert text.endswith("\n") or not text, "trace log ends in half a line"
+        wanted = self.kind.named(wanted)
         return [line for line in text.split("\n")[:-1] if line.startswith(wanted)]
 
     def story(self) -> list[str]:
@@ -228,17 +235,20 @@ class World:
     def check_log(self, *templates: str) -> None:
         """Check that the trace log (without pid lines) is exactly this."""
         lines = self.story()
+        templates = tuple(self.kind.named(template) for template in templates)
         for template, line in zip(templates, lines, strict=False):
             assert matches(template, line), f"log: expected\n  {template}\nfound\n  {line}"
         assert len(lines) == len(templates), f"log: expected {len(templates)} lines: {lines}"
 
     def check_logged(self, *templates: str) -> None:
         """Check that the trace log has these lines in this order, others between."""
+        templates = tuple(self.kind.named(template) for template in templates)
         missing = in_order(templates, self.log())
         assert missing is None, f"log: no line\n  {missing}\n(in this order) in {self.log()}"
 
     def check_not_logged(self, template: str) -> None:
         """Check that no line of the trace log is like this."""
+        template = self.kind.named(template)
         found = [line for line in self.log() if matches(template, line)]
         assert not found, f"log: did not expect {found}"
 
@@ -246,6 +256,10 @@ class World:
         """Read the lines of the tapelist."""
         path = self.path(TAPELIST)
         return path.read_text().splitlines() if path.exists() else []
+
+    def listed(self) -> list[str]:
+        """Read the lines of the tapelist, without the barcodes that some kinds of volumes have."""
+        return [re.sub(r" BARCODE:\S+", "", line) for line in self.tapelist()]
 
     def status_files(self) -> list[Path]:
         """List the status files that exist now."""
@@ -255,16 +269,20 @@ class World:
 
     def slot(self, number: int, last: int | None = None) -> list[files.VolumeFile]:
         """Read the volume in a slot, up to a file where a taper may be writing the next."""
-        return files.read_volume(self.path(f"{VTAPES}/slot{number}"), last)
+        return self.kind.files(number, last)
 
-    def volume(self, label: str, slots: int = 9, last: int | None = None) -> list[files.VolumeFile]:
+    def slot_path(self, number: int, name: str = "") -> str:
+        """The directory of a volume, or a file in it; a case without directories is skipped."""
+        place = self.kind.directory(number)
+        return f"{place}/{name}" if name else place
+
+    def volume(self, label: str, last: int | None = None) -> list[files.VolumeFile]:
         """Read the volume with this label, likewise."""
-        for number in range(1, slots + 1):
-            if self.path(f"{VTAPES}/slot{number}").is_dir():
-                found = self.slot(number, last)
-                name = files.volume_label(found)
-                if name and name[0] == label:
-                    return found
+        for number in self.kind.slots():
+            found = self.slot(number, last)
+            name = files.volume_label(found)
+            if name and name[0] == label:
+                return found
         raise AssertionError(f"no volume {label} in the slots")
 
     def labelled(self, slot: int, label: str, stamp: str, entry: str | None = "reuse") -> None:
@@ -272,7 +290,7 @@ class World:
 
         Lines must be added newest first, as the tapelist is ordered.
         """
-        self.write(f"{VTAPES}/slot{slot}/00000.{label}", files.label_header(label, stamp))
+        self.kind.label(slot, label, stamp)
         if entry is not None:
             tail = f" BLOCKSIZE:32 POOL:{CONFIG} STORAGE:{CONFIG} CONFIG:{CONFIG}"
             self.tapelist_add(f"{stamp} {label} {entry}{tail}")
@@ -323,16 +341,16 @@ class World:
             expected = ["AMANDA:", "SPLIT_FILE", *name, "lev", str(dump.level), "comp", "N"]
             assert words[:11] == expected, f"{file.name}: {words} is not {expected}"
             found += file.data
+        if self.kind.pads and 0 < len(found) - len(data) < files.BLOCK:
+            assert not found[len(data) :].strip(b"\0"), f"{handle}: no zeros fill the last block"
+            found = found[: len(data)]
         assert found == data, f"{handle}: {len(found)} bytes on the volumes, not {len(data)} right"
 
     def wait_for_data(self, label: str, number: int) -> None:
         """Wait until the file of that number on a volume has some data behind its header."""
 
         def has_data() -> bool:
-            for path in self.path(VTAPES).glob(f"slot*/00000.{label}"):
-                found = path.parent.glob(f"{number:05d}.*")
-                return any(file.stat().st_size > files.BLOCK for file in found)
-            return False
+            return any(self.kind.has_data(slot, label, number) for slot in self.kind.slots())
 
         self.wait_for(f"data in file {number} of {label}", has_data)
 

@@ -127,7 +127,7 @@ class Conversation:
     def expect(self, *templates: str, timeout: float | None = None) -> str:
         """Read one line for each template; the last line."""
         line: str | None = ""
-        for template in templates:
+        for template in map(self.world.kind.named, templates):
             line = self.read_line(timeout)
             assert line is not None, f"the taper ended, expected {template}"
             assert matches(template, line), f"expected\n  {template}\ngot\n  {line}"

@@ -23,6 +23,7 @@ def begun(world: World, data: bytes = DATA, orig: str = "64") -> Conversation:
     return talk
 
 
+@pytest.mark.every_kind
 def test_one_dump_one_part(world: World) -> None:
     """The plain story: request, volume, READY, PARTDONE, DONE; every byte is there
     [protocol T1]."""

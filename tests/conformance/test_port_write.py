@@ -10,6 +10,7 @@ from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import HANDLE, PLAIN, WORKER, Conversation, Dumper, split_by
 from tests.conformance.harness_text import crc, matches, payload, stats
+from tests.conformance.kinds import AT_ONCE
 from tests.fakes.stranger import Stranger, needs_root
 
 DATA = payload(200_000)
@@ -48,6 +49,7 @@ def recovers(world: World, talk: Conversation, volume: bool = False) -> None:
     world.check_dump(H2, DATA)
 
 
+@pytest.mark.every_kind
 def test_a_dump_by_tcp(world: World) -> None:
     """PORT, header, volume, READY, parts, DUMPER-STATUS, DONE; every byte is there
     [protocol T14]."""
@@ -99,6 +101,7 @@ def test_a_dumper_that_failed_after_all_its_data(world: World) -> None:
     recovers(world, talk)
 
 
+@pytest.mark.only_on(*AT_ONCE, why="a tape waits for more")
 def test_a_dumper_result_that_comes_early(world: World) -> None:
     """DONE before the end of the data: its orig-kb is in the parts, no DUMPER-STATUS."""
     talk, dumper = begun(world)
@@ -328,6 +331,7 @@ def test_a_worker_is_usable_after_failed_before_the_first_volume(world: World) -
     recovers(world, talk, volume=True)
 
 
+@pytest.mark.only_on(*AT_ONCE, why="a tape waits for more")
 @pytest.mark.stock_may_fail("what stock says after FAILED depends on how fast it gives up")
 def test_failed_in_the_middle_of_the_data(world: World) -> None:
     """PARTIAL 'dumper failed' with what is good; the cut part is in the log [protocol T18]."""
@@ -425,6 +429,7 @@ def test_each_port_takes_one_connection(world: World) -> None:
     world.check_dump(HANDLE, DATA)
 
 
+@pytest.mark.only_on(*AT_ONCE, why="a tape waits for more")
 @pytest.mark.known_stock_failure("stock takes a reset for the end of the data [data-plane Q19]")
 def test_a_reset_connection_is_an_input_error(world: World) -> None:
     """The peer vanished, its data are not whole: never DONE with INPUT-GOOD."""

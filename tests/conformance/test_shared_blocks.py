@@ -6,6 +6,7 @@ from tests.conformance.harness import VTAPES, Options, World
 from tests.conformance.harness_files import Dump, holding_chunks
 from tests.conformance.harness_talk import HANDLE, WORKER, split_by
 from tests.conformance.harness_text import crc, payload
+from tests.conformance.kinds_disk import Vtapes
 from tests.small_disks import make_image, trouble
 
 PART = 1 << 20
@@ -69,7 +70,7 @@ def test_a_volume_that_ends_in_mid_dump_goes_on_with_the_next(world: World, kind
     """The volume's limit is judged for shared blocks as for written ones."""
     disk(world, kind)
     options = Options(slots=0, usage_kib=2048, leom=None)
-    world.write("/etc/amanda/PROTO/amanda.conf", options.text())
+    world.write("/etc/amanda/PROTO/amanda.conf", options.text(Vtapes(world).text(options)))
     data = payload(3_000_000)
     first = f"{VTAPES}/holding/dump"
     for path, content in holding_chunks(Dump(), data, 0, first, "").items():

@@ -15,6 +15,7 @@ from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_shm import HEADER, Ring, begun, gone, recovers, sending
 from tests.conformance.harness_talk import HANDLE, PLAIN, SOON, WORKER, shared_memory, split_by
 from tests.conformance.harness_text import crc, payload, stats
+from tests.conformance.kinds import AT_ONCE, EXACT
 from tests.conformance.producer import DUMPER, SENDBACKUP
 
 DATA = payload(200_000)
@@ -83,6 +84,7 @@ def test_an_unknown_checksum_is_not_compared(world: World, unknown: str) -> None
     talk.done(crc(DATA))
 
 
+@pytest.mark.only_on(*EXACT, "mixed", why="the children have a block size of their own")
 @pytest.mark.parametrize(
     ("split", "device", "wished", "made"),
     [
@@ -108,6 +110,7 @@ def test_the_sizes_are_known_before_the_header(
     talk.part("PROTO01", 1, 200_000, None)
 
 
+@pytest.mark.only_on(*EXACT, "mixed", why="the children have a block size of their own")
 @pytest.mark.known_stock_failure("stock producers make half a gigabyte of it [data-plane Q8]")
 def test_odd_block_sizes_make_no_huge_rings(world: World) -> None:
     """48 KiB blocks; the wish is one that a stock producer gets right."""
@@ -141,6 +144,7 @@ def test_no_data_at_all(world: World) -> None:
     gone(world, talk)
 
 
+@pytest.mark.only_on(*AT_ONCE, why="a tape waits for more")
 def test_a_slow_producer(world: World) -> None:
     """Bytes come and go in little pieces; the parts wait for them."""
     talk, ring = begun(world, split_by(131072, "none"))
@@ -171,6 +175,7 @@ def test_more_data_than_the_ring_before_the_volume(world: World) -> None:
     gone(world, talk)
 
 
+@pytest.mark.every_kind
 @pytest.mark.parametrize("leom", [True, False])
 def test_over_two_volumes(world: World, leom: bool) -> None:
     """Parts end early with LEOM, or are repeated from the cache; every byte is there."""
@@ -287,6 +292,7 @@ def test_a_producer_that_cancels_before_the_sizes_are_set(world: World) -> None:
     world.check_logged(f"FAIL taper {POOL} {HOME} 0 error {text}")
 
 
+@pytest.mark.only_on(*AT_ONCE, why="a tape waits for more")
 @pytest.mark.known_stock_failure("stock has no word for it [data-plane Q5]")
 @pytest.mark.parametrize("split", [split_by(131072, "none"), split_by(131072, "memory")])
 def test_a_producer_that_cancels_in_the_middle(world: World, split: str) -> None:
@@ -308,6 +314,7 @@ def test_a_producer_that_cancels_in_the_middle(world: World, split: str) -> None
     gone(world, talk)
 
 
+@pytest.mark.only_on(*AT_ONCE, why="a tape waits for more")
 @pytest.mark.known_stock_failure("stock says DONE to a cancelled ring [data-plane 5.4]")
 def test_a_producer_that_cancels_between_two_parts(world: World) -> None:
     """Never DONE: what follows was not given."""
@@ -326,6 +333,7 @@ def test_a_producer_that_cancels_between_two_parts(world: World) -> None:
     )
 
 
+@pytest.mark.only_on(*AT_ONCE, why="a tape waits for more")
 @pytest.mark.known_stock_failure("stock waits 300 s for a dead producer, and then has no word")
 @pytest.mark.parametrize("split", [split_by(131072, "none"), split_by(131072, "memory")])
 def test_a_producer_that_is_killed(world: World, split: str) -> None:

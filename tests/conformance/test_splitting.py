@@ -7,6 +7,7 @@ from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import HANDLE, NO_SPLIT, PLAIN, WORKER, Conversation, split_by
 from tests.conformance.harness_talk import split_by_dle as by_dle
 from tests.conformance.harness_text import crc, payload, stats
+from tests.conformance.kinds import AT_ONCE, EXACT
 
 DATA = payload(1_000_000)
 HALF = payload(524_288)
@@ -14,7 +15,7 @@ MILL = payload(1_575_936)
 H2 = "00-00002"
 POOL = '"ST:PROTO" "POOL:PROTO"'
 HOME = f"localhost /home {STAMP}"
-FULL = "No space left on device: more than MAX_VOLUME_USAGE bytes written, splitting not enabled"
+BLOCKS = "another number of blocks fits"
 Parts = list[tuple[str, int, int]]
 
 
@@ -123,6 +124,7 @@ def test_how_a_dumpers_data_is_cut(world: World, split: str, sizes: list[int]) -
     assert list(world.path("/var/lib/amanda/cache").iterdir()) == []
 
 
+@pytest.mark.only_on(*AT_ONCE, why="a tape waits for more")
 @pytest.mark.parametrize("cache", ["none", "memory"])
 @pytest.mark.parametrize("leom", [False, True])
 def test_a_part_is_reported_as_soon_as_its_bytes_are_there(
@@ -158,6 +160,7 @@ def test_an_exact_multiple_ends_with_an_empty_part(world: World, way: str) -> No
     world.check_logged(f"DONE taper {POOL} {HOME} 3 0 <*>")
 
 
+@pytest.mark.every_kind
 def test_a_part_that_does_not_fit_is_written_again(world: World) -> None:
     """No LEOM: the cut part counts for nothing and comes again from the holding file
     [protocol T3]."""
@@ -183,6 +186,7 @@ def test_a_part_that_does_not_fit_is_written_again(world: World) -> None:
     )
 
 
+@pytest.mark.every_kind
 @pytest.mark.parametrize("chunk", [0, 300_000])
 def test_a_part_cut_short_by_leom_is_good(world: World, chunk: int) -> None:
     """LEOM: the part ends early and the dump goes on behind it, nothing is repeated
@@ -197,6 +201,7 @@ def test_a_part_cut_short_by_leom_is_good(world: World, chunk: int) -> None:
     world.check_logged("INFO taper tape PROTO01 kb 832 fm 2 [OK]")
 
 
+@pytest.mark.only_on(*EXACT, why=BLOCKS)
 def test_leom_splits_even_without_a_part_size(world: World) -> None:
     """With LEOM a dump may span although no part size is given [data-plane 1.2.5]."""
     talk = started(world, 1024, leom=True)
@@ -204,6 +209,7 @@ def test_leom_splits_even_without_a_part_size(world: World) -> None:
     write(world, talk, PLAIN, parts, MILL)
 
 
+@pytest.mark.only_on(*EXACT, why=BLOCKS)
 def test_leom_on_the_last_block_asks_for_another_volume(world: World) -> None:
     """The data end exactly where LEOM comes: the empty last part goes to a new volume."""
     data = payload(884736)
@@ -238,6 +244,7 @@ def test_a_dumpers_part_comes_again_from_the_cache(world: World, split: str) -> 
     )
 
 
+@pytest.mark.only_on(*EXACT, why=BLOCKS)
 def test_a_dumpers_data_spans_with_leom_and_no_cache(world: World) -> None:
     """LEOM, PORT-WRITE: parts cut short are good, no cache is needed."""
     talk = started(world, 512, leom=True)
@@ -245,6 +252,7 @@ def test_a_dumpers_data_spans_with_leom_and_no_cache(world: World) -> None:
     dump(world, talk, PLAIN, parts, DATA)
 
 
+@pytest.mark.only_on(*EXACT, why=BLOCKS)
 @pytest.mark.parametrize(("leom", "kept"), [(False, 0), (True, 360448)])
 def test_a_dump_that_may_not_be_split_and_does_not_fit(world: World, leom: bool, kept: int) -> None:
     """PARTIAL TAPE-ERROR 'splitting not enabled'; the next dump gets a new volume
@@ -255,7 +263,7 @@ def test_a_dump_that_may_not_be_split_and_does_not_fit(world: World, leom: bool,
     talk.ready()
     if kept:
         talk.part("PROTO01", 1, kept)
-    text = "No space left on device, splitting not enabled" if leom else FULL
+    text = f"{'No space left on device' if leom else world.kind.full}, splitting not enabled"
     good = crc(DATA[:kept])
     tail = f'"{good}" "{stats(kept, 64)}" "" "{text}"'
     talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR {tail}")
@@ -267,6 +275,7 @@ def test_a_dump_that_may_not_be_split_and_does_not_fit(world: World, leom: bool,
     world.check_logged(f"INFO taper tape PROTO01 kb {kept // 1024} fm 1 [OK]")
 
 
+@pytest.mark.only_on(*EXACT, why=BLOCKS)
 def test_a_dumper_without_cache_cannot_span(world: World) -> None:
     """PORT-WRITE, no LEOM, cache none: the end of the volume ends the dump; good parts stay."""
     talk = started(world, 512, leom=False)
@@ -277,7 +286,8 @@ def test_a_dumper_without_cache_cannot_span(world: World) -> None:
     talk.ready()
     talk.part("PROTO01", 1, 262144, None)
     sender.join(60)
-    tail = f'"{crc(DATA[:262144])}" "{stats(262144)}" "" "{FULL}"'
+    text = f"{world.kind.full}, splitting not enabled"
+    tail = f'"{crc(DATA[:262144])}" "{stats(262144)}" "" "{text}"'
     talk.expect(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR {tail}")
     world.check_dump(HANDLE, DATA[:262144])
 

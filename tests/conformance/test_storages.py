@@ -6,6 +6,7 @@ from tests.conformance.harness import TAPELIST, VTAPES, Options, World
 from tests.conformance.harness_files import BLOCK, Dump, dump_header, label_header
 from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
+from tests.conformance.kinds import AT_ONCE
 
 ETC = "/etc/amanda/PROTO"
 STAMP = "20260101000000"
@@ -20,12 +21,12 @@ define changer flat {{
 FLAT_LABELS = 'labelstr "^PROTO[0-9][0-9]$"\nautolabel "PROTO$2s" any'
 
 
-def storage(*lines: str, policy: str = "") -> str:
+def storage(*lines: str, policy: str = "", tpchanger: str = f"chg-disk:{VTAPES}") -> str:
     """Write the section of the storage PROTO: what the globals say, and these lines."""
     return "\n".join(
         [
             "define storage PROTO {",
-            f'  tpchanger "chg-disk:{VTAPES}"',
+            f'  tpchanger "{tpchanger}"',
             '  tapetype "T"',
             '  tapepool "PROTO"',
             *lines,
@@ -116,13 +117,15 @@ def test_diskflat_volumes_taken_away_are_not_made_again(world: World) -> None:
 def entries(world: World) -> dict[str, str]:
     """Read the tapelist: label to the rest of its line, datestamp first."""
     return {
-        line.split()[1]: " ".join([line.split()[0], *line.split()[2:]]) for line in world.tapelist()
+        line.split()[1]: " ".join([line.split()[0], *line.split()[2:]]) for line in world.listed()
     }
 
 
+@pytest.mark.only_on(*AT_ONCE, why="a tape cannot be erased")
 def test_erase_on_failure(world: World) -> None:
     """A volume that got no good part is as if only labelled, in the tapelist and on the medium."""
-    talk = begun(world, Options(extra=storage("  erase-on-failure yes")))
+    extra = storage("  erase-on-failure yes", tpchanger=world.kind.tpchanger)
+    talk = begun(world, Options(extra=extra))
     dumper = talk.port_write()
     dumper.header(dump_header(Dump()))
     talk.grant("PROTO01")
@@ -150,7 +153,7 @@ def test_erase_on_failure(world: World) -> None:
 def ballast(world: World, slot: int, kib: int) -> None:
     """Put a dump file into a slot, as large as that."""
     content = dump_header(Dump(), "SPLIT_FILE", part="part 1/-1 ") + bytes((kib - 32) * KIB)
-    world.write(f"{VTAPES}/slot{slot}/00001.localhost._old.0", content)
+    world.write(world.slot_path(slot, "00001.localhost._old.0"), content)
 
 
 def crowded(world: World, scan: str, *, volumes: int = 4, options: str = "") -> Conversation:
@@ -189,6 +192,7 @@ def written_while_erasing(world: World, talk: Conversation, size: int) -> None:
 UNWATCHED = 'device-property "MONITOR_FREE_SPACE" "no"'
 
 
+@pytest.mark.only_on("file", why="it is about the room on one disk")
 @pytest.mark.known_stock_failure("stock dies: its tapelist is not locked when it writes it")
 def test_erase_on_full_lexical(world: World) -> None:
     """The dump goes on in the same part once the oldest reusable volume is erased."""
@@ -202,6 +206,7 @@ def test_erase_on_full_lexical(world: World) -> None:
     assert volume.header.startswith("AMANDA: TAPESTART DATE X TAPE PROTO02")
 
 
+@pytest.mark.only_on("file", why="it is about the room on one disk")
 @pytest.mark.known_stock_failure("stock ends the part at the early warning, and dies without one")
 def test_erase_on_full_traditional(world: World) -> None:
     """The same; and the warning of the file system's end is not waited for."""
@@ -210,6 +215,7 @@ def test_erase_on_full_traditional(world: World) -> None:
     assert entries(world)["PROTO02"] == "0 reuse BLOCKSIZE:32 POOL:PROTO"
 
 
+@pytest.mark.only_on("file", why="it is about the room on one disk")
 @pytest.mark.known_stock_failure("stock dies when it erases the first volume")
 def test_erase_on_full_again(world: World) -> None:
     """One volume after the other is erased while the part goes on."""
@@ -219,6 +225,7 @@ def test_erase_on_full_again(world: World) -> None:
     assert [left[f"PROTO0{n}"].split()[0] for n in (2, 3, 4)] == ["0", "0", "20251204000000"]
 
 
+@pytest.mark.only_on("file", why="it is about the room on one disk")
 @pytest.mark.known_stock_failure("stock dies or waits for ever when no volume can be erased")
 def test_erase_on_full_with_nothing_to_erase(world: World) -> None:
     """The part ends, another volume is asked for, and the active one keeps its data."""
@@ -239,6 +246,7 @@ def test_erase_on_full_with_nothing_to_erase(world: World) -> None:
     assert [file.number for file in world.slot(2)] == [0, 1]
 
 
+@pytest.mark.only_on("file", "aggregate", "rait", why="others know no label before they load")
 def test_erase_volume(world: World) -> None:
     """At the start every reusable volume is erased, keeps its label, and can be written."""
     world.write(f"{ETC}/disklist", "")
@@ -246,7 +254,8 @@ def test_erase_volume(world: World) -> None:
         world.labelled(number, f"PROTO0{number}", f"202512{number:02d}000000")
         ballast(world, number, 64)
     lines = ("  erase-volume yes", '  taperscan "lexical"')
-    talk = begun(world, Options(slots=3, tapecycle=2, extra=storage(*lines)))
+    extra = storage(*lines, tpchanger=world.kind.tpchanger)
+    talk = begun(world, Options(slots=3, tapecycle=2, extra=extra))
     talk.file_write(world.holding(SMALL))
     talk.grant("PROTO01")
     talk.ready()

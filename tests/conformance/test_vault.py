@@ -129,6 +129,7 @@ def test_another_volume_is_opened_for_the_next_dump(world: World) -> None:
     talk.quit()
 
 
+@pytest.mark.every_kind
 def test_a_dump_over_two_new_volumes(world: World) -> None:
     """The volume to write on ends; the source does not notice."""
     library, talk = started(world, usage_kib=448, leom=True)

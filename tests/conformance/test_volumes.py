@@ -5,10 +5,11 @@ import time
 
 import pytest
 
-from tests.conformance.harness import STAMP, TAPELIST, VTAPES, Options, World
+from tests.conformance.harness import STAMP, TAPELIST, Options, World
 from tests.conformance.harness_files import Dump, dump_header, volume_label
 from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, matches, payload, stats
+from tests.conformance.kinds import AT_ONCE
 
 DATA = payload(100_000)
 H2 = "00-00002"
@@ -56,12 +57,11 @@ def test_a_new_volume_is_labelled_and_listed(world: World) -> None:
     talk.start_taper()
     talk.file_write(world.holding(DATA))
     talk.grant("PROTO01")
-    assert world.tapelist() == [
+    assert world.listed() == [
         f"{STAMP} PROTO01 reuse {TAIL}",
         f"20250101000000 PROTO07 reuse {TAIL} #kept",
     ]
     assert volume_label(world.slot(1)) == ("PROTO01", STAMP)
-    assert world.path(f"{VTAPES}/slot1/00000.PROTO01").exists()
     world.check_logged("START taper <*> label PROTO01 tape 1")
 
 
@@ -73,6 +73,7 @@ def test_the_first_free_number_is_taken(world: World) -> None:
     dumped(world, "PROTO04")
 
 
+@pytest.mark.only_on("file", "multi", "robot", "tape", "mixed", why="slots have plain numbers")
 @pytest.mark.parametrize(
     ("template", "label"), [("$c-!!", "PROTO-AA"), ("$c-$s-%", "PROTO-1-1"), ("V$3s", "V001")]
 )
@@ -91,13 +92,14 @@ def test_the_oldest_volume_is_used_again(world: World, scan: str) -> None:
     world.labelled(3, "PROTO03", "20250102000000")
     old = dump_header(Dump("/old"), "SPLIT_FILE", part=" part 1/-1 ")
     for name in ("00001.localhost._old.0", "00002.localhost._old.0"):
-        world.write(f"{VTAPES}/slot2/{name}", old + b"old")
+        world.write(world.slot_path(2, name), old + b"old")
     dumped(world, "PROTO02")
     assert [file.name for file in world.slot(2)] == ["00000.PROTO02", "00001.localhost._home.0"]
-    assert world.tapelist()[0] == f"{STAMP} PROTO02 reuse {TAIL}"
+    assert world.listed()[0] == f"{STAMP} PROTO02 reuse {TAIL}"
     assert len(world.tapelist()) == 3
 
 
+@pytest.mark.only_on("file", "aggregate", "rait", why="others know no label before they load")
 @pytest.mark.parametrize(
     ("scan", "label"), [("traditional", "PROTO01"), ("lexical", "PROTO03"), ("oldest", "PROTO01")]
 )
@@ -140,6 +142,7 @@ def test_active_volumes_are_left_alone(world: World) -> None:
     )
 
 
+@pytest.mark.only_on("file", "aggregate", "rait", why="others know no label before they load")
 @pytest.mark.parametrize("scan", ["lexical", "oldest"])
 def test_active_volumes_with_an_inventory(world: World, scan: str) -> None:
     """The same for lexical and oldest, which say nothing about each slot."""
@@ -197,7 +200,7 @@ def slot_with(world: World, content: bytes | None, words: str) -> None:
     labels = f'labelstr "^PROTO[0-9][0-9]$"\nautolabel "PROTO%%" {words}'
     world.configure(Options(slots=1, labels=labels))
     if content is not None:
-        world.write(f"{VTAPES}/slot1/00000.FOREIGN", content)
+        world.write(world.slot_path(1, "00000.FOREIGN"), content)
 
 
 @pytest.mark.parametrize(("content", "word", "text"), STATES, ids=STATE_NAMES)
@@ -212,19 +215,20 @@ def test_autolabel_accepts(
     assert [file.number for file in world.slot(1)] == [0, 1]
 
 
+@pytest.mark.only_on(*AT_ONCE, why="of a blank tape there is more to tell")
 @pytest.mark.parametrize(("content", "word", "text"), STATES, ids=STATE_NAMES)
 def test_autolabel_refuses(world: World, content: bytes | None, word: str, text: str) -> None:
     """All the other condition words together do not let the volume be labelled."""
     slot_with(world, content, " ".join(other for other in WORDS if other != word))
     refused(world, text, "all slots have been loaded")
     if content is not None:
-        assert world.path(f"{VTAPES}/slot1/00000.FOREIGN").read_bytes() == content
+        assert world.path(world.slot_path(1, "00000.FOREIGN")).read_bytes() == content
 
 
 def test_a_slot_that_cannot_be_read(world: World) -> None:
     """An unreadable directory is passed over with a reason, the next slot is used."""
-    world.path(f"{VTAPES}/slot1").chmod(0)
-    world.inside("chown", "root", f"{VTAPES}/slot1")
+    world.path(world.slot_path(1)).chmod(0)
+    world.inside("chown", "root", world.slot_path(1))
     dumped(world, "PROTO01")
     assert world.log("INFO taper Slot 2 without label can be labeled")
     assert len(world.story()) > 4, "a line about slot 1"
@@ -233,7 +237,7 @@ def test_a_slot_that_cannot_be_read(world: World) -> None:
 def test_a_label_that_cannot_be_written(world: World) -> None:
     """Labelling fails: NO-NEW-TAPE, a new request, the next volume; the list is clean
     [protocol T10]."""
-    world.inside("chown", "root", f"{VTAPES}/slot1")
+    world.inside("chown", "root", world.slot_path(1))
     talk = world.start()
     talk.start_taper()
     talk.file_write(world.holding(DATA))
@@ -244,14 +248,14 @@ def test_a_label_that_cannot_be_written(world: World) -> None:
     talk.ready()
     talk.part("PROTO01", 1, 100_000)
     talk.done(crc(DATA))
-    error = "<*>slot1//00000.PROTO01: Permission denied"
+    error = "<*>//00000.PROTO01: Permission denied"
     world.check_logged(
         "INFO taper Slot 1 without label can be labeled",
         f"INFO taper while labeling new volume: {error}",
         "INFO taper Slot 2 without label can be labeled",
         f"START taper datestamp {STAMP} <*> label PROTO01 tape 1",
     )
-    assert world.tapelist() == [f"{STAMP} PROTO01 reuse {TAIL}"]
+    assert world.listed() == [f"{STAMP} PROTO01 reuse {TAIL}"]
 
 
 def test_denied_at_the_first_request(world: World) -> None:
@@ -308,7 +312,7 @@ def test_a_file_system_that_is_really_full_with_leom(world: World) -> None:
 def filled(world: World, leom: bool) -> tuple[str, bytes]:
     """Write more than a small file system takes; the last reply and the dump's bytes."""
     world.configure(Options(usage_kib=None, leom=leom))
-    world.mount_small(f"{VTAPES}/slot1", 600)
+    world.mount_small(world.slot_path(1), 600)
     data = payload(700_000)
     talk = world.start()
     talk.start_taper()
@@ -350,9 +354,10 @@ def test_the_list_is_replaced_by_rename(world: World) -> None:
     assert time.time() - world.path(TAPELIST).stat().st_mtime < 60
 
 
+@pytest.mark.only_on("file", "multi", "aggregate", why="amtape knows the volumes, and where it is")
 def test_what_other_programs_say_of_the_volume(world: World) -> None:
     """Amanda's own amtape sees the labelled volume in its slot."""
     dumped(world, "PROTO01")
     world.talks[0].quit()
     shown = world.as_user("sh", "-c", "amtape PROTO inventory 2>&1")
-    assert shown.startswith("slot 1: label PROTO01 (current)"), shown
+    assert shown.startswith(world.kind.named("slot 1: label PROTO01 (current)")), shown

@@ -220,16 +220,17 @@ def test_bad_names_are_told_with_their_place(root: Path, children: str, text: st
 
 
 def test_children_that_cannot_be_opened(root: Path) -> None:
-    """One, or several, in stock's words; with the property the others go on without."""
+    """One, or several, in stock's words, with the place; with the property the others go on."""
     none = f"chg-disk:{root}/none"
     missing = f"{none}: directory '{root}/none' does not exist"
+    place = " (changer 'myagg', defined in '/etc/amanda/DailySet/amanda.conf', line 9)"
     with pytest.raises(ChangerError) as caught:
         aggregate(root, f"{{{none},chg-disk:{root}/a}}")
-    assert (caught.value.message, caught.value.fatal) == (missing, True)
+    assert (caught.value.message, caught.value.fatal) == (missing + place, True)
     for allowed in ("no", "yes"):
         with pytest.raises(ChangerError) as caught:
             aggregate(root, f"{{{none},{none}}}", allow_missing_changer=allowed)
-        assert (caught.value.message, caught.value.fatal) == (f"{missing}; {missing}", True)
+        assert (caught.value.message, caught.value.fatal) == (f"{missing}; {missing}{place}", True)
     changer = aggregate(root, f"{{{none},chg-disk:{root}/a}}", allow_missing_changer="yes")
     assert changer.info().slots == ("1:1", "1:2")
     assert [e.slot for e in changer.inventory() if e.current] == ["1:1"]

@@ -10,8 +10,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from devices.changers.base import ChangerSetup
 from devices.changers.blocking import LanedChanger
+from devices.changers.setup import ChangerSetup
 from devices.errors import ChangerError, ChangerReason, DriveFailed, Status
 from devices.interfaces import (
     ChangerInfo,

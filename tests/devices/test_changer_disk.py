@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from devices.changers import removable
+from devices.changers.vtape_state import slot_number
 from devices.errors import ChangerError, ChangerReason, Status
 from devices.interfaces import AccessMode, LoadRequest, Relative, SlotState
 from protocols.conf.sections import ChangerSection, Storage
@@ -165,7 +166,9 @@ def test_a_failed_load_holds_nothing(root):
     text, reason, _ = failure(changer, LoadRequest(slot="1"))
     assert text == (
         "Error setting device property 'nosuch' to value '1' on device"
-        f" 'file:{root}/slot1': No such device-property"
+        f" 'file:{root}/slot1': No such device-property, expected one of block-size, comment,"
+        " directtcp-address, directtcp-peer-address, enforce-max-volume-usage, fsync, leom,"
+        " max-volume-usage, monitor-free-space, slow-write, use-data"
     )
     assert reason is ChangerReason.DEVICE
     assert state_of(root)["drives"] == {}
@@ -310,6 +313,26 @@ def test_slots_that_are_not_there(root):
         text = f"Label '{name}' not found"
         assert failure(changer, LoadRequest(label=name)) == (text, ChangerReason.NOTFOUND, None)
     assert changer.info().slots == ("1", "2", "3", "10")
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["slot1/../../away", "../slot1", "/slot1", "slot-1", "slot1\n", "slot\u0661", "slot", ""],
+)
+@pytest.mark.parametrize("where", ["state", "link"])
+def test_slots_in_a_state_or_link_lead_nowhere_else(root, told, where):
+    """What others wrote there is a slot of this root, or none at all."""
+    assert slot_number(told) in (None, 1)
+    away = root.parent / "away"
+    away.mkdir()
+    if where == "link" and told:
+        (root / "data").symlink_to(told)
+    put_state(root, {"current": told, "drives": {"drive0": {"slot": told, "pid": os.getpid()}}})
+    changer = disk(root)
+    held = changer.load(LoadRequest(relative=Relative.CURRENT))
+    assert held.slot == "1"
+    held.release()
+    assert [*away.iterdir()] == []
 
 
 def test_an_empty_root_ends_a_scan(tmp_path):

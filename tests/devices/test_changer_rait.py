@@ -270,4 +270,5 @@ def test_a_child_that_cannot_be_opened(root: Path) -> None:
     name = f"chg-disk:{root}/none"
     with pytest.raises(ChangerError) as caught:
         rait(root, f"{{{name},chg-disk:{root}/a}}")
-    assert caught.value.message == f"{name}: directory '{root}/none' does not exist"
+    place = "(changer 'raid', defined in '/etc/amanda/DailySet/amanda.conf', line 4)"
+    assert caught.value.message == f"{name}: directory '{root}/none' does not exist {place}"

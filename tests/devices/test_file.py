@@ -18,6 +18,7 @@ from devices.errors import DriveFailed, Status, VolumeFailed
 from devices.file import FileDevice
 from devices.interfaces import AccessMode, FileStart, IDevice
 from devices.registry import open_blocking_device as open_by_name
+from devices.vtape import names_a_file
 from protocols.header import HeaderType
 from tests.contract.device import (
     BLOCK,
@@ -108,6 +109,19 @@ def test_unusable_directory(tmp_path: Path) -> None:
         with pytest.raises(DriveFailed):
             FileDevice("alias", str(path)).start(AccessMode.WRITE, "A", "X")
         path.touch()
+
+
+@pytest.mark.parametrize(
+    ("label", "file"),
+    [("TAPE-01", True), ("..01", True), ("-rf", True), ("a:b\\c", True), ("$(x)", True)]
+    + [(bad, False) for bad in ("", ".", "..", "/", "../x", "x/..", "x/y", "/etc/x", "a\0b")],
+)
+def test_a_label_is_a_name_in_its_folder_or_none(label: str, file: bool) -> None:
+    """As part of a path it leads to a file of that folder."""
+    assert names_a_file(label) is file
+    if file:
+        for name in (label, f"00000.{label}"):
+            assert os.path.normpath(f"/vtapes/slot1/{name}") == f"/vtapes/slot1/{name}"
 
 
 def test_labels_that_leave_the_directory(vtape: FileDevice, tmp_path: Path) -> None:

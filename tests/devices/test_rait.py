@@ -526,6 +526,20 @@ def test_children_are_hurried(tmp_path: Path) -> None:
     assert hurried == [child.name]
 
 
+def test_a_child_keeps_a_limit_of_its_own(tmp_path: Path) -> None:
+    """The length of a tape type, which comes later and is for the whole, raises it in no child."""
+    children = [child for child in rait(tmp_path, 3)._children if child is not None]
+    children[1].properties.set("max_volume_usage", 400)
+    device = RaitDevice("rait", children)
+    device.properties.set("max-volume-usage", "2000")
+    assert [child.properties.number("max_volume_usage") for child in children] == [1000, 400, 1000]
+    assert device.properties.number("max_volume_usage") == 800
+    device.properties.set("max-volume-usage", "600")
+    assert [child.properties.number("max_volume_usage") for child in children] == [300] * 3
+    device.properties.set("max-volume-usage", "0")
+    assert [child.properties.number("max_volume_usage") for child in children] == [0, 400, 0]
+
+
 def test_no_thread_is_left(tmp_path: Path) -> None:
     """Whatever a device did, its threads end when it is finished."""
     before = set(threading.enumerate())

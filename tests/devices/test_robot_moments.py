@@ -10,10 +10,10 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 
-from devices.changers.base import ChangerSetup
 from devices.changers.mtx import MtxRobot
 from devices.changers.robot import RobotChanger
 from devices.changers.robot_settings import read_settings
+from devices.changers.setup import ChangerSetup
 from devices.context import DeviceContext
 from devices.errors import ChangerError, ChangerReason, DriveFailed
 from devices.interfaces import IAsyncDevice, LoadRequest

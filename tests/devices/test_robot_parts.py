@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from devices.changers.base import ChangerSetup
 from devices.changers.robot import state_file_name
 from devices.changers.robot_choice import (
     UpdateWork,
@@ -18,6 +17,7 @@ from devices.changers.robot_choice import (
 )
 from devices.changers.robot_settings import Poll, RobotSettings, read_settings
 from devices.changers.robot_state import RobotState
+from devices.changers.setup import ChangerSetup
 from devices.errors import ChangerError, Status
 from devices.interfaces import LoadRequest, VolumeReading
 from protocols.conf import load

@@ -112,6 +112,39 @@ def test_names_of_the_code(document: Path) -> None:
     assert faults == []
 
 
+_PLACED = re.compile(r"`([\w.]+)`(?: and `(\w+)`)? in `([\w/]+\.py)`")
+
+
+def misplaced(text: str) -> list[str]:
+    """Names that are said to be in a file and are not there, function or not."""
+    return [
+        f"{path} has no {name}"
+        for one, other, path in _PLACED.findall(text)
+        for name in (*one.split("."), *([other] if other else []))
+        if path not in homes(name)
+    ]
+
+
+@pytest.mark.parametrize("document", GUIDES, ids=name_of)
+def test_names_are_in_the_files_that_are_told(document: Path) -> None:
+    """Where a guide says ``name`` in ``file``."""
+    faults = [
+        f"line {line}: {fault}"
+        for line, text in prose(document.read_text())
+        for fault in misplaced(text)
+    ]
+    assert faults == []
+
+
+def test_names_in_another_file() -> None:
+    here = "tests/docs/test_links.py"
+    assert (
+        misplaced(f"`misplaced` and `homes` in `{here}`, `Dump.run` in `taper/core/dump.py`") == []
+    )
+    assert misplaced(f"`walk` in `{here}`") == [f"{here} has no walk"]
+    assert misplaced("`Dump.walk` in `taper/core/dump.py`") == ["taper/core/dump.py has no walk"]
+
+
 def test_names_that_are_not_there() -> None:
     """Such as after a file was moved or a function renamed."""
     assert fault_of("core/rules.py") is None

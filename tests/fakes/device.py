@@ -69,6 +69,7 @@ class FakeDevice:
     """
 
     allow_take_scribe_from = True
+    remark: str | None = None
 
     def __init__(
         self,

@@ -180,7 +180,8 @@ def main(words: list[str]) -> None:
     if words[:1] != ["-f"] or len(words) < 3:
         refuse("Usage: mtx -f <generic-device> <command>\n")
     device, words = Path(words[1]), words[2:]
-    with open(device.parent / "log", "a") as log:
+    with open(device.parent / "log", "r+") as log:
+        number = len(log.readlines())
         log.write(" ".join(words) + "\n")
     barcodes = words[0] != "nobarcode"
     command, *places = words if barcodes else words[1:]
@@ -192,6 +193,8 @@ def main(words: list[str]) -> None:
         if command in robot.faults.get("hung", ()):
             time.sleep(FOREVER)
         try:
+            if robot.faults.get("failing") == number:
+                scsi_error("Hardware Error", "15", "01", f"{command.upper()} Command")
             if command == "inquiry":
                 print(INQUIRY, end="")
             elif command == "status":

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.bench import machine
+from tests.bench import machine, tapes
 from tests.bench.__main__ import main, parse, sentence
-from tests.bench.bounds import COST, MEMORY, RATE, SHARE, Bound, bounds, judge
+from tests.bench.bounds import COST, MEMORY, RATE, SHARE, Bound, bounds, judge, rows
 from tests.bench.cases import CASES, GIB
 from tests.bench.figures import LIMIT, OURS, STOCK, Figures, Measured, Round
 from tests.bench.measuring import chosen, obstacle
@@ -70,6 +70,18 @@ def test_the_bounds_are_those_promised() -> None:
     assert demands("start") == {"TAPER-OK after at most 1 of stock", small}
     assert "peak memory at most 64 MiB" in demands("sixteen")
     assert "peak memory at most 109 MiB" in demands("memory")  # 64 of them are the cache
+
+
+def test_a_tape_that_stops_breaks_its_bound() -> None:
+    """There is no other column to compare with, and none is needed."""
+    (bound,) = bounds(case("tape"))
+    assert bound.text == "back-hitches at most 0 of a dump"
+    found = Measured("tape", "bursts", rounds=[tapes.round_of(1)])
+    assert judge(bound, found.rounds).holds
+    assert not judge(bound, [{OURS: Figures(stops=1)}]).holds
+    shown = render(found, rows(case("tape")), [judge(bound, found.rounds)], judged=True)
+    assert "back-hitches, of a dump 0 (0 0)" in shown
+    assert "PASS: back-hitches" in shown
 
 
 def test_every_case_has_bounds() -> None:

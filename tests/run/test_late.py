@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +48,44 @@ def latter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Importer:
 def executed(package: ModuleType) -> bool:
     """Without using it."""
     return "whole" in package.__dict__
+
+
+SLOW = """import {gate}
+def early():
+    return late
+{gate}.reached.set()
+assert {gate}.go.wait(60)
+late = "all is there"
+"""
+
+
+def test_nobody_sees_half_of_a_module_that_another_thread_executes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function that stands there already may use what does not stand there yet."""
+    gate = ModuleType("gate_of_slow")
+    vars(gate).update(reached=threading.Event(), go=threading.Event())
+    (tmp_path / "slowly.py").write_text(SLOW.format(gate=gate.__name__))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setitem(sys.modules, gate.__name__, gate)
+    monkeypatch.setitem(late.LATE, "slowly", {})
+    monkeypatch.setitem(sys.modules, "slowly", ModuleType("slowly"))
+    monkeypatch.delitem(sys.modules, "slowly")
+    late.execute_when_used()
+    module = importlib.import_module("slowly")
+    found = []
+    executing = threading.Thread(target=lambda: module.late)
+    executing.start()
+    assert gate.reached.wait(60)
+    looking = threading.Thread(target=lambda: found.append(module.early()))
+    looking.start()
+    gate.go.set()
+    executing.join(60)
+    looking.join(60)
+    assert found == ["all is there"]
+    assert type(module) is ModuleType
 
 
 def test_an_import_alone_executes_nothing(latter: Importer) -> None:
