@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 
-AMANDA_DEVICES = frozenset({"dvdrw", "s3"})
+AMANDA_DEVICES = frozenset({"s3"})
 """Those that Amanda has and we have not; of its changers none is missing."""
 
 _CHANGER = "chg-"
