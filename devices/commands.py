@@ -15,6 +15,8 @@ from contextlib import suppress
 
 from devices.programs import environment, find_program
 
+NO_PROGRAM = "there is no such program, or it may not be run"
+
 _LONGEST_TEXT = 4096
 """Bytes, from its end, of what a program said that are told."""
 
@@ -50,7 +52,7 @@ def run_command(
     """
     program = find_program(words[0])
     if program is None:
-        raise CommandFailed("there is no such program, or it may not be run")
+        raise CommandFailed(NO_PROGRAM)
     if any("\0" in word for word in words):
         raise CommandFailed("an argument has a NUL byte in it")
     with tempfile.TemporaryFile() as said:

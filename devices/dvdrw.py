@@ -1,7 +1,7 @@
 """The device ``dvdrw:``: a vtape in a cache, burned when it is whole, read mounted [volumes 5.5].
 
-Nobody of ours has tried it with a real burner. Burning, mounting and unmounting are other programs,
-which properties can name.
+It was never tried with a real burner. Burning, mounting and unmounting are other programs, which
+properties can name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from devices.commands import CommandFailed, run_command
+from devices.commands import NO_PROGRAM, CommandFailed, run_command
 from devices.dvdrw_cache import Cache, CacheBusy
 from devices.errors import DeviceBusy, DeviceError, DriveFailed, NotOnVolume, Status
 from devices.file import FileDevice
@@ -156,11 +156,11 @@ class DvdrwDevice(FileDevice):
 
     def _burn(self) -> None:
         program = self._program("growisofs")
-        words = (find_program(program) or program, *_BURN, self._drive, *_IMAGE)
+        found = find_program(program)
         try:
-            if find_program(program) is None:
-                raise CommandFailed("there is no such program, or it may not be run")
-            self._cache.burn(words, self.burn_seconds)
+            if found is None:
+                raise CommandFailed(NO_PROGRAM)
+            self._cache.burn((found, *_BURN, self._drive, *_IMAGE), self.burn_seconds)
         except (CommandFailed, OSError) as fault:
             text = (
                 f"{_cannot(program, fault)}; volume {self.label} is in {self._cache.vtape} and on "

@@ -11,12 +11,13 @@ of its own sees to the burning, beyond our end, and sets the mark. It holds a lo
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sys
 from contextlib import suppress
 
-from devices.commands import CommandFailed, run_command
+from devices.commands import run_command
 from devices.vtape import VtapeDirectory, to_bytes, to_text
 
 _MARK = b"burned"
@@ -105,11 +106,9 @@ class Cache:
         :raise CommandFailed: the disc may be of no use, or half of it
         :raise OSError: the cache cannot be read
         """
-        burner = (*words, self.path)
-        if any("\0" in word for word in burner):
-            raise CommandFailed("an argument has a NUL byte in it")
         mark = (to_text(self._mark), os.fsdecode(self._text()))
         python = (sys.executable, "-I", "-S", "-c", _SEE_TO_IT)
+        burner = (*words, self.path)
         run_command((*python, *mark, *burner), seconds, keep=self._lock, beyond_us=True)
 
     def wipe(self) -> None:
@@ -122,6 +121,9 @@ class Cache:
 
     def _text(self) -> bytes:
         """What the mark of this volume says."""
-        label = self.vtape.files()[0]
+        files = self.vtape.files()
+        if not files:
+            raise FileNotFoundError(errno.ENOENT, "the volume is gone", str(self.vtape))
+        label = files[0]
         facts = os.stat(self.vtape.full(label.name))
         return b"%s %d %d" % (label.name, facts.st_ino, facts.st_mtime_ns)

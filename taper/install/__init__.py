@@ -127,6 +127,7 @@ def install(wanted: Wanted, say: Say) -> None:
         with contextlib.ExitStack() as undo:
             kept = "" if before is None else before.kept
             _record(evolve(found, amlibexecdir=os.path.dirname(path), kept=kept), before, undo)
+            check_owners(record_path())
             check_launcher(launcher, user)  # which reads the record
             place = look_at(path, read_record(record_path()))
             already = place.launcher == text

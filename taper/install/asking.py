@@ -35,7 +35,7 @@ def find_amgetconf(given: str | None) -> str:
     """The program to ask. :raise Refused: there is none"""
     if given is not None:
         if not os.path.isabs(given) or not os.access(given, os.X_OK):
-            raise Refused(f"--amgetconf {given}: expected the absolute path of a program")
+            raise Refused(f"{given} cannot be asked: expected the absolute path of an amgetconf")
         return given
     found = find(_PROGRAM)
     if found is None:

@@ -361,3 +361,14 @@ def test_names_stay_arguments(tmp_path: Path) -> None:
     device = open_blocking_device("dvdrw:-c:-drive")
     assert isinstance(device, DvdrwDevice)
     assert device._cache.path == f"{os.getcwd()}/-c"
+
+
+def test_a_cache_that_somebody_emptied(burner: Burner) -> None:
+    """There is nothing to burn, and what is on the disc stays."""
+    device = open_burner(burner)
+    write_volume(device)
+    for path in (burner.cache / "data").iterdir():
+        path.unlink()
+    with pytest.raises(NotOnVolume, match="the volume is gone"):
+        device.finish()
+    assert burner.calls() == []

@@ -189,7 +189,7 @@ def test_who_cannot_be_asked(fedora: Fedora) -> None:
     fedora.answer(FEDORA)
     program.chmod(0o777)
     assert "/srv/sbin/amgetconf may be changed by everybody" in fedora.refused("install")
-    assert "expected the absolute path of a program" in fedora.refused(
+    assert "expected the absolute path of an amgetconf" in fedora.refused(
         "install", "--amgetconf", "/srv/none"
     )
     assert not fedora.record.exists()
