@@ -13,8 +13,9 @@ from protocols.records import Record
 LONGEST = 1 << 16
 """Bytes of a record; a real one has less than one KiB."""
 
-_NOT_PATHS = ("client_login",)
-_MAY_BE_EMPTY = ("amperldir", "kept", "mailer")
+_USERS = ("client_login",)
+_TEXTS = ("logdir", "mailer")
+_MAY_BE_EMPTY = ("amperldir", "kept")
 
 
 class InstallationError(ValueError):
@@ -36,7 +37,7 @@ class Installation(Record, kw_only=True):
     :ivar localstatedir: changer states that no configuration places elsewhere are in ``amanda``
         below it
     :ivar gnutar_listed_incremental_dir: states of incremental dumps
-    :ivar logdir: of a configuration that names none
+    :ivar logdir: of a configuration that names none; may be relative to it
     :ivar mailer: likewise; may be empty
     :ivar kept: Amanda's own taper, put aside by us without the help of a package manager; empty if
         there is none
@@ -90,7 +91,9 @@ def check(name: str, value: object) -> str:
         raise InstallationError(f"{name} is {value!r}, which is more than one printable line")
     if not value and name in _MAY_BE_EMPTY:
         return value
-    if name in _NOT_PATHS:
+    if name in _TEXTS:
+        return value
+    if name in _USERS:
         if not value or "/" in value:
             raise InstallationError(f"{name} is {value!r}, expected the name of a user")
     elif not value.startswith("/"):

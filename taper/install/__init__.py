@@ -59,8 +59,8 @@ _SHOWN = (
     "application_dir",
     "gnutar_listed_incremental_dir",
 )
-_OURS_TO_CHOOSE = ("amgetconf", "amlibexecdir", "kept")
-"""Of a record: what another answer of Amanda's does not speak against."""
+_NOT_COMPARED = ("amgetconf", "amlibexecdir", "kept", "logdir", "mailer")
+"""Of a record: what is ours to choose, or what Amanda's global configuration may change."""
 
 
 @frozen(kw_only=True)
@@ -167,7 +167,7 @@ def _place_in(found: Installation, wanted: Wanted) -> str:
 
 
 def _replaceable_record() -> Installation | None:
-    """Our record; None: there is none, or it is not fit to be one and will be written anew."""
+    """Our record; None: there is none, or it is not fit to be one, which hinders nobody here."""
     try:
         return read_record(record_path())
     except Unusable:
@@ -210,7 +210,7 @@ def uninstall(wanted: Wanted, say: Say) -> None:
     """
     _need_root("uninstall")
     _need_silence("uninstall")
-    recorded = read_record(record_path())
+    recorded = _replaceable_record()
     path = wanted.taper or _known(recorded, wanted).taper
     place = look_at(path, recorded)
     place.refuse_strange()
@@ -294,7 +294,7 @@ def _check_record(path: str, wanted: Wanted, say: Say) -> Installation:
     supposed = read_record(path) or DEBIAN
     _say_where(supposed, say)
     said = ask(wanted.amgetconf or supposed.amgetconf)
-    compare = {name: said.values()[name] for name in said.fields if name not in _OURS_TO_CHOOSE}
+    compare = {name: said.values()[name] for name in said.fields if name not in _NOT_COMPARED}
     if supposed == DEBIAN:
         del compare["amperldir"]  # which depends on the architecture
     different = [

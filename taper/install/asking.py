@@ -54,7 +54,7 @@ def ask(given: str | None = None) -> Installation:
     """
     program = find_amgetconf(given)
     _trust(program)
-    values = {"amgetconf": check("amgetconf", program)}
+    values = {"amgetconf": _checked(program, "amgetconf", program)}
     for name in _BUILD:
         values[name] = _value(program, name, f"build.{name}")
     for name in _DEFAULTS:
@@ -70,12 +70,14 @@ def ask_version(program: str) -> str:
 
 
 def _states(program: str, library: str) -> str:
-    _trust(library)
+    include = [f"-I{library}"] if library else []
+    if library:
+        _trust(library)
     perl = find("perl")
     if perl is None:
         raise Refused("there is no perl, which Amanda's programs need")
     _trust(perl)
-    said = _said([perl, f"-I{library}", "-MAmanda::Paths", "-e", _STATES])
+    said = _said([perl, *include, "-MAmanda::Paths", "-e", _STATES])
     return _checked(program, "localstatedir", said)
 
 

@@ -151,10 +151,18 @@ def test_what_amanda_says_now(fedora: Fedora) -> None:
     assert said == f'taperctl: {text} "taperctl install" records that\n'
     fedora.ctl("install")
     assert "config_dir /srv/conf\n" in fedora.ctl("status")
+    # in her global configuration, which is read after the record
+    fedora.answer(evolve(FEDORA, config_dir="/srv/conf", logdir="logs", mailer=""))
+    assert "config_dir /srv/conf\n" in fedora.ctl("status")
+    fedora.ctl("install")
+    assert parse(fedora.record.read_bytes()).logdir == "logs"
     fedora.record.write_bytes(fedora.record.read_bytes()[:-20])
     assert "damaged, or only half is there" in fedora.refused("status")
     fedora.ctl("install")
     assert "config_dir /srv/conf\n" in fedora.ctl("status")
+    fedora.record.write_bytes(b"{")
+    assert "is Amanda's own taper again" in fedora.ctl("uninstall")
+    assert fedora.taper.read_bytes() == fedora.stock
 
 
 def test_one_of_ours_works_for_one_amanda(fedora: Fedora) -> None:
