@@ -10,9 +10,11 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
+from devices.patience import LONGEST_PAUSE, Patience, StopSet, TimeIsUp
 from devices.programs import environment, find_program
 
 NO_PROGRAM = "there is no such program, or it may not be run"
@@ -38,7 +40,12 @@ class CommandFailed(Exception):
 
 
 def run_command(
-    words: Sequence[str], seconds: float, *, keep: int | None = None, beyond_us: bool = False
+    words: Sequence[str],
+    seconds: float,
+    *,
+    stop: threading.Event | None = None,
+    keep: int | None = None,
+    beyond_us: bool = False,
 ) -> None:
     """Run a program to its end; blocks.
 
@@ -46,6 +53,7 @@ def run_command(
 
     :param words: its name or path, then its arguments
     :param seconds: that it may take; then it is killed, with what it has started
+    :param stop: once set, by any thread, it is killed, too
     :param keep: a descriptor that it inherits
     :param beyond_us: let it go on if this process ends; else it is killed then
     :raise CommandFailed: it did not end with status 0
@@ -71,15 +79,27 @@ def run_command(
         if not beyond_us:
             _at_work.add(process)
         try:
-            status = process.wait(seconds)
-        except subprocess.TimeoutExpired:
+            status = _wait(process, Patience(seconds, stop=stop))
+        except TimeIsUp:
             _kill(process)
             raise CommandFailed(f"it took longer than {seconds:g} s and was killed") from None
+        except StopSet:
+            _kill(process)
+            raise CommandFailed("nobody waited for it any longer, so it was killed") from None
         finally:
             _at_work.discard(process)
         if status:
             how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
             raise CommandFailed(how, _end_of(said.fileno()))
+
+
+def _wait(process: subprocess.Popen[bytes], patience: Patience) -> int:
+    """Its exit status. :raise TimeIsUp, StopSet: see Patience"""
+    while True:
+        try:
+            return process.wait(LONGEST_PAUSE)
+        except subprocess.TimeoutExpired:
+            patience.check()
 
 
 def _end_of(descriptor: int) -> str:

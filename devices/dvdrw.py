@@ -7,14 +7,16 @@ properties can name.
 from __future__ import annotations
 
 import os
-import time
+import threading
+
+from zope.interface import implementer
 
 from devices.commands import NO_PROGRAM, CommandFailed, run_command
 from devices.dvdrw_cache import Cache, CacheBusy
 from devices.errors import DeviceBusy, DeviceError, DriveFailed, NotOnVolume, Status
 from devices.file import FileDevice
 from devices.file_backed import warn
-from devices.interfaces import AccessMode, VolumeReading
+from devices.interfaces import AccessMode, IInterruptible, VolumeReading
 from devices.programs import find_program
 from devices.properties import SET_BEFORE_START, Kind, Property
 from devices.vtape import VtapeDirectory
@@ -37,6 +39,7 @@ _BURN = ("-use-the-force-luke", "-Z")
 _IMAGE = ("-J", "-R", "-pad", "-quiet")
 
 
+@implementer(IInterruptible)
 class DvdrwDevice(FileDevice):
     """A DVD burner, whose disc holds one volume, written at once.
 
@@ -52,6 +55,7 @@ class DvdrwDevice(FileDevice):
         if not (colon and cache and self._drive):
             raise DriveFailed(f"{NO_COLON}: '{name}'")
         super().__init__(name, cache)
+        self.stop = threading.Event()
         self._cache = Cache(cache)
         self._mounted = False
         self._fix(appendable=False, partial_deletion=False, full_deletion=False)
@@ -187,10 +191,11 @@ class DvdrwDevice(FileDevice):
         if not self._mounted:
             try:
                 try:
-                    run_command(words, self.mount_seconds)
+                    run_command(words, self.mount_seconds, stop=self.stop)
                 except CommandFailed:
-                    time.sleep(self.tray_seconds)
-                    run_command(words, self.mount_seconds)
+                    if self.stop.wait(self.tray_seconds):
+                        raise
+                    run_command(words, self.mount_seconds, stop=self.stop)
             except CommandFailed as fault:
                 text = _cannot(program, fault)
                 raise self._fail(text, Status.DEVICE_ERROR, _CannotMount) from fault

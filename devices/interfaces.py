@@ -33,6 +33,8 @@ from devices.values import (
 from protocols.header import Header
 
 if TYPE_CHECKING:
+    import threading
+
     from twisted.internet.defer import Deferred
 
     from devices.properties import Properties
@@ -48,6 +50,7 @@ __all__ = [
     "IClones",
     "IDevice",
     "IDeviceFacts",
+    "IInterruptible",
     "ILane",
     "IPumpedDevice",
     "IReservation",
@@ -159,6 +162,13 @@ class IDevice(IDeviceFacts):
 
     def finish() -> None:
         """Release the volume and the drive; mode NULL again. A finished device finishes again."""
+
+
+class IInterruptible(IDevice):
+    """A blocking device that may wait long for something before a volume is read or written, and
+    gives that up when nobody wants it any more."""
+
+    stop: threading.Event = Attribute("set, by any thread, to end such a wait of the call at work")
 
 
 class IClones(Interface):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -19,6 +20,7 @@ from devices.interfaces import (
     AccessMode,
     IDevice,
     IDeviceFacts,
+    IInterruptible,
     ILane,
     IPumpedDevice,
     VolumeReading,
@@ -186,13 +188,34 @@ class LaneDevice(SocketFed):
     def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
         return self.lane.call(function, self.blocking, *args)
 
+    def _ask(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Let the lane do it; whoever cancels it ends its waits, where the device can do that."""
+        device = self.blocking
+        if not IInterruptible.providedBy(device):
+            return self.lane.call(function, *args)
+        stop = threading.Event()
+
+        def do() -> T:
+            device.stop = stop
+            return function(*args)
+
+        asked = self.lane.call(do)
+
+        def give_up(_: Deferred[T]) -> None:
+            stop.set()
+            asked.cancel()
+
+        waiting: Deferred[T] = Deferred(give_up)
+        asked.addCallbacks(waiting.callback, waiting.errback)
+        return waiting
+
     def read_label(self) -> Deferred[VolumeReading]:
-        return self.lane.call(self.blocking.read_label)
+        return self._ask(self.blocking.read_label)
 
     def start(
         self, mode: AccessMode, label: str | None = None, timestamp: str | None = None
     ) -> Deferred[None]:
-        return self.lane.call(self.blocking.start, mode, label, timestamp)
+        return self._ask(self.blocking.start, mode, label, timestamp)
 
     def erase(self) -> Deferred[None]:
         return self.lane.call(self.blocking.erase)

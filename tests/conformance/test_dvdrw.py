@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.harness import Options, World
+from devices.processes import is_alive
+from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_talk import HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
 from tests.fakes.burner import Burner
@@ -143,3 +144,18 @@ def test_a_burn_that_takes_long(room: Room) -> None:
     talk.expect_end(0)
     room.check_disc()
     assert burner.files("cache") == {}
+
+
+@pytest.mark.known_stock_failure("it sees nothing of what happens while it waits for a program")
+def test_quit_while_a_mount_hangs(room: Room) -> None:
+    """The taper ends, and takes the program with it."""
+    burner, talk = room.burner, room.world.start()
+    talk.hopeless_after(10)
+    burner.faults(f"echo $$ >{HOME}/pid; exec sleep 1000")
+    talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
+    pid = burner.root / "pid"
+    room.world.wait_for("the mount", lambda: pid.exists() and pid.read_text().endswith("\n"))
+    talk.send("QUIT")
+    talk.expect(f'TAPE-ERROR {WORKER} "<*>"')
+    talk.expect_end(0)
+    assert not is_alive(int(pid.read_text()))

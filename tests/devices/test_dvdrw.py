@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
+from zope.interface.verify import verifyObject
 
 from devices.dvdrw import NO_COLON, NO_ERASING, NO_MOUNT_POINT, WRONG_MODE, DvdrwDevice
 from devices.errors import DeviceBusy, DeviceError, DriveFailed, NotOnVolume, Status
-from devices.interfaces import AccessMode, IDevice
+from devices.interfaces import AccessMode, IDevice, IInterruptible
 from devices.registry import open_blocking_device
 from protocols.header import HeaderType
 from tests.contract.device import (
@@ -255,6 +257,22 @@ def test_programs_that_hang_are_killed(burner: Burner) -> None:
         device.finish()
     for pid in (burner.root / "pids").read_text().split():
         wait_until(lambda pid=pid: _gone(int(pid)))  # type: ignore[misc]
+
+
+def test_a_mount_that_nobody_waits_for_is_killed(burner: Burner) -> None:
+    """The second try as well, which is not begun any more."""
+    device = open_burner(burner)
+    assert verifyObject(IInterruptible, device)
+    burner.faults(f"echo $$ >{burner.root}/pid; exec sleep 1000")
+    device.tray_seconds = 1000
+    Thread(target=lambda: (wait_until((burner.root / "pid").exists), device.stop.set())).start()
+    assert "nobody waited for it any longer" in str(device.read_label().error)
+    burner.faults()
+    device.stop = Event()
+    device.reset()
+    write_volume(device)
+    device.finish()
+    assert device.read_label().label == "DVD-01"
 
 
 def _gone(pid: int) -> bool:
