@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from protocols.installation import DEBIAN
 from protocols.records import Record
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class DeviceContext(Record):
     reactor: Any
     make_lane: Callable[[str], ILane]
     patience: float = 1800.0
-    statedir: str = "/var/lib/amanda"
+    statedir: str = DEBIAN.statedir
     haste: Haste | None = None
     now: Callable[[], float] = time.time
-    config_root: str = "/etc/amanda"
-    tmpdir: str = "/tmp/amanda"
+    config_root: str = DEBIAN.config_dir
+    tmpdir: str = DEBIAN.amanda_tmpdir

@@ -59,6 +59,11 @@ class DriveFailed(DeviceError):
     """The device itself cannot be used (status 1): try another device."""
 
 
+class NotOnVolume(DriveFailed):
+    """What was reported stored is safe, but not on the volume where it shall be: an operator must
+    see to it, so the trace log says so."""
+
+
 class VolumeFailed(DeviceError):
     """This volume is bad or unusable (status 16, 17): try another volume."""
 

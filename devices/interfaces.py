@@ -33,6 +33,7 @@ from devices.values import (
 from protocols.header import Header
 
 if TYPE_CHECKING:
+
     from twisted.internet.defer import Deferred
 
     from devices.properties import Properties
@@ -191,7 +192,7 @@ class IStoresBehind(IDevice):
 
 
 class IHurries(IDevice):
-    """A blocking device that waits for other machines."""
+    """A blocking device that waits for other machines or programs."""
 
     def hurry() -> None:
         """As :meth:`IAsyncDevice.hurry`, of what is being done and of the file that is open. Any

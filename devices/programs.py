@@ -44,11 +44,11 @@ class Ended:
 
 def find_program(name: str) -> str | None:
     """The path of a program: looked for as a shell would, None if there is none to be run."""
-    return shutil.which(name, path=_environment()["PATH"])
+    return shutil.which(name, path=environment()["PATH"])
 
 
-def _environment() -> Mapping[str, str]:
-    """Ours, but for the language: what programs say is to be read."""
+def environment() -> Mapping[str, str]:
+    """For a program: ours, but for the language: what programs say is to be read."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -80,7 +80,7 @@ class Programs:
             return fail(ProgramFailed(f"an argument of '{words[0]}' has a NUL byte in it"))
         program = _Program(words[0], most)
         try:
-            self._reactor.spawnProcess(program, arguments[0], arguments, env=_environment())
+            self._reactor.spawnProcess(program, arguments[0], arguments, env=environment())
         except OSError as error:
             return fail(ProgramFailed(f"'{words[0]}' cannot be started: {error.strerror}"))
         timer = self._haste.call_later(seconds, program.end_it, "took too long and was killed")

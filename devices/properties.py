@@ -232,6 +232,10 @@ class Properties:
         """An integer's value; 0 when unset."""
         return int(self._all[name].value or 0)
 
+    def string(self, name: str) -> str:
+        """A text's value; empty when unset."""
+        return str(self._all[name].value or "")
+
     def set(
         self,
         name: str,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # takes a devices.context.DeviceContext besides
 DEVICES: dict[str, str] = {
     "diskflat": "devices.diskflat:DiskflatDevice",
+    "dvdrw": "devices.dvdrw:DvdrwDevice",
     "file": "devices.file:FileDevice",
     "ndmp": "devices.ndmp:open_ndmp",
     "null": "devices.null:NullDevice",

@@ -72,7 +72,17 @@ class VtapeDirectory:
     def __init__(self, node: str) -> None:
         path = to_bytes(node) + b"/"
         data = path + b"data/"
-        self.path = data if os.path.isdir(data) else path
+        self._at(data if os.path.isdir(data) else path)
+
+    @classmethod
+    def exactly(cls, directory: str) -> VtapeDirectory:
+        """The vtape in this very directory."""
+        vtape = cls.__new__(cls)
+        vtape._at(to_bytes(directory) + b"/")
+        return vtape
+
+    def _at(self, path: bytes) -> None:
+        self.path = path
         self.remarks: list[str] = []
         self._seen: list[Numbered] | None = None
         self._state: tuple[int, ...] = ()

@@ -13,6 +13,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from protocols.directtcp import Address, AddressError, parse_list
+from protocols.installation import DEBIAN, Installation
 
 COMMANDS = ("support", "selfcheck", "estimate", "backup", "restore", "validate", "index")
 
@@ -107,8 +108,8 @@ class Properties:
     """
 
     gnutar_path: str | None = None
-    gnutar_listdir: str = "/var/lib/amanda/gnutar-lists"
-    runtar_path: str = "/usr/lib/amanda/runtar"
+    gnutar_listdir: str = DEBIAN.gnutar_listed_incremental_dir
+    runtar_path: str = DEBIAN.runtar
     directory: str | None = None
     one_file_system: bool = True
     sparse: bool = True
@@ -179,10 +180,12 @@ class Request:
         return self.levels[0]
 
 
-def parse_request(arguments: Sequence[str]) -> Request:
+def parse_request(arguments: Sequence[str], installation: Installation = DEBIAN) -> Request:
     """Read the command line, without the program's name.
 
     Options are ``--name value`` or ``--name=value``, in any case, with ``-`` or ``_``.
+
+    :param installation: knows the defaults of some properties
 
     :raise RequestError: it cannot be understood
     """
@@ -198,7 +201,17 @@ def parse_request(arguments: Sequence[str]) -> Request:
     command, *names = words
     if command not in COMMANDS:
         raise RequestError(f"unknown command {command!r}, expected one of {', '.join(COMMANDS)}")
-    return _build(evolve(Request(command=command), names=tuple(names)), options)
+    return _build(
+        Request(
+            command=command,
+            names=tuple(names),
+            properties=Properties(
+                gnutar_listdir=installation.gnutar_listed_incremental_dir,
+                runtar_path=installation.runtar,
+            ),
+        ),
+        options,
+    )
 
 
 def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -243,7 +256,7 @@ def _build(request: Request, options: dict[str, list[str]]) -> Request:
         target=target,
         include=_selection("include", options),
         exclude=_selection("exclude", options),
-        properties=_properties(options),
+        properties=_properties(request.properties, options),
         unknown=tuple(name for name in options if name not in _UNUSED),
     )
 
@@ -276,9 +289,8 @@ def _selection(kind: str, options: dict[str, list[str]]) -> Selection:
     )
 
 
-def _properties(options: dict[str, list[str]]) -> Properties:
+def _properties(usual: Properties, options: dict[str, list[str]]) -> Properties:
     found: dict[str, Any] = {}
-    usual = Properties()
     limits = {"tar_blocksize": _MAX_BLOCKING}
     for name in [name for name in options if hasattr(usual, name.replace("-", "_"))]:
         values = options.pop(name)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taper import __version__
 from taper.last_words import guarded
 from taper.version import answer
+
+if TYPE_CHECKING:
+    from taper.install import Wanted
 
 DEMO = """\
 Writes a real directory to small volumes by way of a real taper process,
@@ -24,9 +27,11 @@ exit status:
 
 INSTALL = """\
 Puts this taper in the place of Amanda's own, which is kept beside it under
-the name taper.amanda (by dpkg-divert, so that upgrades of Amanda respect it).
-Before that it is checked that the dump user can run this installation. Needs
-root. "taperctl uninstall" goes back."""
+the name taper.amanda (where there is dpkg by dpkg-divert, so that upgrades of
+Amanda respect it). Where Amanda is and keeps things, and who the dump user is,
+Amanda's amgetconf is asked; our taper reads it at every start. Before that it
+is checked that the dump user can run this installation. Needs root.
+"taperctl uninstall" goes back."""
 
 
 def main() -> None:
@@ -43,14 +48,20 @@ def _run() -> int:
         return 130
 
 
+class _Version(argparse.Action):
+    """Tells the version; only who asks for it needs Amanda's."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        sys.stdout.write(answer("taperctl", __version__))
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="taperctl",
         description="Try taper, or put it in Amanda's place.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,  # the version has two lines
     )
-    version = answer("taperctl", __version__).rstrip()
-    parser.add_argument("--version", action="version", version=version)
+    parser.add_argument("--version", action=_Version, nargs=0, help="tell the version, and end")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser(
@@ -77,16 +88,25 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--taper",
             metavar="PATH",
-            default="/usr/lib/amanda/taper",
-            help="the taper that Amanda's driver starts (default: %(default)s)",
+            help="the taper that Amanda's driver starts (default: Amanda is asked)",
         )
+        _add_amgetconf(command)
         command.set_defaults(run=run)
     for command in (install, status):
         command.add_argument(
-            "--user", default="backup", help="the dump user, who runs it (default: %(default)s)"
+            "--user", help="the dump user, who runs it (default: the one Amanda is built for)"
         )
     _add_application(commands)
     return parser
+
+
+def _add_amgetconf(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--amgetconf",
+        metavar="PATH",
+        help="the program of the Amanda to work for, which is asked where it keeps things "
+        "(default: the first one in PATH)",
+    )
 
 
 def _add_application(commands: Any) -> None:
@@ -97,9 +117,9 @@ def _add_application(commands: Any) -> None:
     application.add_argument(
         "--directory",
         metavar="DIR",
-        default="/usr/lib/amanda/application",
-        help="where the client looks for applications (default: %(default)s)",
+        help="where the client looks for applications (default: Amanda is asked)",
     )
+    _add_amgetconf(application)
     application.set_defaults(run=_application)
 
 
@@ -112,27 +132,39 @@ def _demo(options: argparse.Namespace) -> int:
 def _install(options: argparse.Namespace) -> int:
     from taper.install import install, run
 
-    return run(lambda say: install(options.taper, options.user, say))
+    return run(lambda say: install(_wanted(options), say))
 
 
 def _uninstall(options: argparse.Namespace) -> int:
     from taper.install import run, uninstall
 
-    return run(lambda say: uninstall(options.taper, say))
+    return run(lambda say: uninstall(_wanted(options), say))
 
 
 def _status(options: argparse.Namespace) -> int:
     from taper.install import run, status
 
-    return run(lambda say: status(options.taper, options.user, say))
+    return run(lambda say: status(_wanted(options), say))
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
+    from taper.install import Wanted
+
+    names = ("taper", "user", "amgetconf")
+    return Wanted(**{name: getattr(options, name, None) for name in names})
 
 
 def _application(options: argparse.Namespace) -> int:
     from taper.application.link import LinkRefused, check, link, unlink
+    from taper.install import Refused, application_directory, record_for_application
+    from taper.installation import Unusable
 
-    directory = options.directory
+    wanted = _wanted(options)
     try:
+        directory = options.directory or application_directory(wanted)
         if options.action == "install":
+            if options.directory is None:
+                record_for_application(wanted)
             print(f"{link(directory)} runs this installation's application now.")
         elif options.action == "uninstall":
             gone = unlink(directory)
@@ -140,7 +172,7 @@ def _application(options: argparse.Namespace) -> int:
         else:
             there = check(directory)
             print(f"amdirecttar is {'' if there else 'not '}in {directory}.")
-    except (LinkRefused, OSError) as fault:
+    except (LinkRefused, Refused, Unusable, OSError) as fault:
         print(f"taperctl: {fault}", file=sys.stderr)
         return 1
     return 0

@@ -8,9 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
-DUMP_USER = "backup"
-"""Who owns the directories of the installation (CLIENT_LOGIN), as long as no configuration is
-known: its ``dumpuser`` may be another."""
+from taper.installation import installation
 
 MOST_LINKS = 40
 """Symbolic links that are followed on one path, as by the kernel."""
@@ -56,7 +54,7 @@ def not_roots_alone(*paths: str) -> str | None:
     return None
 
 
-def refuse_strangers(directory: str, wanted: str = "", dumpuser: str = DUMP_USER) -> None:
+def refuse_strangers(directory: str, wanted: str = "", dumpuser: str | None = None) -> None:
     """See that a directory, there or to be reached by links, is one to write in.
 
     It must belong to root or to us (or, for root, to the dump user). So must whatever on the way
@@ -65,7 +63,7 @@ def refuse_strangers(directory: str, wanted: str = "", dumpuser: str = DUMP_USER
     there nobody else can replace, so what was found good stays so.
 
     :param wanted: what shall be made below it; for the message
-    :param dumpuser: the configuration's
+    :param dumpuser: the configuration's; None: no configuration is known
     :raise Untrusted: it is none, or somebody else could change what is in it
     :raise OSError: it is not there, or cannot be looked at
     """
@@ -96,12 +94,14 @@ def _strange(path: str, trusted: set[int]) -> str | None:
     return None
 
 
-def trusted_users(dumpuser: str = DUMP_USER) -> set[int]:
-    """Users who may do with our files what they like."""
+def trusted_users(dumpuser: str | None = None) -> set[int]:
+    """Users who may do with our files what they like: of the dump users, the installation's and
+    the configuration's."""
     trusted = {0, os.geteuid()}
     if os.geteuid() != 0:
         return trusted
-    for name in (DUMP_USER, dumpuser):
+    usual = installation().client_login
+    for name in (usual, dumpuser or usual):
         with suppress(KeyError):  # there is none
             trusted.add(pwd.getpwnam(name).pw_uid)
     return trusted

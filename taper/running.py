@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 
 _PROC = "/proc"
 _INTERPRETER = re.compile(r"(perl|python)[0-9.]*\Z")
@@ -15,6 +16,8 @@ def running_tapers(proc: str = _PROC) -> list[int]:
 
     :return: their pids; none where nobody may look
     """
+    if not os.path.exists(f"{proc}/self/cmdline"):
+        return _told_by_ps()
     ours = _namespace(proc, "self")
     found = []
     for name in os.listdir(proc):
@@ -34,6 +37,14 @@ def is_taper(words: list[str]) -> bool:
             return True
         name = os.path.basename(next((word for word in words[1:] if not word.startswith("-")), ""))
     return name == "taper"
+
+
+def _told_by_ps() -> list[int]:
+    """Where there is no ``/proc`` of Linux's kind, as with BSD."""
+    asked = ["ps", "-ax", "-o", "pid=", "-o", "args="]
+    said = subprocess.run(asked, capture_output=True, check=True).stdout
+    lines = [line.split() for line in os.fsdecode(said).splitlines()]
+    return sorted(int(words[0]) for words in lines if words and is_taper(words[1:]))
 
 
 def _words(proc: str, name: str) -> list[str]:

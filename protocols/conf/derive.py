@@ -1,7 +1,8 @@
 """From drafts to a configuration: what Amanda derives [config 1.10, 2.7]."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from protocols.conf.config import Config
 from protocols.conf.draft import Draft, Drafts
@@ -22,9 +23,10 @@ from protocols.conf.sections import (
     Taperscan,
     Tapetype,
 )
-from protocols.conf.settings import GlobalSettings
+from protocols.conf.settings import GlobalSettings, defaults_of
 from protocols.conf.storages import NO_AUTOLABEL, finish_storage
 from protocols.conf.values import AutoLabel, LabelStr, Properties
+from protocols.installation import Installation
 
 DEFAULT_TAPETYPE = "DEFAULT_TAPE"
 
@@ -62,10 +64,10 @@ def make_implicit(drafts: Drafts, name: str) -> list[Draft]:
     return made
 
 
-def derive(drafts: Drafts, name: str, directory: str) -> Config:
+def derive(drafts: Drafts, name: str, directory: str, installation: Installation) -> Config:
     """The configuration, with every derived value; contradictions become messages."""
     _complete_globals(drafts)
-    general = _freeze(GlobalSettings, drafts.general)
+    general = _freeze(GlobalSettings, drafts.general, defaults_of(installation))
     _complete_sections(drafts, general)
     for storage in drafts.of_kind("storage"):
         finish_storage(storage, drafts, general, name)
@@ -81,15 +83,17 @@ def derive(drafts: Drafts, name: str, directory: str) -> Config:
 
 
 _T = TypeVar("_T", bound=Settings)
+_NO_DEFAULTS: Mapping[str, str] = MappingProxyType({})
 
 
 def _attribute(keyword: str) -> str:
     return keyword.replace("-", "_")
 
 
-def _freeze(cls: type[_T], draft: Draft) -> _T:
+def _freeze(cls: type[_T], draft: Draft, defaults: Mapping[str, str] = _NO_DEFAULTS) -> _T:
+    """:param defaults: of parameters whose default is not the class's"""
     table = SECTIONS.get(draft.kind, GLOBAL)
-    values = {}
+    values: dict[str, Any] = dict(defaults)
     for keyword, value in {**draft.values, **draft.derived}.items():
         type_ = table[keyword][0]
         if type_ == "prop":

@@ -10,6 +10,7 @@ from protocols.conf.grammar import GLOBAL, KIND_ALIASES, SECTIONS, Table
 from protocols.conf.lexer import END, STRING
 from protocols.conf.parser import Parser
 from protocols.conf.values import Version, fold
+from protocols.installation import DEBIAN, Installation
 
 MAX_FILE = 16 * 1024 * 1024
 """Bytes of one file."""
@@ -36,9 +37,10 @@ def load(
     read: Read,
     *,
     overrides: Sequence[str] = (),
-    config_root: str = "/etc/amanda",
+    config_root: str = DEBIAN.config_dir,
     cwd: str | None = None,
     amanda_version: Callable[[], Version | None] = lambda: None,
+    installation: Installation = DEBIAN,
 ) -> Loaded:
     """Read the configuration ``name``.
 
@@ -49,6 +51,7 @@ def load(
     :param cwd: the directory that the name ``.`` means.
     :param amanda_version: of the programs that read the configuration besides us, None if it is not
         known. It is asked for only if a word means something else before and after a version.
+    :param installation: its build knows the defaults of some parameters.
     :return: the configuration and all messages. It never raises: what is wrong with the files
         or the overrides is in the messages.
     """
@@ -64,7 +67,7 @@ def load(
     for implicit in make_implicit(loader.drafts, name):
         loader.finish(implicit)
     loader.override_rest()
-    config = derive(loader.drafts, name, directory)
+    config = derive(loader.drafts, name, directory, installation)
     return Loaded(config, tuple(loader.drafts.messages))
 
 

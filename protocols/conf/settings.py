@@ -2,6 +2,7 @@
 
 from protocols.conf.sections import Settings
 from protocols.conf.values import NO_PROPERTIES, AutoLabel, LabelStr, Properties
+from protocols.installation import DEBIAN, Installation
 
 
 class GlobalSettings(Settings):
@@ -13,17 +14,17 @@ class GlobalSettings(Settings):
     """
 
     org: str = "DailySet1"
-    dumpuser: str = "backup"
-    mailer: str = "/usr/bin/mail"
+    dumpuser: str = DEBIAN.client_login
+    mailer: str = DEBIAN.mailer
     mailto: str = ""
     printer: str = ""
     tapelist: str = "tapelist"
     diskfile: str = "disklist"
     command_file: str = "command_file"
-    logdir: str = "/etc/amanda"
-    infofile: str = "/etc/amanda/curinfo"
-    indexdir: str = "/etc/amanda/index"
-    tmpdir: str = "/tmp/amanda"
+    logdir: str = DEBIAN.logdir
+    infofile: str = f"{DEBIAN.logdir}/curinfo"
+    indexdir: str = f"{DEBIAN.logdir}/index"
+    tmpdir: str = DEBIAN.amanda_tmpdir
     tapetype: str = "DEFAULT_TAPE"
     tapecycle: int = 15
     dumpcycle: int = 10
@@ -88,7 +89,7 @@ class GlobalSettings(Settings):
     rest_api_port: int = 0
     rest_ssl_cert: str = ""
     rest_ssl_key: str = ""
-    ssl_dir: str = "/etc/amanda/ssl"
+    ssl_dir: str = f"{DEBIAN.config_dir}/ssl"
     reserved_udp_port: tuple[int, int] = (840, 860)
     reserved_tcp_port: tuple[int, int] = (512, 1023)
     unreserved_tcp_port: tuple[int, int] = (50000, 50100)
@@ -110,3 +111,18 @@ class GlobalSettings(Settings):
     debug_sendbackup: int = 0
     debug_sendsize: int = 0
     debug_taper: int = 0
+
+
+def defaults_of(installation: Installation) -> dict[str, str]:
+    """Parameters whose defaults depend on how Amanda was built, when it was not as for Debian."""
+    if installation == DEBIAN:
+        return {}
+    return {
+        "dumpuser": installation.client_login,
+        "mailer": installation.mailer,
+        "logdir": installation.logdir,
+        "infofile": f"{installation.logdir}/curinfo",
+        "indexdir": f"{installation.logdir}/index",
+        "tmpdir": installation.amanda_tmpdir,
+        "ssl_dir": f"{installation.config_dir}/ssl",
+    }

@@ -10,6 +10,7 @@ from types import FrameType
 from protocols.application import COMMANDS, SUPPORT, Request, one_line, parse_request
 from taper import __version__
 from taper.application.errors import ApplicationError, reason
+from taper.installation import installation
 from taper.last_words import guarded, sentence
 
 HELP = f"""\
@@ -42,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
         signal.signal(number, _stop)
     try:
         try:
-            return _run(parse_request(arguments))
+            return _run(parse_request(arguments, installation()))
         except OSError as error:
             raise ApplicationError(f"failed: {reason(error)}") from error
     except (ApplicationError, ValueError) as error:

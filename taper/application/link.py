@@ -11,7 +11,6 @@ import tempfile
 from taper.ownership import not_roots_alone
 
 NAME = "amdirecttar"
-USUAL = "/usr/lib/amanda/application"
 MARK = "# Put here by twisted-taper; its taperctl takes it away."
 LAUNCHER = '#!/bin/sh\n{mark}\nexec {python} -I -m taper.application.cli "$@"\n'
 _LONGEST_LAUNCHER = 1 << 16
@@ -21,7 +20,7 @@ class LinkRefused(Exception):
     """Nothing was changed; the text says why."""
 
 
-def is_linked(directory: str = USUAL) -> bool:
+def is_linked(directory: str) -> bool:
     """Our launcher is there.
 
     :raise OSError: what is there cannot be read
@@ -66,7 +65,7 @@ def _interpreter(path: str) -> str:
     return words[0]
 
 
-def check(directory: str = USUAL) -> bool:
+def check(directory: str) -> bool:
     """What :func:`link` checks, and that a launcher of ours runs.
 
     :return: there is one
@@ -88,7 +87,7 @@ def check(directory: str = USUAL) -> bool:
     return True
 
 
-def link(directory: str = USUAL) -> str:
+def link(directory: str) -> str:
     """Put the launcher there, over an older one of ours; it runs this Python.
 
     :return: its path
@@ -113,7 +112,7 @@ def link(directory: str = USUAL) -> str:
     return path
 
 
-def unlink(directory: str = USUAL) -> bool:
+def unlink(directory: str) -> bool:
     """Take our launcher away. :return: it was there"""
     if not is_linked(directory):
         return False

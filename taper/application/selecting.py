@@ -13,6 +13,7 @@ from protocols.application import Request, Selection
 from protocols.gnutar import Kind, quote_name
 from taper.application.errors import ApplicationError, reason
 from taper.application.tar import Files
+from taper.installation import installation
 from taper.ownership import refuse_strangers
 
 LONGEST_LIST = 16 << 20
@@ -20,7 +21,6 @@ LONGEST_LIST = 16 << 20
 
 Note = Callable[[Kind, str], None]
 _WILD = frozenset("*?[")
-_USUAL_PLACE = "/tmp/amanda"
 
 
 class Lists:
@@ -120,11 +120,12 @@ class Lists:
 
 def _place() -> str | None:
     """Amanda's own place for such files, which is closed to others; None: any temporary one."""
+    place = installation().amanda_tmpdir
     try:
-        refuse_strangers(_USUAL_PLACE)
+        refuse_strangers(place)
     except OSError:
         return None
-    return _USUAL_PLACE if os.access(_USUAL_PLACE, os.W_OK | os.X_OK) else None
+    return place if os.access(place, os.W_OK | os.X_OK) else None
 
 
 def _without_globs(chosen: Selection) -> Selection:

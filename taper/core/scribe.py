@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 
-from devices.errors import ChangerError, DeviceError
+from devices.errors import ChangerError, DeviceError, NotOnVolume
 from devices.interfaces import IAsyncDevice, IAsyncReservation
 from protocols.tapelist import TapelistError
-from protocols.tracelog import Info, TapeInfo
+from protocols.tracelog import Error, Info, TapeInfo
 from taper.core.erasing import await_space, blank, frees_space, make_room
 from taper.core.errors import Interrupted, TapeTrouble, in_words
 from taper.core.labelling import LabellingFailed, label_volume, permit_label
@@ -222,6 +222,9 @@ class Scribe:
                 await blank(world, volume.device, volume.label, lambda tapelist: None)
             elif storage.set_no_reuse:
                 await self._forbid_reuse(volume)
+        except NotOnVolume as fault:
+            errors.append(str(fault))
+            await world.note(Error(str(fault)))
         except (DeviceError, TapelistError, OSError) as fault:
             errors.append(str(fault))
         try:

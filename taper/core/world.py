@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from devices.interfaces import IAsyncChanger
     from protocols.conf import Config, Storage
     from protocols.tracelog import (
+        Error,
         Info,
         NoTapeConfig,
         NoTapeError,
@@ -78,7 +79,7 @@ class World:
     tapes: Iterator[int] = field(factory=_from_one)
 
     async def note(
-        self, record: Info | NoTapeConfig | NoTapeError | PidDone | TapeInfo | Warning_
+        self, record: Error | Info | NoTapeConfig | NoTapeError | PidDone | TapeInfo | Warning_
     ) -> None:
         """Write a trace-log line for people; if it cannot be written, nothing ends for that, and
         nothing waits for it longer than a moment: it then comes after what follows it.

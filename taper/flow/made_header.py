@@ -14,12 +14,12 @@ from protocols.disklist import Block, DiskEntry, find_disk
 from protocols.dle import make_dle
 from protocols.header import Header, HeaderType
 from taper.core.errors import SourceFault
+from taper.installation import installation
 
 if TYPE_CHECKING:
     from protocols.conf import Application, Config
     from protocols.driver.commands import PortWrite
 
-APPLICATIONS = "/usr/lib/amanda/application"
 _INLINE = "the-dumptype-in-the-disklist"
 _WHY = "no header came, and none can be made: "
 
@@ -101,5 +101,5 @@ def _program(config: Config, dumptype: Dumptype) -> tuple[str, Application | Non
     application = config.application(dumptype.application)
     if application is None or not application.plugin:
         raise SourceFault(f"{_WHY}dumptype '{dumptype.name}' names no application")
-    recover = f"{APPLICATIONS}/{application.plugin} restore [./file-to-restore]+"
+    recover = f"{installation().application_dir}/{application.plugin} restore [./file-to-restore]+"
     return "APPLICATION", application, recover

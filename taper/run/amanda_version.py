@@ -1,8 +1,9 @@
-"""Which Amanda this taper works for (amanda-3.5.4, "Where an installation keeps things").
+"""Which Amanda this taper works for [amanda-3.5.4 13].
 
 Its own taper, displaced by ours or still in place, is a Perl program that names its library in its
-first lines, and that library knows the version. This costs the reading of two small files; nothing
-is executed.
+first lines, and that library knows the version; where that fails, ``taperctl install`` may have
+recorded where the library is. A recorded version would be wrong after an upgrade. This costs the
+reading of two small files; nothing is executed.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import os
 
 from devices.regular import open_regular
 from protocols.conf.values import Version
+from protocols.installation import DEBIAN, Installation
+from taper.installation import installation
 
 _DIRECTORIES = (
-    "/usr/lib/amanda",
+    DEBIAN.amlibexecdir,
     "/usr/libexec/amanda",
     "/usr/local/libexec/amanda",
     "/usr/local/lib/amanda",
@@ -39,12 +42,14 @@ def version_text(directories: tuple[str, ...] | None = None) -> str | None:
     :param directories: where its taper may be; None: beside the driver that started us, or, if
         something else did, in the usual places
     """
-    for directory in _directories() if directories is None else directories:
+    if directories is None:
+        return _of_installation(installation())
+    for directory in directories:
         for name in _NAMES:
             library = _quoted_after(f"{directory}/{name}", b"use lib ")
             if library is None:
                 continue  # no such program, or it is ours
-            found = _quoted_after(f"{library}/Amanda/Constants.pm", b"$VERSION = ")
+            found = _version_of(library)
             if found is not None:
                 return found
     return None
@@ -67,12 +72,33 @@ def parse_version(text: str) -> Version | None:
     return tuple(numbers) or None
 
 
-def _directories() -> tuple[str, ...]:
+def _of_installation(recorded: Installation) -> str | None:
+    """The version of the Amanda whose driver started us, else of the recorded or the usual one."""
+    driver = _drivers_directory()
+    if driver is not None:
+        found = version_text((driver,))
+        ours = driver == os.path.realpath(recorded.amlibexecdir)
+    else:
+        # a record names one installation; others beside it are not ours
+        known = recorded.amperldir != ""
+        found = version_text((recorded.amlibexecdir,) if known else _DIRECTORIES)
+        ours = True
+    if found is None and ours and recorded.amperldir:
+        found = _version_of(recorded.amperldir)
+    return found
+
+
+def _version_of(library: str) -> str | None:
+    return _quoted_after(f"{library}/Amanda/Constants.pm", b"$VERSION = ")
+
+
+def _drivers_directory() -> str | None:
+    """Where the driver is that started us; None: something else did, or it cannot be seen."""
     try:
         directory, _, program = os.readlink(f"/proc/{os.getppid()}/exe").rpartition("/")
     except OSError:
-        return _DIRECTORIES  # there is no /proc, or it hides the parent
-    return (directory,) if program == "driver" else _DIRECTORIES
+        return None  # there is no /proc, or it hides the parent
+    return directory if program == "driver" else None
 
 
 def _quoted_after(path: str, start: bytes) -> str | None:

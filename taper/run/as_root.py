@@ -8,6 +8,7 @@ import pwd
 import taper
 import twisted
 from protocols.conf import load
+from taper.installation import installation
 from taper.run.amanda_version import amanda_version
 from taper.run.paths import Paths
 from taper.run.setup import StartFailed, read_file
@@ -24,6 +25,7 @@ def dump_user(config_name: str, overrides: tuple[str, ...], paths: Paths) -> str
         config_root=paths.config_root,
         cwd=None,
         amanda_version=amanda_version,
+        installation=installation(),
     )
     if any(message.level == "error" for message in loaded.messages):
         return None

@@ -18,7 +18,6 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from taper.ownership import DUMP_USER
 from taper.run.paths import give, give_directories, make_private
 from taper.version import OURS, amanda
 
@@ -133,7 +132,7 @@ class DebugLog:
                 sys.stderr.write(f"taper: debug file {self.path}: {fault}\n")
             self._lost = True
 
-    def move_to(self, config_name: str, dumpuser: str = DUMP_USER) -> None:
+    def move_to(self, config_name: str, dumpuser: str | None = None) -> None:
         """Move the file to the directory of the configuration, now that it is known, as is who is
         to own what root makes."""
         if self.path is None or self._file is None:

@@ -17,7 +17,7 @@ HELP = f"""\
 The volume writer of the Amanda backup system. Amanda's driver starts it, and talks to it on
 standard input and output; for people there is taperctl.
 
-  CONFIG               name of a configuration below /etc/amanda; "." is the working directory
+  CONFIG               name of a configuration of Amanda's; "." is the working directory
   --log-filename FILE  the trace log of the run
   --storage-name NAME  the storage to serve; without it, the configuration's first
   -o KEY=VALUE         replaces one value of the configuration

@@ -1,7 +1,7 @@
 """Where this machine keeps Amanda's files [config 0].
 
-The defaults are Debian's. The environment may name others, so that the program can be tried, and
-tested, away from them.
+They are those of the installation that :mod:`taper.installation` knows. The environment may name
+others, so that the program can be tried, and tested, away from them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import os
 import pwd
 from collections.abc import Iterable, Mapping
 
+from protocols.installation import DEBIAN
 from protocols.records import Record
-from taper.ownership import DUMP_USER, refuse_strangers
+from taper.installation import installation
+from taper.ownership import refuse_strangers
 
 
 class Paths(Record, kw_only=True):
@@ -23,25 +25,28 @@ class Paths(Record, kw_only=True):
     :ivar statedir: changer states that no configuration places elsewhere.
     """
 
-    config_root: str = "/etc/amanda"
-    tmpdir: str = "/tmp/amanda"
-    dbgdir: str = "/var/log/amanda"
-    statedir: str = "/var/lib/amanda"
+    config_root: str = DEBIAN.config_dir
+    tmpdir: str = DEBIAN.amanda_tmpdir
+    dbgdir: str = DEBIAN.amanda_dbgdir
+    statedir: str = DEBIAN.statedir
 
 
 def paths_from(environment: Mapping[str, str]) -> Paths:
     """The directories, by ``AMANDA_CONFIG_DIR``, ``AMANDA_TMPDIR``, ``AMANDA_DBGDIR`` and
-    ``AMANDA_STATE_DIR`` where set."""
-    usual = Paths()
+    ``AMANDA_STATE_DIR`` where set.
+
+    :raise Unusable: see :func:`taper.installation.installation`
+    """
+    usual = installation()
     return Paths(
-        config_root=environment.get("AMANDA_CONFIG_DIR", usual.config_root),
-        tmpdir=environment.get("AMANDA_TMPDIR", usual.tmpdir),
-        dbgdir=environment.get("AMANDA_DBGDIR", usual.dbgdir),
+        config_root=environment.get("AMANDA_CONFIG_DIR", usual.config_dir),
+        tmpdir=environment.get("AMANDA_TMPDIR", usual.amanda_tmpdir),
+        dbgdir=environment.get("AMANDA_DBGDIR", usual.amanda_dbgdir),
         statedir=environment.get("AMANDA_STATE_DIR", usual.statedir),
     )
 
 
-def make_private(directory: str, dumpuser: str = DUMP_USER) -> list[str]:
+def make_private(directory: str, dumpuser: str | None = None) -> list[str]:
     """Create a directory, with mode 0700, and its parents, unless it is there.
 
     What root makes is given to the dump user, as stock does: a person may try a program of ours
@@ -75,7 +80,7 @@ def make_private(directory: str, dumpuser: str = DUMP_USER) -> list[str]:
     return made
 
 
-def give_directories(made: Iterable[str], dumpuser: str) -> None:
+def give_directories(made: Iterable[str], dumpuser: str | None) -> None:
     """Let this user own directories that root has made a moment ago.
 
     :raise OSError: one of them is no directory any more
@@ -88,7 +93,7 @@ def give_directories(made: Iterable[str], dumpuser: str) -> None:
             os.close(descriptor)
 
 
-def _make_below(parent: int, name: str, dumpuser: str) -> int:
+def _make_below(parent: int, name: str, dumpuser: str | None) -> int:
     """:return: the new directory, or the one that another process has made just now"""
     try:
         os.mkdir(name, 0o700, dir_fd=parent)
@@ -106,12 +111,15 @@ def _make_below(parent: int, name: str, dumpuser: str) -> int:
     return child
 
 
-def give(descriptor: int, dumpuser: str = DUMP_USER) -> None:
-    """Let the dump user own what root has made and opened; nothing for anybody else."""
+def give(descriptor: int, dumpuser: str | None = None) -> None:
+    """Let the dump user own what root has made and opened; nothing for anybody else.
+
+    :param dumpuser: None: the one of the installation, as long as no configuration is known
+    """
     if os.geteuid() != 0:
         return
     try:
-        owner = pwd.getpwnam(dumpuser)
+        owner = pwd.getpwnam(dumpuser or installation().client_login)
     except KeyError:
         return  # there is none whom it could hinder
     os.chown(descriptor, owner.pw_uid, owner.pw_gid)

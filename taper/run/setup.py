@@ -13,6 +13,7 @@ from devices.regular import open_regular
 from protocols.conf import load
 from protocols.records import Record
 from protocols.tapelist import TapelistError, check_name
+from taper.installation import installation
 from taper.last_words import CannotStart
 from taper.run.amanda_version import amanda_version
 from taper.run.debug_log import keep_what_is_logged
@@ -111,6 +112,7 @@ def load_config(
         config_root=paths.config_root,
         cwd=_working_directory("configuration '.'") if options.config_name == "." else None,
         amanda_version=amanda_version,
+        installation=installation(),
     )
     for message in loaded.messages:
         note(message.text)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from taper.core.interfaces import IStatusFile, IStatusFiles
-from taper.ownership import DUMP_USER, refuse_strangers
+from taper.ownership import refuse_strangers
 from taper.run.paths import make_private
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def sweep(directory: str, now: float) -> None:
             continue  # its taper lives, or somebody else is sweeping too
 
 
-def _create(directory: str, dumpuser: str) -> tuple[int, str]:
+def _create(directory: str, dumpuser: str | None) -> tuple[int, str]:
     make_private(directory, dumpuser)
     while True:
         # amstatus finds no name with a blank or a colon in it
@@ -127,7 +127,7 @@ class StatusFiles:
         reactor: IReactorTime,
         lane: ILane,
         directory: str,
-        dumpuser: str = DUMP_USER,
+        dumpuser: str | None = None,
     ) -> None:
         self._reactor = reactor
         self._lane = lane

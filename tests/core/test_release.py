@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devices.errors import ChangerError, DriveFailed
+from devices.errors import ChangerError, DriveFailed, NotOnVolume
 from protocols.tapelist import TapelistError
 from tests.core.checking import check_dump
 from tests.core.conversing import (
@@ -96,6 +96,16 @@ def test_a_volume_that_cannot_be_let_go_well_is_let_go(name: str, fault: Excepti
     assert any(str(fault) in text for text in talk.debugged)
     talk.say(file_write("HF", "00-00002").replace("/home", "/b"))
     assert check_dump(talk, "00-00002", DATA, "/b") == "DONE"
+    talk.quit()
+
+
+def test_what_is_not_on_its_volume_is_told_in_the_trace_log() -> None:
+    """Its dumps were told DONE; an operator must see to them."""
+    talk = idle(Tape(), Tape())
+    talk.say(file_write())
+    talk.moments.fail("finish", NotOnVolume("the disc is bad; all is in the cache"))
+    assert talk.say(f"CLOSE-VOLUME {WORKER}") == [f"CLOSED-VOLUME {WORKER}"]
+    assert talk.logged()[-1] == "ERROR taper the disc is bad; all is in the cache"
     talk.quit()
 
 

@@ -20,6 +20,7 @@ from tests.contract.async_device import (
     turning,
 )
 from tests.devices.ndmp_world import World
+from tests.fakes.burner import Burner
 from tests.fakes.changers import Waited
 from tests.fakes.device import FakeDevice, FakeVolume
 from tests.fakes.ndmp_server import CONFORMING
@@ -55,6 +56,17 @@ class TestDiskflat(PumpedDeviceContract, DirectTCPContract):
     @pytest.fixture
     def open_device(self, turning: Turning, tmp_path: Path) -> Callable[[], Any]:
         return opener(turning, f"diskflat:{tmp_path}/TAPE-01", directtcp_address="127.0.0.1")
+
+
+class TestDvdrw(PumpedDeviceContract, DirectTCPContract):
+    erases = False
+
+    @pytest.fixture
+    def open_device(self, turning: Turning, tmp_path: Path) -> Callable[[], Any]:
+        burner = Burner(tmp_path)
+        burner.insert_empty()
+        named = {**burner.properties, "directtcp_address": "127.0.0.1"}
+        return opener(turning, burner.name, **named)
 
 
 class TestRait(PumpedDeviceContract, DirectTCPContract):

@@ -42,8 +42,9 @@ CHANGERS_HERE = f"changers here are {', '.join(sorted(f'chg-{kind}' for kind in 
         ("FILE:/x", f'Device type "FILE" is not known (did you mean "file"?); {DEVICES_HERE}'),
         ("tap:/x", f'Device type "tap" is not known (did you mean "tape"?); {DEVICES_HERE}'),
         (
-            "dvdrw:/cache:/dev/sr0",
-            'Device type "dvdrw" is not known to this taper, though Amanda has it; ' + DEVICES_HERE,
+            "dvdrw:/cache",
+            "DVDRW device requires cache directory and DVD-RW device separated by a colon (:) in "
+            "tapedev: 'dvdrw:/cache'",
         ),
         (
             "chg-dsk:/x",

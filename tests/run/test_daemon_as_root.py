@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from taper.ownership import DUMP_USER
+from protocols.installation import DEBIAN
 from taper.run.unix_door import clear_way, socket_path
 from tests.run.sessions import START, Place, make_place
 from tests.run.test_stdio import environment
@@ -26,15 +26,15 @@ from tests.run.test_stdio import environment
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(
-        not any(entry.pw_name == DUMP_USER for entry in pwd.getpwall()),
-        reason=f"there is no user {DUMP_USER}",
+        not any(entry.pw_name == DEBIAN.client_login for entry in pwd.getpwall()),
+        reason=f"there is no user {DEBIAN.client_login}",
     ),
     pytest.mark.skipif(
         subprocess.run(
-            ["runuser", "-u", DUMP_USER, "--", "test", "-r", __file__], check=False
+            ["runuser", "-u", DEBIAN.client_login, "--", "test", "-r", __file__], check=False
         ).returncode
         != 0,
-        reason=f"{DUMP_USER} cannot read this tree",
+        reason=f"{DEBIAN.client_login} cannot read this tree",
     ),
 ]
 
@@ -54,9 +54,9 @@ def root() -> Iterator[Path]:
 def place(root: Path) -> Place:
     """All of it is the dump user's."""
     (root / "amanda").mkdir()
-    place = make_place(root / "amanda", user=DUMP_USER)
+    place = make_place(root / "amanda", user=DEBIAN.client_login)
     for path in (root / "amanda", *(root / "amanda").rglob("*")):
-        shutil.chown(path, DUMP_USER, DUMP_USER)
+        shutil.chown(path, DEBIAN.client_login, DEBIAN.client_login)
     return place
 
 
@@ -104,7 +104,7 @@ def identity(pid: int) -> dict[str, list[str]]:
 
 def test_it_is_the_dump_user(root: Path, place: Place) -> None:
     """The founding line, word for word; killed or ended well, it can be started again."""
-    user = pwd.getpwnam(DUMP_USER)
+    user = pwd.getpwnam(DEBIAN.client_login)
     door = root / "taper.sock"
     for number, end in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGTERM)):
         with daemon(place, f"unix:{door}") as running:
@@ -117,14 +117,14 @@ def test_it_is_the_dump_user(root: Path, place: Place) -> None:
                 assert found["Gid"] == [str(user.pw_gid)] * 4
                 groups = os.getgrouplist(user.pw_name, user.pw_gid)
                 assert sorted(map(int, found["Groups"])) == sorted(groups)
-                assert door.owner() == DUMP_USER
+                assert door.owner() == DEBIAN.client_login
                 assert stat.S_IMODE(door.stat().st_mode) == 0o600
             running.send_signal(end)
             said, _ = running.communicate(timeout=SECONDS)
             assert b"Traceback" not in said
             assert running.returncode == -end, said
             assert end is signal.SIGKILL or said.rstrip().endswith(b"Server Shut Down.")
-    assert {path.owner() for path in place.root.rglob("*")} == {DUMP_USER}
+    assert {path.owner() for path in place.root.rglob("*")} == {DEBIAN.client_login}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_why_not(root: Path, place: Place, change: str, words: tuple[str, ...], 
     if change == "a stranger's directory":
         os.chown(root, 65534, 65534)
     elif change == "no such dump user":
-        conf.write_text(conf.read_text().replace(DUMP_USER, "nosuch"))
+        conf.write_text(conf.read_text().replace(DEBIAN.client_login, "nosuch"))
     elif change:
         conf.write_text("nonsense\n")
     with daemon(place, f"unix:{root}/taper.sock", *words) as running:

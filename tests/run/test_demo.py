@@ -558,8 +558,8 @@ def test_taper_imports_none_of_it() -> None:
     """A start of the taper pays nothing for demonstration and installation."""
     code = (
         "import sys, taper.cli, taper.run.process, taper.run.stdio\n"
-        "ours = ('taper.demo', 'taper.install', 'taper.ctl')\n"
-        "bad = [name for name in sys.modules if name.startswith(ours)]\n"
+        "ours = ('taper.demo.', 'taper.install.', 'taper.ctl.')\n"
+        "bad = [name for name in sys.modules if f'{name}.'.startswith(ours)]\n"
         "sys.exit(', '.join(bad) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

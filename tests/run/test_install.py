@@ -9,154 +9,38 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.installation import installed, unreadable_python
+from protocols.installation import parse
+from tests.run.installing import DEBIAN_HERE, TAPER, USER, Machine, make_venv, missing
 
-LIBEXEC = "/usr/lib/amanda"
-TAPER = f"{LIBEXEC}/taper"
-USER = "backup"
-
-
-def _missing() -> str | None:
-    if os.geteuid() != 0:
-        return "needs root, to make a mount namespace"
-    if not os.path.isfile(TAPER):
-        return f"{TAPER} is not installed"
-    for program in ("dpkg-divert", "runuser", "unshare"):
-        if shutil.which(program) is None:
-            return f"{program} is not installed"
-    if not any(entry.pw_name == USER for entry in pwd.getpwall()):
-        return f"there is no user {USER}"
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
-        return "mount namespaces are not allowed"
-    return None
-
-
-_REASON = _missing()
+_REASON = missing()
 pytestmark = pytest.mark.skipif(_REASON is not None, reason=_REASON or "")
 
 
-class Machine:
-    """A copy of Amanda's programs and an empty list of diversions."""
-
-    def __init__(self, top: Path, python: str) -> None:
-        self.python = python
-        self.libexec = top / "amanda"
-        self.libexec.mkdir()
-        self.taper = self.libexec / "taper"
-        self.aside = self.libexec / "taper.amanda"
-        shutil.copy2(TAPER, self.taper)
-        self.admin = top / "dpkg"
-        self.admin.mkdir()
-        self.path = os.environ["PATH"]
-        self.stock = self.taper.read_bytes()
-
-    def inside(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command on this machine."""
-        script = f'mount --bind "$0" {LIBEXEC} && exec "$@"'
-        return subprocess.run(
-            ["unshare", "-m", "sh", "-c", script, str(self.libexec), *command],
-            env={**os.environ, "PATH": self.path, "DPKG_ADMINDIR": str(self.admin)},
-            capture_output=True,
-            text=True,
-            cwd="/",
-        )
-
-    def ctl(self, *arguments: str, python: str = "") -> str:
-        """Run taperctl, which must succeed. :return: what it says"""
-        done = self.inside(python or self.python, "-m", "taper.ctl", *arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def refused(self, *arguments: str, python: str = "") -> str:
-        """Run taperctl, which must refuse. :return: why"""
-        done = self.inside(python or self.python, "-m", "taper.ctl", *arguments)
-        assert done.returncode == 1
-        assert not done.stdout
-        assert done.stderr.startswith("taperctl: ")
-        return done.stderr
-
-    def diversions(self) -> str:
-        return self.inside("dpkg-divert", "--list").stdout.strip()
-
-    def check_untouched(self) -> None:
-        """Everything is as Amanda's package left it."""
-        assert [path.name for path in self.libexec.iterdir()] == ["taper"]
-        assert self.taper.read_bytes() == self.stock
-        assert self.taper.stat().st_nlink == 1
-        assert self.diversions() == ""
-
-    def break_divert(self, option: str) -> None:
-        """Let dpkg-divert fail when it is called with an option."""
-        real = shutil.which("dpkg-divert")
-        programs = self.admin.parent / "bin"
-        programs.mkdir()
-        script = programs / "dpkg-divert"
-        script.write_text(
-            f'#!/bin/sh\ncase "$*" in *{option}*) echo broken >&2; exit 2;; esac\n'
-            f'exec {real} "$@"\n'
-        )
-        script.chmod(0o755)
-        self.path = f"{programs}:{self.path}"
-
-
-@pytest.fixture
-def top() -> Iterator[Path]:
-    """A directory that the dump user can enter; pytest's own he cannot."""
-    with tempfile.TemporaryDirectory(prefix="install.") as directory:
-        os.chmod(directory, 0o755)
-        yield Path(directory)
-
-
-@pytest.fixture(scope="module")
-def packages() -> Iterator[Path]:
-    """Our packages and what they need, where the dump user can read them."""
-    reason = unreadable_python()
-    if reason is not None:
-        pytest.skip(reason)
-    with installed() as launcher:
-        yield launcher.parent / "packages"
-
-
-@pytest.fixture(scope="module")
-def python(packages: Path) -> str:
-    return make_venv(packages.parent / "venv", packages)
-
-
-def make_venv(top: Path, packages: Path) -> str:
-    """An installation as ours is, in a venv. :return: its Python"""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(top)], check=True)
-    (site,) = top.glob("lib/python*/site-packages")
-    (site / "ours.pth").write_text(f"{packages}\n")
-    return str(top / "bin" / "python")
-
-
-@pytest.fixture
-def machine(top: Path, python: str) -> Machine:
-    return Machine(top, python)
-
-
 def test_there_and_back(machine: Machine) -> None:
-    """Installed, ours runs as the dump user and Amanda's is kept; uninstalled, all is as before."""
+    """Installed, ours runs as the dump user and Amanda's is kept; uninstalled, all is as before.
+    Here the real amgetconf is asked, elsewhere one that says the same."""
+    del machine.binds[str(machine.amgetconf)]
     said = machine.ctl("install")
     assert f"{TAPER} is our taper now" in said
     assert "To go back: taperctl uninstall\n" in said
     assert machine.aside.read_bytes() == machine.stock
     assert machine.diversions() == f"local diversion of {TAPER} to {TAPER}.amanda"
+    recorded = parse(machine.record.read_bytes())
+    assert (recorded.amgetconf, recorded.values()) == (
+        shutil.which("amgetconf"),
+        {**DEBIAN_HERE.values(), "amgetconf": recorded.amgetconf},
+    )
     version = machine.inside("runuser", "-u", USER, "--", TAPER, "--version")
     assert version.stdout.startswith("taper-3.5.1\n")
     assert sorted(path.name for path in machine.libexec.iterdir()) == ["taper", "taper.amanda"]
 
     assert machine.ctl("uninstall") == f"{TAPER} is Amanda's own taper again.\n"
     machine.check_untouched()
-    assert machine.ctl("status") == f"{TAPER} is Amanda's own taper.\n"
+    assert machine.ctl("status").startswith(f"{TAPER} is Amanda's own taper.\nAmanda 3.5.1, ")
 
 
 def test_a_taper_that_runs(machine: Machine) -> None:
@@ -276,7 +160,7 @@ def test_renaming_fails(machine: Machine) -> None:
         "import errno, os, sys, taper.install as place\n"
         "def fail(*names): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
         "os.rename = fail\n"
-        f"sys.exit(place.run(lambda say: place.install({TAPER!r}, {USER!r}, say)))"
+        "sys.exit(place.run(lambda say: place.install(place.Wanted(), say)))"
     )
     done = machine.inside(machine.python, "-c", code)
     assert done.returncode == 1
@@ -323,13 +207,17 @@ def test_launcher_deleted(machine: Machine) -> None:
 
 
 def test_another_place(machine: Machine, top: Path) -> None:
-    """Another path than Debian's can be named; the way back names it too."""
+    """Another path than Debian's can be named, with the Amanda that it belongs to; ours knows it
+    from then on."""
     elsewhere = top / "libexec"
     elsewhere.mkdir()
     shutil.copy2(TAPER, elsewhere / "taper")
-    said = machine.ctl("install", "--taper", str(elsewhere / "taper"))
-    assert f"taperctl uninstall --taper {elsewhere}/taper" in said
-    machine.ctl("uninstall", "--taper", str(elsewhere / "taper"))
+    place = ("--taper", str(elsewhere / "taper"))
+    assert "--amgetconf names the one that belongs to" in machine.refused("install", *place)
+    assert f"{elsewhere}/taper is our taper now" in machine.ctl(
+        "install", *place, "--amgetconf", "/usr/sbin/amgetconf"
+    )
+    assert f"{elsewhere}/taper is Amanda's own taper again" in machine.ctl("uninstall")
     assert [path.name for path in elsewhere.iterdir()] == ["taper"]
     machine.check_untouched()
 

@@ -17,7 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 
-from taper.ownership import DUMP_USER
+from protocols.installation import DEBIAN
 from taper.run.driver_door import HANDSHAKE_PATIENCE, MOST_UNKNOWN
 from taper.run.service import TaperService
 from taper.run.setup import StartFailed
@@ -219,7 +219,7 @@ def test_another_users_key_is_refused(house: House) -> None:
         pytest.skip("only root can give files away")
     os.chown(house.key, 65534, 65534)
     assert f"privateKey={house.key} belongs to user 65534" in refusal(house, house.door())
-    shutil.chown(house.key, DUMP_USER)
+    shutil.chown(house.key, DEBIAN.client_login)
     TaperService(reactor, house.place.setup(), house.door())
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from pytest_twisted import ensureDeferred
 
+from protocols.installation import Installation
 from taper.application.selecting import Lists
 from taper.ownership import Untrusted, refuse_strangers
 from taper.run.debug_log import DebugLog
@@ -144,7 +145,8 @@ def test_lists_for_tar_are_not_in_a_strangers_directory(
 ) -> None:
     """They are elsewhere then; in our own, as ever."""
     strange = given_away(shared / "amanda")
-    monkeypatch.setattr("taper.application.selecting._USUAL_PLACE", str(strange))
+    elsewhere = Installation(amanda_tmpdir=str(strange))
+    monkeypatch.setattr("taper.application.selecting.installation", lambda: elsewhere)
     with Lists(lambda kind, text: None) as lists:
         assert not lists.write("include", [b"./a"]).startswith(str(strange))
     os.chown(strange, 0, 0)

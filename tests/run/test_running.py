@@ -46,6 +46,22 @@ def test_a_process_that_shows_itself_as_one() -> None:
     assert process.pid not in running_tapers()
 
 
+def test_where_there_is_no_proc_of_linuxs_kind(tmp_path: Path) -> None:
+    """As with BSD: ps tells, of all processes."""
+    code = "from taper.run.title import show; show(['C']); print('shown', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"shown\n"
+        assert process.pid in running_tapers(str(tmp_path))
+        process.communicate(b"\n")
+    assert process.pid not in running_tapers(str(tmp_path / "none"))
+
+
 def test_other_installations_do_not_count(tmp_path: Path) -> None:
     """Those of another mount namespace; and what cannot be looked at is none."""
     for name, namespace in (("self", "mnt:[1]"), ("7", "mnt:[1]"), ("8", "mnt:[2]"), ("9", "")):
@@ -54,4 +70,5 @@ def test_other_installations_do_not_count(tmp_path: Path) -> None:
             (tmp_path / name / "ns/mnt").symlink_to(namespace)
             (tmp_path / name / "cmdline").write_bytes(b"taper\0C\0")
     (tmp_path / "version").write_text("")
+    (tmp_path / "self" / "cmdline").touch()
     assert running_tapers(str(tmp_path)) == [7]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taper.ownership import DUMP_USER
+from protocols.installation import DEBIAN
 from taper.run.paths import make_private
 from tests.run.sessions import make_place
 from tests.run.test_stdio import environment
@@ -18,8 +18,8 @@ from tests.run.test_stdio import environment
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(
-        not any(entry.pw_name == DUMP_USER for entry in pwd.getpwall()),
-        reason=f"there is no user {DUMP_USER}",
+        not any(entry.pw_name == DEBIAN.client_login for entry in pwd.getpwall()),
+        reason=f"there is no user {DEBIAN.client_login}",
     ),
 ]
 
@@ -34,7 +34,7 @@ DAEMON = ["-c", TWISTD, "-n", "--pidfile=", "--logfile=-", "taper", "-c", "C", "
 )
 def test_directories_are_given_to_the_dump_user(tmp_path: Path, command: list[str]) -> None:
     """The program refuses to work for root; its directories do not keep the right user out."""
-    place = make_place(tmp_path, user=DUMP_USER)
+    place = make_place(tmp_path, user=DEBIAN.client_login)
     (tmp_path / "dbg").rmdir()
     done = subprocess.run(
         [sys.executable, "-P", *command, "--log-filename", str(place.log)],
@@ -48,8 +48,8 @@ def test_directories_are_given_to_the_dump_user(tmp_path: Path, command: list[st
     assert b'must be executed as the "backup" user' in done.stderr
     made = [tmp_path / "dbg", *(tmp_path / "dbg").rglob("*")]
     assert len(made) == 4  # dbg/server/C/taper.TIMESTAMP.debug
-    assert {path.owner() for path in made} == {DUMP_USER}
-    assert {path.group() for path in made} == {DUMP_USER}
+    assert {path.owner() for path in made} == {DEBIAN.client_login}
+    assert {path.group() for path in made} == {DEBIAN.client_login}
     assert not place.log.exists()
 
 
@@ -75,7 +75,7 @@ def test_every_directory_on_the_way_is_given(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     make_private(str(tmp_path / "there/a/b"))
     assert (tmp_path / "there").owner() == "root"
-    assert {(tmp_path / name).owner() for name in ("there/a", "there/a/b")} == {DUMP_USER}
+    assert {(tmp_path / name).owner() for name in ("there/a", "there/a/b")} == {DEBIAN.client_login}
     assert (tmp_path / "there/a/b").stat().st_mode & 0o777 == 0o700
 
 
