@@ -181,6 +181,7 @@ class Mover:
         self.pause_reason = PauseReason.NA
         account = self.channel.account() if self.channel is not None else ""
         self.drop_connection(reset=reason is not HaltReason.CONNECT_CLOSED)
+        self._session.note("mover halted", f"{reason.name}, {text or account or 'nothing moved'}")
         if text:
             self._session.log(f"mover halted: {text}", LogType.ERROR)
         elif account:

@@ -79,16 +79,8 @@ class TapeDrive:
         return await self.ask(self._work, self._medium, work)
 
     async def ask(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call something in the lane.
-
-        :raise Refused: for Unfit and for an OSError, too
-        """
-        try:
-            return await self.lane.call_surely(function, *arguments)
-        except Unfit as fault:
-            raise Refused(ErrorCode.ILLEGAL_ARGS, str(fault)) from fault
-        except OSError as fault:
-            raise Refused(ErrorCode.IO, _why(fault)) from fault
+        """Call something in the lane, see :func:`ask`."""
+        return await ask(self.lane, function, *arguments)
 
     def _work(self, medium: Tape, work: Callable[[Tape], T]) -> T:
         try:
@@ -112,6 +104,19 @@ class TapeDrive:
             await self.ask(self.keeper.unload, self)
         else:
             self.medium = None
+
+
+async def ask(lane: Lane, function: Callable[..., T], *arguments: object) -> T:
+    """Call something in a lane.
+
+    :raise Refused: for Unfit and for an OSError, too
+    """
+    try:
+        return await lane.call_surely(function, *arguments)
+    except Unfit as fault:
+        raise Refused(ErrorCode.ILLEGAL_ARGS, str(fault)) from fault
+    except OSError as fault:
+        raise Refused(ErrorCode.IO, _why(fault)) from fault
 
 
 def _place_of(medium: Tape) -> Place:

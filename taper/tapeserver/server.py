@@ -55,6 +55,7 @@ class TapeServer:
     """See :class:`protocols.ndmp_server.interfaces.House`.
 
     :ivar sessions: those that are open.
+    :param lanes: to be stopped with the drives' own ones
     """
 
     session_class: type[Session] = Session
@@ -66,6 +67,8 @@ class TapeServer:
         drives: Mapping[str, TapeDrive],
         robots: Mapping[str, Robot] | None = None,
         profile: Profile = CONFORMING,
+        *,
+        lanes: Sequence[Lane] = (),
     ) -> None:
         self.reactor: Any = reactor
         self.terms = terms
@@ -85,6 +88,7 @@ class TapeServer:
         self._count = 0
         self._port: IListeningPort | None = None
         self._caller = Lane(self.reactor, "data connections")
+        self._lanes = [self._caller, *lanes]
         self._stories: set[Deferred[None]] = set()
 
     # life
@@ -116,7 +120,7 @@ class TapeServer:
             await self._connections[0].over
         while self._stories:
             await gatherResults([_watched(story) for story in self._stories])
-        lanes = [self._caller, *(drive.lane for drive in self.drives.values())]
+        lanes = [*self._lanes, *(drive.lane for drive in self.drives.values())]
         await gatherResults([lane.stop() for lane in lanes])
 
     def _connection(self, peer: Any) -> Connection | None:
