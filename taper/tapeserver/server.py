@@ -48,7 +48,7 @@ class Terms:
     anybody: bool = False
     networks: tuple[Network, ...] = ()
     data: DataTerms = field(factory=DataTerms)
-    login_patience: float | None = LOGIN_PATIENCE
+    login_patience: float | None = field(factory=lambda: LOGIN_PATIENCE)
 
 
 class TapeServer:
