@@ -64,7 +64,7 @@ class Profile:
     raw_opens_protected: bool = True
     reopens: bool = False
     exact_state: bool = True
-    counts_padding: bool = False
+    counts_padding: bool = True
     read_in_progress: bool = True
     reports_dead_reader: bool = True
     close_unless_idle: bool = False

@@ -88,7 +88,7 @@ async def test_a_stream_becomes_a_part_of_a_volume(make: Make, tmp_path: Path) -
     await session.request(m.MoverContinue())
     assert await halted(session) == (HaltReason.CONNECT_CLOSED, "")
     state = await session.request(m.MoverGetState())
-    assert (state.state, state.bytes_moved) == (MoverState.HALTED, len(data))
+    assert (state.state, state.bytes_moved) == (MoverState.HALTED, 4 * BLOCK)
     await session.request(EOF_1)
     await session.request(m.MoverStop())
     node = str(tmp_path / "vt")

@@ -36,7 +36,6 @@ LENIENT = Profile(
     raw_opens_protected=False,
     reopens=True,
     exact_state=False,
-    counts_padding=True,
     read_in_progress=False,
     reports_dead_reader=False,
     close_unless_idle=True,
