@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from protocols.ndmp.codes import VERSIONS, PauseReason
 
@@ -81,3 +81,62 @@ class Profile:
 
 
 CONFORMING = Profile()
+"""What [ndmp-server 8] recommends."""
+
+NDMJOB = Profile(
+    name="ndmjob",
+    window_end=PauseReason.SEEK,
+    first_record_size=10240,
+    forgets_record_size=True,
+    max_record_size=2**20,
+    record_size_when_paused=True,
+    window_before_continue=False,
+    window_moves=False,
+    tape_while_listening=True,
+    busy_error=False,
+    busy_motion=False,
+    raw_opens_protected=False,
+    reopens=True,
+    exact_state=False,
+    read_in_progress=False,
+    reports_dead_reader=False,
+    close_unless_idle=True,
+    eom_at_end=False,
+    unloads=False,
+    answers_unknown=False,
+    answers_close=True,
+    advertises_local=True,
+    tells_all_before_login=True,
+    forgets_login=False,
+    busy_drive_refused=True,
+    timeout_needed=True,
+)
+"""As Amanda's own server."""
+
+ILLUMOS = evolve(
+    NDMJOB,
+    name="illumos",
+    zero_window=False,
+    window_end=PauseReason.EOW,
+    first_record_size=0,
+    forgets_record_size=False,
+    record_size_when_paused=False,
+    record_size_clears_window=True,
+    window_in_listen=True,
+    window_before_continue=True,
+    window_moves=True,
+    tape_while_listening=False,
+    busy_error=True,
+    exact_state=True,
+    read_in_progress=True,
+    reports_dead_reader=True,
+    eom_at_end=True,
+    filemark_after_write=False,
+    unloads=True,
+    answers_unknown=True,
+    answers_close=False,
+    advertises_local=False,
+)
+"""As Solaris and illumos."""
+
+PERSONALITIES = {profile.name: profile for profile in (CONFORMING, NDMJOB, ILLUMOS)}

@@ -50,7 +50,7 @@ def make_server(reactor: Any, settings: Settings) -> TapeServer:
     for library in settings.libraries:
         robots[library.name] = _library(reactor, library, drives)
     lanes = [robot.lane for robot in robots.values()]
-    return ProductServer(reactor, settings.terms, drives, robots, lanes=lanes)
+    return ProductServer(reactor, settings.terms, drives, robots, settings.profile, lanes=lanes)
 
 
 def _drive(reactor: Any, settings: DriveSettings) -> TapeDrive:

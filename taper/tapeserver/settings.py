@@ -10,6 +10,7 @@ from ipaddress import ip_network
 
 from attrs import field, frozen
 
+from protocols.ndmp_server.profile import CONFORMING, PERSONALITIES, Profile
 from taper.last_words import CannotStart
 from taper.tapeserver.listener import DataTerms, Network
 from taper.tapeserver.server import Terms
@@ -33,6 +34,7 @@ _KNOWN = {
         "data-ports",
         "listen-timeout",
         "data-timeout",
+        "personality",
     },
     "drive": {"vtape", "file", "block-size", "limit"},
     "library": {"disk", "drives", "state", "block-size", "limit"},
@@ -77,6 +79,7 @@ class Settings:
     host: str
     port: int
     terms: Terms
+    profile: Profile = CONFORMING
     drives: tuple[DriveSettings, ...] = field(default=())
     libraries: tuple[LibrarySettings, ...] = field(default=())
 
@@ -177,7 +180,9 @@ def read_settings(path: str) -> Settings:
             libraries.append(_library(name, section))
     server = _Section(path, "server", parser["server"], "server")
     host, port = _address(server)
-    settings = Settings(host, port, _terms(server), tuple(drives), tuple(libraries))
+    settings = Settings(
+        host, port, _terms(server), _profile(server), tuple(drives), tuple(libraries)
+    )
     _check_names(path, settings)
     return settings
 
@@ -223,6 +228,13 @@ def _address(server: _Section) -> tuple[str, int]:
     if not (good and colon):
         server.refuse("listen", text, "ADDRESS:PORT, an address of this host,")
     return host, int(port)
+
+
+def _profile(server: _Section) -> Profile:
+    name = server.text("personality", CONFORMING.name)
+    if name not in PERSONALITIES:
+        server.refuse("personality", name, f"one of {', '.join(PERSONALITIES)}")
+    return PERSONALITIES[name]
 
 
 def _terms(server: _Section) -> Terms:

@@ -24,7 +24,7 @@ def write_settings(root: Path, server: str = "", *, drives: str = "") -> Path:
     for name in ("vt", "tree/slot1", "tree/slot2", "tree/slot4"):
         (root / name).mkdir(parents=True, exist_ok=True)
     accounts = root / "accounts"
-    accounts.write_text("# who may come\nndmp:secret\n")
+    accounts.write_text("# who may come\nndmp:ndmp\n")
     accounts.chmod(0o600)
     path = root / "conf"
     drives = drives or (
@@ -46,7 +46,7 @@ class Serving:
         self.server.start()
         self._sessions: list[NdmpSession] = []
 
-    async def session(self, password: str = "secret", *, auth: str = "md5") -> NdmpSession:
+    async def session(self, password: str = "ndmp", *, auth: str = "md5") -> NdmpSession:
         """A session that is logged in."""
         session = await connect_session(
             cast(Any, reactor),
