@@ -80,7 +80,7 @@ class ConfigAgent:
         if not password:  # no such user, or nothing that could be known
             return False
         if auth.kind == AuthType.TEXT:
-            said, wanted = auth.password.encode(), password.encode()
+            said, wanted = _bytes(auth.password), _bytes(password)
         elif challenge is None:
             return False
         else:
@@ -141,3 +141,7 @@ class ConfigAgent:
 
     def config_get_ext_list(self, request: m.ConfigGetExtList) -> m.ConfigGetExtListReply:
         return m.ConfigGetExtListReply()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
