@@ -24,6 +24,7 @@ from protocols.ndmp_server.interfaces import (
     MoveEnd,
     Progress,
     Refused,
+    Tape,
     TapeEnd,
     Window,
 )
@@ -105,9 +106,12 @@ class Mover:
             self.channel.wake()
             return
         self._wish = None
-        self._working = self._session.tape.opened()
+        if self._session.tape.drive is None:  # some servers let it be closed while one listens
+            self.halt(HaltReason.MEDIA_ERROR, "no tape is open")
+            return
+        self._working = self._session.tape.drive
         self.channel.begin()
-        self._session.house.spawn(self._work(self._working, self.channel))
+        self._session.spawn(self._work(self._working, self.channel))
 
     async def _work(self, drive: Drive, channel: Channel) -> None:
         try:
@@ -129,12 +133,15 @@ class Mover:
             finally:
                 tape.wrote |= progress.position > before
                 tape.before_filemark = False
-        await drive.do(tape.end_of_writing)
         watch = self._profile.reports_dead_reader
-        end = await drive.do(lambda medium: channel.serve(medium, progress, watch=watch))
-        found = TapeEnd.FILEMARK if end is MoveEnd.FILEMARK else None
-        await drive.do(lambda medium: tape.cross(medium, found))
-        return end
+
+        def serve(medium: Tape) -> MoveEnd:
+            tape.end_of_writing(medium)
+            end = channel.serve(medium, progress, watch=watch)
+            tape.cross(medium, TapeEnd.FILEMARK if end is MoveEnd.FILEMARK else None)
+            return end
+
+        return await drive.do(serve)
 
     def _judge(self, end: MoveEnd | Refused) -> None:
         """The work is over for a reason: pause or halt."""

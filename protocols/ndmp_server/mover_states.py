@@ -56,8 +56,8 @@ def _say(state: MoverState) -> None:
     _states[state].upon(Life.state).loop()(tell)
 
 
-builder = TypeMachineBuilder(Life, _Nothing)
-_states = {state: builder.state(state.name.lower()) for state in MoverState}
+_builder = TypeMachineBuilder(Life, _Nothing)
+_states = {state: _builder.state(state.name.lower()) for state in MoverState}
 for _state in MoverState:
     _say(_state)
     _states[_state].upon(Life.abandon).to(_states[MoverState.IDLE]).returns(None)
@@ -73,7 +73,7 @@ for _before, _input, _after in (
     (MoverState.HALTED, Life.stop, MoverState.IDLE),
 ):
     _states[_before].upon(_input).to(_states[_after]).returns(None)
-_factory = builder.build()
+_factory = _builder.build()
 
 
 def make_life() -> Life:

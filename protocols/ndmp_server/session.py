@@ -7,7 +7,7 @@ and posts what happens to it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from protocols.ndmp import messages as m
@@ -134,6 +134,17 @@ class Session:
         actions, self._afterwards = self._afterwards, []
         return actions
 
+    def spawn(self, story: Coroutine[Any, Any, None]) -> None:
+        """Let it run; a fault of ours in it ends the session, whose state nobody knows then."""
+        self.house.spawn(self._guarded(story))
+
+    async def _guarded(self, story: Coroutine[Any, Any, None]) -> None:
+        try:
+            await story
+        except BaseException:
+            self.drop(reset=True)
+            raise
+
     # the connection
 
     def greet(self) -> None:
@@ -150,7 +161,7 @@ class Session:
             return False
         if not self._serving and not self.lost:
             self._serving = True
-            self.house.spawn(self._serve_all())
+            self.spawn(self._serve_all())
         return len(self._waiting) < ENOUGH
 
     def drop(self, *, reset: bool = False) -> None:

@@ -81,8 +81,10 @@ class TapeAgent:
         try:
             await self._open(drive, TapeMode(request.mode))
         except BaseException:
-            await drive.let_go()
-            drive.user = None
+            try:
+                await drive.let_go()
+            finally:
+                drive.user = None
             raise
         self.drive, self.mode = drive, TapeMode(request.mode)
         self.wrote = self.before_filemark = False
@@ -120,8 +122,10 @@ class TapeAgent:
             if drive.loaded:
                 await drive.do(self._leave)
         finally:
-            await drive.let_go()
-            drive.user = None
+            try:
+                await drive.let_go()
+            finally:
+                drive.user = None
 
     def _leave(self, tape: Tape) -> None:
         self.end_of_writing(tape)

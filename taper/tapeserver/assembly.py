@@ -61,7 +61,7 @@ def _drive(reactor: Any, settings: DriveSettings) -> TapeDrive:
         drive.record_size = settings.block
         return drive
     limits = Limits.of_size(settings.limit) if settings.limit else Limits()
-    in_file = functools.partial(SimulatedTape.in_file, settings.path, limits)
+    in_file = functools.partial(SimulatedTape.in_file, settings.path, limits, durable=True)
     try:
         in_file().close()
     except (OSError, SimulatedTapeError) as fault:

@@ -6,7 +6,7 @@ import configparser
 import os
 import stat
 from collections.abc import Sequence
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 
 from attrs import field, frozen
 
@@ -246,11 +246,22 @@ def _terms(server: _Section) -> Terms:
     data = DataTerms(
         networks=server.networks("data-peers"),
         ports=server.ports("data-ports"),
-        host=server.text("data-address") or None,
+        host=_data_address(server),
         listen_patience=float(server.number("listen-timeout", LISTEN_PATIENCE, 1, 10**6)),
         patience=float(silence) if silence else None,
     )
     return Terms(accounts, anybody, server.networks("clients"), data)
+
+
+def _data_address(server: _Section) -> str | None:
+    text = server.text("data-address")
+    if not text:
+        return None
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        server.refuse("data-address", text, "an IPv4 address of this host")
+        raise
 
 
 def read_accounts(path: str) -> dict[str, str]:

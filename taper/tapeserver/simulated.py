@@ -87,6 +87,7 @@ class SimulatedTape:
 
     :ivar limits: may be changed at any time.
     :ivar write_protected: it is only to be read.
+    :ivar durable: what stands before a filemark is on the disk when that is written.
     :ivar file_num: filemarks before the position.
     :ivar blockno: records between the last filemark and the position.
     :ivar warned: the early warning was given; reset by :meth:`opened`.
@@ -94,6 +95,7 @@ class SimulatedTape:
 
     limits: Limits = NO_LIMITS
     write_protected: bool = False
+    durable: bool = field(default=False, kw_only=True)
     warned: bool = field(default=False, init=False)
     file_num: int = field(default=0, init=False)
     blockno: int = field(default=0, init=False)
@@ -102,14 +104,16 @@ class SimulatedTape:
     _index: int = field(default=0, init=False)
 
     @classmethod
-    def in_file(cls, path: Path | str, limits: Limits = NO_LIMITS) -> SimulatedTape:
+    def in_file(
+        cls, path: Path | str, limits: Limits = NO_LIMITS, *, durable: bool = False
+    ) -> SimulatedTape:
         """A tape in a file, which is made if there is none.
 
         :raise SimulatedTapeError: it is neither empty nor a tape
         """
         path = Path(path)
         path.touch()
-        medium = cls(limits, storage=path.open("r+b", buffering=0))
+        medium = cls(limits, durable=durable, storage=path.open("r+b", buffering=0))
         medium._scan()
         return medium
 
@@ -290,6 +294,8 @@ class SimulatedTape:
         at = self.position
         limits, records = self.limits, self.records
         self._append(_Item(FILEMARK, at))
+        if self.durable:
+            self.flush()
         early = limits.early is not None and at > limits.early
         early |= limits.early_records is not None and records >= limits.early_records
         if not (limits.filemarks and early) or self.warned:

@@ -25,8 +25,10 @@ class Medium(SimulatedTape):
     fails: bool = field(default=False, init=False)
 
     @classmethod
-    def in_file(cls, path: Path | str, limits: Limits = NO_LIMITS) -> Medium:
-        found = super().in_file(path, limits)
+    def in_file(
+        cls, path: Path | str, limits: Limits = NO_LIMITS, *, durable: bool = False
+    ) -> Medium:
+        found = super().in_file(path, limits, durable=durable)
         assert isinstance(found, Medium)
         return found
 
