@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 
 SECONDS = 60
+TAPER = (sys.executable, "-m", "taper.cli")
+TWISTD = (f"{sys.prefix}/bin/twistd", "--nodaemon", "--pidfile=")
 ROOT = Path(__file__).parents[2]
 _LISTENS = re.compile(rb"listening on \S+:(\d+)")
 
@@ -26,6 +28,7 @@ class TapeServerProcess:
     :param server: more lines of ``[server]``
     :param inside: what to put before the command, e.g. to run it on another host
     :param host: address to listen on
+    :param program: TAPER or TWISTD
     :ivar port: where it listens
     """
 
@@ -36,6 +39,7 @@ class TapeServerProcess:
         *,
         inside: Sequence[str] = (),
         host: str = "127.0.0.1",
+        program: Sequence[str] = TAPER,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="tape-server."))
         self.port = 0
@@ -45,21 +49,25 @@ class TapeServerProcess:
         head = f"[server]\nlisten = {host}:0\naccounts = {accounts}\n{server}\n"
         conf = self.directory / "conf"
         conf.write_text(head + drives)
-        self._command = [*inside, sys.executable, "-m", "taper.cli"]
-        self._command += ["ndmp-tape", "--config", str(conf)]
+        self._command = [*inside, *program, "ndmp-tape", "--config", str(conf)]
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> TapeServerProcess:
         self._process = process = subprocess.Popen(
-            self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0
+            self._command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
         )
         said = b""
         while not (found := _LISTENS.search(said)):
-            assert process.stderr is not None
+            assert process.stdout is not None
             with selectors.DefaultSelector() as selector:
-                selector.register(process.stderr, selectors.EVENT_READ)
+                selector.register(process.stdout, selectors.EVENT_READ)
                 assert selector.select(SECONDS), "nothing from the tape server"
-            more = os.read(process.stderr.fileno(), 65536)
+            more = os.read(process.stdout.fileno(), 65536)
             assert more, said.decode()
             said += more
         self.port = int(found[1])
@@ -81,7 +89,7 @@ class TapeServerProcess:
             return ""
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=SECONDS)[1].decode()
+            return process.communicate(timeout=SECONDS)[0].decode()
         process.kill()
         raise AssertionError("the tape server did not end")
 
