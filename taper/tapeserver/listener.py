@@ -5,22 +5,23 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from devices.callers import plain_host
+from devices.callers import Callers, Network, Verdict, plain_host
+from devices.door import HELD_PATIENCE, judge
 from protocols.directtcp import Address
 from protocols.ndmp.codes import ErrorCode
 from protocols.ndmp_server.interfaces import Refused
 from taper.tapeserver.channel import DataChannel
 
-Network = IPv4Network | IPv6Network
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 CONNECT_PATIENCE = 10.0
 """Seconds to connect to one address."""
 _BACKLOG = 8
@@ -37,19 +38,24 @@ def is_in(host: str, networks: Sequence[Network]) -> bool:
 class DataTerms:
     """How data connections are made.
 
-    :ivar networks: the only ones from and to which they go.
+    :ivar callers: who may come; where no networks are named, that is our own user on this host.
     :ivar ports: to listen on; empty: any.
     :ivar host: address to listen on; None: that of the control connection.
     :ivar listen_patience: seconds that a peer may take to come; None: any.
     :ivar patience: seconds that a peer may say or take nothing; None: any.
     """
 
-    networks: tuple[Network, ...] = ()
+    callers: Callers = field(factory=Callers)
     ports: Sequence[int] = ()
     host: str | None = None
     listen_patience: float | None = None
     patience: float | None = None
     channel: Callable[[socket.socket, float | None], DataChannel] = DataChannel
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """To which we connect."""
+        return self.callers.networks or LOOPBACK
 
 
 @implementer(IReadDescriptor)
@@ -66,6 +72,7 @@ class DataListener:
         self._reactor = reactor
         self._terms = terms
         self._came = came
+        self._held: tuple[socket.socket, Any] | None = None
         self._socket: socket.socket | None = _bound(terms.host or plain_host(host), terms.ports)
         self.address = Address(*self._socket.getsockname()[:2])
         reactor.addReader(self)
@@ -82,13 +89,26 @@ class DataListener:
         if self._socket is None:
             return
         try:
-            link, peer = self._socket.accept()
+            link, _ = self._socket.accept()
         except OSError:
             return  # it went away at once
-        if self._terms.networks and not is_in(peer[0], self._terms.networks):
-            log.warn("data connection from {host} refused: not among the data peers", host=peer[0])
+        verdict, who = judge(self._terms.callers, link)
+        if verdict is Verdict.ADMITTED:
+            self._take(link)
+        elif verdict is Verdict.UNKNOWN and self._held is None:
+            # a short dump of this host, perhaps: it may have said all, unless a better one comes
+            self._held = link, self._reactor.callLater(HELD_PATIENCE, self._take_held)
+        else:
+            log.warn("data connection refused, not of a data peer: {who}", who=who)
             link.close()
-            return
+
+    def _take_held(self) -> None:
+        if self._held is not None:
+            link, _ = self._held
+            self._held = None
+            self._take(link)
+
+    def _take(self, link: socket.socket) -> None:
         self.close()
         self._came(self._terms.channel(link, self._terms.patience))
 
@@ -105,6 +125,10 @@ class DataListener:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        held, self._held = self._held, None
+        if held is not None:
+            held[0].close()
+            held[1].cancel()
         if self._socket is not None:
             self._reactor.removeReader(self)
             self._socket.close()
@@ -141,7 +165,7 @@ def connect(addresses: Sequence[Address], terms: DataTerms) -> DataChannel:
     """
     reasons = []
     for address in addresses:
-        if terms.networks and not is_in(address.host, terms.networks):
+        if not is_in(address.host, terms.networks):
             reasons.append(f"{address.host} is not among the data peers")
             continue
         try:

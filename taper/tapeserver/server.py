@@ -16,6 +16,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from devices.callers import Network
 from devices.lane import Lane
 from protocols.directtcp import Address
 from protocols.ndmp.structs import CHALLENGE_SIZE
@@ -25,7 +26,7 @@ from protocols.ndmp_server.session import Session
 from taper import __version__
 from taper.tapeserver.connection import Connection
 from taper.tapeserver.drive import TapeDrive
-from taper.tapeserver.listener import DataListener, DataTerms, Network, connect, is_in
+from taper.tapeserver.listener import DataListener, DataTerms, connect, is_in
 
 MOST_SESSIONS = 32
 """At a time."""

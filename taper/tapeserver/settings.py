@@ -10,14 +10,14 @@ from ipaddress import IPv4Address, ip_network
 
 from attrs import field, frozen
 
+from devices.callers import Callers, Network
 from protocols.ndmp_server.profile import CONFORMING, PERSONALITIES, Profile
 from taper.last_words import CannotStart
-from taper.tapeserver.listener import DataTerms, Network
+from taper.tapeserver.listener import LOOPBACK, DataTerms
 from taper.tapeserver.server import Terms
 from taper.tapeserver.vtape_reading import PREFERRED_BLOCK
 
 PORT = 10000
-LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 LISTEN_PATIENCE = 1800
 DATA_PATIENCE = 7200
 LARGEST_BLOCK = 2**21
@@ -123,7 +123,7 @@ class _Section:
     def networks(self, key: str) -> tuple[Network, ...]:
         words = self.text(key).replace(",", " ").split()
         try:
-            return tuple(ip_network(word) for word in words) or LOOPBACK
+            return tuple(ip_network(word) for word in words)
         except ValueError:
             self.refuse(key, self.text(key), "networks as 192.0.2.0/24, between blanks,")
             raise
@@ -244,13 +244,13 @@ def _terms(server: _Section) -> Terms:
         server.refuse("accounts", server.text("accounts"), "a file of names and passwords")
     silence = server.number("data-timeout", DATA_PATIENCE, 0, 10**6)
     data = DataTerms(
-        networks=server.networks("data-peers"),
+        callers=Callers(networks=server.networks("data-peers")),
         ports=server.ports("data-ports"),
         host=_data_address(server),
         listen_patience=float(server.number("listen-timeout", LISTEN_PATIENCE, 1, 10**6)),
         patience=float(silence) if silence else None,
     )
-    return Terms(accounts, anybody, server.networks("clients"), data)
+    return Terms(accounts, anybody, server.networks("clients") or LOOPBACK, data)
 
 
 def _data_address(server: _Section) -> str | None:

@@ -50,7 +50,7 @@ def tree(world: World, slots: int, limit: int, where: str = TREE) -> Iterator[Ta
     size = f"block-size = {BLOCK}\nlimit = {limit * BLOCK}\n"
     drives = f"[library robot]\ndisk = {root}\ndrives = d0 d1\n{size}"
     drives += f"[drive single]\nvtape = {root}/slot1\n"
-    with TapeServerProcess(drives) as server:
+    with TapeServerProcess(drives, "data-peers = 127.0.0.0/8") as server:
         yield server
 
 

@@ -31,6 +31,7 @@ from protocols.ndmp.codes import (
 from protocols.ndmp.errors import NdmpLost, NdmpRefused
 from protocols.ndmp_server.config_agent import MOST_LOGINS
 from tests.fakes.ndmp_peers import TIMEOUT, Peer, call
+from tests.fakes.stranger import Stranger, needs_root
 from tests.tapeserver.serving import (
     BLOCK,
     Serving,
@@ -351,22 +352,34 @@ async def test_a_silent_caller_is_cut_off(make: Make, monkeypatch: pytest.Monkey
 
 
 @ensureDeferred
-async def test_data_go_to_and_come_from_the_data_peers_only(make: Make) -> None:
-    """A stranger's connection is closed, and the mover waits on; nor does it call a stranger."""
+async def test_the_mover_calls_data_peers_only(make: Make) -> None:
+    """A client cannot have us try the ports of others."""
     session = await make("data-peers = 192.0.2.0/24").session()
     await opened(session)
-    reply = await session.request(m.MoverListen(mode=MoverMode.READ))
-    peer = await call(reply.address.addresses[0])
-    await peer.ended
-    assert (await session.request(m.MoverGetState())).state == MoverState.LISTEN
-    await session.request(m.MoverAbort())
-    await halted(session)
-    await session.request(m.MoverStop())
     there = m.DataAddress(AddressType.TCP, (Address("127.0.0.1", 9),))
     connect = m.MoverConnect(mode=MoverMode.READ, address=there)
     assert await refusal(session, connect) == ErrorCode.CONNECT
-    (log,) = [one for one in session.take_posts(m.LogMessage) if "data peers" in str(one)]
-    assert "127.0.0.1" in str(log)
+    (log,) = session.take_posts(m.LogMessage)
+    assert "127.0.0.1 is not among the data peers" in str(log)
+
+
+@needs_root
+@pytest.mark.parametrize("server", ["", "data-peers = 192.0.2.0/24"])
+@ensureDeferred
+async def test_a_stranger_cannot_put_data_on_a_volume(make: Make, server: str) -> None:
+    """Another user of the host, whose address is not named: the port waits for the right one."""
+    session = await make(server).session()
+    await opened(session)
+    await labelled(session)
+    reply = await session.request(m.MoverListen(mode=MoverMode.READ))
+    port = reply.address.addresses[0].port
+    with await deferToThread(Stranger, port, "evil") as stranger:
+        assert await deferToThread(stranger.heard) == b""
+    peer = await call(reply.address.addresses[0])
+    peer.send(record(1))
+    peer.finish()
+    assert (await halted(session))[0] == HaltReason.CONNECT_CLOSED
+    assert (await session.request(m.MoverGetState())).bytes_moved == BLOCK
 
 
 @pytest.mark.parametrize("comes", [True, False])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from devices.callers import Callers
 from taper.tapeserver.settings import BadSettings, read_accounts, read_settings
 from tests.tapeserver.process import ROOT, TAPER, TWISTD, TapeServerProcess
 
@@ -35,8 +36,9 @@ def test_it_is_safe_by_default(tmp_path: Path, accounts: Path) -> None:
     assert (found.host, found.port) == ("127.0.0.1", 10000)
     assert found.terms.accounts == {"ndmp": "pass:word"}
     assert not found.terms.anybody
-    for networks in (found.terms.networks, found.terms.data.networks):
-        assert networks == (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    here = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    assert (found.terms.networks, found.terms.data.networks) == (here, here)
+    assert found.terms.data.callers == Callers()
     assert found.terms.login_patience
     assert found.terms.data.listen_patience
     assert found.terms.data.patience

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from typing import Any, cast
 
 from attrs import evolve, frozen
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.python.failure import Failure
 
+from devices.callers import Callers
 from protocols.directtcp import Address
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import MoverState
@@ -23,6 +25,8 @@ from tests.fakes.ndmp_server.drives import Drive, Robot
 from tests.fakes.ndmp_server.faults import BreakableChannel, Faults
 from tests.fakes.ndmp_server.profile import LENIENT, Profile
 from tests.fakes.ndmp_server.session import FaultySession
+
+ANYBODY = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
 @frozen
@@ -94,7 +98,7 @@ class NdmpServer(TapeServer):
             name: Drive(reactor, drive) if isinstance(drive, Medium) else drive
             for name, drive in (drives or {}).items()
         }
-        data = DataTerms(channel=_make_channel)
+        data = DataTerms(Callers(networks=ANYBODY), channel=_make_channel)
         super().__init__(reactor, Terms({}, data=data, login_patience=None), made, robots, profile)
         self.identity = Identity(
             hostname="localhost",
