@@ -9,6 +9,7 @@ from devices.errors import ChangerError
 from devices.lane import Lane
 from protocols.ndmp.messages import Message
 from protocols.ndmp_server.session import Session
+from taper.tapeserver.device_tape import DriveVolume
 from taper.tapeserver.drive import TapeDrive
 from taper.tapeserver.keepers import FixedVolume, TreeVolume
 from taper.tapeserver.server import TapeServer, log
@@ -60,6 +61,8 @@ def _drive(reactor: Any, settings: DriveSettings) -> TapeDrive:
         drive = TapeDrive(lane, keeper=FixedVolume(settings.path, load))
         drive.record_size = settings.block
         return drive
+    if settings.kind == "tape":
+        return TapeDrive(lane, keeper=DriveVolume(settings.path))
     limits = Limits.of_size(settings.limit) if settings.limit else Limits()
     in_file = functools.partial(SimulatedTape.in_file, settings.path, limits, durable=True)
     try:

@@ -36,7 +36,7 @@ _KNOWN = {
         "data-timeout",
         "personality",
     },
-    "drive": {"vtape", "file", "block-size", "limit"},
+    "drive": {"vtape", "file", "tape", "block-size", "limit"},
     "library": {"disk", "drives", "state", "block-size", "limit"},
 }
 
@@ -49,7 +49,8 @@ class BadSettings(CannotStart):
 class DriveSettings:
     """A drive with one volume.
 
-    :ivar kind: ``vtape``: a directory; ``file``: a tape in ndmjob's format.
+    :ivar kind: ``vtape``: a directory; ``file``: a tape in ndmjob's format; ``tape``: the
+        device file of a drive.
     :ivar limit: bytes; 0: none.
     """
 
@@ -199,9 +200,9 @@ def _check_names(path: str, settings: Settings) -> None:
 
 
 def _drive(name: str, section: _Section) -> DriveSettings:
-    kinds = [kind for kind in ("vtape", "file") if section.text(kind)]
+    kinds = [kind for kind in ("vtape", "file", "tape") if section.text(kind)]
     if len(kinds) != 1:
-        section.refuse("vtape", section.text("vtape"), "either vtape or file")
+        section.refuse("vtape", section.text("vtape"), "one of vtape, file and tape")
     return DriveSettings(
         name, kinds[0], section.path(kinds[0]), section.block(), section.size("limit")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -30,8 +31,10 @@ from protocols.ndmp.codes import (
 )
 from protocols.ndmp.errors import NdmpLost, NdmpRefused
 from protocols.ndmp_server.config_agent import MOST_LOGINS
+from taper.tapeserver.device_tape import DriveVolume
 from tests.fakes.ndmp_peers import TIMEOUT, Peer, call
 from tests.fakes.stranger import Stranger, needs_root
+from tests.fakes.tape import files_on, load, make_cartridge, make_drive, open_simulated
 from tests.tapeserver.serving import (
     BLOCK,
     Serving,
@@ -201,6 +204,37 @@ async def test_an_unloaded_drive_is_loaded_when_it_is_opened(make: Make) -> None
     await opened(session, mode=TapeMode.READ)
     assert (await session.request(m.TapeRead(count=BLOCK))).data == label()
     assert await refusal(session, m.TapeWrite(data=label())) == ErrorCode.PERMISSION
+
+
+@ensureDeferred
+async def test_a_tape_drive_of_the_host(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream onto a cartridge and back, by two clients; an unloaded one is gone."""
+    simulated = functools.partial(DriveVolume, open_drive=open_simulated)
+    monkeypatch.setattr("taper.tapeserver.assembly.DriveVolume", simulated)
+    make_drive(tmp_path / "nst0")
+    load(tmp_path / "nst0", make_cartridge(tmp_path / "cartridge"))
+    serving = make(drives=f"[drive lto]\ntape = {tmp_path}/nst0\n")
+    session = await serving.session()
+    await opened(session, "lto")
+    await labelled(session)
+    peer = await listening(session)
+    peer.send(record(1) + record(2))
+    peer.finish()
+    assert (await halted(session))[0] == HaltReason.CONNECT_CLOSED
+    await session.request(EOF_1)
+    await session.request(m.TapeClose())
+    other = await serving.session()
+    await opened(other, "lto", TapeMode.READ)
+    assert (await other.request(m.TapeGetState())).file_num == 2
+    await read_back(other, record(1) + record(2))
+    await other.request(m.TapeMtio(op=Mtio.OFF, count=1))
+    await other.request(m.TapeClose())
+    again = m.TapeOpen(device="lto", mode=TapeMode.READ)
+    assert await refusal(other, again) == ErrorCode.NO_TAPE_LOADED
+    files = files_on(tmp_path / "cartridge")
+    assert files == [[label()], [header(), record(1), record(2)]]
 
 
 # the library

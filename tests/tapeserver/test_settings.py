@@ -57,7 +57,7 @@ def test_it_is_safe_by_default(tmp_path: Path, accounts: Path) -> None:
         ("ACCOUNTS\npersonality = odd", DRIVE, "personality = odd: one of conforming, ndmjob"),
         ("ACCOUNTS\nlisten-timeout = 0", DRIVE, "listen-timeout = 0: a number from 1"),
         ("ACCOUNTS", "", "a [drive NAME] or a [library NAME] expected"),
-        ("ACCOUNTS", "[drive d]\n", "[drive d] vtape = : either vtape or file expected"),
+        ("ACCOUNTS", "[drive d]\n", "[drive d] vtape = : one of vtape, file and tape expected"),
         ("ACCOUNTS", f"{DRIVE}limit = 5x\n", "[drive d] limit = 5x: bytes"),
         ("ACCOUNTS", f"{DRIVE}block-size = 512\n", "block-size = 512: a number from 32768"),
         ("ACCOUNTS", "[drive d]\nvtape = here\n", "vtape = here: a path from / on expected"),
