@@ -70,6 +70,7 @@ class Session:
         self._records = RecordReader()
         self._waiting: deque[bytes] = deque()
         self._serving = False
+        self._held = False
         self._sequence = 0
         self._afterwards: list[Action] = []
 
@@ -159,10 +160,22 @@ class Session:
         except NdmpGarbage:
             self.drop()
             return False
-        if not self._serving and not self.lost:
+        self._serve_on()
+        return len(self._waiting) < ENOUGH
+
+    def hold(self) -> None:
+        """The client does not take what it is sent: let it ask no more until :meth:`go_on`."""
+        self._held = True
+
+    def go_on(self) -> None:
+        """It has taken it."""
+        self._held = False
+        self._serve_on()
+
+    def _serve_on(self) -> None:
+        if self._waiting and not (self._serving or self._held or self.lost):
             self._serving = True
             self.spawn(self._serve_all())
-        return len(self._waiting) < ENOUGH
 
     def drop(self, *, reset: bool = False) -> None:
         """End the control connection; :meth:`ended` is to follow."""
@@ -181,7 +194,7 @@ class Session:
 
     async def _serve_all(self) -> None:
         try:
-            while self._waiting and not self.lost:
+            while self._waiting and not self.lost and not self._held:
                 await self._serve(self._waiting.popleft())
                 if len(self._waiting) == ENOUGH - 1:
                     self._drained()

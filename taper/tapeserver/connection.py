@@ -6,9 +6,11 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from protocols.ndmp_server.session import Session
 
@@ -20,8 +22,9 @@ _KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP
 log = Logger()
 
 
+@implementer(IPushProducer)
 class Connection(Protocol):
-    """Brings bytes to a session and away.
+    """Brings bytes to a session and away; whoever does not take replies is asked no more.
 
     :ivar over: fires when it is.
     """
@@ -44,6 +47,7 @@ class Connection(Protocol):
             self._alarm = self._server.reactor.callLater(patience, self._too_late)
         host = str(self.transport.getHost().host)
         self._session = self._server.make_session(self, host)
+        self.transport.registerProducer(self, True)
         self._session.greet()
 
     def _too_late(self) -> None:
@@ -63,6 +67,17 @@ class Connection(Protocol):
         if not self._session_lost:
             self.transport.resumeProducing()
 
+    def pauseProducing(self) -> None:
+        if self._session is not None:
+            self._session.hold()
+
+    def resumeProducing(self) -> None:
+        if self._session is not None:
+            self._session.go_on()
+
+    def stopProducing(self) -> None:
+        """connectionLost follows."""
+
     @property
     def _session_lost(self) -> bool:
         return self._session is None or self._session.lost
@@ -73,6 +88,7 @@ class Connection(Protocol):
 
     def hang_up(self, reset: bool) -> None:
         """End it."""
+        self.transport.unregisterProducer()
         if reset:
             self.transport.abortConnection()
         else:

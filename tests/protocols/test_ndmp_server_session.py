@@ -27,7 +27,7 @@ from protocols.ndmp_server.interfaces import (
     Tape,
 )
 from protocols.ndmp_server.profile import PERSONALITIES, Profile
-from protocols.ndmp_server.session import Session
+from protocols.ndmp_server.session import ENOUGH, Session
 from tests.fakes.medium import Medium
 from tests.protocols.ndmp_values import records, versions
 
@@ -267,6 +267,22 @@ def test_every_request_has_its_answer(data: st.DataObject) -> None:
     talk.session.ended()
     assert talk.house.drives["t0"].user is None
     assert talk.session.mover.state is MoverState.IDLE
+
+
+def test_who_takes_no_replies_is_asked_no_more() -> None:
+    """What it said waits, bounded, until it has taken them; then all is answered in order."""
+    talk = Talk(PERSONALITIES["conforming"], 4, [])
+    heard = len(talk.posts), len(talk._heard)
+    talk.session.hold()
+    asked = [
+        encode(Header(n, 1, REQUEST, m.MoverGetState.code), m.MoverGetState(), 4) for n in (7, 8)
+    ]
+    assert talk.session.feed(b"".join(asked))
+    assert not talk.session.feed(asked[0] * ENOUGH)
+    assert (len(talk.posts), len(talk._heard)) == heard
+    talk.session.go_on()
+    answered = [header.reply_sequence for header, _ in talk._heard[heard[1] :]]
+    assert answered == [7, 8, *[7] * ENOUGH]
 
 
 @settings(max_examples=200, deadline=None)

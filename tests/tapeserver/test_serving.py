@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from pytest_twisted import async_yield_fixture, ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from devices.changers.state import StateFile
@@ -419,19 +421,37 @@ async def test_a_stranger_cannot_put_data_on_a_volume(make: Make, server: str) -
 @pytest.mark.parametrize("comes", [True, False])
 @ensureDeferred
 async def test_a_silent_peer_ends_in_bounded_time(make: Make, comes: bool) -> None:
-    """One that does not come, and one that says nothing; what it had said is on the tape."""
-    session = await make("listen-timeout = 1\ndata-timeout = 1").session()
+    """One that does not come, and one that says nothing more."""
+    session = await make("data-timeout = 1" if comes else "listen-timeout = 1").session()
     await opened(session)
     await labelled(session)
     if comes:
-        peer = await listening(session)
-        peer.send(record(1) + b"half a record")
+        (await listening(session)).send(b"half a record")
     else:
         await session.request(m.MoverListen(mode=MoverMode.READ))
     reason, text = await halted(session)
     assert reason == HaltReason.CONNECT_ERROR
     assert ("for too long" if comes else "nobody connected") in text
-    assert (await session.request(m.MoverGetState())).bytes_moved == comes * BLOCK
+    assert (await session.request(m.MoverGetState())).bytes_moved == 0
+
+
+@ensureDeferred
+async def test_a_client_that_takes_no_replies_is_held(make: Make) -> None:
+    """So that what is read for it does not fill the memory; it gets all of it when it goes on."""
+    serving = make()
+    session = await serving.session()
+    await opened(session)
+    await session.request(m.TapeWrite(data=label()))
+    (inner,) = serving.server.sessions
+    session.tcp.pauseProducing()
+    reads = []
+    for _ in range(600):
+        session.request(REWIND)
+        reads.append(session.request(m.TapeRead(count=BLOCK)))
+    while not inner._held:
+        await deferLater(reactor, 0.01, lambda: None)
+    session.tcp.resumeProducing()
+    assert (await reads[-1]).data == label()
 
 
 @ensureDeferred
