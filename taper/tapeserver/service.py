@@ -14,6 +14,7 @@ from twisted.python.usage import Options as CommandLine
 from twisted.python.usage import UsageError
 
 from taper.last_words import CannotStart, guarded, instead_of_tracebacks, tell
+from taper.plane.crc import prepare
 from taper.tapeserver.assembly import make_server
 from taper.tapeserver.server import TapeServer, log
 from taper.tapeserver.settings import Settings, read_settings
@@ -81,6 +82,7 @@ def make_service(options: ServerOptions) -> TapeService:
 
     instead_of_tracebacks(PROGRAM)
     os.umask(0o077)
+    prepare()  # before a client's data depend on it
     own: Any = reactor
     own.seconds = time.monotonic  # a clock that is set must not end every wait, or none
     return TapeService(own, read_settings(os.path.abspath(options["config"])))

@@ -93,6 +93,13 @@ class TapeServerProcess:
         process.kill()
         raise AssertionError("the tape server did not end")
 
+    def kill(self) -> None:
+        """End it at once."""
+        process, self._process = self._process, None
+        assert process is not None, "it does not run"
+        process.kill()
+        process.communicate()
+
     def url(self, name: str) -> str:
         """The Amanda device name of a drive."""
         return f"ndmp:127.0.0.1:{self.port}@{name}"
