@@ -193,7 +193,7 @@ class Mover:
             self._session.log(f"mover halted: {text}", LogType.ERROR)
         elif account:
             self._session.log(account)
-        self._session.post(m.NotifyMoverHalted(reason=reason, text=text or "Whatever"))
+        self._session.post(m.NotifyMoverHalted(reason=reason, text=text or reason.name))
 
     def interrupt(
         self, *, halt: HaltReason | None = None, pause: PauseReason | None = None

@@ -47,6 +47,8 @@ class Connection(Protocol):
             self._alarm = self._server.reactor.callLater(patience, self._too_late)
         host = str(self.transport.getHost().host)
         self._session = self._server.make_session(self, host)
+        peer = self.transport.getPeer().host
+        log.info("session {number} is {peer}", number=self._session.number, peer=peer)
         self.transport.registerProducer(self, True)
         self._session.greet()
 
