@@ -283,10 +283,37 @@ class SimulatedTape:
         return done
 
     def write_run(self, data: memoryview, size: int) -> tuple[int, TapeEnd | None]:
+        if self._index and self.limits == NO_LIMITS:
+            return self._write_whole_run(data, size)
         for at in range(0, len(data), size):
             end = self.write(data[at : at + size])
             if end is not None:
                 return at, end
+        return len(data), None
+
+    def _write_whole_run(self, data: memoryview, size: int) -> tuple[int, TapeEnd | None]:
+        """Write all records at once, or none."""
+        before, at = self._items[self._index - 1].size, self.position
+        items = [
+            _Item(_DATA, at + number * (_GAP.size + size), size)
+            for number in range(len(data) // size)
+        ]
+        gap = _GAP.pack(_MAGIC, _DATA, size, size)
+        parts: list[bytes | memoryview] = [_GAP.pack(_MAGIC, _DATA, before, size), data[:size]]
+        for start in range(size, len(data), size):
+            parts += (gap, data[start : start + size])
+        parts.append(_GAP.pack(_MAGIC, _EOT, size, 0))
+        del self._items[self._index :]
+        try:
+            self._put(at, b"".join(parts))
+        except OSError as fault:
+            self._put(at, _GAP.pack(_MAGIC, _EOT, before, 0))  # let it end where it did
+            if fault.errno not in NO_SPACE:
+                raise
+            return 0, TapeEnd.FULL
+        self._items += items
+        self._index += len(items)
+        self.blockno += len(items)
         return len(data), None
 
     def write_filemark(self) -> TapeEnd | None:

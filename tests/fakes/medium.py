@@ -35,6 +35,9 @@ class Medium(SimulatedTape):
     def write(self, record: bytes | memoryview) -> TapeEnd | None:
         return TapeEnd.FULL if self.fails else super().write(record)
 
+    def write_run(self, data: memoryview, size: int) -> tuple[int, TapeEnd | None]:
+        return (0, TapeEnd.FULL) if self.fails else super().write_run(data, size)
+
     @property
     def index(self) -> int:
         """Records and filemarks before the position."""
