@@ -215,9 +215,6 @@ class MoveEnd(enum.Enum):
 class Channel(Protocol):
     """A data connection. What blocks is called from within :meth:`Drive.do`."""
 
-    @property
-    def peer(self) -> Address: ...
-
     def store(self, tape: Tape, progress: Progress) -> MoveEnd:
         """Write what comes to tape, until there is a reason to stop. Blocks."""
 

@@ -12,7 +12,6 @@ import select
 import socket
 import struct
 
-from protocols.directtcp import Address
 from protocols.ndmp_server.interfaces import MoveEnd, Progress, Tape, TapeEnd
 from taper.plane.crc import RunningCrc
 
@@ -44,11 +43,6 @@ class DataChannel:
         self._padding = 0  # of these, zeros of ours
         self._unsent = memoryview(b"")
         self._crc = RunningCrc()
-
-    @property
-    def peer(self) -> Address:
-        host, port = self.link.getpeername()[:2]
-        return Address(host, port)
 
     def begin(self) -> None:
         self._stopped = False
@@ -102,28 +96,24 @@ class DataChannel:
 
     def _whole(self, size: int) -> int:
         """Bytes of whole records that are here; the last one of all is filled up."""
-        if self.ended is not None and self._count % size:
-            padding = size - self._count % size
-            self._buffer[self._count : self._count + padding] = bytes(padding)
-            self._count += padding
-            self._padding = padding
+        if self.ended is not None and 0 < self._count < size:
+            self._padding = size - self._count
+            self._buffer[self._count : size] = bytes(self._padding)
+            self._count = size
         return self._count - self._count % size
 
     def _receive(self) -> bool:
         """Take what has come, and wait for it. :return: False: in vain, for too long"""
-        room = len(self._buffer)
-        while self._count < room and self.ended is None and not self._stopped:
-            try:
-                got = self.link.recv_into(self._buffer[self._count :])
-            except BlockingIOError:
-                return self._wait(select.POLLIN)
-            except OSError:
-                self.ended = MoveEnd.RESET
-                return True
-            if not got:
-                self.ended = MoveEnd.CLOSED
-            self._count += got
+        try:
+            got = self.link.recv_into(self._buffer[self._count :])
+        except BlockingIOError:
+            return self._wait(select.POLLIN)
+        except OSError:
+            self.ended = MoveEnd.RESET
             return True
+        if not got:
+            self.ended = MoveEnd.CLOSED
+        self._count += got
         return True
 
     def _wrote(self, size: int, progress: Progress) -> None:

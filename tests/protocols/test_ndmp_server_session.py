@@ -65,8 +65,6 @@ class StillDrive:
 class PlannedChannel:
     """A data connection that moves one record, and then ends its work as planned."""
 
-    peer = Address("192.0.2.1", 9)
-
     def __init__(self, plan: list[MoveEnd]) -> None:
         self._plan = plan
 

@@ -440,18 +440,19 @@ async def test_a_client_that_takes_no_replies_is_held(make: Make) -> None:
     """So that what is read for it does not fill the memory; it gets all of it when it goes on."""
     serving = make()
     session = await serving.session()
-    await opened(session)
-    await session.request(m.TapeWrite(data=label()))
+    large = bytes(1 << 20)
+    await session.request(m.TapeOpen(device="sim", mode=TapeMode.RDWR))
+    await session.request(m.TapeWrite(data=large))
     (inner,) = serving.server.sessions
     session.tcp.pauseProducing()
     reads = []
-    for _ in range(600):
+    for _ in range(24):
         session.request(REWIND)
-        reads.append(session.request(m.TapeRead(count=BLOCK)))
+        reads.append(session.request(m.TapeRead(count=len(large))))
     while not inner._held:
         await deferLater(reactor, 0.01, lambda: None)
     session.tcp.resumeProducing()
-    assert (await reads[-1]).data == label()
+    assert [(await read).data == large for read in reads] == [True] * 24
 
 
 @ensureDeferred
