@@ -46,4 +46,7 @@ CONFORMING = evolve(
 STRICT = evolve(_like(ILLUMOS, "strict"), eom_marker=True)
 """As Solaris and illumos."""
 
-PROFILES = {profile.name: profile for profile in (LENIENT, CONFORMING, STRICT)}
+PRODUCT = _like(profile.CONFORMING, "product")
+"""As our own tape server [ndmp-server 8]."""
+
+PROFILES = {one.name: one for one in (LENIENT, CONFORMING, STRICT, PRODUCT)}
