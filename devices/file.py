@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -12,13 +11,12 @@ from operator import attrgetter
 from zope.interface import implementer
 
 from devices.base import HEADER_SIZE, timestamp_now
-from devices.datafile import NO_SPACE, no_space_text, sync_directory, write_all
+from devices.datafile import NO_SPACE, no_space_text, write_all
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.file_backed import LIMIT_REACHED, FileBackedDevice, warn
 from devices.interfaces import AccessMode, FileStart, IClones, IStoresBehind, VolumeReading
 from devices.labelled import BAD_VOLUME, DUMPS, INVALID_HEADER, NO_HEADERS
 from devices.vtape import (
-    DRAFT_NAME,
     LARGEST_NUMBER,
     NAME_MAX,
     Numbered,
@@ -73,54 +71,13 @@ class FileDevice(FileBackedDevice):
         self._check_directory()
         path = self._vtape.full(name)
         try:
-            self._replace_contents(path, block)
+            self._vtape.relabel(name, block, durable=self._durable, wipe=self._wipe)
         except OSError as error:
             text = f"Can't open file {to_text(path)}: {error.strerror}"
             raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
         self.reset()
         self._room.size = HEADER_SIZE
         self.label, self.timestamp = label, timestamp
-
-    def _replace_contents(self, path: bytes, block: bytes) -> None:
-        """Write the label under another name, wipe, and let it take its place.
-
-        So most failures leave the old volume as it was. Only where there is no room for both
-        are the old files deleted first.
-        """
-        draft = self._vtape.full(DRAFT_NAME)
-        remove_if_there(draft)
-        drafted = self._write_new(draft, block, os.O_WRONLY)
-        try:
-            self._wipe(keep=DRAFT_NAME)
-            if not drafted and not self._write_new(draft, block, os.O_WRONLY):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.rename(draft, path)
-        except (OSError, DeviceError):
-            remove_if_there(draft)
-            raise
-        if self._durable:
-            sync_directory(self._vtape.path)
-
-    def _write_new(self, path: bytes, block: bytes, flags: int) -> bool:
-        """Make a file of a label's header block. :return: False: no room, and nothing left"""
-        try:
-            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-        except OSError as error:
-            if error.errno not in NO_SPACE:
-                raise
-            return False  # on some file systems even an empty file needs room
-        try:
-            write_all(fd, block)
-            if self._durable:
-                os.fdatasync(fd)
-        except OSError as error:
-            os.unlink(path)
-            if error.errno not in NO_SPACE:
-                raise
-            return False
-        finally:
-            os.close(fd)
-        return True
 
     def _wipe(self, keep: bytes | None = None) -> None:
         try:
@@ -280,11 +237,3 @@ def _first_from(number: int, files: Sequence[Numbered]) -> Numbered | None:
     """
     place = bisect_left(files, number, key=attrgetter("number"))
     return next((file for file in islice(files, place, None) if file.size), None)
-
-
-def remove_if_there(path: bytes) -> None:
-    """Delete a file that may not exist."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return

@@ -33,7 +33,6 @@ from devices.values import (
 from protocols.header import Header
 
 if TYPE_CHECKING:
-
     from twisted.internet.defer import Deferred
 
     from devices.properties import Properties

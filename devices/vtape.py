@@ -5,11 +5,14 @@ Paths are bytes inside, since names come from clients in any encoding; texts are
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from attrs import frozen
+
+from devices.datafile import NO_SPACE, sync_directory, write_all
 
 LOCK_NAME = b"00000-lock"
 # the new label while the old contents are still there; the wipes of stock and ours remove it
@@ -184,6 +187,52 @@ class VtapeDirectory:
         for _, path in sorted(doomed, reverse=True):
             os.unlink(path)
 
+    def cut(self, first: int) -> None:
+        """Delete every file from this number on, the last one first.
+
+        :raise OSError: what is left stays
+        """
+        self.forget()
+        doomed = [
+            (number, self.full(entry.name))
+            for entry, number, mark in self._entries()
+            if mark == b"." and number >= first
+        ]
+        for _, path in sorted(doomed, reverse=True):
+            os.unlink(path)
+
+    def relabel(
+        self,
+        name: bytes,
+        block: bytes,
+        *,
+        durable: bool,
+        wipe: Callable[[bytes], object] | None = None,
+    ) -> None:
+        """Replace the contents by a new label: its file's name, and what it holds.
+
+        It is written under another name, the old files are deleted, and it takes its place. So
+        most failures leave the old volume as it was. Only where there is no room for both are the
+        old files deleted first.
+
+        :param wipe: :meth:`wipe`, or what does it and tells of its errors in another way
+        :raise OSError: or what ``wipe`` raises
+        """
+        wipe = self.wipe if wipe is None else wipe
+        draft = self.full(DRAFT_NAME)
+        remove_if_there(draft)
+        drafted = _write_new(draft, block, durable)
+        try:
+            wipe(DRAFT_NAME)
+            if not drafted and not _write_new(draft, block, durable):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.rename(draft, self.full(name))
+        except Exception:
+            remove_if_there(draft)
+            raise
+        if durable:
+            sync_directory(self.path)
+
     def _entries(self) -> Iterator[tuple[os.DirEntry[bytes], int, bytes]]:
         """Names that begin with digits and ``.`` or ``-``: entry, number, that character."""
         with os.scandir(self.path) as entries:
@@ -193,3 +242,33 @@ class VtapeDirectory:
                 if digits and rest[:1] in (b".", b"-"):
                     # NAME_MAX bounds the digits
                     yield entry, int(entry.name[:digits]), rest[:1]
+
+
+def _write_new(path: bytes, block: bytes, durable: bool) -> bool:
+    """Make a file of a label's header block. :return: False: no room, and nothing left"""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        return False  # on some file systems even an empty file needs room
+    try:
+        write_all(fd, block)
+        if durable:
+            os.fdatasync(fd)
+    except OSError as error:
+        os.unlink(path)
+        if error.errno not in NO_SPACE:
+            raise
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def remove_if_there(path: bytes) -> None:
+    """Delete a file that may not exist."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return

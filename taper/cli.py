@@ -1,4 +1,4 @@
-"""``taper``: the command that Amanda's driver runs."""
+"""``taper``: the command that Amanda's driver runs; and ``taper ndmp-tape``, the tape server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import sys
 
 def main() -> None:
     """Run the stock command line, and end with its exit status."""
+    if sys.argv[1:2] == ["ndmp-tape"]:
+        from taper.tapeserver.service import main as serve
+
+        sys.exit(serve(sys.argv[2:]))
     # what a start makes is not garbage; collected is from the moment when the driver is served
     gc.disable()
     from taper.run.late import execute_when_used

@@ -34,21 +34,14 @@ def slot_number(value: Any) -> int | None:
     return int(match[1]) if match else None
 
 
-class VtapeState:
-    """The state of one locked section, as a user of one configuration, storage and changer.
+class SlotHolders:
+    """Who holds which slot, in one locked section of the state.
 
     Entries of ``drives`` that nobody holds any more are dropped at once.
     """
 
-    def __init__(self, state: dict[str, Any], setup: ChangerSetup) -> None:
+    def __init__(self, state: dict[str, Any]) -> None:
         self._state = state
-        self._user = (
-            "current_slot",
-            *("config", setup.config.name),
-            *("storage", setup.storage_name),
-            "changer",
-        )
-        self._changer = setup.name
         self._prune()
 
     def _drives(self) -> dict[str, Any]:
@@ -66,15 +59,6 @@ class VtapeState:
                 del drives[drive]
             elif slot_number(entry["slot"]) is None:
                 _log.warning("invalid slot '%s' for drive '%s'", entry["slot"], drive)
-
-    def current(self) -> int | None:
-        """The current slot: this user's own, else the one last set by anybody, else None."""
-        own = slot_number(lookup(self._state, *self._user, self._changer))
-        return slot_number(self._state.get("current")) if own is None else own
-
-    def set_current(self, slot: int) -> None:
-        self._state["current"] = f"slot{slot}"
-        subhash(self._state, *self._user)[self._changer] = f"slot{slot}"
 
     def holder(self, slot: int) -> Holder | None:
         for drive, entry in self._drives().items():
@@ -97,6 +81,29 @@ class VtapeState:
         mark = {"slot": f"slot{slot}", **own_mark()}
         if isinstance(entry, dict) and mark.items() <= {**entry, "pid": holder_pid(entry)}.items():
             del drives[drive]
+
+
+class VtapeState(SlotHolders):
+    """The state of one locked section, as a user of one configuration, storage and changer."""
+
+    def __init__(self, state: dict[str, Any], setup: ChangerSetup) -> None:
+        super().__init__(state)
+        self._user = (
+            "current_slot",
+            *("config", setup.config.name),
+            *("storage", setup.storage_name),
+            "changer",
+        )
+        self._changer = setup.name
+
+    def current(self) -> int | None:
+        """The current slot: this user's own, else the one last set by anybody, else None."""
+        own = slot_number(lookup(self._state, *self._user, self._changer))
+        return slot_number(self._state.get("current")) if own is None else own
+
+    def set_current(self, slot: int) -> None:
+        self._state["current"] = f"slot{slot}"
+        subhash(self._state, *self._user)[self._changer] = f"slot{slot}"
 
     @property
     def meta(self) -> str | None:

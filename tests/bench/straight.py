@@ -14,7 +14,7 @@ from tests.conformance.harness_talk import HANDLE, WORKER, Conversation
 from tests.conformance.harness_text import split_line
 from tests.fakes.ndmjob import Command, NdmJob, missing_ndmjob
 from tests.fakes.ndmp_process import NdmpProcess
-from tests.fakes.ndmp_server.tape_agent import MAX_RECORD
+from tests.fakes.ndmp_server.profile import LENIENT
 
 NDMJOB_MOST = 100
 """KiB of ndmjob's stream buffer."""
@@ -73,7 +73,7 @@ def ports(talk: Conversation, split: str, stamp: str) -> tuple[int, int]:
 
 def unserved(block: int) -> str | None:
     """Why no server of ours takes records of so many KiB; None: one does."""
-    most = max(NDMJOB_MOST, MAX_RECORD // 1024)
+    most = max(NDMJOB_MOST, LENIENT.max_record_size // 1024)
     if block > most:
         return f"the NDMP server of the tests takes records of {most} KiB at most"
     return missing_ndmjob() if block <= NDMJOB_MOST else None

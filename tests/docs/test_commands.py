@@ -18,11 +18,14 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from protocols.conf import load
 from taper import ctl
+from taper.tapeserver.service import ServerOptions
+from taper.tapeserver.settings import read_settings
 from tests.bench import __main__ as bench
 from tests.docs.machine import TAPER, Machine
 from tests.docs.markdown import ROOT, Block, blocks, documents, name_of, prose
@@ -44,6 +47,8 @@ KNOWN = {
     "text": "a picture or a form, for people",
     "mermaid": "a picture; tests/docs/test_states.py compares it",
     "conf": "parsed as amanda.conf",
+    "ini settings": "read as the tape server's settings",
+    "sh server": "not run: the tape server of those settings; arguments are parsed",
 }
 
 
@@ -249,6 +254,29 @@ def test_configuration(block: Block) -> None:
     """It is read without a complaint."""
     loaded = load("C", {"/etc/amanda/C/amanda.conf": block.text.encode()}.get)
     assert loaded.messages == ()
+
+
+@pytest.mark.parametrize("block", blocks_of("ini settings"), ids=place)
+def test_settings_of_a_tape_server(block: Block, tmp_path: Path) -> None:
+    """They are good where the accounts are; nothing is listened on."""
+    accounts = tmp_path / "accounts"
+    accounts.write_text("NAME:PASSWORD\n")
+    accounts.chmod(0o600)
+    path = tmp_path / "conf"
+    path.write_text(block.text.replace("/etc/amanda/ndmp-accounts", str(accounts)))
+    settings = read_settings(str(path))
+    assert settings.libraries
+    assert settings.drives
+
+
+@pytest.mark.parametrize("block", blocks_of("sh server"), ids=place)
+def test_commands_of_a_tape_server(block: Block) -> None:
+    """Both programs, and one set of options."""
+    for program, *words in lines_of(block):
+        assert program in ("taper", "twistd")
+        options: Any = ServerOptions()  # type: ignore[no-untyped-call]
+        options.parseOptions(words[words.index("ndmp-tape") + 1 :])
+        assert options["config"]
 
 
 # On a machine of our own

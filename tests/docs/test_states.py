@@ -1,4 +1,4 @@
-"""The worker's states in docs/architecture.md are those of the rules."""
+"""The states in docs/architecture.md are those of the machines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.docs import states
 
 
-def test_the_diagram_is_as_the_rules_are() -> None:
+def test_the_diagrams_are_as_the_machines_are() -> None:
     """``python -m tests.docs.states --write`` makes it so."""
     assert states.main([]) == 0
 
@@ -18,8 +18,9 @@ def test_all_transitions_are_seen() -> None:
     """As many as the table of tests/core/test_rules.py has."""
     from tests.core.test_rules import TABLE
 
-    assert len(states.transitions()) == sum(len(inputs) for inputs in TABLE.values())
-    assert ("idle", "write", "making_xfer") in states.transitions()
+    assert len(states.WORKER.transitions()) == sum(len(inputs) for inputs in TABLE.values())
+    assert ("idle", "write", "making_xfer") in states.WORKER.transitions()
+    assert ("listen", "accept", "active") in states.MOVER.transitions()
 
 
 def test_another_diagram_is_noticed(
@@ -27,7 +28,8 @@ def test_another_diagram_is_noticed(
 ) -> None:
     """And mended, with all around it kept."""
     document = tmp_path / "architecture.md"
-    document.write_text(f"before\n{states.BEGIN}old\n{states.END}after\n")
+    places = "".join(f"{machine.begin}old\n{machine.end}" for machine in states.MACHINES)
+    document.write_text(f"before\n{places}after\n")
     monkeypatch.setattr(states, "DOCUMENT", document)
     assert states.main([]) == 1
     assert "states --write" in capsys.readouterr().out

@@ -1,230 +1,42 @@
-"""A simulated tape: records and filemarks, a position, and ends that a test chooses.
-
-It is kept in memory or in a file, always in the format of ndmjob's simulated tape, so that ndmjob
-can read what we wrote and the reverse [ndmp 5.2]. Writing truncates: what stood
-behind is gone, as on a tape.
-"""
+"""A simulated tape for tests, of the server's own kind, and with faults."""
 
 from __future__ import annotations
 
-import enum
-import io
-import struct
 from pathlib import Path
-from typing import BinaryIO
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-_GAP = struct.Struct("=4Q")
-_MAGIC = 0x0BEEFEE0
-_BOT, _DATA, _FILE, _EOT = (
-    int.from_bytes(name, "little") for name in (b"BOT_", b"DATA", b"FILE", b"EOT_")
-)
-EARLY_ROOM = 65536
-"""Bytes between early warning and the end of ndmjob's limited tapes."""
+from protocols.ndmp_server.interfaces import TapeEnd
+from taper.tapeserver.simulated import FILEMARK as _FILE
+from taper.tapeserver.simulated import NO_LIMITS, Limits, SimulatedTape
+from taper.tapeserver.simulated import SimulatedTapeError as MediumError
 
-
-class TapeEnd(enum.Enum):
-    """Why there was no record to read, or a record was not written."""
-
-    FILEMARK = "a filemark stands here"
-    NOTHING = "nothing was ever written here"
-    EARLY = "early warning: nothing was written, say it again to write"
-    FULL = "the physical end: nothing was written"
-
-
-class MediumError(Exception):
-    """The file holds no tape of ndmjob's; the message says what is wrong and where."""
-
-
-@frozen
-class Limits:
-    """Where a tape ends; None: never.
-
-    :ivar early: byte position; the first write that starts behind it is warned once.
-    :ivar end: byte position; no write may cross it.
-    :ivar early_records: this many records, of the whole tape, are written before the warning.
-    :ivar end_records: this many records fit on the tape.
-    :ivar filemarks: filemarks too are warned, though they are written nevertheless.
-    """
-
-    early: int | None = None
-    end: int | None = None
-    early_records: int | None = None
-    end_records: int | None = None
-    filemarks: bool = False
-
-    @classmethod
-    def of_size(cls, size: int) -> Limits:
-        """As ndmjob's ``tape-limit=size``."""
-        return cls(early=max(size - EARLY_ROOM, 0), end=size)
-
-    @classmethod
-    def parse(cls, text: str) -> Limits:
-        """``BYTES``, see :meth:`of_size`; ``EARLYr`` or ``EARLYr-ENDr``, in records; with an ``f``
-        behind it, filemarks are warned too.
-
-        :raise ValueError: none of these
-        """
-        if text.isdigit():
-            return cls.of_size(int(text))
-        records = text.removesuffix("f")
-        early, _, end = records.partition("-")
-        if not early.endswith("r") or not (end.endswith("r") or not end):
-            raise ValueError(f"tape limit {text!r}, expected BYTES, EARLYr[-ENDr][f]")
-        last = int(end[:-1]) if end else None
-        return cls(early_records=int(early[:-1]), end_records=last, filemarks=text.endswith("f"))
-
-
-@frozen
-class _Item:
-    """A record, or a filemark (no size), and where its gap starts."""
-
-    kind: int
-    at: int
-    size: int = 0
+__all__ = ["Limits", "Medium", "MediumError", "TapeEnd"]
 
 
 @define
-class Medium:
+class Medium(SimulatedTape):
     """A tape; it stands at the beginning.
 
-    :ivar limits: may be changed at any time.
-    :ivar file_num: filemarks before the position.
-    :ivar blockno: records between the last filemark and the position.
-    :ivar warned: the early warning was given; reset by :meth:`opened`.
     :ivar fails: the next writes fail as at the physical end, for tests of media errors.
     """
 
-    limits: Limits = Limits()
-    write_protected: bool = False
     barcode: str = ""
-    warned: bool = field(default=False, init=False)
     fails: bool = field(default=False, init=False)
-    file_num: int = field(default=0, init=False)
-    blockno: int = field(default=0, init=False)
-    _storage: BinaryIO = field(factory=io.BytesIO, kw_only=True)
-    _items: list[_Item] = field(factory=list, init=False)
-    _index: int = field(default=0, init=False)
 
     @classmethod
-    def in_file(cls, path: Path | str, limits: Limits = Limits()) -> Medium:
-        """A tape in a file, which is made if there is none.
+    def in_file(
+        cls, path: Path | str, limits: Limits = NO_LIMITS, *, durable: bool = False
+    ) -> Medium:
+        found = super().in_file(path, limits, durable=durable)
+        assert isinstance(found, Medium)
+        return found
 
-        :raise MediumError: it is neither empty nor a tape
-        """
-        path = Path(path)
-        path.touch()
-        medium = cls(limits, storage=path.open("r+b", buffering=0))
-        medium._scan()
-        return medium
+    def write(self, record: bytes | memoryview) -> TapeEnd | None:
+        return TapeEnd.FULL if self.fails else super().write(record)
 
-    def close(self) -> None:
-        """Close the file; a tape in memory is lost."""
-        self._storage.close()
-
-    def _scan(self) -> None:
-        length = self._storage.seek(0, io.SEEK_END)
-        position = 0
-        while position + _GAP.size <= length:
-            self._storage.seek(position)
-            magic, kind, _, size = _GAP.unpack(self._storage.read(_GAP.size))
-            if magic != _MAGIC or kind not in (_BOT, _DATA, _FILE, _EOT):
-                raise MediumError(f"no gap of a simulated tape at byte {position}")
-            if kind == _EOT:
-                return
-            if position + _GAP.size + size > length:
-                raise MediumError(f"the record at byte {position} ends behind the file")
-            if kind != _BOT:
-                self._items.append(_Item(kind, position, size))
-            position += _GAP.size + size
-        if position != length:
-            raise MediumError(f"half a gap at byte {position}")
-
-    # position
-
-    @property
-    def position(self) -> int:
-        """The byte of the file where the next gap is or would be."""
-        if self._index < len(self._items):
-            return self._items[self._index].at
-        if not self._items:
-            return _GAP.size
-        last = self._items[-1]
-        return last.at + _GAP.size + last.size
-
-    @property
-    def at_start(self) -> bool:
-        return self._index == 0
-
-    def opened(self) -> None:
-        """A drive was opened on it."""
-        self.warned = False
-
-    def rewind(self) -> None:
-        """Go to the beginning."""
-        self._index = self.file_num = self.blockno = 0
-
-    def _step(self, item: _Item) -> None:
-        self._index += 1
-        if item.kind == _FILE:
-            self.file_num, self.blockno = self.file_num + 1, 0
-        else:
-            self.blockno += 1
-
-    def _step_back(self) -> None:
-        self._index -= 1
-        if self._items[self._index].kind == _DATA:
-            self.blockno -= 1
-            return
-        self.file_num -= 1
-        self.blockno = 0
-        index = self._index
-        while index and self._items[index - 1].kind == _DATA:
-            index -= 1
-            self.blockno += 1
-
-    def forward_records(self, count: int) -> int:
-        """Skip records; stop before a filemark or at the end. :return: how many were not there"""
-        while count and self._index < len(self._items) and self._next.kind == _DATA:
-            self._step(self._next)
-            count -= 1
-        return count
-
-    def back_records(self, count: int) -> int:
-        """Skip records backwards; stop behind a filemark or at the start. :return: the rest"""
-        while count and self.blockno:
-            self._step_back()
-            count -= 1
-        return count
-
-    def forward_filemarks(self, count: int) -> int:
-        """Go behind the count-th filemark from here. :return: how many were not there"""
-        while count and self._index < len(self._items):
-            count -= self._next.kind == _FILE
-            self._step(self._next)
-        return count
-
-    def back_filemarks(self, count: int) -> int:
-        """Go before the count-th filemark backwards. :return: how many were not there"""
-        while count and self._index:
-            self._step_back()
-            count -= self._next.kind == _FILE
-        return count
-
-    @property
-    def _next(self) -> _Item:
-        return self._items[self._index]
-
-    @property
-    def at_filemark(self) -> bool:
-        """A filemark stands next."""
-        return self._index < len(self._items) and self._next.kind == _FILE
-
-    @property
-    def behind_filemark(self) -> bool:
-        """A filemark stands just before."""
-        return self._index > 0 and self._items[self._index - 1].kind == _FILE
+    def write_run(self, data: memoryview, size: int) -> tuple[int, TapeEnd | None]:
+        return (0, TapeEnd.FULL) if self.fails else super().write_run(data, size)
 
     @property
     def index(self) -> int:
@@ -246,74 +58,6 @@ class Medium:
     def bytes_before(self) -> int:
         """Bytes of the records before the position."""
         return sum(item.size for item in self._items[: self._index])
-
-    # reading and writing
-
-    def read(self) -> bytes | TapeEnd:
-        """The next record, and go behind it; a filemark is not crossed."""
-        if self._index >= len(self._items):
-            return TapeEnd.NOTHING
-        item = self._next
-        if item.kind == _FILE:
-            return TapeEnd.FILEMARK
-        self._step(item)
-        return self._record(item)
-
-    def _record(self, item: _Item) -> bytes:
-        self._storage.seek(item.at + _GAP.size)
-        return self._storage.read(item.size)
-
-    def write(self, record: bytes | memoryview) -> TapeEnd | None:
-        """Write a record. :return: why nothing was written; None: it was"""
-        at = self.position
-        limits, records = self.limits, self.records
-        if self.fails:
-            return TapeEnd.FULL
-        early = limits.early is not None and at > limits.early
-        early |= limits.early_records is not None and records >= limits.early_records
-        if early and not self.warned:
-            self.warned = True
-            return TapeEnd.EARLY
-        full = limits.end is not None and at + _GAP.size + len(record) > limits.end
-        full |= limits.end_records is not None and records >= limits.end_records
-        if full:
-            return TapeEnd.FULL
-        self._append(_Item(_DATA, at, len(record)), record)
-        return None
-
-    def write_filemark(self) -> TapeEnd | None:
-        """Write a filemark; it is always written. :return: EARLY if that is the first warning"""
-        at = self.position
-        limits, records = self.limits, self.records
-        self._append(_Item(_FILE, at))
-        early = limits.early is not None and at > limits.early
-        early |= limits.early_records is not None and records >= limits.early_records
-        if not (limits.filemarks and early) or self.warned:
-            return None
-        self.warned = True
-        return TapeEnd.EARLY
-
-    def _append(self, item: _Item, record: bytes | memoryview = b"") -> None:
-        del self._items[self._index :]
-        before = self._items[-1].size if self._items else 0
-        parts = [_GAP.pack(_MAGIC, item.kind, before, item.size), record]
-        parts.append(_GAP.pack(_MAGIC, _EOT, item.size, 0))
-        at = item.at
-        if not self._items:  # on a blank tape there is no beginning yet
-            parts.insert(0, _GAP.pack(_MAGIC, _BOT, 0, 0))
-            at = 0
-        self._items.append(item)
-        self._step(item)
-        self._storage.seek(at)
-        self._storage.write(b"".join(parts))
-        self._storage.truncate()
-
-    # for tests
-
-    @property
-    def records(self) -> int:
-        """Records before the position."""
-        return self._index - self.file_num
 
     def files(self) -> list[list[bytes]]:
         """Everything on the tape: the records of each file, the last one's too if not ended."""

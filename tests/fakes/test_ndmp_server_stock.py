@@ -151,7 +151,7 @@ async def test_stock_spans_two_tapes(servers: Servers, profile: Profile, indirec
     said = await written(server.url("t0"), server.url("t1"), indirect)
     assert said == WRITTEN
     # the header of each part, then its data, stand in files of their own
-    first, second = (server.drives[name].loaded().files() for name in ("t0", "t1"))
+    first, second = (server.drives[name].tape().files() for name in ("t0", "t1"))
     assert [len(file) for file in (*first, *second)] == [1, 13, 13, 3, 1, 13, 2]
     direct = "MOVER_SET_WINDOW(offset=0, length=0) NO_ERR"
     assert any(direct in str(noted) for noted in server.noted) == (
@@ -176,8 +176,8 @@ async def test_stock_reads_back_what_it_wrote(servers: Servers) -> None:
     sizes = [line.split()[1] for line in said if line.startswith("PART")]
     assert sizes == ["size=393216"] * 3 + ["size=98304"], said
     assert said[-1] == "END"
-    whole = content(server.drives["t0"].loaded())
-    parts = [content(spanned.drives[name].loaded()) for name in ("t0", "t1")]
+    whole = content(server.drives["t0"].tape())
+    parts = [content(spanned.drives[name].tape()) for name in ("t0", "t1")]
     assert b"".join(parts)[: 1230 * KIB] == whole[: 1230 * KIB]
 
 

@@ -101,7 +101,7 @@ def test_a_mover_that_cannot_be_reached(reading: Reading, monkeypatch: pytest.Mo
     fault = reading.in_thread(reading.read_file)
     assert isinstance(fault, ConnectionBroken)
     assert fault.text == "error connecting to the mover: no route"
-    assert reading.world.server.sessions[0].mover.stream is None
+    assert reading.world.server.sessions[0].mover.channel is None
 
 
 @pytest.mark.parametrize("message", ["MOVER_LISTEN", "MOVER_READ", "MOVER_GET_STATE"])

@@ -44,7 +44,12 @@ LATE = {
         "taper.version",
     ),
     "taper.application.restore": (COMMAND, "taper.application.listening"),
-    "taper.cli": (COMMAND, "taper.run.late", "taper.run.process"),
+    "taper.cli": (
+        COMMAND,
+        "taper.run.late",
+        "taper.run.process",
+        "taper.tapeserver.service",
+    ),
     "taper.core.worker": (SELDOM, "taper.core.clerk"),
     "taper.ctl": (
         COMMAND,
@@ -82,6 +87,7 @@ LATE = {
     ),
     "taper.run.service": (REACTOR, "twisted.internet"),
     "taper.run.stdio": (REACTOR, "twisted.internet"),
+    "taper.tapeserver.service": (REACTOR, "twisted.internet"),
     "twisted.plugins.taper_plugin": (SELDOM, "taper.run.mtls"),
 }
 """The modules that import inside functions: why, and what."""

@@ -8,10 +8,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_interface
 from pathlib import Path
+from typing import Any
 
 from crc32c import crc32c
 
+from devices.base import HEADER_SIZE
 from taper.demo.hosts import SERVER, TAPE, Hosts, NoHosts
 from taper.demo.restore import checksum, read_shelf
 from taper.demo.stage import Stage, remove_tree, stage_for
@@ -19,6 +22,7 @@ from taper.demo.three_hosts import ThreeHosts
 from tests.fakes.ndmjob import NdmJob, private_command
 from tests.fakes.ndmp_process import NdmpProcess
 from tests.fakes.ndmp_server import Medium, TapeEnd
+from tests.tapeserver.process import TapeServerProcess
 
 MIB = 1 << 20
 
@@ -76,6 +80,43 @@ class TapeServer(NdmpProcess):
     @property
     def tape(self) -> Path:
         return self.directory / "tape"
+
+
+class VtapeServer(TapeServerProcess):
+    """Our tape server as a product, on the tape host: one drive, a directory."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        address = hosts.address(TAPE)
+        self.vtape = Path(tempfile.mkdtemp(prefix="vtape."))
+        super().__init__(
+            f"[drive vtape]\nvtape = {self.vtape}\n",
+            f"clients = {_network(address)}\ndata-peers = {_network(address)}",
+            inside=hosts.inside(TAPE),
+            host=address,
+        )
+        self.device_host = address
+
+    @property
+    def device(self) -> str:
+        """Its drive, as the server host knows it."""
+        return f"ndmp:{self.device_host}:{self.port}@vtape"
+
+    def crc(self, size: int) -> str:
+        """Of so many bytes of the parts, in their order."""
+        value, left = 0, size
+        for path in sorted(self.vtape.glob("0*"))[1:]:
+            data = path.read_bytes()[HEADER_SIZE:][:left]
+            value, left = crc32c(data, value), left - len(data)
+        assert not left
+        return f"{value:08x}:{size}"
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        remove_tree(str(self.vtape))
+
+
+def _network(address: str) -> str:
+    return str(ip_interface(f"{address}/24").network)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from tests.fakes.ndmjob import missing_ndmjob
 from tests.system.hosts import (
     MIB,
     TapeServer,
+    VtapeServer,
     crc_on_tape,
     crc_on_volumes,
     missing_hosts,
@@ -91,6 +92,16 @@ def test_to_our_tape_server(
         sent = check_claim(dumped)
         assert dumped.outcome.indirect is indirect
         assert crc_on_tape(server.tape, sent.size) == str(sent)
+
+
+def test_to_a_vtape_of_the_tape_host(hosts: Hosts, stage: Stage, source: str) -> None:
+    """No ndmjob and no drive: our tape server, and a directory of its host."""
+    with VtapeServer(hosts) as server:
+        with past_the_server(hosts, stage, source, server.device) as running:
+            dumped = running.wait(SECONDS)
+        sent = check_claim(dumped)
+        assert server.crc(sent.size) == str(sent)
+        assert f"CRC-32C {sent}" in server.end()
 
 
 @needs_ndmjob

@@ -1,4 +1,5 @@
-"""Makes ``twistd taper`` known, and the endpoint ``mtls:`` on which drivers of other hosts call."""
+"""Makes ``twistd taper`` and ``twistd ndmp-tape`` known, and the endpoint ``mtls:`` on which
+drivers of other hosts call."""
 
 from typing import Any
 
@@ -12,6 +13,13 @@ taper = ServiceMaker(
     "taper.run.plugin",
     "The volume writer of the Amanda backup system.",
     "taper",
+)
+
+ndmp_tape = ServiceMaker(
+    "taper ndmp-tape",
+    "taper.tapeserver.plugin",
+    "An NDMP tape server on vtapes and files.",
+    "ndmp-tape",
 )
 
 

@@ -74,14 +74,14 @@ def _medium(text: str) -> Medium:
     return Medium(limits) if name == "memory" else Medium.in_file(name, limits)
 
 
-def _drives(options: argparse.Namespace) -> dict[str, Drive]:
+def _drives(options: argparse.Namespace, reactor: object) -> dict[str, Drive]:
     drives = {}
     for text in options.tape:
         device, equals, tape = text.partition("=")
         if not equals:
             device, tape = text.rpartition(":")[0] or text, text
-        drives[device] = Drive(_medium(tape))
-    return drives | {device: Drive() for device in options.empty_drive}
+        drives[device] = Drive(reactor, _medium(tape))
+    return drives | {device: Drive(reactor) for device in options.empty_drive}
 
 
 def _robots(options: argparse.Namespace, drives: dict[str, Drive]) -> dict[str, Robot]:
@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> None:
     """Run the server; ``READY PORT`` on standard output says that it listens."""
     options = _parser().parse_args(arguments)
     reactor: IReactorTCP = installed_reactor
-    drives = _drives(options)
+    drives = _drives(options, reactor)
     server = NdmpServer(
         reactor,
         drives,

@@ -62,4 +62,4 @@ class Control(LineOnlyReceiver):
         actions[command]().apply(session, b"")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._server.reactor.stop()  # type: ignore[attr-defined]
+        self._server.reactor.stop()

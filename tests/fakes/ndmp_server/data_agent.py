@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.error import ConnectError
-
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import AddressType, DataHaltReason, DataState, ErrorCode
-from tests.fakes.ndmp_server.drives import Refused
-from tests.fakes.ndmp_server.stream import OneShotListener, Stream, connect
+from protocols.ndmp_server.interfaces import Channel, Listening, Refused
 
 if TYPE_CHECKING:
-    from tests.fakes.ndmp_server.session import Session
+    from tests.fakes.ndmp_server.session import FaultySession
 
 UNKNOWN_TIME = 2**32 - 1
 UNKNOWN_SIZE = 2**64 - 1
@@ -21,10 +18,10 @@ UNKNOWN_SIZE = 2**64 - 1
 class DataAgent:
     """The data agent of a session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: FaultySession) -> None:
         self._session = session
-        self._listener: OneShotListener | None = None
-        self._stream: Stream | None = None
+        self._listening: Listening | None = None
+        self._channel: Channel | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -38,16 +35,21 @@ class DataAgent:
 
     def drop_connection(self) -> None:
         """End the data connection, or the waiting for it."""
-        if self._listener is not None:
-            self._listener.close()
-        if self._stream is not None:
-            self._stream.close()
-        self._listener = self._stream = None
+        if self._listening is not None:
+            self._listening.close()
+        if self._channel is not None:
+            self._channel.close()
+        self._listening = self._channel = None
 
-    def _changed(self) -> None:
-        stream = self._stream
-        if self._state is DataState.LISTEN and stream is not None and stream.connected_now:
-            self._state = DataState.CONNECTED
+    def _came(self, channel: Channel | None) -> None:
+        self._channel = channel
+        self._state = DataState.CONNECTED
+
+    def config_get_butype_info(self, request: m.ConfigGetButypeInfo) -> m.ConfigGetButypeInfoReply:
+        return m.ConfigGetButypeInfoReply()
+
+    def config_get_fs_info(self, request: m.ConfigGetFsInfo) -> m.ConfigGetFsInfoReply:
+        return m.ConfigGetFsInfoReply()
 
     def data_get_state(self, request: m.DataGetState) -> m.DataGetStateReply:
         return m.DataGetStateReply(
@@ -64,10 +66,8 @@ class DataAgent:
         self._refuse_unless(self._state is DataState.IDLE)
         self._address = m.DataAddress(AddressType(request.address_type))
         if request.address_type == AddressType.TCP:
-            self._stream = Stream(self._changed)
-            reactor = self._session.server.reactor
-            self._listener = OneShotListener(reactor, self._session.host, self._stream)
-            self._address = self._address.evolve(addresses=(self._listener.address,))
+            self._listening = self._session.house.listen(self._session.host, self._came)
+            self._address = self._address.evolve(addresses=(self._listening.address,))
         self._state = DataState.LISTEN
         return m.DataListenReply(address=self._address)
 
@@ -75,12 +75,8 @@ class DataAgent:
         self._refuse_unless(self._state is DataState.IDLE)
         if request.address.kind != AddressType.TCP or not request.address.addresses:
             raise Refused(ErrorCode.ILLEGAL_ARGS)
-        stream = Stream(self._changed)
-        try:
-            await connect(self._session.server.reactor, request.address.addresses[0], stream)
-        except ConnectError:
-            raise Refused(ErrorCode.CONNECT) from None
-        self._stream, self._address = stream, request.address
+        self._channel = await self._session.house.connect(request.address.addresses)
+        self._address = request.address
         self._state = DataState.CONNECTED
         return m.ErrorReply()
 

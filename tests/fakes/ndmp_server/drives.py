@@ -1,46 +1,37 @@
-"""What all sessions of a server share: drives, slots, and who has what open."""
+"""Drives and a changer for simulated tapes, kept in memory."""
 
 from __future__ import annotations
 
+from typing import cast
+
 from attrs import define, field
 
-from protocols.ndmp.codes import ErrorCode
+from devices.lane import Lane
+from protocols.ndmp_server.interfaces import Contents, Element, Shelf
+from taper.tapeserver.drive import TapeDrive
 from tests.fakes.medium import Medium
 
 
-class Refused(Exception):
-    """A request is answered by this error, in the body of the reply.
-
-    :ivar in_header: in the header instead, without a body.
-    """
-
-    def __init__(self, error: ErrorCode, *, in_header: bool = False) -> None:
-        super().__init__(error.name)
-        self.error = error
-        self.in_header = in_header
-
-
-@define(eq=False)
-class Drive:
+class Drive(TapeDrive):
     """A tape drive.
 
-    :ivar medium: the tape in it; None: none.
-    :ivar user: the session that has it open; None: none.
-    :ivar block_size: bytes of its fixed blocks; 0: variable.
+    :ivar keeps_tape: an unloaded tape waits in it to be fetched by a changer.
     """
 
-    medium: Medium | None = None
-    block_size: int = 0
-    user: object | None = field(default=None, init=False)
+    def __init__(self, reactor: object, medium: Medium | None = None) -> None:
+        super().__init__(Lane(reactor, "drive"), medium)  # type: ignore[arg-type]
+        self.keeps_tape = False
 
-    def loaded(self) -> Medium:
-        """The tape in it.
+    def tape(self) -> Medium:
+        """The tape in it, which must be."""
+        assert self.medium is not None, "no tape is in the drive"
+        return cast(Medium, self.medium)
 
-        :raise Refused: there is none
-        """
-        if self.medium is None:
-            raise Refused(ErrorCode.NO_TAPE_LOADED)
-        return self.medium
+    async def unload(self) -> None:
+        if self.medium is not None:
+            self.tape().rewind()
+        if not self.keeps_tape:
+            self.medium = None
 
 
 @define(eq=False)
@@ -56,3 +47,32 @@ class Robot:
     slots: list[Medium | None]
     came_from: dict[int, int] = field(factory=dict)
     user: object | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        for drive in self.drives:
+            drive.keeps_tape = True
+
+    async def look(self) -> Contents:
+        return Contents(
+            tuple(None if tape is None else tape.barcode for tape in self.slots),
+            tuple(
+                None if drive.medium is None else (drive.tape().barcode, self.came_from.get(number))
+                for number, drive in enumerate(self.drives)
+            ),
+        )
+
+    async def move(self, source: Element, target: Element) -> None:
+        if source.kind is Shelf.DRIVE:
+            medium = self.drives[source.number].tape()
+            self.drives[source.number].medium = None
+        else:
+            found, self.slots[source.number] = self.slots[source.number], None
+            assert found is not None, "the server has looked before"
+            medium = found
+        medium.rewind()
+        if target.kind is Shelf.SLOT:
+            self.slots[target.number] = medium
+            return
+        self.drives[target.number].medium = medium
+        if source.kind is Shelf.SLOT:
+            self.came_from[target.number] = source.number

@@ -7,6 +7,9 @@ A fault is due when its place was reached ``nth`` times, counted over all sessio
 from __future__ import annotations
 
 import enum
+import os
+import socket
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +20,11 @@ from twisted.internet.task import deferLater
 from protocols.ndmp import messages as m
 from protocols.ndmp.base import POSTS, REQUESTS
 from protocols.ndmp.codes import ErrorCode, HaltReason, PauseReason
+from protocols.ndmp_server.interfaces import MoveEnd
+from taper.tapeserver.channel import DataChannel
 
 if TYPE_CHECKING:
-    from tests.fakes.ndmp_server.session import Session
+    from tests.fakes.ndmp_server.session import FaultySession as Session
 
 _MARK = 4
 _HEADER = 24
@@ -109,7 +114,7 @@ class Truncate:
     keep: int
 
     def apply(self, session: Session, data: bytes) -> None:
-        session.transport.write(data[: self.keep])
+        session.write(data[: self.keep])
         session.drop()
 
 
@@ -159,7 +164,7 @@ class Send:
     data: bytes
 
     def apply(self, session: Session, data: bytes) -> bytes:
-        session.transport.write(self.data)
+        session.write(self.data)
         return data
 
 
@@ -196,6 +201,21 @@ class Pause:
         return data
 
 
+class BreakableChannel(DataChannel):
+    """A data connection that a test can cut."""
+
+    def kill(self, *, quiet: bool) -> None:
+        """Cut it, so that both ends see a reset; ``quiet``: the end of the data."""
+        self.ended = MoveEnd.CLOSED if quiet else MoveEnd.RESET
+        if not quiet:  # the kernel then sends a reset, which a mere shutdown does not
+            self.link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # whoever waits for it in the drive's lane still has the old descriptor's number
+        hole = socket.socket()
+        os.dup2(hole.fileno(), self.link.fileno())
+        hole.close()
+        self.wake()
+
+
 @frozen
 class KillData:
     """The data connection is reset, for both ends; ``quiet``: closed as if its end were good."""
@@ -203,8 +223,9 @@ class KillData:
     quiet: bool = False
 
     def apply(self, session: Session, data: bytes) -> bytes:
-        if session.mover.stream is not None and session.mover.stream.connected_now:
-            session.mover.stream.kill(quiet=self.quiet)
+        channel = session.mover.channel
+        if isinstance(channel, BreakableChannel):
+            channel.kill(quiet=self.quiet)
         return data
 
 

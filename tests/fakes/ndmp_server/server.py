@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from typing import Any, cast
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IReactorTCP, IReactorTime
-from twisted.internet.protocol import ServerFactory
+from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.python.failure import Failure
 
+from devices.callers import Callers
 from protocols.directtcp import Address
 from protocols.ndmp import messages as m
+from protocols.ndmp.codes import MoverState
+from protocols.ndmp_server.interfaces import Identity
+from taper.tapeserver.channel import DataChannel
+from taper.tapeserver.listener import DataTerms
+from taper.tapeserver.server import TapeServer, Terms
 from tests.fakes.medium import Medium
 from tests.fakes.ndmp_server.drives import Drive, Robot
-from tests.fakes.ndmp_server.faults import Faults
+from tests.fakes.ndmp_server.faults import BreakableChannel, Faults
 from tests.fakes.ndmp_server.profile import LENIENT, Profile
-from tests.fakes.ndmp_server.session import Session
+from tests.fakes.ndmp_server.session import FaultySession
+
+ANYBODY = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
 @frozen
@@ -53,8 +61,8 @@ def _shown(request: Any) -> str:
     return f"{request.label}({', '.join(values)})"
 
 
-class NdmpServer:
-    """An NDMP tape server on real TCP.
+class NdmpServer(TapeServer):
+    """An NDMP tape server on real TCP: the product's, with faults, and with eyes.
 
     :ivar drives: device name to drive.
     :ivar robots: device name to changer.
@@ -68,6 +76,10 @@ class NdmpServer:
     """
 
     history = 100_000
+    session_class = FaultySession
+    drives: dict[str, Drive]  # type: ignore[assignment]
+    robots: dict[str, Robot]  # type: ignore[assignment]
+    sessions: list[FaultySession]  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -81,66 +93,62 @@ class NdmpServer:
         now: Callable[[], int] = lambda: 1,
         transcript: io.TextIOBase | None = None,
     ) -> None:
-        self.reactor = reactor
         self.clock = cast("IReactorTime", reactor)
-        self.profile = profile
-        self.drives = {
-            name: Drive(drive) if isinstance(drive, Medium) else drive
+        made = {
+            name: Drive(reactor, drive) if isinstance(drive, Medium) else drive
             for name, drive in (drives or {}).items()
         }
-        self.robots = dict(robots or {})
+        data = DataTerms(Callers(networks=ANYBODY), channel=_make_channel)
+        super().__init__(reactor, Terms({}, data=data, login_patience=None), made, robots, profile)
+        self.identity = Identity(
+            hostname="localhost",
+            os_type="test",
+            os_version="1",
+            vendor="taper tests",
+            product=f"{profile.name} NDMP server",
+            revision="1",
+        )
         self.username = username
         self.password = password
-        self.now = now
+        self._now = now
         self.faults = Faults()
         self.noted: list[Noted] = []
-        self.sessions: list[Session] = []
         self.failures: list[Failure] = []
         self.say_before: tuple[Address, ...] = ()
         self.say_after: tuple[Address, ...] = ()
         self._transcript = transcript
-        self._count = 0
-        self._port: IListeningPort | None = None
 
-    # life
-
-    def start(self, port: int = 0, host: str = "127.0.0.1") -> int:
-        """Listen. :return: the port"""
-        factory = ServerFactory()
-        factory.buildProtocol = self._session  # type: ignore[method-assign,assignment]
-        factory.noisy = False
-        self._port = self.reactor.listenTCP(port, factory, 50, host)
-        return self.port
+    # the house
 
     @property
-    def port(self) -> int:
-        assert self._port is not None, "not started"
-        return int(cast("Address", self._port.getHost()).port)
+    def anybody(self) -> bool:
+        return self.password is None
+
+    def now(self) -> int:
+        return self._now()
+
+    def challenge(self) -> bytes:
+        # another one for each session, the same in each run
+        return hashlib.sha512(str(self._count).encode()).digest()
+
+    def password_of(self, name: str) -> str | None:
+        return self.password if name == self.username else None
+
+    def told_addresses(self, address: Address, version: int) -> tuple[Address, ...]:
+        if version < 4:  # there is room for one only
+            return (address,)
+        return (*self.say_before, address, *self.say_after)
+
+    def failed(self, failure: Failure) -> None:
+        self.failures.append(failure)
+
+    # what tests see and do
 
     def url(self, device: str) -> str:
         """The Amanda device name of a drive."""
         return f"ndmp:127.0.0.1:{self.port}@{device}"
 
-    def stop(self) -> Deferred[object]:
-        """Listen no more, end every session with a reset."""
-        for session in list(self.sessions):
-            session.drop(reset=True)
-        port, self._port = self._port, None
-        return maybeDeferred(port.stopListening if port is not None else lambda: None)
-
-    def _session(self, peer: object) -> Session:
-        self._count += 1
-        session = Session(self, self._count)
-        self.sessions.append(session)
-        return session
-
-    def session_ended(self, session: Session) -> None:
-        """A control connection is gone."""
-        self.sessions.remove(session)
-
-    # what tests see and do
-
-    def note(self, session: Session, what: Any, result: str) -> None:
+    def note(self, session: FaultySession, what: Any, result: str) -> None:
         """Keep what happened, for the test and the transcript."""
         noted = Noted(session.number, what, result)
         if len(self.noted) < self.history:
@@ -164,18 +172,15 @@ class NdmpServer:
         ]
 
     @property
-    def mover_session(self) -> Session | None:
+    def mover_session(self) -> FaultySession | None:
         """The session whose mover is not idle, the newest one; None: none."""
-        busy = [session for session in self.sessions if session.mover.state]
+        busy = [session for session in self.sessions if session.mover.state is not MoverState.IDLE]
         return busy[-1] if busy else None
 
     def unlock(self, device: str) -> None:
         """Free a drive that a lost session has left busy."""
         self.drives[device].user = None
 
-    def unload(self, drive: Drive) -> None:
-        """The tape leaves the drive; in a changer it waits there to be fetched."""
-        if drive.medium is not None:
-            drive.medium.rewind()
-        if not any(drive in robot.drives for robot in self.robots.values()):
-            drive.medium = None
+
+def _make_channel(link: Any, patience: float | None) -> DataChannel:
+    return BreakableChannel(link, patience)

@@ -1,163 +1,60 @@
-"""One control connection: requests in, replies and posts out, faults in between."""
+"""The product's session, with faults in between."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import ITCPTransport
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
 
-from protocols.ndmp import messages as m
-from protocols.ndmp.base import REQUESTS
-from protocols.ndmp.codec import REPLY, REQUEST, Header, decode_body, decode_header, encode
-from protocols.ndmp.codes import ConnectionStatus, ErrorCode, LogType
-from protocols.ndmp.errors import NdmpGarbage
-from protocols.ndmp.record import RecordReader
-from tests.fakes.ndmp_server.config_agent import ConfigAgent
+from protocols.ndmp.codec import Header
+from protocols.ndmp_server.interfaces import Tape
+from protocols.ndmp_server.session import Action, Session
+from tests.fakes.medium import Medium
 from tests.fakes.ndmp_server.data_agent import DataAgent
-from tests.fakes.ndmp_server.drives import Refused
 from tests.fakes.ndmp_server.faults import Phase, Wrong
-from tests.fakes.ndmp_server.mover import Mover
-from tests.fakes.ndmp_server.scsi_agent import ScsiAgent
-from tests.fakes.ndmp_server.tape_agent import TapeAgent
+from tests.fakes.ndmp_server.profile import Profile
 
 if TYPE_CHECKING:
     from tests.fakes.ndmp_server.server import NdmpServer
 
-Handled = m.Reply | Awaitable[m.Reply]
-"""What a handler of a request gives."""
-Action = Callable[[], None]
 
+class FaultySession(Session):
+    """A client's control connection, as a test wants it."""
 
-class Session(Protocol):
-    """A client's control connection.
+    profile: Profile
 
-    :ivar number: of the session on its server, from 1.
-    :ivar version: agreed on; before that the highest one offered.
-    :ivar lost: the connection is over.
-    """
-
-    transport: ITCPTransport
-
-    def __init__(self, server: NdmpServer, number: int) -> None:
-        self.server = server
-        self.profile = server.profile
-        self.number = number
-        self.version = max(self.profile.versions)
-        self.lost = False
-        self.config = ConfigAgent(self)
-        self.tape = TapeAgent(self)
-        self.scsi = ScsiAgent(self)
+    def __init__(self, house: NdmpServer, *arguments: Any, **more: Any) -> None:
+        super().__init__(house, *arguments, **more)
+        self.server = house
         self.data = DataAgent(self)
-        self.mover = Mover(self)
-        self._records = RecordReader()
-        self._waiting: deque[bytes] = deque()
-        self._serving = False
+        self.agents.append(self.data)
         self._outgoing: deque[tuple[Phase, int, bytes, list[Action]]] = deque()
         self._sending = False
-        self._sequence = 0
-        self._afterwards: list[Action] = []
 
     @property
-    def host(self) -> str:
-        """Our address on the control connection."""
-        return str(self.transport.getHost().host)
+    def data_is_idle(self) -> bool:
+        return self.data.is_idle
 
-    # what the agents use
+    def note(self, what: Any, result: str) -> None:
+        self.server.note(self, what, result)
 
-    def post(self, message: m.Post) -> None:
-        """Say something that nobody asked for; it goes out after what is on its way."""
-        self._sequence += 1
-        self.server.note(self, message, "posted")
-        header = Header(self._sequence, self.server.now(), REQUEST, message.code)
-        self._send(Phase.POST, message.code, encode(header, message, self.version))
+    async def met_early_warning(self) -> None:
+        if self.profile.eom_marker:
+            await self.tape.opened().do(_mark_end)
+            self.log("End of tape reached. Load next tape")
 
-    def log(self, text: str) -> None:
-        """A line for the client's log."""
-        if self.version < 3:
-            self.post(m.LogLog(text=text))
-        else:
-            self.post(m.LogMessage(kind=LogType.DEBUG, id=self.server.now(), text=text))
-
-    def afterwards(self, action: Action) -> None:
-        """Do this once the reply to the present request was sent."""
-        self._afterwards.append(action)
-
-    def _send(self, phase: Phase, code: int, data: bytes) -> None:
-        """Send bytes, in order, after the faults that wait for them; then what was to be done."""
-        actions: list[Action] = []
-        if phase is Phase.REPLY:
-            actions, self._afterwards = self._afterwards, []
-        self._outgoing.append((phase, code, data, actions))
-        if not self._sending:
-            self._sending = True
-            Deferred.fromCoroutine(self._send_all()).addErrback(self._failed)
-
-    # connection
-
-    def connectionMade(self) -> None:
-        self.transport.setTcpNoDelay(True)
-        text = "Hello"
-        reason = ConnectionStatus.CONNECTED
-        self.post(m.NotifyConnectionStatus(reason, max(self.profile.versions), text))
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost = True
-        self._waiting.clear()
-        self._outgoing.clear()
-        self.mover.session_lost()
+    async def clean_up(self) -> None:
         self.data.drop_connection()
-        self.scsi.release()
-        if self.profile.frees_drives:
-            self.tape.release()
-        self.server.session_ended(self)
+        if not self.profile.frees_drives:
+            self.tape.drive = None
+        await super().clean_up()
 
     def drop(self, *, reset: bool = False) -> None:
-        """End the control connection, as a server that dies."""
-        self.lost = True
-        self._waiting.clear()
         self._outgoing.clear()
-        if reset:
-            self.transport.abortConnection()
-        else:
-            self.transport.loseConnection()
+        super().drop(reset=reset)
 
-    def dataReceived(self, data: bytes) -> None:
-        try:
-            self._waiting.extend(self._records.feed(data))
-        except NdmpGarbage:
-            self.drop()
-            return
-        if not self._serving:
-            self._serving = True
-            Deferred.fromCoroutine(self._serve_all()).addErrback(self._failed)
-
-    def _failed(self, failure: Failure) -> None:
-        self.server.failures.append(failure)
-        self.server.note(self, "failure", failure.getTraceback())
-        self.drop(reset=True)
-
-    # requests
-
-    async def _serve_all(self) -> None:
-        try:
-            while self._waiting and not self.lost:
-                await self._serve(self._waiting.popleft())
-        finally:
-            self._serving = False
-
-    async def _serve(self, record: bytes) -> None:
-        try:
-            header = decode_header(record)
-        except NdmpGarbage:
-            self.drop()
-            return
-        if header.message_type != REQUEST:
-            return  # a stray reply
+    async def handle(self, header: Header, record: bytes) -> None:
         wrong: Wrong | None = None
         for action in self.server.faults.due(Phase.REQUEST, header.code, self.number):
             if isinstance(action, Wrong):
@@ -166,68 +63,20 @@ class Session(Protocol):
                 return
         if self.lost:
             return
-        reply = self._refusal(header, wrong) if wrong else await self._answer(header, record)
-        if reply is not None and not self.lost:
-            self._send(Phase.REPLY, header.code, reply)
+        if wrong is None:
+            await super().handle(header, record)
+        else:
+            refusal = self.refusal(header, wrong.error, in_header=wrong.in_header)
+            self.deliver(header.code, refusal, is_reply=True)
 
-    async def _answer(self, header: Header, record: bytes) -> bytes | None:
-        """The reply's bytes; None: there is none."""
-        request_class = REQUESTS.get(header.code)
-        try:
-            request = decode_body(header, record, self.version)
-            if request is None or request_class is None or not isinstance(request, request_class):
-                raise Refused(ErrorCode.NOT_SUPPORTED, in_header=True)
-        except (NdmpGarbage, Refused) as fault:
-            self.server.note(self, f"request {header.code:#x}", str(fault))
-            if not self.profile.answers_unknown:
-                return None
-            garbage = isinstance(fault, NdmpGarbage)
-            error = ErrorCode.XDR_DECODE if garbage else ErrorCode.NOT_SUPPORTED
-            return self._refusal(header, Wrong(error, in_header=True))
-        try:
-            reply = await self._handle(request)
-        except Refused as refused:
-            self.server.note(self, request, refused.error.name)
-            return self._refusal(header, Wrong(refused.error, in_header=refused.in_header))
-        self.server.note(self, request, "" if reply is None else ErrorCode(reply.error).name)
-        return None if reply is None else self._encode_reply(header, reply)
-
-    async def _handle(self, request: Any) -> m.Reply | None:
-        if isinstance(request, m.ConnectClose):
-            return self._close(request)
-        self.config.check(request)
-        name = request.label.lower()
-        for agent in (self.config, self.tape, self.mover, self.scsi, self.data):
-            handler: Callable[[Any], Handled] | None = getattr(agent, name, None)
-            if handler is not None:
-                handled = handler(request)
-                return handled if isinstance(handled, m.Reply) else await handled
-        raise Refused(ErrorCode.NOT_SUPPORTED, in_header=True)
-
-    def _close(self, request: m.ConnectClose) -> m.Reply | None:
-        if self.profile.answers_close:
-            raise Refused(ErrorCode.NO_ERR, in_header=True)
-        self.drop()
-        return None
-
-    def _encode_reply(self, header: Header, reply: m.Reply) -> bytes:
-        self._sequence += 1
-        own = Header(self._sequence, self.server.now(), REPLY, header.code, header.sequence)
-        return encode(own, reply, self.version)
-
-    def _refusal(self, header: Header, wrong: Wrong) -> bytes:
-        request_class = REQUESTS.get(header.code)
-        if not wrong.in_header and request_class is not None:
-            return self._encode_reply(header, request_class.reply(error=wrong.error))
-        self._sequence += 1
-        own = Header(
-            self._sequence, self.server.now(), REPLY, header.code, header.sequence, wrong.error
-        )
-        if header.code == m.ConnectClose.code:
-            self.afterwards(self.drop)
-        return encode(own, None, self.version)
-
-    # output and faults
+    def deliver(self, code: int, data: bytes, *, is_reply: bool) -> None:
+        """Send, in order, after the faults that wait for it; then what was to be done."""
+        phase = Phase.REPLY if is_reply else Phase.POST
+        actions = self.take_afterwards() if is_reply else []
+        self._outgoing.append((phase, code, data, actions))
+        if not self._sending:
+            self._sending = True
+            self.house.spawn(self._send_all())
 
     async def _send_all(self) -> None:
         try:
@@ -238,10 +87,10 @@ class Session(Protocol):
                     if not data:
                         break
                 if data and not self.lost:
-                    self.transport.write(data)
+                    self.write(data)
                     await self._sent(phase, code)
-                for action in afterwards if not self.lost else ():
-                    action()
+                for done in afterwards if not self.lost else ():
+                    done()
         finally:
             self._sending = False
 
@@ -255,3 +104,14 @@ class Session(Protocol):
         self.server.note(self, "fault", repr(action))
         result: bytes | Deferred[bytes] | None = action.apply(self, data)
         return await result if isinstance(result, Deferred) else result
+
+
+def _mark_end(tape: Tape) -> None:
+    """Leave a marker file behind what is written [ndmp 5.5.14]."""
+    medium = cast(Medium, tape)
+    limits, medium.limits = medium.limits, type(medium.limits)()
+    medium.write_filemark()
+    medium.write(b"end of medium".ljust(1024, b"\0"))
+    medium.write_filemark()
+    medium.back_filemarks(2)
+    medium.limits = limits

@@ -1,26 +1,27 @@
-"""The CONNECT and CONFIG requests [ndmp 4.3, 4.5]."""
+"""The CONNECT and CONFIG requests [ndmp 4.3, 4.5], [ndmp-server 1, 2]."""
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 from typing import TYPE_CHECKING
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.auth import digest
 from protocols.ndmp.codes import AddressType, AuthType, ErrorCode
-from tests.fakes.ndmp_server.drives import Refused
+from protocols.ndmp_server.interfaces import Refused
 
 if TYPE_CHECKING:
-    from tests.fakes.ndmp_server.session import Session
+    from protocols.ndmp_server.session import Session
 
 AUTH_TYPES = (AuthType.TEXT, AuthType.MD5)
-BEFORE_LOGIN = (
+MOST_LOGINS = 5
+"""Failed logins after which a session is ended."""
+_BEFORE_LOGIN = (
     m.ConnectOpen,
     m.ConnectClientAuth,
     m.ConnectServerAuth,
     m.ConfigGetAuthAttr,
     m.ConfigGetServerInfo,
-    m.ConfigGetHostInfo,
 )
 
 
@@ -33,67 +34,93 @@ class ConfigAgent:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._opened = False
+        self._served = False
         self.logged_in = False
         self._challenge: bytes | None = None
+        self._failures = 0
 
     def check(self, request: m.Message) -> None:
         """What a client may not ask yet.
 
         :raise Refused: it must log in first
         """
-        if not isinstance(request, BEFORE_LOGIN) and not self.logged_in:
+        self._served |= not isinstance(request, m.ConnectOpen)
+        if self.logged_in or isinstance(request, _BEFORE_LOGIN):
+            return
+        told = self._session.profile.tells_all_before_login
+        if not (told and isinstance(request, m.ConfigGetHostInfo)):
             raise Refused(ErrorCode.NOT_AUTHORIZED, in_header=True)
 
     def connect_open(self, request: m.ConnectOpen) -> m.ErrorReply:
-        version = request.protocol_version
+        version, profile = request.protocol_version, self._session.profile
+        if self._served and not profile.reopens:
+            raise Refused(ErrorCode.ILLEGAL_STATE)
         other = self._opened and version != self._session.version
-        if other or version not in self._session.profile.versions:
+        if other or version not in profile.versions:
             raise Refused(ErrorCode.ILLEGAL_ARGS)
         self._opened, self._session.version = True, version
         return m.ErrorReply()
 
     def connect_client_auth(self, request: m.ConnectClientAuth) -> m.ErrorReply:
-        server, auth = self._session.server, request.auth
-        if auth.kind == AuthType.NONE and server.password is None:
+        house, auth = self._session.house, request.auth
+        if auth.kind == AuthType.NONE and house.anybody:
             self.logged_in = True
             return m.ErrorReply()
         if auth.kind not in AUTH_TYPES:
             raise Refused(ErrorCode.ILLEGAL_ARGS)
-        password = server.password or ""
-        good = auth.name == server.username
-        if auth.kind == AuthType.TEXT:
-            good &= auth.password == password
-        else:
-            challenge, self._challenge = self._challenge, None
-            good &= challenge is not None and auth.digest == digest(password, challenge)
-        if not good:
+        if not self._is_good(auth):
+            self._failed()
             raise Refused(ErrorCode.NOT_AUTHORIZED)
         self.logged_in = True
         return m.ErrorReply()
+
+    def _is_good(self, auth: m.AuthData) -> bool:
+        password = self._session.house.password_of(auth.name)
+        challenge, self._challenge = self._challenge, None
+        if not password:  # no such user, or nothing that could be known
+            return False
+        if auth.kind == AuthType.TEXT:
+            said, wanted = _bytes(auth.password), _bytes(password)
+        elif challenge is None:
+            return False
+        else:
+            said, wanted = auth.digest, digest(password, challenge)
+        return hmac.compare_digest(said, wanted)
+
+    def _failed(self) -> None:
+        self._failures += 1
+        if self._session.profile.forgets_login:
+            self.logged_in = False
+        if self._failures >= MOST_LOGINS:
+            self._session.afterwards(self._session.drop)
 
     def config_get_auth_attr(self, request: m.ConfigGetAuthAttr) -> m.ConfigGetAuthAttrReply:
         if request.auth_type == AuthType.TEXT:
             return m.ConfigGetAuthAttrReply(challenge=m.Challenge(AuthType.TEXT))
         if request.auth_type != AuthType.MD5:
             raise Refused(ErrorCode.ILLEGAL_ARGS)
-        # another one for each session, the same in each run
-        self._challenge = hashlib.sha512(str(self._session.number).encode()).digest()
+        self._challenge = self._session.house.challenge()
         return m.ConfigGetAuthAttrReply(challenge=m.Challenge(AuthType.MD5, self._challenge))
 
     def config_get_host_info(self, request: m.ConfigGetHostInfo) -> m.ConfigGetHostInfoReply:
+        own = self._session.house.identity
         return m.ConfigGetHostInfoReply(
-            hostname="localhost",
-            os_type="test",
-            os_version="1",
-            hostid="0",
+            hostname=own.hostname,
+            os_type=own.os_type,
+            os_version=own.os_version,
+            hostid=own.hostid,
             auth_types=AUTH_TYPES,
         )
 
     def config_get_server_info(self, request: m.ConfigGetServerInfo) -> m.ConfigGetServerInfoReply:
+        told = self._session.profile.tells_all_before_login or self._session.version < 4
+        if not (told or self.logged_in):
+            return m.ConfigGetServerInfoReply(auth_types=AUTH_TYPES)
+        own = self._session.house.identity
         return m.ConfigGetServerInfoReply(
-            vendor="taper tests",
-            product=f"{self._session.profile.name} NDMP server",
-            revision="1",
+            vendor=own.vendor,
+            product=own.product,
+            revision=own.revision,
             auth_types=AUTH_TYPES,
         )
 
@@ -104,19 +131,17 @@ class ConfigAgent:
         return m.ConfigGetConnectionTypeReply(types=(*local, AddressType.TCP))
 
     def config_get_tape_info(self, request: m.ConfigGetTapeInfo) -> m.ConfigGetTapeInfoReply:
-        drives = tuple(m.DeviceCapability(device=name) for name in self._session.server.drives)
+        drives = tuple(m.DeviceCapability(device=name) for name in self._session.house.drives)
         return m.ConfigGetTapeInfoReply(models=(m.DeviceInfo(model="drive", devices=drives),))
 
     def config_get_scsi_info(self, request: m.ConfigGetScsiInfo) -> m.ConfigGetScsiInfoReply:
-        robots = tuple(m.DeviceCapability(device=name) for name in self._session.server.robots)
+        robots = tuple(m.DeviceCapability(device=name) for name in self._session.house.robots)
         models = (m.DeviceInfo(model="changer", devices=robots),) if robots else ()
         return m.ConfigGetScsiInfoReply(models=models)
 
-    def config_get_butype_info(self, request: m.ConfigGetButypeInfo) -> m.ConfigGetButypeInfoReply:
-        return m.ConfigGetButypeInfoReply()
-
-    def config_get_fs_info(self, request: m.ConfigGetFsInfo) -> m.ConfigGetFsInfoReply:
-        return m.ConfigGetFsInfoReply()
-
     def config_get_ext_list(self, request: m.ConfigGetExtList) -> m.ConfigGetExtListReply:
         return m.ConfigGetExtListReply()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

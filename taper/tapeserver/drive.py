@@ -1,0 +1,132 @@
+"""A drive: what is in it, and the thread in which that is read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from devices.lane import Lane
+from protocols.ndmp.codes import ErrorCode
+from protocols.ndmp_server.interfaces import Place, Refused, Tape, Unfit
+
+T = TypeVar("T")
+
+
+class Keeper(Protocol):
+    """Knows of a drive's volume what the drive does not: whose it is, and where it goes."""
+
+    def claim(self, drive: TapeDrive) -> None:
+        """Called in the lane when a client opens the drive.
+
+        :raise Refused: somebody else has the volume
+        """
+
+    def let_go(self, drive: TapeDrive) -> None:
+        """Called in the lane when it is closed."""
+
+    def unload(self, drive: TapeDrive) -> None:
+        """Called in the lane when its client unloads it."""
+
+
+class TapeDrive:
+    """See :class:`protocols.ndmp_server.interfaces.Drive`.
+
+    :ivar medium: the tape in it; None: none.
+    :param lane: ours alone
+    :param keeper: None: the volume is nobody else's, and stays in the drive
+    """
+
+    def __init__(
+        self, lane: Lane, medium: Tape | None = None, keeper: Keeper | None = None
+    ) -> None:
+        self.lane = lane
+        self.keeper = keeper
+        self.user: object | None = None
+        self.block_size = 0
+        self.record_size: int | None = None
+        self._place = Place()
+        self.medium = medium
+
+    @property
+    def medium(self) -> Tape | None:
+        return self._medium
+
+    @medium.setter
+    def medium(self, medium: Tape | None) -> None:
+        self._medium = medium
+        self._place = Place() if medium is None else _place_of(medium)
+
+    @property
+    def loaded(self) -> bool:
+        return self._medium is not None
+
+    @property
+    def place(self) -> Place:
+        return self._place
+
+    def refuse_record_size(self, size: int) -> None:
+        if self.record_size is not None and size != self.record_size:
+            raise Refused(
+                ErrorCode.ILLEGAL_ARGS,
+                f"records of {size} bytes; this drive has records of {self.record_size}",
+            )
+
+    async def do(self, work: Callable[[Tape], T]) -> T:
+        if self._medium is None:
+            raise Refused(ErrorCode.NO_TAPE_LOADED)
+        return await self.ask(self._work, self._medium, work)
+
+    async def ask(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call something in the lane, see :func:`ask`."""
+        return await ask(self.lane, function, *arguments)
+
+    def _work(self, medium: Tape, work: Callable[[Tape], T]) -> T:
+        try:
+            return work(medium)
+        finally:
+            self._place = _place_of(medium)
+
+    def settled(self) -> Deferred[None]:
+        return self.lane.call_surely(_nothing)
+
+    async def claim(self) -> None:
+        if self.keeper is not None:
+            await self.ask(self.keeper.claim, self)
+
+    async def let_go(self) -> None:
+        if self.keeper is not None:
+            await self.ask(self.keeper.let_go, self)
+
+    async def unload(self) -> None:
+        if self.keeper is not None:
+            await self.ask(self.keeper.unload, self)
+        else:
+            self.medium = None
+
+
+async def ask(lane: Lane, function: Callable[..., T], *arguments: object) -> T:
+    """Call something in a lane.
+
+    :raise Refused: for Unfit and for an OSError, too
+    """
+    try:
+        return await lane.call_surely(function, *arguments)
+    except Unfit as fault:
+        raise Refused(ErrorCode.ILLEGAL_ARGS, str(fault)) from fault
+    except OSError as fault:
+        raise Refused(ErrorCode.IO, _why(fault)) from fault
+
+
+def _place_of(medium: Tape) -> Place:
+    return Place(medium.file_num, medium.blockno, medium.write_protected, medium.space)
+
+
+def _why(fault: OSError) -> str:
+    where = f"{fault.filename!r}: " if fault.filename else ""
+    return f"{where}{fault.strerror or fault}"
+
+
+def _nothing() -> None:
+    """What is asked for only to learn that all before it is done."""

@@ -1,0 +1,294 @@
+"""The file that says what a tape server serves, and to whom."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import stat
+from collections.abc import Sequence
+from ipaddress import IPv4Address, ip_network
+
+from attrs import field, frozen
+
+from devices.callers import Callers, Network
+from protocols.ndmp_server.profile import CONFORMING, PERSONALITIES, Profile
+from taper.last_words import CannotStart
+from taper.tapeserver.listener import LOOPBACK, DataTerms
+from taper.tapeserver.server import Terms
+from taper.tapeserver.vtape_reading import PREFERRED_BLOCK
+
+PORT = 10000
+LISTEN_PATIENCE = 1800
+DATA_PATIENCE = 7200
+LARGEST_BLOCK = 2**21
+_LARGEST_FILE = 1 << 20
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_KNOWN = {
+    "server": {
+        "listen",
+        "accounts",
+        "anonymous",
+        "clients",
+        "data-peers",
+        "data-address",
+        "data-ports",
+        "listen-timeout",
+        "data-timeout",
+        "personality",
+    },
+    "drive": {"vtape", "file", "tape", "block-size", "limit"},
+    "library": {"disk", "drives", "state", "block-size", "limit"},
+}
+
+
+class BadSettings(CannotStart):
+    """The text names the file, the section, the setting, and what was expected."""
+
+
+@frozen
+class DriveSettings:
+    """A drive with one volume.
+
+    :ivar kind: ``vtape``: a directory; ``file``: a tape in ndmjob's format; ``tape``: the
+        device file of a drive.
+    :ivar limit: bytes; 0: none.
+    """
+
+    name: str
+    kind: str
+    path: str
+    block: int = PREFERRED_BLOCK
+    limit: int = 0
+
+
+@frozen
+class LibrarySettings:
+    """A tree of chg-disk, its robot and its drives."""
+
+    name: str
+    root: str
+    drives: tuple[str, ...]
+    state: str
+    block: int = PREFERRED_BLOCK
+    limit: int = 0
+
+
+@frozen
+class Settings:
+    """All of it."""
+
+    host: str
+    port: int
+    terms: Terms
+    profile: Profile = CONFORMING
+    drives: tuple[DriveSettings, ...] = field(default=())
+    libraries: tuple[LibrarySettings, ...] = field(default=())
+
+
+class _Section:
+    """One section, and how its mistakes are told."""
+
+    def __init__(self, path: str, name: str, values: configparser.SectionProxy, kind: str) -> None:
+        self.name = name
+        self._path = path
+        self._values = values
+        for key in values:
+            if key not in _KNOWN[kind]:
+                self.refuse(key, values[key], f"one of {', '.join(sorted(_KNOWN[kind]))}")
+
+    def refuse(self, key: str, value: str, expected: str) -> None:
+        raise BadSettings(f"{self._path}: [{self.name}] {key} = {value}: {expected} expected")
+
+    def text(self, key: str, default: str = "") -> str:
+        return self._values.get(key, default).strip()
+
+    def number(self, key: str, default: int, least: int, most: int) -> int:
+        text = self.text(key, str(default))
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            self.refuse(key, text, f"a number from {least} to {most}")
+        return int(text)
+
+    def size(self, key: str) -> int:
+        text = self.text(key, "0").lower()
+        digits, unit = text.rstrip("kmgt"), text[len(text.rstrip("kmgt")) :]
+        if not (digits.isascii() and digits.isdigit() and unit in _UNITS):
+            self.refuse(key, text, "bytes, with k, m, g or t behind them if need be,")
+        return int(digits) * _UNITS[unit]
+
+    def switch(self, key: str) -> bool:
+        text = self.text(key, "no").lower()
+        if text not in ("yes", "no"):
+            self.refuse(key, text, "yes or no")
+        return text == "yes"
+
+    def networks(self, key: str) -> tuple[Network, ...]:
+        words = self.text(key).replace(",", " ").split()
+        try:
+            return tuple(ip_network(word) for word in words)
+        except ValueError:
+            self.refuse(key, self.text(key), "networks as 192.0.2.0/24, between blanks,")
+            raise
+
+    def ports(self, key: str) -> Sequence[int]:
+        text = self.text(key)
+        if not text:
+            return ()
+        first, _, last = text.partition("-")
+        numbers = [word.strip() for word in (first, last or first)]
+        good = all(word.isascii() and word.isdigit() and int(word) < 65536 for word in numbers)
+        if not good or not 1 <= int(numbers[0]) <= int(numbers[1]):
+            self.refuse(key, text, "FIRST-LAST")
+        return range(int(numbers[0]), int(numbers[1]) + 1)
+
+    def path(self, key: str) -> str:
+        text = self.text(key)
+        if not text.startswith("/"):
+            self.refuse(key, text, "a path from / on")
+        return text.rstrip("/") or "/"
+
+    def block(self) -> int:
+        return self.number("block-size", PREFERRED_BLOCK, PREFERRED_BLOCK, LARGEST_BLOCK)
+
+
+def read_settings(path: str) -> Settings:
+    """Read the file.
+
+    :raise BadSettings: it cannot be used
+    """
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        with open(path, encoding="utf-8") as file:
+            parser.read_string(file.read(_LARGEST_FILE), path)
+    except OSError as fault:
+        raise BadSettings(f"{path}: {fault.strerror}") from fault
+    except (configparser.Error, UnicodeDecodeError) as fault:
+        raise BadSettings(f"{path}: {str(fault).splitlines()[0]}") from fault
+    if "server" not in parser:
+        parser.add_section("server")
+    drives: list[DriveSettings] = []
+    libraries: list[LibrarySettings] = []
+    for title in parser.sections():
+        kind, _, name = title.partition(" ")
+        name = name.strip()
+        if kind not in _KNOWN or bool(name) != (kind != "server"):
+            raise BadSettings(
+                f"{path}: [{title}]: [server], [drive NAME] or [library NAME] expected"
+            )
+        section = _Section(path, title, parser[title], kind)
+        if kind == "drive":
+            drives.append(_drive(name, section))
+        elif kind == "library":
+            libraries.append(_library(name, section))
+    server = _Section(path, "server", parser["server"], "server")
+    host, port = _address(server)
+    settings = Settings(
+        host, port, _terms(server), _profile(server), tuple(drives), tuple(libraries)
+    )
+    _check_names(path, settings)
+    return settings
+
+
+def _check_names(path: str, settings: Settings) -> None:
+    names = [drive.name for drive in settings.drives]
+    names += [library.name for library in settings.libraries]
+    names += [name for library in settings.libraries for name in library.drives]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadSettings(f"{path}: {', '.join(twice)}: each name once expected")
+    if not names:
+        raise BadSettings(f"{path}: a [drive NAME] or a [library NAME] expected")
+
+
+def _drive(name: str, section: _Section) -> DriveSettings:
+    kinds = [kind for kind in ("vtape", "file", "tape") if section.text(kind)]
+    if len(kinds) != 1:
+        section.refuse("vtape", section.text("vtape"), "one of vtape, file and tape")
+    return DriveSettings(
+        name, kinds[0], section.path(kinds[0]), section.block(), section.size("limit")
+    )
+
+
+def _library(name: str, section: _Section) -> LibrarySettings:
+    root = section.path("disk")
+    drives = tuple(section.text("drives").replace(",", " ").split())
+    if not drives:
+        section.refuse("drives", "", "names of drives, between blanks,")
+    state = section.path("state") if section.text("state") else f"{root}/state"
+    return LibrarySettings(name, root, drives, state, section.block(), section.size("limit"))
+
+
+def _address(server: _Section) -> tuple[str, int]:
+    text = server.text("listen", f"127.0.0.1:{PORT}")
+    host, colon, port = text.rpartition(":")
+    host = host.strip("[]")
+    good = port.isascii() and port.isdigit() and int(port) < 65536
+    try:
+        ip_network(host)
+    except ValueError:
+        good = False
+    if not (good and colon):
+        server.refuse("listen", text, "ADDRESS:PORT, an address of this host,")
+    return host, int(port)
+
+
+def _profile(server: _Section) -> Profile:
+    name = server.text("personality", CONFORMING.name)
+    if name not in PERSONALITIES:
+        server.refuse("personality", name, f"one of {', '.join(PERSONALITIES)}")
+    return PERSONALITIES[name]
+
+
+def _terms(server: _Section) -> Terms:
+    anybody = server.switch("anonymous")
+    accounts = read_accounts(server.path("accounts")) if server.text("accounts") else {}
+    if not (accounts or anybody):
+        server.refuse("accounts", server.text("accounts"), "a file of names and passwords")
+    silence = server.number("data-timeout", DATA_PATIENCE, 0, 10**6)
+    data = DataTerms(
+        callers=Callers(networks=server.networks("data-peers")),
+        ports=server.ports("data-ports"),
+        host=_data_address(server),
+        listen_patience=float(server.number("listen-timeout", LISTEN_PATIENCE, 1, 10**6)),
+        patience=float(silence) if silence else None,
+    )
+    return Terms(accounts, anybody, server.networks("clients") or LOOPBACK, data)
+
+
+def _data_address(server: _Section) -> str | None:
+    text = server.text("data-address")
+    if not text:
+        return None
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        server.refuse("data-address", text, "an IPv4 address of this host")
+        raise
+
+
+def read_accounts(path: str) -> dict[str, str]:
+    """Names and passwords, ``NAME:PASSWORD`` a line, of a file that nobody else may read.
+
+    :raise BadSettings: it cannot be used
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            facts = os.fstat(file.fileno())
+            if facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                mode = f"{stat.S_IMODE(facts.st_mode):04o}"
+                raise BadSettings(f"{path}: mode {mode}: 0600 expected, for it has passwords")
+            if facts.st_uid not in (os.geteuid(), 0):
+                raise BadSettings(f"{path}: owner {facts.st_uid}: {os.geteuid()} expected")
+            lines = file.read(_LARGEST_FILE).splitlines()
+    except OSError as fault:
+        raise BadSettings(f"{path}: {fault.strerror}") from fault
+    except UnicodeDecodeError as fault:
+        raise BadSettings(f"{path}: no text: NAME:PASSWORD in each line expected") from fault
+    accounts = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, colon, password = line.partition(":")
+        if not (name and colon and password):
+            raise BadSettings(f"{path}: line {number}: NAME:PASSWORD expected")
+        accounts[name] = password
+    return accounts

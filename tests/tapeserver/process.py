@@ -1,0 +1,105 @@
+"""The tape server as a process of its own: ``taper ndmp-tape``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+SECONDS = 60
+TAPER = (sys.executable, "-m", "taper.cli")
+TWISTD = (f"{sys.prefix}/bin/twistd", "--nodaemon", "--pidfile=")
+ROOT = Path(__file__).parents[2]
+_LISTENS = re.compile(rb"listening on \S+:(\d+)")
+
+
+class TapeServerProcess:
+    """A context manager; the server listens inside.
+
+    :param drives: sections ``[drive NAME]`` and ``[library NAME]`` of its settings
+    :param server: more lines of ``[server]``
+    :param inside: what to put before the command, e.g. to run it on another host
+    :param host: address to listen on
+    :param program: TAPER or TWISTD
+    :ivar port: where it listens
+    """
+
+    def __init__(
+        self,
+        drives: str,
+        server: str = "",
+        *,
+        inside: Sequence[str] = (),
+        host: str = "127.0.0.1",
+        program: Sequence[str] = TAPER,
+    ) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="tape-server."))
+        self.port = 0
+        accounts = self.directory / "accounts"
+        accounts.write_text("ndmp:ndmp\n")
+        accounts.chmod(0o600)
+        head = f"[server]\nlisten = {host}:0\naccounts = {accounts}\n{server}\n"
+        conf = self.directory / "conf"
+        conf.write_text(head + drives)
+        self._command = [*inside, *program, "ndmp-tape", "--config", str(conf)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> TapeServerProcess:
+        self._process = process = subprocess.Popen(
+            self._command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+        )
+        said = b""
+        while not (found := _LISTENS.search(said)):
+            assert process.stdout is not None
+            with selectors.DefaultSelector() as selector:
+                selector.register(process.stdout, selectors.EVENT_READ)
+                assert selector.select(SECONDS), "nothing from the tape server"
+            more = os.read(process.stdout.fileno(), 65536)
+            assert more, said.decode()
+            said += more
+        self.port = int(found[1])
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+        shutil.rmtree(self.directory)
+
+    def end(self) -> str:
+        """End it as an administrator does. :return: what it logged"""
+        process, self._process = self._process, None
+        if process is None:
+            return ""
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=SECONDS)[0].decode()
+        process.kill()
+        raise AssertionError("the tape server did not end")
+
+    def kill(self) -> None:
+        """End it at once."""
+        process, self._process = self._process, None
+        assert process is not None, "it does not run"
+        process.kill()
+        process.communicate()
+
+    def url(self, name: str) -> str:
+        """The Amanda device name of a drive."""
+        return f"ndmp:127.0.0.1:{self.port}@{name}"
