@@ -155,6 +155,8 @@ class Session:
 
     def feed(self, data: bytes) -> bool:
         """Take bytes of the client. :return: more may come at once"""
+        if self.lost:
+            return False
         try:
             self._waiting.extend(self._records.feed(data))
         except NdmpGarbage:

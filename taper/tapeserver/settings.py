@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Sequence
 from ipaddress import IPv4Address, ip_network
+from typing import NoReturn
 
 from attrs import field, frozen
 
@@ -96,7 +97,7 @@ class _Section:
             if key not in _KNOWN[kind]:
                 self.refuse(key, values[key], f"one of {', '.join(sorted(_KNOWN[kind]))}")
 
-    def refuse(self, key: str, value: str, expected: str) -> None:
+    def refuse(self, key: str, value: str, expected: str) -> NoReturn:
         raise BadSettings(f"{self._path}: [{self.name}] {key} = {value}: {expected} expected")
 
     def text(self, key: str, default: str = "") -> str:
@@ -127,7 +128,6 @@ class _Section:
             return tuple(ip_network(word) for word in words)
         except ValueError:
             self.refuse(key, self.text(key), "networks as 192.0.2.0/24, between blanks,")
-            raise
 
     def ports(self, key: str) -> Sequence[int]:
         text = self.text(key)
@@ -262,7 +262,6 @@ def _data_address(server: _Section) -> str | None:
         return str(IPv4Address(text))
     except ValueError:
         server.refuse("data-address", text, "an IPv4 address of this host")
-        raise
 
 
 def read_accounts(path: str) -> dict[str, str]:
