@@ -61,6 +61,16 @@ class TapeServerProcess:
             stderr=subprocess.STDOUT,
             bufsize=0,
         )
+        try:
+            self.port = self._port_of(process)
+        except BaseException:
+            self.kill()
+            shutil.rmtree(self.directory)
+            raise
+        return self
+
+    def _port_of(self, process: subprocess.Popen[bytes]) -> int:
+        """Where it says that it listens."""
         said = b""
         while not (found := _LISTENS.search(said)):
             assert process.stdout is not None
@@ -70,8 +80,7 @@ class TapeServerProcess:
             more = os.read(process.stdout.fileno(), 65536)
             assert more, said.decode()
             said += more
-        self.port = int(found[1])
-        return self
+        return int(found[1])
 
     def __exit__(
         self,
