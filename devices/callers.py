@@ -9,12 +9,14 @@ from __future__ import annotations
 import enum
 import ipaddress
 import os
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from protocols.records import Record
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+if TYPE_CHECKING:
+    Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 Where = tuple[str, int]
 """IP address and port."""

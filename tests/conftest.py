@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,9 +33,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def weed() -> Iterator[Weed]:
+def weed() -> Weed:
     """One object store for all tests of a run; each makes buckets of its own in it."""
-    from tests.fakes.weed import running_weed
+    from tests.fakes.weed import shared_weed, why_no_weed
 
-    with running_weed() as running:
-        yield running
+    reason = why_no_weed()
+    if reason is not None:
+        pytest.skip(reason)
+    return shared_weed()

@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 from twisted.internet.interfaces import IReadDescriptor
@@ -14,12 +14,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from devices.callers import Callers, Network, Verdict, plain_host
+from devices.callers import Callers, Verdict, plain_host
 from devices.door import HELD_PATIENCE, judge
 from protocols.directtcp import Address
 from protocols.ndmp.codes import ErrorCode
 from protocols.ndmp_server.interfaces import Refused
 from taper.tapeserver.channel import DataChannel
+
+if TYPE_CHECKING:
+    from devices.callers import Network
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 CONNECT_PATIENCE = 10.0

@@ -7,7 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -16,7 +16,6 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devices.callers import Network
 from devices.lane import Lane
 from protocols.directtcp import Address
 from protocols.ndmp.structs import CHALLENGE_SIZE
@@ -27,6 +26,9 @@ from taper import __version__
 from taper.tapeserver.connection import Connection
 from taper.tapeserver.drive import TapeDrive
 from taper.tapeserver.listener import DataListener, DataTerms, connect, is_in
+
+if TYPE_CHECKING:
+    from devices.callers import Network
 
 MOST_SESSIONS = 32
 """At a time."""

@@ -7,16 +7,19 @@ import os
 import stat
 from collections.abc import Sequence
 from ipaddress import IPv4Address, ip_network
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from attrs import field, frozen
 
-from devices.callers import Callers, Network
+from devices.callers import Callers
 from protocols.ndmp_server.profile import CONFORMING, PERSONALITIES, Profile
 from taper.last_words import CannotStart
 from taper.tapeserver.listener import LOOPBACK, DataTerms
 from taper.tapeserver.server import Terms
 from taper.tapeserver.vtape_reading import PREFERRED_BLOCK
+
+if TYPE_CHECKING:
+    from devices.callers import Network
 
 PORT = 10000
 LISTEN_PATIENCE = 1800

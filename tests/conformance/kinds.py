@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.conformance.kind import Kind
 from tests.conformance.kinds_disk import Aggregate, Multi, Vtapes
 from tests.conformance.kinds_rait import Mixed, Rait
+from tests.conformance.kinds_s3 import Bucket
 from tests.conformance.kinds_tape import Robot, Tape
 
 DIRECTORIES = ("file", "multi", "aggregate", "robot")
@@ -22,6 +23,7 @@ KINDS: dict[str, type[Kind]] = {
     "file": Vtapes,
     "tape": Tape,
     "rait": Rait,
+    "s3": Bucket,
     "robot": Robot,
     "multi": Multi,
     "aggregate": Aggregate,

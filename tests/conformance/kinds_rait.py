@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.conformance.harness_files import BLOCK, VolumeFile, label_header, read_volume
 from tests.conformance.kind import VTAPES, Kind, limits
+from tests.conformance.kinds_s3 import BucketVolumes
 from tests.conformance.kinds_tape import cartridge_facts, label_tape, leom, tape_files
 from tests.fakes.tape import CartridgeFacts, write_facts
 from tests.fakes.tape.placed import PlacedDrive
@@ -84,18 +85,19 @@ def joined(children: list[list[VolumeFile]], lane: int = LANE) -> list[VolumeFil
 
 
 class Mixed(Kind):
-    """``chg-multi`` whose slots are of ``file:``, ``rait:`` and ``tape:``, by turns.
+    """``chg-multi`` whose slots are of ``file:``, ``s3:``, ``rait:`` and ``tape:``, by turns.
 
     :ivar drives: the tape drives, by their slots.
     """
 
     simulated = True
-    KINDS = ("file", "rait", "tape")
+    KINDS = ("file", "s3", "rait", "tape")
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._cartridges: dict[int, Path] = {}
         self.drives: dict[int, PlacedDrive] = {}
+        self._bucket = BucketVolumes()
 
     def kind(self, slot: int) -> str:
         """The kind of the volume in a slot."""
@@ -124,6 +126,9 @@ class Mixed(Kind):
             f'tapedev "file:{VTAPES}/slot{slot}"\n  {limits(options.usage_kib, options.leom)}',
         )
 
+    def _s3(self, slot: int, options: Options) -> tuple[str, str]:
+        return "", f'tapedev "{self._bucket.name}{slot}-"\n  {self._bucket.properties(options)}'
+
     def _rait(self, slot: int, options: Options) -> tuple[str, str]:
         text = ""
         for child in range(CHILDREN):
@@ -150,6 +155,8 @@ class Mixed(Kind):
             return tape_files(self._cartridges[slot], last)
         if self.kind(slot) == "file":
             return read_volume(self.world.path(f"{VTAPES}/slot{slot}"), last)
+        if self.kind(slot) == "s3":
+            return self._bucket.files(slot, last)
         places = [self.world.path(self.child(slot, child)) for child in range(CHILDREN)]
         return joined([read_volume(place, last) for place in places])
 
@@ -159,6 +166,8 @@ class Mixed(Kind):
             label_tape(self._cartridges[slot], label, stamp)
         elif self.kind(slot) == "file":
             self.world.write(f"{VTAPES}/slot{slot}/00000.{label}", header)
+        elif self.kind(slot) == "s3":
+            self._bucket.label(slot, label, stamp)
         else:
             for child in range(CHILDREN):
                 self.world.write(f"{self.child(slot, child)}/00000.{label}", header)

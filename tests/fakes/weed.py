@@ -6,7 +6,9 @@ the loopback interface only, tells nobody of itself, and dies with its test.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -285,6 +287,14 @@ def running_weed() -> Iterator[Weed]:
         pytest.skip(reason)
     with Weed() as weed:
         yield weed
+
+
+@functools.cache
+def shared_weed() -> Weed:
+    """The store of this process: it is started when first asked for, and ends with it."""
+    weed = Weed()
+    atexit.register(weed.close)
+    return weed.__enter__()
 
 
 class WeedCluster(Gateway):
