@@ -396,7 +396,7 @@ class ILane(Interface):
         dispose: Callable[[T], object], function: Callable[..., T], *args: Any
     ) -> Deferred[T]:
         """Like ``call``, for results that must not be lost: that of a cancelled call is given to
-        ``dispose``, in the lane."""
+        ``dispose``, in the lane, before anything that is asked for after the cancelling."""
 
     def stop() -> Deferred[None]:
         """Let the thread end after what was asked so far. Calls after it raise ``ValueError``."""

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -63,6 +62,11 @@ class _Call(Generic[T]):
             self.result = self.function()
         except BaseException as error:  # whatever it is, it belongs to the one who asked
             self.error = error
+
+    def dispose_of_result(self) -> None:
+        """Nobody wants it any more (in the lane's thread, after :meth:`run`)."""
+        if self.dispose is not None and self.result is not None:
+            self.dispose(self.result)
 
 
 @implementer(ILane)
@@ -124,6 +128,10 @@ class Lane:
 
         def cancel(_: Deferred[T]) -> None:
             call.abandoned = True
+            if dispose is not None:
+                # at once, so that whatever is asked for from now on comes after it; nobody is left
+                # to hear of a failure but the log of unhandled errors
+                self._put(_Call(call.dispose_of_result, Deferred()))
 
         try:
             self.begin()  # before the call counts: nobody would ever do it
@@ -155,9 +163,6 @@ class Lane:
                 call.deferred.errback(call.error)
             else:
                 call.deferred.callback(call.result)
-        elif call.dispose is not None and call.result is not None:
-            # nobody is left to hear of a failure here but the log of unhandled errors
-            self._put(_Call(functools.partial(call.dispose, call.result), Deferred()))
         self._outstanding -= 1
         self._end_if_idle()
 

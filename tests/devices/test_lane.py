@@ -131,6 +131,18 @@ class TestOrder:
         lane.drain()
         assert seen == [1]
 
+    def test_an_owned_result_is_disposed_of_before_what_follows(self) -> None:
+        """Whoever asks next finds nothing of the one who does not want it any more."""
+        lane = SteppedLane()
+        order: list[str] = []
+        call = lane.call_owning(order.append, lambda: "disposed")
+        call.addErrback(lambda failure: failure.trap(CancelledError))
+        lane.work()
+        call.cancel()
+        lane.call(order.append, "next")
+        lane.drain()
+        assert order == ["disposed", "next"]
+
     @pytest.mark.parametrize("late", [False, True])
     def test_owned_result_is_disposed_of(self, late: bool) -> None:
         """A result nobody is there to take is given to dispose, in the lane."""

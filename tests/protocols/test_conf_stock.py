@@ -151,7 +151,7 @@ def _run(etc: Path, command: list[str], **options: Any) -> "subprocess.Completed
         ["unshare", "-m", "sh", "-c", NAMESPACE, str(etc), *command],
         capture_output=True,
         encoding="latin-1",
-        timeout=120,
+        timeout=1200,
         check=False,
         **options,
     )

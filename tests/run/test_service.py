@@ -282,8 +282,9 @@ async def test_the_door_is_private(tmp_path: Path) -> None:
 
 @needs_root
 @ensureDeferred
-async def test_a_stranger_does_not_drive(tmp_path: Path) -> None:
+async def test_a_stranger_does_not_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another user of this host, by TCP: he hears why, and nothing is begun for him."""
+    monkeypatch.setattr("taper.run.usher.REFUSAL_PATIENCE", 600)  # he may be slow
     place = make_place(tmp_path)
     service = TaperService(reactor, place.setup(), "tcp:0:interface=127.0.0.1")
     service.startService()
