@@ -67,7 +67,16 @@ class BucketVolumes:
         if options.usage_kib is not None:
             given["ENFORCE_MAX_VOLUME_USAGE"] = "yes"
         lines = [f'device-property "{name}" "{value}"' for name, value in given.items()]
-        return "\n  ".join([*lines, limits(options.usage_kib, options.leom)])
+        return "\n  ".join([*lines, limits(self._usage(options), options.leom)])
+
+    def _usage(self, options: Options) -> int | None:
+        """KiB, so that as much fits as on a ``file:`` volume with a label and two headers: these
+        have their natural lengths here, and the warning comes four blocks earlier."""
+        if options.usage_kib is None:
+            return None
+        warned = options.leom is not False
+        blocks = 1 if warned else -3
+        return options.usage_kib + blocks * BLOCK // 1024 + 2
 
     def files(self, slot: int, last: int | None) -> list[VolumeFile]:
         """What is on a volume, read with nothing of any taper's."""

@@ -6,6 +6,7 @@ from tests.conformance.harness import HOLDING, STAMP, World
 from tests.conformance.harness_files import BLOCK, Dump, dump_header, quote
 from tests.conformance.harness_talk import PLAIN, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload, stats
+from tests.conformance.kinds import DIRECTORIES
 
 MIB = 1 << 20
 DATA = payload(200_000)
@@ -99,6 +100,7 @@ def test_the_original_size_is_the_commands(world: World, orig: str, shown: str) 
     talk.done(crc(DATA), shown)
 
 
+@pytest.mark.only_on(*DIRECTORIES, "tape", "rait", "mixed", why="it tells no block size there")
 def test_the_header_goes_to_the_volume_unchanged(world: World) -> None:
     """CRC lines, application, sizes and DLE text survive; the type becomes SPLIT_FILE."""
     lines = (
