@@ -114,6 +114,15 @@ class MoverSender:
         except CancelledError:
             self.well = False
             raise
+        self._begin()
+
+    def send_into(self, connection: IDirectTCPConnection) -> None:
+        """Let the source's mover read into a connection that it has accepted; in the place of
+        :meth:`connect`."""
+        self._connection = connection
+        self._begin()
+
+    def _begin(self) -> None:
         self._story = Deferred.fromCoroutine(self._run())
 
     async def _run(self) -> None:
@@ -216,6 +225,14 @@ class MoverSender:
 
     def crc(self) -> Crc:
         return UNKNOWN
+
+    async def ended(self) -> None:
+        """Wait until it reads no more and the connection is given back; however long it takes."""
+        story = self._story
+        if story is not None:
+            over: Deferred[None] = Deferred()
+            story.addBoth(lambda _: over.callback(None))
+            await over
 
     def take_errors(self) -> list[str]:
         errors, self._errors = self._errors, []
