@@ -67,6 +67,7 @@ class MoverSender:
     :ivar size: bytes read, padding included.
     :ivar broken: the connection broke, and the source is well as far as it knows.
     :ivar well: the device can be read from again.
+    :ivar progress: hears now and then how many bytes of the current part were moved.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class MoverSender:
         self.size = 0
         self.broken: str | None = None
         self.well = True
+        self.progress: Callable[[int], None] | None = None
         self._reactor = reactor
         self._device = device
         self._dump = dump
@@ -203,7 +205,7 @@ class MoverSender:
 
     async def _move(self, part: StoredPart) -> int:
         try:
-            return await move_whole_file(self._device)
+            return await move_whole_file(self._device, self.progress)
         except DeviceError as error:
             fault = reading_failed(part, self._device.facts.name, error)
             if isinstance(error, ConnectionBroken):

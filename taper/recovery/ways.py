@@ -234,7 +234,11 @@ class MoverWay:
         self._sender = sender
         self._device: Any = IMoverDevice(device)
         self._accepting = _Accepting(reactor, patience)
-        self._cancelled = False
+        self._reactor = reactor
+        self._patience = patience
+        self._moved = -1
+        self._since = 0.0
+        self._stalled = False
 
     async def open(self) -> tuple[Address, ...]:
         try:
@@ -243,9 +247,17 @@ class MoverWay:
             raise RecoveryFailed(fault.text) from fault
 
     async def send(self) -> Crc | None:
-        self._sender.send_into(await self._accepting.accept(self._device))
-        await self._sender.ended()
+        connection = await self._accepting.accept(self._device)
         sender = self._sender
+        sender.progress = self._look
+        self._since = self._reactor.seconds()
+        sender.send_into(connection)
+        await sender.ended()
+        if self._stalled:
+            raise RecoveryFailed(
+                f"the mover has sent nothing for {self._patience:g} s, {sender.size + self._moved} "
+                "bytes on: the application takes no more, or the drive hangs"
+            )
         errors = sender.take_errors()
         if errors:
             raise RecoveryFailed("; ".join(errors))
@@ -255,6 +267,16 @@ class MoverWay:
             raise RecoveryFailed("the recovery was given up")
         _log.info("the mover has sent %d bytes, padding included", sender.size)
         return None
+
+    def _look(self, moved: int) -> None:
+        """Some movers never notice that their reader is gone."""
+        now = self._reactor.seconds()
+        if moved != self._moved:
+            self._moved, self._since = moved, now
+        elif now - self._since >= self._patience and not self._stalled:
+            self._stalled = True
+            # not at once: it is the sender that tells us, and waits for nothing meanwhile
+            self._reactor.callLater(0, self._sender.cancel)
 
     def cancel(self) -> None:
         self._accepting.cancel()
