@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taper import __version__
 from taper.last_words import guarded
 from taper.version import answer
+
+if TYPE_CHECKING:
+    from taper.install import Program
 
 DEMO = """\
 Writes a real directory to small volumes by way of a real taper process,
@@ -26,7 +30,8 @@ INSTALL = """\
 Puts this taper in the place of Amanda's own, which is kept beside it under
 the name taper.amanda (by dpkg-divert, so that upgrades of Amanda respect it).
 Before that it is checked that the dump user can run this installation. Needs
-root. "taperctl uninstall" goes back."""
+root. "taperctl uninstall" goes back. With --recovery the same is done with
+amidxtaped, which Amanda's amandad starts for amrecover."""
 
 
 def main() -> None:
@@ -80,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
             default="/usr/lib/amanda/taper",
             help="the taper that Amanda's driver starts (default: %(default)s)",
         )
+        command.add_argument(
+            "--recovery",
+            action="store_true",
+            help="not the taper but, beside it, what serves amrecover (amidxtaped)",
+        )
         command.set_defaults(run=run)
     for command in (install, status):
         command.add_argument(
@@ -112,19 +122,31 @@ def _demo(options: argparse.Namespace) -> int:
 def _install(options: argparse.Namespace) -> int:
     from taper.install import install, run
 
-    return run(lambda say: install(options.taper, options.user, say))
+    path, program = _program(options)
+    return run(lambda say: install(path, options.user, say, program))
 
 
 def _uninstall(options: argparse.Namespace) -> int:
     from taper.install import run, uninstall
 
-    return run(lambda say: uninstall(options.taper, say))
+    path, program = _program(options)
+    return run(lambda say: uninstall(path, say, program))
 
 
 def _status(options: argparse.Namespace) -> int:
     from taper.install import run, status
 
-    return run(lambda say: status(options.taper, options.user, say))
+    path, program = _program(options)
+    return run(lambda say: status(path, options.user, say, program))
+
+
+def _program(options: argparse.Namespace) -> tuple[str, Program]:
+    """Which of our programs is meant, and where its place is."""
+    from taper.install import RECOVERY, TAPER
+
+    if not options.recovery:
+        return options.taper, TAPER
+    return os.path.join(os.path.dirname(options.taper), RECOVERY.name), RECOVERY
 
 
 def _application(options: argparse.Namespace) -> int:

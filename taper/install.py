@@ -27,7 +27,7 @@ from taper.running import running_tapers
 Say = Callable[[str], None]
 
 MARK = '# Put here by "taperctl install" of twisted-taper; "taperctl uninstall" takes it away.'
-LAUNCHER = '#!/bin/sh\n{mark}\nexec {python} -I -m taper.cli "$@"\n'
+LAUNCHER = '#!/bin/sh\n{mark}\nexec {python} -I -m {module} "$@"\n'
 USUAL = "/usr/lib/amanda/taper"
 _DIVERT = "dpkg-divert"
 _LONGEST_LAUNCHER = 1 << 16
@@ -46,6 +46,36 @@ def run(action: Callable[[Say], None]) -> int:
         sys.stderr.write(f"taperctl: {fault}\n")
         return 1
     return 0
+
+
+@frozen
+class Program:
+    """A program of ours, and which of Amanda's it stands in for.
+
+    :ivar name: Amanda's
+    :ivar module: what the launcher runs
+    :ivar proof: imports all that a real start does
+    :ivar option: of taperctl, for it
+    """
+
+    name: str
+    module: str
+    proof: str
+    option: str = ""
+
+    def command(self, aside: str) -> str:
+        """What the launcher lets Python run; a program may leave something to Amanda's own."""
+        return f"{self.module} --amanda {shlex.quote(aside)}" if self is RECOVERY else self.module
+
+    def words(self, state: State) -> str:
+        """What is at its place, for people."""
+        return state.value.replace("taper", self.name)
+
+
+TAPER = Program("taper", "taper.cli", "taper.run.stdio")
+RECOVERY = Program(
+    "amidxtaped", "taper.recovery.cli", "taper.recovery.session", option=" --recovery"
+)
 
 
 class State(enum.Enum):
@@ -75,14 +105,20 @@ class Place:
     launcher: str | None
     state: State
     remark: str = ""
+    program: Program = TAPER
+
+    @property
+    def words(self) -> str:
+        """What is there, for people."""
+        return self.program.words(self.state)
 
     def refuse_strange(self) -> None:
         """Touch nothing that others have made."""
         if self.state is State.STRANGE:
-            raise Refused(f"{self.path} is {self.state.value}: {self.remark}")
+            raise Refused(f"{self.path} is {self.words}: {self.remark}")
 
 
-def look_at(path: str) -> Place:
+def look_at(path: str, program: Program = TAPER) -> Place:
     """See what is there. :raise Refused: this is no machine with dpkg, or not a path for us"""
     if not os.path.isabs(path):
         raise Refused(f"{path} is not an absolute path")
@@ -97,7 +133,7 @@ def look_at(path: str) -> Place:
     state, remark = State.STRANGE, f"it is diverted to {truename} by {owner}"
     if diverted or not owner:
         state, remark = _judge(path, aside, diverted, launcher is not None)
-    return Place(path, aside, diverted, launcher, state, remark)
+    return Place(path, aside, diverted, launcher, state, remark, program)
 
 
 def _judge(path: str, aside: str, diverted: bool, ours: bool) -> tuple[State, str]:
@@ -146,33 +182,35 @@ def _launcher_text(path: str) -> str | None:
 # -- install ------------------------------------------------------------------------------------
 
 
-def install(path: str, user: str, say: Say) -> None:
+def install(path: str, user: str, say: Say, program: Program = TAPER) -> None:
     """Put our launcher at ``path``, if the dump user can run it; again is no mistake.
 
     :raise Refused: and everything is as before
     """
     _need_root("install")
-    _need_silence("install")
-    place = look_at(path)
+    _need_silence("install", program)
+    place = look_at(path, program)
     place.refuse_strange()
     if place.state is State.MISSING:
-        raise Refused(f"{path} is {place.state.value}")
+        raise Refused(f"{path} is {place.words}")
     _check_paths(user, path)
-    text = LAUNCHER.format(mark=MARK, python=shlex.quote(sys.executable))
+    python, command = shlex.quote(sys.executable), program.command(place.aside)
+    text = LAUNCHER.format(mark=MARK, python=python, module=command)
     launcher = _write_beside(path, text)
     try:
-        _check_launcher(launcher, user)
+        _check_launcher(launcher, user, program)
         if place.launcher == text:
-            say(f"{path} is our taper already, and {user} can run it.")
+            say(f"{path} is our {program.name} already, and {user} can run it.")
             return
         _take_place(place, launcher)
     finally:
         if os.path.lexists(launcher):
             os.unlink(launcher)
-    say(f"{path} is our taper now; it runs {sys.executable}.")
+    say(f"{path} is our {program.name} now; it runs {sys.executable}.")
     say(f"Amanda's own is kept as {place.aside}; upgrades of Amanda go there too.")
-    option = "" if path == USUAL else f" --taper {shlex.quote(path)}"
-    say(f"To go back: taperctl uninstall{option}")
+    beside = os.path.join(os.path.dirname(path), TAPER.name)
+    option = "" if beside == USUAL else f" --taper {shlex.quote(beside)}"
+    say(f"To go back: taperctl uninstall{program.option}{option}")
 
 
 def _need_root(what: str) -> None:
@@ -180,8 +218,10 @@ def _need_root(what: str) -> None:
         raise Refused(f"{what} needs root")
 
 
-def _need_silence(what: str) -> None:
+def _need_silence(what: str, program: Program) -> None:
     """No taper runs: the driver of a run would start both kinds for it."""
+    if program is not TAPER:
+        return  # each recovery is on its own
     running = running_tapers()
     if running:
         pids = ", ".join(str(pid) for pid in running)
@@ -266,12 +306,14 @@ def _check_owners(*paths: str) -> None:
         raise Refused(reason)
 
 
-def _check_launcher(launcher: str, user: str, python: str = sys.executable) -> None:
+def _check_launcher(
+    launcher: str, user: str, program: Program, python: str = sys.executable
+) -> None:
     """Run it as the dump user, and import all that a real start does."""
     done = _as_user(user, launcher, "--version")
     if not _is_ours(done):
         raise Refused(_failure(f"user {user} cannot run this installation", done))
-    done = _as_user(user, python, "-I", "-c", "import taper.run.stdio")
+    done = _as_user(user, python, "-I", "-c", f"import {program.proof}")
     if done.returncode:
         raise Refused(_failure(f"user {user} cannot import this installation", done))
 
@@ -289,29 +331,29 @@ def _failure(text: str, done: subprocess.CompletedProcess[str]) -> str:
 # -- uninstall ----------------------------------------------------------------------------------
 
 
-def uninstall(path: str, say: Say) -> None:
+def uninstall(path: str, say: Say, program: Program = TAPER) -> None:
     """Give Amanda's own program its place back; takes away only what ``install`` made.
 
     :raise Refused: and everything is as before
     """
     _need_root("uninstall")
-    _need_silence("uninstall")
-    place = look_at(path)
+    _need_silence("uninstall", program)
+    place = look_at(path, program)
     place.refuse_strange()
     if place.state in (State.STOCK, State.MISSING):
-        say(f"{path} is {place.state.value}. There is nothing to take back.")
+        say(f"{path} is {place.words}. There is nothing to take back.")
     elif place.state is State.HALF:
         _remove_diversion(place)
         os.unlink(place.aside)
-        say(f"{path} is Amanda's own taper, and what was left of ours is gone.")
+        say(f"{path} is Amanda's own {program.name}, and what was left of ours is gone.")
     elif os.path.lexists(place.aside):
         _give_back(place)
-        say(f"{path} is Amanda's own taper again.")
+        say(f"{path} is Amanda's own {program.name} again.")
     else:
         _remove_diversion(place)
         if place.launcher is not None:
             os.unlink(path)
-        say(f"Our taper is gone from {path}. Amanda's own was not there any more.")
+        say(f"Our {program.name} is gone from {path}. Amanda's own was not there any more.")
 
 
 def _give_back(place: Place) -> None:
@@ -347,25 +389,25 @@ def _interpreter(path: str, command: str) -> str:
 # -- status -------------------------------------------------------------------------------------
 
 
-def status(path: str, user: str, say: Say) -> None:
+def status(path: str, user: str, say: Say, program: Program = TAPER) -> None:
     """Say which taper is in place; of ours, check all that ``install`` checks.
 
     :raise Refused: neither Amanda's nor ours, or the dump user cannot run ours
     """
-    place = look_at(path)
+    place = look_at(path, program)
     place.refuse_strange()
     if place.state is State.STOCK:
-        say(f"{path} is {place.state.value}.")
+        say(f"{path} is {place.words}.")
         return
     if place.launcher is None:
-        raise Refused(f"{path} is {place.state.value}.")
+        raise Refused(f"{path} is {place.words}.")
     command = place.launcher.split("\n")[2].removeprefix("exec ").removesuffix(' "$@"')
-    say(f"{path} is our taper: {command}")
+    say(f"{path} is our {program.name}: {command}")
     kept = "kept as" if os.path.exists(place.aside) else "gone: there is no"
     say(f"Amanda's own is {kept} {place.aside}")
     if os.geteuid() != 0:
         user = pwd.getpwuid(os.geteuid()).pw_name
     python = _interpreter(path, command)
     _check_paths(user, path, python)
-    _check_launcher(path, user, python)
+    _check_launcher(path, user, program, python)
     say(f"User {user} can run it.")

@@ -23,6 +23,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Serve one recovery. :return: the exit status"""
+    stock = f"{USUAL}.amanda"
+    if arguments[:1] == ["--amanda"] and len(arguments) > 1:
+        stock, arguments = arguments[1], arguments[2:]
     if arguments[:1] == ["--version"]:
         from taper.version import answer
 
@@ -31,9 +34,6 @@ def run(arguments: list[str]) -> int:
     if arguments[:1] == ["--help"]:
         print(HELP, end="")
         return 0
-    stock = f"{USUAL}.amanda"
-    if arguments[:1] == ["--amanda"] and len(arguments) > 1:
-        stock, arguments = arguments[1], arguments[2:]
     if len(arguments) < 2 or arguments[0] != "amandad":
         return _leave_to(stock, arguments)
     from taper.recovery.serving import serve

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
-from zope.interface import implementer
+from zope.interface import directlyProvides
 
 from devices.idirecttcp import IMoverDevice
 from protocols.directtcp import Address
@@ -53,12 +53,12 @@ class Sender:
         self.story.callback(None)
 
 
-@implementer(IMoverDevice)
 class Drive:
     """Somebody connects, or nobody does."""
 
     def __init__(self, *, calls: bool = True) -> None:
         self._calls = calls
+        directlyProvides(self, IMoverDevice)
 
     def listen(self, for_writing: bool) -> Deferred[tuple[Address, ...]]:
         assert not for_writing
