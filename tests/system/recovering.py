@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -52,15 +52,23 @@ class Amrecover:
     :ivar place: where it restores to
     """
 
-    def __init__(self, amanda: Amanda, *, auth: str = "local") -> None:
+    def __init__(
+        self,
+        amanda: Amanda,
+        *,
+        server: str = "localhost",
+        auth: str = "local",
+        prefix: Sequence[str] = (),
+    ) -> None:
+        """:param prefix: words before the command, which choose the host that it runs on"""
         self._amanda = amanda
         number = sum(1 for _ in amanda.path("/tmp/amanda").glob("recovered*"))
         self.place = amanda.mkdir(f"/tmp/amanda/recovered{number}")
         self._said = amanda.path(f"/tmp/amanda/said{number}")
         with open(self._said, "wb") as said:
-            command = ("amrecover", CONFIG, "-s", "localhost", "-t", "localhost", "-o")
+            command = ("amrecover", CONFIG, "-s", server, "-t", server, "-o", f"auth={auth}")
             self.process = subprocess.Popen(
-                amanda.root_command(*command, f"auth={auth}", cwd=self.place),
+                [*prefix, *amanda.root_command(*command, cwd=self.place)],
                 stdin=subprocess.PIPE,
                 stdout=said,
                 stderr=subprocess.STDOUT,
