@@ -7,6 +7,7 @@ import functools
 import gzip
 import logging
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -344,7 +345,7 @@ def _state_file(config: Config, header: Header) -> str:
 
 def _clean(text: str) -> str:
     """A name as Amanda makes it fit for a directory."""
-    return "".join("_" if letter in ":/\\ \t" else letter for letter in text)
+    return re.sub(r"[/:\\\0]", "_", text)
 
 
 def _copy_state(stem: str, descriptor: int) -> None:

@@ -6,7 +6,6 @@ are vtapes. What stock programs make of the same volumes stands in [recovery 2].
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,8 +21,6 @@ from tests.system.test_ndmp_night import LIBRARY
 pytestmark = pytest.mark.system
 needs_ndmjob = pytest.mark.skipif(missing_ndmjob() is not None, reason=str(missing_ndmjob()))
 
-TIMES = int(os.environ.get("RECOVERIES", "2"))
-"""How often the same volumes are recovered by the mover."""
 PATIENCE = 5
 """Seconds that an application has to connect."""
 
@@ -141,9 +138,9 @@ def test_an_application_that_ends_too_early(on_vtapes: Amanda) -> None:
 
 
 @needs_ndmjob
-def test_from_ndmp_tapes(on_ndmp: Amanda) -> None:
+def test_from_ndmp_tapes(on_ndmp: Amanda, recoveries: int) -> None:
     """Three tapes, eleven parts: whole, every time. No byte passes our process."""
-    for _ in range(TIMES):
+    for _ in range(recoveries):
         place, recovered = recover(on_ndmp, "home", "*")
         check_good(on_ndmp, "home", place, recovered)
         log = our_logs(on_ndmp)[-1]

@@ -21,7 +21,7 @@ from tests.system.conftest import MakeAmanda
 from tests.system.hosts import MIB, missing_hosts
 from tests.system.recovering import Amrecover, check_good, story
 from tests.system.test_ndmp_night import LIBRARY
-from tests.system.test_recovery_direct import TIMES, dumped
+from tests.system.test_recovery_direct import dumped
 
 _REASONS = [reason for reason in (missing_hosts(), missing_ndmjob()) if reason is not None]
 pytestmark = [
@@ -87,7 +87,7 @@ def hosts() -> Iterator[Hosts]:
         yield hosts
 
 
-def test_past_the_server(make_amanda: MakeAmanda, hosts: Hosts) -> None:
+def test_past_the_server(make_amanda: MakeAmanda, hosts: Hosts, recoveries: int) -> None:
     """60 MB on three tapes, in parts of 2 MiB: every file equal, every time."""
     with ExitStack() as stack, NdmJob(tape_limit=24 << 20) as job:
         local = f"127.0.0.1:{job.port}@"
@@ -109,7 +109,7 @@ def test_past_the_server(make_amanda: MakeAmanda, hosts: Hosts) -> None:
         with NdmJob(tape_limit=24 << 20, command=command, directory=job.directory) as there:
             use_tapes_elsewhere(amanda, local, f"{hosts.address(TAPE)}:{there.port}@")
             stack.enter_context(serving(hosts, amanda))
-            for _ in range(TIMES):
+            for _ in range(recoveries):
                 recover_on_client(hosts, amanda)
 
 
