@@ -296,7 +296,15 @@ class Recovery:
         if self._dump is not None:
             _compare("server", self._dump.crc, stored)
         if undoing.native or not (header.comp_suffix or header.encrypt_suffix):
-            _compare("native", header.native_crc, sent)
+            _compare("native", header.native_crc, sent, self._padding())
+
+    def _padding(self) -> int:
+        """What the last block may have been filled with, where nobody knows how much that is;
+        bytes, at most one less than this."""
+        origin = self._origin
+        if isinstance(origin, StoredOrigin) and origin.total is None:
+            return origin.device.facts.block_size
+        return 0
 
     async def _close(self) -> None:
         """Release everything; the data end last, so that the peer has heard why before."""
@@ -323,8 +331,10 @@ class _NoDevice:
     properties = ()
 
 
-def _compare(kind: str, expected: Crc, found: Crc) -> None:
-    """:raise RecoveryFailed: they differ, and both are known"""
+def _compare(kind: str, expected: Crc, found: Crc, padding: int = 0) -> None:
+    """:raise RecoveryFailed: they differ, both are known, and padding does not explain it"""
+    if 0 < found.size - expected.size < padding:
+        return
     if expected not in (UNKNOWN, found) and expected.known:
         text = f"the {kind} crc of the dump ({expected}) and of what was read ({found}) differ"
         raise RecoveryFailed(text)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from protocols.crc import Crc
 
 CHUNK = 1024 * 1024
+_GZIP_WARNED, _GZIP_PADDING = 2, b"trailing garbage ignored"
 _MOST_SAID = 4096
 """Bytes of what a program says that are kept."""
 
@@ -135,7 +136,7 @@ class Undone:
             for command, program, said in zip(
                 self._commands, self._programs, self._said, strict=True
             )
-            if (status := program.wait())
+            if (status := program.wait()) and not _only_warned(status, said)
         ]
         if self._fault is not None and not any(status > 0 for _, status, _ in bad):
             raise SourceError(self._fault)
@@ -159,6 +160,11 @@ class Undone:
                     if pipe is not None:
                         pipe.close()
         self._source.close()
+
+
+def _only_warned(status: int, said: bytearray) -> bool:
+    """gzip minds what fills the last block of a volume."""
+    return status == _GZIP_WARNED and _GZIP_PADDING in said
 
 
 def _listen(program: subprocess.Popen[bytes], said: bytearray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import socket
 import threading
@@ -191,4 +192,11 @@ def test_programs_that_nobody_waits_for_any_more() -> None:
     undone.cancel()
     reading.join(SECONDS)
     assert not reading.is_alive()
+    undone.close()
+
+
+def test_gzip_only_warns_of_padding() -> None:
+    """Whatever fills the last block of a volume, where nobody knows the size of the dump."""
+    undone = Undone(Pieces(gzip.compress(DATA) + bytes(5000) + b"x"), (("/bin/gzip", "-dc"),))
+    assert drain(undone) == DATA
     undone.close()
