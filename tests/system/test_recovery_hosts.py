@@ -19,7 +19,7 @@ from tests.system.amanda import ETC, Amanda
 from tests.system.bsdtcp import SERVICES
 from tests.system.conftest import MakeAmanda
 from tests.system.hosts import MIB, missing_hosts
-from tests.system.recovering import Amrecover, check_good, story
+from tests.system.recovering import Amrecover, check_good, our_logs, story
 from tests.system.test_ndmp_night import LIBRARY
 from tests.system.test_recovery_direct import dumped
 
@@ -110,17 +110,32 @@ def test_past_the_server(make_amanda: MakeAmanda, hosts: Hosts, recoveries: int)
             use_tapes_elsewhere(amanda, local, f"{hosts.address(TAPE)}:{there.port}@")
             stack.enter_context(serving(hosts, amanda))
             for _ in range(recoveries):
-                recover_on_client(hosts, amanda)
+                recover_past_the_server(hosts, amanda)
 
 
-def recover_on_client(hosts: Hosts, amanda: Amanda) -> None:
-    """Recover all, and look at the cables."""
-    before = {host: hosts.carried(host) for host in (SERVER, CLIENT, TAPE)}
+def test_from_volumes_of_the_server(make_amanda: MakeAmanda, hosts: Hosts) -> None:
+    """Of vtapes: the client's application connects to a socket of ours, and is let in."""
+    extra = f'device-property "MAX_VOLUME_USAGE" "{5 << 20}"\ndevice-property "LEOM" "true"\n'
+    split = "part-size 1 mbytes"
+    with dumped(make_amanda, 12, length_mb=5, tapetype=split, extra=extra) as amanda:
+        with serving(hosts, amanda):
+            recover_all(hosts, amanda)
+        assert f"the data connection is with ('{hosts.address(CLIENT)}'" in our_logs(amanda)[-1]
+
+
+def recover_all(hosts: Hosts, amanda: Amanda) -> None:
+    """Recover all on the client."""
     amrecover = Amrecover(
         amanda, server="server.example", auth="bsdtcp", prefix=hosts.inside(CLIENT)
     )
     amrecover.type(f"{story('home', '*')}quit\n")
     check_good(amanda, "home", amrecover.place, amrecover.end())
+
+
+def recover_past_the_server(hosts: Hosts, amanda: Amanda) -> None:
+    """Recover all, and look at the cables."""
+    before = {host: hosts.carried(host) for host in (SERVER, CLIENT, TAPE)}
+    recover_all(hosts, amanda)
     carried = {host: hosts.carried(host).since(before[host]) for host in before}
     assert carried[TAPE].sent > SIZE
     assert carried[CLIENT].received > SIZE
