@@ -247,5 +247,7 @@ class IndirectTCP:
     def seek_file(self, number: int) -> Deferred[Header | None]:
         return self._inner.seek_file(number)
 
-    def read_to_connection(self, size: int) -> Deferred[Moved]:
-        return self._inner.read_to_connection(size)
+    def read_to_connection(
+        self, size: int, progress: Callable[[int], None] | None = None
+    ) -> Deferred[Moved]:
+        return self._inner.read_to_connection(size, progress)

@@ -256,17 +256,19 @@ class NdmpDevice(NdmpVolume):
         facts.is_eom = moved.eom
         return moved
 
-    def read_to_connection(self, size: int) -> Deferred[Moved]:
-        return self._do(lambda: self._read_to_connection(size))
+    def read_to_connection(
+        self, size: int, progress: Callable[[int], None] | None = None
+    ) -> Deferred[Moved]:
+        return self._do(lambda: self._read_to_connection(size, progress))
 
-    async def _read_to_connection(self, size: int) -> Moved:
+    async def _read_to_connection(self, size: int, progress: Callable[[int], None] | None) -> Moved:
         facts = self.facts
         facts.need_mode("read_to_connection", AccessMode.READ)
         facts.need_file("read_to_connection", True)
         connection = self._usable("read_to_connection", writing=False)
         self._need_whole_records()
         try:
-            moved = await connection.read(size)
+            moved = await connection.read(size, progress)
         except (CancelledError, ConnectionBroken):
             await connection.abort()
             raise

@@ -223,17 +223,18 @@ class NdmpConnection:
             return Moved(size=moved, eof=False, eom=False)
         raise unexpected(stop)
 
-    async def read(self, size: int) -> Moved:
+    async def read(self, size: int, progress: Callable[[int], None] | None = None) -> Moved:
         """Move up to ``size`` bytes (0: no limit) from the volume to the connection.
 
         The first run has no limit, since the mover begins before anybody can say one. A file that
         nothing follows may end without a filemark.
 
+        :param progress: hears now and then how many bytes this call has moved
         :raise ConnectionBroken: the reader is gone
         """
         if self._phase is not _Phase.RUNNING:
             await self._continue(self._room(size))
-        stop = await self._stopped("waiting for accept")
+        stop = await self._stopped("waiting for accept", progress)
         moved = await self._settle()
         if stop.pause in (PauseReason.EOF, PauseReason.EOM):
             return Moved(size=moved, eof=True, eom=False)

@@ -7,6 +7,7 @@ beginning with ``./``; the messages begin with the name of the program that has 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable
 
 from attrs import frozen
@@ -27,6 +28,16 @@ IGNORE = (": Directory is new$", ": Directory has been renamed")
 ERROR = ("^runtar: error", "^runtar: could not exec")
 _TOTALS = b"Total bytes written: "
 _MAX_SIZE_DIGITS = 19
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|[\\abfnrtv])")
+_ESCAPED = {
+    b"a": b"\a",
+    b"b": b"\b",
+    b"f": b"\f",
+    b"n": b"\n",
+    b"r": b"\r",
+    b"t": b"\t",
+    b"v": b"\v",
+}
 
 
 class Kind(enum.Enum):
@@ -96,6 +107,19 @@ def total_bytes(line: bytes) -> int | None:
 def index_line(line: bytes) -> bytes | None:
     """The line of the index for a line that names a member, line end and all."""
     return line[1:] if line.startswith(b"./") else None
+
+
+def unquote_name(name: bytes) -> bytes:
+    """The name that tar means by a name of its listings, and so of the index; what is no escape of
+    tar's stays."""
+    return _ESCAPE.sub(_unescape, name)
+
+
+def _unescape(found: re.Match[bytes]) -> bytes:
+    text = found.group(1)
+    if text[:1].isdigit():
+        return bytes((int(text, 8) & 0xFF,))
+    return _ESCAPED.get(text, text)
 
 
 def quote_name(name: bytes) -> bytes:

@@ -15,7 +15,9 @@ LONGEST = 1 << 16
 
 _USERS = ("client_login",)
 _TEXTS = ("logdir", "mailer")
-_MAY_BE_EMPTY = ("amperldir", "kept")
+_MAY_BE_EMPTY = ("amperldir", "kept", "kept_amidxtaped")
+_MAY_BE_MISSING = ("uncompress_path", "kept_amidxtaped")
+"""What an earlier release of ours did not record."""
 
 
 class InstallationError(ValueError):
@@ -39,8 +41,10 @@ class Installation(Record, kw_only=True):
     :ivar gnutar_listed_incremental_dir: states of incremental dumps
     :ivar logdir: of a configuration that names none; may be relative to it
     :ivar mailer: likewise; may be empty
+    :ivar uncompress_path: the program that undoes compression that no other program did
     :ivar kept: Amanda's own taper, put aside by us without the help of a package manager; empty if
         there is none
+    :ivar kept_amidxtaped: her own amidxtaped, likewise
     """
 
     amgetconf: str = "/usr/sbin/amgetconf"
@@ -55,12 +59,19 @@ class Installation(Record, kw_only=True):
     gnutar_listed_incremental_dir: str = "/var/lib/amanda/gnutar-lists"
     logdir: str = "/etc/amanda"
     mailer: str = "/usr/bin/mail"
+    uncompress_path: str = "/bin/gzip"
     kept: str = ""
+    kept_amidxtaped: str = ""
 
     @property
     def taper(self) -> str:
         """What the driver starts."""
         return f"{self.amlibexecdir}/taper"
+
+    @property
+    def amidxtaped(self) -> str:
+        """What amandad starts for amrecover."""
+        return f"{self.amlibexecdir}/amidxtaped"
 
     @property
     def runtar(self) -> str:
@@ -117,6 +128,8 @@ def parse(data: bytes) -> Installation:
     values = {}
     for name in Installation.fields:
         if name not in found:
+            if name in _MAY_BE_MISSING:
+                continue
             raise InstallationError(f"{name} is missing")
         values[name] = check(name, found[name])
     return Installation(**values)

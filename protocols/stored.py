@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from protocols.crc import Crc
+from protocols.crc import UNKNOWN, Crc
 from protocols.header import Header
 from protocols.stats import parse_stats
 from protocols.tracelog import Done, Fail, Part, Partial, Start, read_record
@@ -69,13 +69,17 @@ class StoredDump:
 
     :ivar written: the datestamp of its volumes' labels, 14 digits.
     :ivar parts: all of them, in order.
-    :ivar crc: of its bytes, as stored; may be unknown.
+    :ivar crc: of its bytes, as stored; may be unknown, like the next two.
+    :ivar native_crc: of what the application sent.
+    :ivar client_crc: of what the client sent.
     """
 
     name: DumpName
     written: str
     parts: tuple[StoredPart, ...]
     crc: Crc
+    native_crc: Crc = UNKNOWN
+    client_crc: Crc = UNKNOWN
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -124,6 +128,32 @@ def stored_dumps(
     return search.found
 
 
+def dump_at(
+    lines: Iterable[str], label: str, fileno: int, *, default_storage: str
+) -> DumpName | None:
+    """The dump that a log says to lie in a file of a volume; the last one, if there are several."""
+    found = None
+    for line in lines:
+        type_, _, rest = line.partition(" ")
+        program, _, text = rest.rstrip("\r\n").partition(" ")
+        if type_ != "PART" or program not in _PROGRAMS:
+            continue
+        record = read_record(type_, text)
+        if isinstance(record, Part) and (record.label, record.fileno) == (label, fileno):
+            found = _name_of(record, default_storage)
+    return found
+
+
+def _name_of(record: Part | Done | Partial | Fail, default_storage: str) -> DumpName:
+    return DumpName(
+        storage=record.storage or default_storage,
+        host=record.host,
+        disk=record.disk,
+        datestamp=full_stamp(record.datestamp),
+        level=record.level,
+    )
+
+
 class _Search:
     """What was seen of the wanted dump so far."""
 
@@ -151,14 +181,7 @@ class _Search:
             self._parts = {}
 
     def _is_wanted(self, record: Part | Done | Partial | Fail) -> bool:
-        name = DumpName(
-            storage=record.storage or self._default_storage,
-            host=record.host,
-            disk=record.disk,
-            datestamp=full_stamp(record.datestamp),
-            level=record.level,
-        )
-        return name == self._wanted
+        return _name_of(record, self._default_storage) == self._wanted
 
     def _add(self, record: Part) -> None:
         if record.label not in self._labels or record.fileno < 1 or record.partnum < 1:
@@ -183,5 +206,7 @@ class _Search:
                 written=self._stamp,
                 parts=tuple(self._parts[number] for number in range(1, count + 1)),
                 crc=record.server_crc,
+                native_crc=record.native_crc,
+                client_crc=record.client_crc,
             )
         )

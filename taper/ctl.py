@@ -31,7 +31,8 @@ the name taper.amanda (where there is dpkg by dpkg-divert, so that upgrades of
 Amanda respect it). Where Amanda is and keeps things, and who the dump user is,
 Amanda's amgetconf is asked; our taper reads it at every start. Before that it
 is checked that the dump user can run this installation. Needs root.
-"taperctl uninstall" goes back."""
+"taperctl uninstall" goes back. With --recovery the same is done with
+amidxtaped, which Amanda's amandad starts for amrecover."""
 
 
 def main() -> None:
@@ -89,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
             "--taper",
             metavar="PATH",
             help="the taper that Amanda's driver starts (default: Amanda is asked)",
+        )
+        command.add_argument(
+            "--recovery",
+            action="store_true",
+            help="not the taper but, beside it, what serves amrecover (amidxtaped)",
         )
         _add_amgetconf(command)
         command.set_defaults(run=run)
@@ -148,10 +154,11 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _wanted(options: argparse.Namespace) -> Wanted:
-    from taper.install import Wanted
+    from taper.install import RECOVERY, TAPER, Wanted
 
     names = ("taper", "user", "amgetconf")
-    return Wanted(**{name: getattr(options, name, None) for name in names})
+    program = RECOVERY if getattr(options, "recovery", False) else TAPER
+    return Wanted(program=program, **{name: getattr(options, name, None) for name in names})
 
 
 def _application(options: argparse.Namespace) -> int:

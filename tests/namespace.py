@@ -126,6 +126,10 @@ class Namespace:
         namespace = ["nsenter", "-t", str(self._keeper.pid), "-m"]
         return [*namespace, *user, "env", "-C", cwd, *command]
 
+    def root_command(self, *command: str, cwd: str = "/tmp/amanda") -> list[str]:
+        """The command line that runs a command as root in the namespace."""
+        return ["nsenter", "-t", str(self._keeper.pid), "-m", "env", "-C", cwd, *command]
+
     def run(
         self,
         *command: str,

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from devices.regular import read_at_most
 from protocols.application import Request, Selection
-from protocols.gnutar import Kind, quote_name
+from protocols.gnutar import Kind, quote_name, unquote_name
 from taper.application.errors import ApplicationError, reason
 from taper.application.tar import Files
 from taper.installation import installation
@@ -68,14 +68,16 @@ class Lists:
         return Files(include=include, exclude=exclude)
 
     def for_restore(self, request: Request) -> list[str]:
-        """Options of tar for what is to be restored: names as they are, and patterns."""
+        """Options of tar for what is to be restored: names as the index has them, names of lists as
+        they are, and patterns."""
         options: list[str] = []
         directory = os.getcwd()
         if request.exclude.given:
             patterns = self._patterns(request.exclude, directory, "exclude")
             path = self.write("exclude", [os.fsencode(pattern) for pattern in patterns])
             options += ["--exclude-from", path]
-        names = [*request.names, *self._patterns(_without_globs(request.include), directory)]
+        named = [os.fsdecode(unquote_name(os.fsencode(name))) for name in request.names]
+        names = [*named, *self._patterns(_without_globs(request.include), directory)]
         globs = list(self._patterns(Selection(lists=request.include.globs), directory))
         for kind, texts in (("--no-wildcards", names), ("--wildcards", globs)):
             if texts:

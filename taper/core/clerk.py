@@ -6,7 +6,7 @@ only another worker's need makes it give an idle one up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
@@ -29,9 +29,22 @@ from taper.core.interfaces import IClerk
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taper.core.world import World
+    from taper.core.interfaces import IDriver, IVaults
 
 T = TypeVar("T")
+
+
+class Surroundings(Protocol):
+    """What of the world a clerk works with; see :class:`taper.core.world.World`."""
+
+    @property
+    def driver(self) -> IDriver: ...
+    @property
+    def vaults(self) -> IVaults: ...
+    @property
+    def clerks(self) -> list[IClerk]: ...
+
+    def debug_failure(self, text: str) -> None: ...
 
 
 @implementer(IClerk)
@@ -41,7 +54,7 @@ class Clerk:
     :param worker: whose voice it has
     """
 
-    def __init__(self, world: World, worker: str) -> None:
+    def __init__(self, world: Surroundings, worker: str) -> None:
         self._world = world
         self._worker = worker
         self.label: str | None = None

@@ -24,6 +24,10 @@ _INLINE = "the-dumptype-in-the-disklist"
 _WHY = "no header came, and none can be made: "
 
 
+class NoDumptype(Exception):
+    """A disk's entry names a dumptype that is not there; the text says which."""
+
+
 def make_header(command: PortWrite, config: Config) -> Header:
     """Look the disk up, and make its header. Blocks.
 
@@ -33,7 +37,10 @@ def make_header(command: PortWrite, config: Config) -> Header:
     if not (level.isascii() and level.isdigit() and len(level) < 4):
         raise SourceFault(f"{_WHY}level '{level}' is no number")
     entry = _find_entry(command, config)
-    config, dumptype = _find_dumptype(entry, config)
+    try:
+        config, dumptype = _find_dumptype(entry, config)
+    except NoDumptype as fault:
+        raise SourceFault(f"{_WHY}{fault}") from fault
     program, application, recover = _program(config, dumptype)
     scripts = [script for script in map(config.script, dumptype.script) if script is not None]
     return Header(
@@ -61,6 +68,14 @@ def _find_entry(command: PortWrite, config: Config) -> DiskEntry:
     return entry
 
 
+def dumptype_of(entry: DiskEntry, config: Config) -> Dumptype:
+    """A disk's dumptype. Blocks.
+
+    :raise NoDumptype: it has none
+    """
+    return _find_dumptype(entry, config)[1]
+
+
 def _find_dumptype(entry: DiskEntry, config: Config) -> tuple[Config, Dumptype]:
     """The disk's dumptype, and the configuration in which its application and scripts are to be
     looked up."""
@@ -69,7 +84,7 @@ def _find_dumptype(entry: DiskEntry, config: Config) -> tuple[Config, Dumptype]:
         config, wanted = _with_block(config, wanted.text), _INLINE
     dumptype = config.dumptype(wanted)
     if dumptype is None:
-        raise SourceFault(f"{_WHY}'{entry.host}' '{entry.disk}' has no dumptype '{wanted}'")
+        raise NoDumptype(f"'{entry.host}' '{entry.disk}' has no dumptype '{wanted}'")
     return config, dumptype
 
 

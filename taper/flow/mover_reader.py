@@ -27,14 +27,18 @@ T = TypeVar("T")
 GIVEN_UP = "reading from the source volumes was given up"
 
 
-async def move_whole_file(device: IAsyncDevice) -> int:
+async def move_whole_file(
+    device: IAsyncDevice, progress: Callable[[int], None] | None = None
+) -> int:
     """Let a mover send the rest of the current file. :return: bytes
 
+    :param progress: as of ``read_to_connection``
     :raise DeviceError: as of ``read_to_connection``, or the mover stops on its way
     """
     size, ended = 0, False
     while not ended:
-        moved = await IMoverDevice(device).read_to_connection(0)
+        more = () if progress is None else (progress,)
+        moved = await IMoverDevice(device).read_to_connection(0, *more)
         if not (moved.size or moved.eof):
             raise DriveFailed(f"the mover of {device.facts.name} reads no more, {size} bytes on")
         size, ended = size + moved.size, moved.eof

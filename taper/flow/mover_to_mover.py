@@ -67,6 +67,7 @@ class MoverSender:
     :ivar size: bytes read, padding included.
     :ivar broken: the connection broke, and the source is well as far as it knows.
     :ivar well: the device can be read from again.
+    :ivar progress: hears now and then how many bytes of the current part were moved.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class MoverSender:
         self.size = 0
         self.broken: str | None = None
         self.well = True
+        self.progress: Callable[[int], None] | None = None
         self._reactor = reactor
         self._device = device
         self._dump = dump
@@ -114,6 +116,15 @@ class MoverSender:
         except CancelledError:
             self.well = False
             raise
+        self._begin()
+
+    def send_into(self, connection: IDirectTCPConnection) -> None:
+        """Let the source's mover read into a connection that it has accepted; in the place of
+        :meth:`connect`."""
+        self._connection = connection
+        self._begin()
+
+    def _begin(self) -> None:
         self._story = Deferred.fromCoroutine(self._run())
 
     async def _run(self) -> None:
@@ -194,7 +205,7 @@ class MoverSender:
 
     async def _move(self, part: StoredPart) -> int:
         try:
-            return await move_whole_file(self._device)
+            return await move_whole_file(self._device, self.progress)
         except DeviceError as error:
             fault = reading_failed(part, self._device.facts.name, error)
             if isinstance(error, ConnectionBroken):
@@ -216,6 +227,14 @@ class MoverSender:
 
     def crc(self) -> Crc:
         return UNKNOWN
+
+    async def ended(self) -> None:
+        """Wait until it reads no more and the connection is given back; however long it takes."""
+        story = self._story
+        if story is not None:
+            over: Deferred[None] = Deferred()
+            story.addBoth(lambda _: over.callback(None))
+            await over
 
     def take_errors(self) -> list[str]:
         errors, self._errors = self._errors, []

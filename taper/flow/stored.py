@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -36,6 +36,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Wanted(Protocol):
+    """The dump that is to be read from volumes, as a command names it."""
+
+    @property
+    def handle(self) -> str: ...
+    @property
+    def src_storage(self) -> str: ...
+    @property
+    def hostname(self) -> str: ...
+    @property
+    def diskname(self) -> str: ...
+    @property
+    def level(self) -> str: ...
+    @property
+    def datestamp(self) -> str: ...
+
+
 async def seek_first(device: IAsyncDevice, dump: StoredDump, part: StoredPart) -> Header:
     """Position a started device at a part, and see that it is the right one.
 
@@ -63,7 +80,7 @@ class StoredOrigin:
     result_follows = False
     remark: str | None = None
 
-    def __init__(self, context: FlowContext, command: VaultWrite, clerk: IClerk) -> None:
+    def __init__(self, context: FlowContext, command: Wanted, clerk: IClerk) -> None:
         self._reactor = context.reactor
         self._command = command
         self._clerk = clerk

@@ -1,9 +1,10 @@
-"""Our taper in the place of Amanda's, and back (``taperctl install | uninstall | status``).
+"""Our taper in the place of Amanda's, and back (``taperctl install | uninstall | status``); so too
+what serves amrecover (``standin``).
 
-Amanda's driver starts a fixed path. There we put a launcher that runs this installation, and
-keep Amanda's own program beside it (``keeping``). Nothing is ever missing in between: the launcher
-is renamed over Amanda's program, which has got a second name before. Where Amanda is, and keeps
-things, she is asked (``asking``); our taper reads it in a record at every start.
+Amanda's driver, or amandad, starts a fixed path. There we put a launcher that runs this
+installation, and keep Amanda's own program beside it (``keeping``). Nothing is ever missing in
+between: the launcher is renamed over Amanda's program, which has got a second name before. Where
+Amanda is, and keeps things, she is asked (``asking``); ours reads it in a record at every start.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from taper.install.place import (
 )
 from taper.install.record import evolve, write_record
 from taper.install.refused import Refused
+from taper.install.standin import PROGRAMS, RECOVERY, TAPER, Program
 from taper.install.trying import check_launcher, check_owners, check_paths
 from taper.installation import Unusable, read_record, record_path
 from taper.running import running_tapers
@@ -38,6 +40,8 @@ from taper.running import running_tapers
 __all__ = [
     "LAUNCHER",
     "MARK",
+    "RECOVERY",
+    "TAPER",
     "Refused",
     "Wanted",
     "application_directory",
@@ -59,7 +63,8 @@ _SHOWN = (
     "application_dir",
     "gnutar_listed_incremental_dir",
 )
-_NOT_COMPARED = ("amgetconf", "amlibexecdir", "kept", "logdir", "mailer")
+_KEPT = tuple(program.kept for program in PROGRAMS)
+_NOT_COMPARED = ("amgetconf", "amlibexecdir", *_KEPT, "logdir", "mailer")
 """Of a record: what is ours to choose, or what Amanda's global configuration may change."""
 
 
@@ -70,11 +75,20 @@ class Wanted:
     :ivar taper: what the driver starts
     :ivar user: the dump user
     :ivar amgetconf: the program that tells
+    :ivar program: which of ours is meant; the place of another than the taper is beside that
     """
 
     taper: str | None = None
     user: str | None = None
     amgetconf: str | None = None
+    program: Program = TAPER
+
+    @property
+    def named(self) -> str | None:
+        """The path that the command line names; None: none."""
+        if self.taper is None or self.program is TAPER:
+            return self.taper
+        return os.path.join(os.path.dirname(self.taper), self.program.name)
 
 
 def run(action: Callable[[Say], None]) -> int:
@@ -92,8 +106,10 @@ def _need_root(what: str) -> None:
         raise Refused(f"{what} needs root")
 
 
-def _need_silence(what: str) -> None:
+def _need_silence(what: str, program: Program) -> None:
     """No taper runs: the driver of a run would start both kinds for it."""
+    if program is not TAPER:
+        return  # each recovery is on its own
     running = running_tapers()
     if running:
         pids = ", ".join(str(pid) for pid in running)
@@ -104,32 +120,34 @@ def _need_silence(what: str) -> None:
 
 
 def install(wanted: Wanted, say: Say) -> None:
-    """Put our launcher where the driver starts it, if the dump user can run it, and record where
-    Amanda keeps things; again is no mistake.
+    """Put our launcher where Amanda starts it, if the dump user can run it, and record where she
+    keeps things; again is no mistake.
 
     :raise Refused: and everything is as before
     """
     _need_root("install")
-    _need_silence("install")
+    program = wanted.program
+    _need_silence("install", program)
     found = ask(wanted.amgetconf)
     path = _place_in(found, wanted)
     user = wanted.user or found.client_login
     before = _replaceable_record()
-    _refuse_another_amanda(before, path)
-    place = look_at(path, before)
+    _refuse_another_amanda(before, path, program)
+    place = look_at(path, before, program)
     place.refuse_strange()
     if place.state is State.MISSING:
-        raise Refused(f"{path} is {place.state.value}")
+        raise Refused(f"{path} is {place.words}")
     check_paths(user, path)
-    text = LAUNCHER.format(mark=MARK, python=shlex.quote(sys.executable))
+    python, module = shlex.quote(sys.executable), program.command(place.aside)
+    text = LAUNCHER.format(mark=MARK, python=python, module=module)
     launcher = write_beside(path, text)
     try:
         with contextlib.ExitStack() as undo:
-            kept = "" if before is None else before.kept
-            _record(evolve(found, amlibexecdir=os.path.dirname(path), kept=kept), before, undo)
+            kept = {} if before is None else {name: before.values()[name] for name in _KEPT}
+            _record(evolve(found, amlibexecdir=os.path.dirname(path), **kept), before, undo)
             check_owners(record_path())
-            check_launcher(launcher, user)  # which reads the record
-            place = look_at(path, read_record(record_path()))
+            check_launcher(launcher, user, program)  # which reads the record
+            place = look_at(path, read_record(record_path()), program)
             already = place.launcher == text
             if not already:
                 take_place(place, launcher)
@@ -140,30 +158,37 @@ def install(wanted: Wanted, say: Say) -> None:
         if os.path.lexists(launcher):
             os.unlink(launcher)
     if already:
-        say(f"{path} is our taper already, and {user} can run it.")
+        say(f"{path} is our {program.name} already, and {user} can run it.")
         return
-    say(f"{path} is our taper now; it runs {sys.executable}.")
+    say(f"{path} is our {program.name} now; it runs {sys.executable}.")
     if place.keeper.protects:
         say(f"Amanda's own is kept as {place.aside}; upgrades of Amanda go there too.")
     else:
         say(f"Amanda's own is kept as {place.aside}.")
-        say('An upgrade of Amanda puts its own over ours: then run "taperctl install" again.')
-    say("To go back: taperctl uninstall")
+        say(
+            "An upgrade of Amanda puts its own over ours: "
+            f'then run "taperctl install{program.option}" again.'
+        )
+    say(f"To go back: taperctl uninstall{program.option}")
 
 
 def _place_in(found: Installation, wanted: Wanted) -> str:
     """The path for us. :raise Refused: the one that is named is not of the Amanda that was asked"""
-    if wanted.taper is None:
-        return found.taper
-    directory = os.path.dirname(wanted.taper)
+    if wanted.named is None:
+        return _place_of(wanted.program, found)
+    directory = os.path.dirname(wanted.named)
     if wanted.amgetconf is None and os.path.realpath(directory) != os.path.realpath(
         found.amlibexecdir
     ):
         raise Refused(
             f"{found.amgetconf} is of the Amanda that has its taper in {found.amlibexecdir}; "
-            f"--amgetconf names the one that belongs to {wanted.taper}"
+            f"--amgetconf names the one that belongs to {wanted.named}"
         )
-    return wanted.taper
+    return wanted.named
+
+
+def _place_of(program: Program, installation: Installation) -> str:
+    return f"{installation.amlibexecdir}/{program.name}"
 
 
 def _replaceable_record() -> Installation | None:
@@ -174,16 +199,18 @@ def _replaceable_record() -> Installation | None:
         return None
 
 
-def _refuse_another_amanda(before: Installation | None, path: str) -> None:
+def _refuse_another_amanda(before: Installation | None, path: str, program: Program) -> None:
     """An installation of ours has one record, so it can work for one Amanda."""
-    if before is None or before.taper == path:
+    if before is None or path == _place_of(program, before):
         return
-    launcher = launcher_text(before.taper) or ""
-    if f"\nexec {shlex.quote(sys.executable)} " in launcher:
-        raise Refused(
-            f"this installation of ours is in place of {before.taper} already; "
-            f"for {path} make another virtual environment, or uninstall first"
-        )
+    for each in PROGRAMS:
+        there = _place_of(each, before)
+        launcher = launcher_text(there) or ""
+        if f"\nexec {shlex.quote(sys.executable)} " in launcher:
+            raise Refused(
+                f"this installation of ours is in place of {there} already; "
+                f"for {path} make another virtual environment, or uninstall first"
+            )
 
 
 def _record(
@@ -209,10 +236,11 @@ def uninstall(wanted: Wanted, say: Say) -> None:
     :raise Refused: and everything is as before
     """
     _need_root("uninstall")
-    _need_silence("uninstall")
+    program = wanted.program
+    _need_silence("uninstall", program)
     recorded = _replaceable_record()
-    path = wanted.taper or _known(recorded, wanted).taper
-    place = look_at(path, recorded)
+    path = wanted.named or _place_of(program, _known(recorded, wanted))
+    place = look_at(path, recorded, program)
     place.refuse_strange()
     say(give_back(place))
 
@@ -252,26 +280,27 @@ def record_for_application(wanted: Wanted) -> None:
 
 
 def status(wanted: Wanted, say: Say) -> None:
-    """Say which taper is in place, and where Amanda keeps things; of ours, check all that
+    """Say whose program is in place, and where Amanda keeps things; of ours, check all that
     ``install`` checks.
 
     :raise Refused: neither Amanda's nor ours, the dump user cannot run ours, or Amanda keeps things
         elsewhere than ours supposes
     """
+    program = wanted.program
     recorded = read_record(record_path())
-    path = wanted.taper or _known(recorded, wanted).taper
-    place = look_at(path, recorded)
+    path = wanted.named or _place_of(program, _known(recorded, wanted))
+    place = look_at(path, recorded, program)
     place.refuse_strange()
     if place.state is State.STOCK:
-        say(f"{path} is {place.state.value}.")
+        say(f"{path} is {place.words}.")
         try:
             _say_where(ask(wanted.amgetconf), say)
         except Refused as fault:
             say(f"Where it keeps things is not known: {fault}")
         return
     if place.launcher is None:
-        raise Refused(f"{path} is {place.state.value}.")
-    say(f"{path} is our taper: {place.command}")
+        raise Refused(f"{path} is {place.words}.")
+    say(f"{path} is our {program.name}: {place.command}")
     kept = "kept as" if os.path.exists(place.aside) else "gone: there is no"
     say(f"Amanda's own is {kept} {place.aside}")
     python = interpreter(path, place.command)
@@ -280,7 +309,7 @@ def status(wanted: Wanted, say: Say) -> None:
     if os.geteuid() != 0:
         user = pwd.getpwuid(os.geteuid()).pw_name
     check_paths(user, path, python)
-    check_launcher(path, user, python)
+    check_launcher(path, user, program, python)
     say(f"User {user} can run it.")
 
 

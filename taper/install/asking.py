@@ -26,6 +26,7 @@ _BUILD = (
     "amanda_tmpdir",
     "amanda_dbgdir",
     "gnutar_listed_incremental_dir",
+    "uncompress_path",
 )
 _DEFAULTS = ("logdir", "mailer")
 _STATES = "print $Amanda::Paths::localstatedir"

@@ -15,6 +15,7 @@ from protocols.installation import Installation
 from taper.install.programs import find
 from taper.install.record import evolve, write_record
 from taper.install.refused import Refused
+from taper.install.standin import TAPER, Program
 from taper.installation import record_path
 
 _DIVERT = "dpkg-divert"
@@ -36,10 +37,10 @@ class IKeeper(Interface):
         """Cease to. :raise Refused: it cannot be done"""
 
 
-def keeper_for(recorded: Installation | None) -> IKeeper:
+def keeper_for(recorded: Installation | None, program: Program = TAPER) -> IKeeper:
     """How it is done on this machine."""
-    program = find(_DIVERT)
-    return Recorded(recorded) if program is None else Diversion(program)
+    divert = find(_DIVERT)
+    return Recorded(recorded, program) if divert is None else Diversion(divert)
 
 
 @implementer(IKeeper)
@@ -84,15 +85,17 @@ class Recorded:
     """By its name alone, which our record of the installation has.
 
     :param recorded: the record; None: there is none
+    :param program: which of Amanda's is kept; each has a value of its own in the record
     """
 
     protects = False
 
-    def __init__(self, recorded: Installation | None) -> None:
+    def __init__(self, recorded: Installation | None, program: Program = TAPER) -> None:
         self._recorded = recorded
+        self._name = program.kept
 
     def look(self, path: str, aside: str) -> tuple[bool, str]:
-        return self._recorded is not None and self._recorded.kept == aside, ""
+        return self._recorded is not None and self._kept(self._recorded) == aside, ""
 
     def keep(self, path: str, aside: str) -> None:
         self._write(aside)
@@ -101,6 +104,9 @@ class Recorded:
         self._write("")
 
     def _write(self, kept: str) -> None:
-        if self._recorded is not None and self._recorded.kept != kept:
-            self._recorded = evolve(self._recorded, kept=kept)
+        if self._recorded is not None and self._kept(self._recorded) != kept:
+            self._recorded = evolve(self._recorded, **{self._name: kept})
             write_record(record_path(), self._recorded)
+
+    def _kept(self, recorded: Installation) -> str:
+        return recorded.values()[self._name]

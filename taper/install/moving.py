@@ -1,6 +1,6 @@
 """The steps by which our launcher takes the place of Amanda's program, and gives it back.
 
-A step is a rename or a link, so that a program is there whenever the driver looks, and whoever is
+A step is a rename or a link, so that a program is there whenever Amanda looks, and whoever is
 killed between two steps leaves a state that the next install or uninstall goes on from.
 """
 
@@ -45,12 +45,12 @@ def give_back(place: Place) -> str:
     :return: what has become of it, for people
     :raise Refused, OSError: it could not be, and ours is in place as before
     """
-    path = place.path
-    gone = f"{path} is Amanda's own taper, and what was left of ours is gone."
+    path, name = place.path, place.program.name
+    gone = f"{path} is Amanda's own {name}, and what was left of ours is gone."
     if place.state in (State.STOCK, State.MISSING):
         if place.kept:  # as somebody left it who was killed at the last step
             place.give_up()
-        return f"{path} is {place.state.value}. There is nothing to take back."
+        return f"{path} is {place.words}. There is nothing to take back."
     if place.state is State.HALF:
         place.give_up()
         os.unlink(place.aside)
@@ -61,11 +61,11 @@ def give_back(place: Place) -> str:
         return gone
     if os.path.lexists(place.aside):
         _rename_back(place)
-        return f"{path} is Amanda's own taper again."
+        return f"{path} is Amanda's own {name} again."
     place.give_up()
     if place.launcher is not None:
         os.unlink(path)
-    return f"Our taper is gone from {path}. Amanda's own was not there any more."
+    return f"Our {name} is gone from {path}. Amanda's own was not there any more."
 
 
 def _rename_back(place: Place) -> None:

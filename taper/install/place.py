@@ -1,4 +1,4 @@
-"""The path that Amanda's driver starts, and what is there."""
+"""The path that Amanda starts, her driver or amandad, and what is there."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from attrs import frozen
 from protocols.installation import Installation
 from taper.install.keeping import IKeeper, keeper_for
 from taper.install.refused import Refused
+from taper.install.standin import TAPER, Program
 
 MARK = '# Put here by "taperctl install" of twisted-taper; "taperctl uninstall" takes it away.'
-LAUNCHER = '#!/bin/sh\n{mark}\nexec {python} -I -m taper.cli "$@"\n'
+LAUNCHER = '#!/bin/sh\n{mark}\nexec {python} -I -m {module} "$@"\n'
 _LONGEST_LAUNCHER = 1 << 16
 
 
 class State(enum.Enum):
-    """What is at the path that the driver starts."""
+    """What is at the path that Amanda starts; for people by ``Program.words``."""
 
-    STOCK = "Amanda's own taper"
-    OURS = "our taper"
-    HALF = "Amanda's own taper, with an install or uninstall of ours cut short"
+    STOCK = "Amanda's own {name}"
+    OURS = "our {name}"
+    HALF = "Amanda's own {name}, with an install or uninstall of ours cut short"
     OVERWRITTEN = (
-        "Amanda's own taper, put over ours by an upgrade of Amanda; "
-        '"taperctl install" puts ours back'
+        "Amanda's own {name}, put over ours by an upgrade of Amanda; "
+        '"taperctl install{option}" puts ours back'
     )
     GAP = "nothing, though Amanda's own was put aside by us"
     MISSING = "nothing; is Amanda's server installed?"
-    STRANGE = "neither Amanda's taper nor ours as installed"
+    STRANGE = "neither Amanda's {name} nor ours as installed"
 
 
 @frozen
 class Place:
-    """The path that the driver starts, and what is there.
+    """The path that Amanda starts, and what is there.
 
+    :ivar program: which of ours has its place there
     :ivar aside: where Amanda's own program is kept
     :ivar keeper: who sees to it that it is
     :ivar kept: by us, or at least exactly as we do it
@@ -44,6 +46,7 @@ class Place:
     :ivar remark: what is strange
     """
 
+    program: Program
     path: str
     aside: str
     keeper: IKeeper
@@ -52,10 +55,15 @@ class Place:
     state: State
     remark: str = ""
 
+    @property
+    def words(self) -> str:
+        """What is there, for people."""
+        return self.program.words(self.state)
+
     def refuse_strange(self) -> None:
         """Touch nothing that others have made."""
         if self.state is State.STRANGE:
-            raise Refused(f"{self.path} is {self.state.value}: {self.remark}")
+            raise Refused(f"{self.path} is {self.words}: {self.remark}")
 
     def keep(self) -> None:
         """Let the keeper see to what is aside from now on."""
@@ -72,10 +80,11 @@ class Place:
         return self.launcher.split("\n")[2].removeprefix("exec ").removesuffix(' "$@"')
 
 
-def look_at(path: str, recorded: Installation | None) -> Place:
+def look_at(path: str, recorded: Installation | None, program: Program = TAPER) -> Place:
     """See what is there.
 
     :param recorded: by this installation of ours
+    :param program: which of ours has its place there
     :raise Refused: this is not a path for us
     """
     if not os.path.isabs(path):
@@ -83,13 +92,13 @@ def look_at(path: str, recorded: Installation | None) -> Place:
     if os.path.islink(path):
         raise Refused(f"{path} is a symbolic link to {os.readlink(path)}; name the program itself")
     aside = f"{path}.amanda"
-    keeper = keeper_for(recorded)
+    keeper = keeper_for(recorded, program)
     kept, foreign = keeper.look(path, aside)
     launcher = launcher_text(path)
     state, remark = State.STRANGE, foreign
     if not foreign:
         state, remark = _judge(path, aside, keeper, kept, launcher is not None)
-    return Place(path, aside, keeper, kept, launcher, state, remark)
+    return Place(program, path, aside, keeper, kept, launcher, state, remark)
 
 
 def _judge(path: str, aside: str, keeper: IKeeper, kept: bool, ours: bool) -> tuple[State, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from taper.install.programs import find
 from taper.install.refused import Refused
+from taper.install.standin import Program
 from taper.ownership import not_roots_alone
 
 _SECONDS = 60
@@ -64,12 +65,14 @@ def check_owners(*paths: str) -> None:
         raise Refused(reason)
 
 
-def check_launcher(launcher: str, user: str, python: str = sys.executable) -> None:
+def check_launcher(
+    launcher: str, user: str, program: Program, python: str = sys.executable
+) -> None:
     """Run it as the dump user, and import all that a real start does."""
     done = as_user(user, launcher, "--version")
     if not _is_ours(done):
         raise Refused(_failure(f"user {user} cannot run this installation", done))
-    done = as_user(user, python, "-I", "-c", "import taper.run.stdio")
+    done = as_user(user, python, "-I", "-c", f"import {program.proof}")
     if done.returncode:
         raise Refused(_failure(f"user {user} cannot import this installation", done))
 

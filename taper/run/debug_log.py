@@ -38,8 +38,9 @@ class DebugLog:
     :ivar path: of the file, or None.
     """
 
-    def __init__(self, directory: str, now: float) -> None:
-        """Create ``DIRECTORY/server/taper.TIMESTAMP[NNN].debug``."""
+    def __init__(self, directory: str, now: float, program: str = "taper") -> None:
+        """Create ``DIRECTORY/server/PROGRAM.TIMESTAMP[NNN].debug``."""
+        self._program = program
         self._root = directory
         self._file: int | None = None
         self._lost = False
@@ -53,14 +54,14 @@ class DebugLog:
         try:
             self._create(os.path.join(directory, "server"), now)
         except OSError as fault:
-            sys.stderr.write(f"taper: no debug file: {fault}\n")
+            sys.stderr.write(f"{program}: no debug file: {fault}\n")
 
     def _create(self, directory: str, now: float) -> None:
         self._made = make_private(directory)
         stamp = time.strftime("%Y%m%d%H%M%S", time.localtime(now))
         for number in range(-1, TRIES):
             suffix = "" if number < 0 else f"{number:03d}"
-            path = os.path.join(directory, f"taper.{stamp}{suffix}.debug")
+            path = os.path.join(directory, f"{self._program}.{stamp}{suffix}.debug")
             try:
                 descriptor = os.open(
                     path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640
@@ -102,7 +103,7 @@ class DebugLog:
         year = time.strftime("%Y", time.localtime(now))
         fraction = f"{now % 1:.9f}"[1:]
         thread = threading.get_ident()
-        head = f"{stamp}{fraction} {year}: pid {os.getpid()}: thd-0x{thread:x}: taper: "
+        head = f"{stamp}{fraction} {year}: pid {os.getpid()}: thd-0x{thread:x}: {self._program}: "
         # one write, since lanes write here as well
         lines = "".join(f"{head}{line}\n" for line in text.splitlines())
         data = lines.encode("utf-8", "surrogateescape")
@@ -173,7 +174,7 @@ class DebugLog:
         oldest = time.strftime("%Y%m%d%H%M%S", time.localtime(now - keep_days * SECONDS_A_DAY))
         directory = os.path.dirname(self.path)
         try:
-            for name in expired(os.listdir(directory), f"taper.{oldest}.debug"):
+            for name in expired(os.listdir(directory), f"{self._program}.{oldest}.debug"):
                 with suppress(FileNotFoundError):  # another taper is tidying up as well
                     os.unlink(os.path.join(directory, name))
         except OSError as fault:
@@ -236,8 +237,9 @@ def keep_what_is_logged(debug: DebugLog, general: GlobalSettings) -> None:
 
 def expired(names: Sequence[str], oldest: str) -> list[str]:
     """Our debug files whose names sort below ``oldest``; other programs' are none of ours."""
+    program = oldest.partition(".")[0]
     return [
         name
         for name in names
-        if name.startswith("taper.2") and name.endswith(".debug") and name < oldest
+        if name.startswith(f"{program}.2") and name.endswith(".debug") and name < oldest
     ]

@@ -90,11 +90,12 @@ def test_all_addresses_in_one_argument_and_an_indirect_one(
 
 
 def test_only_what_is_named(disk: Disk, target: Path) -> None:
-    """Names mean themselves, whatever they look like; only listed globs are patterns."""
+    """Names mean themselves, escaped as in the index where need be; only listed globs are
+    patterns."""
     for name in ("a[1]", "a1", "-x", "c\\1"):
         (disk.source / name).write_text(name)
     archive = run(disk.place, "backup", *disk.options()).out
-    wanted = ["./a[1]", "./ü\n", "./c\\1", "./-x"]
+    wanted = ["./a[1]", "./\\303\\274\\n", "./c\\\\1", "./-x"]
     assert from_connection(disk, target, archive, *wanted).status == 0
     assert set(restored(target)) == {"a[1]", "ü\n", "c\\1", "-x"}
     globs = disk.place / "globs"

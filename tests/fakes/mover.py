@@ -139,7 +139,9 @@ class MoverDevice(SteppedFace):
     def seek_file(self, number: int) -> Deferred[Header | None]:
         return self._moments.do("seek_file", lambda: self._drive.seek_file(number))
 
-    def read_to_connection(self, size: int) -> Deferred[Moved]:
+    def read_to_connection(
+        self, size: int, progress: Callable[[int], None] | None = None
+    ) -> Deferred[Moved]:
         raise NotImplementedError("a taper only writes")
 
     def write_from_connection(self, size: int) -> Deferred[Moved]:

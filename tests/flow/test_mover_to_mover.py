@@ -90,7 +90,9 @@ class Drive:
         self.number += 1
         return succeed(evolve(HEADER, partnum=self.number))
 
-    def read_to_connection(self, size: int) -> Deferred[Moved]:
+    def read_to_connection(
+        self, size: int, progress: Callable[[int], None] | None = None
+    ) -> Deferred[Moved]:
         step = self.script.pop(0)
         if isinstance(step, int):
             # a window may end before the file does

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from protocols.crc import Crc
 from protocols.header import Header, HeaderType
-from protocols.stored import DumpName, StoredDump, StoredPart, stored_dumps
+from protocols.stored import DumpName, StoredDump, StoredPart, dump_at, stored_dumps
 
 STAMP = "20260101000000"
 NAME = DumpName(
@@ -52,6 +52,8 @@ def test_a_dump_over_two_volumes() -> None:
             StoredPart(label="B", fileno=1, number=2, size=50),
         ),
         crc=Crc(10, 200),
+        native_crc=Crc(1, 1),
+        client_crc=Crc(2, 2),
     )
     assert dump.labels == ("A", "B")
 
@@ -143,3 +145,13 @@ def test_what_is_wrong_with_a_header() -> None:
         "got datestamp '20240101000000'; expected '20251231000000'; "
         "got dumplevel '2'; expected '0'; got partnum '4'; expected '1'"
     )
+
+
+def test_the_dump_in_a_file_of_a_volume() -> None:
+    """The last one that is told of, if it was written twice."""
+    other = WHO.replace("/srv/data", "/srv/other")
+    lines = [start("A"), part("A", 1, 1, who=other), part("A", 1, 1), part("A", 2, 2)]
+    assert dump_at(lines, "A", 1, default_storage="CONF") == NAME
+    assert dump_at(lines[:2], "A", 1, default_storage="CONF") == evolve(NAME, disk="/srv/other")
+    assert dump_at(lines, "B", 1, default_storage="CONF") is None
+    assert dump_at(["PART taper nonsense\n"], "A", 1, default_storage="CONF") is None

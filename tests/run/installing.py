@@ -18,6 +18,7 @@ from taper.installation import record_path
 
 LIBEXEC = "/usr/lib/amanda"
 TAPER = f"{LIBEXEC}/taper"
+AMIDXTAPED = f"{LIBEXEC}/amidxtaped"
 USER = "backup"
 
 
@@ -46,9 +47,10 @@ DEBIAN_HERE = Installation(
 def pretend_amgetconf(path: Path, amanda: Installation, version: str = "3.5.1") -> None:
     """Write a quick ``amgetconf`` that answers for this installation, as the real one does."""
     answers = {f"build.{name}": value for name, value in amanda.values().items()}
-    for name in ("amgetconf", "localstatedir", "kept", "logdir", "mailer"):
+    for name in ("amgetconf", "localstatedir", "kept", "kept_amidxtaped"):
+        del answers[f"build.{name}"]
+    for name in ("logdir", "mailer"):
         answers[name] = answers.pop(f"build.{name}")
-    del answers["amgetconf"], answers["kept"], answers["localstatedir"]
     answers["build.version"] = version
     cases = "\n".join(f"{name}) echo '{value}';;" for name, value in answers.items())
     other = """*) echo "amgetconf: no such parameter \\"$1\\"" >&2; exit 1;;"""

@@ -14,7 +14,15 @@ from pathlib import Path
 import pytest
 
 from protocols.installation import parse
-from tests.run.installing import DEBIAN_HERE, TAPER, USER, Machine, make_venv, missing
+from tests.run.installing import (
+    AMIDXTAPED,
+    DEBIAN_HERE,
+    TAPER,
+    USER,
+    Machine,
+    make_venv,
+    missing,
+)
 
 _REASON = missing()
 pytestmark = pytest.mark.skipif(_REASON is not None, reason=_REASON or "")
@@ -248,3 +256,26 @@ def test_status_runs_nothing_as_root(machine: Machine) -> None:
     machine.taper.write_text(f"{first}\n{mark}\nid -u\n")
     said = machine.inside(machine.python, "-m", "taper.ctl", "status").stderr
     assert "is not the launcher that was installed" in said
+
+
+def test_what_serves_amrecover(machine: Machine) -> None:
+    """There and back, without a word about the taper; what ours does not speak is left to
+    Amanda's own."""
+    shutil.copy2(AMIDXTAPED, machine.libexec)
+    stock = machine.inside("runuser", "-u", USER, "--", AMIDXTAPED).stdout
+    said = machine.ctl("install", "--recovery")
+    assert f"{AMIDXTAPED} is our amidxtaped now" in said
+    assert "To go back: taperctl uninstall --recovery\n" in said
+    assert machine.diversions() == f"local diversion of {AMIDXTAPED} to {AMIDXTAPED}.amanda"
+    version = machine.inside("runuser", "-u", USER, "--", AMIDXTAPED, "--version")
+    assert version.stdout.startswith("taper-recovery-3.5.1\n")
+    assert machine.inside("runuser", "-u", USER, "--", AMIDXTAPED).stdout == stock
+    assert "is our amidxtaped already" in machine.ctl("install", "--recovery")
+    said = machine.ctl("status", "--recovery")
+    assert f"{AMIDXTAPED} is our amidxtaped: {machine.python} -I -m taper.recovery.cli" in said
+    assert machine.ctl("status").startswith(f"{TAPER} is Amanda's own taper.\n")
+    text = f"{AMIDXTAPED} is Amanda's own amidxtaped"
+    assert machine.ctl("uninstall", "--recovery") == f"{text} again.\n"
+    assert machine.ctl("status", "--recovery").startswith(f"{text}.\n")
+    (machine.libexec / "amidxtaped").unlink()
+    machine.check_untouched()

@@ -7,6 +7,7 @@ files too. It is put below /srv here, where this machine has nothing.
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 from pathlib import Path
@@ -139,6 +140,72 @@ def test_an_upgrade_of_amanda(fedora: Fedora) -> None:
     assert "put aside by us" in fedora.refused("status")
     fedora.ctl("uninstall")
     assert fedora.taper.read_bytes() == newest
+
+
+def test_what_serves_amrecover(fedora: Fedora) -> None:
+    """It and the taper come and go one without the other: what is kept of each is remembered
+    apart, an upgrade of Amanda and a record of the days before it was recorded included."""
+    place, ours = f"{FEDORA.amlibexecdir}/amidxtaped", fedora.libexec / "amidxtaped"
+    aside = fedora.libexec / "amidxtaped.amanda"
+    assert "is nothing; is Amanda's server installed?" in fedora.refused("install", "--recovery")
+    own = b"#!/bin/sh\necho Amanda\n"
+    ours.write_bytes(own)
+    ours.chmod(0o755)
+
+    fedora.ctl("install")
+    old = json.loads(fedora.record.read_bytes())
+    del old["kept_amidxtaped"]
+    fedora.record.write_text(json.dumps(old))
+    said = fedora.ctl("install", "--recovery")
+    assert f"{place} is our amidxtaped now" in said
+    assert 'then run "taperctl install --recovery" again.' in said
+    assert parse(fedora.record.read_bytes()) == evolve(
+        FEDORA, kept=f"{PLACE}.amanda", kept_amidxtaped=f"{place}.amanda"
+    )
+    assert (aside.read_bytes(), fedora.aside.read_bytes()) == (own, fedora.stock)
+    run = ("runuser", "-u", "amandabackup", "--", place)
+    assert fedora.inside(*run, "--version").stdout.startswith("taper-recovery-3.5.3\n")
+    assert fedora.inside(*run).stdout == "Amanda\n"
+    inetd = ("runuser", "-u", "amandabackup", "--", fedora.python, "-m", "taper.recovery.cli")
+    assert fedora.inside(*inetd).stdout == "Amanda\n"
+    assert "User amandabackup can run it.\n" in fedora.ctl("status", "--recovery")
+
+    newer = own + b"# newer\n"
+    new = fedora.libexec / "amidxtaped;5f3a"
+    new.write_bytes(newer)
+    new.chmod(0o755)
+    new.rename(ours)
+    done = fedora.inside(fedora.python, "-m", "taper.ctl", "status", "--recovery")
+    text = "Amanda's own amidxtaped, put over ours by an upgrade of Amanda; \"taperctl install "
+    assert f'{place} is {text}--recovery" puts ours back' in done.stderr
+    assert f"{PLACE} is our taper: " in fedora.ctl("status")
+    fedora.ctl("install", "--recovery")
+    assert aside.read_bytes() == newer
+
+    assert fedora.ctl("uninstall") == f"{PLACE} is Amanda's own taper again.\n"
+    assert parse(fedora.record.read_bytes()) == evolve(FEDORA, kept_amidxtaped=f"{place}.amanda")
+    assert f"{place} is our amidxtaped: " in fedora.ctl("status", "--recovery")
+    fedora.ctl("install")
+    text = f"{place} is Amanda's own amidxtaped again.\n"
+    assert fedora.ctl("uninstall", "--recovery") == text
+    assert parse(fedora.record.read_bytes()) == evolve(FEDORA, kept=f"{PLACE}.amanda")
+    assert (ours.read_bytes(), aside.exists()) == (newer, False)
+    assert f"{PLACE} is our taper: " in fedora.ctl("status")
+
+
+def test_what_serves_amrecover_works_for_one_amanda(fedora: Fedora) -> None:
+    """As the taper: the one record of ours stays with the Amanda that either of them works for."""
+    place = fedora.libexec / "amidxtaped"
+    place.write_bytes(fedora.stock)
+    fedora.ctl("install", "--recovery")
+    fedora.answer(evolve(FEDORA, amlibexecdir="/srv/other"))
+    other = fedora.srv / "other"
+    other.mkdir()
+    for name in ("taper", "amidxtaped"):
+        (other / name).write_bytes(fedora.stock)
+        option = () if name == "taper" else ("--recovery",)
+        text = f"is in place of {FEDORA.amlibexecdir}/amidxtaped already; for /srv/other/{name} "
+        assert text in fedora.refused("install", *option)
 
 
 def test_what_amanda_says_now(fedora: Fedora) -> None:

@@ -16,9 +16,10 @@ from taper.install.keeping import Diversion, IKeeper, Recorded
 from taper.install.moving import give_back, take_place
 from taper.install.place import LAUNCHER, MARK, Place, State, look_at, write_beside
 from taper.install.record import write_record
+from taper.install.standin import RECOVERY
 from taper.installation import read_record, record_path
 
-OURS = LAUNCHER.format(mark=MARK, python="/opt/taper/bin/python3")
+OURS = LAUNCHER.format(mark=MARK, python="/opt/taper/bin/python3", module="taper.cli")
 STEPS = 8
 """More renames and links than any of them has."""
 KILLED = 9
@@ -171,6 +172,23 @@ def test_a_copy_that_somebody_made_is_not_touched(path: Path) -> None:
     place = look(path)
     assert place.state is State.STRANGE
     assert f"{path}.amanda is there too, and is another program" in place.remark
+
+
+def test_each_program_is_kept_by_itself(path: Path) -> None:
+    """What is recorded of the one says nothing of the other."""
+    other = path.with_name("amidxtaped")
+    other.write_text("amidxtaped")
+    install(path)
+    place = look_at(str(other), read_record(record_path()), RECOVERY)
+    assert (place.state, place.kept) == (State.STOCK, False)
+    take_place(place, write_beside(str(other), OURS))
+    place = look_at(str(other), read_record(record_path()), RECOVERY)
+    assert (place.state, place.kept) == (State.OURS, True)
+    uninstall(path)
+    place = look_at(str(other), read_record(record_path()), RECOVERY)
+    assert (place.state, place.kept) == (State.OURS, True)
+    assert give_back(place) == f"{other} is Amanda's own amidxtaped again."
+    assert read_record(record_path()) == DEBIAN
 
 
 def test_keepers() -> None:

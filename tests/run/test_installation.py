@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -123,6 +124,19 @@ def test_a_record_that_cannot_be_relied_on(elsewhere: Installation) -> None:
     path.unlink()
     path.mkdir()
     with pytest.raises(Unusable, match="cannot be read"):
+        read_record(str(path))
+
+
+def test_a_record_of_an_earlier_release(elsewhere: Installation) -> None:
+    """It did not know of recovery; nothing else may be missing."""
+    path = Path(record_path())
+    found = json.loads(path.read_bytes())
+    del found["kept_amidxtaped"], found["uncompress_path"]
+    path.write_text(json.dumps(found))
+    assert read_record(str(path)) == elsewhere
+    del found["kept"]
+    path.write_text(json.dumps(found))
+    with pytest.raises(Unusable, match="kept is missing"):
         read_record(str(path))
 
 

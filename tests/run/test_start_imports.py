@@ -63,6 +63,19 @@ LATE = {
     "taper.flow.port": (SELDOM, "taper.flow.made_header", "taper.flow.resolving"),
     "taper.plane.cache": (SELDOM, "tempfile"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
+    "taper.recovery.cli": (
+        COMMAND,
+        "taper.installation",
+        "taper.recovery.serving",
+        "taper.version",
+    ),
+    "taper.recovery.serving": (
+        REACTOR,
+        "taper.recovery.session",
+        "taper.run.stdio",
+        "twisted.internet",
+        "twisted.internet.defer",
+    ),
     "taper.run.assembly": (
         SELDOM,
         "taper.run",

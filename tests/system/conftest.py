@@ -16,6 +16,19 @@ MakeAmanda = Callable[..., Amanda]
 ALIVE: list[Amanda] = []
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of this folder."""
+    parser.getgroup("system").addoption(
+        "--recoveries", type=int, metavar="N", help="how often the same tapes are recovered"
+    )
+
+
+@pytest.fixture
+def recoveries(pytestconfig: pytest.Config) -> int:
+    """How often the same tapes are recovered."""
+    return pytestconfig.getoption("--recoveries", None) or 2
+
+
 @pytest.fixture(scope="session")
 def installed_taper() -> Iterator[Path]:
     """The launcher of a taper of ours that the dump user can run."""

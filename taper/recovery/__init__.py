@@ -1,0 +1,1 @@
+"""``taper-recovery``: what Amanda's ``amandad`` starts to serve ``amrecover``."""

@@ -1,0 +1,371 @@
+"""One recovery, from the request to its end; :meth:`Recovery.run` reads top to bottom as that
+story [recovery 6]."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import logging
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+
+from devices.callers import Callers
+from devices.errors import DeviceError
+from devices.idirecttcp import IMoverDevice
+from devices.lane import Lane
+from devices.regular import open_regular
+from protocols.crc import UNKNOWN
+from protocols.header import HeaderError
+from protocols.recovery import talk
+from protocols.recovery.features import Feature
+from protocols.recovery.filters import told_header, undo_for, with_sums
+from protocols.stored import full_stamp
+from protocols.twisted_transports.haste import Haste
+from taper.core.errors import DumpFault, SourceFault
+from taper.flow.holding import HoldingOrigin
+from taper.flow.interfaces import FlowContext
+from taper.flow.resolving import find_callers
+from taper.flow.stored import StoredOrigin
+from taper.installation import installation
+from taper.recovery import catalog
+from taper.recovery.control import Control
+from taper.recovery.errors import RecoveryFailed
+from taper.recovery.streams import close_quietly
+from taper.recovery.undoing import Counted, Undone
+from taper.recovery.volumes import AskingClerk, Shelves
+from taper.recovery.ways import AmandaWay, IWay, MoverWay, SocketWay
+from taper.run.debug_log import keep_what_is_logged
+from taper.run.options import Options
+from taper.run.setup import StartFailed, check_user, load_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.python.failure import Failure
+
+    from devices.interfaces import IAsyncDevice
+    from protocols.conf import Config
+    from protocols.crc import Crc
+    from protocols.directtcp import Address
+    from protocols.header import Header
+    from protocols.recovery.filters import Undoing
+    from protocols.recovery.request import Request
+    from protocols.stored import StoredDump
+    from taper.plane.interfaces import ISource
+    from taper.recovery.streams import Streams
+    from taper.run.debug_log import DebugLog
+    from taper.run.paths import Paths
+
+LONGEST_PATIENCE = 300.0
+"""Seconds at most for an application to connect, or to take something; ``dtimeout`` may be less."""
+_CHUNK = 65536
+_DIRECT = "<DATAPATH>DIRECTTCP"
+
+_log = logging.getLogger(__name__)
+
+
+class Recovery:
+    """One recovery.
+
+    :param streams: of amandad, ours from now on
+    :param peer: whom amandad has authenticated; empty: nobody
+    """
+
+    def __init__(
+        self, reactor: Any, paths: Paths, debug: DebugLog, streams: Streams, peer: str
+    ) -> None:
+        self._reactor = reactor
+        self._paths = paths
+        self._debug = debug
+        self._streams = streams
+        self._peer = peer
+        self._control = Control(reactor, streams.features, self.leave)
+        self._lane = Lane(reactor, "recovery")
+        self._haste = Haste(reactor)
+        self._story: Deferred[None] | None = None
+        self._shelves: Shelves | None = None
+        self._clerk: AskingClerk | None = None
+        self._origin: StoredOrigin | HoldingOrigin | None = None
+        self._dump: StoredDump | None = None
+        self._way: IWay | None = None
+        self._stored: Counted | None = None
+        self._gone = False
+        self._well = False
+
+    async def run(self) -> int:
+        """Serve the peer. :return: the exit status"""
+        self._control.open(self._streams.control_write, self._streams.control_read)
+        self._story = Deferred.fromCoroutine(self._recover())
+        try:
+            await self._story
+            self._well = True
+        except (RecoveryFailed, DumpFault, HeaderError, StartFailed) as fault:
+            self._tell_failure(str(fault))
+        except CancelledError:
+            _log.info("amrecover is gone: the recovery is over")
+        except (DeviceError, OSError) as fault:
+            self._tell_failure(getattr(fault, "text", None) or str(fault))
+        except Exception as fault:
+            _log.exception("internal error")
+            self._tell_failure(f"internal error: {fault!r}")
+        finally:
+            self._story = None
+            await self._close()
+        return 0 if self._well else 1
+
+    def _tell_failure(self, text: str) -> None:
+        _log.info("the recovery failed: %s", text)
+        if not self._gone:
+            self._control.message(f"recovery failed: {text}")
+
+    def leave(self) -> None:
+        """The peer is gone, or we are to end: nothing that we could still do is of use to
+        anybody. Safe to repeat."""
+        self._gone = True
+        self._haste.begin()
+        if self._shelves is not None:
+            self._shelves.stop.set()
+        if self._clerk is not None:
+            self._clerk.interrupt()
+        if self._way is not None:
+            self._way.cancel()
+        if self._story is not None:
+            self._story.cancel()
+
+    # the story
+
+    async def _recover(self) -> None:
+        request = await self._control.requested
+        config = self._configure(request)
+        header = await self._find(config, request)
+        undoing = undo_for(header, self._control.features, installation().uncompress_path)
+        await self._tell_header(request, undoing)
+        await self._tell_state(config, header)
+        way, addresses = await self._choose_way(config, undoing)
+        self._way = way
+        words = ("DIRECT-TCP", *map(str, addresses)) if addresses else ("AMANDA",)
+        await self._control.ask(talk.PATH, *words)
+        await self._control.ask(talk.DATA)
+        sent = await way.send()
+        self._judge(header, undoing, sent)
+
+    def _configure(self, request: Request) -> Config:
+        """Read the configuration; a few files, before there is anything else to be done."""
+        config = load_config(Options(config_name=request.config), self._paths, self._debug.write)
+        self._debug.move_to(config.name, config.general.dumpuser)
+        keep_what_is_logged(self._debug, config.general)
+        check_user(config.general.dumpuser)
+        return config
+
+    async def _find(self, config: Config, request: Request) -> Header:
+        """Open what is to be read, as far as its header."""
+        self._shelves = Shelves(self._reactor, config, self._paths, self._haste)
+        context = FlowContext(
+            reactor=self._reactor,
+            make_lane=functools.partial(Lane, self._reactor),
+            patience=config.general.dtimeout + 1,
+            look=self._lane.call,
+            search=lambda _: succeed(self._dump),
+            config=config,
+        )
+        if request.holding is not None:
+            first = await self._lane.call(catalog.read_holding, config, request.holding, request)
+            await self._check_limit(config, first.host, first.disk)
+            self._origin = HoldingOrigin(context, request.holding)
+            return await self._origin.header()
+        dump = self._dump = await self._lane.call(catalog.find_listed, config, request)
+        name = dump.name
+        await self._check_limit(config, name.host, name.disk)
+        _log.info("%s lies on %s", name.describe(), ", ".join(dump.labels))
+        where = self._shelves.where(request.device, name.storage)
+        self._clerk = AskingClerk(self._shelves, where, self._ask_for_volume)
+        wanted = catalog.Wanted(
+            src_storage=name.storage,
+            hostname=name.host,
+            diskname=name.disk,
+            level=name.level,
+            datestamp=name.datestamp,
+        )
+        self._origin = StoredOrigin(context, wanted, self._clerk)
+        await self._origin.find()
+        header = await self._origin.header()
+        return with_sums(header, (dump.native_crc, dump.client_crc, dump.crc))
+
+    async def _check_limit(self, config: Config, host: str, disk: str) -> None:
+        why = await self._lane.call(catalog.check_limit, config, host, disk, self._peer)
+        if why is not None:
+            _log.warning("refused: %s", why)
+            raise RecoveryFailed(catalog.NO_DUMPS)  # a stranger need not know more
+
+    def _ask_for_volume(self, label: str, why: str) -> Deferred[str]:
+        """Let amrecover ask its person."""
+        if Feature.FEEDME not in self._control.features:
+            raise SourceFault(f"volume '{label}' is not at hand: {why}")
+        self._control.message(f"volume '{label}' is not at hand: {why}")
+
+        def read(line: str) -> str:
+            return line.partition(" ")[2]
+
+        def nobody(failure: Failure) -> str:
+            failure.trap(RecoveryFailed)
+            raise SourceFault(
+                f"nobody brings volume '{label}' ({failure.getErrorMessage()}): {why}"
+            )
+
+        asked = self._control.ask(talk.VOLUME, label)
+        self._control.remind(asked, f"volume '{label}' is still waited for")
+        return asked.addCallbacks(read, nobody)
+
+    async def _tell_header(self, request: Request, undoing: Undoing) -> None:
+        if not request.header:
+            return
+        data = told_header(undoing.header, self._control.features)
+        await self._control.ask(talk.HEADER, str(len(data)))
+        await self._lane.call(_write_all, self._streams.data, data)
+        await self._control.ask(talk.HEADER_TAKEN)
+
+    async def _tell_state(self, config: Config, header: Header) -> None:
+        """The application's state file, if there is one, and its end in any case."""
+        if self._streams.state is None:
+            return
+        await self._control.ask(talk.STATE)
+        stem = _state_file(config, header)
+        await self._lane.call(_copy_state, stem, self._streams.state)
+        close_quietly(self._streams.state)
+        await self._control.ask(talk.STATE_TAKEN)
+
+    async def _choose_way(
+        self, config: Config, undoing: Undoing
+    ) -> tuple[IWay, tuple[Address, ...]]:
+        """DirectTCP where the peer can, and can use the data as they come; else Amanda's path."""
+        await self._control.ask(talk.DIRECT_ACCESS)
+        offered = (await self._control.ask(talk.PATHS)).split()[1:]
+        patience = min(config.general.dtimeout, LONGEST_PATIENCE)
+        make = functools.partial(self._source, undoing)
+        whole = not (undoing.header.comp_suffix or undoing.header.encrypt_suffix)
+        if "DIRECT-TCP" in offered and whole:
+            way = await self._direct_way(make, undoing, "AMANDA" not in offered, patience)
+            if way is not None:
+                self._way = way
+                return way, await way.open()
+        return AmandaWay(self._reactor, make, self._streams.data, patience), ()
+
+    async def _direct_way(
+        self, make: Callable[[], ISource], undoing: Undoing, needed: bool, patience: float
+    ) -> IWay | None:
+        """By the mover that reads the volume, where there is one; else by a socket of ours, for a
+        dump that came by DirectTCP, or a peer that can do nothing else.
+
+        :param needed: the peer can do nothing else
+        """
+        origin = self._origin
+        device: IAsyncDevice | None = None
+        if isinstance(origin, StoredOrigin):
+            device = origin.device
+            if IMoverDevice.providedBy(device) and not undoing.commands:
+                sender = origin.own_sender(device.facts.block_size)
+                if sender is not None:
+                    return MoverWay(self._reactor, sender, device, patience)
+        if not needed and _DIRECT not in undoing.header.dle.upper():
+            return None
+        lane = Lane(self._reactor, "resolver")
+        callers = Callers()
+        if self._peer:
+            callers = await find_callers(self._reactor, self._peer, lane, _log.warning)
+        facts: Any = device.facts if device is not None else _NoDevice()
+        return SocketWay(self._reactor, make, facts, self._lane, callers, patience)
+
+    def _source(self, undoing: Undoing) -> ISource:
+        assert self._origin is not None, "the header was read"
+        stored = self._stored = Counted(self._origin.source())
+        return Undone(stored, undoing.commands) if undoing.commands else stored
+
+    # the end
+
+    def _judge(self, header: Header, undoing: Undoing, sent: Crc | None) -> None:
+        """Compare what was read and sent with what is known.
+
+        :raise RecoveryFailed: they differ
+        """
+        if sent is None or self._stored is None:
+            return  # the mover has counted bytes, and its sender compared them
+        stored = self._stored.crc()
+        _compare("server", header.server_crc, stored)
+        if self._dump is not None:
+            _compare("server", self._dump.crc, stored)
+        if undoing.native or not (header.comp_suffix or header.encrypt_suffix):
+            _compare("native", header.native_crc, sent, self._padding())
+
+    def _padding(self) -> int:
+        """What the last block may have been filled with, where nobody knows how much that is;
+        bytes, at most one less than this."""
+        origin = self._origin
+        if isinstance(origin, StoredOrigin) and origin.total is None:
+            return origin.device.facts.block_size
+        return 0
+
+    async def _close(self) -> None:
+        """Release everything; the data end last, so that the peer has heard why before."""
+        if self._way is not None:
+            if not self._well:
+                self._way.cancel()
+            await self._way.close(well=self._well)
+        if not (isinstance(self._way, AmandaWay) and self._way.began):
+            close_quietly(self._streams.data)
+        if self._streams.state is not None:
+            close_quietly(self._streams.state)
+        if self._origin is not None:
+            await self._origin.close()
+        if self._clerk is not None:
+            await self._clerk.quit()
+        await self._control.close()
+        await self._lane.stop()
+
+
+class _NoDevice:
+    """What of a device's facts is asked where there is none."""
+
+    name = "the holding disk"
+    properties = ()
+
+
+def _compare(kind: str, expected: Crc, found: Crc, padding: int = 0) -> None:
+    """:raise RecoveryFailed: they differ, both are known, and padding does not explain it"""
+    if 0 < found.size - expected.size < padding:
+        return
+    if expected not in (UNKNOWN, found) and expected.known:
+        text = f"the {kind} crc of the dump ({expected}) and of what was read ({found}) differ"
+        raise RecoveryFailed(text)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _state_file(config: Config, header: Header) -> str:
+    """Its name without ``.gz`` [recovery 6.1]."""
+    host, disk = (_clean(text) for text in (header.host, header.disk))
+    stamp = full_stamp(header.datestamp)
+    return f"{config.path(config.general.indexdir)}/{host}/{disk}/{stamp}_{header.level}.state"
+
+
+def _clean(text: str) -> str:
+    """A name as Amanda makes it fit for a directory."""
+    return re.sub(r"[/:\\\0]", "_", text)
+
+
+def _copy_state(stem: str, descriptor: int) -> None:
+    for path, opened in ((f"{stem}.gz", gzip.open), (stem, open)):
+        try:
+            os.close(open_regular(path, os.O_RDONLY))
+        except FileNotFoundError:
+            continue
+        with opened(path, "rb") as file:
+            while data := file.read(_CHUNK):
+                _write_all(descriptor, data)
+        return

@@ -1,0 +1,197 @@
+"""The volumes of one recovery: where they are looked for, and who is asked for those that are
+missing [recovery 6.5]."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from devices.asynchronous import open_changer
+from devices.context import DeviceContext
+from devices.errors import ChangerError, DeviceError
+from devices.lane import Lane
+from protocols.twisted_transports.haste import Haste
+from taper.core.clerk import Clerk
+from taper.core.errors import SourceFault
+from taper.core.interfaces import IClerk, IDriver, IVaults
+
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncChanger, IAsyncDevice
+    from protocols.conf import Config
+    from protocols.driver.messages import Message
+    from taper.run.paths import Paths
+
+_log = logging.getLogger(__name__)
+
+Ask = Callable[[str, str], "Deferred[str]"]
+"""Asks a person for the volume of a label, and says why: the answer is the name of a storage or
+changer to look in from now on, or nothing. Fails with SourceFault if nobody can be asked."""
+
+
+@implementer(IVaults)
+class Shelves:
+    """The storages and changers of a configuration, each by its name.
+
+    :param haste: begins when all is to end
+    """
+
+    def __init__(self, reactor: Any, config: Config, paths: Paths, haste: Haste) -> None:
+        self._config = config
+        self.stop = threading.Event()
+        self._context = DeviceContext(
+            reactor,
+            functools.partial(Lane, reactor),
+            config.general.dtimeout + 1,
+            paths.statedir,
+            haste,
+            config_root=paths.config_root,
+            tmpdir=paths.tmpdir,
+        )
+
+    def open_changer(self, storage: str) -> IAsyncChanger:
+        """That of a storage; or the changer of that name, with the configuration's first storage.
+
+        :raise SourceFault: there is none
+        """
+        config = self._config
+        found = config.storage(storage)
+        name = None if found is not None else storage
+        try:
+            return open_changer(
+                name,
+                config,
+                found or config.storage(config.default_storage_name()),
+                self._context,
+                stop=self.stop,
+                warn=_log.info,
+            )
+        except ChangerError as fault:
+            raise SourceFault(fault.message) from fault
+        except DeviceError as fault:
+            raise SourceFault(fault.text) from fault
+
+    def where(self, device: str | None, storage: str) -> str:
+        """Where volumes are looked for first.
+
+        :param device: what the request names
+        :param storage: that of the dump
+        """
+        if device is None or device in self._usual():
+            return storage
+        return device
+
+    def _usual(self) -> set[str]:
+        """What stands for "where they belong": amrecover-changer, and what Amanda tells amrecover
+        where there is none."""
+        general = self._config.general
+        names = {general.amrecover_changer, general.tpchanger, general.tapedev}
+        for storage in self._config.storages():
+            names |= {storage.tpchanger, storage.tapedev}
+        return names
+
+
+@implementer(IDriver)
+class _Story:
+    """What a clerk would tell a driver, for the debug log."""
+
+    def send(self, reply: Message) -> None:
+        _log.info("%s", reply)
+
+
+class _Around:
+    """The clerk's surroundings."""
+
+    def __init__(self, shelves: Shelves) -> None:
+        self.driver: IDriver = _Story()
+        self.vaults: IVaults = shelves
+        self.clerks: list[IClerk] = []
+
+    def debug_failure(self, text: str) -> None:
+        _log.info("%s", text, exc_info=True)
+
+
+@implementer(IClerk)
+class AskingClerk:
+    """A clerk that asks for volumes that it does not find, as often as it takes.
+
+    :param where: the storage or changer that is looked in
+    """
+
+    busy = False
+
+    def __init__(self, shelves: Shelves, where: str, ask: Ask) -> None:
+        self._shelves = shelves
+        self._where = where
+        self._ask = ask
+        self._clerk = Clerk(_Around(shelves), "recovery")
+        self._over = False
+        self._asked: Deferred[str] | None = None
+
+    @property
+    def label(self) -> str | None:
+        return self._clerk.label
+
+    async def begin(self, storage: str) -> None:
+        """The dump's storage; whether it is where the volumes are is found out by ``fetch``."""
+
+    async def fetch(
+        self,
+        label: str,
+        handle: str,
+        ready: Callable[[IAsyncDevice], Deferred[None]] | None = None,
+    ) -> IAsyncDevice:
+        refused = False
+
+        def hand_over(device: IAsyncDevice) -> Deferred[None]:
+            nonlocal refused
+            refused = True
+            assert ready is not None
+
+            def taken(_: None) -> None:
+                nonlocal refused
+                refused = False
+
+            return ready(device).addCallback(taken)
+
+        while True:
+            if self._over:
+                raise SourceFault("the recovery was given up")
+            try:
+                await self._clerk.begin(self._where)
+                return await self._clerk.fetch(label, handle, None if ready is None else hand_over)
+            except SourceFault as fault:
+                if self._over or refused:
+                    raise
+                await self._ask_for(label, fault.text)
+
+    async def _ask_for(self, label: str, why: str) -> None:
+        self._asked = self._ask(label, why)
+        try:
+            answer = await self._asked
+        finally:
+            self._asked = None
+        if answer:
+            self._where = self._shelves.where(answer, self._where)
+
+    def end(self, *, well: bool) -> None:
+        self._clerk.end(well=well)
+
+    def interrupt(self) -> None:
+        self._over = True
+        self._clerk.interrupt()
+        if self._asked is not None:
+            self._asked.cancel()
+
+    async def close_volume(self, *, tell: bool) -> bool:
+        return await self._clerk.close_volume(tell=tell)
+
+    async def quit(self) -> None:
+        """Give everything back."""
+        self.interrupt()
+        await self._clerk.quit()
