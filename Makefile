@@ -12,17 +12,25 @@ BENCH ?=
 PYTEST ?=
 SLOWLY ?=
 
-.PHONY: demo test test-pieces test-nights test-any-taper test-slowly bench check
+.PHONY: demo test test-pieces test-programs test-nights test-any-taper test-slowly bench check
+
+# what starts programs of ours, and mostly waits for them
+PROGRAMS = tests/run tests/tapeserver tests/recovery tests/application
+SUITES = test-nights test-any-taper test-pieces test-programs
 
 demo: $(VENV)/.for-use
 	$(VENV)/bin/taperctl demo $(DEMO)
 
 test: check
-	$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-nights test-any-taper test-pieces
+	$(MAKE) --no-print-directory --jobs=4 --output-sync=target $(SUITES)
 
 # All of them mostly wait for processes, so they run beside each other.
 test-pieces: $(VENV)/.for-tests
-	$(VENV)/bin/python -m pytest --ignore=tests/conformance --ignore=tests/system $(PYTEST)
+	$(VENV)/bin/python -m pytest --ignore=tests/conformance --ignore=tests/system \
+	    $(addprefix --ignore=,$(PROGRAMS)) $(PYTEST)
+
+test-programs: $(VENV)/.for-tests
+	$(VENV)/bin/python -m pytest $(PROGRAMS) $(PYTEST)
 
 test-nights: $(VENV)/.for-tests
 	$(VENV)/bin/python -m pytest tests/system $(PYTEST)
@@ -34,9 +42,9 @@ test-any-taper: $(VENV)/.for-tests
 # The same with every process stopped at random: no test may suppose a moment. Takes hours.
 test-slowly: $(VENV)/.for-tests
 	$(VENV)/bin/python -m tests.slowly $(SLOWLY) \
-	    $(MAKE) --no-print-directory test-nights test-any-taper test-pieces
+	    $(MAKE) --no-print-directory $(SUITES)
 
-# Another Python:  make test-pieces PYTHON=python3.13 VENV=.venv-3.13
+# Another Python:  make test-pieces test-programs PYTHON=python3.13 VENV=.venv-3.13
 check: $(VENV)/.for-tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
