@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,9 @@ from protocols.recovery.features import OURS
 from taper.recovery.streams import FIRST, MAX_PACKET
 
 SECONDS = 60
+SERVICE = (sys.executable, "-m", "taper.recovery.cli", "amandad", "local")
+HIGH = 200
+"""A number above those that amandad gives to its streams."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,15 +34,17 @@ class Amandad:
         given = {}
         for number, reads in ((150, False), (151, True), (152, False), (154, False), (155, True)):
             reading, writing = os.pipe()
-            self._ends[number], given[number] = (writing, reading) if reads else (reading, writing)
-            os.dup2(given[number], number)
-            os.close(given[number])
+            self._ends[number], end = (writing, reading) if reads else (reading, writing)
+            given[number] = fcntl.fcntl(end, fcntl.F_DUPFD, HIGH)
+            os.close(end)
+        # only there they get their numbers, which here may be anybody's
+        numbered = " ".join(f"{number}>&{end} {end}>&-" for number, end in given.items())
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "taper.recovery.cli", "amandad", "local"],
+            ["bash", "-c", f'exec "$@" {numbered}', "-", *SERVICE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=tuple(given),
+            pass_fds=tuple(given.values()),
             cwd=place,
             env={
                 **os.environ,
@@ -48,8 +55,11 @@ class Amandad:
                 "AMANDA_DBGDIR": str(place / "dbg"),
             },
         )
-        for number in given:
-            os.close(number)
+        self._stuck = threading.Timer(10 * SECONDS, self.process.kill)
+        self._stuck.daemon = True
+        self._stuck.start()
+        for end in given.values():
+            os.close(end)
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # it may have seen enough before all is written
             self.process.stdin.write(packet.encode())
@@ -75,6 +85,7 @@ class Amandad:
 
     def close(self) -> None:
         """Release everything."""
+        self._stuck.cancel()
         self.process.kill()
         self.process.communicate()
         for end in self._ends.values():
