@@ -32,11 +32,26 @@ LONGEST_RETENTION = 36500
 """Days."""
 
 _SUBDOMAIN = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
-_PATH = re.compile(r"(?!(?:.*/)?\.\.?(?:/|$))[A-Za-z0-9._~/-]*", re.ASCII)
-_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,100}", re.ASCII)
-_MODE = re.compile("compliance|governance", re.IGNORECASE)
-_REGION = re.compile(r"[A-Za-z0-9-]{1,63}|\*?", re.ASCII)
+_WORD = r"[A-Za-z0-9_.:-]{1,100}"
+_FORMS = {
+    "s3_host": re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII),
+    "s3_bucket_location": re.compile(r"[A-Za-z0-9-]{1,63}|\*?", re.ASCII),
+    "s3_service_path": re.compile(r"(?!(?:.*/)?\.\.?(?:/|$))[A-Za-z0-9._~/-]*", re.ASCII),
+    "s3_storage_class": re.compile(_WORD, re.ASCII),
+    "s3_server_side_encryption": re.compile(_WORD, re.ASCII),
+    "s3_retention_mode": re.compile("compliance|governance", re.IGNORECASE),
+    "proxy": re.compile(r"[!-~]+"),
+}
+"""What texts must look like, and in words:"""
+_EXPECTED = {
+    "s3_host": "a host, or HOST:PORT, and nothing like http://",
+    "s3_bucket_location": "the name of a region, or *",
+    "s3_service_path": "a path",
+    "s3_storage_class": "one word, STANDARD_IA for example",
+    "s3_server_side_encryption": "AES256 or aws:kms",
+    "s3_retention_mode": "compliance or governance",
+    "proxy": "a host, HOST:PORT or a URL",
+}
 
 _BOOLEANS = {
     "s3_ssl": True,
@@ -116,8 +131,8 @@ class S3Facts(LabelledDevice):
             add(Property(key, Kind.BOOL, SET_BEFORE_START, default))
         for key in _STRINGS:
             add(Property(key, Kind.STRING, SET_BEFORE_START))
-        for key, pattern, expected in _PATTERNS:
-            add(Property(key, Kind.STRING, SET_BEFORE_START), _matching(pattern, expected))
+        for key in _FORMS:
+            add(Property(key, Kind.STRING, SET_BEFORE_START), _matching(key))
         subdomain = Property("s3_subdomain", Kind.BOOL, SET_BEFORE_START, False)
         add(subdomain, self._check_subdomain)
         for key in ("nb_threads_backup", "nb_threads_recovery"):
@@ -246,21 +261,11 @@ class S3Facts(LabelledDevice):
 
 _OTHER_APIS = frozenset({"SWIFT-1.0", "SWIFT-2.0", "SWIFT-3", "OAUTH2", "CASTOR"})
 
-_PATTERNS = (
-    ("s3_host", _HOST, "a host, or HOST:PORT, and nothing like http://"),
-    ("s3_bucket_location", _REGION, "the name of a region, or *"),
-    ("s3_service_path", _PATH, "a path"),
-    ("s3_storage_class", _WORD, "one word, STANDARD_IA for example"),
-    ("s3_server_side_encryption", _WORD, "AES256 or aws:kms"),
-    ("s3_retention_mode", _MODE, "compliance or governance"),
-    ("proxy", re.compile(r"[!-~]+"), "a host, HOST:PORT or a URL"),
-)
 
-
-def _matching(pattern: re.Pattern[str], expected: str) -> Callable[[Value], Value]:
+def _matching(key: str) -> Callable[[Value], Value]:
     def check(value: Value) -> Value:
-        if value and not pattern.fullmatch(str(value)):
-            raise PropertyRefused(f"it must be {expected}")
+        if value and not _FORMS[key].fullmatch(str(value)):
+            raise PropertyRefused(f"it must be {_EXPECTED[key]}")
         return value
 
     return check

@@ -6,12 +6,14 @@ Facts: [recovery 6.6]. An expression fits whole words of the name, which dots di
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+
+from protocols.ere import Ere, EreError
 
 MAX_EXPRESSION = 1024
 """Characters of an expression that are looked at; a longer one fits nothing."""
 
-_TOKEN = re.compile(r"\\.|\*\*|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)
+_WILD = {"**": ".*", "*": "[^.]*", "?": "[^.]"}
 
 
 def match_host(expression: str, name: str) -> bool:
@@ -24,23 +26,35 @@ def match_host(expression: str, name: str) -> bool:
     core = expression.removeprefix("^").removesuffix("$").strip(".")
     if not core:
         return False
-    pattern = "".join(_translate(token) for token in _TOKEN.findall(core))
-    head = r"\A" if begins else r"(?:\A|(?<=\.))"
-    tail = r"\Z" if ends else r"(?:\Z|(?=\.))"
+    pattern = "".join(_translate(token) for token in _tokens(core.lower()))
+    head = "^" if begins else r"(^|\.)"
+    tail = "$" if ends else r"($|\.)"
     try:
-        return re.search(head + pattern + tail, name, re.IGNORECASE) is not None
-    except re.error:
+        return Ere(f"{head}{pattern}{tail}").search(name.lower())
+    except EreError:
         return False
 
 
+def _tokens(core: str) -> Iterator[str]:
+    """Characters, protected ones with their backslash, wildcards, and sets in brackets."""
+    last = core.rfind("]")
+    at = 0
+    while at < len(core):
+        end = at + 1
+        if core[at] == "\\" or core.startswith("**", at):
+            end += 1
+        elif core[at] == "[":
+            inner = at + 2 if core[at + 1 : at + 2] in ("!", "^") else at + 1
+            if last > inner:
+                end = core.index("]", inner + 1) + 1
+        yield core[at:end]
+        at = end
+
+
 def _translate(token: str) -> str:
-    if token == "**":
-        return ".*"
-    if token == "*":
-        return "[^.]*"
-    if token == "?":
-        return "[^.]"
+    if token in _WILD:
+        return _WILD[token]
     if len(token) > 1 and token[0] == "[":
-        inner = token[1:-1].replace("\\", r"\\")
-        return f"[^{inner[1:]}]" if inner[:1] == "!" else f"[{inner}]"
-    return re.escape(token[1:] if len(token) > 1 and token[0] == "\\" else token)
+        return f"[^{token[2:]}" if token[1] == "!" else token
+    character = token[-1]
+    return character if character.isalnum() else f"\\{character}"

@@ -17,6 +17,8 @@ HOLDING = "HOLDING"
 _DIGITS = re.compile(r"[0-9]{1,9}\Z")
 _CONFIG = re.compile(r"[^/\s.][^/\s]{0,254}\Z")
 """A name and no path: the peer chooses one of the configurations of this host, nothing else."""
+_PROTECTED = re.compile(r"\\(.)", re.DOTALL)
+_BETWEEN = {at: re.compile(rf"(?:[^{at}\\]|\\.)+|\\\Z", re.DOTALL) for at in (";", ":")}
 _LINE = re.compile(r"([A-Z]+)(?:=(.*))?\Z", re.DOTALL)
 _KNOWN = frozenset(
     ("HOST", "DISK", "DATESTAMP", "LABEL", "DEVICE", "FSF", "HEADER", "FEATURES", "CONFIG")
@@ -103,12 +105,11 @@ def parse_places(text: str, *, with_storage: bool) -> tuple[Place, ...]:
 
 def _split(text: str, at: str) -> list[str]:
     """The pieces between separators that no backslash protects; backslashes stay."""
-    pattern = rf"(?:[^{at}\\]|\\.)+|\\\Z"
-    return re.findall(pattern, text, re.DOTALL)
+    return _BETWEEN[at].findall(text)
 
 
 def _plain(word: str) -> str:
-    return re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL)
+    return _PROTECTED.sub(r"\1", word)
 
 
 def exactly(expression: str) -> str:

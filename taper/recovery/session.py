@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 LONGEST_PATIENCE = 300.0
 """Seconds at most for an application to connect, or to take something; ``dtimeout`` may be less."""
 _CHUNK = 65536
+_UNFIT = re.compile(r"[/:\\\0]")
 _DIRECT = "<DATAPATH>DIRECTTCP"
 
 _log = logging.getLogger(__name__)
@@ -356,7 +357,7 @@ def _state_file(config: Config, header: Header) -> str:
 
 def _clean(text: str) -> str:
     """A name as Amanda makes it fit for a directory."""
-    return re.sub(r"[/:\\\0]", "_", text)
+    return _UNFIT.sub("_", text)
 
 
 def _copy_state(stem: str, descriptor: int) -> None:

@@ -93,7 +93,9 @@ def our_taper(path: str | None) -> Iterator[str]:
         os.rmdir(site)
         os.symlink(plain.parent / "packages", site)
         launcher = plain.parent / "launcher"
-        launcher.write_text(LAUNCHER.format(mark=MARK, python=home / "bin" / "python"))
+        launcher.write_text(
+            LAUNCHER.format(mark=MARK, python=home / "bin" / "python", module="taper.cli")
+        )
         launcher.chmod(0o755)
         os.umask(before)
         yield str(launcher)

@@ -367,7 +367,7 @@ def test_a_disc_that_cannot_be_unmounted(burner: Burner) -> None:
     assert not burner.mount_point.is_symlink()
 
 
-def test_names_stay_arguments(tmp_path: Path) -> None:
+def test_names_stay_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache, drive or mount point with blanks, quotes or a dash in front is one word, no option
     and no command."""
     burner = Burner(tmp_path / 'it\'s a $(touch x) -o; "place"')
@@ -375,9 +375,10 @@ def test_names_stay_arguments(tmp_path: Path) -> None:
     data = write_volume(device)
     device.finish()
     check_volume(open_burner(burner), "DVD-01", data)
+    monkeypatch.chdir(tmp_path)
     device = open_blocking_device("dvdrw:-c:-drive")
     assert isinstance(device, DvdrwDevice)
-    assert device._cache.path == f"{os.getcwd()}/-c"
+    assert device._cache.path == f"{tmp_path}/-c"
 
 
 def test_a_cache_that_somebody_emptied(burner: Burner) -> None:
