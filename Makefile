@@ -15,7 +15,7 @@ SLOWLY ?=
 .PHONY: demo test test-pieces test-programs test-nights test-any-taper test-slowly bench check
 
 # what starts programs of ours, and mostly waits for them
-PROGRAMS = tests/run tests/tapeserver tests/recovery tests/application
+PROGRAMS = tests/crash tests/docs tests/application tests/recovery tests/run tests/tapeserver
 SUITES = test-nights test-any-taper test-pieces test-programs
 
 demo: $(VENV)/.for-use
