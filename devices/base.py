@@ -171,6 +171,13 @@ class BaseDevice:
                 f"expected at least {self.block_size}"
             )
 
+    def _check_seek(self, number: int) -> None:
+        """Refuse what seek_file must not be given; a label is read in mode NULL, too."""
+        if number < 0:
+            raise ValueError(f"seek_file on {self.name}: no file has number {number}")
+        if number or self.access_mode is not AccessMode.NULL:
+            self._need_mode("seek_file", AccessMode.READ)
+
     def _begin_file(self, number: int) -> None:
         self.file, self.in_file = number, True
         self._file_bytes, self._short_block_seen = 0, False

@@ -168,10 +168,7 @@ class DiskflatDevice(FileBackedDevice):
 
     def seek_file(self, number: int) -> Header | None:
         """See IDevice. Stock has errors where there is no file; here they are as anywhere else."""
-        if number < 0:
-            raise ValueError(f"seek_file on {self.name}: no file has number {number}")
-        if number or self.access_mode is not AccessMode.NULL:
-            self._need_mode("seek_file", AccessMode.READ)
+        self._check_seek(number)
         self.in_file = False
         self._close_data()
         if number == 0:

@@ -11,7 +11,7 @@ from operator import attrgetter
 from zope.interface import implementer
 
 from devices.base import HEADER_SIZE, timestamp_now
-from devices.datafile import NO_SPACE, no_space_text, write_all
+from devices.datafile import NO_SPACE, no_space_text
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.file_backed import LIMIT_REACHED, FileBackedDevice, warn
 from devices.interfaces import AccessMode, FileStart, IClones, IStoresBehind, VolumeReading
@@ -114,13 +114,7 @@ class FileDevice(FileBackedDevice):
         name = file_name(number, header.host, header.disk, header.level)
         path = self._vtape.full(name)
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-            try:
-                write_all(fd, block)
-            except OSError:
-                os.close(fd)
-                os.unlink(path)
-                raise
+            fd = self._vtape.create(name, block)
         except OSError as error:
             if error.errno in NO_SPACE:
                 self.is_eom = True
@@ -142,10 +136,7 @@ class FileDevice(FileBackedDevice):
         return files[-1].number + 1
 
     def seek_file(self, number: int) -> Header | None:
-        if number < 0:
-            raise ValueError(f"seek_file on {self.name}: no file has number {number}")
-        if number or self.access_mode is not AccessMode.NULL:
-            self._need_mode("seek_file", AccessMode.READ)
+        self._check_seek(number)
         self.in_file = False
         self._close_data()
         files = self._known_files()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from zope.interface import implementer
 
 from devices.errors import DeviceError, DriveFailed, VolumeFailed
-from devices.interfaces import AccessMode, FileStart, IDevice, IHurries, WriteEnd, Written
+from devices.interfaces import FileStart, IDevice, IHurries, WriteEnd, Written
 from devices.rait_children import BROKEN
 from devices.rait_labels import RaitLabels
 from devices.xor import agree, gather, scatter, xor
@@ -208,10 +208,7 @@ class RaitDevice(RaitLabels):
     # -- reading --------------------------------------------------------------------------------
 
     def seek_file(self, number: int) -> Header | None:
-        if number < 0:
-            raise ValueError(f"seek_file on {self.name}: no file has number {number}")
-        if number or self.access_mode is not AccessMode.NULL:
-            self._need_mode("seek_file", AccessMode.READ)
+        self._check_seek(number)
         self.in_file = False
         found, bad = self._ask(lambda child: (child.seek_file(number), child.file, child.in_file))
         self._isolate(bad, f"{_FAILED} seek_file")

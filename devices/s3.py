@@ -228,10 +228,7 @@ class S3Device(S3Retention):
     # -- reading --------------------------------------------------------------------------------
 
     def seek_file(self, number: int) -> Header | None:
-        if number < 0:
-            raise ValueError(f"seek_file on {self.name}: no file has number {number}")
-        if number or self.access_mode is not AccessMode.NULL:
-            self._need_mode("seek_file", AccessMode.READ)
+        self._check_seek(number)
         self.in_file = False
         self._close_reading()
         self.asking.calm()

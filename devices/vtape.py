@@ -119,6 +119,22 @@ class VtapeDirectory:
             return None
         return self._seen if os.path.lexists(self.full(self._seen[0].name)) else None
 
+    def create(self, name: bytes, block: bytes) -> int:
+        """Make a file that begins with this block; one that cannot take it is not there.
+
+        :return: its descriptor
+        :raise OSError: it is there already, or cannot be made
+        """
+        path = self.full(name)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            write_all(fd, block)
+        except OSError:
+            os.close(fd)
+            os.unlink(path)
+            raise
+        return fd
+
     def added(self, file: Numbered) -> None:
         """This process has made a file that follows all others."""
         if self._seen is not None:

@@ -13,7 +13,7 @@ import os
 from typing import NoReturn
 
 from devices.base import HEADER_SIZE
-from devices.datafile import NO_SPACE, DataFile, sync_directory, write_all
+from devices.datafile import NO_SPACE, DataFile, sync_directory
 from devices.labelled import DUMPS
 from devices.vtape import (
     LARGEST_NUMBER,
@@ -21,6 +21,7 @@ from devices.vtape import (
     Numbered,
     file_name,
     label_name,
+    names_a_file,
 )
 from protocols.header import Header, HeaderType, parse_header
 from protocols.ndmp_server.interfaces import TapeEnd, Unfit
@@ -81,7 +82,7 @@ class VtapeTape(VtapeReader):
         name = label_name(header.label)
         if header.type is not HeaderType.TAPESTART:
             self._unfit("no label of an Amanda volume, with which a tape here begins")
-        if b"/" in name or b"\0" in name or len(name) > NAME_MAX:
+        if not names_a_file(header.label) or len(name) > NAME_MAX:
             self._unfit(f"label {header.label!r} cannot be the name of a file")
         self._drop_writing()
         self._forget_reading()
@@ -95,15 +96,8 @@ class VtapeTape(VtapeReader):
     def _create(self, header: Header, block: bytes) -> TapeEnd | None:
         self._cut(self.file_num)
         name = file_name(self.file_num, header.host, header.disk, header.level)
-        path = self._vtape.full(name)
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-            try:
-                write_all(fd, block)
-            except OSError:
-                os.close(fd)
-                os.unlink(path)
-                raise
+            fd = self._vtape.create(name, block)
         except OSError as fault:
             if fault.errno not in NO_SPACE:
                 raise

@@ -112,7 +112,7 @@ def talk_of(situation: Situation) -> tuple[Conversation, bytes]:
     return talk, data
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(SITUATIONS)
 def test_what_is_told_is_stored(situation: Situation) -> None:
     """DONE only for all of the source; never more told than stored; one end; all given back."""
@@ -212,7 +212,7 @@ def _begin(talk: Conversation, before: list[str]) -> None:
             talk.say(_line(name, worker, handle, WORKER))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(BEFORE, ACTIONS, st.lists(st.integers(6, 30), min_size=3, max_size=8))
 def test_any_commands_at_any_moment(
     before: list[str], actions: list[Any], blocks: list[int]

@@ -96,7 +96,7 @@ def _alone(mine: list[TapelistEntry], entry: TapelistEntry) -> bool:
 BOTH = Tapelist.of([TapelistEntry(datestamp="0", label="PROTO01", pool="PROTO")])
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @example(
     # two volumes of one label, and somebody changes the entry of the first after we wrote it
     tapelist=BOTH,

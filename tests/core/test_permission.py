@@ -230,7 +230,7 @@ class Model:
 RULES = ("tapes", "days", "recover", "full")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_an_active_volume_is_never_allowed(data: st.DataObject) -> None:
     """Random runs that try random volumes: what a rule keeps, by a plain count, is refused.

@@ -286,7 +286,7 @@ def test_volumes_whose_logs_were_not_read_are_kept() -> None:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 4),
     st.integers(0, 6),

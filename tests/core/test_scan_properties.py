@@ -133,7 +133,7 @@ def check(stage: Stage, result: ScanResult) -> None:
         assert tapelist.lookup(result.label) is not None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(stages())
 def test_scans_give_only_volumes_nobody_needs_and_leak_nothing(stage: Stage) -> None:
     """Scan after scan, until none is left: every slot is given at most once."""
@@ -154,7 +154,7 @@ def test_scans_give_only_volumes_nobody_needs_and_leak_nothing(stage: Stage) -> 
     assert not any("\n" in note for note in stage.notes)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(stages(), st.integers(0, 25), st.integers(0, 3), st.booleans())
 def test_a_scan_stopped_at_any_moment_leaves_nothing_reserved(
     stage: Stage, steps: int, more: int, twice: bool

@@ -55,7 +55,7 @@ def damage(what: Damage, talk: Conversation, places: list[tuple[Tape, int]]) -> 
     return what.kind != "none"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9000)), min_size=1, max_size=6),
     DAMAGES,

@@ -130,7 +130,7 @@ def test_a_short_last_block_is_filled(tmp_path: Path) -> None:
     assert read(rait(tmp_path, 3)) == bytes(data) + bytes(BLOCK - 7)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 6), st.integers(1, 5), st.sampled_from([8, 24, 40000]))
 def test_gather_and_scatter(lanes: int, stripes: int, block: int) -> None:
     """One undoes the other, and a lost lane is the XOR of all others and the parity."""
@@ -149,7 +149,7 @@ def test_gather_and_scatter(lanes: int, stripes: int, block: int) -> None:
     assert not agree([*parts, memoryview(spoiled)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 100) | st.sampled_from([32768, 32769, 70001]), st.booleans())
 def test_all_ways_of_xor_do_the_same(size: int, readonly: bool) -> None:
     """As byte by byte, of any length; what must not be changed is not."""

@@ -50,7 +50,7 @@ def write_in_runs(
     return done, False, False
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     free=st.none() | st.integers(0, 400 * BLOCK),
     limit=st.just(0) | st.integers(1, 300 * BLOCK),

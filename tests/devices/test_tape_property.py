@@ -186,14 +186,14 @@ def run(case: Case) -> None:
         read_back(world.device(**case.skills), model)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(faulty=False))
 def test_without_faults(case: Case) -> None:
     """Only the end of the tape is in the way."""
     run(case)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(cases(faulty=True))
 def test_with_faults(case: Case) -> None:
     """Anything may fail at any moment."""

@@ -128,6 +128,18 @@ class Gateway:
         self.admin = Keys("admin", ("Admin", "Read", "Write", "List", "Tagging"))
         self.taper = Keys("taper", ("Read", "Write", "List", "Tagging", *LOCKS))
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what serves it."""
+        raise NotImplementedError
+
     @property
     def endpoint(self) -> str:
         """The address as clients want it."""
@@ -236,14 +248,6 @@ class Weed(Gateway):
             self.close()
             raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _start(self) -> Process:
         settings = self.directory / "s3.json"
         settings.write_text(self.configuration())
@@ -329,14 +333,6 @@ class WeedCluster(Gateway):
         except BaseException:
             self.close()
             raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _run(self, kind: str, name: str, *arguments: str) -> Process:
         port, grpc = self._ports.pop(), self._ports.pop()

@@ -140,7 +140,7 @@ def test_what_an_earlier_process_of_our_number_left_is_replaced() -> None:
     source.close()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_any_ring_any_chunks_any_reads(data: st.DataObject) -> None:
     """Any size of the ring, of what is put in and of what is taken out; surplus posts too."""

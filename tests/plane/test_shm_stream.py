@@ -72,7 +72,7 @@ def stored(device: FakeDevice) -> bytes:
     return b"".join(bytes(files[number].data) for number in range(1, device.file + 1))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     size=st.integers(0, 100_000),
     part=st.sampled_from([0, 7000, 64_000]),

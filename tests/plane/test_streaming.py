@@ -28,7 +28,7 @@ def bursts(draw: st.DrawFn) -> list[float]:
     return delays
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(bursts())
 def test_the_tape_never_stops(delays: list[float]) -> None:
     """Where the feed's mean is at least the slowest speed, and the buffer covers its gaps."""

@@ -177,7 +177,7 @@ def check_bytes(case: Case, dump: Dump) -> None:
             assert part.error
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(case=cases(faulty=True))
 def test_no_byte_is_lost_or_doubled(case: Case) -> None:
     """With faults anywhere, joined good parts are the dump's bytes and the checksums agree."""
@@ -233,7 +233,7 @@ def expected_parts(case: Case) -> list[tuple[int, bool, bool, bool]]:
             used = HEADER_ROOM
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(case=cases(faulty=False))
 def test_parts_end_where_stock_ends_them(case: Case) -> None:
     """Part sizes, ends of volumes and the empty last part are block-exact in every mode."""
@@ -262,7 +262,7 @@ class CloningDevice(FakeDevice):
         return self.write_blocks(memoryview(os.pread(fd, size, offset)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(case=cases(faulty=True), chunk=st.integers(150, 1500), refusals=st.lists(st.booleans()))
 def test_a_device_that_shares_bytes_writes_the_same(
     case: Case, chunk: int, refusals: list[bool]
@@ -292,7 +292,7 @@ def test_a_device_that_shares_bytes_writes_the_same(
     check_bytes(case, dump)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(case=cases(faulty=True), chunk=st.integers(150, 1500))
 def test_holding_files_give_every_byte_again(case: Case, chunk: int) -> None:
     """Real chunked holding files survive any number of failed parts."""
@@ -314,7 +314,7 @@ def test_holding_files_give_every_byte_again(case: Case, chunk: int) -> None:
     check_bytes(case, dump)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(case=cases(faulty=True))
 def test_a_connection_with_a_cache_gives_every_byte_again(case: Case) -> None:
     """Failed parts of a dump over a connection come from the cache."""

@@ -139,7 +139,7 @@ def run(case: Case, directory: str) -> Dump:
     return write_dump(transfer, iter(tapes), 30, stored_by=stored)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases())
 def test_not_a_byte_is_lost(case: Case) -> None:
     """What good parts hold, one after the other, is the dump from its first byte on; and only

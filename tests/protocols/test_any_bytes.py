@@ -330,7 +330,7 @@ def test_any_bytes_are_read_or_refused(name: str) -> None:
     parse, example, error = _PARSERS[name]
     inputs = st.just(example) | _patched(example) | st.binary(max_size=200)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(inputs)
     def check(data: bytes) -> None:
         assert _refusal(parse, data, error) != ""

@@ -86,7 +86,7 @@ def test_amanda_reads_them_as_we_do() -> None:
     pieces = ["{", "}", ",", "a", "b", "1..3", "01..03", "8..11", "0..10", "\\", "2..1", "x"]
     texts: list[str] = []
 
-    @settings(max_examples=400, database=None, deadline=None)
+    @settings(max_examples=400, database=None)
     @given(st.lists(st.sampled_from(pieces), max_size=9))
     def gather(parts: list[str]) -> None:
         texts.append("".join(parts))

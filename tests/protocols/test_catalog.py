@@ -83,7 +83,7 @@ def test_the_newest_dump_of_a_disk_comes_first() -> None:
         assert list(by_disk(order).items()) == [(a, [old]), (b, [higher, full, old])]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.sampled_from(["START taper ", "PART taper ", "DONE taper ", "PART x ", ""]).flatmap(
@@ -121,7 +121,7 @@ records = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), st.lists(records, max_size=6))
 def test_the_usual_form_is_read_as_word_by_word(data: st.DataObject, lines: list[object]) -> None:
     """However a line is spoiled: the quick way through it finds what the slow one does."""

@@ -53,7 +53,7 @@ def test_an_empty_file_has_no_commands() -> None:
     assert parse_command_file(b"").commands == ()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=100))
 def test_any_bytes_are_survived(data: bytes) -> None:
     """Every line is a command or told."""

@@ -26,19 +26,19 @@ def _check(data: bytes, overrides: tuple[str, ...] = ()) -> None:
     assert loaded.failed or loaded.config.storage(loaded.config.default_storage_name())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300))
 def test_any_bytes_give_a_configuration_or_messages(data: bytes) -> None:
     _check(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.one_of(_TEXTS, _LINES))
 def test_any_mixture_of_words_gives_a_configuration_or_messages(text: str) -> None:
     _check(text.encode("utf-8", "surrogateescape"))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(_WORDS), st.lists(_TOKENS, max_size=4).map(" ".join))
 def test_any_override_gives_a_configuration_or_messages(word: str, text: str) -> None:
     _check(b"define storage s {\n}\n", (f"{word}={text}", f"storage:s:{word}={text}", text))

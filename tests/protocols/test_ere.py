@@ -44,7 +44,7 @@ def _our_search(pattern: str, text: str) -> bool | None:
         return None
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(_PATTERNS, _TEXTS)
 def test_we_match_what_the_c_library_matches(pattern: str, text: str) -> None:
     """Same answer, or refused by both."""

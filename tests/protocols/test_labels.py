@@ -263,7 +263,7 @@ def test_labels_that_no_file_could_hold_are_refused(label: str) -> None:
             made("$b-%", barcode=label)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["%", "x%%", "!", "$b-%", "S$s-%", "$s$b!", "$b", "$s%$2s"]),
     st.lists(st.tuples(st.sampled_from(["B1", "B2", None]), st.sampled_from("12")), max_size=15),

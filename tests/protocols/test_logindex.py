@@ -33,14 +33,14 @@ SAMPLE = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(names, known_logs, max_size=4))
 def test_it_reads_back(logs: dict[str, KnownLog]) -> None:
     """Whatever bytes names had that are no UTF-8."""
     assert parse_index(format_index(logs), {}) == logs
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_any_damage_is_seen(data: st.DataObject) -> None:
     """A changed, missing or added byte."""

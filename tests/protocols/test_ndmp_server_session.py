@@ -249,7 +249,7 @@ def anything(version: int) -> st.SearchStrategy[Any]:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_every_request_has_its_answer(data: st.DataObject) -> None:
     """One each, in order; what it posts is what its mover is; and the drive is free in the end."""
@@ -283,7 +283,7 @@ def test_who_takes_no_replies_is_asked_no_more() -> None:
     assert answered == [7, 8, *[7] * ENOUGH]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pieces=st.lists(st.binary(max_size=60), max_size=8))
 def test_rubbish_never_breaks_it(pieces: list[bytes]) -> None:
     """It is answered, ignored, or the end of the session."""

@@ -44,14 +44,14 @@ CAPTURED = rb"""$STATE = {
 
 
 @given(_state)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_is_written_is_read_back(state):
     """Any state survives writing and reading unchanged."""
     assert parse_perl_data(format_perl_data(state)) == state
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_are_read_or_refused(data):
     """Arbitrary bytes give a hash or a PerlDataError, nothing else."""
     with contextlib.suppress(PerlDataError):
@@ -59,7 +59,7 @@ def test_any_bytes_are_read_or_refused(data):
 
 
 @given(st.text("$STATE={}[]()'\"\\,;->=blesundf 019x#\n", max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_scraps_of_perl_are_read_or_refused(text):
     """Text made of the format's own letters never trips the reader otherwise."""
     with contextlib.suppress(PerlDataError):
@@ -67,7 +67,7 @@ def test_scraps_of_perl_are_read_or_refused(text):
 
 
 @given(_state, st.integers(0, 400))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_torn_file_is_never_taken_for_a_whole_one(state, cut):
     """A state cut short (a crash while writing) is refused unless only its end mark is missing."""
     data = format_perl_data(state)

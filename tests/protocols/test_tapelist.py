@@ -48,7 +48,7 @@ def entries(draw: st.DrawFn) -> TapelistEntry:
 LISTS = st.lists(entries(), max_size=8, unique_by=lambda entry: entry.label)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LISTS)
 def test_a_list_comes_back_as_it_was_written(volumes: list[TapelistEntry]) -> None:
     """Every field survives writing and reading, whatever bytes it holds."""
@@ -58,7 +58,7 @@ def test_a_list_comes_back_as_it_was_written(volumes: list[TapelistEntry]) -> No
     assert parse_tapelist(tapelist.format()) == tapelist
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LISTS)
 def test_newest_first_and_newest_addition_first_among_equals(
     volumes: list[TapelistEntry],
@@ -75,7 +75,7 @@ def test_newest_first_and_newest_addition_first_among_equals(
         assert listed == added[::-1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=80) | st.text("01 \tABreuseno-:#\n", max_size=80).map(str.encode))
 def test_any_bytes_are_a_list_or_a_clear_error(data: bytes) -> None:
     """Nothing but TapelistError comes out of a damaged file, and a good one is written alike."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,8 +32,9 @@ def test_what_is_a_taper(line: str, expected: bool) -> None:
     assert is_taper(line.split()) is expected
 
 
-def test_a_process_that_shows_itself_as_one() -> None:
-    """It is found as long as it lives, and by its title."""
+@contextmanager
+def shown() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that shows itself as a taper, until it is told to end."""
     code = "from taper.run.title import show; show(['C']); print('shown', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", code],
@@ -41,6 +44,12 @@ def test_a_process_that_shows_itself_as_one() -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"shown\n"
+        yield process
+
+
+def test_a_process_that_shows_itself_as_one() -> None:
+    """It is found as long as it lives, and by its title."""
+    with shown() as process:
         assert process.pid in running_tapers()
         process.communicate(b"\n")
     assert process.pid not in running_tapers()
@@ -48,15 +57,7 @@ def test_a_process_that_shows_itself_as_one() -> None:
 
 def test_where_there_is_no_proc_of_linuxs_kind(tmp_path: Path) -> None:
     """As with BSD: ps tells, of all processes."""
-    code = "from taper.run.title import show; show(['C']); print('shown', flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"shown\n"
+    with shown() as process:
         assert process.pid in running_tapers(str(tmp_path))
         process.communicate(b"\n")
     assert process.pid not in running_tapers(str(tmp_path / "none"))

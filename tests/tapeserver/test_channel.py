@@ -25,7 +25,7 @@ def crc_of(data: bytes) -> Crc:
 SIZES = st.sampled_from([1, 7, 512, 1000, 4096])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     data=st.binary(max_size=6000),
     size=SIZES,
@@ -65,7 +65,7 @@ def test_a_stream_to_tapes(data: bytes, size: int, windows: list[int], early: li
     channel.close()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(lengths=st.lists(st.integers(1, 700), max_size=12))
 def test_a_tape_to_a_stream(lengths: list[int]) -> None:
     """Records of any length up to the mover's, each whole, up to the end of the tape."""

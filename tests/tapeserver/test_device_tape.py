@@ -52,7 +52,7 @@ def end_writing(model: Medium, wrote: list[bool]) -> None:
         wrote[0] = False
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     files=st.lists(st.integers(0, 3), max_size=4),
     steps=st.lists(STEPS, min_size=1, max_size=20),

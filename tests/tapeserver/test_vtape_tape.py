@@ -75,7 +75,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     files=st.lists(st.integers(0, 3), max_size=4), steps=st.lists(STEPS, min_size=1, max_size=25)
 )
