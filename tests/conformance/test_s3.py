@@ -181,6 +181,8 @@ def test_quit_in_the_middle(bucket: Bucket, stopped: bool) -> None:
             talk.expect_end()
         finally:
             store.signal(signal.SIGCONT)
+    # its servers have missed one another for as long as it stood, and find together again first
+    assert bucket.weed.wait_until_it_stores([store])
     bucket.check(data[: 16 * BLOCK], [(1, 1), (1, 2)])
 
 
