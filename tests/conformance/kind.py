@@ -23,6 +23,7 @@ class Kind(ABC):
 
     :cvar simulated: there are tape drives among them, which only our taper can use as it stands.
     :cvar pads: the last block of a file is filled with zeros.
+    :cvar sized_headers: a header is as large as a block, and says how large that is.
     :cvar tpchanger: how a storage section names the changer.
     :cvar state: the file that the changer keeps its state in.
     :cvar full: what is said of a volume that did not warn.
@@ -31,6 +32,7 @@ class Kind(ABC):
 
     simulated: ClassVar[bool] = False
     pads: ClassVar[bool] = True
+    sized_headers: ClassVar[bool] = True
     tpchanger: ClassVar[str] = "volumes"
     state: ClassVar[str] = f"{VTAPES}/state"
     full: ClassVar[str] = "No space left on device: more than MAX_VOLUME_USAGE bytes written"

@@ -22,6 +22,7 @@ class Bucket(Kind):
     """``chg-multi`` of volumes in one bucket."""
 
     pads = False
+    sized_headers = False
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

@@ -82,6 +82,8 @@ def test_the_volume_header_is_the_dumpers(world: World) -> None:
         data.sendall(b"x")
     talk.part("PROTO01", 1, 1, None)
     expected = dump_header(Dump(), "SPLIT_FILE", part=" part 1/-1 ").rstrip(b"\0").decode()
+    if not world.kind.sized_headers:
+        expected = expected.replace(" bs=32k ", " ")
     assert world.volume("PROTO01")[1].header == expected
 
 
