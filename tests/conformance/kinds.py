@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.conformance.kind import Kind
 from tests.conformance.kinds_disk import Aggregate, Multi, Vtapes
+from tests.conformance.kinds_dvdrw import Discs
 from tests.conformance.kinds_rait import Mixed, Rait
 from tests.conformance.kinds_s3 import Bucket
 from tests.conformance.kinds_tape import Robot, Tape
@@ -24,6 +25,7 @@ KINDS: dict[str, type[Kind]] = {
     "tape": Tape,
     "rait": Rait,
     "s3": Bucket,
+    "dvdrw": Discs,
     "robot": Robot,
     "multi": Multi,
     "aggregate": Aggregate,
