@@ -35,8 +35,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _what_is_old_stays() -> None:
-    """What earlier modules have left is looked at once more and then never again: some tests let
-    everything be looked at before they count, which with thousands of tests' objects takes seconds."""
+    """What earlier modules have left is looked at once more and then never again.
+
+    Some tests have all garbage collected before they count descriptors; with what thousands of
+    tests have left that takes seconds, each time.
+    """
     gc.collect()
     gc.freeze()
 
