@@ -30,6 +30,7 @@ from taper.flow.interfaces import FlowContext
 from taper.flow.resolving import find_callers
 from taper.flow.stored import StoredOrigin
 from taper.installation import installation
+from taper.last_words import CannotStart, reason, sentence
 from taper.recovery import catalog
 from taper.recovery.control import Control
 from taper.recovery.errors import RecoveryFailed
@@ -98,20 +99,24 @@ class Recovery:
 
     async def run(self) -> int:
         """Serve the peer. :return: the exit status"""
-        self._control.open(self._streams.control_write, self._streams.control_read)
-        self._story = Deferred.fromCoroutine(self._recover())
         try:
+            self._control.open(self._streams.control_write, self._streams.control_read)
+            self._story = Deferred.fromCoroutine(self._recover())
             await self._story
             self._well = True
-        except (RecoveryFailed, DumpFault, HeaderError, StartFailed) as fault:
+        except StartFailed as fault:
+            self._tell_failure(": ".join((str(fault), *fault.details[:1])))
+        except (RecoveryFailed, DumpFault, HeaderError, CannotStart) as fault:
             self._tell_failure(str(fault))
         except CancelledError:
             _log.info("amrecover is gone: the recovery is over")
-        except (DeviceError, OSError) as fault:
-            self._tell_failure(getattr(fault, "text", None) or str(fault))
+        except DeviceError as fault:
+            self._tell_failure(fault.text)
+        except OSError as fault:
+            self._tell_failure(reason(fault))
         except Exception as fault:
             _log.exception("internal error")
-            self._tell_failure(f"internal error: {fault!r}")
+            self._tell_failure(sentence(fault))
         finally:
             self._story = None
             await self._close()
@@ -121,6 +126,12 @@ class Recovery:
         _log.info("the recovery failed: %s", text)
         if not self._gone:
             self._control.message(f"recovery failed: {text}")
+
+    def stop(self) -> None:
+        """Somebody wants this process to end."""
+        if self._story is not None:
+            self._tell_failure("the program that serves it was told to end")
+        self.leave()
 
     def leave(self) -> None:
         """The peer is gone, or we are to end: nothing that we could still do is of use to
