@@ -143,7 +143,7 @@ class History:
     def _on_holding_disks(self) -> list[DumpsTold]:
         """What the files on holding disks tell, one after the other."""
         seen: dict[str, tuple[tuple[int, ...], DumpsTold]] = {}
-        for path in _holding_files(self._config):
+        for path in holding_files(self._config):
             try:
                 with open(path, "rb", opener=open_regular) as file:
                     facts = os.fstat(file.fileno())
@@ -220,7 +220,7 @@ def _wait(path: str, patience: Patience) -> None:
         raise HistoryError(text) from error
 
 
-def _holding_files(config: Config) -> Iterator[str]:
+def holding_files(config: Config) -> Iterator[str]:
     """Files of dumps that wait on holding disks, second and further chunks among them.
 
     :raise HistoryError: a directory cannot be read

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 2**20
 _MAX_LINE = 65536
+_OF_DUMPS = (b"START ", b"PART ", b"PARTPARTIAL ", b"DONE ", b"PARTIAL ", b"FAIL ")
 _AT_REST = 60.0
 """Seconds after which a log counts as written to its end. One that still grows is in no index."""
 
@@ -116,6 +117,17 @@ def _names(logdir: str) -> frozenset[str]:
         return frozenset()  # nothing was ever logged
     except OSError as fault:
         raise HistoryError(f"cannot read the directory {logdir}: {fault.strerror}") from fault
+
+
+def dump_lines(path: str) -> list[str]:
+    """Of a log, the lines that tell of dumps on volumes.
+
+    :raise OSError: it cannot be read
+    """
+    with open(path, "rb", opener=open_regular) as file:
+        lines = iter(lambda: file.readline(_MAX_LINE), b"")
+        kept = [line for line in lines if line.startswith(_OF_DUMPS)]
+    return [line.decode("utf-8", "surrogateescape") for line in kept]
 
 
 def logs_of(logdir: str, stamps: Iterable[str]) -> Iterator[tuple[str, str]]:
