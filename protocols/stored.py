@@ -178,6 +178,11 @@ class ToldDump:
         )
 
     @property
+    def places(self) -> tuple[StoredPart | BrokenPart, ...]:
+        """All that is of it on volumes, good or not."""
+        return (*self.parts, *self.broken)
+
+    @property
     def size(self) -> int:
         """Bytes of its good parts, as far as the log tells."""
         return sum(part.about for part in self.parts)

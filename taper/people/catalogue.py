@@ -121,7 +121,7 @@ class Catalogue:
 
     def __attrs_post_init__(self) -> None:
         for copy in self.copies:
-            places = {part.label for part in (*copy.dump.parts, *copy.dump.broken)}
+            places = {part.label for part in copy.dump.places}
             for label in places:
                 if is_written_as(self.tapelist.lookup(label), copy.dump.written):
                     self._on.setdefault(label, []).append(copy)
@@ -149,7 +149,7 @@ class Catalogue:
         found: list[tuple[Copy, StoredPart | BrokenPart]] = [
             (copy, part)
             for copy in self.on(label)
-            for part in (*copy.dump.parts, *copy.dump.broken)
+            for part in copy.dump.places
             if part.label == label and part.fileno
         ]
         return sorted(found, key=lambda one: one[1].fileno)
