@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import frozen
 
+from taper.last_words import CannotStart
 from taper.people.telling import moment
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _STAMP_DIGITS = 14
 _DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[ T]?(\d\d):?(\d\d)(?::?(\d\d))?)?", re.ASCII)
 
 
-class NothingToRestore(Exception):
+class NothingToRestore(CannotStart):
     """There is no such dump; the text says what there is instead."""
 
 
@@ -186,6 +187,8 @@ def make_plan(
     contents: Mapping[str, Contents],
     wanted: Mapping[tuple[str, int], tuple[str, ...]],
     paths: tuple[str, ...] = (),
+    *,
+    alone: bool = False,
 ) -> Plan:
     """Settle from which copies.
 
@@ -193,6 +196,7 @@ def make_plan(
     :param contents: of the changers, by storage
     :param wanted: what of a dump is wanted, where an index tells it; of others it is all paths
     :param paths: what is wanted at all; none: everything
+    :param alone: what the dump builds on is not wanted
     """
     steps: list[Step] = []
     passed_over: list[Restorable] = []
@@ -209,14 +213,9 @@ def make_plan(
         host=host,
         disk=disk,
         steps=tuple(steps),
-        base_missing=bool(chain) and chain[0][0].level > 0,
+        base_missing=not alone and chain[0][0].level > 0,
         passed_over=tuple(passed_over),
     )
-
-
-def alone(plan: Plan) -> Plan:
-    """The plan of who wanted one level only."""
-    return evolve(plan, base_missing=False)
 
 
 def _trouble(copy: Restorable, contents: Mapping[str, Contents]) -> tuple[int, int]:

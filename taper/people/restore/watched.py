@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from protocols.tararchive import ArchiveScanner, Hole, Member
 from taper.plane.interfaces import ISource, SourceError
-from taper.restore.finding import covers
+from taper.people.restore.finding import covers
 
 if TYPE_CHECKING:
     from taper.flow.salvaged import SalvagedOrigin
