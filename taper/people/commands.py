@@ -129,6 +129,31 @@ The changers are asked for what they know; nothing is loaded.""",
                 ),
             ),
         ),
+        Command(
+            name="dumps",
+            help="list the dumps: where they lie, and whether they can be restored",
+            description="""\
+Lists the dumps that trace logs and holding disks tell of, the newest first: their levels, sizes and
+checksums, their volumes, and whether all of a dump is there; if not, what is missing. A volume that
+was written again since has nothing of its old dumps any more.""",
+            run="dumps:dumps",
+            arguments=(
+                Argument(
+                    names=("host",),
+                    metavar="HOST",
+                    repeat="?",
+                    help="dumps of this host alone; its case does not matter",
+                    kind="host",
+                ),
+                Argument(
+                    names=("disk",),
+                    metavar="DISK",
+                    repeat="?",
+                    help="dumps of this disk of the host alone",
+                    kind="disk",
+                ),
+            ),
+        ),
     )
 }
 

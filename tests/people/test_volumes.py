@@ -146,6 +146,4 @@ async def test_a_tapelist_that_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "tapelist").write_text("rubbish\n")
     status, said = await nights.run("volumes")
     assert (status, said) == (Exit.FAILED, "")
-    assert nights.said == [
-        f"Failed to read tapelist file '{tmp_path}/tapelist' on line 1: rubbish"
-    ]
+    assert nights.said == [f"Failed to read tapelist file '{tmp_path}/tapelist' on line 1: rubbish"]
