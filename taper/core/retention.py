@@ -176,6 +176,10 @@ class Retention:
 
     # Whose volume it is
 
+    def belongs_to(self, entry: TapelistEntry, storage: Storage) -> bool:
+        """It is a volume of this configuration that the storage could use."""
+        return self._is_ours(entry, storage)
+
     def _is_our_config(self, entry: TapelistEntry) -> bool:
         return entry.config is None or entry.config == self.config.name
 

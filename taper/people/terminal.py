@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import TextIO
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from taper.people.telling import Answer, Table
+from taper.people.telling import Answer, Table, printable
 
 
 def make_console(stream: TextIO) -> Console:
@@ -33,9 +41,34 @@ def _fitting(text: str, console: Console) -> str:
 def _drawn(table: Table, console: Console) -> RichTable:
     drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in table.columns:
-        drawn.add_column(
-            column.head, justify="right" if column.right else "left", overflow="fold"
-        )
+        drawn.add_column(column.head, justify="right" if column.right else "left", overflow="fold")
     for row in table.rows:
         drawn.add_row(*(Text(_fitting(cell, console)) for cell in row))
     return drawn
+
+
+class Bar:
+    """How far something is, with rate and time left; see :class:`taper.people.screen.IProgress`.
+
+    :param total: bytes; None: nobody knows
+    """
+
+    def __init__(self, title: str, total: int | None, stream: TextIO) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[what]}", markup=False),
+            console=make_console(stream),
+            transient=True,
+        )
+        self._task = self._progress.add_task(printable(title), total=total, what="")
+        self._progress.start()
+
+    def advance(self, done: int, what: str = "") -> None:
+        self._progress.update(self._task, completed=done, what=printable(what))
+
+    def close(self) -> None:
+        self._progress.stop()

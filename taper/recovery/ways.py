@@ -73,9 +73,7 @@ class _Feeding:
         def over() -> None:
             self._reactor.callFromThread(through.callback, None)
 
-        feed = self._feed = Feed(
-            source, descriptor, self._patience, over, to_the_end=to_the_end
-        )
+        feed = self._feed = Feed(source, descriptor, self._patience, over, to_the_end=to_the_end)
         try:
             feed.start()
         except DeviceError as fault:

@@ -61,6 +61,7 @@ class History:
     :param now: seconds since the epoch.
     :param note: is told of lines that make no sense.
     :param stop: once set, by any thread, no wait for the command file's lock goes on.
+    :param keep: what the trace logs tell is kept in an index beside them.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class History:
         now: Callable[[], float] = time.time,
         note: Callable[[str], object] = lambda text: None,
         stop: threading.Event | None = None,
+        keep: bool = True,
     ) -> None:
         self._config = config
         self._stop = stop or threading.Event()
@@ -79,7 +81,7 @@ class History:
         self._note = note
         self.reading: Counter[str] = Counter()
         self._facts: Facts | None = None
-        self._logs = LogCatalog(now, note, self._stop)
+        self._logs = LogCatalog(now, note, self._stop, keep=keep)
         self._holding: dict[str, tuple[tuple[int, ...], DumpsTold]] = {}
 
     def refresh(self) -> Deferred[None]:

@@ -34,6 +34,7 @@ class LogCatalog:
     :param now: seconds since the epoch, as times of files are.
     :param note: is told what is wrong with the index.
     :param stop: once set, by any thread, no further log is read.
+    :param keep: what was learnt is kept in the index; else nothing is written.
     """
 
     def __init__(
@@ -41,10 +42,13 @@ class LogCatalog:
         now: Callable[[], float],
         note: Callable[[str], object],
         stop: threading.Event,
+        *,
+        keep: bool = True,
     ) -> None:
         self._now = now
         self._note = note
         self._stop = stop
+        self._keep = keep
         self._known: dict[str, KnownLog] | None = None
         self._disks: dict[Disk, Disk] = {}
 
@@ -75,7 +79,7 @@ class LogCatalog:
             told.append(log.told)
             learnt = learnt or (is_new and self._is_at_rest(log))
         self._known = known
-        if learnt:
+        if learnt and self._keep:
             others = load_index(logdir, self._disks, self._note)
             rest = {name: log for name, log in (others | known).items() if name in names}
             keep = {name: log for name, log in rest.items() if self._is_at_rest(log)}

@@ -1,0 +1,180 @@
+"""The commands for people, declared: their arguments, their texts, and what runs them.
+
+A new command is one file in this package and one entry in :data:`COMMANDS`. Parsers, manual pages
+and completions are made of what stands here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from taper.people.site import Site
+    from taper.people.telling import Answer
+
+
+@frozen(kw_only=True)
+class Argument:
+    """One argument of a command.
+
+    :ivar names: options, which begin with ``-``; or the one name of a value that has its place.
+    :ivar help: a clause, without a full stop.
+    :ivar metavar: what a value is called; None: it is a switch, or its name says it.
+    :ivar repeat: ``*`` or ``?``: how often a value that has its place may stand there; ``append``:
+        an option may be given several times.
+    :ivar kind: what a value is to completions: ``config``, ``label``, ``host``, ``disk``,
+        ``storage``, ``directory``; "": anything.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str | None = None
+    repeat: str | None = None
+    type: type = str
+    kind: str = ""
+
+    @property
+    def is_option(self) -> bool:
+        return self.names[0].startswith("-")
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Let a parser understand it."""
+        settings: dict[str, Any] = {"help": self.help}
+        if self.metavar is None and self.is_option:
+            parser.add_argument(*self.names, action="store_true", **settings)
+            return
+        settings |= {"metavar": self.metavar, "type": self.type}
+        if self.repeat == "append":
+            settings |= {"action": "append", "default": []}
+        elif self.repeat is not None:
+            settings["nargs"] = self.repeat
+        parser.add_argument(*self.names, **settings)
+
+
+@frozen(kw_only=True)
+class Command:
+    """One command.
+
+    :ivar help: what it does, in a clause.
+    :ivar description: the same at length; paragraphs are divided by empty lines.
+    :ivar run: ``module:function`` below this package; a coroutine of site and options.
+    :ivar arguments: besides those that every command has, in the order of the usage line.
+    """
+
+    name: str
+    help: str
+    description: str
+    run: str
+    arguments: tuple[Argument, ...] = field(factory=tuple)
+
+    @property
+    def all_arguments(self) -> tuple[Argument, ...]:
+        return (CONFIG, *self.arguments, *EVERYWHERE)
+
+    def load(self) -> Callable[[Site, argparse.Namespace], Awaitable[Answer]]:
+        """Import what runs it."""
+        module, _, function = self.run.partition(":")
+        found: Any = getattr(import_module(f"taper.people.{module}"), function)
+        return found  # type: ignore[no-any-return]
+
+
+CONFIG = Argument(
+    names=("config",),
+    metavar="CONFIG",
+    help='name of a configuration of Amanda\'s; "." is the working directory',
+    kind="config",
+)
+EVERYWHERE = (
+    Argument(names=("--json",), help="say it as one JSON object"),
+    Argument(names=("--plain",), help="say it in lines, on a terminal too"),
+    Argument(
+        names=("-o",),
+        metavar="KEY=VALUE",
+        repeat="append",
+        help="replace one value of the configuration",
+    ),
+)
+STORAGE = Argument(
+    names=("--storage",),
+    metavar="NAME",
+    help="look at this storage alone (default: all that the configuration uses)",
+    kind="storage",
+)
+
+COMMANDS: Mapping[str, Command] = {
+    command.name: command
+    for command in (
+        Command(
+            name="volumes",
+            help="list the volumes: where they are, what is on them, why they are kept",
+            description="""\
+Lists all volumes of the tapelist and all that the changers have: label, storage, slot, barcode,
+when they were written, how much is on them, and whether they may be written over; if not, the rules of
+retention that keep them, and until when.
+
+The changers are asked for what they know; nothing is loaded.""",
+            run="volumes:volumes",
+            arguments=(
+                STORAGE,
+                Argument(
+                    names=("--offline",),
+                    help="ask no changer; what is in which slot is not told then",
+                ),
+            ),
+        ),
+        Command(
+            name="dumps",
+            help="list the dumps: where they lie, and whether they can be restored",
+            description="""\
+Lists the dumps that trace logs and holding disks tell of, the newest first: their levels, sizes and
+checksums, their volumes, and whether all of a dump is there; if not, what is missing. A volume that
+was written again since has nothing of its old dumps any more.""",
+            run="dumps:dumps",
+            arguments=(
+                Argument(
+                    names=("host",),
+                    metavar="HOST",
+                    repeat="?",
+                    help="dumps of this host alone; its case does not matter",
+                    kind="host",
+                ),
+                Argument(
+                    names=("disk",),
+                    metavar="DISK",
+                    repeat="?",
+                    help="dumps of this disk of the host alone",
+                    kind="disk",
+                ),
+            ),
+        ),
+    )
+}
+
+
+def add_commands(parsers: Any, run: Callable[[argparse.Namespace], int]) -> None:
+    """Let a parser of command lines know all commands.
+
+    :param parsers: what ``add_subparsers`` gave
+    :param run: is given the parsed options of a command, whose ``command`` is its name
+    """
+    for command in COMMANDS.values():
+        parser = parsers.add_parser(
+            command.name,
+            help=command.help,
+            description=command.description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        _add_all(parser, command.all_arguments)
+        parser.set_defaults(run=run, command=command.name)
+
+
+def _add_all(parser: argparse.ArgumentParser, arguments: Iterable[Argument]) -> None:
+    for argument in arguments:
+        argument.add_to(parser)
