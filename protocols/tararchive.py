@@ -202,7 +202,8 @@ class ArchiveScanner:
         self._forget_texts()
         self._name = name if name is not None else _plain_name(block)
         # a name as long as that may be the begin of one that is lost
-        self._damaged = self._lost_since is not None and 0 not in block[_NAME]
+        alone = name is None and 0 not in block[_NAME]
+        self._damaged = alone and self._lost_since is not None
         if self._lost_since is not None:
             self._found(self._name)
         self._type = type_[0]

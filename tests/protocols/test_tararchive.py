@@ -155,8 +155,10 @@ def test_what_gnu_tar_writes(tmp_path: Path, form: str) -> None:
             file.seek(number * 100_000)
             file.write(b"data" * 100)
     done = subprocess.run(
-        ["tar", "--create", f"--format={form}", "--sparse", "--file=-", "-C", str(source)]
-        + [f"--listed-incremental={tmp_path}/list", "."],
+        [
+            *("tar", "--create", f"--format={form}", "--sparse", "--file=-", "-C", str(source)),
+            *(f"--listed-incremental={tmp_path}/list", "."),
+        ],
         stdout=subprocess.PIPE,
         check=True,
     )

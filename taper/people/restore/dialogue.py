@@ -41,9 +41,7 @@ class Dialogue:
         self._asked = asked
         self._make_lane = make_lane
         self._lane: ILane | None = None
-        self.interactive = (
-            screen.style is not Style.JSON and typed.isatty() and asked.isatty()
-        )
+        self.interactive = screen.style is not Style.JSON and typed.isatty() and asked.isatty()
         self._phase: tuple[str, int | None, Callable[[], int]] | None = None
         self._what = ""
         self._bar: IProgress | None = None

@@ -9,13 +9,13 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from devices.regular import open_regular
 from taper.people.catalogue import HeldDump
+from taper.people.restore.plan import NothingToRestore, Restorable
 from taper.people.telling import printable
 from taper.recovery.catalog import index_stem
-from taper.people.restore.plan import NothingToRestore, Restorable
 
 if TYPE_CHECKING:
     from protocols.conf import Config
@@ -109,7 +109,7 @@ def listed(config: Config, host: str, disk: str, dump: Restorable) -> Iterator[s
         except FileNotFoundError:
             continue
         file: IO[bytes] = os.fdopen(descriptor, "rb")
-        return _names(gzip.open(file) if suffix.endswith(".gz") else file)
+        return _names(cast("IO[bytes]", gzip.open(file)) if suffix.endswith(".gz") else file)
     return None
 
 

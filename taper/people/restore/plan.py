@@ -143,7 +143,9 @@ class Contents:
     hidden: bool = False
 
 
-def choose(copies: Iterable[Restorable], until: str | None, level: int | None) -> list[list[Restorable]]:
+def choose(
+    copies: Iterable[Restorable], until: str | None, level: int | None
+) -> list[list[Restorable]]:
     """The dumps to restore, the first one first, each with all its copies.
 
     Each dump builds on the one of a lower level that was the last one before it.
@@ -171,9 +173,7 @@ def choose(copies: Iterable[Restorable], until: str | None, level: int | None) -
     return [found[key] for key in reversed(chain)]
 
 
-def _what_there_is(
-    found: Iterable[tuple[str, int]], until: str | None, level: int | None
-) -> str:
+def _what_there_is(found: Iterable[tuple[str, int]], until: str | None, level: int | None) -> str:
     of = "" if level is None else f" of level {level}"
     by = "" if until is None else f" of {moment(until.removesuffix('9' * 6))} or before"
     known = ", ".join(f"{moment(stamp)} (level {number})" for stamp, number in sorted(found))

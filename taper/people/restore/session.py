@@ -19,7 +19,6 @@ from taper.people.reading import read_catalogue
 from taper.people.restore import finding
 from taper.people.restore.dialogue import REFRESH_SECONDS, Dialogue, rate
 from taper.people.restore.plan import Contents, NothingToRestore, choose, make_plan
-from taper.people.restore.rights import make_target
 from taper.people.restore.step import StepAtWork
 from taper.people.restore.telling import (
     tell_missing,
@@ -28,6 +27,7 @@ from taper.people.restore.telling import (
     tell_step,
 )
 from taper.people.restore.wish import read_wish
+from taper.people.rights import Rights, make_target
 from taper.people.telling import printable
 from taper.recovery.opening import Opener
 
@@ -50,7 +50,9 @@ async def restore(site: Site, options: argparse.Namespace) -> Answer:
     wish = read_wish(options)
     if wish.to == "-":
         site.screen.use_stderr()
-    return await Restore(site, wish, Dialogue(site.screen, functools.partial(Lane, site.reactor))).run()
+    return await Restore(
+        site, wish, Dialogue(site.screen, functools.partial(Lane, site.reactor))
+    ).run()
 
 
 class Restore:
@@ -59,7 +61,7 @@ class Restore:
     def __init__(self, site: Site, wish: Wish, dialogue: Dialogue) -> None:
         self._reactor = site.reactor
         self._config = site.config
-        self._rights = site.rights
+        self._rights = Rights(site.config.general.dumpuser)
         self._wish = wish
         self._dialogue = dialogue
         self._lane = Lane(site.reactor, "restore")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taper.recovery.opening import Opener
     from taper.recovery.volumes import AskingClerk
     from taper.people.restore.plan import Step
-    from taper.people.restore.rights import Rights
+    from taper.people.rights import Rights
     from taper.people.restore.wish import Wish
 
 PATIENCE = 7 * 86400.0
@@ -123,6 +123,7 @@ class StepAtWork:
             to_the_end=self._wish.to != "-",
         )
         given = await way.send()
+        assert given is not None, "this way counts"
         await way.close(well=True)
         self._way = None
         await self._lane.call(taker.wait)
@@ -144,9 +145,7 @@ class StepAtWork:
         left = undoing.header
         if left.encrypt_suffix:
             raise Refused("the dump is encrypted, and its header names no program to decrypt it")
-        known = await self._lane.call(
-            trust.known_filters, self._config, header.host, header.disk
-        )
+        known = await self._lane.call(trust.known_filters, self._config, header.host, header.disk)
         for command in trust.unknown_filters(
             undoing.commands, known, self._wish.trust, installation().uncompress_path
         ):
@@ -186,7 +185,8 @@ class StepAtWork:
     def _source(self, undoing: Undoing) -> ISource:
         origin = self._origin
         assert origin is not None, "it was opened"
-        source: ISource = self._stored = Counted(origin.source())
+        stored = self._stored = Counted(origin.source())
+        source: ISource = stored
         if undoing.commands:
             source = Undone(source, undoing.commands, self._rights.of_filters)
         salvaged = origin if isinstance(origin, SalvagedOrigin) else None
@@ -234,5 +234,3 @@ class StepAtWork:
             await self._lane.call(self._taker.wait)
         if self._origin is not None:
             await self._origin.close()
-
-

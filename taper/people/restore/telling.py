@@ -12,8 +12,8 @@ from taper.people.telling import Answer, Column, Table, count, moment, printable
 
 if TYPE_CHECKING:
     from protocols.tararchive import Hole
-    from taper.plane.salvage import Loss
     from taper.people.restore.plan import Need, Plan, Step
+    from taper.plane.salvage import Loss
 
 _SHOWN = 20
 """Names of damaged files, and faults, that are shown to people."""
@@ -77,7 +77,12 @@ def _plan_lines(plan: Plan, target: str) -> Iterator[Table | str]:
     needs = [need for step in plan.steps for need in step.needs]
     if needs:
         yield "Volumes, in the order of reading:"
-        columns = (Column("volume"), Column("storage"), Column("parts", right=True), Column("where"))
+        columns = (
+            Column("volume"),
+            Column("storage"),
+            Column("parts", right=True),
+            Column("where"),
+        )
         yield Table(columns, [_need_row(need) for need in needs])
     for step in plan.steps:
         if step.paths:

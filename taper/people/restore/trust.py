@@ -58,9 +58,7 @@ def unknown_filters(
     return [
         command
         for command in commands
-        if command not in known
-        and command[0] not in trusted
-        and command != (uncompress, "-dc")
+        if command not in known and command[0] not in trusted and command != (uncompress, "-dc")
     ]
 
 

@@ -161,7 +161,7 @@ def by_application(
     for section in config.applications():
         if section.plugin == header.application:
             for name, its in section.property.items():
-                for value in its.values:
+                for value in its:
                     command += [f"--{name.lower()}", value]
             break
     return [*command, *(f"./{path}" for path in paths)]

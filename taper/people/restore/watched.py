@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from protocols.tararchive import ArchiveScanner, Hole, Member
-from taper.plane.interfaces import ISource, SourceError
 from taper.people.restore.finding import covers
+from taper.plane.interfaces import ISource, SourceError
 
 if TYPE_CHECKING:
     from taper.flow.salvaged import SalvagedOrigin

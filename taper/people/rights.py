@@ -1,4 +1,5 @@
-"""Whose rights a restore has: root writes the files, and all else is done as the dump user."""
+"""Whose rights a command has that root may start: root writes the files of people, and all else is
+done as the dump user."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from taper.last_words import CannotStart
-from taper.run.as_root import look_up
+from taper.run.as_root import act_as, look_up
 from taper.run.setup import check_user
 
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
@@ -29,11 +30,12 @@ class Rights:
         self._user: pwd.struct_passwd = look_up(dumpuser)
 
     def settle(self) -> None:
-        """Be the dump user from now on; :meth:`as_root` goes back for a moment."""
+        """Be the dump user from now on; :meth:`as_root` goes back for a moment.
+
+        :raise CannotStart: he could not run us
+        """
         if self.root and self._user.pw_uid:
-            os.initgroups(self._user.pw_name, self._user.pw_gid)
-            os.setegid(self._user.pw_gid)
-            os.seteuid(self._user.pw_uid)
+            act_as(self._user)
 
     @contextlib.contextmanager
     def as_root(self) -> Iterator[None]:
