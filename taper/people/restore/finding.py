@@ -8,7 +8,8 @@ import gzip
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, cast
 
 from devices.regular import open_regular
@@ -19,9 +20,12 @@ from taper.recovery.catalog import index_stem
 
 if TYPE_CHECKING:
     from protocols.conf import Config
+    from protocols.tararchive import Hole
     from taper.people.catalogue import Catalogue
 
 _MAX_LINE = 65536
+_MOST_NAMES = 100_000
+"""Lost files that are named."""
 _INDEXES = (".gz", "-sorted.gz", "-unsorted.gz", "", "-sorted", "-unsorted")
 _ESCAPED = re.compile(r"\\([0-7]{3}|.)", re.DOTALL)
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
@@ -98,7 +102,8 @@ def covers(path: str, name: str) -> bool:
 
 
 def listed(config: Config, host: str, disk: str, dump: Restorable) -> Iterator[str] | None:
-    """The names that the index of a dump has, spelled like :func:`plain_path`; None: no index.
+    """The names that the index of a dump has, without their first slash, in the order of the
+    archive; those of directories end with one. None: there is no index.
 
     :raise OSError: it cannot be read
     """
@@ -118,7 +123,7 @@ def _names(file: IO[bytes]) -> Iterator[str]:
         try:
             while line := file.readline(_MAX_LINE):
                 text = line.decode("utf-8", "surrogateescape").rstrip("\n")
-                yield _unescaped(text).strip("/")
+                yield _unescaped(text).removeprefix("/")
         except (EOFError, zlib.error) as fault:
             raise OSError(f"the index is damaged: {fault}") from fault
 
@@ -149,7 +154,7 @@ def paths_in(
             return None
         left, found = set(paths), set()
         for name in names:
-            here = {path for path in left if covers(path, name)}
+            here = {path for path in left if covers(path, name.rstrip("/"))}
             found |= here
             left -= here
             if not left:
@@ -157,3 +162,32 @@ def paths_in(
     except OSError:
         return None  # the dump itself has to tell
     return tuple(path for path in paths if path in found)
+
+
+def names_in(
+    config: Config, host: str, disk: str, dump: Restorable, holes: Iterable[Hole]
+) -> tuple[str, ...]:
+    """Names of the files that must have been in holes of an archive, as far as an index tells."""
+    try:
+        names = listed(config, host, disk, dump)
+        return () if names is None else tuple(islice(_between(names, holes), _MOST_NAMES))
+    except OSError:
+        return ()  # nobody knows them
+
+
+def _between(names: Iterator[str], holes: Iterable[Hole]) -> Iterator[str]:
+    for hole in holes:
+        before, after = member_name(hole.before), member_name(hole.after)
+        if hole.before and not any(name.rstrip("/") == before for name in names):
+            return
+        for name in names:
+            if hole.after and name.rstrip("/") == after:
+                names = chain([name], names)
+                break
+            if not name.endswith("/"):
+                yield name
+
+
+def member_name(name: str) -> str:
+    """The name of an archive's member, spelled like :func:`plain_path`."""
+    return name.removeprefix("./").strip("/")

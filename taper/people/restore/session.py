@@ -7,6 +7,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import LoopingCall
 
@@ -98,7 +99,7 @@ class Restore:
         alone = True
         if wish.to != "-" and plan.steps:
             alone = make_target(wish.to, self._rights, overwrite=wish.overwrite)
-        outcomes = [await self._one(step, alone) for step in plan.steps]
+        outcomes = [await self._one(plan, step, alone) for step in plan.steps]
         return tell_outcome(plan, outcomes, wish.to, self._not_found(outcomes))
 
     # what is to be done
@@ -144,7 +145,7 @@ class Restore:
 
     # one dump
 
-    async def _one(self, step: Step, alone: bool) -> Outcome:
+    async def _one(self, plan: Plan, step: Step, alone: bool) -> Outcome:
         """Restore one dump, as far as it can be."""
         at_work = StepAtWork(
             self._reactor, self._lane, self._config, self._rights, self._wish, step, self._ask_trust
@@ -156,11 +157,30 @@ class Restore:
         refreshing.start(REFRESH_SECONDS)
         try:
             outcome = await at_work.run(self._opener, self._clerk_for(step.copy), alone=alone)
+            if outcome.holes:
+                outcome = await self._with_names(plan, outcome)
         finally:
             refreshing.stop()
             self._dialogue.end()
         self._dialogue.say(tell_step(outcome, rate(outcome.read, self._reactor.seconds() - began)))
         return outcome
+
+    async def _with_names(self, plan: Plan, outcome: Outcome) -> Outcome:
+        """Name the files that are lost."""
+        names: tuple[str, ...] = await self._lane.call(
+            finding.names_in,
+            self._config,
+            plan.host,
+            plan.disk,
+            outcome.step.copy,
+            outcome.holes,
+        )
+        paths = outcome.step.paths
+        if paths:
+            names = tuple(
+                name for name in names if any(finding.covers(path, name) for path in paths)
+            )
+        return evolve(outcome, names_lost=names)
 
     def _clerk_for(self, copy: Restorable) -> AskingClerk | None:
         """One for each storage: a volume may serve several dumps."""

@@ -15,14 +15,14 @@ from taper.flow.salvaged import SalvagedOrigin
 from taper.gnutar import USUAL, environment, find_tar
 from taper.installation import installation
 from taper.last_words import CannotStart
+from taper.people.restore import trust, unpack
+from taper.people.restore.telling import Outcome
+from taper.people.restore.watched import Contents, Watched
 from taper.people.telling import printable
 from taper.recovery.errors import RecoveryFailed
 from taper.recovery.judging import differences, padding_of
 from taper.recovery.undoing import Counted, Undone
 from taper.recovery.ways import AmandaWay
-from taper.people.restore import trust, unpack
-from taper.people.restore.telling import Outcome
-from taper.people.restore.watched import Contents, Watched
 
 if TYPE_CHECKING:
     from devices.interfaces import ILane
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from protocols.recovery.filters import Undoing
     from taper.flow.holding import HoldingOrigin
+    from taper.people.restore.plan import Step
+    from taper.people.restore.wish import Wish
+    from taper.people.rights import Rights
     from taper.plane.interfaces import ISource
     from taper.recovery.opening import Opener
     from taper.recovery.volumes import AskingClerk
-    from taper.people.restore.plan import Step
-    from taper.people.rights import Rights
-    from taper.people.restore.wish import Wish
 
 PATIENCE = 7 * 86400.0
 """Seconds for which whoever unpacks may take nothing: a person may have stopped it."""
@@ -212,10 +212,11 @@ class StepAtWork:
         complaints = taker.complaints()
         if complaints:
             faults += [f"{taker.name}: {complaint}" for complaint in complaints]
+        filled = isinstance(origin, SalvagedOrigin) and origin.fill
         known = header.server_crc.known or (undoing.native and header.native_crc.known)
         return Outcome(
             step=self._step,
-            read=read.size,
+            read=read.size - sum(loss.size or 0 for loss in losses if filled),
             files=None if contents is None else contents.files,
             damaged=() if contents is None else tuple(contents.damaged),
             losses=losses,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -28,6 +29,7 @@ class Outcome:
     :ivar damaged: names of files of which bytes are missing.
     :ivar losses: parts, and rests of parts, that could not be read.
     :ivar holes: where more files may have been.
+    :ivar names_lost: of files that were there, as the index tells.
     :ivar faults: what else was wrong.
     :ivar checked: a checksum was known, and is that of what was read.
     :ivar seen: of the paths that are wanted, those that were found.
@@ -39,6 +41,7 @@ class Outcome:
     damaged: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
     holes: tuple[Hole, ...] = ()
+    names_lost: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     checked: bool = False
     seen: frozenset[str] = frozenset()
@@ -115,6 +118,7 @@ def _place(need: Need) -> str:
 def plan_record(plan: Plan, target: str) -> dict[str, Any]:
     """The plan for ``--json``."""
     return {
+        "schema": "taper/restore/1",
         "host": plan.host,
         "disk": plan.disk,
         "to": target,
@@ -198,12 +202,14 @@ def _faults(outcome: Outcome) -> Iterator[str]:
     level = f"Level {outcome.step.copy.level}"
     for fault in _some(outcome.faults):
         yield f"{level}: {printable(fault)}"
-    for text in _some([_loss(loss) for loss in outcome.losses]):
-        yield f"{level}, lost: {text}"
-    for name in _some([printable(name) for name in outcome.damaged]):
-        yield f"{level}, damaged file: {name}"
+    for text in _some(list(_losses(outcome.losses))):
+        yield f"{level}: {text}"
+    for name in _some(outcome.damaged):
+        yield f"{level}, damaged file: {printable(name)}"
+    for name in _some(outcome.names_lost):
+        yield f"{level}, lost file: {printable(name)}"
     for text in _some([_hole(hole) for hole in outcome.holes]):
-        yield f"{level}, {text}"
+        yield f"{level}: {text}"
 
 
 def _some(texts: tuple[str, ...] | list[str]) -> Iterator[str]:
@@ -212,9 +218,17 @@ def _some(texts: tuple[str, ...] | list[str]) -> Iterator[str]:
         yield f"... and {len(texts) - _SHOWN} more (--json has all)"
 
 
-def _loss(loss: Loss) -> str:
-    much = "an unknown number of bytes" if loss.size is None else size(loss.size)
-    return f"{much} of part {loss.part.number}: {printable(loss.text)}"
+def _losses(losses: tuple[Loss, ...]) -> Iterator[str]:
+    """One sentence for the parts of a volume that are lost one after another."""
+    for _, group in groupby(losses, key=lambda loss: loss.part.label):
+        those = list(group)
+        first, last = those[0], those[-1]
+        sizes = [loss.size for loss in those]
+        much = "an unknown size" if None in sizes else size(sum(one or 0 for one in sizes))
+        which = f"part {first.part.number}"
+        if last is not first:
+            which = f"{count(len(those), 'part')}, {first.part.number} to {last.part.number}"
+        yield f"lost {much} of {which}: {printable(first.text)}"
 
 
 def _hole(hole: Hole) -> str:
@@ -232,6 +246,7 @@ def _outcome_record(outcome: Outcome) -> dict[str, Any]:
         "bytes_read": outcome.read,
         "files": outcome.files,
         "damaged": list(outcome.damaged),
+        "names_lost": list(outcome.names_lost),
         "faults": list(outcome.faults),
         "lost": [
             {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from protocols.tararchive import ArchiveScanner, Hole, Member
-from taper.people.restore.finding import covers
+from taper.people.restore.finding import covers, member_name
 from taper.plane.interfaces import ISource, SourceError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Contents:
         self._scanner = ArchiveScanner(self._take)
 
     def _take(self, member: Member) -> None:
-        name = member.name.removeprefix("./").strip("/")
+        name = member_name(member.name)
         wanted = [path for path in self._paths if covers(path, name)]
         if self._paths and not wanted:
             return
