@@ -116,8 +116,8 @@ COMMANDS: Mapping[str, Command] = {
             help="list the volumes: where they are, what is on them, why they are kept",
             description="""\
 Lists all volumes of the tapelist and all that the changers have: label, storage, slot, barcode,
-when they were written, how much is on them, and whether they may be written over; if not, the rules of
-retention that keep them, and until when.
+when they were written, how much is on them, and whether they may be written over; if not, the
+rules of retention that keep them, and until when.
 
 The changers are asked for what they know; nothing is loaded.""",
             run="volumes:volumes",
@@ -152,6 +152,26 @@ was written again since has nothing of its old dumps any more.""",
                     help="dumps of this disk of the host alone",
                     kind="disk",
                 ),
+            ),
+        ),
+        Command(
+            name="show",
+            help="show what is on a volume: its label, and the headers of its parts",
+            description="""\
+Loads a volume, reads its label and the headers of all its files, and compares them with what the
+trace logs say is there. The volume is named by its label, or by the device or changer that it is in
+(then it is the one in the drive, or in the current slot).
+
+The parts themselves are not read; "taperctl verify" does that.""",
+            run="show:show",
+            arguments=(
+                Argument(
+                    names=("volume",),
+                    metavar="LABEL|DEVICE",
+                    help="a label, or a device or changer, as the configuration names it",
+                    kind="label",
+                ),
+                STORAGE,
             ),
         ),
     )
