@@ -48,6 +48,24 @@ class DumpName:
     def describe(self) -> str:
         return f"{self.host}:{self.disk} level {self.level} of {self.datestamp} on {self.storage}"
 
+    def mismatch(self, header: Header, part: StoredPart | BrokenPart) -> str | None:
+        """What is wrong with the header found where a part of it should be [data-plane 4.4]."""
+        differences = [
+            f"got {what} '{found}'; expected '{expected}'"
+            for what, found, expected in (
+                ("hostname", header.host, self.host),
+                ("disk", header.disk, self.disk),
+                ("datestamp", full_stamp(header.datestamp), self.datestamp),
+                ("dumplevel", str(header.level), self.level),
+                ("partnum", str(header.partnum), str(part.number)),
+            )
+            if found != expected
+        ]
+        if not differences:
+            return None
+        text = "; ".join(differences)
+        return f"header on {part.place} does not match expectations: {text}"
+
 
 @frozen(kw_only=True)
 class StoredPart:
@@ -94,22 +112,7 @@ class StoredDump:
 
     def mismatch(self, header: Header, part: StoredPart) -> str | None:
         """What is wrong with the header found where ``part`` should be [data-plane 4.4]."""
-        name = self.name
-        differences = [
-            f"got {what} '{found}'; expected '{expected}'"
-            for what, found, expected in (
-                ("hostname", header.host, name.host),
-                ("disk", header.disk, name.disk),
-                ("datestamp", full_stamp(header.datestamp), name.datestamp),
-                ("dumplevel", str(header.level), name.level),
-                ("partnum", str(header.partnum), str(part.number)),
-            )
-            if found != expected
-        ]
-        if not differences:
-            return None
-        text = "; ".join(differences)
-        return f"header on {part.place} does not match expectations: {text}"
+        return self.name.mismatch(header, part)
 
 
 @frozen(kw_only=True)
@@ -126,6 +129,10 @@ class BrokenPart:
     number: int
     about: int
     why: str
+
+    @property
+    def place(self) -> str:
+        return f"'{self.label}' file {self.fileno}"
 
 
 class End(enum.Enum):

@@ -114,49 +114,6 @@ COMMANDS: Mapping[str, Command] = {
     command.name: command
     for command in (
         Command(
-            name="volumes",
-            help="list the volumes: where they are, what is on them, why they are kept",
-            description="""\
-Lists all volumes of the tapelist and all that the changers have: label, storage, slot, barcode,
-when they were written, how much is on them, and whether they may be written over; if not, the rules of
-retention that keep them, and until when.
-
-The changers are asked for what they know; nothing is loaded.""",
-            run="volumes:volumes",
-            arguments=(
-                STORAGE,
-                Argument(
-                    names=("--offline",),
-                    help="ask no changer; what is in which slot is not told then",
-                ),
-            ),
-        ),
-        Command(
-            name="dumps",
-            help="list the dumps: where they lie, and whether they can be restored",
-            description="""\
-Lists the dumps that trace logs and holding disks tell of, the newest first: their levels, sizes and
-checksums, their volumes, and whether all of a dump is there; if not, what is missing. A volume that
-was written again since has nothing of its old dumps any more.""",
-            run="dumps:dumps",
-            arguments=(
-                Argument(
-                    names=("host",),
-                    metavar="HOST",
-                    repeat="?",
-                    help="dumps of this host alone; its case does not matter",
-                    kind="host",
-                ),
-                Argument(
-                    names=("disk",),
-                    metavar="DISK",
-                    repeat="?",
-                    help="dumps of this disk of the host alone",
-                    kind="disk",
-                ),
-            ),
-        ),
-        Command(
             name="restore",
             help="restore a disk, or files of it, from volumes and holding disks",
             description="""\
@@ -218,6 +175,69 @@ before it was asked for.""",
                     repeat="append",
                     help="run this program if a dump names it, though the configuration does not",
                 ),
+            ),
+        ),
+        Command(
+            name="volumes",
+            help="list the volumes: where they are, what is on them, why they are kept",
+            description="""\
+Lists all volumes of the tapelist and all that the changers have: label, storage, slot, barcode,
+when they were written, how much is on them, and whether they may be written over; if not, the
+rules of retention that keep them, and until when.
+
+The changers are asked for what they know; nothing is loaded.""",
+            run="volumes:volumes",
+            arguments=(
+                STORAGE,
+                Argument(
+                    names=("--offline",),
+                    help="ask no changer; what is in which slot is not told then",
+                ),
+            ),
+        ),
+        Command(
+            name="dumps",
+            help="list the dumps: where they lie, and whether they can be restored",
+            description="""\
+Lists the dumps that trace logs and holding disks tell of, the newest first: their levels, sizes and
+checksums, their volumes, and whether all of a dump is there; if not, what is missing. A volume that
+was written again since has nothing of its old dumps any more.""",
+            run="dumps:dumps",
+            arguments=(
+                Argument(
+                    names=("host",),
+                    metavar="HOST",
+                    repeat="?",
+                    help="dumps of this host alone; its case does not matter",
+                    kind="host",
+                ),
+                Argument(
+                    names=("disk",),
+                    metavar="DISK",
+                    repeat="?",
+                    help="dumps of this disk of the host alone",
+                    kind="disk",
+                ),
+            ),
+        ),
+        Command(
+            name="show",
+            help="show what is on a volume: its label, and the headers of its parts",
+            description="""\
+Loads a volume, reads its label and the headers of all its files, and compares them with what the
+trace logs say is there. The volume is named by its label, or by the device or changer that it is in
+(then it is the one in the drive, or in the current slot).
+
+The parts themselves are not read; "taperctl verify" does that.""",
+            run="show:show",
+            arguments=(
+                Argument(
+                    names=("volume",),
+                    metavar="LABEL|DEVICE",
+                    help="a label, or a device or changer, as the configuration names it",
+                    kind="label",
+                ),
+                STORAGE,
             ),
         ),
     )

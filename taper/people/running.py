@@ -16,6 +16,7 @@ from taper.core.scan import ScanFailed
 from taper.last_words import CannotStart, reason, tell
 from taper.people.commands import COMMANDS
 from taper.people.exits import Exit
+from taper.people.medium import NotAtHand
 from taper.people.screen import PROGRAM, Screen, make_screen
 from taper.people.site import Site, find_config
 from taper.people.telling import printable
@@ -73,6 +74,9 @@ class Work:
             answer = await self._answer()
         except CancelledError:
             return Exit.INTERRUPTED
+        except NotAtHand as fault:
+            self._failed(fault.text)
+            return Exit.ABSENT
         except _EXPECTED as fault:
             return self._failed(_sentence(fault))
         finally:

@@ -61,6 +61,7 @@ class Site:
     :ivar now: seconds since the epoch.
     :ivar screen: where people are told what goes on.
     :ivar shelves: the changers of all storages.
+    :ivar leaving: what is to be called when all is to end.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Site:
         self.now = now
         self._haste = Haste(reactor)
         self.shelves = Shelves(reactor, config, paths, self._haste)
+        self.leaving: list[Callable[[], object]] = []
         self._lane = Lane(reactor, "files")
 
     def call(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
@@ -139,6 +141,8 @@ class Site:
         """All is to end: nothing is waited for any longer than a moment."""
         self._haste.begin()
         self.shelves.stop.set()
+        for leave in tuple(self.leaving):
+            leave()
 
     async def close(self) -> None:
         """End the threads."""

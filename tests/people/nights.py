@@ -191,7 +191,7 @@ class Nights:
             host=dump.host,
             disk=dump.disk,
             level=dump.level,
-            program="/usr/bin/tar",
+            program="tar",
             recover_cmd="tar",
             is_partial=partial,
             server_crc=crc_of(data),
