@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _MAX_LINE = 65536
 _MOST_NAMES = 100_000
 """Lost files that are named."""
-_INDEXES = (".gz", "-sorted.gz", "-unsorted.gz", "", "-sorted", "-unsorted")
+_INDEXES = (".gz", "-unsorted.gz", "", "-unsorted")
+"""Endings of indexes that are in the order of the archive."""
+_SORTED = ("-sorted.gz", "-sorted")
 _ESCAPED = re.compile(r"\\([0-7]{3}|.)", re.DOTALL)
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
@@ -101,14 +103,17 @@ def covers(path: str, name: str) -> bool:
     return name == path or name.startswith(f"{path}/")
 
 
-def listed(config: Config, host: str, disk: str, dump: Restorable) -> Iterator[str] | None:
-    """The names that the index of a dump has, without their first slash, in the order of the
-    archive; those of directories end with one. None: there is no index.
+def listed(
+    config: Config, host: str, disk: str, dump: Restorable, endings: tuple[str, ...] = _INDEXES
+) -> Iterator[str] | None:
+    """The names that the index of a dump has, without their first slash; those of directories end
+    with one. None: there is no index.
 
+    :param endings: of the files that will do
     :raise OSError: it cannot be read
     """
     stem = index_stem(config, host, disk, dump.datestamp, str(dump.level))
-    for suffix in _INDEXES:
+    for suffix in endings:
         try:
             descriptor = open_regular(f"{stem}{suffix}", os.O_RDONLY)
         except FileNotFoundError:
@@ -149,7 +154,7 @@ def paths_in(
 ) -> tuple[str, ...] | None:
     """Those of the paths that a dump has; None: no index tells."""
     try:
-        names = listed(config, host, disk, dump)
+        names = listed(config, host, disk, dump, _INDEXES + _SORTED)
         if names is None:
             return None
         left, found = set(paths), set()
@@ -184,7 +189,7 @@ def _between(names: Iterator[str], holes: Iterable[Hole]) -> Iterator[str]:
             if hole.after and name.rstrip("/") == after:
                 names = chain([name], names)
                 break
-            if not name.endswith("/"):
+            if name and not name.endswith("/"):
                 yield name
 
 
