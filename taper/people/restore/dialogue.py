@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from taper.people.screen import Style
-from taper.people.telling import size
+from taper.people.telling import Answer, size
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from devices.interfaces import ILane
     from taper.people.screen import IProgress, Screen
-    from taper.people.telling import Answer
 
 REFRESH_SECONDS = 0.25
 _LONGEST_ANSWER = 4096
@@ -54,8 +53,6 @@ class Dialogue:
 
     def say(self, text: str) -> None:
         """One line, likewise."""
-        from taper.people.telling import Answer
-
         self.show(Answer(record={}, shown=(text,)))
 
     def ask(self, text: str) -> Deferred[str]:
