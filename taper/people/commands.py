@@ -174,6 +174,48 @@ The parts themselves are not read; "taperctl verify" does that.""",
                 STORAGE,
             ),
         ),
+        Command(
+            name="check",
+            help="say which volume tonight's run would take, and why none of the others",
+            description="""\
+A dry run of tonight: looks for volumes as the taper of a run that began now would, with the same
+scan and the same rules, and says which one it would take, which one after that, and for each other
+slot why it would not, with the rules of retention that keep its volume.
+
+Nothing is written. The labels of vtapes, and of the volume in a drive that stands alone, are read;
+of a library the inventory is believed, and volumes that it does not know are not loaded but with
+--load.""",
+            run="check:check",
+            arguments=(
+                STORAGE,
+                Argument(names=("--load",), help="load volumes that the changer does not know"),
+            ),
+        ),
+        Command(
+            name="simulate",
+            help="say which volumes the next nights would take, and when none is left",
+            description="""\
+Lets so many nights pass on paper, one a day from now on, and says which volumes they would take,
+and on which night none would be left. Every night takes as many volumes as "runtapes" says, or
+--volumes. For "retention-recover" and "retention-full" it is taken for granted that each disk has
+its full and incremental dumps by turns as it had them last.
+
+Nothing is written; how the changer is looked at is told by "taperctl check --help".""",
+            run="simulate:simulate",
+            arguments=(
+                Argument(
+                    names=("nights",), metavar="NIGHTS", type=int, help="how many nights, 1 to 1000"
+                ),
+                STORAGE,
+                Argument(
+                    names=("--volumes",),
+                    metavar="N",
+                    type=int,
+                    help="volumes that every night fills (default: runtapes)",
+                ),
+                Argument(names=("--load",), help="load volumes that the changer does not know"),
+            ),
+        ),
     )
 }
 
