@@ -175,6 +175,36 @@ The parts themselves are not read; "taperctl verify" does that.""",
             ),
         ),
         Command(
+            name="verify",
+            help="read every part of volumes, and say what is damaged, and where",
+            description="""\
+Reads the parts of all dumps on the volumes, and compares headers, lengths and checksums with the
+trace logs, the tapelist, and the other parts of the same dump. What is wrong is told with its
+volume, file, part and, where that can be known, block.
+
+The volumes are named by their labels, or all that were written are read, or so many dumps, drawn at
+random, that they make up that share of all bytes. A checksum is that of a whole dump: where it has
+several parts, and one of them lies on a volume that is not read, lengths and headers alone are
+compared.""",
+            run="verify:verify",
+            arguments=(
+                Argument(
+                    names=("volumes",),
+                    metavar="VOLUME",
+                    repeat="*",
+                    help="labels of the volumes",
+                    kind="label",
+                ),
+                Argument(names=("--all",), help="all volumes that were written"),
+                Argument(
+                    names=("--sample",),
+                    metavar="PERCENT",
+                    help='dumps that make up this share of all, such as "5%%"',
+                ),
+                STORAGE,
+            ),
+        ),
+        Command(
             name="check",
             help="say which volume tonight's run would take, and why none of the others",
             description="""\
