@@ -240,6 +240,78 @@ The parts themselves are not read; "taperctl verify" does that.""",
                 STORAGE,
             ),
         ),
+        Command(
+            name="verify",
+            help="read every part of volumes, and say what is damaged, and where",
+            description="""\
+Reads the parts of all dumps on the volumes, and compares headers, lengths and checksums with the
+trace logs, the tapelist, and the other parts of the same dump. What is wrong is told with its
+volume, file, part and, where that can be known, block.
+
+The volumes are named by their labels, or all that were written are read, or so many dumps, drawn at
+random, that they make up that share of all bytes. A checksum is that of a whole dump: where it has
+several parts, and one of them lies on a volume that is not read, lengths and headers alone are
+compared.""",
+            run="verify:verify",
+            arguments=(
+                Argument(
+                    names=("volumes",),
+                    metavar="VOLUME",
+                    repeat="*",
+                    help="labels of the volumes",
+                    kind="label",
+                ),
+                Argument(names=("--all",), help="all volumes that were written"),
+                Argument(
+                    names=("--sample",),
+                    metavar="PERCENT",
+                    help='dumps that make up this share of all, such as "5%%"',
+                ),
+                STORAGE,
+            ),
+        ),
+        Command(
+            name="check",
+            help="say which volume tonight's run would take, and why none of the others",
+            description="""\
+A dry run of tonight: looks for volumes as the taper of a run that began now would, with the same
+scan and the same rules, and says which one it would take, which one after that, and for each other
+slot why it would not, with the rules of retention that keep its volume.
+
+Nothing is written. The labels of vtapes, and of the volume in a drive that stands alone, are read;
+of a library the inventory is believed, and volumes that it does not know are not loaded but with
+--load.""",
+            run="check:check",
+            arguments=(
+                STORAGE,
+                Argument(names=("--load",), help="load volumes that the changer does not know"),
+            ),
+        ),
+        Command(
+            name="simulate",
+            help="say which volumes the next nights would take, and when none is left",
+            description="""\
+Lets so many nights pass on paper, one a day from now on, and says which volumes they would take,
+and on which night none would be left. Every night takes as many volumes as "runtapes" says, or
+--volumes. For "retention-recover" and "retention-full" it is taken for granted that each disk has
+its full and incremental dumps by turns as it had them last.
+
+Nothing is written; how the changer is looked at is told by "taperctl check --help".""",
+            run="simulate:simulate",
+            arguments=(
+                Argument(
+                    names=("nights",), metavar="NIGHTS", type=int, help="how many nights, 1 to 1000"
+                ),
+                STORAGE,
+                Argument(
+                    names=("--volumes",),
+                    metavar="N",
+                    type=int,
+                    help="volumes that every night fills (default: runtapes)",
+                ),
+                Argument(names=("--load",), help="load volumes that the changer does not know"),
+            ),
+        ),
     )
 }
 

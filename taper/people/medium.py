@@ -20,7 +20,7 @@ from taper.people.inspecting import Stopped
 from taper.recovery.volumes import AskingClerk
 
 if TYPE_CHECKING:
-    from devices.interfaces import IAsyncDevice, VolumeReading
+    from devices.interfaces import IAsyncChanger, IAsyncDevice, VolumeReading
     from taper.people.site import Site
     from taper.plane.volumes import IReader
 
@@ -90,6 +90,36 @@ class Volumes:
 def _nobody(label: str, why: str) -> Deferred[str]:
     """Nobody is asked for volumes."""
     raise SourceFault(why)
+
+
+async def wrong_label(site: Site, label: str, storages: list[str]) -> str | None:
+    """What is wrong with the label of a volume that a changer has in a slot by that name; None: no
+    changer has it, or it cannot be loaded, or nothing is."""
+    for storage in storages:
+        try:
+            changer = site.shelves.open_changer(storage)
+        except SourceFault:
+            continue  # it was told already that the volume is not to be had there
+        try:
+            for entry in await changer.inventory():
+                if entry.label == label and not entry.reserved:
+                    return await _read_label(site, changer, entry.slot, label)
+        except (ChangerError, DeviceError, OSError):
+            continue  # likewise
+        finally:
+            await site.close_changer(changer)
+    return None
+
+
+async def _read_label(site: Site, changer: IAsyncChanger, slot: str, label: str) -> str | None:
+    held = await changer.load(LoadRequest(slot=slot, mode=AccessMode.READ))
+    reading = held.reading
+    await _release(site, held)
+    if reading.status is not Status.SUCCESS:
+        return f"its label cannot be read (slot {slot}): {reading.error}"
+    if reading.label != label:
+        return f"its label says '{reading.label}' (slot {slot})"
+    return None
 
 
 @asynccontextmanager

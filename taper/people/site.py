@@ -130,6 +130,19 @@ class Site:
             used.setdefault(storage_name)
         return tuple(one for name in used if (one := config.storage(name)) is not None)
 
+    def tonight(self, name: str | None) -> tuple[Storage, ...]:
+        """The storages that a run writes to, or the one of this name.
+
+        :raise CannotStart: there is none
+        """
+        if name is not None:
+            return self.storages(name)
+        names = dict.fromkeys(self.config.general.storage)
+        found = tuple(one for name in names if (one := self.config.storage(name)) is not None)
+        if not found:
+            raise CannotStart(f"{self.config.name} has no storage that a run writes to")
+        return found
+
     async def close_changer(self, changer: IAsyncChanger) -> None:
         """Give a changer back; it was only looked at, so nothing depends on how that ends."""
         try:

@@ -93,10 +93,16 @@ class History:
 
         Raises HistoryError before the first successful :meth:`refresh`.
         """
+        return self.retention_at(tapelist, self._now())
+
+    def retention_at(self, tapelist: Tapelist, now: float) -> Retention:
+        """The same at another moment.
+
+        :param now: seconds since the epoch
+        """
         facts = self._facts
         if facts is None:
             raise HistoryError("the command file and the trace logs were not read yet")
-        now = self._now()
         unread = () if facts.stamps is None else _unread(tapelist, facts.stamps)
         return Retention(
             self._config,
@@ -107,6 +113,25 @@ class History:
             unread=unread,
             # copied in one go: this may be another thread than the one that counts
             reading=(label for label, dumps in tuple(self.reading.items()) if dumps > 0),
+        )
+
+    @property
+    def dumps(self) -> Mapping[Disk, Sequence[DumpCopy]]:
+        """The dumps that are known, as :class:`~taper.core.retention.Retention` takes them; none
+        where no policy asks for logs."""
+        return MappingProxyType({}) if self._facts is None else self._facts.dumps
+
+    def foresee(self, stamp: str, told: DumpsTold) -> None:
+        """From now on, and until it is read again, there is a run that tells of these dumps, too.
+
+        :param stamp: of the run
+        """
+        facts = self._facts
+        if facts is None or facts.stamps is None:
+            return  # nobody asks for dumps
+        more = [*facts.told, told]
+        self._facts = facts._replace(
+            dumps=self._sorted(more), stamps=facts.stamps | {stamp}, told=tuple(more)
         )
 
     def read(self) -> None:

@@ -52,7 +52,7 @@ define policy keep {{
   {policy}
 }}
 define changer vtapes {{
-  tpchanger "chg-disk:{root}/vtapes"
+  {changer}
   device-property "FSYNC" "no"
   {device}
 }}
@@ -119,6 +119,7 @@ class Nights:
             "tapecycle": 3,
             "runtapes": 2,
             "policy": "",
+            "changer": f'tpchanger "chg-disk:{self.root}/vtapes"',
             "device": "",
             "labels": 'autolabel "C%%" empty',
             "storage": "",

@@ -86,7 +86,7 @@ async def test_as_json(tmp_path: Path) -> None:
 
 @ensureDeferred
 async def test_what_differs_from_the_log(tmp_path: Path) -> None:
-    """A file that is gone, one that is another's, one that no log tells of, another label's time."""
+    """A file that is gone, one that is another's, one that no log tells of."""
     nights = await two_nights(tmp_path)
     slot = tmp_path / "vtapes/slot1"
     (first,) = slot.glob("00001.*")
@@ -103,8 +103,8 @@ async def test_what_differs_from_the_log(tmp_path: Path) -> None:
         "2 5 B differs",
         "3 localhost /home 2026-01-07 0 1 tar 100 B differs",
         "4 localhost /srv 2026-01-07 0 1 tar does not tell of it",
-        "volume C01, file 3, part 1 of localhost:/srv level 0 of 2026-01-07: header on 'C01' file 3 "
-        "does not match expectations: got disk '/home'; expected '/srv'",
+        "volume C01, file 3, part 1 of localhost:/srv level 0 of 2026-01-07: "
+        "header on 'C01' file 3 does not match expectations: got disk '/home'; expected '/srv'",
         "volume C01, file 4: no trace log tells of it",
         f"volume C01, file 2, part 2 of {where}: the file is not on the volume",
     ]
