@@ -38,6 +38,7 @@ class Archive(Dump):
     """A dump that is an archive of small files; the size is how many."""
 
     first: int = 0
+    root: str = "./"
     more: dict[str, bytes] = field(factory=dict)
 
     def files(self) -> dict[str, bytes]:
@@ -48,7 +49,7 @@ class Archive(Dump):
         target = io.BytesIO()
         with tarfile.open(fileobj=target, mode="w", format=tarfile.GNU_FORMAT) as tar:
             for name, data in self.files().items():
-                info = tarfile.TarInfo(f"./{name}")
+                info = tarfile.TarInfo(f"{self.root}{name}")
                 info.size = len(data)
                 info.uid, info.gid = os.getuid(), os.getgid()
                 tar.addfile(info, io.BytesIO(data))
@@ -117,6 +118,16 @@ async def test_a_date_and_a_path(tmp_path: Path) -> None:
     target = str(tmp_path / "three")
     record = await nights.record(*words, target, "--path", "no", exit=Exit.FOUND)
     assert record["not_found"] == ["no"]
+
+
+@ensureDeferred
+async def test_a_path_of_an_archive_without_dots(tmp_path: Path) -> None:
+    """Members may be named either way."""
+    nights = Nights(tmp_path).make()
+    nights.hold_back(FULL, Archive("/home", 3, root=""))
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"), "--path", "dir/f1")
+    await nights.lines(*words)
+    assert found(tmp_path / "back") == {"dir/f1": HOME.files()["dir/f1"]}
 
 
 @ensureDeferred

@@ -209,9 +209,9 @@ class StepAtWork:
             )
         if contents is not None and not contents.ended:
             faults.append("the archive ends before its end")
-        complaints = taker.complaints()
+        complaints = taker.complaints(0 if contents is None else contents.not_found)
         if complaints:
-            faults += [f"{taker.name}: {complaint}" for complaint in complaints]
+            faults += complaints
         filled = isinstance(origin, SalvagedOrigin) and origin.fill
         known = header.server_crc.known or (undoing.native and header.native_crc.known)
         return Outcome(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from devices.threads import start_thread
 from taper.last_words import STDOUT, CannotStart, reason
-from taper.people.telling import printable
 
 if TYPE_CHECKING:
     from protocols.conf import Config
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
 
 _MOST_SAID = 65536
 """Bytes of what a program says that are kept."""
-_IN_SUM = ("Exiting with failure status due to previous errors", "Not found in archive")
-"""How lines of tar's end that say nothing new."""
+_SUMMARY = "Exiting with failure status due to previous errors"
+_NOT_FOUND = "Not found in archive"
+"""How lines of tar end, in no language but C."""
 
 
 class Taker(Protocol):
@@ -39,8 +39,11 @@ class Taker(Protocol):
     def wait(self) -> None:
         """Wait for its end; blocks."""
 
-    def complaints(self) -> list[str]:
-        """What it has to say, if it did not end well."""
+    def complaints(self, not_found: int = 0) -> list[str]:
+        """What it has to say, if it did not end well.
+
+        :param not_found: of how many names it is to say that they are not in the archive
+        """
 
 
 class Output:
@@ -57,7 +60,7 @@ class Output:
     def wait(self) -> None:
         os.set_blocking(STDOUT, self._blocked)
 
-    def complaints(self) -> list[str]:
+    def complaints(self, not_found: int = 0) -> list[str]:
         return []
 
 
@@ -99,16 +102,17 @@ class Program:
         self._process.wait()
         self._listener.join()
 
-    def complaints(self) -> list[str]:
+    def complaints(self, not_found: int = 0) -> list[str]:
         status = self._process.returncode
         if not status:
             return []
         said = self._said.decode("utf-8", "surrogateescape").splitlines()
-        lines = [printable(line) for line in said if not line.endswith(_IN_SUM)]
-        if lines:
+        absent = [line for line in said if line.endswith(_NOT_FOUND)]
+        lines = [line for line in said if not line.endswith((_SUMMARY, _NOT_FOUND))]
+        if len(absent) != not_found:
+            lines += absent
+        if lines or (absent and len(absent) == not_found):
             return lines
-        if any(line.endswith(_IN_SUM[1]) for line in said):
-            return []  # who looks at the archive knows better what is there
         how = f"status {status}" if status > 0 else f"signal {-status}"
         return [f"{self.name} ended with {how}"]
 
@@ -141,8 +145,13 @@ def extracting(
         *(["--incremental"] if alone else []),
         "--no-wildcards",
         "--",
-        *(f"./{path}" for path in paths),
+        *(spelling for path in paths for spelling in spellings(path)),
     ]
+
+
+def spellings(path: str) -> tuple[str, str]:
+    """How the members of an archive may be named."""
+    return f"./{path}", path
 
 
 def by_application(

@@ -21,12 +21,14 @@ class Contents:
     :ivar files: how many members are no directories.
     :ivar damaged: names of members of which bytes are missing; those that are wanted only.
     :ivar seen: of the paths that are wanted, those that are there.
+    :ivar not_found: of how many spellings of paths there is no member.
     """
 
     def __init__(self, paths: tuple[str, ...]) -> None:
         self.files = 0
         self.damaged: list[str] = []
         self.seen: set[str] = set()
+        self._spelled: set[tuple[str, bool]] = set()
         self._paths = paths
         self._scanner = ArchiveScanner(self._take)
 
@@ -36,6 +38,7 @@ class Contents:
         if self._paths and not wanted:
             return
         self.seen.update(wanted)
+        self._spelled.update((path, member.name.startswith("./")) for path in wanted)
         self.files += not member.is_directory
         if member.damaged:
             self.damaged.append(name)
@@ -48,6 +51,10 @@ class Contents:
 
     def end(self) -> None:
         self._scanner.end()
+
+    @property
+    def not_found(self) -> int:
+        return 2 * len(self._paths) - len(self._spelled)
 
     @property
     def holes(self) -> list[Hole]:
