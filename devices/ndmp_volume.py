@@ -278,12 +278,13 @@ class NdmpVolume:
         as holds the header; None at a filemark.
 
         A server cuts a record that is longer than what was asked for, and stands behind it
-        [ndmp-server 3.6]. One that does not is not asked again.
+        [ndmp-server 3.6]. One that does not, or whose headers are longer, is not asked again.
         """
         if self._brief and self._header_size > BRIEF:
             record = await self._read_briefly()
             if record is None or b"\0" in record:
                 return record
+            self._brief = False
             await self._tape.go_to_file(number, number)
         record = await self._tape.read(self.facts.read_size)
         if record is not None:
@@ -294,13 +295,11 @@ class NdmpVolume:
         """:return: the beginning of a record; no bytes: it cannot be had alone"""
         try:
             record = await self._tape.read(BRIEF)
-            if record is None:
-                return None
-            self._brief = await self._tape.is_behind_a_record()
+            if record is not None and not await self._tape.is_behind_a_record():
+                return b""
         except NdmpRefused as error:
             _log.info("%s reads no part of a record: %s", self.facts.name, error.text)
-            self._brief = False
             return b""
-        if len(record) < BRIEF:
+        if record is not None and len(record) < BRIEF:
             self._header_size = len(record)
-        return record if self._brief else b""
+        return record

@@ -171,6 +171,14 @@ class Sizes:
         return data
 
 
+class Long:
+    """The record that is read has no end of a header."""
+
+    def apply(self, session: object, data: bytes) -> bytes:
+        before = 36  # mark, header, error and length
+        return data[:before] + data[before:].replace(b"\0", b"x")
+
+
 def headers(world: World, *numbers: int) -> tuple[list[int], list[int]]:
     """Go to these files, and read the last one to its end.
 
@@ -209,6 +217,7 @@ def test_only_the_first_header_of_a_volume_is_read_whole(world: World) -> None:
     [
         # behind the label and the first header
         pytest.param(Wrong(ErrorCode.IO), "TAPE_READ", 3, id="records are not cut"),
+        pytest.param(Long(), "TAPE_READ", 3, id="headers are long"),
         # after the drive was opened, and two files were looked for
         pytest.param(Flip(50), "TAPE_GET_STATE", 4, id="blocks have one size"),
         pytest.param(Flip(55), "TAPE_GET_STATE", 4, id="the tape stands elsewhere"),
