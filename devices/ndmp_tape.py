@@ -95,6 +95,14 @@ class Tape:
             return None
         return state.file_num
 
+    async def is_behind_a_record(self) -> bool:
+        """The tape stands behind the first record of a file, as whole as it may be: the drive
+        takes records of any size, and the server can tell."""
+        state = await self._link.ask(TapeGetState())
+        if state.unsupported & (TapeMask.BLOCK_SIZE | TapeMask.BLOCKNO):
+            return False
+        return state.block_size == 0 and state.blockno == 1
+
     async def go_to_file(self, number: int, here: int) -> None:
         """Stand at the beginning of file ``number``.
 

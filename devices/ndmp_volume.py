@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from devices.ndmp_control import Link
     from devices.ndmp_facts import NdmpFacts
 
+BRIEF = 4096
+"""Bytes that are asked for of a header, once the size of a volume's records is known: most headers
+end there, and it is all that passes this host of a part that goes from mover to client."""
+
 T = TypeVar("T")
 Operation = Callable[[], Coroutine["Deferred[Any]", Any, T]]
 
@@ -51,6 +55,7 @@ class NdmpVolume:
         self._link = link
         self._tape = Tape(link)
         self._header_size = 0
+        self._brief = True
         self._turn = DeferredLock()
 
     async def _let_go(self) -> None:
@@ -85,6 +90,7 @@ class NdmpVolume:
         facts.need_mode("read_label", AccessMode.NULL)
         facts.label = facts.timestamp = None
         facts.reset()
+        self._header_size = 0
         try:
             return await self._look_at_label()
         except NdmpError as error:
@@ -251,10 +257,10 @@ class NdmpVolume:
         await self._tape.go_to_file(number, here)
         while True:
             facts.file = number
-            record = await self._tape.read(facts.read_size)
+            record = await self._read_header(number)
             if record is None:
                 return Header(type=HeaderType.TAPEEND, datestamp=facts.timestamp or "X")
-            header, self._header_size = parse_header(record), len(record)
+            header = parse_header(record)
             if header.type is not HeaderType.NOOP:
                 break
             if await self._tape.move(Mtio.FSF):
@@ -266,3 +272,34 @@ class NdmpVolume:
             raise VolumeFailed(f"file {number} has no valid header", Status.VOLUME_ERROR)
         facts.begin_file(number)
         return header
+
+    async def _read_header(self, number: int) -> bytes | None:
+        """The record at the beginning of file ``number``, where the tape stands, or as much of it
+        as holds the header; None at a filemark.
+
+        A server cuts a record that is longer than what was asked for, and stands behind it
+        [ndmp-server 3.6]. One that does not, or whose headers are longer, is not asked again.
+        """
+        if self._brief and self._header_size > BRIEF:
+            record = await self._read_briefly()
+            if record is None or b"\0" in record:
+                return record
+            self._brief = False
+            await self._tape.go_to_file(number, number)
+        record = await self._tape.read(self.facts.read_size)
+        if record is not None:
+            self._header_size = len(record)
+        return record
+
+    async def _read_briefly(self) -> bytes | None:
+        """:return: the beginning of a record; no bytes: it cannot be had alone"""
+        try:
+            record = await self._tape.read(BRIEF)
+            if record is not None and not await self._tape.is_behind_a_record():
+                return b""
+        except NdmpRefused as error:
+            _log.info("%s reads no part of a record: %s", self.facts.name, error.text)
+            return b""
+        if record is not None and len(record) < BRIEF:
+            self._header_size = len(record)
+        return record

@@ -1,24 +1,28 @@
-"""One dump on volumes, as the trace logs tell it: what is read to vault it [data-plane 4.4].
+"""Dumps on volumes, as the trace logs tell of them: what is read to vault or to restore one
+[data-plane 4.4].
 
 Pure: lines of one log go in, values come out; which logs to read is the caller's business
-(:mod:`taper.run.vault_catalog`).
+(:mod:`taper.run.vault_catalog`, :mod:`taper.people.reading`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import enum
+from collections.abc import Iterable, Iterator
 
-from attrs import frozen
+from attrs import field, frozen
 
 from protocols.crc import UNKNOWN, Crc
 from protocols.header import Header
 from protocols.stats import parse_stats
-from protocols.tracelog import Done, Fail, Part, Partial, Start, read_record
+from protocols.tracelog import Done, Fail, Part, Partial, PartPartial, Start, read_record
 
 MAX_PARTS = 1_000_000
 """Parts of a dump that are believed."""
 
-_TYPES = ("START", "PART", "DONE", "PARTIAL", "FAIL")
+_MAX_DIGITS = 19
+
+_TYPES = ("START", "PART", "PARTPARTIAL", "DONE", "PARTIAL", "FAIL")
 _PROGRAMS = ("taper", "amvault")
 
 
@@ -44,6 +48,24 @@ class DumpName:
     def describe(self) -> str:
         return f"{self.host}:{self.disk} level {self.level} of {self.datestamp} on {self.storage}"
 
+    def mismatch(self, header: Header, part: StoredPart | BrokenPart) -> str | None:
+        """What is wrong with the header found where a part of it should be [data-plane 4.4]."""
+        differences = [
+            f"got {what} '{found}'; expected '{expected}'"
+            for what, found, expected in (
+                ("hostname", header.host, self.host),
+                ("disk", header.disk, self.disk),
+                ("datestamp", full_stamp(header.datestamp), self.datestamp),
+                ("dumplevel", str(header.level), self.level),
+                ("partnum", str(header.partnum), str(part.number)),
+            )
+            if found != expected
+        ]
+        if not differences:
+            return None
+        text = "; ".join(differences)
+        return f"header on {part.place} does not match expectations: {text}"
+
 
 @frozen(kw_only=True)
 class StoredPart:
@@ -51,12 +73,14 @@ class StoredPart:
 
     :ivar number: from 1.
     :ivar size: bytes of payload; None: the log tells whole KiB only.
+    :ivar about: the same as far as the log tells it: a whole number of KiB where ``size`` is None.
     """
 
     label: str
     fileno: int
     number: int
     size: int | None
+    about: int = field(default=0, eq=False)
 
     @property
     def place(self) -> str:
@@ -88,44 +112,135 @@ class StoredDump:
 
     def mismatch(self, header: Header, part: StoredPart) -> str | None:
         """What is wrong with the header found where ``part`` should be [data-plane 4.4]."""
-        name = self.name
-        differences = [
-            f"got {what} '{found}'; expected '{expected}'"
-            for what, found, expected in (
-                ("hostname", header.host, name.host),
-                ("disk", header.disk, name.disk),
-                ("datestamp", full_stamp(header.datestamp), name.datestamp),
-                ("dumplevel", str(header.level), name.level),
-                ("partnum", str(header.partnum), str(part.number)),
-            )
-            if found != expected
-        ]
-        if not differences:
-            return None
-        text = "; ".join(differences)
-        return f"header on {part.place} does not match expectations: {text}"
+        return self.name.mismatch(header, part)
 
 
-def stored_dumps(
-    lines: Iterable[str], log_datestamp: str, wanted: DumpName, *, default_storage: str
-) -> list[StoredDump]:
-    """All complete copies of a dump that one log tells of, in its order.
+@frozen(kw_only=True)
+class BrokenPart:
+    """A part that is on a volume, or was begun there, and is not good.
 
-    A part counts if the log has its volume's START; of several good lines for one part the last
-    counts. A dump that was begun anew forgets what it had before.
+    :ivar fileno: of its file; 0: nothing of it is there.
+    :ivar about: bytes of payload that were written.
+    :ivar why: what the log says.
+    """
+
+    label: str
+    fileno: int
+    number: int
+    about: int
+    why: str
+
+    @property
+    def place(self) -> str:
+        return f"'{self.label}' file {self.fileno}"
+
+
+class End(enum.Enum):
+    """How a log says that a dump ended."""
+
+    DONE = "done"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    OPEN = "open"
+    """It does not say: the taper is at it, or died."""
+
+
+@frozen(kw_only=True)
+class ToldDump:
+    """What one log tells of a copy of a dump, whole or not.
+
+    :ivar written: the datestamp of its volumes' labels, 14 digits.
+    :ivar parts: the good ones, by their numbers; of several for one number the last.
+    :ivar broken: parts that are not good, in the log's order.
+    :ivar count: how many parts its end tells of.
+    :ivar crc: of its bytes, as stored; may be unknown, like the next two.
+    :ivar native_crc: of what the application sent.
+    :ivar client_crc: of what the client sent.
+    :ivar seconds: that writing took.
+    :ivar orig_kb: KiB of what the application sent; None: the log does not tell.
+    :ivar why: what the log says of one that is not whole.
+    """
+
+    name: DumpName
+    pool: str
+    written: str
+    end: End
+    parts: tuple[StoredPart, ...]
+    broken: tuple[BrokenPart, ...] = ()
+    count: int = 0
+    crc: Crc = UNKNOWN
+    native_crc: Crc = UNKNOWN
+    client_crc: Crc = UNKNOWN
+    seconds: float = 0.0
+    orig_kb: int | None = None
+    why: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """DONE was said, and all parts are there."""
+        return (
+            self.end is End.DONE
+            and 0 < self.count <= MAX_PARTS
+            and [part.number for part in self.parts[: self.count]] == list(range(1, self.count + 1))
+        )
+
+    @property
+    def places(self) -> tuple[StoredPart | BrokenPart, ...]:
+        """All that is of it on volumes, good or not."""
+        return (*self.parts, *self.broken)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its good parts, as far as the log tells."""
+        return sum(part.about for part in self.parts)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The volumes of its good parts, in the order of reading."""
+        return tuple(dict.fromkeys(part.label for part in self.parts))
+
+    def as_stored(self) -> StoredDump:
+        """The dump as it is read; only of one that is whole."""
+        return StoredDump(
+            name=self.name,
+            written=self.written,
+            parts=self.parts[: self.count],
+            crc=self.crc,
+            native_crc=self.native_crc,
+            client_crc=self.client_crc,
+        )
+
+
+def told_dumps(
+    lines: Iterable[str], log_datestamp: str, *, default_storage: str
+) -> Iterator[ToldDump]:
+    """All copies of dumps that one log tells of, whole or not, in the order of their ends.
+
+    A part counts if the log has its volume's START. A dump that was begun anew forgets what it had
+    before. Those whose end the log does not tell come last.
 
     :param log_datestamp: of the log's name; a volume labelled with another does not count.
     :param default_storage: that of lines without one, from before there were storages.
     """
-    search = _Search(full_stamp(log_datestamp), wanted, default_storage)
+    reader = _Reader(full_stamp(log_datestamp), default_storage)
     for line in lines:
         type_, _, rest = line.partition(" ")
         if type_ not in _TYPES:
             continue
         program, _, text = rest.rstrip("\r\n").partition(" ")
         if program in _PROGRAMS:
-            search.take(read_record(type_, text))
-    return search.found
+            ended = reader.take(read_record(type_, text))
+            if ended is not None:
+                yield ended
+    yield from reader.without_end()
+
+
+def stored_dumps(
+    lines: Iterable[str], log_datestamp: str, wanted: DumpName, *, default_storage: str
+) -> list[StoredDump]:
+    """All complete copies of a dump that one log tells of, in its order; see :func:`told_dumps`."""
+    told = told_dumps(lines, log_datestamp, default_storage=default_storage)
+    return [dump.as_stored() for dump in told if dump.name == wanted and dump.is_whole]
 
 
 def dump_at(
@@ -144,7 +259,7 @@ def dump_at(
     return found
 
 
-def _name_of(record: Part | Done | Partial | Fail, default_storage: str) -> DumpName:
+def _name_of(record: Part | PartPartial | Done | Partial | Fail, default_storage: str) -> DumpName:
     return DumpName(
         storage=record.storage or default_storage,
         host=record.host,
@@ -154,59 +269,109 @@ def _name_of(record: Part | Done | Partial | Fail, default_storage: str) -> Dump
     )
 
 
-class _Search:
-    """What was seen of the wanted dump so far."""
+class _Reader:
+    """What was seen so far of dumps that have not ended."""
 
-    def __init__(self, stamp: str, wanted: DumpName, default_storage: str) -> None:
-        self.found: list[StoredDump] = []
+    def __init__(self, stamp: str, default_storage: str) -> None:
         self._stamp = stamp
-        self._wanted = wanted
         self._default_storage = default_storage
         self._labels: set[str] = set()
-        self._parts: dict[int, StoredPart] = {}
+        self._open: dict[DumpName, _Begun] = {}
 
-    def take(self, record: object) -> None:
-        """Look at one record."""
+    def take(self, record: object) -> ToldDump | None:
+        """Look at one record. :return: the dump that it ends"""
         if isinstance(record, Start):
             if full_stamp(record.datestamp) == self._stamp:
                 self._labels.add(record.label)
-        elif isinstance(record, Part):
-            if self._is_wanted(record):
-                self._add(record)
-        elif isinstance(record, Done):
-            if self._is_wanted(record):
-                self._complete(record)
-                self._parts = {}
-        elif isinstance(record, Partial | Fail) and self._is_wanted(record):
-            self._parts = {}
+        elif isinstance(record, Part | PartPartial):
+            self._add(record)
+        elif isinstance(record, Done | Partial | Fail):
+            return self._ended(record)
+        return None
 
-    def _is_wanted(self, record: Part | Done | Partial | Fail) -> bool:
-        return _name_of(record, self._default_storage) == self._wanted
-
-    def _add(self, record: Part) -> None:
-        if record.label not in self._labels or record.fileno < 1 or record.partnum < 1:
-            return
-        stats = parse_stats(record.stats)
-        exact = stats is not None and " bytes " in record.stats
-        self._parts[record.partnum] = StoredPart(
-            label=record.label,
-            fileno=record.fileno,
-            number=record.partnum,
-            size=stats.size if stats is not None and exact else None,
-        )
-
-    def _complete(self, record: Done) -> None:
-        """DONE was said; but all parts must be there."""
-        count = record.parts
-        if not 0 < count <= MAX_PARTS or any(n not in self._parts for n in range(1, count + 1)):
-            return
-        self.found.append(
-            StoredDump(
-                name=self._wanted,
+    def without_end(self) -> Iterator[ToldDump]:
+        for name, begun in self._open.items():
+            yield ToldDump(
+                name=name,
+                pool=begun.pool,
                 written=self._stamp,
-                parts=tuple(self._parts[number] for number in range(1, count + 1)),
-                crc=record.server_crc,
-                native_crc=record.native_crc,
-                client_crc=record.client_crc,
+                end=End.OPEN,
+                parts=begun.good(),
+                broken=tuple(begun.broken),
+                why="the trace log does not tell how it ended",
             )
+
+    def _add(self, record: Part | PartPartial) -> None:
+        if record.label not in self._labels or record.partnum < 1:
+            return
+        name = _name_of(record, self._default_storage)
+        begun = self._open.setdefault(name, _Begun(record.pool))
+        stats = parse_stats(record.stats)
+        about = stats.size if stats is not None else 0
+        if isinstance(record, PartPartial):
+            begun.broken.append(
+                BrokenPart(
+                    label=record.label,
+                    fileno=record.fileno,
+                    number=record.partnum,
+                    about=about,
+                    why=record.text,
+                )
+            )
+        elif record.fileno >= 1:
+            exact = stats is not None and " bytes " in record.stats
+            begun.parts[record.partnum] = StoredPart(
+                label=record.label,
+                fileno=record.fileno,
+                number=record.partnum,
+                size=about if exact else None,
+                about=about,
+            )
+
+    def _ended(self, record: Done | Partial | Fail) -> ToldDump | None:
+        name = _name_of(record, self._default_storage)
+        begun = self._open.pop(name, None)
+        if begun is None:
+            if isinstance(record, Fail):
+                return None  # nothing of it is on volumes
+            begun = _Begun(record.pool)
+        if isinstance(record, Fail):
+            return ToldDump(
+                name=name,
+                pool=begun.pool,
+                written=self._stamp,
+                end=End.FAILED,
+                parts=begun.good(),
+                broken=tuple(begun.broken),
+                why=record.text,
+            )
+        stats = parse_stats(record.stats)
+        orig = stats.orig_kb if stats is not None else None
+        counted = orig is not None and orig.isascii() and orig.isdigit() and len(orig) < _MAX_DIGITS
+        return ToldDump(
+            name=name,
+            pool=begun.pool,
+            written=self._stamp,
+            end=End.PARTIAL if isinstance(record, Partial) else End.DONE,
+            parts=begun.good(),
+            broken=tuple(begun.broken),
+            count=record.parts,
+            crc=record.server_crc,
+            native_crc=record.native_crc,
+            client_crc=record.client_crc,
+            seconds=stats.seconds if stats is not None else 0.0,
+            orig_kb=int(orig) if orig is not None and counted else None,
+            why=(record.text or "its dumper failed") if isinstance(record, Partial) else "",
         )
+
+
+class _Begun:
+    """A dump that has not ended."""
+
+    def __init__(self, pool: str) -> None:
+        self.pool = pool
+        self.parts: dict[int, StoredPart] = {}
+        self.broken: list[BrokenPart] = []
+
+    def good(self) -> tuple[StoredPart, ...]:
+        return tuple(self.parts[number] for number in sorted(self.parts))

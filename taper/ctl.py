@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taper import __version__
 from taper.last_words import guarded
+from taper.people.commands import add_commands
 from taper.version import answer
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class _Version(argparse.Action):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="taperctl",
-        description="Try taper, or put it in Amanda's place.",
+        description="Try taper, put it in Amanda's place, and see what it has written.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="tell the version, and end")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -103,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
             "--user", help="the dump user, who runs it (default: the one Amanda is built for)"
         )
     _add_application(commands)
+    add_commands(commands, _people)
     return parser
 
 
@@ -127,6 +129,12 @@ def _add_application(commands: Any) -> None:
     )
     _add_amgetconf(application)
     application.set_defaults(run=_application)
+
+
+def _people(options: argparse.Namespace) -> int:
+    from taper.people.running import run
+
+    return run(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -114,6 +114,14 @@ class Config(Record):
         """Every policy, in the order of definition, the implicit one last."""
         return self._all(Policy)
 
+    def dumptypes(self) -> tuple[Dumptype, ...]:
+        """Every dumptype, the built-in ones too."""
+        return self._all(Dumptype)
+
+    def applications(self) -> tuple[Application, ...]:
+        """Every application section."""
+        return self._all(Application)
+
     def default_storage_name(self) -> str | None:
         """The first name of ``storage``: what a taper without ``--storage`` writes to."""
         return self.general.storage[0] if self.general.storage else None

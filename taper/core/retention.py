@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from protocols.labels import labelstr_template, match_template
+from protocols.records import Record
 
 if TYPE_CHECKING:
     from protocols.catalog import Disk, DumpCopy
@@ -37,6 +38,23 @@ def _tell(reasons: Mapping[str, str], volumes: int) -> None:
     if _log.isEnabledFor(logging.DEBUG):
         for label, name in reasons.items():
             _log.debug("volume %s is retained by %s", label, name)
+
+
+class Kept(Record):
+    """One rule by which one storage retains a volume.
+
+    :ivar rule: as ``amadmin retention`` names it.
+    :ivar storage: whose policy it is.
+    :ivar days: the rule lets go so many days after the volume was written; None: it is not days
+        alone that decide.
+    :ivar volumes: the rule lets go when so many other volumes of the storage have been written;
+        None: it does not count volumes.
+    """
+
+    rule: str
+    storage: str
+    days: int | None = None
+    volumes: int | None = None
 
 
 class Retention:
@@ -69,12 +87,22 @@ class Retention:
         self._unread = frozenset(unread)
         self._reading = frozenset(reading)
         self._reasons: dict[str, str] | None = None
+        self._rulings: list[tuple[str, Storage, Iterable[str]]] = []
+        self._kept: dict[str, list[Kept]] | None = None
 
     # Questions
 
     def retained_by(self, label: str) -> str | None:
         """The name of a rule that retains the volume, as ``amadmin retention`` names it."""
         return self._retained().get(label)
+
+    def kept_by(self, label: str) -> tuple[Kept, ...]:
+        """All rules that retain the volume, each with its storage; none for a volume that is not
+        ours to write, which no rule need retain."""
+        self._retained()
+        if self._kept is None:
+            self._kept = self._all_kept()
+        return tuple(self._kept.get(label, ()))
 
     def is_reusable(
         self, label: str, storage: Storage, *, new_label_ok: bool, write_timestamp: str | None
@@ -148,6 +176,10 @@ class Retention:
 
     # Whose volume it is
 
+    def belongs_to(self, entry: TapelistEntry, storage: Storage) -> bool:
+        """It is a volume of this configuration that the storage could use."""
+        return self._is_ours(entry, storage)
+
     def _is_our_config(self, entry: TapelistEntry) -> bool:
         return entry.config is None or entry.config == self.config.name
 
@@ -197,12 +229,28 @@ class Retention:
             ):
                 for storage, entries in ours:
                     retained = dict.fromkeys(rule(storage, entries, reasons), name)
+                    self._rulings.append((name, storage, retained))
                     reasons = retained | reasons
             for label in self._unread:
                 reasons.setdefault(label, "logs not read yet")
             _tell(reasons, len(self.tapelist.entries))
             self._reasons = reasons
         return self._reasons
+
+    def _all_kept(self) -> dict[str, list[Kept]]:
+        """What the rules gave, by label. Of the newest, which are given in their order, the first
+        one leaves last."""
+        kept: dict[str, list[Kept]] = {}
+        for rule, storage, labels in self._rulings:
+            policy, days = self._policy(storage), None
+            if rule == "retention-days" and policy is not None:
+                days = policy.retention_days
+            for place, label in enumerate(labels):
+                volumes = None
+                if rule == "retention-tapes":
+                    volumes = self._retention_tapes(storage) - place
+                kept.setdefault(label, []).append(Kept(rule, storage.name, days, volumes))
+        return kept
 
     def _usable_by(self, storage: Storage) -> list[TapelistEntry]:
         return [

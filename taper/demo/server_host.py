@@ -36,6 +36,7 @@ class Task:
     :ivar taper: address of the taper; empty: it runs here
     :ivar relay: address of the service that passes the header on to the taper; empty likewise
     :ivar stamp: datestamp of the dump
+    :ivar data_path: as the driver says it, ``AMANDA`` or ``DIRECTTCP``
     """
 
     stage: Stage
@@ -43,6 +44,7 @@ class Task:
     taper: str = ""
     relay: str = ""
     stamp: str
+    data_path: str = "DIRECTTCP"
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -170,7 +172,7 @@ async def dump(reactor: Any, task: Task) -> Outcome:
     dumper = ClientDumper(reactor, task)
     try:
         await driver.start(task.stamp)
-        result = await driver.port_write(task.dump, dumper, "DIRECTTCP")
+        result = await driver.port_write(task.dump, dumper, task.data_path)
         await driver.finish()
     finally:
         driver.kill()

@@ -48,13 +48,22 @@ class ThreeHosts:
     :param source: directory that the client dumps
     :param taper_host: where the taper runs: next to its volumes, or on the server, where it
         drives a tape server of its configuration
+    :param data_path: as the driver says it
     """
 
-    def __init__(self, hosts: Hosts, stage: Stage, source: str, taper_host: str) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        stage: Stage,
+        source: str,
+        taper_host: str,
+        data_path: str = "DIRECTTCP",
+    ) -> None:
         self._hosts = hosts
         self._stage = stage
         self._source = source
         self._taper_host = taper_host
+        self._data_path = data_path
         self._cleanup = ExitStack()
         self._taper: subprocess.Popen[bytes] | None = None
         self._driver: subprocess.Popen[bytes] | None = None
@@ -78,7 +87,14 @@ class ThreeHosts:
             commands = [self._stage.taper_command(), [sys.executable, "-c", RELAY]]
             self._taper, (taper, relay) = self._serve(TAPE, commands)
         stamp = time.strftime("%Y%m%d%H%M%S")
-        task = Task(stage=self._stage, client=client, taper=taper, relay=relay, stamp=stamp)
+        task = Task(
+            stage=self._stage,
+            client=client,
+            taper=taper,
+            relay=relay,
+            stamp=stamp,
+            data_path=self._data_path,
+        )
         self._driver = self._run(SERVER, "taper.demo.server_host", task.to_json())
 
     def _client(self) -> list[str]:

@@ -96,6 +96,7 @@ class StoredOrigin:
         self._running: Deferred[None] | None = None
         self._judged = False
         self._failed = False
+        self._given_up = False
 
     def find(self) -> Deferred[tuple[str, ...]]:
         return self._do(self._find())
@@ -155,6 +156,7 @@ class StoredOrigin:
 
     def _interrupt(self) -> None:
         """Whatever the clerk or the device at hand waits for, nobody does any more."""
+        self._given_up = True
         self._clerk.interrupt()
         if self._read is not None:
             self._read.hurry()
@@ -163,10 +165,12 @@ class StoredOrigin:
         return succeed(None)
 
     def source(self, position: int = 0) -> ISource:
-        reader = self._reader_of(self.device)
         volumes = VolumeChange(self._reactor, self._fetch, self._stop_reading)
-        self._source = VolumeSource(self.dump, self.total, reader, volumes)
+        self._source = self._make_source(volumes)
         return self._source
+
+    def _make_source(self, volumes: VolumeChange) -> VolumeSource:
+        return VolumeSource(self.dump, self.total, self._reader_of(self.device), volumes)
 
     def own_sender(self, block_size: int) -> MoverSender | None:
         device = self.device

@@ -58,3 +58,38 @@ def _library() -> Callable[[memoryview, int], int]:
     """The function that computes; its package imports much, for which no start should wait."""
     found: Callable[[memoryview, int], int] = load("crc32c").crc32c
     return found
+
+
+_POLYNOMIAL = 0x82F63B78
+"""Of CRC-32C, the highest power in the lowest bit, as the computed values have it."""
+_ONE = 1 << 31
+
+
+def joined(first: Crc, second: Crc) -> Crc:
+    """The CRC of two streams, one behind the other."""
+    # the zeros that the second stream stands for shift what came before by a power of x
+    shifted = _product(_power(8 * second.size), first.value)
+    return Crc(shifted ^ second.value, first.size + second.size)
+
+
+def _product(left: int, right: int) -> int:
+    """Of two polynomials, modulo that of the CRC."""
+    product, power = 0, _ONE
+    while power:
+        if left & power:
+            product ^= right
+        right = right >> 1 ^ (_POLYNOMIAL if right & 1 else 0)
+        power >>= 1
+    return product
+
+
+@functools.lru_cache(maxsize=1024)
+def _power(exponent: int) -> int:
+    """x to that power, modulo the polynomial of the CRC; most parts are of one size."""
+    result, square = _ONE, _ONE >> 1
+    while exponent:
+        if exponent & 1:
+            result = _product(square, result)
+        square = _product(square, square)
+        exponent >>= 1
+    return result

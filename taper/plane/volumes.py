@@ -143,6 +143,7 @@ class VolumeSource:
         self._device = device
         self._volumes = volumes
         self._label = dump.parts[0].label
+        self._positioned = True
         self._index = -1
         self._in_part = False
         self._got = 0
@@ -188,19 +189,23 @@ class VolumeSource:
             return False
         self._index += 1
         part = self._part
-        if part.label != self._label:
-            try:
-                self._device = self._volumes.change_to(part.label)
-            except SourceError as error:
-                raise SourceError(with_place(part, str(error))) from error
-            self._label = part.label
-        if self._index:
-            seek_part(self._device, self._dump, part)
         limits = [size for size in (part.size, self._left) if size is not None]
         self._limit = min(limits, default=None)
         self._got = self._excess = 0
+        if part.label != self._label:
+            self._change_to(part)
+        if self._index or not self._positioned:
+            seek_part(self._device, self._dump, part)
         self._in_part = True
         return True
+
+    def _change_to(self, part: StoredPart) -> None:
+        """Have the volume of a part."""
+        try:
+            self._device = self._volumes.change_to(part.label)
+        except SourceError as error:
+            raise SourceError(with_place(part, str(error))) from error
+        self._label = part.label
 
     def _read(self, buffer: memoryview) -> int:
         """Read on in the part. :return: bytes in the front of ``buffer``, perhaps none"""

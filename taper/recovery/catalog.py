@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from protocols.stored import DumpName, StoredDump, dump_at, full_stamp, stored_d
 from protocols.tapelist import TapelistError
 from taper.flow.made_header import NoDumptype, dumptype_of
 from taper.recovery.errors import RecoveryFailed
-from taper.run.log_catalog import logs_of
+from taper.run.log_catalog import dump_lines, logs_of
 
 if TYPE_CHECKING:
     from protocols.conf import Config
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from protocols.recovery.request import Request
 
 _HEADER_SIZE = 32768
-_MAX_LINE = 65536
+_UNFIT = re.compile(r"[/:\\\0]")
+"""What Amanda makes fit for the name of a directory."""
 
 NOT_FOUND = "Specified file list does not match dumpspec"
 NO_DUMPS = "No matching dumps found"
@@ -62,7 +64,7 @@ def find_listed(config: Config, request: Request) -> StoredDump:
         if entry is None:
             raise RecoveryFailed(f"volume '{first.label}' is not in the tapelist")
         for path, stamp in logs_of(config.path(config.general.logdir), [entry.datestamp]):
-            lines = _interesting(path)
+            lines = dump_lines(path)
             for name in _names(lines, first.label, files, request, config.name):
                 for dump in stored_dumps(lines, stamp, name, default_storage=config.name):
                     if _is_listed(dump, request):
@@ -70,15 +72,6 @@ def find_listed(config: Config, request: Request) -> StoredDump:
     except (OSError, TapelistError) as fault:
         raise RecoveryFailed(f"where the dump lies cannot be found out: {fault}") from fault
     raise RecoveryFailed(NOT_FOUND)
-
-
-def _interesting(path: str) -> list[str]:
-    """Of a log, the lines that tell of dumps on volumes."""
-    wanted = (b"START ", b"PART ", b"DONE ", b"PARTIAL ", b"FAIL ")
-    with open(path, "rb", opener=open_regular) as file:
-        lines = iter(lambda: file.readline(_MAX_LINE), b"")
-        kept = [line for line in lines if line.startswith(wanted)]
-    return [line.decode("utf-8", "surrogateescape") for line in kept]
 
 
 def _names(
@@ -129,6 +122,13 @@ def read_holding(config: Config, path: str, request: Request) -> Header:
     if not is_meant(header.host, header.disk, header.datestamp, request):
         raise RecoveryFailed("Specified holding file does not match dumpspec")
     return header
+
+
+def index_stem(config: Config, host: str, disk: str, datestamp: str, level: str) -> str:
+    """Path of what Amanda keeps of a dump in the index, without its ending [recovery 6.1]."""
+    host, disk = (_UNFIT.sub("_", text) for text in (host, disk))
+    indexdir = config.path(config.general.indexdir)
+    return f"{indexdir}/{host}/{disk}/{full_stamp(datestamp)}_{level}"
 
 
 def check_limit(config: Config, host: str, disk: str, peer: str) -> str | None:

@@ -135,6 +135,7 @@ class Control(Protocol):
         elif answer is not None:
             answer.errback(fault)
         elif not self._ending:
+            _log.info("%s", text)
             self._left()
 
     def connectionLost(self, reason: Failure | None = None) -> None:

@@ -39,11 +39,18 @@ class Feed:
     """
 
     def __init__(
-        self, source: ISource, descriptor: int, patience: float, over: Callable[[], object]
+        self,
+        source: ISource,
+        descriptor: int,
+        patience: float,
+        over: Callable[[], object],
+        *,
+        to_the_end: bool = False,
     ) -> None:
         """:param source: ours to read and to close, like the descriptor
         :param patience: seconds that whoever reads may take nothing
         :param over: called by the thread when it is through
+        :param to_the_end: read, and count, also what nobody takes any more
         """
         self.finished = False
         self.error: str | None = None
@@ -52,6 +59,8 @@ class Feed:
         self._descriptor = descriptor
         self._patience = patience
         self._over = over
+        self._to_the_end = to_the_end
+        self._taken = True
         self._crc = RunningCrc()
         self._wake, self._waker = os.pipe()
         os.set_blocking(descriptor, False)
@@ -106,7 +115,8 @@ class Feed:
         prepare()
         buffer = memoryview(bytearray(CHUNK))
         while size := self._source.read_into(buffer):
-            self._send(buffer[:size])
+            if self._taken:
+                self._send(buffer[:size])
             self._crc.update(buffer[:size])
         if self._cancelled:
             raise SourceError("the recovery was given up")
@@ -122,6 +132,11 @@ class Feed:
                 data = data[os.write(self._descriptor, data) :]
             except BlockingIOError:
                 continue
+            except BrokenPipeError as fault:
+                self._taken = False
+                if not self._to_the_end:
+                    raise TakerGone(reason(fault)) from fault
+                return
             except OSError as fault:
                 raise TakerGone(reason(fault)) from fault
 

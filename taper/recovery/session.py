@@ -7,35 +7,32 @@ import functools
 import gzip
 import logging
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 
 from devices.callers import Callers
 from devices.errors import DeviceError
 from devices.idirecttcp import IMoverDevice
 from devices.lane import Lane
 from devices.regular import open_regular
-from protocols.crc import UNKNOWN
 from protocols.header import HeaderError
 from protocols.recovery import talk
 from protocols.recovery.features import Feature
 from protocols.recovery.filters import told_header, undo_for, with_sums
-from protocols.stored import full_stamp
 from protocols.twisted_transports.haste import Haste
 from taper.core.errors import DumpFault, SourceFault
-from taper.flow.holding import HoldingOrigin
-from taper.flow.interfaces import FlowContext
 from taper.flow.resolving import find_callers
 from taper.flow.stored import StoredOrigin
 from taper.installation import installation
+from taper.last_words import CannotStart, reason, sentence
 from taper.recovery import catalog
 from taper.recovery.control import Control
 from taper.recovery.errors import RecoveryFailed
+from taper.recovery.judging import differences, padding_of
+from taper.recovery.opening import Opener
 from taper.recovery.streams import close_quietly
 from taper.recovery.undoing import Counted, Undone
-from taper.recovery.volumes import AskingClerk, Shelves
 from taper.recovery.ways import AmandaWay, IWay, MoverWay, SocketWay
 from taper.run.debug_log import keep_what_is_logged
 from taper.run.options import Options
@@ -54,15 +51,16 @@ if TYPE_CHECKING:
     from protocols.recovery.filters import Undoing
     from protocols.recovery.request import Request
     from protocols.stored import StoredDump
+    from taper.flow.holding import HoldingOrigin
     from taper.plane.interfaces import ISource
     from taper.recovery.streams import Streams
+    from taper.recovery.volumes import AskingClerk, Shelves
     from taper.run.debug_log import DebugLog
     from taper.run.paths import Paths
 
 LONGEST_PATIENCE = 300.0
 """Seconds at most for an application to connect, or to take something; ``dtimeout`` may be less."""
 _CHUNK = 65536
-_UNFIT = re.compile(r"[/:\\\0]")
 _DIRECT = "<DATAPATH>DIRECTTCP"
 
 _log = logging.getLogger(__name__)
@@ -83,7 +81,7 @@ class Recovery:
         self._debug = debug
         self._streams = streams
         self._peer = peer
-        self._control = Control(reactor, streams.features, self.leave)
+        self._control = Control(reactor, streams.features, self.give_up)
         self._lane = Lane(reactor, "recovery")
         self._haste = Haste(reactor)
         self._story: Deferred[None] | None = None
@@ -98,23 +96,27 @@ class Recovery:
 
     async def run(self) -> int:
         """Serve the peer. :return: the exit status"""
-        self._control.open(self._streams.control_write, self._streams.control_read)
-        self._story = Deferred.fromCoroutine(self._recover())
         try:
+            self._control.open(self._streams.control_write, self._streams.control_read)
+            self._story = Deferred.fromCoroutine(self._recover())
             await self._story
             self._well = True
-        except (RecoveryFailed, DumpFault, HeaderError, StartFailed) as fault:
+        except StartFailed as fault:
+            self._tell_failure(": ".join((str(fault), *fault.details[:1])))
+        except (RecoveryFailed, DumpFault, HeaderError, CannotStart) as fault:
             self._tell_failure(str(fault))
         except CancelledError:
             _log.info("amrecover is gone: the recovery is over")
-        except (DeviceError, OSError) as fault:
-            self._tell_failure(getattr(fault, "text", None) or str(fault))
+        except DeviceError as fault:
+            self._tell_failure(fault.text)
+        except OSError as fault:
+            self._tell_failure(reason(fault))
         except Exception as fault:
             _log.exception("internal error")
-            self._tell_failure(f"internal error: {fault!r}")
+            self._tell_failure(sentence(fault))
         finally:
             self._story = None
-            await self._close()
+            await self._close_logged()
         return 0 if self._well else 1
 
     def _tell_failure(self, text: str) -> None:
@@ -123,6 +125,12 @@ class Recovery:
             self._control.message(f"recovery failed: {text}")
 
     def leave(self) -> None:
+        """We are to end. Safe to repeat."""
+        if self._story is not None:
+            self._tell_failure("the program that serves it was told to end")
+        self.give_up()
+
+    def give_up(self) -> None:
         """The peer is gone, or we are to end: nothing that we could still do is of use to
         anybody. Safe to repeat."""
         self._gone = True
@@ -163,34 +171,20 @@ class Recovery:
 
     async def _find(self, config: Config, request: Request) -> Header:
         """Open what is to be read, as far as its header."""
-        self._shelves = Shelves(self._reactor, config, self._paths, self._haste)
-        context = FlowContext(
-            reactor=self._reactor,
-            make_lane=functools.partial(Lane, self._reactor),
-            patience=config.general.dtimeout + 1,
-            look=self._lane.call,
-            search=lambda _: succeed(self._dump),
-            config=config,
-        )
+        opener = Opener(self._reactor, config, self._paths, self._haste, self._lane)
+        self._shelves = opener.shelves
         if request.holding is not None:
             first = await self._lane.call(catalog.read_holding, config, request.holding, request)
             await self._check_limit(config, first.host, first.disk)
-            self._origin = HoldingOrigin(context, request.holding)
+            self._origin = opener.from_holding(request.holding)
             return await self._origin.header()
         dump = self._dump = await self._lane.call(catalog.find_listed, config, request)
         name = dump.name
         await self._check_limit(config, name.host, name.disk)
         _log.info("%s lies on %s", name.describe(), ", ".join(dump.labels))
         where = self._shelves.where(request.device, name.storage)
-        self._clerk = AskingClerk(self._shelves, where, self._ask_for_volume)
-        wanted = catalog.Wanted(
-            src_storage=name.storage,
-            hostname=name.host,
-            diskname=name.disk,
-            level=name.level,
-            datestamp=name.datestamp,
-        )
-        self._origin = StoredOrigin(context, wanted, self._clerk)
+        self._clerk = opener.clerk(where, self._ask_for_volume)
+        self._origin = opener.from_volumes(dump, self._clerk, StoredOrigin)
         await self._origin.find()
         header = await self._origin.header()
         return with_sums(header, (dump.native_crc, dump.client_crc, dump.crc))
@@ -294,19 +288,16 @@ class Recovery:
         if sent is None or self._stored is None:
             return  # the mover has counted bytes, and its sender compared them
         stored = self._stored.crc()
-        _compare("server", header.server_crc, stored)
-        if self._dump is not None:
-            _compare("server", self._dump.crc, stored)
-        if undoing.native or not (header.comp_suffix or header.encrypt_suffix):
-            _compare("native", header.native_crc, sent, self._padding())
+        found = differences(header, self._dump, undoing, stored, sent, padding_of(self._origin))
+        for text in found:
+            raise RecoveryFailed(text)
 
-    def _padding(self) -> int:
-        """What the last block may have been filled with, where nobody knows how much that is;
-        bytes, at most one less than this."""
-        origin = self._origin
-        if isinstance(origin, StoredOrigin) and origin.total is None:
-            return origin.device.facts.block_size
-        return 0
+    async def _close_logged(self) -> None:
+        try:
+            await self._close()
+        except Exception:
+            _log.exception("not everything could be given back")
+            raise
 
     async def _close(self) -> None:
         """Release everything; the data end last, so that the peer has heard why before."""
@@ -333,15 +324,6 @@ class _NoDevice:
     properties = ()
 
 
-def _compare(kind: str, expected: Crc, found: Crc, padding: int = 0) -> None:
-    """:raise RecoveryFailed: they differ, both are known, and padding does not explain it"""
-    if 0 < found.size - expected.size < padding:
-        return
-    if expected not in (UNKNOWN, found) and expected.known:
-        text = f"the {kind} crc of the dump ({expected}) and of what was read ({found}) differ"
-        raise RecoveryFailed(text)
-
-
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -350,14 +332,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 def _state_file(config: Config, header: Header) -> str:
     """Its name without ``.gz`` [recovery 6.1]."""
-    host, disk = (_clean(text) for text in (header.host, header.disk))
-    stamp = full_stamp(header.datestamp)
-    return f"{config.path(config.general.indexdir)}/{host}/{disk}/{stamp}_{header.level}.state"
-
-
-def _clean(text: str) -> str:
-    """A name as Amanda makes it fit for a directory."""
-    return _UNFIT.sub("_", text)
+    level = str(header.level)
+    return f"{catalog.index_stem(config, header.host, header.disk, header.datestamp, level)}.state"
 
 
 def _copy_state(stem: str, descriptor: int) -> None:

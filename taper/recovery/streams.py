@@ -20,6 +20,8 @@ STREAMS = 4
 """That a service may have."""
 MAX_PACKET = 65536
 """Bytes of the packet."""
+MAX_REASON = 1000
+"""Characters of a refusal; one packet must hold it."""
 
 _CTL_WRITE, _CTL_READ, _DATA_WRITE, _STATE_WRITE, _STATE_READ = (
     FIRST,
@@ -45,22 +47,36 @@ class Streams:
     state: int | None
 
 
-def open_streams(auth: str) -> Streams:
-    """Read the packet, answer it, and keep what streams it takes.
+def features_in(packet: str, auth: str) -> Features:
+    """What the peer can, as the packet tells it.
 
     :param auth: by which amandad was reached
-    :raise CannotStart: the packet is not for us; the peer was told
+    :raise CannotStart: the packet is not for us
     """
+    options = parse_packet(packet)
+    wanted = options.get("auth", auth)
+    if wanted != auth:
+        text = f"recover program requested auth '{wanted}', but amandad is using auth '{auth}'"
+        raise CannotStart(text)
     try:
-        options = parse_packet(_read_packet())
-        wanted = options.get("auth", auth)
-        if wanted != auth:
-            text = f"recover program requested auth '{wanted}', but amandad is using auth '{auth}'"
-            raise CannotStart(text)
-        features = Features.parse(options["features"]) if "features" in options else OLD
-    except (ValueError, CannotStart) as fault:
-        _reply(f"ERROR {fault}\n\n")
+        return Features.parse(options["features"]) if "features" in options else OLD
+    except ValueError as fault:
         raise CannotStart(str(fault)) from fault
+
+
+def refuse(text: str) -> None:
+    """Answer the packet, if it is not answered, with the reason why there will be no streams."""
+    line = " ".join(text.split())[:MAX_REASON]
+    with suppress(OSError):  # amandad is gone: nobody is there to be told
+        _reply(f"ERROR {line}\n\n")
+
+
+def open_streams(features: Features) -> Streams:
+    """Answer the packet with the streams that it takes.
+
+    What may fail should have been done before: from now on the peer hears of it on the control
+    stream only.
+    """
     has_state = Feature.STREAM_STATE in features
     kept = [_CTL_WRITE, _CTL_READ, _DATA_WRITE, *([_STATE_WRITE, _STATE_READ] * has_state)]
     for descriptor in range(FIRST, FIRST + 2 * STREAMS):
@@ -73,7 +89,11 @@ def open_streams(auth: str) -> Streams:
     )
 
 
-def _read_packet() -> str:
+def read_packet() -> str:
+    """All of it, without which amandad would not be done.
+
+    :raise CannotStart: it is too long
+    """
     data = b""
     while piece := os.read(STDIN, MAX_PACKET):
         data += piece

@@ -6,6 +6,8 @@ import functools
 import os
 import subprocess
 import threading
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
@@ -55,10 +57,18 @@ class Undone:
     A program that fails, or is fed with less than all, is a failure of the source.
     """
 
-    def __init__(self, source: ISource, commands: tuple[tuple[str, ...], ...]) -> None:
-        """:param source: ours to read and to close"""
+    def __init__(
+        self,
+        source: ISource,
+        commands: tuple[tuple[str, ...], ...],
+        surroundings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """:param source: ours to read and to close
+        :param surroundings: user and environment of the programs, as Popen takes them
+        """
         self._source = source
         self._commands = commands
+        self._surroundings = surroundings
         self._programs: list[subprocess.Popen[bytes]] = []
         self._said: list[bytearray] = []
         self._threads: list[threading.Thread] = []
@@ -88,6 +98,7 @@ class Undone:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     bufsize=0,
+                    **self._surroundings,
                 )
             except OSError as fault:
                 raise SourceError(f"cannot run {command[0]}: {reason(fault)}") from fault

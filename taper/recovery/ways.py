@@ -62,7 +62,9 @@ class _Feeding:
         self._through: Deferred[None] | None = None
         self._cancelled = False
 
-    async def _send(self, source: ISource, descriptor: int, taker: str) -> Crc:
+    async def _send(
+        self, source: ISource, descriptor: int, taker: str, *, to_the_end: bool = False
+    ) -> Crc:
         if self._cancelled:
             raise RecoveryFailed("the recovery was given up")
         through: Deferred[None] = Deferred(lambda _: None)
@@ -71,7 +73,7 @@ class _Feeding:
         def over() -> None:
             self._reactor.callFromThread(through.callback, None)
 
-        feed = self._feed = Feed(source, descriptor, self._patience, over)
+        feed = self._feed = Feed(source, descriptor, self._patience, over, to_the_end=to_the_end)
         try:
             feed.start()
         except DeviceError as fault:
@@ -114,15 +116,27 @@ async def _wait_for(through: Deferred[None]) -> None:
 
 
 class AmandaWay(_Feeding):
-    """Amanda's own data path: by amandad's stream, which amrecover reads.
+    """Amanda's own data path: by amandad's stream, which amrecover reads, or by a pipe to another
+    program.
 
     :param descriptor: of the stream, ours from now on
+    :param taker: who reads it
+    :param to_the_end: what the taker does not want is read all the same
     """
 
     def __init__(
-        self, reactor: Any, make: Callable[[], ISource], descriptor: int, patience: float
+        self,
+        reactor: Any,
+        make: Callable[[], ISource],
+        descriptor: int,
+        patience: float,
+        taker: str = "amrecover",
+        *,
+        to_the_end: bool = False,
     ) -> None:
         super().__init__(reactor, patience)
+        self._taker = taker
+        self._to_the_end = to_the_end
         self._make = make
         self._descriptor = descriptor
 
@@ -135,7 +149,9 @@ class AmandaWay(_Feeding):
         return self._through is not None
 
     async def send(self) -> Crc | None:
-        return await self._send(self._make(), self._descriptor, "amrecover")
+        return await self._send(
+            self._make(), self._descriptor, self._taker, to_the_end=self._to_the_end
+        )
 
     async def close(self, *, well: bool) -> None:
         await self._end(well=well)

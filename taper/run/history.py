@@ -61,6 +61,7 @@ class History:
     :param now: seconds since the epoch.
     :param note: is told of lines that make no sense.
     :param stop: once set, by any thread, no wait for the command file's lock goes on.
+    :param keep: what the trace logs tell is kept in an index beside them.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class History:
         now: Callable[[], float] = time.time,
         note: Callable[[str], object] = lambda text: None,
         stop: threading.Event | None = None,
+        keep: bool = True,
     ) -> None:
         self._config = config
         self._stop = stop or threading.Event()
@@ -79,7 +81,7 @@ class History:
         self._note = note
         self.reading: Counter[str] = Counter()
         self._facts: Facts | None = None
-        self._logs = LogCatalog(now, note, self._stop)
+        self._logs = LogCatalog(now, note, self._stop, keep=keep)
         self._holding: dict[str, tuple[tuple[int, ...], DumpsTold]] = {}
 
     def refresh(self) -> Deferred[None]:
@@ -91,10 +93,16 @@ class History:
 
         Raises HistoryError before the first successful :meth:`refresh`.
         """
+        return self.retention_at(tapelist, self._now())
+
+    def retention_at(self, tapelist: Tapelist, now: float) -> Retention:
+        """The same at another moment.
+
+        :param now: seconds since the epoch
+        """
         facts = self._facts
         if facts is None:
             raise HistoryError("the command file and the trace logs were not read yet")
-        now = self._now()
         unread = () if facts.stamps is None else _unread(tapelist, facts.stamps)
         return Retention(
             self._config,
@@ -105,6 +113,25 @@ class History:
             unread=unread,
             # copied in one go: this may be another thread than the one that counts
             reading=(label for label, dumps in tuple(self.reading.items()) if dumps > 0),
+        )
+
+    @property
+    def dumps(self) -> Mapping[Disk, Sequence[DumpCopy]]:
+        """The dumps that are known, as :class:`~taper.core.retention.Retention` takes them; none
+        where no policy asks for logs."""
+        return MappingProxyType({}) if self._facts is None else self._facts.dumps
+
+    def foresee(self, stamp: str, told: DumpsTold) -> None:
+        """From now on, and until it is read again, there is a run that tells of these dumps, too.
+
+        :param stamp: of the run
+        """
+        facts = self._facts
+        if facts is None or facts.stamps is None:
+            return  # nobody asks for dumps
+        more = [*facts.told, told]
+        self._facts = facts._replace(
+            dumps=self._sorted(more), stamps=facts.stamps | {stamp}, told=tuple(more)
         )
 
     def read(self) -> None:
@@ -143,7 +170,7 @@ class History:
     def _on_holding_disks(self) -> list[DumpsTold]:
         """What the files on holding disks tell, one after the other."""
         seen: dict[str, tuple[tuple[int, ...], DumpsTold]] = {}
-        for path in _holding_files(self._config):
+        for path in holding_files(self._config):
             try:
                 with open(path, "rb", opener=open_regular) as file:
                     facts = os.fstat(file.fileno())
@@ -220,7 +247,7 @@ def _wait(path: str, patience: Patience) -> None:
         raise HistoryError(text) from error
 
 
-def _holding_files(config: Config) -> Iterator[str]:
+def holding_files(config: Config) -> Iterator[str]:
     """Files of dumps that wait on holding disks, second and further chunks among them.
 
     :raise HistoryError: a directory cannot be read

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 2**20
 _MAX_LINE = 65536
+_OF_DUMPS = (b"START ", b"PART ", b"PARTPARTIAL ", b"DONE ", b"PARTIAL ", b"FAIL ")
 _AT_REST = 60.0
 """Seconds after which a log counts as written to its end. One that still grows is in no index."""
 
@@ -33,6 +34,7 @@ class LogCatalog:
     :param now: seconds since the epoch, as times of files are.
     :param note: is told what is wrong with the index.
     :param stop: once set, by any thread, no further log is read.
+    :param keep: what was learnt is kept in the index; else nothing is written.
     """
 
     def __init__(
@@ -40,10 +42,13 @@ class LogCatalog:
         now: Callable[[], float],
         note: Callable[[str], object],
         stop: threading.Event,
+        *,
+        keep: bool = True,
     ) -> None:
         self._now = now
         self._note = note
         self._stop = stop
+        self._keep = keep
         self._known: dict[str, KnownLog] | None = None
         self._disks: dict[Disk, Disk] = {}
 
@@ -74,7 +79,7 @@ class LogCatalog:
             told.append(log.told)
             learnt = learnt or (is_new and self._is_at_rest(log))
         self._known = known
-        if learnt:
+        if learnt and self._keep:
             others = load_index(logdir, self._disks, self._note)
             rest = {name: log for name, log in (others | known).items() if name in names}
             keep = {name: log for name, log in rest.items() if self._is_at_rest(log)}
@@ -116,6 +121,17 @@ def _names(logdir: str) -> frozenset[str]:
         return frozenset()  # nothing was ever logged
     except OSError as fault:
         raise HistoryError(f"cannot read the directory {logdir}: {fault.strerror}") from fault
+
+
+def dump_lines(path: str) -> list[str]:
+    """Of a log, the lines that tell of dumps on volumes.
+
+    :raise OSError: it cannot be read
+    """
+    with open(path, "rb", opener=open_regular) as file:
+        lines = iter(lambda: file.readline(_MAX_LINE), b"")
+        kept = [line for line in lines if line.startswith(_OF_DUMPS)]
+    return [line.decode("utf-8", "surrogateescape") for line in kept]
 
 
 def logs_of(logdir: str, stamps: Iterable[str]) -> Iterator[tuple[str, str]]:

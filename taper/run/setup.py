@@ -6,7 +6,7 @@ import os
 import pwd
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from devices.regular import open_regular
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 
 class StartFailed(CannotStart):
-    """The process cannot start: exit status 1, after a FATAL line where there is a trace log."""
+    """The process cannot start: exit status 1, after a FATAL line where there is a trace log.
+
+    :ivar details: what stderr was told before.
+    """
+
+    def __init__(self, text: str, details: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.details = tuple(details)
 
 
 class SetupFailed(Exception):
@@ -117,8 +124,9 @@ def load_config(
     for message in loaded.messages:
         note(message.text)
         sys.stderr.write(f"{message.text}\n")
-    if any(message.level == "error" for message in loaded.messages):
-        raise StartFailed("Errors processing config file")
+    errors = [message.text for message in loaded.messages if message.level == "error"]
+    if errors:
+        raise StartFailed("Errors processing config file", errors)
     return loaded.config
 
 

@@ -59,10 +59,12 @@ class Drawing:
     Colours are named as in :data:`LIGHT`; places are in pixels from the upper left corner.
     """
 
-    def __init__(self, width: float, height: float, title: str) -> None:
+    def __init__(self, width: float, height: float, title: str, description: str = "") -> None:
+        """:param description: what can be seen, for those who cannot see it"""
         self.width = width
         self.height = height
         self._title = title
+        self._description = description
         self._things: list[str] = []
         self.rect(0, 0, width, height, "back")
         self.text(16, 26, title, "title")
@@ -100,6 +102,12 @@ class Drawing:
         places = " ".join(f"{number(x)},{number(y)}" for x, y in points)
         self._things.append(f'<polyline points="{places}" class="s-{colour}" stroke-width="2"/>')
 
+    def arrow(self, x1: float, x2: float, y: float, colour: str, width: float = 1) -> None:
+        """A level arrow."""
+        back = 7 if x2 < x1 else -7
+        self.line(x1, y, x2, y, colour, width)
+        self.lines([(x2 + back, y - 4), (x2, y), (x2 + back, y + 4)], colour)
+
     def dot(self, x: float, y: float, colour: str, said: str = "") -> None:
         self._things.append(
             f'<circle cx="{number(x)}" cy="{number(y)}" r="3.5" class="f-{colour}">'
@@ -110,10 +118,17 @@ class Drawing:
         """The whole file."""
         size = f'width="{number(self.width)}" height="{number(self.height)}"'
         box = f'viewBox="0 0 {number(self.width)} {number(self.height)}"'
+        told, named = [], f"aria-label={quoteattr(self._title)}"
+        if self._description:
+            told = [
+                f'<title id="title">{escape(self._title)}</title>',
+                f'<desc id="desc">{escape(self._description)}</desc>',
+            ]
+            named = 'aria-labelledby="title" aria-describedby="desc"'
         return "\n".join(
             [
-                f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} role="img" '
-                f"aria-label={quoteattr(self._title)}>",
+                f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} role="img" {named}>',
+                *told,
                 f"<style>{STYLE}</style>",
                 *self._things,
                 "</svg>\n",

@@ -11,19 +11,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from devices.xor import xor
 from tests.conformance.conftest import history, public_copy
 from tests.conformance.harness import STAMP, VTAPES, Options, Program, World
-from tests.conformance.harness_files import Dump, VolumeFile, volume_label
+from tests.conformance.harness_files import Dump, VolumeFile, read_volume, volume_label
 from tests.conformance.harness_talk import HANDLE, WORKER, split_by
 from tests.conformance.harness_text import payload, split_line
 from tests.conformance.kinds_rait import joined
 from tests.conformance.kinds_tape import Tape, tape_files
 from tests.conformance.vaulting import ending
+from tests.fakes.burner import Burner
 from tests.fakes.ndmp_runs import BLOCK
 from tests.fakes.tape import Fault
 from tests.fakes.tape.placed import HOME, PlacedDrive
@@ -41,12 +42,15 @@ define storage COPY {{
   autolabel "COPY%%" any
 }}
 """
-FEW = 4
-"""Faults by default, spread over all that could be."""
 
 
 class Stage(ABC):
-    """Three volumes, and what can go wrong with them."""
+    """Three volumes, and what can go wrong with them.
+
+    :cvar few: faults by default, spread over all that could be.
+    """
+
+    few: ClassVar[int] = 4
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -144,7 +148,66 @@ class RobotStage(Stage):
         return [self._kind.files(slot) for slot in self._kind.slots()]
 
 
+class Discs(Stage):
+    """``chg-multi`` of burners, each with a disc; a program of the first one fails."""
+
+    few = 2  # a mount that fails is tried again, some seconds later
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._burners = []
+        text = ""
+        for slot in range(1, SLOTS + 1):
+            home = f"{VTAPES}/burner{slot}"
+            world.mkdir(home)
+            burner = Burner(world.path(home), home)
+            burner.insert_empty()
+            (burner.root / "disc" / "data").mkdir()
+            lines = "".join(
+                f'  device-property "{name}" "{value}"\n'
+                for name, value in burner.properties.items()
+            )
+            text += f'define device v{slot} {{\n  tapedev "{burner.name}"\n{lines}}}\n'
+            self._burners.append(burner)
+        self._own()
+        changer = (
+            f'{text}define changer volumes {{\n  tpchanger "chg-multi:v{{1..{SLOTS}}}"\n'
+            f'  changerfile "{VTAPES}/multi"\n}}\ntpchanger "volumes"'
+        )
+        world.configure(Options(slots=0, usage_kib=None, leom=None, changer=changer))
+
+    def _own(self) -> None:
+        self.world.inside("chown", "-R", "backup:backup", VTAPES)
+
+    def faults(self) -> list[tuple[int, bool]]:
+        """The call that fails, and whether all after it do so."""
+        calls = range(1, len(self._burners[0].calls()) + 1)
+        return [(call, for_ever) for for_ever in (False, True) for call in calls]
+
+    def strike(self, fault: tuple[int, bool]) -> None:
+        call, for_ever = fault
+        burner = self._burners[0]
+        burner.faults(
+            f'[ "$(wc -l <{burner.seen}/calls)" -{"ge" if for_ever else "eq"} {call} ] && '
+            f"{{ echo planted >&2; exit 5; }}"
+        )
+        self._own()
+
+    def volumes(self) -> list[list[VolumeFile]]:
+        """What is on the discs; or in a cache, if the trace log says that it is there."""
+        found = []
+        for burner in self._burners:
+            files = read_volume(burner.root / "disc" / "data")
+            if not files:
+                files = read_volume(burner.root / "cache" / "data")
+                told = f" is in {burner.seen}/cache/data/ and on no disc"
+                assert not files or [line for line in self.world.log("ERROR") if told in line]
+            found.append(files)
+        return found
+
+
 STAGES: dict[str, Any] = {
+    "dvdrw": Discs,
     "tape": lambda world: Drives(world, 1),
     "rait": lambda world: Drives(world, 3),
     "robot": RobotStage,
@@ -222,7 +285,7 @@ def test_a_fault_at_each_operation(taper: Program, name: str, pytestconfig: pyte
         assert [word for word, _ in ends.values()] == ["DONE"] * len(DUMPS)
         faults = stage.faults()
     if pytestconfig.getoption("--faults", default="few") != "all":
-        faults = faults[:: -(-len(faults) // FEW)]
+        faults = faults[:: -(-len(faults) // stage.few)]
     wrong = []
     for fault in faults:
         try:
@@ -280,7 +343,7 @@ def test_a_fault_at_each_operation_of_reading(
         assert copy(stage) == "DONE"
         faults = [fault for fault in stage.faults() if fault.code != "SHORT"]
     if pytestconfig.getoption("--faults", default="few") != "all":
-        faults = faults[:: -(-len(faults) // FEW)]
+        faults = faults[:: -(-len(faults) // stage.few)]
     wrong = []
     for fault in faults:
         try:

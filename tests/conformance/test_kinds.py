@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from itertools import groupby
+from pathlib import Path
 
 import pytest
 
+from protocols.recovery.features import OURS
 from tests.conformance.conftest import public_copy
 from tests.conformance.harness import CONFIG, ETC, USER, VTAPES, Options, Program, World
 from tests.conformance.harness_talk import HANDLE, WORKER, split_by
 from tests.conformance.harness_text import crc, payload
 from tests.conformance.kinds_rait import Mixed
 from tests.conformance.vaulting import ending
-from tests.fakes.ndmp_runs import BLOCK, Client, Outcome, begin, carry_on, port_write, send_header
+from tests.fakes.ndmp_runs import (
+    BLOCK,
+    NO_CRC,
+    Client,
+    Outcome,
+    begin,
+    carry_on,
+    port_write,
+    send_header,
+)
 from tests.fakes.tape.stock_door import made_library, why_no_door
+from tests.recovery.amandad import Amandad
 
 DATA = payload(95 * BLOCK + 4321)
 COPY = f"""
@@ -55,7 +69,7 @@ def spanned(world: World) -> Outcome:
     assert ";" not in address, "one address, and so one connection"
     client = Client(address, DATA)
     send_header(port)
-    outcome = carry_on(talk)
+    outcome = carry_on(talk, dumper=f"DONE {WORKER} {HANDLE} 64 {crc(DATA)} {crc(DATA)} {NO_CRC}")
     assert outcome.word == "DONE", (outcome.words, world.log("INFO taper"))
     client.thread.join(60)
     assert client.fault is None
@@ -122,3 +136,46 @@ def test_amanda_fetches_it_from_all_of_them(mixed: World) -> None:
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout[: len(DATA)] == DATA
     assert not done.stdout[len(DATA) :].strip(b"\0")
+
+
+RECOVERY = "/tmp/amanda/taper-recovery"
+
+
+def recovery(world: World, places: str) -> Amandad:
+    """Our stand-in for amidxtaped, which is asked for the dump that lies there."""
+    world.write(f"{ETC}/disklist", "")
+    launcher = Path(world.program.path).read_text()
+    assert "from taper.cli " in launcher
+    world.write(RECOVERY, launcher.replace("from taper.cli ", "from taper.recovery.cli "), 0o755)
+    drop = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"]
+    inside = ["nsenter", "-t", str(world.keeper.pid), "-m", "--wd=/tmp/amanda", *drop]
+    service = Amandad(
+        [*inside, RECOVERY, "amandad", "local"], f"OPTIONS features={OURS.text()};auth=local;\n"
+    )
+    service.type(f"FEATURES={OURS.text()}", f"CONFIG={CONFIG}", f"LABEL={places}", "END")
+    service.type("STATE-READY", "STATE-DONE", "USE-DAR NO")
+    return service
+
+
+@pytest.mark.known_stock_failure("it refuses DIRECTTCP dumps for all but ndmp: devices")
+def test_it_is_recovered_from_all_of_them(mixed: World) -> None:
+    """By Amanda's data path, and by a connection to a socket of ours; every byte, and no more."""
+    outcome = spanned(mixed)
+    assert set(kinds(mixed, outcome)) == set(Mixed.KINDS)
+    volumes = [
+        f"{CONFIG}:{label}:{','.join(str(number) for _, number, _ in parts)}"
+        for label, parts in groupby(outcome.parts, lambda part: part[0])
+    ]
+    with closing(recovery(mixed, ";".join(volumes))) as service:
+        service.type("AVAIL-DATAPATH AMANDA", "DATAPATH-OK", "DATA-READY")
+        assert service.read_data() == DATA
+        status, _, said = service.end()
+        assert (status, "MESSAGE" in said) == (0, False), said
+    with closing(recovery(mixed, ";".join(volumes))) as service:
+        service.type("AVAIL-DATAPATH DIRECT-TCP")
+        host, _, port = service.wait_for("USE-DATAPATH DIRECT-TCP ").partition(":")
+        with socket.create_connection((host, int(port)), 60) as link, link.makefile("rb") as data:
+            service.type("DATAPATH-OK", "DATA-READY")
+            assert data.read() == DATA
+        status, _, said = service.end()
+        assert (status, "MESSAGE" in said) == (0, False), said

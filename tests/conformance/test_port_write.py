@@ -10,7 +10,7 @@ from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import HANDLE, PLAIN, WORKER, Conversation, Dumper, split_by
 from tests.conformance.harness_text import crc, matches, payload, stats
-from tests.conformance.kinds import AT_ONCE
+from tests.conformance.kinds import AT_ONCE, DIRECTORIES
 from tests.fakes.stranger import Stranger, needs_root
 
 DATA = payload(200_000)
@@ -75,6 +75,7 @@ def test_a_dump_by_tcp(world: World) -> None:
     )
 
 
+@pytest.mark.only_on(*DIRECTORIES, "tape", "rait", "mixed", why="it tells no block size there")
 def test_the_volume_header_is_the_dumpers(world: World) -> None:
     """What the dumper said is on the volume, as SPLIT_FILE with its part number."""
     talk, dumper = begun(world)

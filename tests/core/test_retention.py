@@ -13,7 +13,7 @@ from protocols.catalog import DumpCopy, DumpsTold, by_disk
 from protocols.commandfile import Command
 from protocols.conf import AutoLabel, LabelStr, Policy, Storage
 from protocols.tapelist import Tapelist, TapelistEntry, parse_tapelist
-from taper.core.retention import Retention
+from taper.core.retention import Kept, Retention
 from tests.fakes.config import make_config
 
 NOW = datetime(2026, 11, 23, 12)
@@ -90,6 +90,25 @@ def test_young_volumes_are_kept() -> None:
     """Written less than so many days ago, however many they are."""
     kept = retained(rules_over(FIVE, keep(tapes=1, days=3)))
     assert kept == {"A": "retention-tapes", "B": "retention-days", "C": "retention-days"}
+
+
+def test_all_rules_tell_until_when_they_keep_a_volume() -> None:
+    """By days after it was written, or by how many other volumes are written before."""
+    retention = rules_over(FIVE, keep(tapes=2, days=3, full=1), dumps=(dump(2, "C"),))
+    assert retention.kept_by("A") == (
+        Kept("retention-tapes", "S", volumes=2),
+        Kept("retention-days", "S", days=3),
+    )
+    assert retention.kept_by("B")[0] == Kept("retention-tapes", "S", volumes=1)
+    assert retention.kept_by("C") == (
+        Kept("retention-days", "S", days=3),
+        Kept("retention-full", "S"),
+    )
+    assert retention.kept_by("D") == ()
+    later = FIVE.adding(TapelistEntry(datestamp=stamp(-1), label="F", pool="P"))
+    assert "retention-tapes" not in {
+        kept.rule for kept in rules_over(later, keep(tapes=2)).kept_by("B")
+    }
 
 
 def test_days_hold_for_volumes_that_left_the_newest_in_this_run() -> None:

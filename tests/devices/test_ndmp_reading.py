@@ -12,10 +12,11 @@ from devices.errors import ConnectionBroken, PeerUnreachable, VolumeFailed
 from devices.idirecttcp import IDirectTCPConnection
 from devices.indirect import IndirectTCP
 from devices.interfaces import AccessMode
+from devices.ndmp_volume import BRIEF
 from protocols.directtcp import Address
-from protocols.ndmp.codes import PauseReason
+from protocols.ndmp.codes import ErrorCode, PauseReason
 from tests.devices.ndmp_world import BLOCK, World, data_of, dump, turning
-from tests.fakes.ndmp_server import CONFORMING, KillData, Pause, Phase
+from tests.fakes.ndmp_server import CONFORMING, Flip, KillData, Pause, Phase, Wrong
 from tests.fakes.turning import Receiver, Turning
 
 __all__ = ["turning"]
@@ -157,3 +158,77 @@ def test_the_last_file_may_end_without_a_filemark(world: World) -> None:
         await device.finish()
 
     world.turning.run(story())
+
+
+class Sizes:
+    """Keeps how long replies are."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def apply(self, session: object, data: bytes) -> bytes:
+        self.seen.append(len(data))
+        return data
+
+
+class Long:
+    """The record that is read has no end of a header."""
+
+    def apply(self, session: object, data: bytes) -> bytes:
+        before = 36  # mark, header, error and length
+        return data[:before] + data[before:].replace(b"\0", b"x")
+
+
+def headers(world: World, *numbers: int) -> tuple[list[int], list[int]]:
+    """Go to these files, and read the last one to its end.
+
+    :return: the parts that their headers tell, and how many bytes each TAPE_READ has brought
+    """
+    sizes = Sizes()
+    world.server.faults.plant(sizes, "TAPE_READ", times=None)
+
+    async def story() -> list[int]:
+        device = world.device("drive0")
+        await device.start(AccessMode.READ)
+        found = [await device.seek_file(number) for number in numbers]
+        connection, receiver = await received(device)
+        assert (await device.read_to_connection(0)).eof
+        await connection.close()
+        await device.finish()
+        world.turning.until(lambda: not receiver.is_alive())
+        assert bytes(receiver.data) == DATA[-3 * BLOCK :]
+        return [header.partnum for header in found if header is not None]
+
+    return world.turning.run(story()), sizes.seen
+
+
+def test_only_the_first_header_of_a_volume_is_read_whole(world: World) -> None:
+    """Where it goes from mover to client, headers are all that this host is sent."""
+    parts, (label, first, *others) = headers(world, 1, 2, 1, 2)
+    assert parts == [1, 2, 1, 2]
+    assert label > BLOCK
+    assert first > BLOCK
+    assert len(others) == 3
+    assert all(BRIEF < size < 2 * BRIEF for size in others)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message", "nth"),
+    [
+        # behind the label and the first header
+        pytest.param(Wrong(ErrorCode.IO), "TAPE_READ", 3, id="records are not cut"),
+        pytest.param(Long(), "TAPE_READ", 3, id="headers are long"),
+        # after the drive was opened, and two files were looked for
+        pytest.param(Flip(50), "TAPE_GET_STATE", 4, id="blocks have one size"),
+        pytest.param(Flip(55), "TAPE_GET_STATE", 4, id="the tape stands elsewhere"),
+        pytest.param(Flip(31), "TAPE_GET_STATE", 4, id="nobody can tell where it stands"),
+    ],
+)
+def test_a_server_that_reads_whole_records_only(
+    world: World, fault: object, message: str, nth: int
+) -> None:
+    """It is tried once, the tape goes back, and whole headers are read from then on."""
+    world.server.faults.plant(fault, message, nth=nth)
+    parts, sizes = headers(world, 1, 2, 1, 2)
+    assert parts == [1, 2, 1, 2]
+    assert sum(size > BLOCK for size in sizes) == 5

@@ -2,94 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from protocols.recovery.features import OURS
-from taper.recovery.streams import FIRST, MAX_PACKET
+from taper.recovery.streams import MAX_PACKET
+from tests.recovery.amandad import Amandad
 
-SECONDS = 60
 SERVICE = (sys.executable, "-m", "taper.recovery.cli", "amandad", "local")
-HIGH = 200
-"""A number above those that amandad gives to its streams."""
+ELSEWHERE = """
+import sys
+
+sys.prefix = sys.argv.pop(1)
+from taper.recovery.cli import main
+
+main()
+"""
+"""The same, installed in another place."""
 ROOT = Path(__file__).parents[2]
-
-
-class Amandad:
-    """What amandad does for a service.
-
-    :ivar said: on the control stream, and by itself; to be read once the process has ended
-    """
-
-    def __init__(self, place: Path, packet: str) -> None:
-        self._ends: dict[int, int] = {}
-        given = {}
-        for number, reads in ((150, False), (151, True), (152, False), (154, False), (155, True)):
-            reading, writing = os.pipe()
-            self._ends[number], end = (writing, reading) if reads else (reading, writing)
-            given[number] = fcntl.fcntl(end, fcntl.F_DUPFD, HIGH)
-            os.close(end)
-        # only there they get their numbers, which here may be anybody's
-        numbered = " ".join(f"{number}>&{end} {end}>&-" for number, end in given.items())
-        self.process = subprocess.Popen(
-            ["bash", "-c", f'exec "$@" {numbered}', "-", *SERVICE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=tuple(given.values()),
-            cwd=place,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "AMANDA_CONFIG_DIR": str(place / "etc"),
-                "AMANDA_STATE_DIR": str(place / "state"),
-                "AMANDA_TMPDIR": str(place / "tmp"),
-                "AMANDA_DBGDIR": str(place / "dbg"),
-            },
-        )
-        self._stuck = threading.Timer(10 * SECONDS, self.process.kill)
-        self._stuck.daemon = True
-        self._stuck.start()
-        for end in given.values():
-            os.close(end)
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # it may have seen enough before all is written
-            self.process.stdin.write(packet.encode())
-            self.process.stdin.close()
-        self.process.stdin = None
-
-    def type(self, *lines: str) -> None:
-        """Say this on the control stream."""
-        os.write(self._ends[FIRST + 1], "".join(f"{line}\r\n" for line in lines).encode())
-
-    def hang_up(self) -> None:
-        """Say nothing more."""
-        os.close(self._ends.pop(FIRST + 1))
-
-    def end(self) -> tuple[int, str, str]:
-        """Status, the packet, and what was said on the control stream."""
-        assert self.process.stdout is not None
-        packet = self.process.stdout.read().decode()
-        said = bytearray()
-        while piece := os.read(self._ends[FIRST], 65536):
-            said += piece
-        return self.process.wait(SECONDS), packet, said.decode()
-
-    def close(self) -> None:
-        """Release everything."""
-        self._stuck.cancel()
-        self.process.kill()
-        self.process.communicate()
-        for end in self._ends.values():
-            os.close(end)
 
 
 @pytest.fixture
@@ -102,8 +36,18 @@ def amandads(tmp_path: Path) -> Iterator[list[Amandad]]:
         one.close()
 
 
-def start(amandads: list[Amandad], place: Path, packet: str) -> Amandad:
-    amandads.append(Amandad(place, packet))
+def start(
+    amandads: list[Amandad], place: Path, packet: str, service: Sequence[str] = SERVICE
+) -> Amandad:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "AMANDA_CONFIG_DIR": str(place / "etc"),
+        "AMANDA_STATE_DIR": str(place / "state"),
+        "AMANDA_TMPDIR": str(place / "tmp"),
+        "AMANDA_DBGDIR": str(place / "dbg"),
+    }
+    amandads.append(Amandad(service, packet, environment))
     return amandads[-1]
 
 
@@ -140,7 +84,9 @@ def test_a_configuration_that_is_not_there(amandads: list[Amandad], tmp_path: Pa
     amandad.type("CONFIG=NONE", "LABEL=S:D:1", "END")
     status, packet, said = amandad.end()
     assert (status, packet) == (1, "CONNECT CTL 150 DATA 151 STATE 152\n\n")
-    assert said == "MESSAGE recovery failed: Errors processing config file\r\n"
+    text = "MESSAGE recovery failed: Errors processing config file: parse error: could not open"
+    path = f"{tmp_path}/etc/NONE/amanda.conf"
+    assert said == f"{text} conf file '{path}': No such file or directory\r\n"
 
 
 def test_a_request_for_another_file(amandads: list[Amandad], tmp_path: Path) -> None:
@@ -149,3 +95,29 @@ def test_a_request_for_another_file(amandads: list[Amandad], tmp_path: Path) -> 
     status, _, said = amandad.end()
     assert status == 1
     assert said.startswith("MESSAGE recovery failed: CONFIG is '../../tmp/mine'")
+
+
+def test_a_damaged_record_of_the_installation(amandads: list[Amandad], tmp_path: Path) -> None:
+    """The person at amrecover hears of it, before there is any stream."""
+    record = tmp_path / "etc" / "twisted-taper" / "amanda.json"
+    record.parent.mkdir()
+    record.write_text("{")
+    service = (sys.executable, "-c", ELSEWHERE, str(tmp_path), "amandad", "local")
+    amandad = start(amandads, tmp_path, "OPTIONS auth=local;\n", service)
+    status, packet, _ = amandad.end()
+    assert status == 1
+    assert packet.startswith(f"ERROR {record}, which says where Amanda keeps things: ")
+    assert packet.endswith('; "taperctl install", as root, writes it anew\n\n')
+    assert packet.count("\n") == 2
+
+
+def test_it_is_told_to_end(amandads: list[Amandad], tmp_path: Path) -> None:
+    """As when the server goes down: whoever recovers hears that it was not all."""
+    amandad = start(amandads, tmp_path, f"OPTIONS features={OURS.text()};auth=local;\n")
+    amandad.type(f"FEATURES={OURS.text()}")
+    amandad.wait_for("FEATURES=")
+    amandad.process.terminate()
+    status, _, said = amandad.end()
+    assert status == 1
+    text = "recovery failed: the program that serves it was told to end"
+    assert said.splitlines()[1:] == [f"MESSAGE {text}"]

@@ -57,10 +57,12 @@ LATE = {
         "taper.demo.play",
         "taper.install",
         "taper.installation",
+        "taper.people.running",
     ),
     "taper.demo.running": (REACTOR, "twisted.internet"),
     "taper.flow.flows": (SELDOM, "taper.flow.sent", "taper.flow.taken"),
     "taper.flow.port": (SELDOM, "taper.flow.made_header", "taper.flow.resolving"),
+    "taper.people.running": (REACTOR, "twisted.internet"),
     "taper.plane.cache": (SELDOM, "tempfile"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
     "taper.recovery.cli": (
@@ -73,8 +75,8 @@ LATE = {
         REACTOR,
         "taper.recovery.session",
         "taper.run.stdio",
+        "taper.run.until_over",
         "twisted.internet",
-        "twisted.internet.defer",
     ),
     "taper.run.assembly": (
         SELDOM,

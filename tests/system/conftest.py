@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def recoveries(pytestconfig: pytest.Config) -> int:
     """How often the same tapes are recovered."""
-    return pytestconfig.getoption("--recoveries", None) or 2
+    return pytestconfig.getoption("--recoveries", None) or 1
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,21 @@
-"""Scenes between three hosts: a tape server of one kind or another, and a client's files."""
+"""Scenes between three hosts: a tape server of one kind or another, a client's files, and who is
+connected to whom."""
 
 from __future__ import annotations
 
 import functools
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
 from crc32c import crc32c
 
 from devices.base import HEADER_SIZE
@@ -83,13 +87,16 @@ class TapeServer(NdmpProcess):
 
 
 class VtapeServer(TapeServerProcess):
-    """Our tape server as a product, on the tape host: one drive, a directory."""
+    """Our tape server as a product, on the tape host: a drive or two, which are directories."""
 
     def __init__(self, hosts: Hosts) -> None:
         address = hosts.address(TAPE)
-        self.vtape = Path(tempfile.mkdtemp(prefix="vtape."))
+        self._root = Path(tempfile.mkdtemp(prefix="vtape."))
+        self.vtape, self.other = self._root / "vtape", self._root / "other"
+        for place in (self.vtape, self.other):
+            place.mkdir()
         super().__init__(
-            f"[drive vtape]\nvtape = {self.vtape}\n",
+            f"[drive vtape]\nvtape = {self.vtape}\n[drive other]\nvtape = {self.other}\n",
             f"clients = {_network(address)}\ndata-peers = {_network(address)}",
             inside=hosts.inside(TAPE),
             host=address,
@@ -101,18 +108,28 @@ class VtapeServer(TapeServerProcess):
         """Its drive, as the server host knows it."""
         return f"ndmp:{self.device_host}:{self.port}@vtape"
 
+    @property
+    def other_device(self) -> str:
+        """The second drive."""
+        return f"ndmp:{self.device_host}:{self.port}@other"
+
     def crc(self, size: int) -> str:
         """Of so many bytes of the parts, in their order."""
         value, left = 0, size
-        for path in sorted(self.vtape.glob("0*"))[1:]:
-            data = path.read_bytes()[HEADER_SIZE:][:left]
+        for part in parts_in(self.vtape):
+            data = part[:left]
             value, left = crc32c(data, value), left - len(data)
         assert not left
         return f"{value:08x}:{size}"
 
     def __exit__(self, *raised: Any) -> None:
         super().__exit__(*raised)
-        remove_tree(str(self.vtape))
+        remove_tree(str(self._root))
+
+
+def parts_in(vtape: Path) -> list[bytes]:
+    """The data of its parts, in their order."""
+    return [path.read_bytes()[HEADER_SIZE:] for path in sorted(vtape.glob("0*"))[1:]]
 
 
 def _network(address: str) -> str:
@@ -192,3 +209,64 @@ def crc_on_volumes(stage: Stage) -> str:
     assert shelf.troubles == []
     first = shelf.volumes[0].parts[0].header
     return str(checksum(shelf.parts_of(first)))
+
+
+_ESTABLISHED, _LISTENING = "01", "0A"  # linux/tcp_states.h
+
+
+@frozen
+class Socket:
+    """A TCP socket of a host, as its kernel has it.
+
+    :ivar here: address and port, likewise ``peer``, which is all zeros for a listener.
+    :ivar owner: the command line of a process that has it.
+    """
+
+    here: str
+    peer: str
+    listens: bool
+    owner: str
+
+    @property
+    def port(self) -> int:
+        return int(self.here.rpartition(":")[2])
+
+    @property
+    def is_local(self) -> bool:
+        """Nobody on another host can have to do with it."""
+        return self.here.startswith("127.0.0.1:")
+
+
+def sockets(hosts: Hosts, host: str) -> list[Socket]:
+    """Those of a host that listen or are connected, by IPv4."""
+    table = subprocess.run(
+        [*hosts.inside(host), "cat", "/proc/net/tcp"], capture_output=True, text=True, check=True
+    )
+    rows = [line.split() for line in table.stdout.splitlines()[1:]]
+    rows = [row for row in rows if row[3] in (_ESTABLISHED, _LISTENING)]
+    owners = _owners()
+    return [
+        Socket(_place(row[1]), _place(row[2]), row[3] == _LISTENING, owners.get(row[9], ""))
+        for row in rows
+    ]
+
+
+def _owners() -> dict[str, str]:
+    """The command line of a process that has it, by the number of each socket."""
+    found = {}
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            kind, _, number = os.readlink(link).partition(":")
+            if kind == "socket":
+                command = (link.parents[1] / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[number.strip("[]")] = command.decode(errors="replace")
+        except OSError:
+            continue  # it has ended meanwhile
+    return found
+
+
+def _place(text: str) -> str:
+    address, port = text.split(":")
+    # the kernel prints the address as a number of this machine
+    number = int(address, 16).to_bytes(4, sys.byteorder)
+    return f"{ip_address(number)}:{int(port, 16)}"

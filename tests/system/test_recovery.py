@@ -13,6 +13,7 @@ import pytest
 from tests.system.amanda import SOURCE, VTAPES, Amanda, Options
 from tests.system.conftest import MakeAmanda
 from tests.system.recovering import (
+    AMIDXTAPED,
     Amrecover,
     check_good,
     our_logs,
@@ -178,3 +179,21 @@ def test_from_the_holding_disk(nights: Amanda) -> None:
     assert nights.held()
     place, recovered = recover(nights, "kept", "*")
     check_good(nights, "kept", place, recovered)
+
+
+def test_a_damaged_record_of_the_installation(nights: Amanda) -> None:
+    """Amanda's amrecover shows why there is no recovery."""
+    prefix = nights.mkdir("/tmp/amanda/prefix")
+    record = f"{prefix}/etc/twisted-taper/amanda.json"
+    nights.mkdir(str(Path(record).parent))
+    nights.write(record, "{")
+    ours = nights.path(AMIDXTAPED)
+    text = ours.read_text()
+    there = f"import sys; sys.prefix = {prefix!r}; from taper.recovery.cli "
+    ours.write_text(text.replace("from taper.recovery.cli ", there))
+    try:
+        _, recovered = recover(nights, "home", "late")
+    finally:
+        ours.write_text(text)
+    assert f"{record}, which says where Amanda keeps things: " in recovered.text
+    assert '"taperctl install", as root, writes it anew' in recovered.text

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
-from tests.system.amanda import ETC, VTAPES, Amanda, Options
+from tests.system.amanda import ETC, SOURCE, VTAPES, Amanda, Options
 from tests.system.bsdtcp import APPLICATIONS, Client
 from tests.system.conftest import MakeAmanda
-from tests.system.recovering import check_good, our_logs, recover, stand_in
+from tests.system.recovering import (
+    LOGS,
+    Amrecover,
+    check_good,
+    our_logs,
+    recover,
+    stand_in,
+    story,
+    until,
+)
 from tests.system.test_ndmp_night import LIBRARY
 
 pytestmark = pytest.mark.system
@@ -60,14 +70,19 @@ def on_vtapes(make_lasting_amanda: MakeAmanda) -> Iterator[Amanda]:
 
 
 @pytest.fixture(scope="module")
-def on_ndmp(make_lasting_amanda: MakeAmanda) -> Iterator[Amanda]:
-    """A dump on three tapes of ndmjob, in parts of 2 MiB."""
+def job() -> Iterator[NdmJob]:
     with NdmJob(tape_limit=8 << 20) as job:
-        where = f"127.0.0.1:{job.port}@{job.directory}"
-        library = LIBRARY.format(where=where, etc=ETC, indirect="no")
-        split = "part-size 2 mbytes"
-        with dumped(make_lasting_amanda, 20, length_mb=8, tapetype=split, extra=library) as amanda:
-            yield amanda
+        yield job
+
+
+@pytest.fixture(scope="module")
+def on_ndmp(make_lasting_amanda: MakeAmanda, job: NdmJob) -> Iterator[Amanda]:
+    """A dump on three tapes of ndmjob, in parts of 2 MiB."""
+    where = f"127.0.0.1:{job.port}@{job.directory}"
+    library = LIBRARY.format(where=where, etc=ETC, indirect="no")
+    split = "part-size 2 mbytes"
+    with dumped(make_lasting_amanda, 20, length_mb=8, tapetype=split, extra=library) as amanda:
+        yield amanda
 
 
 @contextmanager
@@ -137,10 +152,46 @@ def test_an_application_that_ends_too_early(on_vtapes: Amanda) -> None:
     assert "Extractor child exited with status 9" in recovered.text
 
 
+def test_one_file_out_of_an_incremental_chain(on_vtapes: Amanda) -> None:
+    """One that only the full dump has, in the middle of its volumes, and one that came later."""
+    on_vtapes.write(f"{SOURCE}/home/late", "written later\n")
+    on_vtapes.ask("amadmin", "force-level-1", "localhost", f"{SOURCE}/home")
+    on_vtapes.ask("amdump")
+    assert len(on_vtapes.tapelist()) == 4
+    before = len(our_logs(on_vtapes))
+    place, recovered = recover(on_vtapes, "home", "late", "part0/file6.0")
+    assert "failed" not in recovered.text, recovered.text
+    assert "Extractor child" not in recovered.text, recovered.text
+    for name in ("late", "part0/file6.0"):
+        found = on_vtapes.path(f"{place}/{name}").read_bytes()
+        assert found == on_vtapes.path(f"{SOURCE}/home/{name}").read_bytes()
+    logs = our_logs(on_vtapes)[before:]
+    assert len([log for log in logs if "the data connection is with" in log]) == 2
+
+
+def tapes(job: NdmJob) -> list[Path]:
+    """The tapes in slots and drives."""
+    return [*job.directory.glob("slot?"), *job.directory.glob("drive?")]
+
+
+@contextmanager
+def shortened(job: NdmJob, label: str, keep: int) -> Iterator[None]:
+    """So much of the tape with this label is there for a while."""
+    name = f" TAPE {label}\n".encode()
+    (path,) = [path for path in tapes(job) if name in path.read_bytes()[:999]]
+    before, which = path.read_bytes(), path.stat().st_ino
+    path.write_bytes(before[:keep])
+    try:
+        yield
+    finally:
+        (moved,) = [path for path in tapes(job) if path.stat().st_ino == which]
+        moved.write_bytes(before)
+
+
 @needs_ndmjob
 def test_from_ndmp_tapes(on_ndmp: Amanda, recoveries: int) -> None:
     """Three tapes, eleven parts: whole, every time. No byte passes our process."""
-    for _ in range(recoveries):
+    for _ in range(max(2, recoveries)):
         place, recovered = recover(on_ndmp, "home", "*")
         check_good(on_ndmp, "home", place, recovered)
         log = our_logs(on_ndmp)[-1]
@@ -165,3 +216,46 @@ def test_an_application_that_leaves_the_mover(on_ndmp: Amanda) -> None:
     assert "Extractor child exited with status 9" in recovered.text
     place, recovered = recover(on_ndmp, "home", "*")
     check_good(on_ndmp, "home", place, recovered)
+
+
+@needs_ndmjob
+def test_an_application_that_takes_no_more_from_the_mover(on_ndmp: Amanda) -> None:
+    """It stands still, and so does the mover; the recovery does not wait for ever."""
+    text = f"the mover has sent nothing for {PATIENCE} s"
+    deed = f"""\
+    import glob, time
+    link = connect()
+    link.recv(1000)
+    logs = "{LOGS}/**/taper-recovery.*.debug"
+    while not any("{text}" in open(log).read() for log in glob.glob(logs, recursive=True)):
+        time.sleep(0.1)
+    sys.exit(9)
+"""
+    with application(on_ndmp, deed.strip()):
+        _, recovered = recover(on_ndmp, "home", "part0")
+    assert f"recovery failed: {text}, " in recovered.text
+    assert "the application takes no more, or the drive hangs" in recovered.text
+
+
+@needs_ndmjob
+def test_a_tape_that_is_cut(on_ndmp: Amanda, job: NdmJob) -> None:
+    """In the middle of a record; the application hears of it by what it has not got."""
+    with shortened(job, "SYS-02", 3 << 20):
+        _, recovered = recover(on_ndmp, "home", "part0")
+    assert "recovery failed: 'SYS-02' file 2: error reading from ndmp:" in recovered.text
+    assert "(MEDIA_ERROR)" in recovered.text
+    assert "Extractor child exited with status 1" in recovered.text
+
+
+@needs_ndmjob
+def test_a_tape_that_nobody_brings(on_ndmp: Amanda, job: NdmJob) -> None:
+    """The person at amrecover says no; what was read before does not pass for the whole."""
+    before = len(our_logs(on_ndmp))
+    with shortened(job, "SYS-02", 0):
+        amrecover = Amrecover(on_ndmp)
+        amrecover.type(story("home", "part0", answers=2))
+        until(lambda: "'SYS-02' is not at hand" in "".join(our_logs(on_ndmp)[before:]), "asked")
+        amrecover.type("n\nquit\n")
+        recovered = amrecover.end()
+    assert "Extractor child exited with status " in recovered.text
+    assert "nobody brings volume 'SYS-02'" in our_logs(on_ndmp)[-1]

@@ -1,0 +1,338 @@
+"""The commands for people, declared: their arguments, their texts, and what runs them.
+
+A new command is one file in this package and one entry in :data:`COMMANDS`. Parsers, manual pages
+and completions are made of what stands here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from taper.people.site import Site
+    from taper.people.telling import Answer
+
+
+@frozen(kw_only=True)
+class Argument:
+    """One argument of a command.
+
+    :ivar names: options, which begin with ``-``; or the one name of a value that has its place.
+    :ivar help: a clause, without a full stop.
+    :ivar metavar: what a value is called; None: it is a switch, or its name says it.
+    :ivar repeat: ``*`` or ``?``: how often a value that has its place may stand there; ``append``:
+        an option may be given several times.
+    :ivar kind: what a value is to completions: ``config``, ``label``, ``host``, ``disk``,
+        ``storage``, ``directory``; "": anything.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str | None = None
+    repeat: str | None = None
+    type: type = str
+    kind: str = ""
+
+    @property
+    def is_option(self) -> bool:
+        return self.names[0].startswith("-")
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Let a parser understand it."""
+        settings: dict[str, Any] = {"help": self.help}
+        if self.metavar is None and self.is_option:
+            parser.add_argument(*self.names, action="store_true", **settings)
+            return
+        settings |= {"metavar": self.metavar, "type": self.type}
+        if self.repeat == "append":
+            settings |= {"action": "append", "default": []}
+        elif self.repeat is not None:
+            settings["nargs"] = self.repeat
+        parser.add_argument(*self.names, **settings)
+
+
+@frozen(kw_only=True)
+class Command:
+    """One command.
+
+    :ivar help: what it does, in a clause.
+    :ivar description: the same at length; paragraphs are divided by empty lines.
+    :ivar run: ``module:function`` below this package; a coroutine of site and options.
+    :ivar arguments: besides those that every command has, in the order of the usage line.
+    :ivar as_root: where root runs it, what it writes is root's; all else is the dump user's.
+    """
+
+    name: str
+    help: str
+    description: str
+    run: str
+    arguments: tuple[Argument, ...] = field(factory=tuple)
+    as_root: bool = False
+
+    @property
+    def all_arguments(self) -> tuple[Argument, ...]:
+        return (CONFIG, *self.arguments, *EVERYWHERE)
+
+    def load(self) -> Callable[[Site, argparse.Namespace], Awaitable[Answer]]:
+        """Import what runs it."""
+        module, _, function = self.run.partition(":")
+        found: Any = getattr(import_module(f"taper.people.{module}"), function)
+        return found  # type: ignore[no-any-return]
+
+
+CONFIG = Argument(
+    names=("config",),
+    metavar="CONFIG",
+    help='name of a configuration of Amanda\'s; "." is the working directory',
+    kind="config",
+)
+EVERYWHERE = (
+    Argument(names=("--json",), help="say it as one JSON object"),
+    Argument(names=("--plain",), help="say it in lines, on a terminal too"),
+    Argument(
+        names=("-o",),
+        metavar="KEY=VALUE",
+        repeat="append",
+        help="replace one value of the configuration",
+    ),
+)
+STORAGE = Argument(
+    names=("--storage",),
+    metavar="NAME",
+    help="look at this storage alone (default: all that the configuration uses)",
+    kind="storage",
+)
+
+COMMANDS: Mapping[str, Command] = {
+    command.name: command
+    for command in (
+        Command(
+            name="restore",
+            help="restore a disk, or files of it, from volumes and holding disks",
+            description="""\
+Shows first which dumps are restored, from which volumes, and where these are. Then each dump is
+read, decrypted and decompressed as its header says, and unpacked into the directory by GNU tar,
+or by the application that made it, the full dump first; what was deleted between two dumps is
+deleted. All that is read is compared with the checksums of the trace log.
+
+A volume that is not in the changer is asked for, where there is a terminal to ask on; elsewhere
+nothing is restored, and the list of what is missing is told. Parts that cannot be read are passed
+over: all other files are restored, and those that are damaged are named.
+
+Started by root, files get back their owners; everything but the unpacking is done as the dump
+user. A program that decrypts, decompresses or unpacks, and that only a volume names, is not run
+before it was asked for.""",
+            run="restore.session:restore",
+            as_root=True,
+            arguments=(
+                Argument(names=("host",), metavar="HOST", help="whose disk it is", kind="host"),
+                Argument(
+                    names=("disk",), metavar="DISK", help="as the disklist names it", kind="disk"
+                ),
+                Argument(
+                    names=("date",),
+                    metavar="DATE",
+                    repeat="?",
+                    help="as it was then, YYYY-MM-DD with HH:MM or not (default: the newest)",
+                ),
+                Argument(
+                    names=("--to",),
+                    metavar="DIR|-",
+                    help="where to: an empty or new directory; - is standard output, as one dump",
+                    kind="directory",
+                ),
+                Argument(
+                    names=("--path",),
+                    metavar="PATH",
+                    repeat="append",
+                    help="restore this file or directory alone, named below the disk's directory",
+                ),
+                Argument(
+                    names=("--level",),
+                    metavar="N",
+                    type=int,
+                    help="restore the newest dump of this level, and none that it builds on",
+                ),
+                Argument(names=("--dry-run",), help="show the plan, and do nothing"),
+                Argument(
+                    names=("--partial",),
+                    help="do not ask for volumes that are missing; restore what the others have",
+                ),
+                Argument(
+                    names=("--overwrite",),
+                    help="restore into a directory that is not empty; nothing is deleted there",
+                ),
+                Argument(
+                    names=("--trust",),
+                    metavar="PROGRAM",
+                    repeat="append",
+                    help="run this program if a dump names it, though the configuration does not",
+                ),
+            ),
+        ),
+        Command(
+            name="volumes",
+            help="list the volumes: where they are, what is on them, why they are kept",
+            description="""\
+Lists all volumes of the tapelist and all that the changers have: label, storage, slot, barcode,
+when they were written, how much is on them, and whether they may be written over; if not, the
+rules of retention that keep them, and until when.
+
+The changers are asked for what they know; nothing is loaded.""",
+            run="volumes:volumes",
+            arguments=(
+                STORAGE,
+                Argument(
+                    names=("--offline",),
+                    help="ask no changer; what is in which slot is not told then",
+                ),
+            ),
+        ),
+        Command(
+            name="dumps",
+            help="list the dumps: where they lie, and whether they can be restored",
+            description="""\
+Lists the dumps that trace logs and holding disks tell of, the newest first: their levels, sizes and
+checksums, their volumes, and whether all of a dump is there; if not, what is missing. A volume that
+was written again since has nothing of its old dumps any more.""",
+            run="dumps:dumps",
+            arguments=(
+                Argument(
+                    names=("host",),
+                    metavar="HOST",
+                    repeat="?",
+                    help="dumps of this host alone; its case does not matter",
+                    kind="host",
+                ),
+                Argument(
+                    names=("disk",),
+                    metavar="DISK",
+                    repeat="?",
+                    help="dumps of this disk of the host alone",
+                    kind="disk",
+                ),
+            ),
+        ),
+        Command(
+            name="show",
+            help="show what is on a volume: its label, and the headers of its parts",
+            description="""\
+Loads a volume, reads its label and the headers of all its files, and compares them with what the
+trace logs say is there. The volume is named by its label, or by the device or changer that it is in
+(then it is the one in the drive, or in the current slot).
+
+The parts themselves are not read; "taperctl verify" does that.""",
+            run="show:show",
+            arguments=(
+                Argument(
+                    names=("volume",),
+                    metavar="LABEL|DEVICE",
+                    help="a label, or a device or changer, as the configuration names it",
+                    kind="label",
+                ),
+                STORAGE,
+            ),
+        ),
+        Command(
+            name="verify",
+            help="read every part of volumes, and say what is damaged, and where",
+            description="""\
+Reads the parts of all dumps on the volumes, and compares headers, lengths and checksums with the
+trace logs, the tapelist, and the other parts of the same dump. What is wrong is told with its
+volume, file, part and, where that can be known, block.
+
+The volumes are named by their labels, or all that were written are read, or so many dumps, drawn at
+random, that they make up that share of all bytes. A checksum is that of a whole dump: where it has
+several parts, and one of them lies on a volume that is not read, lengths and headers alone are
+compared.""",
+            run="verify:verify",
+            arguments=(
+                Argument(
+                    names=("volumes",),
+                    metavar="VOLUME",
+                    repeat="*",
+                    help="labels of the volumes",
+                    kind="label",
+                ),
+                Argument(names=("--all",), help="all volumes that were written"),
+                Argument(
+                    names=("--sample",),
+                    metavar="PERCENT",
+                    help='dumps that make up this share of all, such as "5%%"',
+                ),
+                STORAGE,
+            ),
+        ),
+        Command(
+            name="check",
+            help="say which volume tonight's run would take, and why none of the others",
+            description="""\
+A dry run of tonight: looks for volumes as the taper of a run that began now would, with the same
+scan and the same rules, and says which one it would take, which one after that, and for each other
+slot why it would not, with the rules of retention that keep its volume.
+
+Nothing is written. The labels of vtapes, and of the volume in a drive that stands alone, are read;
+of a library the inventory is believed, and volumes that it does not know are not loaded but with
+--load.""",
+            run="check:check",
+            arguments=(
+                STORAGE,
+                Argument(names=("--load",), help="load volumes that the changer does not know"),
+            ),
+        ),
+        Command(
+            name="simulate",
+            help="say which volumes the next nights would take, and when none is left",
+            description="""\
+Lets so many nights pass on paper, one a day from now on, and says which volumes they would take,
+and on which night none would be left. Every night takes as many volumes as "runtapes" says, or
+--volumes. For "retention-recover" and "retention-full" it is taken for granted that each disk has
+its full and incremental dumps by turns as it had them last.
+
+Nothing is written; how the changer is looked at is told by "taperctl check --help".""",
+            run="simulate:simulate",
+            arguments=(
+                Argument(
+                    names=("nights",), metavar="NIGHTS", type=int, help="how many nights, 1 to 1000"
+                ),
+                STORAGE,
+                Argument(
+                    names=("--volumes",),
+                    metavar="N",
+                    type=int,
+                    help="volumes that every night fills (default: runtapes)",
+                ),
+                Argument(names=("--load",), help="load volumes that the changer does not know"),
+            ),
+        ),
+    )
+}
+
+
+def add_commands(parsers: Any, run: Callable[[argparse.Namespace], int]) -> None:
+    """Let a parser of command lines know all commands.
+
+    :param parsers: what ``add_subparsers`` gave
+    :param run: is given the parsed options of a command, whose ``command`` is its name
+    """
+    for command in COMMANDS.values():
+        parser = parsers.add_parser(
+            command.name,
+            help=command.help,
+            description=command.description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        _add_all(parser, command.all_arguments)
+        parser.set_defaults(run=run, command=command.name)
+
+
+def _add_all(parser: argparse.ArgumentParser, arguments: Iterable[Argument]) -> None:
+    for argument in arguments:
+        argument.add_to(parser)

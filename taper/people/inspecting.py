@@ -1,0 +1,262 @@
+"""One volume, read from its first file to its last and compared with the logs; blocks.
+
+What concerns a dump as a whole, its checksum and what its parts have in common, is judged by
+:mod:`taper.people.weighing` when all its parts were seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from devices.errors import DeviceError, Status
+from protocols.header import Header, HeaderType
+from protocols.stored import BrokenPart, full_stamp
+from taper.people.findings import Finding, Wrong
+from taper.plane.crc import RunningCrc
+
+if TYPE_CHECKING:
+    from protocols.crc import Crc
+    from protocols.stored import StoredPart
+    from taper.people.catalogue import Catalogue, Copy
+    from taper.people.weighing import Weighing
+    from taper.plane.volumes import IReader
+
+_CHUNK = 1 << 20
+_MOST_FAILURES = 3
+"""So many files in a row, behind the last one that is known, may fail before the volume counts as
+over."""
+
+
+@frozen
+class SeenFile:
+    """A file of the volume.
+
+    :ivar header: None: it could not be read, or the file is not there.
+    :ivar copy: the dump that the log has there; None: it tells of none.
+    :ivar size: bytes of the part; None: it was not read.
+    """
+
+    number: int
+    header: Header | None
+    copy: Copy | None = None
+    part: StoredPart | BrokenPart | None = None
+    size: int | None = None
+
+
+class Stopped(Exception):
+    """Nobody wants to know any more."""
+
+
+@frozen
+class Watch:
+    """Who looks on, from other threads.
+
+    :ivar stopped: nobody wants to know any more.
+    :ivar advance: is told how many bytes have been read since.
+    """
+
+    stopped: Callable[[], bool] = lambda: False
+    advance: Callable[[int], None] = lambda size: None
+
+
+@frozen(kw_only=True)
+class Payload:
+    """What was read of a part.
+
+    :ivar crc: of its bytes, without padding.
+    :ivar whole: all that was written is there, as far as lengths tell.
+    """
+
+    crc: Crc
+    whole: bool
+
+
+@frozen(kw_only=True)
+class Inspection:
+    """One volume that is inspected.
+
+    :ivar wanted: whether a part is to be read, given the copy it belongs to; None for a file that
+        no log tells of.
+    :ivar weighing: is given all that was found of dumps; it may serve several volumes.
+    :ivar files: what was seen.
+    :ivar findings: what is wrong.
+    """
+
+    label: str
+    catalogue: Catalogue
+    weighing: Weighing
+    wanted: Callable[[Copy | None], bool]
+    watch: Watch = field(factory=Watch)
+    files: list[SeenFile] = field(factory=list)
+    findings: list[Finding] = field(factory=list)
+
+    def run(self, reader: IReader, timestamp: str | None) -> None:
+        """Inspect it.
+
+        :param reader: of the volume, started
+        :param timestamp: of its label
+        :raise Stopped: see :class:`Watch`
+        """
+        self._check_label(timestamp)
+        expected = {part.fileno: (copy, part) for copy, part in self.catalogue.parts_on(self.label)}
+        last = max(expected, default=0)
+        number, failures = 1, 0
+        while number <= last or failures < _MOST_FAILURES:
+            self._go_on()
+            try:
+                header = reader.seek_file(number)
+            except DeviceError as fault:
+                failures += 1
+                self._no_header(number, fault, expected.pop(number, None))
+                if fault.status == Status.DEVICE_ERROR:
+                    break  # it is the drive, and no other file would be read
+                number += 1
+                continue
+            if header is None or header.type is HeaderType.TAPEEND:
+                break
+            failures, number = 0, reader.file
+            self._file(reader, number, header, expected.pop(number, None))
+            number += 1
+        for number, (copy, part) in sorted(expected.items()):
+            self._missing(number, copy, part)
+        self.files.sort(key=lambda file: file.number)
+
+    def _go_on(self) -> None:
+        if self.watch.stopped():
+            raise Stopped
+
+    def _find(
+        self,
+        wrong: Wrong,
+        text: str,
+        number: int | None = None,
+        copy: Copy | None = None,
+        part: StoredPart | BrokenPart | None = None,
+        **more: int,
+    ) -> None:
+        self.findings.append(
+            Finding(
+                wrong=wrong,
+                text=text,
+                volume=self.label,
+                file=number,
+                dump=None if copy is None else copy.dump.name,
+                part=None if part is None else part.number,
+                **more,
+            )
+        )
+        if copy is not None and not isinstance(part, BrokenPart):
+            self.weighing.spoilt(copy)
+
+    def _check_label(self, timestamp: str | None) -> None:
+        entry = self.catalogue.tapelist.lookup(self.label)
+        if entry is None or entry.datestamp in ("0", "1"):
+            return
+        if timestamp is None or full_stamp(timestamp) != full_stamp(entry.datestamp):
+            text = (
+                f"it was labelled {timestamp or 'at no time'}, the tapelist says {entry.datestamp}"
+            )
+            self._find(Wrong.LABEL, text)
+
+    def _no_header(
+        self,
+        number: int,
+        fault: DeviceError,
+        expected: tuple[Copy, StoredPart | BrokenPart] | None,
+    ) -> None:
+        copy, part = expected or (None, None)
+        self._find(Wrong.HEADER, f"its header cannot be read: {fault.text}", number, copy, part)
+        self.files.append(SeenFile(number, None, copy, part))
+
+    def _missing(self, number: int, copy: Copy, part: StoredPart | BrokenPart) -> None:
+        if isinstance(part, BrokenPart):
+            return  # some devices take away what they could not write
+        self._find(Wrong.MISSING, "the file is not on the volume", number, copy, part)
+        self.files.append(SeenFile(number, None, copy, part))
+
+    def _file(
+        self,
+        reader: IReader,
+        number: int,
+        header: Header,
+        expected: tuple[Copy, StoredPart | BrokenPart] | None,
+    ) -> None:
+        if expected is None:
+            self._unlisted(reader, number, header)
+            return
+        copy, part = expected
+        mismatch = copy.dump.name.mismatch(header, part)
+        if mismatch is not None:
+            self._find(Wrong.HEADER, mismatch, number, copy, part)
+        if isinstance(part, BrokenPart):
+            self.files.append(SeenFile(number, header, copy, part))
+            return
+        if mismatch is None:
+            self.weighing.has_header(copy, part, header)
+        size = None
+        if self.wanted(copy):
+            payload = self._read(reader, number, part, copy)
+            size = payload.crc.size
+            if payload.whole:
+                self.weighing.was_read(copy, part, payload.crc, reader.block_size)
+        self.files.append(SeenFile(number, header, copy, part, size))
+
+    def _unlisted(self, reader: IReader, number: int, header: Header) -> None:
+        self._find(Wrong.UNLISTED, "no trace log tells of it", number)
+        size = None
+        if self.wanted(None):
+            size = self._read(reader, number).crc.size
+        self.files.append(SeenFile(number, header, size=size))
+
+    def _read(
+        self,
+        reader: IReader,
+        number: int,
+        part: StoredPart | None = None,
+        copy: Copy | None = None,
+    ) -> Payload:
+        """Read the file that the reader is at."""
+        block_size = reader.block_size
+        buffer = memoryview(bytearray(max(_CHUNK // block_size, 1) * block_size))
+        limit = None if part is None else part.size
+        crc, excess, stray = RunningCrc(), 0, False
+        while True:
+            self._go_on()
+            try:
+                size = reader.read_blocks(buffer)
+            except DeviceError as fault:
+                at = crc.size + excess
+                text = f"it cannot be read on: {fault.text}"
+                self._find(
+                    Wrong.UNREADABLE, text, number, copy, part, block=at // block_size, byte=at
+                )
+                return Payload(crc=crc.value(), whole=False)
+            if not size:
+                break
+            self.watch.advance(size)
+            good = size if limit is None else min(size, limit - crc.size)
+            crc.update(buffer[:good])
+            excess += size - good
+            stray = stray or any(buffer[good:size])
+        whole = True
+        if limit is not None and crc.size < limit:
+            whole = False
+            text = f"it has {crc.size} bytes, {limit} expected"
+        elif excess >= block_size or stray:
+            whole = False
+            text = f"it has {crc.size + excess} bytes, {limit} expected"
+        elif part is not None and limit is None and not _fits(crc.size, part.about, block_size):
+            whole = False
+            text = f"it has {crc.size} bytes, {part.about // 1024} KiB expected"
+        if not whole:
+            at = crc.size
+            self._find(Wrong.LENGTH, text, number, copy, part, block=at // block_size, byte=at)
+        return Payload(crc=crc.value(), whole=whole)
+
+
+def _fits(size: int, about: int, block_size: int) -> bool:
+    """A size may be that of which a log tells whole KiB only; the last block may be padded."""
+    return about <= size < about + 1024 + block_size

@@ -1,0 +1,180 @@
+"""Volumes and devices that are opened for reading, and given back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+
+from devices.errors import ChangerError, DeviceError, Status
+from devices.idirecttcp import IMoverDevice
+from devices.interfaces import AccessMode, IPumpedDevice, LoadRequest, Relative
+from devices.lane import Lane
+from devices.shield import undisturbed
+from taper.core.errors import SourceFault
+from taper.flow.mover_reader import MoverReader
+from taper.people.inspecting import Stopped
+from taper.recovery.volumes import AskingClerk
+
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncChanger, IAsyncDevice, VolumeReading
+    from taper.people.site import Site
+    from taper.plane.volumes import IReader
+
+T = TypeVar("T")
+
+
+@frozen(kw_only=True)
+class Medium:
+    """A volume in a device.
+
+    :ivar device: started for reading, unless there is no label.
+    :ivar reading: what the label says.
+    :ivar place: where it is, for people.
+    """
+
+    device: IAsyncDevice
+    reading: VolumeReading
+    place: str
+
+    @property
+    def label(self) -> str | None:
+        return self.reading.label if self.reading.status is Status.SUCCESS else None
+
+
+class NotAtHand(SourceFault):
+    """A volume is not in the changers, or cannot be had from them now."""
+
+
+class Volumes:
+    """Opens volumes by their labels, one at a time, wherever they are."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._clerks: dict[str, AskingClerk] = {}
+
+    async def fetch(self, label: str, storages: list[str]) -> IAsyncDevice:
+        """A device that reads the volume, started.
+
+        :param storages: where it is looked for, in this order
+        :raise NotAtHand: it is in none of them, or cannot be had; with the last reason
+        """
+        last: SourceFault | None = None
+        for storage in storages:
+            clerk = self._clerks.get(storage)
+            if clerk is None:
+                clerk = AskingClerk(self._site.shelves, storage, _nobody)
+                self._clerks[storage] = clerk
+                self._site.leaving.append(clerk.interrupt)
+            try:
+                return await clerk.fetch(label, "taperctl")
+            except SourceFault as fault:
+                last = fault
+        raise NotAtHand(f"volume '{label}' is not at hand: {last or 'there is no storage'}")
+
+    async def give_back(self) -> None:
+        """Give back the volume that was fetched last."""
+        for clerk in self._clerks.values():
+            await clerk.close_volume(tell=False)
+            clerk.end(well=True)
+
+    async def close(self) -> None:
+        """Give everything back."""
+        for clerk in self._clerks.values():
+            await clerk.quit()
+
+
+def _nobody(label: str, why: str) -> Deferred[str]:
+    """Nobody is asked for volumes."""
+    raise SourceFault(why)
+
+
+async def wrong_label(site: Site, label: str, storages: list[str]) -> str | None:
+    """What is wrong with the label of a volume that a changer has in a slot by that name; None: no
+    changer has it, or it cannot be loaded, or nothing is."""
+    for storage in storages:
+        try:
+            changer = site.shelves.open_changer(storage)
+        except SourceFault:
+            continue  # it was told already that the volume is not to be had there
+        try:
+            for entry in await changer.inventory():
+                if entry.label == label and not entry.reserved:
+                    return await _read_label(site, changer, entry.slot, label)
+        except (ChangerError, DeviceError, OSError):
+            continue  # likewise
+        finally:
+            await site.close_changer(changer)
+    return None
+
+
+async def _read_label(site: Site, changer: IAsyncChanger, slot: str, label: str) -> str | None:
+    held = await changer.load(LoadRequest(slot=slot, mode=AccessMode.READ))
+    reading = held.reading
+    await _release(site, held)
+    if reading.status is not Status.SUCCESS:
+        return f"its label cannot be read (slot {slot}): {reading.error}"
+    if reading.label != label:
+        return f"its label says '{reading.label}' (slot {slot})"
+    return None
+
+
+@asynccontextmanager
+async def opened(site: Site, name: str) -> AsyncIterator[Medium]:
+    """What is in a device, or in the current slot of a changer.
+
+    :raise SourceFault: there is no such device
+    :raise ChangerError: it cannot be used
+    """
+    changer = site.shelves.open_changer(name)
+    try:
+        held = await changer.load(LoadRequest(relative=Relative.CURRENT, mode=AccessMode.READ))
+        try:
+            if held.reading.status is Status.SUCCESS:
+                await held.device.start(AccessMode.READ)
+            yield Medium(
+                device=held.device, reading=held.reading, place=f"slot {held.slot} of {name}"
+            )
+        finally:
+            await _release(site, held)
+    finally:
+        await site.close_changer(changer)
+
+
+async def _release(site: Site, held: Any) -> None:
+    try:
+        await held.release()
+    except (ChangerError, DeviceError, OSError) as fault:
+        site.screen.warn(f"giving slot {held.slot} back: {fault}")
+
+
+async def read(site: Site, device: IAsyncDevice, work: Callable[[IReader], T]) -> T:
+    """Run a function that reads a volume and blocks, in a thread.
+
+    :param device: started for reading
+    :param work: is given what it reads from; it asks itself whether anybody still wants to know
+    :raise CancelledError: nobody does
+    """
+    try:
+        if not IMoverDevice.providedBy(device):
+            return await undisturbed(IPumpedDevice(device).run(work))
+        return await _by_mover(site, device, work)
+    except Stopped as fault:
+        raise CancelledError from fault
+
+
+async def _by_mover(site: Site, device: IAsyncDevice, work: Callable[[IReader], T]) -> T:
+    """The data come by a connection of our own."""
+    connecting, reading = Lane(site.reactor, "connecting"), Lane(site.reactor, "reading")
+    reader = MoverReader(site.reactor, device, connecting)
+    site.leaving.append(reader.cancel)
+    try:
+        return await undisturbed(reading.call(work, reader))
+    finally:
+        site.leaving.remove(reader.cancel)
+        await reader.close()
+        await reading.stop()
+        await connecting.stop()

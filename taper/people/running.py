@@ -1,0 +1,125 @@
+"""The life of the process that runs one command for people."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from devices.errors import ChangerError, DeviceError
+from protocols.tapelist import TapelistError
+from taper.core.errors import SourceFault
+from taper.core.scan import ScanFailed
+from taper.last_words import CannotStart, reason, tell
+from taper.people.commands import COMMANDS
+from taper.people.exits import Exit
+from taper.people.medium import NotAtHand
+from taper.people.screen import PROGRAM, Screen, make_screen
+from taper.people.site import Site, find_config
+from taper.people.telling import printable
+from taper.run.paths import paths_from
+from taper.run.process import import_reactor
+from taper.run.until_over import run_until_over
+
+if TYPE_CHECKING:
+    from taper.people.commands import Command
+    from taper.people.telling import Answer
+
+
+class _Warnings(logging.Handler):
+    """What devices and changers warn of."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._screen.warn(record.getMessage())
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a command. :return: the exit status"""
+    os.umask(0o077)
+    screen = make_screen(json=options.json, plain=options.plain)
+    paths = paths_from(os.environ)
+    command = COMMANDS[options.command]
+    try:
+        config = find_config(options.config, tuple(options.o), paths, keep_root=command.as_root)
+    except CannotStart as fault:
+        return tell(PROGRAM, str(fault))
+    logging.getLogger().addHandler(_Warnings(screen))
+    import_reactor()
+    from twisted.internet import reactor
+
+    site = Site(reactor, config, paths, screen)
+    return run_until_over(PROGRAM, reactor, Work(site, command, options))
+
+
+class Work:
+    """One command, from its beginning to the end of its threads."""
+
+    def __init__(self, site: Site, command: Command, options: argparse.Namespace) -> None:
+        self._site = site
+        self._command = command
+        self._options = options
+        self._story: Deferred[Answer] | None = None
+        self._interrupted = False
+
+    async def run(self) -> int:
+        """Run it, and say what it has found. :return: the exit status"""
+        try:
+            answer = await self._answer()
+        except CancelledError:
+            return Exit.INTERRUPTED
+        except NotAtHand as fault:
+            self._failed(fault.text)
+            return Exit.ABSENT
+        except _EXPECTED as fault:
+            return self._failed(_sentence(fault))
+        finally:
+            await self._site.close()
+        self._site.screen.answer(answer)
+        return answer.exit
+
+    async def _answer(self) -> Answer:
+        story: Any = self._command.load()(self._site, self._options)
+        self._story = Deferred.fromCoroutine(story)
+        try:
+            return await self._story
+        except Exception:
+            if self._interrupted:
+                raise CancelledError from None
+            raise
+        finally:
+            self._story = None
+
+    def _failed(self, text: str) -> int:
+        self._site.screen.warn(text)
+        return Exit.FAILED
+
+    def leave(self) -> None:
+        """A signal: let go of drives and changers, and come to the end. Safe to repeat."""
+        self._interrupted = True
+        self._site.hurry()
+        if self._story is not None:
+            self._story.cancel()
+
+
+_EXPECTED = (
+    CannotStart,
+    ChangerError,
+    DeviceError,
+    OSError,
+    ScanFailed,
+    SourceFault,
+    TapelistError,
+)
+
+
+def _sentence(fault: BaseException) -> str:
+    if isinstance(fault, OSError) and fault.strerror:
+        return reason(fault)
+    return printable(getattr(fault, "text", None) or getattr(fault, "message", None) or str(fault))

@@ -1,0 +1,311 @@
+"""``taperctl verify``: every part is read, and compared with all that is known of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+from devices.errors import ChangerError, DeviceError
+from taper.last_words import CannotStart
+from taper.people.exits import Exit
+from taper.people.findings import Finding, Wrong
+from taper.people.inspecting import Inspection, Watch
+from taper.people.medium import NotAtHand, Volumes, read, wrong_label
+from taper.people.reading import read_catalogue
+from taper.people.show import where
+from taper.people.telling import Answer, Column, Table, count, moment, printable, size
+from taper.people.weighing import Verdict, Weighed, Weighing
+
+if TYPE_CHECKING:
+    import argparse
+
+    from devices.interfaces import IAsyncDevice
+    from protocols.conf import Storage
+    from taper.people.catalogue import Catalogue, Copy
+    from taper.people.site import Site
+    from taper.plane.volumes import IReader
+
+_COLUMNS = (
+    Column("volume"),
+    Column("files", right=True),
+    Column("read", right=True),
+    Column("verdict"),
+)
+
+
+@frozen
+class Task:
+    """What is to be verified.
+
+    :ivar labels: the volumes, in the order of loading.
+    :ivar copies: the dumps that are read; None: all that is on the volumes.
+    """
+
+    labels: tuple[str, ...]
+    copies: frozenset[int] | None = None
+
+    def wants(self, copy: Copy | None) -> bool:
+        """A part of this dump is to be read; None: one that no log tells of."""
+        return self.copies is None or (copy is not None and id(copy) in self.copies)
+
+
+@define
+class Outcome:
+    """One volume.
+
+    :ivar absent: why it was not verified; None: it was.
+    """
+
+    label: str
+    files: int = 0
+    size: int = 0
+    findings: list[Finding] = field(factory=list)
+    absent: str | None = None
+
+
+async def verify(site: Site, options: argparse.Namespace) -> Answer:
+    """See :mod:`taper.people.commands`."""
+    storages = site.storages(options.storage)
+    catalogue = await site.call(read_catalogue, site.config)
+    task = choose(catalogue, storages, options, random.SystemRandom())
+    verifying = Verifying(site, catalogue, task, [storage.name for storage in storages])
+    await verifying.run()
+    return verifying.answer()
+
+
+def choose(
+    catalogue: Catalogue,
+    storages: Iterable[Storage],
+    options: argparse.Namespace,
+    dice: random.Random,
+) -> Task:
+    """What the command line asks for.
+
+    :raise CannotStart: it asks for nothing, or for several things at once
+    """
+    ways = [bool(options.volumes), options.all, options.sample is not None]
+    if sum(ways) != 1:
+        raise CannotStart("name the volumes to verify, or say --all or --sample PERCENT")
+    if options.volumes:
+        return Task(tuple(dict.fromkeys(options.volumes)))
+    names = {storage.name for storage in storages}
+    labels = tuple(
+        entry.label
+        for entry in reversed(catalogue.tapelist.entries)
+        if entry.datestamp not in ("0", "1") and entry.storage in (None, *names)
+    )
+    if options.all:
+        return Task(labels)
+    return _sample(catalogue, labels, _percent(options.sample), dice)
+
+
+def _percent(text: str) -> float:
+    """:raise CannotStart: it is none"""
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        percent = 0.0
+    if not 0 < percent <= 100:
+        raise CannotStart(f"--sample {text}: a number over 0 up to 100 expected")
+    return percent
+
+
+def _sample(
+    catalogue: Catalogue, labels: tuple[str, ...], percent: float, dice: random.Random
+) -> Task:
+    """Whole dumps, as only they have checksums, drawn until there are so many bytes."""
+    known = set(labels)
+    there = [copy for copy in catalogue.copies if copy.restorable and known & {*copy.dump.labels}]
+    wanted = sum(copy.dump.size for copy in there) * percent / 100
+    dice.shuffle(there)
+    chosen: list[Copy] = []
+    while there and (not chosen or sum(copy.dump.size for copy in chosen) < wanted):
+        chosen.append(there.pop())
+    needed = {label for copy in chosen for label in copy.dump.labels}
+    order = [entry.label for entry in reversed(catalogue.tapelist.entries)]
+    return Task(tuple(label for label in order if label in needed), frozenset(map(id, chosen)))
+
+
+class Verifying:
+    """The volumes of one task, one after the other.
+
+    :ivar outcomes: of all of them.
+    """
+
+    def __init__(self, site: Site, catalogue: Catalogue, task: Task, storages: list[str]) -> None:
+        self._site = site
+        self._catalogue = catalogue
+        self._task = task
+        self._storages = storages
+        self._weighing = Weighing()
+        self._done = 0
+        self.outcomes: list[Outcome] = []
+        self._of_dumps: list[Finding] = []
+        self._weighed: list[Weighed] = []
+
+    async def run(self) -> None:
+        """Verify them all."""
+        volumes = Volumes(self._site)
+        progress = self._site.screen.progress("verifying", self._total())
+        try:
+            for label in self._task.labels:
+                self.outcomes.append(await self._verify(volumes, label, progress.advance))
+                progress.advance(self._done, label)
+        finally:
+            progress.close()
+            await volumes.close()
+        self._of_dumps = self._weighing.findings()
+        self._weighed = self._weighing.weighed()
+
+    def _total(self) -> int:
+        return sum(
+            part.about
+            for label in self._task.labels
+            for copy, part in self._catalogue.parts_on(label)
+            if self._task.wants(copy)
+        )
+
+    async def _verify(
+        self, volumes: Volumes, label: str, advance: Callable[[int, str], None]
+    ) -> Outcome:
+        storages = self._where(label)
+        try:
+            device = await volumes.fetch(label, storages)
+        except NotAtHand as fault:
+            return await self._not_had(label, storages, fault)
+        try:
+            return await self._inspect(device, label, advance)
+        except (ChangerError, DeviceError, OSError) as fault:
+            return Outcome(label, absent=str(fault))
+        finally:
+            await volumes.give_back()
+
+    def _where(self, label: str) -> list[str]:
+        known = [self._site.config.storage(name) for name in self._storages]
+        found = [storage for storage in known if storage is not None]
+        return where(label, self._catalogue.tapelist, found)
+
+    async def _not_had(self, label: str, storages: list[str], fault: NotAtHand) -> Outcome:
+        """A volume that is there, and whose label cannot be read, is a damaged one."""
+        wrong = await wrong_label(self._site, label, storages)
+        if wrong is None:
+            return Outcome(label, absent=fault.text)
+        for copy in self._catalogue.on(label):
+            if label in copy.dump.labels:
+                self._weighing.spoilt(copy)
+        return Outcome(label, findings=[Finding(wrong=Wrong.LABEL, text=wrong, volume=label)])
+
+    async def _inspect(
+        self, device: IAsyncDevice, label: str, advance: Callable[[int, str], None]
+    ) -> Outcome:
+        def read_on(size: int) -> None:
+            self._done += size
+            advance(self._done, label)
+
+        inspection = Inspection(
+            label=label,
+            catalogue=self._catalogue,
+            weighing=self._weighing,
+            wanted=self._task.wants,
+            watch=Watch(self._site.shelves.stop.is_set, read_on),
+        )
+        timestamp, before = device.facts.timestamp, self._done
+
+        def work(reader: IReader) -> None:
+            inspection.run(reader, timestamp)
+
+        await read(self._site, device, work)
+        files = inspection.files
+        return Outcome(
+            label,
+            files=sum(file.header is not None for file in files),
+            size=self._done - before,
+            findings=inspection.findings,
+        )
+
+    # what is said of it
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All that is wrong, in the order of the volumes; of whole dumps at the end."""
+        found = [finding for outcome in self.outcomes for finding in outcome.findings]
+        return found + self._of_dumps
+
+    def answer(self) -> Answer:
+        findings = self.findings
+        absent = [outcome for outcome in self.outcomes if outcome.absent is not None]
+        if findings:
+            end = Exit.FOUND
+        else:
+            end = Exit.ABSENT if absent else Exit.WELL
+        return Answer(
+            record={
+                "schema": "taper/verify/1",
+                "config": self._site.config.name,
+                "volumes": [_record(outcome) for outcome in self.outcomes],
+                "dumps": [_record_of(one) for one in self._weighed],
+                "findings": [finding.record() for finding in findings],
+            },
+            shown=(
+                Table(_COLUMNS, [self._row(outcome) for outcome in self.outcomes]),
+                *map(str, findings),
+                *self._summary(),
+            ),
+            exit=end,
+        )
+
+    def _row(self, outcome: Outcome) -> tuple[str, ...]:
+        label = printable(outcome.label)
+        if outcome.absent is not None:
+            return (label, "", "", printable(outcome.absent))
+        wrong = [
+            finding
+            for finding in self.findings
+            if finding.volume == outcome.label and finding.wrong is not Wrong.UNLISTED
+        ]
+        verdict = f"{count(len(wrong), 'finding')}" if wrong else "good"
+        return (label, str(outcome.files), size(outcome.size), verdict)
+
+    def _summary(self) -> list[str]:
+        lines = []
+        for verdict, text in (
+            (Verdict.GOOD, "as it was written: lengths and checksum"),
+            (Verdict.UNCOMPARED, "as long as it was written; nobody has told its checksum"),
+            (Verdict.INCOMPLETE, "not read as a whole, or never whole; what was read is good"),
+            (Verdict.DAMAGED, "damaged"),
+        ):
+            those = [one for one in self._weighed if one.verdict is verdict]
+            if those:
+                lines.append(f"{count(len(those), 'dump')}: {text}")
+        for one in self._weighed:
+            if one.verdict is Verdict.DAMAGED:
+                name = one.copy.dump.name
+                who = f"{printable(name.host)}:{printable(name.disk)}"
+                lines.append(f"  {who} level {name.level} of {moment(name.datestamp)}")
+        return lines
+
+
+def _record(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "label": outcome.label,
+        "absent": outcome.absent,
+        "files": outcome.files,
+        "read": outcome.size,
+        "findings": len(outcome.findings),
+    }
+
+
+def _record_of(one: Weighed) -> dict[str, Any]:
+    name = one.copy.dump.name
+    return {
+        "host": name.host,
+        "disk": name.disk,
+        "datestamp": name.datestamp,
+        "level": name.level,
+        "storage": name.storage,
+        "verdict": one.verdict.value,
+        "read": one.size,
+    }

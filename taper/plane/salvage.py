@@ -1,0 +1,105 @@
+"""A dump of which parts cannot be read: all the others, for whoever restores what is left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from attrs import frozen
+
+from taper.plane.interfaces import SourceError
+from taper.plane.volumes import VolumeSource
+
+if TYPE_CHECKING:
+    from protocols.stored import StoredDump, StoredPart
+    from taper.plane.volumes import IReader, IVolumes
+
+_UNKNOWN = 512
+"""Bytes that stand for a loss of unknown size: one block of an archive, so that tar looks for the
+next one that makes sense."""
+_FILLER = b"lost"
+"""Stands in the place of what is lost. It is no header of any archive, and no zeros, which would
+end one."""
+
+
+@frozen
+class Loss:
+    """What of a part cannot be had.
+
+    :ivar size: bytes; None: not known.
+    :ivar text: why, with the place.
+    """
+
+    part: StoredPart
+    size: int | None
+    text: str
+
+
+class SalvagedSource(VolumeSource):
+    """A dump with its losses: parts, and rests of parts, that cannot be read are passed over.
+
+    :ivar losses: so far, in order.
+    :ivar filled: what was read last is no data but stands for data that are lost.
+    """
+
+    def __init__(
+        self, dump: StoredDump, total: int | None, volumes: IVolumes, gone: set[str], *, fill: bool
+    ) -> None:
+        """:param gone: labels of volumes that cannot be had, and are not asked for again
+        :param fill: give bytes in the place of those that are lost; else the dump ends there
+        """
+        super().__init__(dump, total, cast("IReader", None), volumes)
+        self.losses: list[Loss] = []
+        self.filled = False
+        self._label = ""
+        self._positioned = False
+        self._gone = gone
+        self._fill = fill
+        self._to_fill = 0
+        self._filler = memoryview(b"")
+
+    def _read_on(self, buffer: memoryview) -> int:
+        while not self._cancelled:
+            self.filled = bool(self._to_fill)
+            if self.filled:
+                return self._give_filler(buffer)
+            if self.losses and not self._fill:
+                return 0
+            try:
+                size = super()._read_on(buffer)
+            except SourceError as fault:
+                if self._cancelled:
+                    raise
+                self._lose(str(fault))
+            else:
+                self.finished = self.finished and not self.losses
+                return size
+        return 0
+
+    def _change_to(self, part: StoredPart) -> None:
+        if part.label in self._gone:
+            raise SourceError(f"{part.place}: the volume is not there")
+        try:
+            super()._change_to(part)
+        except SourceError:
+            self._label = ""
+            self._gone.add(part.label)
+            raise
+
+    def _lose(self, text: str) -> None:
+        self.failed = True
+        self._in_part = False
+        self._rest = memoryview(b"")
+        size = None if self._limit is None else self._limit - self._got
+        self.losses.append(Loss(self._part, size, text))
+        if self._left is not None and self._limit is not None:
+            self._left -= self._limit
+        if self._fill:
+            self._to_fill = _UNKNOWN if size is None else size
+
+    def _give_filler(self, buffer: memoryview) -> int:
+        if len(self._filler) < len(buffer):
+            self._filler = memoryview(_FILLER * (len(buffer) // len(_FILLER) + 1))
+        size = min(self._to_fill, len(buffer))
+        buffer[:size] = self._filler[:size]
+        self._to_fill -= size
+        return size

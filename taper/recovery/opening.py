@@ -1,0 +1,84 @@
+"""Dumps of one configuration, opened for reading: from volumes, or from the holding disk."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import succeed
+
+from devices.lane import Lane
+from taper.flow.holding import HoldingOrigin
+from taper.flow.interfaces import FlowContext
+from taper.flow.stored import StoredOrigin
+from taper.recovery.catalog import Wanted
+from taper.recovery.volumes import AskingClerk, Shelves
+
+if TYPE_CHECKING:
+    from devices.interfaces import ILane
+    from protocols.conf import Config
+    from protocols.stored import StoredDump
+    from protocols.twisted_transports.haste import Haste
+    from taper.recovery.volumes import Ask
+    from taper.run.paths import Paths
+
+T = TypeVar("T", bound=StoredOrigin)
+
+
+class Opener:
+    """Opens dumps.
+
+    :ivar shelves: storages and changers of the configuration.
+    """
+
+    def __init__(
+        self, reactor: Any, config: Config, paths: Paths, haste: Haste, lane: ILane
+    ) -> None:
+        """:param haste: begins when all is to end
+        :param lane: where files are looked at
+        """
+        self._reactor = reactor
+        self._config = config
+        self._lane = lane
+        self.shelves = Shelves(reactor, config, paths, haste)
+
+    def clerk(
+        self, where: str, ask: Ask, opened: Callable[[str], object] = lambda label: None
+    ) -> AskingClerk:
+        """Who fetches volumes, for one dump or for several of one storage.
+
+        :param where: the storage or changer in which volumes are looked for first
+        :param ask: asks a person for those that are not there
+        :param opened: is told the label of each volume that is opened
+        """
+        return AskingClerk(self.shelves, where, ask, opened)
+
+    def from_volumes(self, dump: StoredDump, clerk: AskingClerk, kind: type[T]) -> T:
+        """A dump on volumes; the origin's ``find`` comes next.
+
+        :param kind: of origin
+        """
+        name = dump.name
+        wanted = Wanted(
+            src_storage=name.storage,
+            hostname=name.host,
+            diskname=name.disk,
+            level=name.level,
+            datestamp=name.datestamp,
+        )
+        return kind(self._context(dump), wanted, clerk)
+
+    def from_holding(self, path: str) -> HoldingOrigin:
+        """A dump in holding files, of which this is the first."""
+        return HoldingOrigin(self._context(None), path)
+
+    def _context(self, dump: StoredDump | None) -> FlowContext:
+        return FlowContext(
+            reactor=self._reactor,
+            make_lane=functools.partial(Lane, self._reactor),
+            patience=self._config.general.dtimeout + 1,
+            look=self._lane.call,
+            search=lambda _: succeed(dump),
+            config=self._config,
+        )

@@ -1,0 +1,52 @@
+"""The reactor of a program that has one thing to do, for as long as that takes."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from taper.last_words import tell
+
+
+class IWork(Protocol):
+    """The one thing."""
+
+    async def run(self) -> int:
+        """Do it. :return: the exit status"""
+
+    def leave(self) -> None:
+        """A signal came: let go of drives and changers, and let :meth:`run` come back soon."""
+
+
+def run_until_over(program: str, reactor: Any, work: IWork) -> int:
+    """Run the reactor until the work is done. :return: its exit status"""
+    ended: Deferred[None] = Deferred()
+    status = 1
+
+    def over(result: Any) -> None:
+        nonlocal status
+        if isinstance(result, int):
+            status = result
+        else:
+            tell(program, f"internal error: {result.getErrorMessage()}")
+        ended.callback(None)
+        if reactor.running and not stopping:
+            reactor.stop()
+
+    stopping: list[bool] = []
+
+    def before_shutdown() -> Deferred[None]:
+        stopping.append(True)
+        work.leave()
+        waiting: Deferred[None] = Deferred()
+        ended.addCallback(waiting.callback)
+        return waiting
+
+    def begin() -> None:
+        Deferred.fromCoroutine(work.run()).addBoth(over)
+
+    reactor.addSystemEventTrigger("before", "shutdown", before_shutdown)
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    return status

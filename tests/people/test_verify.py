@@ -1,0 +1,205 @@
+"""``taperctl verify``, of volumes that our taper has written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_twisted import ensureDeferred
+
+from taper.people.exits import Exit
+from tests.people.nights import PART, Dump, Nights
+
+FIRST, SECOND = "20260107000000", "20260108210000"
+
+
+async def two_nights(tmp_path: Path, **settings: Any) -> Nights:
+    """C01 with a dump of three parts and one of a single part; C02 with one."""
+    nights = Nights(tmp_path).make()
+    nights.configure(**settings)
+    await nights.hold(FIRST, Dump("/home", 2 * PART + 5), Dump("/srv", 100))
+    await nights.hold(SECOND, Dump("/home", 10, level=1))
+    return nights
+
+
+def squeezed(lines: list[str]) -> list[str]:
+    return [" ".join(line.split()) for line in lines]
+
+
+def file_of(nights: Nights, number: int, slot: int = 1) -> Path:
+    (path,) = (nights.root / f"vtapes/slot{slot}").glob(f"{number:05d}.*")
+    return path
+
+
+def flip(path: Path, place: int, bit: int = 1) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= bit
+    path.write_bytes(data)
+
+
+@ensureDeferred
+async def test_all_is_well(tmp_path: Path) -> None:
+    nights = await two_nights(tmp_path)
+    before = nights.snapshot()
+    assert squeezed(await nights.lines("verify", "--all")) == [
+        "volume files read verdict",
+        "C01 4 128.1 KiB good",
+        "C02 1 10 B good",
+        "3 dumps: as it was written: lengths and checksum",
+    ]
+    assert nights.snapshot() == before
+    assert nights.said == []
+
+
+@ensureDeferred
+async def test_as_json(tmp_path: Path) -> None:
+    nights = await two_nights(tmp_path)
+    record = await nights.record("verify", "C01")
+    assert record == {
+        "schema": "taper/verify/1",
+        "config": "C",
+        "volumes": [
+            {"label": "C01", "absent": None, "files": 4, "read": 2 * PART + 105, "findings": 0}
+        ],
+        "dumps": [
+            {
+                "host": "localhost",
+                "disk": disk,
+                "datestamp": FIRST,
+                "level": "0",
+                "storage": "C",
+                "verdict": "good",
+                "read": size,
+            }
+            for disk, size in (("/home", 2 * PART + 5), ("/srv", 100))
+        ],
+        "findings": [],
+    }
+
+
+async def findings(nights: Nights, *words: str) -> list[dict[str, Any]]:
+    record = await nights.record("verify", *(words or ("--all",)), exit=Exit.FOUND)
+    return record["findings"]  # type: ignore[no-any-return]
+
+
+@ensureDeferred
+async def test_a_flipped_bit_in_a_dump_of_one_part(tmp_path: Path) -> None:
+    nights = await two_nights(tmp_path)
+    flip(file_of(nights, 4), 32768 + 50)
+    (found,) = await findings(nights)
+    assert (found["kind"], found["volume"], found["file"], found["part"]) == (
+        "checksum",
+        "C01",
+        4,
+        1,
+    )
+    assert re.match("its checksum is [0-9a-f]{8}:100, the log says [0-9a-f]{8}:100", found["text"])
+    lines = squeezed(await nights.lines("verify", "C01", exit=Exit.FOUND))
+    assert lines[1] == "C01 4 128.1 KiB 1 finding"
+    assert lines[2].startswith("volume C01, file 4")
+    assert lines[-2:] == ["1 dump: damaged", "localhost:/srv level 0 of 2026-01-07"]
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "kind", "text"),
+    [
+        (2, lambda data: data[:-1], "length", f"it has {PART - 1} bytes, {PART} expected"),
+        (2, lambda data: data[:32768], "length", f"it has 0 bytes, {PART} expected"),
+        (2, lambda data: data + b"x", "length", f"it has {PART + 1} bytes, {PART} expected"),
+        (2, lambda data: data + bytes(32768), "length", f"it has {PART + 32768} bytes"),
+        (2, lambda data: b"", "missing", "the file is not on the volume"),
+        (2, lambda data: data[:20000], "length", f"it has 0 bytes, {PART} expected"),
+        (2, lambda data: b"x" + data[1:], "header", "its header cannot be read: Invalid amanda"),
+        (2, lambda data: data.replace(b"lev 0", b"lev 1", 1), "header", "header on 'C01' file 2"),
+        (
+            2,
+            lambda data: data.replace(b"program tar", b"program tor", 1),
+            "header",
+            "its header differs from those of other parts in program",
+        ),
+    ],
+)
+@ensureDeferred
+async def test_what_is_wrong_with_a_part(
+    tmp_path: Path, number: int, change: Any, kind: str, text: str
+) -> None:
+    nights = await two_nights(tmp_path)
+    path = file_of(nights, number)
+    path.write_bytes(change(path.read_bytes()))
+    found = await findings(nights)
+    assert [(one["kind"], one["volume"], one["file"], one["part"]) for one in found] == [
+        (kind, "C01", 2, 2)
+    ]
+    assert found[0]["text"].startswith(text)
+
+
+@ensureDeferred
+async def test_a_checksum_in_a_header(tmp_path: Path) -> None:
+    """It is compared with the log."""
+    nights = await two_nights(tmp_path)
+    path = file_of(nights, 4)
+    data = path.read_bytes()
+    (crc,) = re.findall(rb"SERVER-CRC=([0-9a-f]{8}):100", data)
+    path.write_bytes(data.replace(crc, b"12345678", 1))
+    (found,) = await findings(nights)
+    assert found["kind"] == "header"
+    assert found["text"].startswith("its header has the server checksum 12345678:100, the log ")
+
+
+@ensureDeferred
+async def test_a_label_that_is_damaged(tmp_path: Path) -> None:
+    """The volume is there; all its dumps are in doubt."""
+    nights = await two_nights(tmp_path)
+    flip(file_of(nights, 0), 0)
+    record = await nights.record("verify", "--all", exit=Exit.FOUND)
+    assert [(one["kind"], one["volume"]) for one in record["findings"]] == [("label", "C01")]
+    assert [one["verdict"] for one in record["dumps"]] == ["damaged", "damaged", "good"]
+
+
+@ensureDeferred
+async def test_volumes_that_are_not_at_hand(tmp_path: Path) -> None:
+    nights = await two_nights(tmp_path)
+    (tmp_path / "vtapes/slot1").rename(tmp_path / "away")
+    lines = squeezed(await nights.lines("verify", "--all", exit=Exit.ABSENT))
+    assert lines[1].startswith("C01 volume 'C01' is not at hand: ")
+    assert lines[2] == "C02 1 10 B good"
+
+
+@ensureDeferred
+async def test_a_dump_on_two_volumes(tmp_path: Path) -> None:
+    """It is compared when both were read; with one alone, lengths are all that can be said."""
+    nights = Nights(tmp_path).make()
+    nights.configure(device='device-property "MAX_VOLUME_USAGE" "400k"', runtapes=4)
+    await nights.hold(FIRST, Dump("/home", 4 * PART + 5))
+    labels = [one["label"] for one in (await nights.record("volumes"))["volumes"] if one["label"]]
+    assert len(labels) > 1
+    (dump,) = (await nights.record("verify", "--all"))["dumps"]
+    assert (dump["verdict"], dump["read"]) == ("good", 4 * PART + 5)
+    (dump,) = (await nights.record("verify", labels[0]))["dumps"]
+    assert dump["verdict"] == "incomplete"
+    flip(file_of(nights, 1, 2), 32768)
+    (found,) = await findings(nights)
+    assert found["kind"] == "checksum"
+    assert "'C01' file 1, " in found["text"]
+    assert "'C02' file 1" in found["text"]
+
+
+@ensureDeferred
+async def test_a_sample(tmp_path: Path) -> None:
+    """Whole dumps, of which one at least is read."""
+    nights = await two_nights(tmp_path)
+    dumps = (await nights.record("verify", "--sample", "0.001%"))["dumps"]
+    assert len([dump for dump in dumps if dump["verdict"] == "good"]) == 1
+    dumps = (await nights.record("verify", "--sample", "100"))["dumps"]
+    assert [dump["verdict"] for dump in dumps] == ["good"] * 3
+
+
+@ensureDeferred
+async def test_what_makes_no_sense(tmp_path: Path) -> None:
+    nights = await two_nights(tmp_path)
+    for words in ((), ("C01", "--all"), ("--sample", "0"), ("--sample", "101%"), ("--sample", "x")):
+        assert await nights.run("verify", *words) == (Exit.FAILED, "")
+    assert nights.said[0] == "name the volumes to verify, or say --all or --sample PERCENT"
+    assert nights.said[-1] == "--sample x: a number over 0 up to 100 expected"
