@@ -192,8 +192,7 @@ class Restore:
         return self._clerks[storage]
 
     def _opened(self, label: str) -> None:
-        self._dialogue.doing(f"volume {printable(label)}")
-        self._dialogue.say(f"Reading volume {printable(label)}")
+        self._dialogue.doing(f"Reading volume {printable(label)}")
 
     def _not_found(self, outcomes: list[Outcome]) -> tuple[str, ...]:
         seen = frozenset[str]().union(*(outcome.seen for outcome in outcomes))
