@@ -37,6 +37,7 @@ class SeenFile:
     :ivar header: None: it could not be read, or the file is not there.
     :ivar copy: the dump that the log has there; None: it tells of none.
     :ivar size: bytes of the part; None: it was not read.
+    :ivar again: where the part is that was begun here when the volume was at its end; None: none.
     """
 
     number: int
@@ -44,6 +45,7 @@ class SeenFile:
     copy: Copy | None = None
     part: StoredPart | BrokenPart | None = None
     size: int | None = None
+    again: str | None = None
 
 
 class Stopped(Exception):
@@ -92,6 +94,14 @@ class Inspection:
     watch: Watch = field(factory=Watch)
     files: list[SeenFile] = field(factory=list)
     findings: list[Finding] = field(factory=list)
+    _buffers: dict[int, memoryview] = field(factory=dict)
+
+    def _buffer(self, block_size: int) -> memoryview:
+        """Whole blocks, and not too few at once."""
+        size = max(_CHUNK // block_size, 1) * block_size
+        if size not in self._buffers:
+            self._buffers[size] = memoryview(bytearray(size))
+        return self._buffers[size]
 
     def run(self, reader: IReader, timestamp: str | None) -> None:
         """Inspect it.
@@ -205,6 +215,10 @@ class Inspection:
         self.files.append(SeenFile(number, header, copy, part, size))
 
     def _unlisted(self, reader: IReader, number: int, header: Header) -> None:
+        again = self.catalogue.written_instead(self.label, header)
+        if again is not None:
+            self.files.append(SeenFile(number, header, again=again.place))
+            return
         self._find(Wrong.UNLISTED, "no trace log tells of it", number)
         size = None
         if self.wanted(None):
@@ -220,7 +234,7 @@ class Inspection:
     ) -> Payload:
         """Read the file that the reader is at."""
         block_size = reader.block_size
-        buffer = memoryview(bytearray(max(_CHUNK // block_size, 1) * block_size))
+        buffer = self._buffer(block_size)
         limit = None if part is None else part.size
         crc, excess, stray = RunningCrc(), 0, False
         while True:
