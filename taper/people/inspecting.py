@@ -36,7 +36,7 @@ class SeenFile:
 
     :ivar header: None: it could not be read, or the file is not there.
     :ivar copy: the dump that the log has there; None: it tells of none.
-    :ivar size: bytes of the part; None: it was not read.
+    :ivar crc: of its payload, as far as that could be read; None: it was not read.
     :ivar again: where the part is that was begun here when the volume was at its end; None: none.
     """
 
@@ -44,7 +44,7 @@ class SeenFile:
     header: Header | None
     copy: Copy | None = None
     part: StoredPart | BrokenPart | None = None
-    size: int | None = None
+    crc: Crc | None = None
     again: str | None = None
 
 
@@ -206,13 +206,13 @@ class Inspection:
             return
         if mismatch is None:
             self.weighing.has_header(copy, part, header)
-        size = None
+        crc = None
         if self.wanted(copy):
             payload = self._read(reader, number, part, copy)
-            size = payload.crc.size
+            crc = payload.crc
             if payload.whole:
-                self.weighing.was_read(copy, part, payload.crc, reader.block_size)
-        self.files.append(SeenFile(number, header, copy, part, size))
+                self.weighing.was_read(copy, part, crc, reader.block_size)
+        self.files.append(SeenFile(number, header, copy, part, crc))
 
     def _unlisted(self, reader: IReader, number: int, header: Header) -> None:
         again = self.catalogue.written_instead(self.label, header)
@@ -220,10 +220,8 @@ class Inspection:
             self.files.append(SeenFile(number, header, again=again.place))
             return
         self._find(Wrong.UNLISTED, "no trace log tells of it", number)
-        size = None
-        if self.wanted(None):
-            size = self._read(reader, number).crc.size
-        self.files.append(SeenFile(number, header, size=size))
+        crc = self._read(reader, number).crc if self.wanted(None) else None
+        self.files.append(SeenFile(number, header, crc=crc))
 
     def _read(
         self,

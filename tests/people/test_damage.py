@@ -86,7 +86,7 @@ class Heard:
 
 @frozen
 class Set:
-    """Volumes by their labels, all that is known of them, and what was read when they were whole."""
+    """Volumes by their labels, all that is known of them, and what was read of them whole."""
 
     catalogue: Catalogue
     volumes: dict[str, Volume]
