@@ -201,10 +201,12 @@ class ArchiveScanner:
         size = _decimal(self._pax.get("size"), size)
         self._forget_texts()
         self._name = name if name is not None else _plain_name(block)
+        # a name as long as that may be the begin of one that is lost
+        alone = name is None and 0 not in block[_NAME]
+        self._damaged = alone and self._lost_since is not None
         if self._lost_since is not None:
             self._found(self._name)
         self._type = type_[0]
-        self._damaged = False
         self._open = True
         self._data = 0 if type_ in _WITHOUT_DATA else size
         self._sparse = type_ == _SPARSE and bool(block[_SPARSE_MORE_IN_HEADER])

@@ -18,7 +18,8 @@ from taper.application.listening import listen_to
 from taper.application.messages import INDEX, Messages, TarListener
 from taper.application.selecting import Lists
 from taper.application.snapshots import Snapshot
-from taper.application.tar import Files, create, environment, judge_exit
+from taper.application.tar import Files, create, judge_exit
+from taper.gnutar import environment
 
 _STDOUT = 1
 _PATIENCE = 30

@@ -10,7 +10,8 @@ from protocols.gnutar import Kind, RuleError, total_bytes
 from taper.application.errors import ApplicationError, reason
 from taper.application.selecting import Lists
 from taper.application.snapshots import Snapshot
-from taper.application.tar import Files, create, environment, judge_exit
+from taper.application.tar import Files, create, judge_exit
+from taper.gnutar import environment
 
 _NOWHERE = "/dev/null"
 """GNU tar knows it, and does not read what it would write there."""

@@ -14,7 +14,8 @@ from taper.application.connection import connect, place
 from taper.application.errors import ApplicationError, reason
 from taper.application.pump import Tail, feed
 from taper.application.selecting import Lists
-from taper.application.tar import environment, extract, judge_exit, list_members
+from taper.application.tar import extract, judge_exit, list_members
+from taper.gnutar import environment
 
 _STDIN = 0
 _LONGEST_LINE = 1 << 20

@@ -10,7 +10,8 @@ from protocols.application import Request, RequestError, one_line
 from protocols.gnutar import RuleError, Rules
 from taper import __version__
 from taper.application.errors import ApplicationError, reason
-from taper.application.tar import environment, lent_rights, refused_by_runtar, tar_path
+from taper.application.tar import lent_rights, refused_by_runtar, tar_path
+from taper.gnutar import environment
 
 _SECONDS = 60
 

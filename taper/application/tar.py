@@ -13,15 +13,10 @@ from attrs import frozen
 
 from protocols.application import Properties, Request
 from taper.application.errors import ApplicationError
+from taper.gnutar import USUAL, find_tar
 
-_USUAL = ("/bin/tar", "/usr/bin/tar", "/usr/local/bin/gtar", "/usr/bin/gtar")
 _REFUSED_BY_RUNTAR = ("no_unquote", "acls", "selinux", "xattrs", "command_options")
 STDIO = "-"
-
-
-def environment() -> dict[str, str]:
-    """Of every tar: messages are matched, so they must be in no language but C."""
-    return {"LC_ALL": "C", "PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
 def tar_path(properties: Properties) -> str:
@@ -31,10 +26,10 @@ def tar_path(properties: Properties) -> str:
     """
     if properties.gnutar_path is not None:
         return properties.gnutar_path
-    for path in _USUAL:
-        if os.access(path, os.X_OK):
-            return path
-    raise ApplicationError(f"no GNU tar at {', '.join(_USUAL)}; property GNUTAR-PATH names it")
+    found = find_tar()
+    if found is None:
+        raise ApplicationError(f"no GNU tar at {', '.join(USUAL)}; property GNUTAR-PATH names it")
+    return found
 
 
 def lent_rights(properties: Properties) -> str | None:
@@ -49,7 +44,7 @@ def refused_by_runtar(properties: Properties) -> tuple[str, ...]:
     if not properties.check_device:
         names.append("check_device")
     given = properties.gnutar_path
-    if given is not None and os.path.realpath(given) not in map(os.path.realpath, _USUAL):
+    if given is not None and os.path.realpath(given) not in map(os.path.realpath, USUAL):
         names.append("gnutar_path")  # it takes the name, and runs the tar that it was built for
     return tuple(name.upper().replace("_", "-") for name in names)
 

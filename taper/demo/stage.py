@@ -7,8 +7,9 @@ import pwd
 import shutil
 import stat
 import sys
+import time
 
-from attrs import frozen
+from attrs import field, frozen
 
 from devices.base import HEADER_SIZE
 from taper.demo.screen import MIB, DemoFailed
@@ -45,6 +46,7 @@ class Stage:
     :ivar part_size: bytes of a part.
     :ivar chunk_size: bytes of a chunk on the holding disk.
     :ivar volumes: how many slots there are.
+    :ivar stamp: datestamp of the run, by which volumes and trace log are found.
     """
 
     root: str
@@ -52,13 +54,14 @@ class Stage:
     part_size: int
     chunk_size: int
     volumes: int
+    stamp: str = field(factory=lambda: time.strftime("%Y%m%d%H%M%S"))
 
     def path(self, *names: str) -> str:
         return os.path.join(self.root, *names)
 
     @property
     def trace_log(self) -> str:
-        return self.path("log", "log.demo")
+        return self.path("log", f"log.{self.stamp}.0")
 
     @property
     def stderr(self) -> str:

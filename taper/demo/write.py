@@ -57,7 +57,7 @@ class Writer:
         ticking = LoopingCall(self._tick)
         ticking.start(_TICK_SECONDS, now=False)
         try:
-            seconds = await driver.start(time.strftime("%Y%m%d%H%M%S"))
+            seconds = await driver.start(self._stage.stamp)
             self._screen.line(f"Taper    a process of its own, ready after {seconds:.2f} s")
             written = [await self._file_write(driver), await self._port_write(reactor, driver)]
             await driver.finish()

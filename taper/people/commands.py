@@ -66,6 +66,7 @@ class Command:
     :ivar description: the same at length; paragraphs are divided by empty lines.
     :ivar run: ``module:function`` below this package; a coroutine of site and options.
     :ivar arguments: besides those that every command has, in the order of the usage line.
+    :ivar as_root: where root runs it, what it writes is root's; all else is the dump user's.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Command:
     description: str
     run: str
     arguments: tuple[Argument, ...] = field(factory=tuple)
+    as_root: bool = False
 
     @property
     def all_arguments(self) -> tuple[Argument, ...]:
@@ -111,6 +113,70 @@ STORAGE = Argument(
 COMMANDS: Mapping[str, Command] = {
     command.name: command
     for command in (
+        Command(
+            name="restore",
+            help="restore a disk, or files of it, from volumes and holding disks",
+            description="""\
+Shows first which dumps are restored, from which volumes, and where these are. Then each dump is
+read, decrypted and decompressed as its header says, and unpacked into the directory by GNU tar,
+or by the application that made it, the full dump first; what was deleted between two dumps is
+deleted. All that is read is compared with the checksums of the trace log.
+
+A volume that is not in the changer is asked for, where there is a terminal to ask on; elsewhere
+nothing is restored, and the list of what is missing is told. Parts that cannot be read are passed
+over: all other files are restored, and those that are damaged are named.
+
+Started by root, files get back their owners; everything but the unpacking is done as the dump
+user. A program that decrypts, decompresses or unpacks, and that only a volume names, is not run
+before it was asked for.""",
+            run="restore.session:restore",
+            as_root=True,
+            arguments=(
+                Argument(names=("host",), metavar="HOST", help="whose disk it is", kind="host"),
+                Argument(
+                    names=("disk",), metavar="DISK", help="as the disklist names it", kind="disk"
+                ),
+                Argument(
+                    names=("date",),
+                    metavar="DATE",
+                    repeat="?",
+                    help="as it was then, YYYY-MM-DD with HH:MM or not (default: the newest)",
+                ),
+                Argument(
+                    names=("--to",),
+                    metavar="DIR|-",
+                    help="where to: an empty or new directory; - is standard output, as one dump",
+                    kind="directory",
+                ),
+                Argument(
+                    names=("--path",),
+                    metavar="PATH",
+                    repeat="append",
+                    help="restore this file or directory alone, named below the disk's directory",
+                ),
+                Argument(
+                    names=("--level",),
+                    metavar="N",
+                    type=int,
+                    help="restore the newest dump of this level, and none that it builds on",
+                ),
+                Argument(names=("--dry-run",), help="show the plan, and do nothing"),
+                Argument(
+                    names=("--partial",),
+                    help="do not ask for volumes that are missing; restore what the others have",
+                ),
+                Argument(
+                    names=("--overwrite",),
+                    help="restore into a directory that is not empty; nothing is deleted there",
+                ),
+                Argument(
+                    names=("--trust",),
+                    metavar="PROGRAM",
+                    repeat="append",
+                    help="run this program if a dump names it, though the configuration does not",
+                ),
+            ),
+        ),
         Command(
             name="volumes",
             help="list the volumes: where they are, what is on them, why they are kept",

@@ -45,8 +45,9 @@ def run(options: argparse.Namespace) -> int:
     os.umask(0o077)
     screen = make_screen(json=options.json, plain=options.plain)
     paths = paths_from(os.environ)
+    command = COMMANDS[options.command]
     try:
-        config = find_config(options.config, tuple(options.o), paths)
+        config = find_config(options.config, tuple(options.o), paths, keep_root=command.as_root)
     except CannotStart as fault:
         return tell(PROGRAM, str(fault))
     logging.getLogger().addHandler(_Warnings(screen))
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from twisted.internet import reactor
 
     site = Site(reactor, config, paths, screen)
-    return run_until_over(PROGRAM, reactor, Work(site, COMMANDS[options.command], options))
+    return run_until_over(PROGRAM, reactor, Work(site, command, options))
 
 
 class Work:

@@ -54,6 +54,12 @@ class Screen:
         self._stdout = stdout
         self._clock = clock
 
+    def use_stderr(self) -> None:
+        """Speak on stderr from now on: stdout is for data."""
+        self._stdout = sys.stderr
+        if self.style is Style.TERMINAL and not sys.stderr.isatty():
+            self.style = Style.PLAIN
+
     def warn(self, text: str) -> None:
         """Tell of something that is not right, on stderr, at once."""
         tell(PROGRAM, printable(text))

@@ -14,6 +14,7 @@ from devices.errors import ChangerError, DeviceError
 from devices.lane import Lane
 from protocols.twisted_transports.haste import Haste
 from taper.last_words import CannotStart
+from taper.people.rights import Rights
 from taper.recovery.volumes import Shelves
 from taper.run.as_root import become, look_up
 from taper.run.history import History
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def find_config(name: str, overrides: tuple[str, ...], paths: Paths) -> Config:
+def find_config(
+    name: str, overrides: tuple[str, ...], paths: Paths, *, keep_root: bool = False
+) -> Config:
     """Read the configuration as a taper does, and be its dump user if we are root.
 
+    :param keep_root: root's rights can be had back, by :class:`~taper.people.rights.Rights`
     :raise CannotStart: it cannot be used, or we are somebody else
     """
     for override in overrides:
@@ -41,6 +45,9 @@ def find_config(name: str, overrides: tuple[str, ...], paths: Paths) -> Config:
             raise CannotStart(f"-o {override}: KEY=VALUE expected")
     config = load_config(Options(config_name=name, overrides=overrides), paths)
     dumpuser = config.general.dumpuser
+    if keep_root:
+        Rights(dumpuser).settle()
+        return config
     if os.geteuid() == 0 and dumpuser != pwd.getpwuid(0).pw_name:
         # locks and states that root makes would be closed to the tapers of tonight
         become(look_up(dumpuser))

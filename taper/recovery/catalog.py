@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from protocols.recovery.request import Request
 
 _HEADER_SIZE = 32768
+_UNFIT = re.compile(r"[/:\\\0]")
+"""What Amanda makes fit for the name of a directory."""
 
 NOT_FOUND = "Specified file list does not match dumpspec"
 NO_DUMPS = "No matching dumps found"
@@ -119,6 +122,13 @@ def read_holding(config: Config, path: str, request: Request) -> Header:
     if not is_meant(header.host, header.disk, header.datestamp, request):
         raise RecoveryFailed("Specified holding file does not match dumpspec")
     return header
+
+
+def index_stem(config: Config, host: str, disk: str, datestamp: str, level: str) -> str:
+    """Path of what Amanda keeps of a dump in the index, without its ending [recovery 6.1]."""
+    host, disk = (_UNFIT.sub("_", text) for text in (host, disk))
+    indexdir = config.path(config.general.indexdir)
+    return f"{indexdir}/{host}/{disk}/{full_stamp(datestamp)}_{level}"
 
 
 def check_limit(config: Config, host: str, disk: str, peer: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import succeed
@@ -42,13 +43,16 @@ class Opener:
         self._lane = lane
         self.shelves = Shelves(reactor, config, paths, haste)
 
-    def clerk(self, where: str, ask: Ask) -> AskingClerk:
+    def clerk(
+        self, where: str, ask: Ask, opened: Callable[[str], object] = lambda label: None
+    ) -> AskingClerk:
         """Who fetches volumes, for one dump or for several of one storage.
 
         :param where: the storage or changer in which volumes are looked for first
         :param ask: asks a person for those that are not there
+        :param opened: is told the label of each volume that is opened
         """
-        return AskingClerk(self.shelves, where, ask)
+        return AskingClerk(self.shelves, where, ask, opened)
 
     def from_volumes(self, dump: StoredDump, clerk: AskingClerk, kind: type[T]) -> T:
         """A dump on volumes; the origin's ``find`` comes next.

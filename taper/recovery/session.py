@@ -7,7 +7,6 @@ import functools
 import gzip
 import logging
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,7 +20,6 @@ from protocols.header import HeaderError
 from protocols.recovery import talk
 from protocols.recovery.features import Feature
 from protocols.recovery.filters import told_header, undo_for, with_sums
-from protocols.stored import full_stamp
 from protocols.twisted_transports.haste import Haste
 from taper.core.errors import DumpFault, SourceFault
 from taper.flow.resolving import find_callers
@@ -62,7 +60,6 @@ if TYPE_CHECKING:
 LONGEST_PATIENCE = 300.0
 """Seconds at most for an application to connect, or to take something; ``dtimeout`` may be less."""
 _CHUNK = 65536
-_UNFIT = re.compile(r"[/:\\\0]")
 _DIRECT = "<DATAPATH>DIRECTTCP"
 
 _log = logging.getLogger(__name__)
@@ -317,14 +314,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 def _state_file(config: Config, header: Header) -> str:
     """Its name without ``.gz`` [recovery 6.1]."""
-    host, disk = (_clean(text) for text in (header.host, header.disk))
-    stamp = full_stamp(header.datestamp)
-    return f"{config.path(config.general.indexdir)}/{host}/{disk}/{stamp}_{header.level}.state"
-
-
-def _clean(text: str) -> str:
-    """A name as Amanda makes it fit for a directory."""
-    return _UNFIT.sub("_", text)
+    level = str(header.level)
+    return f"{catalog.index_stem(config, header.host, header.disk, header.datestamp, level)}.state"
 
 
 def _copy_state(stem: str, descriptor: int) -> None:

@@ -121,14 +121,22 @@ class AskingClerk:
     """A clerk that asks for volumes that it does not find, as often as it takes.
 
     :param where: the storage or changer that is looked in
+    :param opened: is told the label of each volume that is opened
     """
 
     busy = False
 
-    def __init__(self, shelves: Shelves, where: str, ask: Ask) -> None:
+    def __init__(
+        self,
+        shelves: Shelves,
+        where: str,
+        ask: Ask,
+        opened: Callable[[str], object] = lambda label: None,
+    ) -> None:
         self._shelves = shelves
         self._where = where
         self._ask = ask
+        self._opened = opened
         self._clerk = Clerk(_Around(shelves), "recovery")
         self._over = False
         self._asked: Deferred[str] | None = None
@@ -164,7 +172,13 @@ class AskingClerk:
                 raise SourceFault("the recovery was given up")
             try:
                 await self._clerk.begin(self._where)
-                return await self._clerk.fetch(label, handle, None if ready is None else hand_over)
+                before = self._clerk.label
+                device = await self._clerk.fetch(
+                    label, handle, None if ready is None else hand_over
+                )
+                if label != before:
+                    self._opened(label)
+                return device
             except SourceFault as fault:
                 if self._over or refused:
                     raise

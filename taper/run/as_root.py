@@ -1,4 +1,4 @@
-"""The daemon started as root: the door is opened, then all is done as the dump user."""
+"""A program that root has started: all that can be done as the dump user is done so."""
 
 from __future__ import annotations
 
@@ -48,10 +48,29 @@ def become(user: pwd.struct_passwd) -> None:
     os.initgroups(user.pw_name, user.pw_gid)
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
+    check_readable(user)
+
+
+def act_as(user: pwd.struct_passwd) -> None:
+    """The same, but root's rights can be had back.
+
+    :raise StartFailed: he could not run us
+    """
+    os.initgroups(user.pw_name, user.pw_gid)
+    os.setegid(user.pw_gid)
+    os.seteuid(user.pw_uid)
+    check_readable(user)
+
+
+def check_readable(user: pwd.struct_passwd) -> None:
+    """See that the user, who we are by now, can read what is imported later on.
+
+    :raise StartFailed: he cannot
+    """
     for module in (os, twisted, taper):  # much is imported only when it is needed
         assert module.__file__ is not None
-        if not os.access(module.__file__, os.R_OK):
+        if not os.access(module.__file__, os.R_OK, effective_ids=True):
             raise StartFailed(
-                f"user {user.pw_name} cannot read {module.__file__}, so the daemon cannot go on as "
+                f"user {user.pw_name} cannot read {module.__file__}, so we cannot go on as "
                 f"{user.pw_name}: install where he can read it, for example in /opt/twisted-taper"
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
+
 from taper.last_words import tell
 
 
@@ -19,8 +21,6 @@ class IWork(Protocol):
 
 def run_until_over(program: str, reactor: Any, work: IWork) -> int:
     """Run the reactor until the work is done. :return: its exit status"""
-    from twisted.internet.defer import Deferred
-
     ended: Deferred[None] = Deferred()
     status = 1
 

@@ -38,6 +38,7 @@ KNOWN = {
     "sh demo": "run here; it makes no change but in temporary directories",
     "sh install": "run on a machine of our own, where nothing is installed",
     "sh machine": "run on that machine after it",
+    "sh tutorial": "run on that machine, one after another, as one session",
     "sh daemon": "started there, talked to, and ended",
     "sh pytest": "run here, but the tests are only collected",
     "sh make": "make says what it would do, and the arguments are parsed",
@@ -135,7 +136,7 @@ def test_every_block_is_accounted_for() -> None:
 
 def test_output_follows_commands() -> None:
     """A block of output belongs to one that was run."""
-    run_kinds = ("sh demo", "sh install", "sh machine")
+    run_kinds = ("sh demo", "sh install", "sh machine", "sh tutorial")
     outputs = [output for _, output in with_output(*run_kinds) if output is not None]
     assert outputs == blocks_of("text output")
 
@@ -327,6 +328,24 @@ def test_on_the_machine(machine: Machine, block: Block, output: Block | None) ->
     assert done.returncode == 0, f"{place(block)}:\n{done.stdout}"
     assert done.stdout
     compare(output, done.stdout)
+
+
+TUTORIAL = "/tmp/tutorial"
+
+
+@on_a_machine
+def test_the_tutorial(installed: tuple[Machine, str]) -> None:
+    """Command after command, word for word, but for the directory; each says what is shown."""
+    machine = installed[0]
+    place_of_ours = str(machine.base / "tutorial")
+    steps = with_output("sh tutorial")
+    border = "end of a step of the tutorial"
+    script = f"\necho '{border}'\n".join(block.text for block, _ in steps)
+    done = machine.script(script.replace(TUTORIAL, place_of_ours))
+    said = done.stdout.replace(place_of_ours, TUTORIAL).split(f"{border}\n")
+    assert done.returncode == 0, f"{place(steps[len(said) - 1][0])}:\n{said[-1]}"
+    for (_, output), text in zip(steps, said, strict=True):
+        compare(output, text)
 
 
 @on_a_machine

@@ -75,8 +75,8 @@ LATE = {
         REACTOR,
         "taper.recovery.session",
         "taper.run.stdio",
+        "taper.run.until_over",
         "twisted.internet",
-        "twisted.internet.defer",
     ),
     "taper.run.assembly": (
         SELDOM,

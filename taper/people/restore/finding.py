@@ -1,0 +1,198 @@
+"""What there is to restore of a disk, as the catalogue tells it, and which names an index has.
+All of it blocks."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import IO, TYPE_CHECKING, cast
+
+from devices.regular import open_regular
+from taper.people.catalogue import HeldDump
+from taper.people.restore.plan import NothingToRestore, Restorable
+from taper.people.telling import printable
+from taper.recovery.catalog import index_stem
+
+if TYPE_CHECKING:
+    from protocols.conf import Config
+    from protocols.tararchive import Hole
+    from taper.people.catalogue import Catalogue
+
+_MAX_LINE = 65536
+_MOST_NAMES = 100_000
+"""Lost files that are named."""
+_INDEXES = (".gz", "-unsorted.gz", "", "-unsorted")
+"""Endings of indexes that are in the order of the archive."""
+_SORTED = ("-sorted.gz", "-sorted")
+_ESCAPED = re.compile(r"\\([0-7]{3}|.)", re.DOTALL)
+_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+
+
+def find_disk_name(catalogue: Catalogue, host: str, disk: str) -> tuple[str, str]:
+    """Host and disk as the catalogue spells them.
+
+    :raise NothingToRestore: there are none like that
+    """
+    known: dict[tuple[str, str], None] = {}
+    for dump in catalogue.of():
+        name = (dump.host, dump.disk) if isinstance(dump, HeldDump) else None
+        known[name or (dump.dump.name.host, dump.dump.name.disk)] = None  # type: ignore[union-attr]
+    for name in known:
+        if name[0].lower() == host.lower() and name[1] == disk:
+            return name
+    if not known:
+        raise NothingToRestore("no trace log tells of any dump")
+    spelled = {f"{one} {other}": (one, other) for one, other in known}
+    close = difflib.get_close_matches(f"{host} {disk}", spelled, cutoff=0.5) or sorted(spelled)
+    raise NothingToRestore(
+        f"there is no dump of {printable(f'{host} {disk}')}; there are dumps of "
+        f"{', '.join(printable(name) for name in close[:10])}"
+    )
+
+
+def restorables(catalogue: Catalogue, host: str, disk: str) -> list[Restorable]:
+    """The dumps of a disk that are there as a whole."""
+    found = []
+    for dump in catalogue.of(host, disk):
+        if not dump.restorable:
+            continue
+        if isinstance(dump, HeldDump):
+            found.append(
+                Restorable(
+                    datestamp=dump.datestamp,
+                    level=_level(dump.level),
+                    size=dump.size,
+                    holding=dump.path,
+                )
+            )
+        else:
+            stored = dump.dump.as_stored()
+            found.append(
+                Restorable(
+                    datestamp=stored.name.datestamp,
+                    level=_level(stored.name.level),
+                    size=stored.crc.size if stored.crc.known else dump.dump.size,
+                    dump=stored,
+                )
+            )
+    return found
+
+
+def _level(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+
+
+def plain_path(path: str) -> str:
+    """A path below the disk's own directory, as an archive spells it, less the ``./``.
+
+    :raise ValueError: it is none
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts or not parts:
+        raise ValueError(f"'{path}' is no path below the disk's directory")
+    return "/".join(parts)
+
+
+def covers(path: str, name: str) -> bool:
+    """A name is a path that is wanted, or lies below it."""
+    return name == path or name.startswith(f"{path}/")
+
+
+def listed(
+    config: Config, host: str, disk: str, dump: Restorable, endings: tuple[str, ...] = _INDEXES
+) -> Iterator[str] | None:
+    """The names that the index of a dump has, without their first slash; those of directories end
+    with one. None: there is no index.
+
+    :param endings: of the files that will do
+    :raise OSError: it cannot be read
+    """
+    stem = index_stem(config, host, disk, dump.datestamp, str(dump.level))
+    for suffix in endings:
+        try:
+            descriptor = open_regular(f"{stem}{suffix}", os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        file: IO[bytes] = os.fdopen(descriptor, "rb")
+        return _names(cast("IO[bytes]", gzip.open(file)) if suffix.endswith(".gz") else file)
+    return None
+
+
+def _names(file: IO[bytes]) -> Iterator[str]:
+    with file:
+        try:
+            while line := file.readline(_MAX_LINE):
+                text = line.decode("utf-8", "surrogateescape").rstrip("\n")
+                yield _unescaped(text).removeprefix("/")
+        except (EOFError, zlib.error) as fault:
+            raise OSError(f"the index is damaged: {fault}") from fault
+
+
+def _unescaped(text: str) -> str:
+    """A name as it is, from one as tar lists it."""
+    if "\\" not in text:
+        return text
+
+    def plain(found: re.Match[str]) -> str:
+        word = found.group(1)
+        if len(word) == 3:
+            return chr(int(word, 8) & 0xFF)
+        return _LETTERS.get(word, word)
+
+    # what is escaped are the bytes of letters
+    data = _ESCAPED.sub(plain, text.encode("utf-8", "surrogateescape").decode("latin-1"))
+    return data.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def paths_in(
+    config: Config, host: str, disk: str, dump: Restorable, paths: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """Those of the paths that a dump has; None: no index tells."""
+    try:
+        names = listed(config, host, disk, dump, _INDEXES + _SORTED)
+        if names is None:
+            return None
+        left, found = set(paths), set()
+        for name in names:
+            here = {path for path in left if covers(path, name.rstrip("/"))}
+            found |= here
+            left -= here
+            if not left:
+                break
+    except OSError:
+        return None  # the dump itself has to tell
+    return tuple(path for path in paths if path in found)
+
+
+def names_in(
+    config: Config, host: str, disk: str, dump: Restorable, holes: Iterable[Hole]
+) -> tuple[str, ...]:
+    """Names of the files that must have been in holes of an archive, as far as an index tells."""
+    try:
+        names = listed(config, host, disk, dump)
+        return () if names is None else tuple(islice(_between(names, holes), _MOST_NAMES))
+    except OSError:
+        return ()  # nobody knows them
+
+
+def _between(names: Iterator[str], holes: Iterable[Hole]) -> Iterator[str]:
+    for hole in holes:
+        before, after = member_name(hole.before), member_name(hole.after)
+        if hole.before and not any(name.rstrip("/") == before for name in names):
+            return
+        for name in names:
+            if hole.after and name.rstrip("/") == after:
+                names = chain([name], names)
+                break
+            if name and not name.endswith("/"):
+                yield name
+
+
+def member_name(name: str) -> str:
+    """The name of an archive's member, spelled like :func:`plain_path`."""
+    return name.removeprefix("./").strip("/")

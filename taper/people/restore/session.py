@@ -1,0 +1,246 @@
+"""One restore, from what is wanted to its verdict; :meth:`Restore.run` reads top to bottom as that
+story."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.task import LoopingCall
+
+from devices.errors import ChangerError
+from devices.lane import Lane
+from devices.values import SlotState
+from protocols.twisted_transports.haste import Haste
+from taper.core.errors import SourceFault
+from taper.people.reading import read_catalogue
+from taper.people.restore import finding
+from taper.people.restore.dialogue import REFRESH_SECONDS, Dialogue, rate
+from taper.people.restore.plan import Contents, NothingToRestore, choose, make_plan
+from taper.people.restore.step import StepAtWork
+from taper.people.restore.telling import (
+    tell_missing,
+    tell_outcome,
+    tell_plan,
+    tell_step,
+)
+from taper.people.restore.wish import read_wish
+from taper.people.rights import Rights, make_target
+from taper.people.telling import printable
+from taper.recovery.opening import Opener
+
+if TYPE_CHECKING:
+    import argparse
+
+    from devices.interfaces import InventoryEntry
+    from taper.people.restore.plan import Plan, Restorable, Step
+    from taper.people.restore.telling import Outcome
+    from taper.people.restore.wish import Wish
+    from taper.people.site import Site
+    from taper.people.telling import Answer
+    from taper.recovery.volumes import AskingClerk
+
+_log = logging.getLogger(__name__)
+
+
+async def restore(site: Site, options: argparse.Namespace) -> Answer:
+    """See :mod:`taper.people.commands`."""
+    wish = read_wish(options)
+    if wish.to == "-":
+        site.screen.use_stderr()
+    return await Restore(
+        site, wish, Dialogue(site.screen, functools.partial(Lane, site.reactor))
+    ).run()
+
+
+class Restore:
+    """One restore."""
+
+    def __init__(self, site: Site, wish: Wish, dialogue: Dialogue) -> None:
+        self._reactor = site.reactor
+        self._config = site.config
+        self._rights = Rights(site.config.general.dumpuser)
+        self._wish = wish
+        self._dialogue = dialogue
+        self._lane = Lane(site.reactor, "restore")
+        self._opener = Opener(
+            site.reactor, site.config, site.paths, Haste(site.reactor), self._lane
+        )
+        self._clerks: dict[str, AskingClerk] = {}
+
+    async def run(self) -> Answer:
+        """Do it.
+
+        :raise CannotStart: it cannot be done, or not like that
+        """
+        try:
+            return await self._restore()
+        except CancelledError:
+            self._dialogue.say("Interrupted: what was restored so far is not whole.")
+            raise
+        finally:
+            self._dialogue.end()
+            for clerk in self._clerks.values():
+                await clerk.quit()
+            await self._lane.stop()
+
+    async def _restore(self) -> Answer:
+        wish = self._wish
+        plan = await self._plan()
+        told = tell_plan(plan, wish.to)
+        if wish.dry_run:
+            return told
+        self._dialogue.show(told)
+        if plan.missing and not (wish.partial or self._dialogue.interactive):
+            return tell_missing(plan, wish.to)
+        alone = True
+        if wish.to != "-" and plan.steps:
+            alone = make_target(wish.to, self._rights, overwrite=wish.overwrite)
+        outcomes = [await self._one(plan, step, alone) for step in plan.steps]
+        return tell_outcome(plan, outcomes, wish.to, self._not_found(outcomes))
+
+    # what is to be done
+
+    async def _plan(self) -> Plan:
+        wish, config, call = self._wish, self._config, self._lane.call
+        catalogue = await call(read_catalogue, config)
+        host, disk = finding.find_disk_name(catalogue, wish.host, wish.disk)
+        chain = choose(finding.restorables(catalogue, host, disk), wish.until, wish.level)
+        if wish.to == "-" and len(chain) > 1:
+            levels = " or ".join(str(copies[0].level) for copies in chain)
+            raise NothingToRestore(
+                f"there are {len(chain)} dumps to restore, and standard output takes one: choose "
+                f"it with --level {levels}"
+            )
+        wanted = {}
+        for copies in chain if wish.paths else ():
+            its = await call(finding.paths_in, config, host, disk, copies[0], wish.paths)
+            if its is not None:
+                wanted[copies[0].key] = its
+        storages = sorted({copy.storage for copies in chain for copy in copies if copy.dump})
+        contents = {storage: await self._look_into(storage) for storage in storages}
+        return make_plan(
+            host, disk, chain, contents, wanted, wish.paths, alone=wish.level is not None
+        )
+
+    async def _look_into(self, storage: str) -> Contents:
+        """What the changer of a storage has, as far as it knows."""
+        try:
+            changer = self._opener.shelves.open_changer(storage)
+        except SourceFault as fault:
+            self._dialogue.say(f"Storage {printable(storage)}: {printable(fault.text)}")
+            return Contents({})
+        try:
+            entries: list[InventoryEntry] = await changer.inventory()
+        except ChangerError as fault:
+            _log.info("no inventory of %s: %s", storage, fault.message)
+            return Contents({}, hidden=True)
+        finally:
+            await changer.close()
+        slots = {entry.label: entry.slot for entry in entries if entry.label is not None}
+        return Contents(slots, hidden=any(map(_may_have_one, entries)))
+
+    # one dump
+
+    async def _one(self, plan: Plan, step: Step, alone: bool) -> Outcome:
+        """Restore one dump, as far as it can be."""
+        at_work = StepAtWork(
+            self._reactor, self._lane, self._config, self._rights, self._wish, step, self._ask_trust
+        )
+        began = self._reactor.seconds()
+        self._dialogue.begin(f"Level {step.copy.level}", step.copy.size, at_work.done)
+        refreshing: Any = LoopingCall(self._dialogue.update)
+        refreshing.clock = self._reactor
+        refreshing.start(REFRESH_SECONDS)
+        try:
+            outcome = await at_work.run(self._opener, self._clerk_for(step.copy), alone=alone)
+            if outcome.holes:
+                outcome = await self._with_names(plan, outcome)
+        finally:
+            refreshing.stop()
+            self._dialogue.end()
+        self._dialogue.say(tell_step(outcome, rate(outcome.read, self._reactor.seconds() - began)))
+        return outcome
+
+    async def _with_names(self, plan: Plan, outcome: Outcome) -> Outcome:
+        """Name the files that are lost."""
+        names: tuple[str, ...] = await self._lane.call(
+            finding.names_in,
+            self._config,
+            plan.host,
+            plan.disk,
+            outcome.step.copy,
+            outcome.holes,
+        )
+        paths = outcome.step.paths
+        if paths:
+            names = tuple(
+                name for name in names if any(finding.covers(path, name) for path in paths)
+            )
+        return evolve(outcome, names_lost=names)
+
+    def _clerk_for(self, copy: Restorable) -> AskingClerk | None:
+        """One for each storage: a volume may serve several dumps."""
+        if copy.dump is None:
+            return None
+        storage = copy.storage
+        if storage not in self._clerks:
+            self._clerks[storage] = self._opener.clerk(storage, self._ask_for_volume, self._opened)
+        return self._clerks[storage]
+
+    def _opened(self, label: str) -> None:
+        self._dialogue.doing(f"volume {printable(label)}")
+        self._dialogue.say(f"Reading volume {printable(label)}")
+
+    def _not_found(self, outcomes: list[Outcome]) -> tuple[str, ...]:
+        seen = frozenset[str]().union(*(outcome.seen for outcome in outcomes))
+        unknown = any(outcome.files is None for outcome in outcomes)
+        return tuple(path for path in self._wish.paths if path not in seen and not unknown)
+
+    # questions
+
+    def _ask_for_volume(self, label: str, why: str) -> Deferred[str]:
+        text = f"volume '{label}' is not at hand: {why}"
+        if self._wish.partial or not self._dialogue.interactive:
+            return fail(SourceFault(text))
+        asked = self._dialogue.ask(
+            f"Volume {printable(label)} is not at hand: {printable(why)}\n"
+            "Load it and press Enter, or name the storage or changer that has it; "
+            "s goes on without it: "
+        )
+
+        def read(line: str) -> str:
+            if line == "s":
+                raise SourceFault(text)
+            return line
+
+        def nobody(failure: Any) -> str:
+            failure.trap(EOFError)
+            raise SourceFault(text)
+
+        return asked.addCallbacks(read, nobody)
+
+    async def _ask_trust(self, command: tuple[str, ...]) -> bool:
+        """Whether a program may be run that only a dump names."""
+        if not self._dialogue.interactive:
+            return False
+        words = " ".join(printable(repr(word)) for word in command)
+        try:
+            answer = await self._dialogue.ask(
+                f"The dump says that it is read with {words}.\n"
+                "The configuration does not know this program. Run it? (yes or no) "
+            )
+        except EOFError:
+            return False
+        return answer.lower() in ("y", "yes")
+
+
+def _may_have_one(entry: InventoryEntry) -> bool:
+    """What is in the slot is not known."""
+    if entry.label is not None:
+        return False
+    unknown = entry.state is None or entry.state is SlotState.UNKNOWN
+    return unknown or (entry.state is SlotState.FULL and entry.header_type is None)

@@ -1,0 +1,265 @@
+"""A plan and its outcome, for people and as records for ``--json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from taper.people.exits import Exit
+from taper.people.telling import Answer, Column, Table, count, moment, printable, size
+
+if TYPE_CHECKING:
+    from protocols.tararchive import Hole
+    from taper.people.restore.plan import Need, Plan, Step
+    from taper.plane.salvage import Loss
+
+_SHOWN = 20
+"""Names of damaged files, and faults, that are shown to people."""
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """What became of one step.
+
+    :ivar read: bytes, as they are stored.
+    :ivar files: how many were unpacked; None: nobody counted.
+    :ivar damaged: names of files of which bytes are missing.
+    :ivar losses: parts, and rests of parts, that could not be read.
+    :ivar holes: where more files may have been.
+    :ivar names_lost: of files that were there, as the index tells.
+    :ivar faults: what else was wrong.
+    :ivar checked: a checksum was known, and is that of what was read.
+    :ivar seen: of the paths that are wanted, those that were found.
+    """
+
+    step: Step
+    read: int = 0
+    files: int | None = None
+    damaged: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    holes: tuple[Hole, ...] = ()
+    names_lost: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    checked: bool = False
+    seen: frozenset[str] = frozenset()
+
+    @property
+    def whole(self) -> bool:
+        """All is there, as far as anybody can tell."""
+        return not (self.damaged or self.losses or self.holes or self.faults)
+
+
+# the plan
+
+
+def tell_plan(plan: Plan, target: str) -> Answer:
+    """What is going to be done."""
+    return Answer(
+        record=plan_record(plan, target),
+        shown=tuple(_plan_lines(plan, target)),
+        exit=Exit.ABSENT if plan.missing else Exit.WELL,
+    )
+
+
+def _plan_lines(plan: Plan, target: str) -> Iterator[Table | str]:
+    where = "standard output" if target == "-" else target
+    yield f"{printable(plan.host)} {printable(plan.disk)} is restored to {printable(where)}:"
+    yield Table(
+        (
+            Column("level"),
+            Column("dump of"),
+            Column("size", right=True),
+            Column("parts", right=True),
+            Column("from"),
+        ),
+        [_step_row(step) for step in plan.steps],
+    )
+    needs = [need for step in plan.steps for need in step.needs]
+    if needs:
+        yield "Volumes, in the order of reading:"
+        columns = (
+            Column("volume"),
+            Column("storage"),
+            Column("parts", right=True),
+            Column("where"),
+        )
+        yield Table(columns, [_need_row(need) for need in needs])
+    for step in plan.steps:
+        if step.paths:
+            yield f"Of level {step.copy.level}: {', '.join(map(printable, step.paths))}"
+    if plan.base_missing:
+        yield (
+            f"No full dump is left: level {plan.steps[0].copy.level if plan.steps else '?'} builds "
+            "on one that was overwritten. Only what changed since then can be restored."
+        )
+
+
+def _step_row(step: Step) -> tuple[str, ...]:
+    copy = step.copy
+    parts = "" if copy.dump is None else str(len(copy.dump.parts))
+    labels = "the holding disk" if copy.dump is None else ", ".join(copy.dump.labels)
+    told = "?" if copy.size is None else size(copy.size)
+    return str(copy.level), moment(copy.datestamp), told, parts, printable(labels)
+
+
+def _need_row(need: Need) -> tuple[str, ...]:
+    return printable(need.label), printable(need.storage), str(need.parts), _place(need)
+
+
+def _place(need: Need) -> str:
+    if need.slot is not None:
+        return f"slot {printable(need.slot)}"
+    return "perhaps in a slot of unknown content" if need.hidden else "NOT IN THE CHANGER"
+
+
+def plan_record(plan: Plan, target: str) -> dict[str, Any]:
+    """The plan for ``--json``."""
+    return {
+        "schema": "taper/restore/1",
+        "host": plan.host,
+        "disk": plan.disk,
+        "to": target,
+        "bytes": plan.size,
+        "base_missing": plan.base_missing,
+        "missing": list(plan.missing),
+        "steps": [_step_record(step) for step in plan.steps],
+    }
+
+
+def _step_record(step: Step) -> dict[str, Any]:
+    copy = step.copy
+    return {
+        "level": copy.level,
+        "datestamp": copy.datestamp,
+        "bytes": copy.size,
+        "storage": copy.storage,
+        "holding": copy.holding,
+        "parts": None if copy.dump is None else len(copy.dump.parts),
+        "paths": list(step.paths),
+        "other_copies": list(step.others),
+        "volumes": [
+            {
+                "label": need.label,
+                "storage": need.storage,
+                "parts": need.parts,
+                "bytes": need.size,
+                "slot": need.slot,
+                "missing": need.missing,
+            }
+            for need in step.needs
+        ],
+    }
+
+
+def tell_missing(plan: Plan, target: str) -> Answer:
+    """What somebody has to bring, and what can be done without."""
+    labels = ", ".join(map(printable, plan.missing))
+    lines = (
+        f"Not in the changer: {labels}. Nothing was restored.",
+        "Load them and start again, on a terminal to be asked for each; or say --partial to "
+        "restore what the other volumes have.",
+    )
+    return Answer(record=plan_record(plan, target), shown=lines, exit=Exit.ABSENT)
+
+
+# the outcome
+
+
+def tell_outcome(
+    plan: Plan, outcomes: list[Outcome], target: str, not_found: tuple[str, ...]
+) -> Answer:
+    """What was done."""
+    whole = all(outcome.whole for outcome in outcomes) and not not_found and not plan.base_missing
+    record = plan_record(plan, target)
+    record["outcomes"] = [_outcome_record(outcome) for outcome in outcomes]
+    record["not_found"] = list(not_found)
+    record["whole"] = whole
+    lines = [line for outcome in outcomes for line in _faults(outcome)]
+    lines += [f"In none of these dumps: {printable(path)}" for path in not_found]
+    checked = all(outcome.checked for outcome in outcomes)
+    if whole and checked:
+        lines.append("Restored. All checksums are as they were when it was dumped.")
+    elif whole:
+        lines.append("Restored. Not every dump has a checksum to compare with.")
+    else:
+        lines.append("NOT ALL was restored; what is wrong stands above.")
+    return Answer(record=record, shown=lines, exit=Exit.WELL if whole else Exit.FOUND)
+
+
+def tell_step(outcome: Outcome, rate: str) -> str:
+    """One line when a step is over."""
+    copy = outcome.step.copy
+    files = "" if outcome.files is None else f"{count(outcome.files, 'file')}, "
+    how = "good" if outcome.whole else "NOT WHOLE"
+    sums = ", checksum as it was dumped" if outcome.checked else ""
+    return f"Level {copy.level} of {moment(copy.datestamp)}: {files}{rate}{sums}: {how}"
+
+
+def _faults(outcome: Outcome) -> Iterator[str]:
+    level = f"Level {outcome.step.copy.level}"
+    for fault in _some(outcome.faults):
+        yield f"{level}: {printable(fault)}"
+    for text in _some(list(_losses(outcome.losses))):
+        yield f"{level}: {text}"
+    for name in _some(outcome.damaged):
+        yield f"{level}, damaged file: {printable(name)}"
+    for name in _some(outcome.names_lost):
+        yield f"{level}, lost file: {printable(name)}"
+    for text in _some([_hole(hole) for hole in outcome.holes]):
+        yield f"{level}: {text}"
+
+
+def _some(texts: tuple[str, ...] | list[str]) -> Iterator[str]:
+    yield from texts[:_SHOWN]
+    if len(texts) > _SHOWN:
+        yield f"... and {len(texts) - _SHOWN} more (--json has all)"
+
+
+def _losses(losses: tuple[Loss, ...]) -> Iterator[str]:
+    """One sentence for the parts of a volume that are lost one after another."""
+    for _, group in groupby(losses, key=lambda loss: loss.part.label):
+        those = list(group)
+        first, last = those[0], those[-1]
+        sizes = [loss.size for loss in those]
+        much = "an unknown size" if None in sizes else size(sum(one or 0 for one in sizes))
+        which = f"part {first.part.number}"
+        if last is not first:
+            which = f"{count(len(those), 'part')}, {first.part.number} to {last.part.number}"
+        yield f"lost {much} of {which}: {printable(first.text)}"
+
+
+def _hole(hole: Hole) -> str:
+    before = f"behind {printable(hole.before)}" if hole.before else "at the archive's begin"
+    after = f"before {printable(hole.after)}" if hole.after else "to its end"
+    return f"files may be missing {before}, {after} ({size(hole.size)})"
+
+
+def _outcome_record(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "level": outcome.step.copy.level,
+        "datestamp": outcome.step.copy.datestamp,
+        "whole": outcome.whole,
+        "checked": outcome.checked,
+        "bytes_read": outcome.read,
+        "files": outcome.files,
+        "damaged": list(outcome.damaged),
+        "names_lost": list(outcome.names_lost),
+        "faults": list(outcome.faults),
+        "lost": [
+            {
+                "label": loss.part.label,
+                "file": loss.part.fileno,
+                "part": loss.part.number,
+                "bytes": loss.size,
+                "why": loss.text,
+            }
+            for loss in outcome.losses
+        ],
+        "holes": [
+            {"start": hole.start, "bytes": hole.size, "after": hole.before, "before": hole.after}
+            for hole in outcome.holes
+        ],
+    }

@@ -1,0 +1,380 @@
+"""``taperctl restore``, over volumes that our taper has written."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, field
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from protocols.header import Header, HeaderType, build_header
+from taper.gnutar import find_tar
+from taper.people.exits import Exit
+from taper.people.restore import session
+from taper.people.restore.dialogue import Dialogue
+from taper.people.running import Work
+from taper.people.screen import Screen
+from tests.people.nights import PART, Dump, Nights
+from tests.plane.dumping import crc_of
+
+pytestmark = pytest.mark.skipif(find_tar() is None, reason="there is no tar")
+
+FULL, LATER = "20260107000000", "20260108000000"
+SIZE = 40_000
+"""Bytes of a file: several are in a part, and some in two."""
+
+
+@define
+class Archive(Dump):
+    """A dump that is an archive of small files; the size is how many."""
+
+    first: int = 0
+    root: str = "./"
+    more: dict[str, bytes] = field(factory=dict)
+
+    def files(self) -> dict[str, bytes]:
+        numbers = range(self.first, self.first + self.size)
+        return {f"dir/f{number}": b"%04d" % number * (SIZE // 4) for number in numbers} | self.more
+
+    def data(self, stamp: str) -> bytes:
+        target = io.BytesIO()
+        with tarfile.open(fileobj=target, mode="w", format=tarfile.GNU_FORMAT) as tar:
+            for name, data in self.files().items():
+                info = tarfile.TarInfo(f"{self.root}{name}")
+                info.size = len(data)
+                info.uid, info.gid = os.getuid(), os.getgid()
+                tar.addfile(info, io.BytesIO(data))
+        return target.getvalue()
+
+
+HOME = Archive("/home", 8)
+AGAIN = Archive("/home", 2, level=1, first=6, more={"late": b"late", "dir/f6": b"new"})
+
+
+def found(place: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(place)): path.read_bytes()
+        for path in place.rglob("*")
+        if path.is_file()
+    }
+
+
+async def two_nights(tmp_path: Path) -> Nights:
+    """C01 with a full dump of six parts, C02 with the next."""
+    nights = Nights(tmp_path).make()
+    await nights.hold(FULL, HOME)
+    await nights.hold(LATER, AGAIN)
+    return nights
+
+
+def part(nights: Nights, slot: int, number: int) -> Path:
+    (path,) = (nights.root / f"vtapes/slot{slot}").glob(f"{number:05}.*")
+    return path
+
+
+@ensureDeferred
+async def test_two_levels(tmp_path: Path) -> None:
+    nights = await two_nights(tmp_path)
+    target = tmp_path / "back"
+    before = nights.snapshot()
+    plan = await nights.lines("restore", "LOCALHOST", "/home", "--to", str(target), "--dry-run")
+    assert plan == [
+        f"localhost /home is restored to {target}:",
+        "level  dump of          size  parts  from",
+        "0      2026-01-07  330.0 KiB      6  C01",
+        "1      2026-01-08   50.0 KiB      1  C02",
+        "Volumes, in the order of reading:",
+        "volume  storage  parts  where",
+        "C01     C            6  slot 1",
+        "C02     C            1  slot 2",
+    ]
+    assert nights.snapshot() == before
+    said = await nights.lines("restore", "localhost", "/home", "--to", str(target))
+    assert said[: len(plan)] == plan
+    assert found(target) == HOME.files() | AGAIN.files()
+    assert said[-1] == "Restored. All checksums are as they were when it was dumped."
+
+
+@ensureDeferred
+async def test_a_date_and_a_path(tmp_path: Path) -> None:
+    """What the later dump has not is taken from the full one; none is asked for what none has."""
+    nights = await two_nights(tmp_path)
+    words = ("restore", "localhost", "/home", "--to")
+    await nights.lines(
+        *(*words[:-1], "2026-01-07", "--to", str(tmp_path / "one"), "--path", "dir/f6")
+    )
+    assert found(tmp_path / "one") == {"dir/f6": HOME.files()["dir/f6"]}
+    await nights.lines(*words, str(tmp_path / "two"), "--path", "/late", "--path", "dir/f1/")
+    assert found(tmp_path / "two") == {"late": b"late", "dir/f1": HOME.files()["dir/f1"]}
+    target = str(tmp_path / "three")
+    record = await nights.record(*words, target, "--path", "no", exit=Exit.FOUND)
+    assert record["not_found"] == ["no"]
+
+
+@ensureDeferred
+async def test_a_path_of_an_archive_without_dots(tmp_path: Path) -> None:
+    """Members may be named either way."""
+    nights = Nights(tmp_path).make()
+    nights.hold_back(FULL, Archive("/home", 3, root=""))
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"), "--path", "dir/f1")
+    await nights.lines(*words)
+    assert found(tmp_path / "back") == {"dir/f1": HOME.files()["dir/f1"]}
+
+
+@ensureDeferred
+async def test_held_and_on_volumes(tmp_path: Path) -> None:
+    """The holding disk is read without a volume; one that is not whole is no dump."""
+    nights = await two_nights(tmp_path)
+    nights.hold_back("20260109000000", Archive("/home", 1, level=2, more={"held": b"x"}))
+    nights.hold_back("20260110000000", Archive("/home", 1, level=3), partial=True)
+    said = await nights.lines("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    assert any(line.endswith("the holding disk") for line in said)
+    assert found(tmp_path / "back")["held"] == b"x"
+
+
+@ensureDeferred
+async def test_what_cannot_be_done(tmp_path: Path) -> None:
+    """Each with a sentence, and nothing is touched."""
+    nights = await two_nights(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("precious")
+    for words, text in (
+        (("localhost", "/hom", "--to", "x"), "there are dumps of localhost /home"),
+        (("localhost", "/home", "2026-01-06", "--to", "x"), "there is no dump of 2026-01-06"),
+        (("localhost", "/home", "soon", "--to", "x"), "'soon' is no date"),
+        (("localhost", "/home"), "--to is missing"),
+        (("localhost", "/home", "--to", "-"), "choose it with --level 0 or 1"),
+        (("localhost", "/home", "--to", "x", "--path", "../y"), "is no path below"),
+        (("localhost", "/home", "--to", str(tmp_path / "full")), "is not empty"),
+        (("localhost", "/home", "--to", str(tmp_path / "full" / "mine")), "cannot restore into"),
+    ):
+        nights.said.clear()
+        assert (await nights.run("restore", *words))[0] == Exit.FAILED
+        assert text in nights.said[-1]
+    assert found(tmp_path / "full") == {"mine": b"precious"}
+    await nights.lines(
+        "restore", "localhost", "/home", "--to", str(tmp_path / "full"), "--overwrite"
+    )
+    assert found(tmp_path / "full") == {"mine": b"precious"} | HOME.files() | AGAIN.files()
+
+
+@ensureDeferred
+async def test_a_volume_that_is_missing(tmp_path: Path) -> None:
+    """Nothing is begun; or the others are read, and it is told what that has cost."""
+    nights = await two_nights(tmp_path)
+    shutil.move(tmp_path / "vtapes/slot1", tmp_path / "away")
+    (tmp_path / "vtapes/slot1").mkdir()
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    said = await nights.lines(*words, exit=Exit.ABSENT)
+    assert "Not in the changer: C01. Nothing was restored." in said
+    assert not (tmp_path / "back").exists()
+    record = await nights.record(*words, "--partial", exit=Exit.FOUND)
+    assert found(tmp_path / "back") == AGAIN.files()
+    assert [outcome["whole"] for outcome in record["outcomes"]] == [False, True]
+    assert "'C01' is not at hand" in record["outcomes"][0]["faults"][0]
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "no header", "another's"])
+@ensureDeferred
+async def test_a_part_that_cannot_be_read(tmp_path: Path, damage: str) -> None:
+    """Every other file is there, and whole; the others are named."""
+    nights = await two_nights(tmp_path)
+    path = part(nights, 1, 3)
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        os.truncate(path, 32768 + 32768)
+    elif damage == "no header":
+        path.write_bytes(b"x" * 32768 + path.read_bytes()[32768:])
+    else:
+        path.write_bytes(part(nights, 2, 1).read_bytes())
+    target = tmp_path / "back"
+    record = await nights.record(
+        "restore", "localhost", "/home", "--level", "0", "--to", str(target), exit=Exit.FOUND
+    )
+    (outcome,) = record["outcomes"]
+    ((loss),) = outcome["lost"]
+    assert (loss["label"], loss["file"], loss["part"]) == ("C01", 3, 3)
+    assert loss["bytes"] == (PART // 2 if damage == "cut" else PART)
+    whole = {name: data for name, data in found(target).items() if name not in outcome["damaged"]}
+    assert outcome["damaged"] or outcome["holes"]
+    for name, data in whole.items():
+        assert data == HOME.files()[name]
+    lost = HOME.files().keys() - whole.keys() - set(outcome["damaged"])
+    assert len(lost) <= 1
+    assert bool(outcome["holes"]) is bool(lost)
+
+
+@ensureDeferred
+async def test_a_bit_that_is_flipped(tmp_path: Path) -> None:
+    """Nobody can say where, but that it is not as it was."""
+    nights = await two_nights(tmp_path)
+    path = part(nights, 1, 2)
+    data = bytearray(path.read_bytes())
+    data[50_000] ^= 1
+    path.write_bytes(data)
+    said = await nights.lines(
+        "restore", "localhost", "/home", "2026-01-07", "--to", str(tmp_path / "b"), exit=Exit.FOUND
+    )
+    assert "the server crc of the dump (" in "\n".join(said)
+    assert said[-1].startswith("NOT ALL was restored")
+
+
+def packed(nights: Nights, program: Path, **more: Any) -> None:
+    """A held dump that is undone by a program."""
+    data = HOME.data(FULL)
+    header = Header(
+        type=HeaderType.DUMPFILE,
+        datestamp=FULL,
+        host="localhost",
+        disk="/packed",
+        program="GNUTAR",
+        recover_cmd="tar",
+        comp_suffix="cust",
+        server_custom_compress=str(program),
+        server_crc=crc_of(data),
+        **more,
+    )
+    directory = nights.root / "holding" / FULL
+    directory.mkdir()
+    (directory / "localhost._packed.0").write_bytes(build_header(header, 32768, None) + data)
+
+
+def script(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@ensureDeferred
+async def test_a_program_that_only_the_dump_names(tmp_path: Path) -> None:
+    """Not even a shell sees it, as long as nobody trusts it."""
+    nights = Nights(tmp_path).make()
+    program = script(tmp_path / "unpack;id", f"touch '{tmp_path}/ran'; exec cat")
+    packed(nights, program)
+    words = ("restore", "localhost", "/packed", "--to", str(tmp_path / "back"))
+    assert (await nights.run(*words))[0] == Exit.FAILED
+    assert "which the configuration does not know" in nights.said[-1]
+    assert not (tmp_path / "ran").exists()
+    said = await nights.lines(*words, "--trust", str(program))
+    assert "All checksums" in said[-1]
+    assert found(tmp_path / "back") == HOME.files()
+    assert (tmp_path / "ran").exists()
+
+
+@ensureDeferred
+async def test_a_program_that_fails_in_the_middle(tmp_path: Path) -> None:
+    """What came out of it is restored, and it is told that this is not all."""
+    nights = Nights(tmp_path).make()
+    program = script(tmp_path / "unpack", "head -c 100000; echo broken >&2; exit 3")
+    packed(nights, program)
+    words = ("restore", "localhost", "/packed", "--to", str(tmp_path / "back"))
+    record = await nights.record(*words, "--trust", str(program), exit=Exit.FOUND)
+    (outcome,) = record["outcomes"]
+    assert any("failed with status 3: broken" in fault for fault in outcome["faults"])
+    assert outcome["damaged"] == ["dir/f2"]
+    whole = [name for name in found(tmp_path / "back") if name not in outcome["damaged"]]
+    assert whole == ["dir/f0", "dir/f1"] or set(whole) == {"dir/f0", "dir/f1"}
+
+
+class Terminal(io.StringIO):
+    """What is shown, and who types."""
+
+    def __init__(self, *answers: str) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.before: Any = None
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self, size: int | None = -1) -> str:
+        if self.before is not None:
+            self.before()
+        return self.answers.pop(0) if self.answers else ""
+
+
+def at_terminal(monkeypatch: pytest.MonkeyPatch, terminal: Terminal) -> None:
+    def make(screen: Screen, make_lane: Any) -> Dialogue:
+        return Dialogue(screen, make_lane, terminal, terminal)
+
+    monkeypatch.setattr(session, "Dialogue", make)
+
+
+@ensureDeferred
+async def test_a_volume_that_is_brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for until it is there, or until a person says to go on."""
+    nights = await two_nights(tmp_path)
+    slot, away = tmp_path / "vtapes/slot1", tmp_path / "away"
+    slot.rename(away)
+    slot.mkdir()
+    terminal = Terminal("\n", "\n")
+    at_terminal(monkeypatch, terminal)
+
+    def bring() -> None:
+        if len(terminal.answers) == 1:
+            slot.rmdir()
+            away.rename(slot)
+
+    terminal.before = bring
+    words = ("restore", "localhost", "/home", "--to")
+    await nights.lines(*words, str(tmp_path / "back"))
+    assert found(tmp_path / "back") == HOME.files() | AGAIN.files()
+    assert terminal.getvalue().count("Volume C01 is not at hand: ") == 2
+
+    slot.rename(away)
+    slot.mkdir()
+    at_terminal(monkeypatch, Terminal("s\n"))
+    await nights.lines(*words, str(tmp_path / "next"), exit=Exit.FOUND)
+    assert found(tmp_path / "next") == AGAIN.files()
+
+
+@pytest.mark.parametrize("answer", ["yes\n", "no\n", ""])
+@ensureDeferred
+async def test_a_person_is_asked_about_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    nights = Nights(tmp_path).make()
+    program = script(tmp_path / "unpack", "exec cat")
+    packed(nights, program)
+    terminal = Terminal(answer)
+    at_terminal(monkeypatch, terminal)
+    status, _ = await nights.run("restore", "localhost", "/packed", "--to", str(tmp_path / "b"))
+    assert status == (Exit.WELL if answer == "yes\n" else Exit.FAILED)
+    assert f"read with '{program}' '-d'" in terminal.getvalue()
+
+
+@ensureDeferred
+async def test_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a dump: its programs end with it, and nothing passes for the whole."""
+    nights = Nights(tmp_path).make()
+    program = script(tmp_path / "unpack", f"echo $$ > '{tmp_path}/pid'; exec sleep 1000")
+    packed(nights, program)
+    begun: list[Work] = []
+    run = Work.run
+
+    def keep(work: Work) -> Any:
+        begun.append(work)
+        return run(work)
+
+    monkeypatch.setattr(Work, "run", keep)
+    target = str(tmp_path / "back")
+    words = ("restore", "localhost", "/packed", "--to", target, "--trust", str(program))
+    running = Deferred.fromCoroutine(nights.run(*words))
+    pid = tmp_path / "pid"
+    while not (pid.exists() and pid.read_text().strip()):
+        await deferLater(reactor, 0.01, lambda: None)  # type: ignore[arg-type]
+    begun[0].leave()
+    status, said = await running
+    assert status == Exit.INTERRUPTED
+    assert "what was restored so far is not whole" in said
+    assert not Path(f"/proc/{pid.read_text().strip()}").exists()

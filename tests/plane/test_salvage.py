@@ -1,0 +1,188 @@
+"""A dump of which parts cannot be read."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from zope.interface.verify import verifyObject
+
+from devices.errors import VolumeFailed
+from protocols.crc import UNKNOWN
+from protocols.header import Header, HeaderType
+from protocols.stored import DumpName, StoredDump, StoredPart
+from taper.plane.interfaces import ISource, SourceError
+from taper.plane.salvage import SalvagedSource
+
+BLOCK = 64
+NAME = DumpName(storage="s", host="h", disk="/d", datestamp="20260101000000", level="0")
+
+
+class Volume:
+    """A device with one part in each file.
+
+    :ivar failing: file to bytes that can be read of it.
+    """
+
+    name = "file:x"
+    block_size = BLOCK
+
+    def __init__(self, parts: dict[int, tuple[int, bytes]]) -> None:
+        self._parts = parts
+        self.failing: dict[int, int] = {}
+        self.file = 0
+        self._at = 0
+
+    def seek_file(self, number: int) -> Header | None:
+        if self.failing.get(number) == 0:
+            raise VolumeFailed("no header")
+        self.file, self._at = number, 0
+        return Header(
+            type=HeaderType.SPLIT_DUMPFILE,
+            datestamp=NAME.datestamp,
+            host=NAME.host,
+            disk=NAME.disk,
+            partnum=self._parts[number][0],
+        )
+
+    def read_blocks(self, buffer: memoryview) -> int:
+        data = self._parts[self.file][1]
+        end = self.failing.get(self.file)
+        if end is not None and self._at >= end:
+            raise VolumeFailed("bad block")
+        size = min(len(buffer) // BLOCK * BLOCK, len(data) - self._at)
+        if end is not None:
+            size = min(size, end - self._at)
+        buffer[:size] = data[self._at : self._at + size]
+        self._at += size
+        return size
+
+
+class Shelf:
+    """Volumes by label."""
+
+    def __init__(self, volumes: dict[str, Volume]) -> None:
+        self.volumes = volumes
+        self.asked: list[str] = []
+        self.cancelled = False
+
+    def change_to(self, label: str) -> Volume:
+        self.asked.append(label)
+        if self.cancelled or label not in self.volumes:
+            raise SourceError(f"there is no '{label}'")
+        return self.volumes[label]
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def make(sizes: list[int], per_volume: int) -> tuple[StoredDump, Shelf, bytes]:
+    """A dump of parts of so many blocks, so many of them on a volume."""
+    data = random.Random(0).randbytes(sum(sizes) * BLOCK)
+    parts, files, at = [], {}, 0
+    for index, size in enumerate(sizes):
+        label, fileno = f"V{index // per_volume}", index % per_volume + 1
+        piece = data[at : at + size * BLOCK]
+        at += len(piece)
+        part = StoredPart(label=label, fileno=fileno, number=index + 1, size=len(piece))
+        parts.append(part)
+        files.setdefault(label, {})[fileno] = (index + 1, piece)
+    dump = StoredDump(name=NAME, written=NAME.datestamp, parts=tuple(parts), crc=UNKNOWN)
+    return dump, Shelf({label: Volume(its) for label, its in files.items()}), data
+
+
+def drain(source: SalvagedSource, size: int = 3 * BLOCK) -> tuple[bytes, list[tuple[int, int]]]:
+    """All bytes, and where they stand for what is lost."""
+    buffer, data, holes = memoryview(bytearray(size)), bytearray(), []
+    while got := source.read_into(buffer):
+        if source.filled:
+            holes.append((len(data), len(data) + got))
+        data += buffer[:got]
+    return bytes(data), holes
+
+
+@given(st.data(), st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(1, 3))
+def test_all_that_can_be_read_is_where_it_belongs(
+    draw: st.DataObject, sizes: list[int], per_volume: int
+) -> None:
+    dump, shelf, data = make(sizes, per_volume)
+    for label, volume in list(shelf.volumes.items()):
+        if draw.draw(st.booleans(), label=f"{label} missing"):
+            del shelf.volumes[label]
+            continue
+        for part in dump.parts:
+            if part.label == label and draw.draw(st.booleans(), label=f"{part.place} fails"):
+                assert part.size is not None
+                blocks = draw.draw(st.integers(0, part.size // BLOCK - 1))
+                volume.failing[part.fileno] = blocks * BLOCK
+    expected, at = bytearray(data), 0
+    lost = bytearray(len(data))
+    for part in dump.parts:
+        assert part.size is not None
+        found = shelf.volumes.get(part.label)
+        good = 0 if found is None else found.failing.get(part.fileno, part.size)
+        lost[at + good : at + part.size] = b"x" * (part.size - good)
+        at += part.size
+    source = SalvagedSource(dump, None, shelf, set(), fill=True)
+    got, holes = drain(source)
+    assert len(got) == len(expected)
+    told = bytearray(len(data))
+    for start, end in holes:
+        told[start:end] = b"x" * (end - start)
+    assert told == lost
+    assert all(a == b for a, b, gone in zip(got, expected, lost, strict=True) if not gone)
+    assert sum(loss.size or 0 for loss in source.losses) == lost.count(b"x")
+    assert source.finished is (not source.losses)
+    assert source.failed is bool(source.losses)
+    assert len(shelf.asked) == len(set(shelf.asked)), "nobody is asked twice for a volume"
+
+
+def test_what_is_undone_ends_where_something_is_lost() -> None:
+    """No program can go on behind a gap."""
+    dump, shelf, data = make([2, 2, 2], 3)
+    shelf.volumes["V0"].failing[2] = BLOCK
+    source = SalvagedSource(dump, None, shelf, set(), fill=False)
+    verifyObject(ISource, source)
+    assert drain(source) == (data[: 3 * BLOCK], [])
+    assert [loss.part.number for loss in source.losses] == [2]
+    assert "error reading from file:x: bad block" in source.losses[0].text
+
+
+def test_volumes_that_are_known_to_be_gone() -> None:
+    dump, shelf, _ = make([1, 1, 1], 1)
+    source = SalvagedSource(dump, None, shelf, {"V1"}, fill=True)
+    drain(source)
+    assert shelf.asked == ["V0", "V2"]
+
+
+def test_whoever_gives_up_hears_of_it() -> None:
+    dump, shelf, _ = make([1, 1], 1)
+    source = SalvagedSource(dump, None, shelf, set(), fill=True)
+    buffer = memoryview(bytearray(BLOCK))
+    assert source.read_into(buffer) == BLOCK
+    source.cancel()
+    assert source.read_into(buffer) == 0
+    assert source.losses == []
+    assert not source.failed
+
+
+def test_sizes_that_nobody_knows() -> None:
+    """One block stands for what is lost."""
+    dump, shelf, data = make([2, 1], 2)
+    parts = tuple(
+        StoredPart(label=part.label, fileno=part.fileno, number=part.number, size=None)
+        for part in dump.parts
+    )
+    dump = StoredDump(name=NAME, written=NAME.datestamp, parts=parts, crc=UNKNOWN)
+    shelf.volumes["V0"].failing[1] = BLOCK
+    got, holes = drain(SalvagedSource(dump, None, shelf, set(), fill=True), 1024)
+    assert holes == [(BLOCK, BLOCK + 512)]
+    assert got[:BLOCK] + got[BLOCK + 512 :] == data[:BLOCK] + data[2 * BLOCK :]
+
+
+@pytest.mark.parametrize("size", [BLOCK - 1, 1])
+def test_a_reader_with_little_room(size: int) -> None:
+    dump, shelf, data = make([2, 1], 2)
+    assert drain(SalvagedSource(dump, None, shelf, set(), fill=True), size) == (data, [])
