@@ -251,7 +251,11 @@ volume, file, part and, where that can be known, block.
 The volumes are named by their labels, or all that were written are read, or so many dumps, drawn at
 random, that they make up that share of all bytes. A checksum is that of a whole dump: where it has
 several parts, and one of them lies on a volume that is not read, lengths and headers alone are
-compared.""",
+compared.
+
+With --rebuild-catalogue, all volumes in the changers are read, and a tapelist and trace logs are
+made of what stands on them, in a new directory: for whoever has lost his own. No log is needed for
+it. In that tapelist no volume may be written over before somebody says so.""",
             run="verify:verify",
             arguments=(
                 Argument(
@@ -266,6 +270,12 @@ compared.""",
                     names=("--sample",),
                     metavar="PERCENT",
                     help='dumps that make up this share of all, such as "5%%"',
+                ),
+                Argument(
+                    names=("--rebuild-catalogue",),
+                    metavar="DIR",
+                    help="make a tapelist and trace logs of all volumes, in this new directory",
+                    kind="directory",
                 ),
                 STORAGE,
             ),

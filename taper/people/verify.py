@@ -15,6 +15,7 @@ from taper.people.findings import Finding, Wrong
 from taper.people.inspecting import Inspection, Watch
 from taper.people.medium import NotAtHand, Volumes, read, wrong_label
 from taper.people.reading import read_catalogue
+from taper.people.rebuild import rebuild
 from taper.people.show import where
 from taper.people.telling import Answer, Column, Table, count, moment, printable, size
 from taper.people.weighing import Verdict, Weighed, Weighing
@@ -68,6 +69,8 @@ class Outcome:
 
 async def verify(site: Site, options: argparse.Namespace) -> Answer:
     """See :mod:`taper.people.commands`."""
+    if options.rebuild_catalogue is not None:
+        return await rebuild(site, options)
     storages = site.storages(options.storage)
     catalogue = await site.call(read_catalogue, site.config)
     task = choose(catalogue, storages, options, random.SystemRandom())
