@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -18,8 +18,9 @@ from twisted.internet.task import deferLater
 
 from protocols.header import Header, HeaderType, build_header
 from taper.gnutar import find_tar
+from taper.installation import installation
 from taper.people.exits import Exit
-from taper.people.restore import session
+from taper.people.restore import session, step
 from taper.people.restore.dialogue import Dialogue
 from taper.people.running import Work
 from taper.people.screen import Screen
@@ -284,6 +285,49 @@ async def test_a_program_that_fails_in_the_middle(tmp_path: Path) -> None:
     assert outcome["damaged"] == ["dir/f2"]
     whole = [name for name in found(tmp_path / "back") if name not in outcome["damaged"]]
     assert whole == ["dir/f0", "dir/f1"] or set(whole) == {"dir/f0", "dir/f1"}
+
+
+@ensureDeferred
+async def test_a_dump_of_an_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It restores by itself, with the properties of the configuration, once somebody knows it."""
+    nights = Nights(tmp_path).make()
+    applications = tmp_path / "applications"
+    applications.mkdir()
+    text = f"printf '%s\\n' \"$@\" > '{tmp_path}/words'; cat > '{tmp_path}/data'"
+    script(applications / "amthing", text)
+    usual = installation().evolve(application_dir=str(applications))
+    monkeypatch.setattr(step, "installation", lambda: usual)
+    data = b"whatever" * 9999
+    header = Header(
+        type=HeaderType.DUMPFILE,
+        datestamp=FULL,
+        host="localhost",
+        disk="/thing",
+        level=0,
+        program="APPLICATION",
+        application="amthing",
+        recover_cmd="x",
+        server_crc=crc_of(data),
+    )
+    (nights.root / "holding" / FULL).mkdir()
+    held = nights.root / "holding" / FULL / "localhost._thing.0"
+    held.write_bytes(build_header(header, 32768, None) + data)
+    target = str(tmp_path / "back")
+    words = ("restore", "localhost", "/thing", "--to", target)
+    assert (await nights.run(*words))[0] == Exit.FAILED
+    assert "say --trust amthing to run it" in nights.said[-1]
+    property_ = 'property "LEVELS" "two words"'
+    nights.configure(more=f'define application a {{\n plugin "amthing"\n {property_}\n}}')
+    await nights.lines(*words, "--path", "a b", exit=Exit.WELL)
+    assert (tmp_path / "data").read_bytes() == data
+    assert (tmp_path / "words").read_text().splitlines() == [
+        *("restore", "--config", "C", "--host", "localhost", "--disk", "/thing", "--level", "0"),
+        *("--target", target, "--levels", "two words", "./a b"),
+    ]
+    header = evolve(header, application="../amthing")
+    held.write_bytes(build_header(header, 32768, None) + data)
+    assert (await nights.run(*words))[0] == Exit.FAILED
+    assert "which is not known here" in nights.said[-1]
 
 
 class Terminal(io.StringIO):
