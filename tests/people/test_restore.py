@@ -26,6 +26,7 @@ from taper.people.running import Work
 from taper.people.screen import Screen
 from tests.people.nights import PART, Dump, Nights
 from tests.plane.dumping import crc_of
+from tests.tapeserver.process import TapeServerProcess
 
 pytestmark = pytest.mark.skipif(find_tar() is None, reason="there is no tar")
 
@@ -422,3 +423,30 @@ async def test_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert status == Exit.INTERRUPTED
     assert "what was restored so far is not whole" in said
     assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@ensureDeferred
+async def test_by_a_tape_server(tmp_path: Path, damaged: bool) -> None:
+    """The volumes are behind a mover, which sends them to us."""
+    nights = await two_nights(tmp_path)
+    if damaged:
+        part(nights, 1, 3).unlink()
+    tree = f"[library robot]\ndisk = {tmp_path}/vtapes\ndrives = d0\n"
+    with TapeServerProcess(tree, "data-peers = 127.0.0.0/8") as server:
+        where = f"127.0.0.1:{server.port}"
+        nights.configure(
+            storage='tpchanger "robot"',
+            more=f"""define changer robot {{
+  tpchanger "chg-ndmp:{where}@robot"
+  property "tape-device" "0=ndmp:{where}@d0"
+  changerfile "{tmp_path}/state/robot"
+}}""",
+        )
+        words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+        record = await nights.record(*words, exit=Exit.FOUND if damaged else Exit.WELL)
+    if damaged:
+        assert [loss["part"] for loss in record["outcomes"][0]["lost"]] == [3]
+        assert (tmp_path / "back" / "late").exists()
+    else:
+        assert found(tmp_path / "back") == HOME.files() | AGAIN.files()
