@@ -178,6 +178,16 @@ before it was asked for.""",
             ),
         ),
         Command(
+            name="doctor",
+            help="say what is wrong or risky, each with its cause and a remedy",
+            description="""\
+Looks at the configuration, at what it works with, at the dumps that there are and at the last
+run, and says what is wrong (WRONG: dumps fail or are lost because of it) and what is risky (RISK:
+they may be). Each has the name of its check in brackets, its cause, and a remedy. The changers
+are asked for what they know; nothing is loaded, and nothing is written.""",
+            run="doctor.visit:doctor",
+        ),
+        Command(
             name="volumes",
             help="list the volumes: where they are, what is on them, why they are kept",
             description="""\
