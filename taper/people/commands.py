@@ -160,6 +160,12 @@ before it was asked for.""",
                     type=int,
                     help="restore the newest dump of this level, and none that it builds on",
                 ),
+                Argument(
+                    names=("--storage",),
+                    metavar="NAME",
+                    help="restore copies of this storage alone; HOLDING: from holding disks",
+                    kind="storage",
+                ),
                 Argument(names=("--dry-run",), help="show the plan, and do nothing"),
                 Argument(
                     names=("--partial",),

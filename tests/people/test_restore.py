@@ -144,6 +144,20 @@ async def test_held_and_on_volumes(tmp_path: Path) -> None:
 
 
 @ensureDeferred
+async def test_another_copy(tmp_path: Path) -> None:
+    """Where one is damaged, the other is pointed to."""
+    nights = await two_nights(tmp_path)
+    os.truncate(nights.hold_back(FULL, HOME), 200_000)
+    words = ("restore", "localhost", "/home", "2026-01-07", "--to")
+    said = await nights.lines(*words, str(tmp_path / "one"), exit=Exit.FOUND)
+    assert "Level 0: there is another copy; take it with --storage C" in said
+    await nights.lines(*words, str(tmp_path / "two"), "--storage", "C")
+    assert found(tmp_path / "two") == HOME.files()
+    status, _ = await nights.run(*words, str(tmp_path / "three"), "--storage", "D")
+    assert (status, nights.said[-1]) == (Exit.FAILED, "there is no complete dump of it")
+
+
+@ensureDeferred
 async def test_what_cannot_be_done(tmp_path: Path) -> None:
     """Each with a sentence, and nothing is touched."""
     nights = await two_nights(tmp_path)

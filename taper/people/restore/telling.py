@@ -212,6 +212,9 @@ def _faults(outcome: Outcome) -> Iterator[str]:
         yield f"{level}, lost file: {printable(name)}"
     for text in _some([_hole(hole) for hole in outcome.holes]):
         yield f"{level}: {text}"
+    if outcome.step.others and not outcome.whole:
+        others = ", ".join(map(printable, outcome.step.others))
+        yield f"{level}: there is another copy; take it with --storage {others}"
 
 
 def _some(texts: tuple[str, ...] | list[str]) -> Iterator[str]:
