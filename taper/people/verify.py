@@ -161,7 +161,8 @@ class Verifying:
             progress.close()
             await volumes.close()
         self._of_dumps = self._weighing.findings()
-        self._weighed = self._weighing.weighed()
+        weighed = self._weighing.weighed()
+        self._weighed = [one for one in weighed if self._task.wants(one.copy)]
 
     def _total(self) -> int:
         return sum(
@@ -264,13 +265,15 @@ class Verifying:
         label = printable(outcome.label)
         if outcome.absent is not None:
             return (label, "", "", printable(outcome.absent))
-        wrong = [
-            finding
-            for finding in self.findings
-            if finding.volume == outcome.label and finding.wrong is not Wrong.UNLISTED
-        ]
-        verdict = f"{count(len(wrong), 'finding')}" if wrong else "good"
-        return (label, str(outcome.files), size(outcome.size), verdict)
+        return (label, str(outcome.files), size(outcome.size), self._verdict(outcome.label))
+
+    def _verdict(self, label: str) -> str:
+        found = [finding for finding in self.findings if finding.wrong is not Wrong.UNLISTED]
+        if any(finding.volume == label and not finding.volumes for finding in found):
+            return "damaged"
+        if any(label in finding.volumes for finding in found):
+            return "in doubt: it has parts of a damaged dump"
+        return "good"
 
     def _summary(self) -> list[str]:
         lines = []

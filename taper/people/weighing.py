@@ -207,6 +207,7 @@ def _wrong_sum(pile: _Pile, found: Crc, expected: Crc, told: str) -> Finding:
             wrong=Wrong.CHECKSUM,
             text=f"{text}; the damage is in one of its {count(len(parts), 'part')}: {places}",
             volume=parts[0].label,
+            volumes=dump.labels,
             dump=dump.name,
         )
     return Finding(

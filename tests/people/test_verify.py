@@ -93,7 +93,7 @@ async def test_a_flipped_bit_in_a_dump_of_one_part(tmp_path: Path) -> None:
     assert place == ["checksum", "C01", 4, 1, 0, 50]
     assert re.match("its checksum is [0-9a-f]{8}:100, the log says [0-9a-f]{8}:100", found["text"])
     lines = squeezed(await nights.lines("verify", "C01", exit=Exit.FOUND))
-    assert lines[1] == "C01 4 128.1 KiB 1 finding"
+    assert lines[1] == "C01 4 128.1 KiB damaged"
     assert lines[2].startswith("volume C01, file 4")
     assert lines[-2:] == ["1 dump: damaged", "localhost:/srv level 0 of 2026-01-07"]
 
@@ -182,6 +182,9 @@ async def test_a_dump_on_two_volumes(tmp_path: Path) -> None:
     flip(file_of(nights, 1, 1), 32768)
     (found,) = await findings(nights)
     assert (found["kind"], found["file"], found["block"]) == ("checksum", None, None)
+    assert found["volumes"][:2] == ["C01", "C02"]
+    lines = squeezed(await nights.lines("verify", "--all", exit=Exit.FOUND))
+    assert lines[1].endswith(" in doubt: it has parts of a damaged dump")
     assert "'C01' file 1, " in found["text"]
     assert "'C02' file 1" in found["text"]
 
