@@ -210,6 +210,26 @@ def test_a_part_that_is_gone(nights: Amanda) -> None:
             assert nights.path(f"{target}/{name}").read_bytes() == path.read_bytes(), name
 
 
+def test_a_compressed_dump_that_is_torn(nights: Amanda) -> None:
+    """All up to there is restored, and that it ends there is told."""
+    target = place(nights, "squeezed")
+    first, second, *_ = sorted(nights.path(VTAPES).glob("slot*/*_source_srv.0"))
+    assert first.parent <= second.parent
+    with without(nights, f"{second.parent.name}/{second.name}"):
+        done = run(nights, f"{SOURCE}/srv", "--json", "--to", target)
+    assert done.returncode == 3
+    (outcome,) = told(done)["outcomes"]
+    ends = "nothing from part 2 on can be unpacked"
+    assert any(fault.endswith(ends) for fault in outcome["faults"])
+    (damaged,) = outcome["damaged"]
+    assert outcome["files"] >= 1
+    source = nights.path(f"{SOURCE}/srv")
+    for path in nights.path(target).rglob("*"):
+        name = str(path.relative_to(nights.path(target)))
+        if path.is_file() and not path.is_symlink() and name != damaged:
+            assert path.read_bytes() == (source / name).read_bytes()
+
+
 def test_a_volume_that_is_missing(nights: Amanda) -> None:
     """It is told before anything is done."""
     target = place(nights, "missing")

@@ -90,8 +90,10 @@ class Dialogue:
         self._what = ""
 
     def doing(self, what: str) -> None:
-        """What of the phase is done now."""
+        """What of the phase is done now: a line, or, on a terminal, part of one."""
         self._what = what
+        if self._screen.style is not Style.TERMINAL:
+            self.say(what)
 
     def update(self) -> None:
         """Show how far the phase is."""

@@ -108,7 +108,10 @@ class Restore:
         wish, config, call = self._wish, self._config, self._lane.call
         catalogue = await call(read_catalogue, config)
         host, disk = finding.find_disk_name(catalogue, wish.host, wish.disk)
-        chain = choose(finding.restorables(catalogue, host, disk), wish.until, wish.level)
+        copies = finding.restorables(catalogue, host, disk)
+        if wish.storage is not None:
+            copies = [copy for copy in copies if copy.storage == wish.storage]
+        chain = choose(copies, wish.until, wish.level)
         if wish.to == "-" and len(chain) > 1:
             levels = " or ".join(str(copies[0].level) for copies in chain)
             raise NothingToRestore(
@@ -192,8 +195,7 @@ class Restore:
         return self._clerks[storage]
 
     def _opened(self, label: str) -> None:
-        self._dialogue.doing(f"volume {printable(label)}")
-        self._dialogue.say(f"Reading volume {printable(label)}")
+        self._dialogue.doing(f"Reading volume {printable(label)}")
 
     def _not_found(self, outcomes: list[Outcome]) -> tuple[str, ...]:
         seen = frozenset[str]().union(*(outcome.seen for outcome in outcomes))

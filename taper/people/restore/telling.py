@@ -193,6 +193,8 @@ def tell_step(outcome: Outcome, rate: str) -> str:
     """One line when a step is over."""
     copy = outcome.step.copy
     files = "" if outcome.files is None else f"{count(outcome.files, 'file')}, "
+    if outcome.damaged:
+        files += f"{len(outcome.damaged)} of them damaged, "
     how = "good" if outcome.whole else "NOT WHOLE"
     sums = ", checksum as it was dumped" if outcome.checked else ""
     return f"Level {copy.level} of {moment(copy.datestamp)}: {files}{rate}{sums}: {how}"
@@ -210,6 +212,9 @@ def _faults(outcome: Outcome) -> Iterator[str]:
         yield f"{level}, lost file: {printable(name)}"
     for text in _some([_hole(hole) for hole in outcome.holes]):
         yield f"{level}: {text}"
+    if outcome.step.others and not outcome.whole:
+        others = ", ".join(map(printable, outcome.step.others))
+        yield f"{level}: there is another copy; take it with --storage {others}"
 
 
 def _some(texts: tuple[str, ...] | list[str]) -> Iterator[str]:
