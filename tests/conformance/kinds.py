@@ -17,6 +17,8 @@ DIRECTORIES = ("file", "multi", "aggregate", "robot")
 """Kinds whose volumes are directories."""
 AT_ONCE = (*DIRECTORIES, "rait", "mixed")
 """Kinds that take the first bytes as they come; a tape is begun when the buffer is full."""
+ANY_BUT_DISCS = (*AT_ONCE, "tape", "s3")
+"""Kinds that need no mounting, and keep no volume that is still to be burned."""
 EXACT = (*DIRECTORIES, "tape")
 """Kinds whose volumes end where those of ``file:`` do, to the block."""
 

@@ -10,7 +10,7 @@ from tests.conformance.harness import STAMP, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import HANDLE, PLAIN, WORKER, Conversation, Dumper, split_by
 from tests.conformance.harness_text import crc, matches, payload, stats
-from tests.conformance.kinds import AT_ONCE, DIRECTORIES
+from tests.conformance.kinds import ANY_BUT_DISCS, AT_ONCE
 from tests.fakes.stranger import Stranger, needs_root
 
 DATA = payload(200_000)
@@ -75,7 +75,6 @@ def test_a_dump_by_tcp(world: World) -> None:
     )
 
 
-@pytest.mark.only_on(*DIRECTORIES, "tape", "rait", "mixed", why="it tells no block size there")
 def test_the_volume_header_is_the_dumpers(world: World) -> None:
     """What the dumper said is on the volume, as SPLIT_FILE with its part number."""
     talk, dumper = begun(world)
@@ -151,6 +150,7 @@ def test_results_of_another_dump_are_ignored(world: World) -> None:
     world.check_logged(f"DONE taper {POOL} {HOME} 2 0 <*>")
 
 
+@pytest.mark.only_on(*ANY_BUT_DISCS, why="mounting takes longer than the data are waited for")
 def test_no_data_at_all(world: World) -> None:
     """An empty dump by TCP: one empty part, DONE, CRC zero; known for one by dtimeout."""
     world.configure(Options(dtimeout=1))
@@ -260,6 +260,7 @@ def test_a_header_that_never_comes(world: World) -> None:
     recovers(world, talk, volume=True)
 
 
+@pytest.mark.only_on(*ANY_BUT_DISCS, why="mounting takes longer than the data are waited for")
 def test_data_that_never_come(world: World) -> None:
     """No data connection within dtimeout: FAILED, the labelled volume stays usable
     [protocol T17]."""

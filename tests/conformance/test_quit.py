@@ -8,7 +8,7 @@ from tests.conformance.harness import STAMP, TAPELIST, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import HANDLE, SOON, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload
-from tests.conformance.kinds import AT_ONCE, EXACT
+from tests.conformance.kinds import ANY_BUT_DISCS, AT_ONCE, EXACT
 
 DATA = payload(200_000)
 H2 = "00-00002"
@@ -250,6 +250,7 @@ def test_closing_a_vault_source_that_was_never_opened(world: World) -> None:
 
 
 @pytest.mark.every_kind
+@pytest.mark.only_on(*ANY_BUT_DISCS, why="a burner is busy with what is on no disc yet")
 def test_killed_in_the_middle_and_started_again(world: World) -> None:
     """A taper killed while writing: the next run takes another volume, loses nothing."""
     talk = world.start()
