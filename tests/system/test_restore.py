@@ -200,7 +200,7 @@ def test_a_part_that_is_gone(nights: Amanda) -> None:
     assert not record["whole"]
     (outcome,) = record["outcomes"]
     (loss,) = outcome["lost"]
-    assert (loss["label"], loss["file"], loss["bytes"]) == ("SYS-02", 3, 1 << 20)
+    assert (loss["volume"], loss["file"], loss["size"]) == ("SYS-02", 3, 1 << 20)
     names = {*outcome["damaged"], *outcome["names_lost"]}
     assert names
     source = nights.path(f"{SOURCE}/home")

@@ -51,9 +51,10 @@ async def restore(site: Site, options: argparse.Namespace) -> Answer:
     wish = read_wish(options)
     if wish.to == "-":
         site.screen.use_stderr()
-    return await Restore(
-        site, wish, Dialogue(site.screen, functools.partial(Lane, site.reactor))
-    ).run()
+    dialogue = Dialogue(site.screen, functools.partial(Lane, site.reactor))
+    answer = await Restore(site, wish, dialogue).run()
+    head = {"schema": "taper/restore/1", "config": site.config.name}
+    return evolve(answer, record={**head, **answer.record})
 
 
 class Restore:
