@@ -192,8 +192,13 @@ class Restore:
             return None
         storage = copy.storage
         if storage not in self._clerks:
-            self._clerks[storage] = self._opener.clerk(storage, self._ask_for_volume, self._opened)
+            self._clerks[storage] = self._opener.clerk(
+                storage, self._ask_for_volume, self._wanted, self._opened
+            )
         return self._clerks[storage]
+
+    def _wanted(self, label: str) -> None:
+        self._dialogue.waiting(f"Loading volume {printable(label)}")
 
     def _opened(self, label: str) -> None:
         self._dialogue.doing(f"Reading volume {printable(label)}")

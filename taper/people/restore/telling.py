@@ -90,6 +90,8 @@ def _plan_lines(plan: Plan, target: str) -> Iterator[Table | str]:
     for step in plan.steps:
         if step.paths:
             yield f"Of level {step.copy.level}: {', '.join(map(printable, step.paths))}"
+    for copy in plan.passed_over:
+        yield f"Level {copy.level} of {moment(copy.datestamp)} has none of it, by its index."
     if plan.base_missing:
         yield (
             f"No full dump is left: level {plan.steps[0].copy.level if plan.steps else '?'} builds "
