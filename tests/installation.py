@@ -42,7 +42,9 @@ from taper.cli import main
 main()
 """
 
-UNUSED = re.compile(r"/twisted/(conch|mail|names|pair|runner|spread|trial|web|words)/")
+UNUSED = re.compile(
+    r"/twisted/(conch|mail|names|pair|runner|spread|trial|web|words)/|/(pygments|markdown_it|rich)/"
+)
 """What no start of ours imports, and so needs no byte code."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import field, frozen
 
+from protocols.header import Header
 from protocols.stored import BrokenPart, End, StoredPart, ToldDump, full_stamp
 from protocols.tapelist import Tapelist, TapelistEntry
 
@@ -153,6 +154,21 @@ class Catalogue:
             if part.label == label and part.fileno
         ]
         return sorted(found, key=lambda one: one[1].fileno)
+
+    def written_instead(self, label: str, header: Header) -> StoredPart | None:
+        """The part that a file without one was to be: a taper that finds no room behind the header
+        goes on with another volume, and logs nothing of the first.
+
+        :param label: of the volume with the file
+        """
+        entry = self.tapelist.lookup(label)
+        for copy in self.copies:
+            if not is_written_as(entry, copy.dump.written):
+                continue
+            for part in copy.dump.parts:
+                if part.label != label and copy.dump.name.mismatch(header, part) is None:
+                    return part
+        return None
 
     def use_of(self, label: str) -> Use:
         """How much is on a volume."""

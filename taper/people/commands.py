@@ -160,6 +160,12 @@ before it was asked for.""",
                     type=int,
                     help="restore the newest dump of this level, and none that it builds on",
                 ),
+                Argument(
+                    names=("--storage",),
+                    metavar="NAME",
+                    help="restore copies of this storage alone; HOLDING: from holding disks",
+                    kind="storage",
+                ),
                 Argument(names=("--dry-run",), help="show the plan, and do nothing"),
                 Argument(
                     names=("--partial",),
@@ -176,6 +182,16 @@ before it was asked for.""",
                     help="run this program if a dump names it, though the configuration does not",
                 ),
             ),
+        ),
+        Command(
+            name="doctor",
+            help="say what is wrong or risky, each with its cause and a remedy",
+            description="""\
+Looks at the configuration, at what it works with, at the dumps that there are and at the last
+run, and says what is wrong (WRONG: dumps fail or are lost because of it) and what is risky (RISK:
+they may be). Each has the name of its check in brackets, its cause, and a remedy. The changers
+are asked for what they know; nothing is loaded, and nothing is written.""",
+            run="doctor.visit:doctor",
         ),
         Command(
             name="volumes",
@@ -251,7 +267,11 @@ volume, file, part and, where that can be known, block.
 The volumes are named by their labels, or all that were written are read, or so many dumps, drawn at
 random, that they make up that share of all bytes. A checksum is that of a whole dump: where it has
 several parts, and one of them lies on a volume that is not read, lengths and headers alone are
-compared.""",
+compared.
+
+With --rebuild-catalogue, all volumes in the changers are read, and a tapelist and trace logs are
+made of what stands on them, in a new directory: for whoever has lost his own. No log is needed for
+it. In that tapelist no volume may be written over before somebody says so.""",
             run="verify:verify",
             arguments=(
                 Argument(
@@ -266,6 +286,12 @@ compared.""",
                     names=("--sample",),
                     metavar="PERCENT",
                     help='dumps that make up this share of all, such as "5%%"',
+                ),
+                Argument(
+                    names=("--rebuild-catalogue",),
+                    metavar="DIR",
+                    help="make a tapelist and trace logs of all volumes, in this new directory",
+                    kind="directory",
                 ),
                 STORAGE,
             ),

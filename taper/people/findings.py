@@ -40,6 +40,7 @@ class Finding:
     :ivar block: in which it is, from 0, the header not counted; None: nobody knows.
     :ivar byte: of the part, likewise.
     :ivar text: what is wrong, as a clause.
+    :ivar volumes: all on which it may be; none: on that one.
     """
 
     wrong: Wrong
@@ -50,6 +51,7 @@ class Finding:
     part: int | None = None
     block: int | None = None
     byte: int | None = None
+    volumes: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -76,6 +78,7 @@ class Finding:
             "kind": self.wrong.value,
             "text": self.text,
             "volume": self.volume,
+            "volumes": list(self.volumes or (self.volume,)),
             "file": self.file,
             "host": None if dump is None else dump.host,
             "disk": None if dump is None else dump.disk,

@@ -36,14 +36,16 @@ class SeenFile:
 
     :ivar header: None: it could not be read, or the file is not there.
     :ivar copy: the dump that the log has there; None: it tells of none.
-    :ivar size: bytes of the part; None: it was not read.
+    :ivar crc: of its payload, as far as that could be read; None: it was not read.
+    :ivar again: where the part is that was begun here when the volume was at its end; None: none.
     """
 
     number: int
     header: Header | None
     copy: Copy | None = None
     part: StoredPart | BrokenPart | None = None
-    size: int | None = None
+    crc: Crc | None = None
+    again: str | None = None
 
 
 class Stopped(Exception):
@@ -92,6 +94,14 @@ class Inspection:
     watch: Watch = field(factory=Watch)
     files: list[SeenFile] = field(factory=list)
     findings: list[Finding] = field(factory=list)
+    _buffers: dict[int, memoryview] = field(factory=dict)
+
+    def _buffer(self, block_size: int) -> memoryview:
+        """Whole blocks, and not too few at once."""
+        size = max(_CHUNK // block_size, 1) * block_size
+        if size not in self._buffers:
+            self._buffers[size] = memoryview(bytearray(size))
+        return self._buffers[size]
 
     def run(self, reader: IReader, timestamp: str | None) -> None:
         """Inspect it.
@@ -196,20 +206,22 @@ class Inspection:
             return
         if mismatch is None:
             self.weighing.has_header(copy, part, header)
-        size = None
+        crc = None
         if self.wanted(copy):
             payload = self._read(reader, number, part, copy)
-            size = payload.crc.size
+            crc = payload.crc
             if payload.whole:
-                self.weighing.was_read(copy, part, payload.crc, reader.block_size)
-        self.files.append(SeenFile(number, header, copy, part, size))
+                self.weighing.was_read(copy, part, crc, reader.block_size)
+        self.files.append(SeenFile(number, header, copy, part, crc))
 
     def _unlisted(self, reader: IReader, number: int, header: Header) -> None:
+        again = self.catalogue.written_instead(self.label, header)
+        if again is not None:
+            self.files.append(SeenFile(number, header, again=again.place))
+            return
         self._find(Wrong.UNLISTED, "no trace log tells of it", number)
-        size = None
-        if self.wanted(None):
-            size = self._read(reader, number).crc.size
-        self.files.append(SeenFile(number, header, size=size))
+        crc = self._read(reader, number).crc if self.wanted(None) else None
+        self.files.append(SeenFile(number, header, crc=crc))
 
     def _read(
         self,
@@ -220,7 +232,7 @@ class Inspection:
     ) -> Payload:
         """Read the file that the reader is at."""
         block_size = reader.block_size
-        buffer = memoryview(bytearray(max(_CHUNK // block_size, 1) * block_size))
+        buffer = self._buffer(block_size)
         limit = None if part is None else part.size
         crc, excess, stray = RunningCrc(), 0, False
         while True:

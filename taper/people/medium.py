@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
@@ -20,7 +20,12 @@ from taper.people.inspecting import Stopped
 from taper.recovery.volumes import AskingClerk
 
 if TYPE_CHECKING:
-    from devices.interfaces import IAsyncChanger, IAsyncDevice, VolumeReading
+    from devices.interfaces import (
+        IAsyncChanger,
+        IAsyncDevice,
+        IAsyncReservation,
+        VolumeReading,
+    )
     from taper.people.site import Site
     from taper.plane.volumes import IReader
 
@@ -114,7 +119,7 @@ async def wrong_label(site: Site, label: str, storages: list[str]) -> str | None
 async def _read_label(site: Site, changer: IAsyncChanger, slot: str, label: str) -> str | None:
     held = await changer.load(LoadRequest(slot=slot, mode=AccessMode.READ))
     reading = held.reading
-    await _release(site, held)
+    await release(site, held)
     if reading.status is not Status.SUCCESS:
         return f"its label cannot be read (slot {slot}): {reading.error}"
     if reading.label != label:
@@ -139,12 +144,13 @@ async def opened(site: Site, name: str) -> AsyncIterator[Medium]:
                 device=held.device, reading=held.reading, place=f"slot {held.slot} of {name}"
             )
         finally:
-            await _release(site, held)
+            await release(site, held)
     finally:
         await site.close_changer(changer)
 
 
-async def _release(site: Site, held: Any) -> None:
+async def release(site: Site, held: IAsyncReservation) -> None:
+    """Give a slot back; it was only read, so nothing depends on how that ends."""
     try:
         await held.release()
     except (ChangerError, DeviceError, OSError) as fault:

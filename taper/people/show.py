@@ -143,6 +143,8 @@ def _row(file: SeenFile, findings: Sequence[Finding]) -> tuple[str, ...]:
     wrong = any(finding.file == file.number for finding in findings)
     if isinstance(told, BrokenPart):
         verdict = f"not a good part: {printable(told.why)}"
+    elif file.again is not None:
+        verdict = f"has it at {printable(file.again)}: here was no room"
     elif told is None:
         verdict = "does not tell of it"
     else:
@@ -174,6 +176,7 @@ def _record(file: SeenFile) -> dict[str, Any]:
     return {
         "file": file.number,
         "header": None if header is None else recorded(header),
+        "written_instead": file.again,
         "logged": None
         if told is None or file.copy is None
         else {

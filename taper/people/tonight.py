@@ -64,7 +64,7 @@ async def put_on_paper(site: Site, storage: Storage, *, load: bool) -> PaperChan
     changer = site.shelves.open_changer(storage.name)
     try:
         info = await changer.info()
-        entries = await _entries(changer, info.slots)
+        entries = await entries_of(changer, info.slots)
         still = changer.global_space or info.num_slots == 1
         slots = []
         for entry in entries:
@@ -84,7 +84,11 @@ async def put_on_paper(site: Site, storage: Storage, *, load: bool) -> PaperChan
         await site.close_changer(changer)
 
 
-async def _entries(changer: IAsyncChanger, slots: Iterable[str]) -> Sequence[InventoryEntry]:
+async def entries_of(changer: IAsyncChanger, slots: Iterable[str]) -> Sequence[InventoryEntry]:
+    """The inventory of a changer; of one without, slots of which nothing is known.
+
+    :param slots: that it has
+    """
     try:
         return await changer.inventory()
     except ChangerError as fault:

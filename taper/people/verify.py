@@ -15,6 +15,7 @@ from taper.people.findings import Finding, Wrong
 from taper.people.inspecting import Inspection, Watch
 from taper.people.medium import NotAtHand, Volumes, read, wrong_label
 from taper.people.reading import read_catalogue
+from taper.people.rebuild import rebuild
 from taper.people.show import where
 from taper.people.telling import Answer, Column, Table, count, moment, printable, size
 from taper.people.weighing import Verdict, Weighed, Weighing
@@ -68,6 +69,8 @@ class Outcome:
 
 async def verify(site: Site, options: argparse.Namespace) -> Answer:
     """See :mod:`taper.people.commands`."""
+    if options.rebuild_catalogue is not None:
+        return await rebuild(site, options)
     storages = site.storages(options.storage)
     catalogue = await site.call(read_catalogue, site.config)
     task = choose(catalogue, storages, options, random.SystemRandom())
@@ -158,7 +161,8 @@ class Verifying:
             progress.close()
             await volumes.close()
         self._of_dumps = self._weighing.findings()
-        self._weighed = self._weighing.weighed()
+        weighed = self._weighing.weighed()
+        self._weighed = [one for one in weighed if self._task.wants(one.copy)]
 
     def _total(self) -> int:
         return sum(
@@ -261,13 +265,15 @@ class Verifying:
         label = printable(outcome.label)
         if outcome.absent is not None:
             return (label, "", "", printable(outcome.absent))
-        wrong = [
-            finding
-            for finding in self.findings
-            if finding.volume == outcome.label and finding.wrong is not Wrong.UNLISTED
-        ]
-        verdict = f"{count(len(wrong), 'finding')}" if wrong else "good"
-        return (label, str(outcome.files), size(outcome.size), verdict)
+        return (label, str(outcome.files), size(outcome.size), self._verdict(outcome.label))
+
+    def _verdict(self, label: str) -> str:
+        found = [finding for finding in self.findings if finding.wrong is not Wrong.UNLISTED]
+        if any(finding.volume == label and not finding.volumes for finding in found):
+            return "damaged"
+        if any(label in finding.volumes for finding in found):
+            return "in doubt: it has parts of a damaged dump"
+        return "good"
 
     def _summary(self) -> list[str]:
         lines = []

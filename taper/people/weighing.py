@@ -19,7 +19,7 @@ from protocols.header import Header
 from taper.people.catalogue import Copy
 from taper.people.findings import Finding, Wrong
 from taper.people.telling import count
-from taper.plane.crc import joined
+from taper.plane.crc import flipped_bit, joined
 
 if TYPE_CHECKING:
     from protocols.stored import StoredPart
@@ -125,12 +125,12 @@ def _odd_headers(pile: _Pile) -> Iterator[Finding]:
     """Headers that differ from those of the other parts, or from the log."""
     dump = pile.copy.dump
     shared = {number: _common(header) for number, header in pile.headers.items()}
-    usual = Counter(shared.values()).most_common(1)
+    usual = _usual(list(shared.values()))
     for part in dump.parts:
         header = pile.headers.get(part.number)
         if header is None:
             continue
-        odd = [] if not usual else _differing(shared[part.number], usual[0][0])
+        odd = _differing(shared[part.number], usual)
         told = [
             f"its header has the {kind} checksum {found}, the log {expected}"
             for kind, found, expected in (
@@ -153,14 +153,24 @@ def _odd_headers(pile: _Pile) -> Iterator[Finding]:
             )
 
 
+def _usual(headers: list[Header]) -> list[Header]:
+    """What most parts have; where it is as many as have something else, both of them."""
+    counted = Counter(headers).most_common()
+    return [header for header, number in counted if number == counted[0][1]]
+
+
 def _common(header: Header) -> Header:
     """What all parts of a dump have in common."""
     return evolve(header, partnum=0, totalparts=0)
 
 
-def _differing(header: Header, usual: Header) -> list[str]:
+def _differing(header: Header, usual: list[Header]) -> list[str]:
+    """The fields in which a header is not one of the usual, or not the only one of these."""
     names = [attribute.name for attribute in fields(Header)]
-    return [name for name in names if getattr(header, name) != getattr(usual, name)]
+    others = [other for other in usual if other != header]
+    if len(usual) == 1 and not others:
+        return []
+    return [name for name in names if getattr(header, name) != getattr(others[0], name)]
 
 
 def _expected(pile: _Pile) -> list[tuple[str, Crc]]:
@@ -179,27 +189,50 @@ def _wrong_sums(pile: _Pile) -> Iterator[Finding]:
     found = functools.reduce(joined, crcs, UNKNOWN)
     for teller, expected in _expected(pile):
         if expected.known and found != expected:
-            yield _wrong_sum(pile, found, f"{teller} says {expected}")
+            yield _wrong_sum(pile, found, expected, f"{teller} says {expected}")
 
 
-def _wrong_sum(pile: _Pile, found: Crc, told: str) -> Finding:
+def _wrong_sum(pile: _Pile, found: Crc, expected: Crc, told: str) -> Finding:
     dump = pile.copy.dump
     parts = dump.parts[: dump.count]
     text = f"its checksum is {found}, {told}"
-    if len(parts) == 1:
+    part, byte = _explained(pile, found, expected)
+    if part is not None:
+        text += "; one flipped bit explains it"
+    elif len(parts) == 1:
         (part,) = parts
+    if part is None:
+        places = ", ".join(part.place for part in parts)
         return Finding(
             wrong=Wrong.CHECKSUM,
-            text=text,
-            volume=part.label,
-            file=part.fileno,
+            text=f"{text}; the damage is in one of its {count(len(parts), 'part')}: {places}",
+            volume=parts[0].label,
+            volumes=dump.labels,
             dump=dump.name,
-            part=part.number,
         )
-    places = ", ".join(part.place for part in parts)
     return Finding(
         wrong=Wrong.CHECKSUM,
-        text=f"{text}; the damage is in one of its {count(len(parts), 'part')}: {places}",
-        volume=parts[0].label,
+        text=text,
+        volume=part.label,
+        file=part.fileno,
         dump=dump.name,
+        part=part.number,
+        block=None if byte is None else byte // pile.block_size,
+        byte=byte,
     )
+
+
+def _explained(
+    pile: _Pile, found: Crc, expected: Crc
+) -> tuple[StoredPart, int] | tuple[None, None]:
+    """The part, and the byte in it, where one flipped bit explains the difference."""
+    flipped = flipped_bit(found, expected)
+    if flipped is None:
+        return None, None
+    byte, _ = flipped
+    for part in pile.copy.dump.parts:
+        length = pile.crcs[part.number].size
+        if byte < length:
+            return part, byte
+        byte -= length
+    return None, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 from protocols.crc import UNKNOWN, Crc
@@ -63,6 +64,8 @@ def _library() -> Callable[[memoryview, int], int]:
 _POLYNOMIAL = 0x82F63B78
 """Of CRC-32C, the highest power in the lowest bit, as the computed values have it."""
 _ONE = 1 << 31
+_ORDER = 2**31 - 1
+"""So many bits on, a flipped one changes the CRC in the same way again."""
 
 
 def joined(first: Crc, second: Crc) -> Crc:
@@ -93,3 +96,53 @@ def _power(exponent: int) -> int:
         square = _product(square, square)
         exponent >>= 1
     return result
+
+
+def flipped_bit(found: Crc, expected: Crc) -> tuple[int, int] | None:
+    """The one bit that, flipped, explains the difference of two checksums of one stream.
+
+    It is an explanation, and no proof: other damage looks like that once in 2**32 / bits cases.
+
+    :return: the byte, from 0, and the bit in it, its worth being ``1 << bit``; None: it takes more
+        than one bit, or the stream is so long that several would explain it
+    """
+    bits = 8 * found.size
+    difference = found.value ^ expected.value
+    if found.size != expected.size or not difference or bits >= _ORDER:
+        return None
+    # Behind the bit that is flipped come n others and the 32 of the CRC: the difference is x to the
+    # power of that. Which n, is found by small steps from x**32 on, and large ones from there.
+    step = math.isqrt(bits) + 1
+    small, power = {}, _power(32)
+    for behind in range(step):
+        small[power] = behind
+        power = power >> 1 ^ (_POLYNOMIAL if power & 1 else 0)
+    back = _multiplier(_power(_ORDER - step))
+    for large in range(step):
+        behind = large * step + small.get(difference, bits)
+        if behind < bits:
+            return found.size - 1 - behind // 8, 7 - behind % 8
+        difference = back(difference)
+    return None
+
+
+def _multiplier(factor: int) -> Callable[[int], int]:
+    """What multiplies by always the same polynomial: eight powers at a time are looked up."""
+    tables = []
+    for shift in (0, 8, 16, 24):
+        table = [0]
+        for bit in range(8):
+            product = _product(factor, 1 << shift + bit)
+            table += [product ^ other for other in table]
+        tables.append(table)
+    lowest, low, high, highest = tables
+
+    def multiply(value: int) -> int:
+        return (
+            lowest[value & 255]
+            ^ low[value >> 8 & 255]
+            ^ high[value >> 16 & 255]
+            ^ highest[value >> 24]
+        )
+
+    return multiply

@@ -24,6 +24,7 @@ import pytest
 
 from protocols.conf import load
 from taper import ctl
+from taper.people.commands import COMMANDS as PEOPLE
 from taper.tapeserver.service import ServerOptions
 from taper.tapeserver.settings import read_settings
 from tests.bench import __main__ as bench
@@ -38,7 +39,7 @@ KNOWN = {
     "sh demo": "run here; it makes no change but in temporary directories",
     "sh install": "run on a machine of our own, where nothing is installed",
     "sh machine": "run on that machine after it",
-    "sh tutorial": "run on that machine, one after another, as one session",
+    "sh tutorial": "run on that machine, those of a document one after another, as one session",
     "sh daemon": "started there, talked to, and ended",
     "sh pytest": "run here, but the tests are only collected",
     "sh make": "make says what it would do, and the arguments are parsed",
@@ -168,6 +169,8 @@ def test_commands_within_the_text() -> None:
                     continue
                 if program == "make":
                     assert re.search(rf"^{words[0]}:", makefile, re.MULTILINE), line
+                elif program == "taperctl" and len(words) == 1 and words[0] in PEOPLE:
+                    pass  # the command is meant, without what it is given
                 elif program == "taperctl":
                     ctl._parser().parse_args(words)
                 elif program == "python" and words[0] == "-m":
@@ -334,11 +337,12 @@ TUTORIAL = "/tmp/tutorial"
 
 
 @on_a_machine
-def test_the_tutorial(installed: tuple[Machine, str]) -> None:
+@pytest.mark.parametrize("document", sorted({it.document for it in blocks_of("sh tutorial")}))
+def test_sessions(installed: tuple[Machine, str], document: str) -> None:
     """Command after command, word for word, but for the directory; each says what is shown."""
     machine = installed[0]
-    place_of_ours = str(machine.base / "tutorial")
-    steps = with_output("sh tutorial")
+    place_of_ours = str(machine.base / Path(document).stem)
+    steps = [step for step in with_output("sh tutorial") if step[0].document == document]
     border = "end of a step of the tutorial"
     script = f"\necho '{border}'\n".join(block.text for block, _ in steps)
     done = machine.script(script.replace(TUTORIAL, place_of_ours))

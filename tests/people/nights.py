@@ -205,10 +205,11 @@ class Nights:
 
     # commands
 
-    def config(self) -> Config:
+    def config(self, *overrides: str) -> Config:
         loaded = load(
             "C",
             lambda path: Path(path).read_bytes(),
+            overrides=overrides,
             config_root=self.paths.config_root,
             amanda_version=lambda: (3, 5, 1),
         )
@@ -224,7 +225,7 @@ class Nights:
         out = io.StringIO()
         screen = Screen(style, out, lambda: 0.0)
         screen.warn = self.said.append  # type: ignore[method-assign]
-        site = Site(reactor, self.config(), self.paths, screen, now=lambda: NOW)
+        site = Site(reactor, self.config(*options.o), self.paths, screen, now=lambda: NOW)
         status = await Work(site, COMMANDS[options.command], options).run()
         return status, out.getvalue()
 
@@ -238,6 +239,11 @@ class Nights:
         """What a command says as JSON."""
         status, said = await self.run(*words, style=Style.JSON)
         assert status == exit, (said, self.said)
+        return json.loads(said)
+
+    @staticmethod
+    def read(said: str) -> Any:
+        """What a command has said as JSON."""
         return json.loads(said)
 
     def snapshot(self) -> dict[str, bytes]:

@@ -72,6 +72,7 @@ async def test_as_json(tmp_path: Path) -> None:
     assert (header["type"], header["part"], header["total_parts"]) == ("SPLIT_DUMPFILE", 1, -1)
     assert file == {
         "file": 1,
+        "written_instead": None,
         "logged": {
             "host": "localhost",
             "disk": "/home",

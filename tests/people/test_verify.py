@@ -89,15 +89,11 @@ async def test_a_flipped_bit_in_a_dump_of_one_part(tmp_path: Path) -> None:
     nights = await two_nights(tmp_path)
     flip(file_of(nights, 4), 32768 + 50)
     (found,) = await findings(nights)
-    assert (found["kind"], found["volume"], found["file"], found["part"]) == (
-        "checksum",
-        "C01",
-        4,
-        1,
-    )
+    place = [found[name] for name in ("kind", "volume", "file", "part", "block", "byte")]
+    assert place == ["checksum", "C01", 4, 1, 0, 50]
     assert re.match("its checksum is [0-9a-f]{8}:100, the log says [0-9a-f]{8}:100", found["text"])
     lines = squeezed(await nights.lines("verify", "C01", exit=Exit.FOUND))
-    assert lines[1] == "C01 4 128.1 KiB 1 finding"
+    assert lines[1] == "C01 4 128.1 KiB damaged"
     assert lines[2].startswith("volume C01, file 4")
     assert lines[-2:] == ["1 dump: damaged", "localhost:/srv level 0 of 2026-01-07"]
 
@@ -181,7 +177,14 @@ async def test_a_dump_on_two_volumes(tmp_path: Path) -> None:
     assert dump["verdict"] == "incomplete"
     flip(file_of(nights, 1, 2), 32768)
     (found,) = await findings(nights)
-    assert found["kind"] == "checksum"
+    assert (found["kind"], found["volume"], found["file"]) == ("checksum", "C02", 1)
+    assert (found["block"], found["byte"]) == (0, 0)
+    flip(file_of(nights, 1, 1), 32768)
+    (found,) = await findings(nights)
+    assert (found["kind"], found["file"], found["block"]) == ("checksum", None, None)
+    assert found["volumes"][:2] == ["C01", "C02"]
+    lines = squeezed(await nights.lines("verify", "--all", exit=Exit.FOUND))
+    assert lines[1].endswith(" in doubt: it has parts of a damaged dump")
     assert "'C01' file 1, " in found["text"]
     assert "'C02' file 1" in found["text"]
 

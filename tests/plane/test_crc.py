@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taper.plane.crc import RunningCrc
+from protocols.crc import Crc
+from taper.plane.crc import RunningCrc, flipped_bit, joined
 
 
 def test_known_values() -> None:
@@ -39,3 +40,54 @@ def test_a_failed_part_is_rolled_back(kept: bytes, undone: bytes) -> None:
     crc.update(memoryview(undone))
     crc.restore(before)
     assert crc.value() == value
+
+
+def of(data: bytes) -> Crc:
+    crc = RunningCrc()
+    crc.update(memoryview(data))
+    return crc.value()
+
+
+@given(first=st.binary(max_size=100), second=st.binary(max_size=100))
+def test_streams_one_behind_the_other(first: bytes, second: bytes) -> None:
+    assert joined(of(first), of(second)) == of(first + second)
+
+
+def test_long_streams_one_behind_the_other() -> None:
+    """Lengths count, not what is in them."""
+    zeros = bytes(1 << 20)
+    long = of(zeros)
+    for _ in range(12):
+        long = joined(long, long)
+    assert long.size == 1 << 32
+    crc = RunningCrc()
+    for _ in range(64):
+        crc.update(memoryview(zeros))
+    sixteenth = joined(crc.value(), crc.value())
+    for _ in range(5):
+        sixteenth = joined(sixteenth, sixteenth)
+    assert sixteenth == long
+
+
+@given(data=st.binary(min_size=1, max_size=300), place=st.integers(0, 299), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_found(data: bytes, place: int, bit: int) -> None:
+    place %= len(data)
+    other = bytearray(data)
+    other[place] ^= 1 << bit
+    assert flipped_bit(of(bytes(other)), of(data)) == (place, bit)
+
+
+@given(data=st.binary(min_size=2, max_size=300), one=st.integers(0, 299), two=st.integers(0, 299))
+def test_two_flipped_bits_are_not_one(data: bytes, one: int, two: int) -> None:
+    """A CRC tells even numbers of bits from odd ones."""
+    one, two = one % len(data), two % len(data)
+    other = bytearray(data)
+    other[one] ^= 1
+    other[two] ^= 2
+    assert flipped_bit(of(bytes(other)), of(data)) is None
+
+
+def test_what_no_bit_explains() -> None:
+    assert flipped_bit(Crc(1, 5), Crc(1, 5)) is None
+    assert flipped_bit(Crc(1, 5), Crc(2, 6)) is None
+    assert flipped_bit(Crc(1, 2**40), Crc(2, 2**40)) is None

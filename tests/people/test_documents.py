@@ -1,0 +1,104 @@
+"""What docs/commands.md says of exit statuses and JSON is what is so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_twisted import ensureDeferred
+
+from taper.people.commands import COMMANDS
+from taper.people.exits import Exit
+from taper.people.screen import Style
+from tests.docs.markdown import ROOT
+from tests.people.nights import PART, Dump, Nights
+
+PAGE = (ROOT / "docs" / "commands.md").read_text()
+FIRST, SECOND = "20260107000000", "20260108210000"
+SAME = {"findings[]": "taper/verify/1"}
+"""Lists that are described once."""
+
+
+def documented() -> dict[str, set[str]]:
+    """By schema, the keys that the page has."""
+    found: dict[str, set[str]] = {}
+    for section in PAGE.split("\n### taper/")[1:]:
+        name, _, text = section.partition("\n")
+        rows = [line for line in text.splitlines() if line.startswith("| `")]
+        keys = {key for row in rows for key in re.findall("`([^`]+)`", row.split(" | ")[0])}
+        found[f"taper/{name.strip()}"] = keys
+    for keys in found.values():
+        for same, schema in SAME.items():
+            if same in keys:
+                prefix = f"{same}."
+                keys.remove(same)
+                keys |= {key for key in found[schema] if key.startswith(prefix)}
+    return found
+
+
+def paths(value: Any, path: str = "") -> Iterator[str]:
+    """The keys of all that is not a list or object; of an empty list, its own."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from paths(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from paths(inner, f"{path}[]")
+    else:
+        yield path
+
+
+@ensureDeferred
+async def test_all_keys_are_documented_and_all_that_are_documented_are_there(
+    tmp_path: Path,
+) -> None:
+    nights = Nights(tmp_path).make()
+    nights.configure(device='device-property "MAX_VOLUME_USAGE" "400k"', runtapes=4)
+    await nights.hold(FIRST, Dump("/home", 3 * PART), Dump("/srv", 100))
+    await nights.hold(SECOND, Dump("/home", 10, level=1))
+    nights.configure(policy="retention-tapes 1")
+    (second,) = (tmp_path / "vtapes/slot1").glob("00002.*")
+    second.unlink()
+    (tmp_path / "vtapes/slot4/00000.C01").write_bytes(b"")
+    seen: dict[str, set[str]] = {}
+    for words in (
+        *(("volumes",), ("dumps",), ("show", "C01"), ("show", "C02"), ("verify", "--all")),
+        ("check", "-o", "runtapes=1"),
+        *(("simulate", "9"), ("verify", "--rebuild-catalogue", str(tmp_path / "made"))),
+        *(
+            ("doctor",),
+            ("restore", "localhost", "/home", "--partial", "--to", str(tmp_path / "to")),
+        ),
+    ):
+        status, said = await nights.run(*words, style=Style.JSON)
+        assert status in (Exit.WELL, Exit.FOUND), (words, nights.said)
+        record = nights.read(said)
+        seen.setdefault(record["schema"], set()).update(paths(record))
+    told = documented()
+    rarely = {
+        "taper/show/1": {"files[].header", "files[].logged"},
+        "taper/check/1": {"storages[].unknown_slots[]", "storages[].notes[]"},
+        "taper/simulate/1": {"storages[].unknown_slots[]"},
+        "taper/restore/1": {
+            *("missing[]", "not_found[]", "steps[].paths[]", "steps[].other_copies[]"),
+            *("outcomes[].damaged[]", "outcomes[].names_lost[]"),
+        },
+        "taper/rebuild/1": {key for key in told["taper/rebuild/1"] if key.startswith("findings")},
+    }
+    for schema, keys in seen.items():
+        assert keys <= told[schema], schema
+        assert told[schema] - keys <= rarely.get(schema, set()), schema
+    assert set(seen) == set(told)
+
+
+def test_exit_statuses_are_documented() -> None:
+    table = PAGE.partition("## Exit status")[2].partition("## The examples")[0]
+    assert re.findall(r"^\| (\d+) ", table, re.MULTILINE) == [str(int(one)) for one in Exit]
+
+
+def test_every_command_has_its_place() -> None:
+    """In this page, or as restoring has, in one that it links to."""
+    for name in COMMANDS:
+        assert f"\n## {name}\n" in PAGE or name == "restore", name
