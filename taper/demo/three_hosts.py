@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from typing import Self
 
@@ -86,13 +85,12 @@ class ThreeHosts:
         if self._taper_host == TAPE:
             commands = [self._stage.taper_command(), [sys.executable, "-c", RELAY]]
             self._taper, (taper, relay) = self._serve(TAPE, commands)
-        stamp = time.strftime("%Y%m%d%H%M%S")
         task = Task(
             stage=self._stage,
             client=client,
             taper=taper,
             relay=relay,
-            stamp=stamp,
+            stamp=self._stage.stamp,
             data_path=self._data_path,
         )
         self._driver = self._run(SERVER, "taper.demo.server_host", task.to_json())

@@ -219,8 +219,8 @@ async def test_a_part_that_cannot_be_read(tmp_path: Path, damage: str) -> None:
     )
     (outcome,) = record["outcomes"]
     ((loss),) = outcome["lost"]
-    assert (loss["label"], loss["file"], loss["part"]) == ("C01", 3, 3)
-    assert loss["bytes"] == (PART // 2 if damage == "cut" else PART)
+    assert (loss["volume"], loss["file"], loss["part"]) == ("C01", 3, 3)
+    assert loss["size"] == (PART // 2 if damage == "cut" else PART)
     whole = {name: data for name, data in found(target).items() if name not in outcome["damaged"]}
     assert outcome["damaged"] or outcome["holes"]
     for name, data in whole.items():

@@ -154,7 +154,7 @@ def test_one_file(nights: Amanda) -> None:
     target = place(nights, "one")
     done = run(nights, f"{SOURCE}/home", "--path", "part0/file6.0", "--to", target)
     assert done.returncode == 0, done.stdout
-    assert "Level 1" not in done.stdout
+    assert "has none of it, by its index" in done.stdout
     found = [path for path in nights.path(target).rglob("*") if path.is_file()]
     (only,) = found
     assert only.read_bytes() == nights.path(f"{SOURCE}/home/part0/file6.0").read_bytes()
@@ -200,7 +200,7 @@ def test_a_part_that_is_gone(nights: Amanda) -> None:
     assert not record["whole"]
     (outcome,) = record["outcomes"]
     (loss,) = outcome["lost"]
-    assert (loss["label"], loss["file"], loss["bytes"]) == ("SYS-02", 3, 1 << 20)
+    assert (loss["volume"], loss["file"], loss["size"]) == ("SYS-02", 3, 1 << 20)
     names = {*outcome["damaged"], *outcome["names_lost"]}
     assert names
     source = nights.path(f"{SOURCE}/home")

@@ -208,8 +208,7 @@ def recovered(hosts: Hosts, backup: Seen) -> Recovered:
     """The backup, by taper-recovery, to a client that has no program of ours."""
     stage = backup.stage
     Path(stage.path("etc", "demo", "disklist")).touch()
-    stamp, label = Path(stage.path("etc", "demo", "tapelist")).read_text().split()[:2]
-    os.link(stage.trace_log, stage.path("log", f"log.{stamp}.0"))
+    label = Path(stage.path("etc", "demo", "tapelist")).read_text().split()[1]
     service = [*hosts.inside(SERVER), sys.executable, "-m", "taper.recovery.cli"]
     packet = f"OPTIONS features={OURS.text()};auth=bsdtcp;\n"
     before = {host: hosts.carried(host) for host in HOSTS}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import selectors
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 SECONDS = 60
 TAPER = (sys.executable, "-m", "taper.cli")
@@ -29,6 +32,7 @@ class TapeServerProcess:
     :param host: address to listen on
     :param program: TAPER or TWISTD
     :ivar port: where it listens
+    :ivar directory: removed in the end
     """
 
     def __init__(
@@ -41,42 +45,58 @@ class TapeServerProcess:
         program: Sequence[str] = TAPER,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="tape-server."))
-        self._log = self.directory / "log"
         self.port = 0
         accounts = self.directory / "accounts"
         accounts.write_text("ndmp:ndmp\n")
         accounts.chmod(0o600)
         head = f"[server]\nlisten = {host}:0\naccounts = {accounts}\n{server}\n"
-        conf = self.directory / "conf"
-        conf.write_text(head + drives)
-        self._command = [*inside, *program, "ndmp-tape", "--config", str(conf)]
+        self._conf = self.directory / "conf"
+        self._conf.write_text(head + drives)
+        self._command = [*inside, *program, "ndmp-tape", "--config", str(self._conf)]
         self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
+        self._said = b""
+
+    def add(self, drives: str) -> None:
+        """More sections, of drives and libraries below ``directory``."""
+        self._conf.write_text(self._conf.read_text() + drives)
 
     def __enter__(self) -> TapeServerProcess:
-        # a pipe that nobody reads would be full at some time, and hold up the server
-        with open(self._log, "wb") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._process = process = subprocess.Popen(
+            self._command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+        )
         try:
-            self.port = self._port_of(self._process)
+            self.port = self._port_of(process)
         except BaseException:
             self.kill()
             shutil.rmtree(self.directory)
             raise
+        self._reader = threading.Thread(target=self._keep_log, args=(process.stdout,))
+        self._reader.start()
         return self
+
+    def _keep_log(self, stream: IO[bytes]) -> None:
+        """Read all it logs: with a full pipe it would stand still."""
+        while more := stream.read(65536):
+            self._said += more
 
     def _port_of(self, process: subprocess.Popen[bytes]) -> int:
         """Where it says that it listens."""
-        deadline = time.monotonic() + SECONDS
-        while not (found := _LISTENS.search(self._log.read_bytes())):
-            assert process.poll() is None, self._log.read_text()
-            assert time.monotonic() < deadline, "nothing from the tape server"
-            time.sleep(0.01)
+        self._said = b""
+        while not (found := _LISTENS.search(self._said)):
+            assert process.stdout is not None
+            with selectors.DefaultSelector() as selector:
+                selector.register(process.stdout, selectors.EVENT_READ)
+                assert selector.select(SECONDS), "nothing from the tape server"
+            more = os.read(process.stdout.fileno(), 65536)
+            assert more, self._said.decode()
+            self._said += more
+        self._said = self._said[found.end() :]
         return int(found[1])
 
     def __exit__(
@@ -96,9 +116,16 @@ class TapeServerProcess:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(SECONDS)
-            return self._log.read_text()
+            return self._whole_log(process)
         process.kill()
         raise AssertionError("the tape server did not end")
+
+    def _whole_log(self, process: subprocess.Popen[bytes]) -> str:
+        if self._reader is not None:
+            self._reader.join()
+        assert process.stdout is not None
+        process.stdout.close()
+        return self._said.decode()
 
     def kill(self) -> None:
         """End it at once."""
@@ -106,6 +133,7 @@ class TapeServerProcess:
         assert process is not None, "it does not run"
         process.kill()
         process.wait()
+        self._whole_log(process)
 
     def url(self, name: str) -> str:
         """The Amanda device name of a drive."""

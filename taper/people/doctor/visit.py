@@ -57,7 +57,7 @@ async def doctor(site: Site, options: argparse.Namespace) -> Answer:
             ),
         ]
 
-    return tell(await site.call(check))
+    return tell(config.name, await site.call(check))
 
 
 def _disks(config: Config) -> tuple[list[tuple[str, str]], list[Advice]]:
@@ -95,11 +95,15 @@ def _disks(config: Config) -> tuple[list[tuple[str, str]], list[Advice]]:
     return known, faults
 
 
-def tell(found: list[Advice]) -> Answer:
+def tell(name: str, found: list[Advice]) -> Answer:
     """The worst first."""
     ordered = sorted(found, key=lambda advice: advice.weight is Weight.RISK)
     return Answer(
-        record={"schema": "taper/doctor/1", "found": [_record(advice) for advice in ordered]},
+        record={
+            "schema": "taper/doctor/1",
+            "config": name,
+            "found": [_record(advice) for advice in ordered],
+        },
         shown=[*(line for advice in ordered for line in _lines(advice)), _sum(ordered)],
         exit=Exit.FOUND if ordered else Exit.WELL,
     )

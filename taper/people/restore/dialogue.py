@@ -95,6 +95,10 @@ class Dialogue:
         if self._screen.style is not Style.TERMINAL:
             self.say(what)
 
+    def waiting(self, what: str) -> None:
+        """What is waited for; shown on a terminal alone."""
+        self._what = what
+
     def update(self) -> None:
         """Show how far the phase is."""
         if self._phase is None:

@@ -51,9 +51,10 @@ async def restore(site: Site, options: argparse.Namespace) -> Answer:
     wish = read_wish(options)
     if wish.to == "-":
         site.screen.use_stderr()
-    return await Restore(
-        site, wish, Dialogue(site.screen, functools.partial(Lane, site.reactor))
-    ).run()
+    dialogue = Dialogue(site.screen, functools.partial(Lane, site.reactor))
+    answer = await Restore(site, wish, dialogue).run()
+    head = {"schema": "taper/restore/1", "config": site.config.name}
+    return evolve(answer, record={**head, **answer.record})
 
 
 class Restore:
@@ -191,8 +192,13 @@ class Restore:
             return None
         storage = copy.storage
         if storage not in self._clerks:
-            self._clerks[storage] = self._opener.clerk(storage, self._ask_for_volume, self._opened)
+            self._clerks[storage] = self._opener.clerk(
+                storage, self._ask_for_volume, self._wanted, self._opened
+            )
         return self._clerks[storage]
+
+    def _wanted(self, label: str) -> None:
+        self._dialogue.waiting(f"Loading volume {printable(label)}")
 
     def _opened(self, label: str) -> None:
         self._dialogue.doing(f"Reading volume {printable(label)}")
