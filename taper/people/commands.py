@@ -160,6 +160,12 @@ before it was asked for.""",
                     type=int,
                     help="restore the newest dump of this level, and none that it builds on",
                 ),
+                Argument(
+                    names=("--storage",),
+                    metavar="NAME",
+                    help="restore copies of this storage alone; HOLDING: from holding disks",
+                    kind="storage",
+                ),
                 Argument(names=("--dry-run",), help="show the plan, and do nothing"),
                 Argument(
                     names=("--partial",),
@@ -176,6 +182,16 @@ before it was asked for.""",
                     help="run this program if a dump names it, though the configuration does not",
                 ),
             ),
+        ),
+        Command(
+            name="doctor",
+            help="say what is wrong or risky, each with its cause and a remedy",
+            description="""\
+Looks at the configuration, at what it works with, at the dumps that there are and at the last
+run, and says what is wrong (WRONG: dumps fail or are lost because of it) and what is risky (RISK:
+they may be). Each has the name of its check in brackets, its cause, and a remedy. The changers
+are asked for what they know; nothing is loaded, and nothing is written.""",
+            run="doctor.visit:doctor",
         ),
         Command(
             name="volumes",

@@ -65,9 +65,13 @@ class Bar:
             transient=True,
         )
         self._task = self._progress.add_task(printable(title), total=total, what="")
+        self._begun = False
         self._progress.start()
 
     def advance(self, done: int, what: str = "") -> None:
+        if not self._begun:
+            self._begun = True  # what was done before says nothing of the rate
+            self._progress.reset(self._task, completed=done)
         self._progress.update(self._task, completed=done, what=printable(what))
 
     def close(self) -> None:

@@ -44,15 +44,20 @@ class Opener:
         self.shelves = Shelves(reactor, config, paths, haste)
 
     def clerk(
-        self, where: str, ask: Ask, opened: Callable[[str], object] = lambda label: None
+        self,
+        where: str,
+        ask: Ask,
+        wanted: Callable[[str], object] = lambda label: None,
+        opened: Callable[[str], object] = lambda label: None,
     ) -> AskingClerk:
         """Who fetches volumes, for one dump or for several of one storage.
 
         :param where: the storage or changer in which volumes are looked for first
         :param ask: asks a person for those that are not there
-        :param opened: is told the label of each volume that is opened
+        :param wanted: is told the label of each volume that is going to be loaded
+        :param opened: is told it when the volume is open
         """
-        return AskingClerk(self.shelves, where, ask, opened)
+        return AskingClerk(self.shelves, where, ask, wanted, opened)
 
     def from_volumes(self, dump: StoredDump, clerk: AskingClerk, kind: type[T]) -> T:
         """A dump on volumes; the origin's ``find`` comes next.

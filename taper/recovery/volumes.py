@@ -121,7 +121,8 @@ class AskingClerk:
     """A clerk that asks for volumes that it does not find, as often as it takes.
 
     :param where: the storage or changer that is looked in
-    :param opened: is told the label of each volume that is opened
+    :param wanted: is told the label of each volume that is going to be loaded
+    :param opened: is told it when the volume is open
     """
 
     busy = False
@@ -131,11 +132,13 @@ class AskingClerk:
         shelves: Shelves,
         where: str,
         ask: Ask,
+        wanted: Callable[[str], object] = lambda label: None,
         opened: Callable[[str], object] = lambda label: None,
     ) -> None:
         self._shelves = shelves
         self._where = where
         self._ask = ask
+        self._wanted = wanted
         self._opened = opened
         self._clerk = Clerk(_Around(shelves), "recovery")
         self._over = False
@@ -173,6 +176,8 @@ class AskingClerk:
             try:
                 await self._clerk.begin(self._where)
                 before = self._clerk.label
+                if label != before:
+                    self._wanted(label)
                 device = await self._clerk.fetch(
                     label, handle, None if ready is None else hand_over
                 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -18,13 +18,15 @@ from twisted.internet.task import deferLater
 
 from protocols.header import Header, HeaderType, build_header
 from taper.gnutar import find_tar
+from taper.installation import installation
 from taper.people.exits import Exit
-from taper.people.restore import session
+from taper.people.restore import session, step
 from taper.people.restore.dialogue import Dialogue
 from taper.people.running import Work
 from taper.people.screen import Screen
 from tests.people.nights import PART, Dump, Nights
 from tests.plane.dumping import crc_of
+from tests.tapeserver.process import TapeServerProcess
 
 pytestmark = pytest.mark.skipif(find_tar() is None, reason="there is no tar")
 
@@ -142,6 +144,20 @@ async def test_held_and_on_volumes(tmp_path: Path) -> None:
 
 
 @ensureDeferred
+async def test_another_copy(tmp_path: Path) -> None:
+    """Where one is damaged, the other is pointed to."""
+    nights = await two_nights(tmp_path)
+    os.truncate(nights.hold_back(FULL, HOME), 200_000)
+    words = ("restore", "localhost", "/home", "2026-01-07", "--to")
+    said = await nights.lines(*words, str(tmp_path / "one"), exit=Exit.FOUND)
+    assert "Level 0: there is another copy; take it with --storage C" in said
+    await nights.lines(*words, str(tmp_path / "two"), "--storage", "C")
+    assert found(tmp_path / "two") == HOME.files()
+    status, _ = await nights.run(*words, str(tmp_path / "three"), "--storage", "D")
+    assert (status, nights.said[-1]) == (Exit.FAILED, "there is no complete dump of it")
+
+
+@ensureDeferred
 async def test_what_cannot_be_done(tmp_path: Path) -> None:
     """Each with a sentence, and nothing is touched."""
     nights = await two_nights(tmp_path)
@@ -203,8 +219,8 @@ async def test_a_part_that_cannot_be_read(tmp_path: Path, damage: str) -> None:
     )
     (outcome,) = record["outcomes"]
     ((loss),) = outcome["lost"]
-    assert (loss["label"], loss["file"], loss["part"]) == ("C01", 3, 3)
-    assert loss["bytes"] == (PART // 2 if damage == "cut" else PART)
+    assert (loss["volume"], loss["file"], loss["part"]) == ("C01", 3, 3)
+    assert loss["size"] == (PART // 2 if damage == "cut" else PART)
     whole = {name: data for name, data in found(target).items() if name not in outcome["damaged"]}
     assert outcome["damaged"] or outcome["holes"]
     for name, data in whole.items():
@@ -284,6 +300,49 @@ async def test_a_program_that_fails_in_the_middle(tmp_path: Path) -> None:
     assert outcome["damaged"] == ["dir/f2"]
     whole = [name for name in found(tmp_path / "back") if name not in outcome["damaged"]]
     assert whole == ["dir/f0", "dir/f1"] or set(whole) == {"dir/f0", "dir/f1"}
+
+
+@ensureDeferred
+async def test_a_dump_of_an_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It restores by itself, with the properties of the configuration, once somebody knows it."""
+    nights = Nights(tmp_path).make()
+    applications = tmp_path / "applications"
+    applications.mkdir()
+    text = f"printf '%s\\n' \"$@\" > '{tmp_path}/words'; cat > '{tmp_path}/data'"
+    script(applications / "amthing", text)
+    usual = installation().evolve(application_dir=str(applications))
+    monkeypatch.setattr(step, "installation", lambda: usual)
+    data = b"whatever" * 9999
+    header = Header(
+        type=HeaderType.DUMPFILE,
+        datestamp=FULL,
+        host="localhost",
+        disk="/thing",
+        level=0,
+        program="APPLICATION",
+        application="amthing",
+        recover_cmd="x",
+        server_crc=crc_of(data),
+    )
+    (nights.root / "holding" / FULL).mkdir()
+    held = nights.root / "holding" / FULL / "localhost._thing.0"
+    held.write_bytes(build_header(header, 32768, None) + data)
+    target = str(tmp_path / "back")
+    words = ("restore", "localhost", "/thing", "--to", target)
+    assert (await nights.run(*words))[0] == Exit.FAILED
+    assert "say --trust amthing to run it" in nights.said[-1]
+    property_ = 'property "LEVELS" "two words"'
+    nights.configure(more=f'define application a {{\n plugin "amthing"\n {property_}\n}}')
+    await nights.lines(*words, "--path", "a b", exit=Exit.WELL)
+    assert (tmp_path / "data").read_bytes() == data
+    assert (tmp_path / "words").read_text().splitlines() == [
+        *("restore", "--config", "C", "--host", "localhost", "--disk", "/thing", "--level", "0"),
+        *("--target", target, "--levels", "two words", "./a b"),
+    ]
+    header = evolve(header, application="../amthing")
+    held.write_bytes(build_header(header, 32768, None) + data)
+    assert (await nights.run(*words))[0] == Exit.FAILED
+    assert "which is not known here" in nights.said[-1]
 
 
 class Terminal(io.StringIO):
@@ -378,3 +437,30 @@ async def test_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert status == Exit.INTERRUPTED
     assert "what was restored so far is not whole" in said
     assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@ensureDeferred
+async def test_by_a_tape_server(tmp_path: Path, damaged: bool) -> None:
+    """The volumes are behind a mover, which sends them to us."""
+    nights = await two_nights(tmp_path)
+    if damaged:
+        part(nights, 1, 3).unlink()
+    tree = f"[library robot]\ndisk = {tmp_path}/vtapes\ndrives = d0\n"
+    with TapeServerProcess(tree, "data-peers = 127.0.0.0/8") as server:
+        where = f"127.0.0.1:{server.port}"
+        nights.configure(
+            storage='tpchanger "robot"',
+            more=f"""define changer robot {{
+  tpchanger "chg-ndmp:{where}@robot"
+  property "tape-device" "0=ndmp:{where}@d0"
+  changerfile "{tmp_path}/state/robot"
+}}""",
+        )
+        words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+        record = await nights.record(*words, exit=Exit.FOUND if damaged else Exit.WELL)
+    if damaged:
+        assert [loss["part"] for loss in record["outcomes"][0]["lost"]] == [3]
+        assert (tmp_path / "back" / "late").exists()
+    else:
+        assert found(tmp_path / "back") == HOME.files() | AGAIN.files()

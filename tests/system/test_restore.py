@@ -154,7 +154,7 @@ def test_one_file(nights: Amanda) -> None:
     target = place(nights, "one")
     done = run(nights, f"{SOURCE}/home", "--path", "part0/file6.0", "--to", target)
     assert done.returncode == 0, done.stdout
-    assert "Level 1" not in done.stdout
+    assert "has none of it, by its index" in done.stdout
     found = [path for path in nights.path(target).rglob("*") if path.is_file()]
     (only,) = found
     assert only.read_bytes() == nights.path(f"{SOURCE}/home/part0/file6.0").read_bytes()
@@ -200,7 +200,7 @@ def test_a_part_that_is_gone(nights: Amanda) -> None:
     assert not record["whole"]
     (outcome,) = record["outcomes"]
     (loss,) = outcome["lost"]
-    assert (loss["label"], loss["file"], loss["bytes"]) == ("SYS-02", 3, 1 << 20)
+    assert (loss["volume"], loss["file"], loss["size"]) == ("SYS-02", 3, 1 << 20)
     names = {*outcome["damaged"], *outcome["names_lost"]}
     assert names
     source = nights.path(f"{SOURCE}/home")
@@ -208,6 +208,26 @@ def test_a_part_that_is_gone(nights: Amanda) -> None:
         name = str(path.relative_to(source))
         if path.is_file() and not path.is_symlink() and name not in {*names, "late"}:
             assert nights.path(f"{target}/{name}").read_bytes() == path.read_bytes(), name
+
+
+def test_a_compressed_dump_that_is_torn(nights: Amanda) -> None:
+    """All up to there is restored, and that it ends there is told."""
+    target = place(nights, "squeezed")
+    first, second, *_ = sorted(nights.path(VTAPES).glob("slot*/*_source_srv.0"))
+    assert first.parent <= second.parent
+    with without(nights, f"{second.parent.name}/{second.name}"):
+        done = run(nights, f"{SOURCE}/srv", "--json", "--to", target)
+    assert done.returncode == 3
+    (outcome,) = told(done)["outcomes"]
+    ends = "nothing from part 2 on can be unpacked"
+    assert any(fault.endswith(ends) for fault in outcome["faults"])
+    (damaged,) = outcome["damaged"]
+    assert outcome["files"] >= 1
+    source = nights.path(f"{SOURCE}/srv")
+    for path in nights.path(target).rglob("*"):
+        name = str(path.relative_to(nights.path(target)))
+        if path.is_file() and not path.is_symlink() and name != damaged:
+            assert path.read_bytes() == (source / name).read_bytes()
 
 
 def test_a_volume_that_is_missing(nights: Amanda) -> None:

@@ -90,7 +90,13 @@ class Dialogue:
         self._what = ""
 
     def doing(self, what: str) -> None:
-        """What of the phase is done now."""
+        """What of the phase is done now: a line, or, on a terminal, part of one."""
+        self._what = what
+        if self._screen.style is not Style.TERMINAL:
+            self.say(what)
+
+    def waiting(self, what: str) -> None:
+        """What is waited for; shown on a terminal alone."""
         self._what = what
 
     def update(self) -> None:

@@ -21,7 +21,7 @@ from taper.recovery.catalog import index_stem
 if TYPE_CHECKING:
     from protocols.conf import Config
     from protocols.tararchive import Hole
-    from taper.people.catalogue import Catalogue
+    from taper.people.catalogue import Catalogue, Copy
 
 _MAX_LINE = 65536
 _MOST_NAMES = 100_000
@@ -38,10 +38,7 @@ def find_disk_name(catalogue: Catalogue, host: str, disk: str) -> tuple[str, str
 
     :raise NothingToRestore: there are none like that
     """
-    known: dict[tuple[str, str], None] = {}
-    for dump in catalogue.of():
-        name = (dump.host, dump.disk) if isinstance(dump, HeldDump) else None
-        known[name or (dump.dump.name.host, dump.dump.name.disk)] = None  # type: ignore[union-attr]
+    known = dict.fromkeys(map(_disk_of, catalogue.of()))
     for name in known:
         if name[0].lower() == host.lower() and name[1] == disk:
             return name
@@ -53,6 +50,12 @@ def find_disk_name(catalogue: Catalogue, host: str, disk: str) -> tuple[str, str
         f"there is no dump of {printable(f'{host} {disk}')}; there are dumps of "
         f"{', '.join(printable(name) for name in close[:10])}"
     )
+
+
+def _disk_of(dump: Copy | HeldDump) -> tuple[str, str]:
+    if isinstance(dump, HeldDump):
+        return dump.host, dump.disk
+    return dump.dump.name.host, dump.dump.name.disk
 
 
 def restorables(catalogue: Catalogue, host: str, disk: str) -> list[Restorable]:

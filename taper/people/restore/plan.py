@@ -158,7 +158,7 @@ def choose(
     for copy in copies:
         found.setdefault(copy.key, []).append(copy)
     if not found:
-        raise NothingToRestore("there is no complete dump of it, neither on volumes nor held")
+        raise NothingToRestore("there is no complete dump of it")
     keys = sorted(key for key in found if until is None or key[0] <= until)
     if level is not None:
         keys = [key for key in keys if key[1] == level]

@@ -51,9 +51,10 @@ async def restore(site: Site, options: argparse.Namespace) -> Answer:
     wish = read_wish(options)
     if wish.to == "-":
         site.screen.use_stderr()
-    return await Restore(
-        site, wish, Dialogue(site.screen, functools.partial(Lane, site.reactor))
-    ).run()
+    dialogue = Dialogue(site.screen, functools.partial(Lane, site.reactor))
+    answer = await Restore(site, wish, dialogue).run()
+    head = {"schema": "taper/restore/1", "config": site.config.name}
+    return evolve(answer, record={**head, **answer.record})
 
 
 class Restore:
@@ -108,7 +109,10 @@ class Restore:
         wish, config, call = self._wish, self._config, self._lane.call
         catalogue = await call(read_catalogue, config)
         host, disk = finding.find_disk_name(catalogue, wish.host, wish.disk)
-        chain = choose(finding.restorables(catalogue, host, disk), wish.until, wish.level)
+        copies = finding.restorables(catalogue, host, disk)
+        if wish.storage is not None:
+            copies = [copy for copy in copies if copy.storage == wish.storage]
+        chain = choose(copies, wish.until, wish.level)
         if wish.to == "-" and len(chain) > 1:
             levels = " or ".join(str(copies[0].level) for copies in chain)
             raise NothingToRestore(
@@ -188,12 +192,16 @@ class Restore:
             return None
         storage = copy.storage
         if storage not in self._clerks:
-            self._clerks[storage] = self._opener.clerk(storage, self._ask_for_volume, self._opened)
+            self._clerks[storage] = self._opener.clerk(
+                storage, self._ask_for_volume, self._wanted, self._opened
+            )
         return self._clerks[storage]
 
+    def _wanted(self, label: str) -> None:
+        self._dialogue.waiting(f"Loading volume {printable(label)}")
+
     def _opened(self, label: str) -> None:
-        self._dialogue.doing(f"volume {printable(label)}")
-        self._dialogue.say(f"Reading volume {printable(label)}")
+        self._dialogue.doing(f"Reading volume {printable(label)}")
 
     def _not_found(self, outcomes: list[Outcome]) -> tuple[str, ...]:
         seen = frozenset[str]().union(*(outcome.seen for outcome in outcomes))

@@ -200,6 +200,7 @@ class StepAtWork:
         assert self._watched is not None, "all was read"
         origin, contents, fault = self._origin, self._contents, self._watched.fault
         losses = origin.losses if isinstance(origin, SalvagedOrigin) else ()
+        filled = isinstance(origin, SalvagedOrigin) and origin.fill
         read = self._stored.crc()
         faults = [] if fault is None else [fault]
         if not losses and fault is None:
@@ -207,12 +208,16 @@ class StepAtWork:
             faults += dict.fromkeys(
                 differences(header, dump, undoing, read, given, padding_of(origin))
             )
+        if losses and not filled:
+            number = losses[0].part.number
+            faults.append(
+                f"it is compressed or encrypted: nothing from part {number} on can be unpacked"
+            )
         if contents is not None and not contents.ended:
             faults.append("the archive ends before its end")
         complaints = taker.complaints(0 if contents is None else contents.not_found)
         if complaints:
             faults += complaints
-        filled = isinstance(origin, SalvagedOrigin) and origin.fill
         known = header.server_crc.known or (undoing.native and header.native_crc.known)
         return Outcome(
             step=self._step,

@@ -90,6 +90,8 @@ def _plan_lines(plan: Plan, target: str) -> Iterator[Table | str]:
     for step in plan.steps:
         if step.paths:
             yield f"Of level {step.copy.level}: {', '.join(map(printable, step.paths))}"
+    for copy in plan.passed_over:
+        yield f"Level {copy.level} of {moment(copy.datestamp)} has none of it, by its index."
     if plan.base_missing:
         yield (
             f"No full dump is left: level {plan.steps[0].copy.level if plan.steps else '?'} builds "
@@ -118,11 +120,10 @@ def _place(need: Need) -> str:
 def plan_record(plan: Plan, target: str) -> dict[str, Any]:
     """The plan for ``--json``."""
     return {
-        "schema": "taper/restore/1",
         "host": plan.host,
         "disk": plan.disk,
         "to": target,
-        "bytes": plan.size,
+        "size": plan.size,
         "base_missing": plan.base_missing,
         "missing": list(plan.missing),
         "steps": [_step_record(step) for step in plan.steps],
@@ -134,9 +135,9 @@ def _step_record(step: Step) -> dict[str, Any]:
     return {
         "level": copy.level,
         "datestamp": copy.datestamp,
-        "bytes": copy.size,
+        "size": copy.size,
         "storage": copy.storage,
-        "holding": copy.holding,
+        "holding_file": copy.holding,
         "parts": None if copy.dump is None else len(copy.dump.parts),
         "paths": list(step.paths),
         "other_copies": list(step.others),
@@ -145,7 +146,7 @@ def _step_record(step: Step) -> dict[str, Any]:
                 "label": need.label,
                 "storage": need.storage,
                 "parts": need.parts,
-                "bytes": need.size,
+                "size": need.size,
                 "slot": need.slot,
                 "missing": need.missing,
             }
@@ -193,6 +194,8 @@ def tell_step(outcome: Outcome, rate: str) -> str:
     """One line when a step is over."""
     copy = outcome.step.copy
     files = "" if outcome.files is None else f"{count(outcome.files, 'file')}, "
+    if outcome.damaged:
+        files += f"{len(outcome.damaged)} of them damaged, "
     how = "good" if outcome.whole else "NOT WHOLE"
     sums = ", checksum as it was dumped" if outcome.checked else ""
     return f"Level {copy.level} of {moment(copy.datestamp)}: {files}{rate}{sums}: {how}"
@@ -210,6 +213,9 @@ def _faults(outcome: Outcome) -> Iterator[str]:
         yield f"{level}, lost file: {printable(name)}"
     for text in _some([_hole(hole) for hole in outcome.holes]):
         yield f"{level}: {text}"
+    if outcome.step.others and not outcome.whole:
+        others = ", ".join(map(printable, outcome.step.others))
+        yield f"{level}: there is another copy; take it with --storage {others}"
 
 
 def _some(texts: tuple[str, ...] | list[str]) -> Iterator[str]:
@@ -243,23 +249,23 @@ def _outcome_record(outcome: Outcome) -> dict[str, Any]:
         "datestamp": outcome.step.copy.datestamp,
         "whole": outcome.whole,
         "checked": outcome.checked,
-        "bytes_read": outcome.read,
+        "read": outcome.read,
         "files": outcome.files,
         "damaged": list(outcome.damaged),
         "names_lost": list(outcome.names_lost),
         "faults": list(outcome.faults),
         "lost": [
             {
-                "label": loss.part.label,
+                "volume": loss.part.label,
                 "file": loss.part.fileno,
                 "part": loss.part.number,
-                "bytes": loss.size,
+                "size": loss.size,
                 "why": loss.text,
             }
             for loss in outcome.losses
         ],
         "holes": [
-            {"start": hole.start, "bytes": hole.size, "after": hole.before, "before": hole.after}
+            {"byte": hole.start, "size": hole.size, "after": hole.before, "before": hole.after}
             for hole in outcome.holes
         ],
     }

@@ -19,6 +19,7 @@ class Wish:
     :ivar to: a directory; ``-``: standard output.
     :ivar level: only this one.
     :ivar paths: below the disk's directory; none: everything.
+    :ivar storage: of the copies that will do; None: any.
     :ivar partial: go on without volumes that are not there.
     :ivar overwrite: the directory need not be empty.
     :ivar trust: programs that may be run.
@@ -30,6 +31,7 @@ class Wish:
     until: str | None = None
     level: int | None = None
     paths: tuple[str, ...] = ()
+    storage: str | None = None
     dry_run: bool = False
     partial: bool = False
     overwrite: bool = False
@@ -59,6 +61,7 @@ def read_wish(options: argparse.Namespace) -> Wish:
         until=until,
         level=options.level,
         paths=paths,
+        storage=options.storage,
         dry_run=options.dry_run,
         partial=options.partial,
         overwrite=options.overwrite,

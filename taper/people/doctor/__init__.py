@@ -1,0 +1,1 @@
+"""``taperctl doctor``: what is wrong, or risky, with a configuration and what it works with."""
