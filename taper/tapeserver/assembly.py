@@ -56,27 +56,32 @@ def make_server(reactor: Any, settings: Settings) -> TapeServer:
 
 def _drive(reactor: Any, settings: DriveSettings) -> TapeDrive:
     lane = Lane(reactor, f"drive {settings.name}")
+    protected = settings.write_protected
     if settings.kind == "vtape":
         load = functools.partial(VtapeTape, settings.path, settings.block, settings.limit)
-        drive = TapeDrive(lane, keeper=FixedVolume(settings.path, load))
+        drive = TapeDrive(lane, keeper=FixedVolume(settings.path, load), write_protected=protected)
         drive.record_size = settings.block
         return drive
     if settings.kind == "tape":
-        return TapeDrive(lane, keeper=DriveVolume(settings.path))
+        return TapeDrive(lane, keeper=DriveVolume(settings.path), write_protected=protected)
     limits = Limits.of_size(settings.limit) if settings.limit else Limits()
     in_file = functools.partial(SimulatedTape.in_file, settings.path, limits, durable=True)
     try:
         in_file().close()
     except (OSError, SimulatedTapeError) as fault:
         raise BadSettings(f"[drive {settings.name}] file = {settings.path}: {fault}") from fault
-    return TapeDrive(lane, keeper=FixedVolume(settings.path, in_file))
+    return TapeDrive(lane, keeper=FixedVolume(settings.path, in_file), write_protected=protected)
 
 
 def _library(reactor: Any, settings: LibrarySettings, drives: dict[str, TapeDrive]) -> TreeRobot:
     tree = SlotTree(settings.root, settings.state)
     own: dict[str, TapeDrive] = {}
     for name in settings.drives:
-        drive = TapeDrive(Lane(reactor, f"drive {name}"), keeper=TreeVolume(tree))
+        drive = TapeDrive(
+            Lane(reactor, f"drive {name}"),
+            keeper=TreeVolume(tree),
+            write_protected=settings.write_protected,
+        )
         drive.record_size = settings.block
         own[name] = drives[name] = drive
     load = functools.partial(VtapeTape, block=settings.block, limit=settings.limit)

@@ -112,8 +112,11 @@ class SimulatedTape:
         :raise SimulatedTapeError: it is neither empty nor a tape
         """
         path = Path(path)
-        path.touch()
-        medium = cls(limits, durable=durable, storage=path.open("r+b", buffering=0))
+        protected = path.exists() and not os.access(path, os.W_OK)
+        if not protected:
+            path.touch()
+        storage = path.open("rb" if protected else "r+b", buffering=0)
+        medium = cls(limits, protected, durable=durable, storage=storage)
         medium._scan()
         return medium
 
@@ -146,7 +149,7 @@ class SimulatedTape:
 
     def flush(self) -> None:
         """Let all that was written be on the disk."""
-        if isinstance(self._storage, io.FileIO):
+        if isinstance(self._storage, io.FileIO) and not self.write_protected:
             os.fdatasync(self._storage.fileno())
 
     # position
