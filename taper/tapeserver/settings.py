@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from attrs import field, frozen
 
 from devices.callers import Callers
+from devices.changers.mtx import MTX
 from protocols.ndmp_server.profile import CONFORMING, PERSONALITIES, Profile
 from taper.last_words import CannotStart
 from taper.tapeserver.listener import LOOPBACK, DataTerms
@@ -42,7 +43,10 @@ _KNOWN = {
         "personality",
     },
     "drive": {"vtape", "file", "tape", "block-size", "limit", "write-protected"},
-    "library": {"disk", "drives", "state", "block-size", "limit", "write-protected"},
+    "library": {
+        *("disk", "drives", "state", "block-size", "limit", "write-protected"),
+        *("robot", "tapes", "mtx"),
+    },
 }
 
 
@@ -69,7 +73,12 @@ class DriveSettings:
 
 @frozen
 class LibrarySettings:
-    """A tree of chg-disk, its robot and its drives."""
+    """A tree of chg-disk, its robot and its drives; or a real one.
+
+    :ivar robot: device of a real robot; empty: there is a tree.
+    :ivar tapes: device files of its drives, in its order.
+    :ivar mtx: the program that moves it.
+    """
 
     name: str
     root: str
@@ -78,6 +87,9 @@ class LibrarySettings:
     block: int = PREFERRED_BLOCK
     limit: int = 0
     write_protected: bool = False
+    robot: str = ""
+    tapes: tuple[str, ...] = ()
+    mtx: str = MTX
 
 
 @frozen
@@ -214,12 +226,34 @@ def _drive(name: str, section: _Section) -> DriveSettings:
 
 
 def _library(name: str, section: _Section) -> LibrarySettings:
+    if section.text("robot"):
+        return _real_library(name, section)
     root = section.path("disk")
     drives = tuple(section.text("drives").replace(",", " ").split())
     if not drives:
         section.refuse("drives", "", "names of drives, between blanks,")
     state = section.path("state") if section.text("state") else f"{root}/state"
     return LibrarySettings(name, root, drives, state, *_volumes(section))
+
+
+def _real_library(name: str, section: _Section) -> LibrarySettings:
+    if section.text("disk"):
+        section.refuse("disk", section.text("disk"), "one of disk and robot")
+    drives = tuple(section.text("drives").replace(",", " ").split())
+    tapes = tuple(section.text("tapes").replace(",", " ").split())
+    if not drives or len(tapes) != len(drives) or not all(tape.startswith("/") for tape in tapes):
+        told = "paths of device files, one for each of the drives, in the robot's order,"
+        section.refuse("tapes", section.text("tapes"), told)
+    return LibrarySettings(
+        name,
+        "",
+        drives,
+        section.path("state") if section.text("state") else "",
+        *_volumes(section),
+        robot=section.path("robot"),
+        tapes=tapes,
+        mtx=section.path("mtx") if section.text("mtx") else MTX,
+    )
 
 
 def _volumes(section: _Section) -> tuple[int, int, bool]:
