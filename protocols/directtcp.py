@@ -143,6 +143,25 @@ def is_host(text: str) -> bool:
     return _is_ipv4(text) or _is_ipv6(text)
 
 
+def ipv6_bytes(host: str) -> bytes:
+    """The 16 bytes of an IPv6 address.
+
+    :raise AddressError: it is none
+    """
+    import ipaddress
+
+    if not _is_ipv6(host):
+        raise AddressError(f"{_shown(host)} is not an IPv6 address")
+    return ipaddress.IPv6Address(host).packed
+
+
+def ipv6_text(data: bytes) -> str:
+    """The address of 16 bytes."""
+    import ipaddress
+
+    return str(ipaddress.IPv6Address(data))
+
+
 def _shown(text: str) -> str:
     """The text for an error message, made short."""
     return repr(text if len(text) <= 80 else text[:80] + "...")

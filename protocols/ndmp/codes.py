@@ -64,13 +64,18 @@ class AuthType(enum.IntEnum):
     MD5 = 2
 
 
+CONNECTION_ADDRESSES = 0x2051
+"""Class of the extension that knows IPv6 data connections [ndmp-server 6.2]."""
+
+
 class AddressType(enum.IntEnum):
-    """What a data connection runs over."""
+    """What a data connection runs over; TCP is IPv4, the last one is of an extension."""
 
     LOCAL = 0
     TCP = 1
     FC = 2
     IPC = 3
+    TCP_IPV6 = CONNECTION_ADDRESSES << 16 | 4
 
 
 class TapeMode(enum.IntEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Any, NamedTuple, Protocol
 
-from protocols.directtcp import Address
+from protocols.directtcp import Address, AddressError, ipv6_bytes, ipv6_text
 from protocols.ndmp import codes, structs
 from protocols.ndmp.base import Reply, Struct
 from protocols.ndmp.codes import AddressType, AuthType, TapeMode
@@ -18,6 +18,9 @@ from protocols.ndmp.structs import (
     DIGEST_SIZE,
     AuthData,
     Challenge,
+    Choices,
+    ClassVersion,
+    ClassVersions,
     DataAddress,
 )
 from protocols.xdr import Reader, Writer, XdrError
@@ -118,15 +121,16 @@ class _Address:
 
     def put(self, out: Writer, value: DataAddress, version: int) -> None:
         out.uint(value.kind)
-        if value.kind == AddressType.TCP:
+        if value.kind in _TCP:
             if version >= 4:
                 out.uint(len(value.addresses))
             elif len(value.addresses) != 1:
                 raise XdrError(
                     f"{len(value.addresses)} addresses, version {version} can only say 1"
                 )
+            size = _TCP[value.kind]
             for address in value.addresses:
-                out.uint(_ipv4_number(address.host))
+                out.fixed(_ipv4(address.host) if size == 4 else _ipv6(address.host), size)
                 out.uint(address.port, 16)
                 if version >= 4:
                     out.uint(0)  # no environment
@@ -137,23 +141,24 @@ class _Address:
 
     def get(self, data: Reader, version: int) -> DataAddress:
         kind = _ADDRESS_TYPE.get(data, version)
-        if kind == AddressType.TCP:
-            count = data.count(12) if version >= 4 else 1
-            return DataAddress(kind, tuple(self._tcp(data, version) for _ in range(count)))
+        if kind in _TCP:
+            size = _TCP[kind]
+            count = data.count(size + 8) if version >= 4 else 1
+            return DataAddress(kind, tuple(self._tcp(data, version, size) for _ in range(count)))
         if kind == AddressType.FC and version == 3:
             return DataAddress(kind, loop_id=data.uint())
         if kind == AddressType.IPC and version >= 3:
             return DataAddress(kind, ipc=data.opaque())
         return DataAddress(kind)
 
-    def _tcp(self, data: Reader, version: int) -> Address:
-        number = data.uint()
+    def _tcp(self, data: Reader, version: int, size: int) -> Address:
+        host = data.fixed(size)
         port = data.uint(16)
         if version >= 4:
             for _ in range(data.count(8)):  # its environment says nothing that we need
                 data.opaque()
                 data.opaque()
-        return Address(".".join(str(byte) for byte in number.to_bytes(4, "big")), port)
+        return Address(".".join(map(str, host)) if size == 4 else ipv6_text(host), port)
 
 
 class _AuthData:
@@ -192,15 +197,42 @@ class _Challenge:
         return Challenge(kind)
 
 
-def _ipv4_number(host: str) -> int:
+class _Choices:
+    """The draft's list; ndmjob's form of it, with an error in front and versions in each, is taken
+    too. No list can be read as both [ndmp-server 6.1]."""
+
+    def put(self, out: Writer, value: Choices, version: int) -> None:
+        _LIST.put(out, value, version)
+
+    def get(self, data: Reader, version: int) -> Choices:
+        left = data.left
+        first = data.uint()
+        if left == 4 + 8 * first:
+            return tuple(ClassVersion(data.uint(16), data.uint(16)) for _ in range(first))
+        offered = _OFFERS.get(data, version)
+        return tuple(ClassVersion(one.extension, *one.versions[:1]) for one in offered)
+
+
+def _ipv6(host: str) -> bytes:
+    try:
+        return ipv6_bytes(host)
+    except AddressError as fault:
+        raise XdrError(str(fault)) from None
+
+
+def _ipv4(host: str) -> bytes:
     words = host.split(".")
     good = len(words) == 4 and all(word.isascii() and word.isdigit() for word in words)
     numbers = [int(word) for word in words] if good and len(host) < 16 else []
     if not numbers or max(numbers) > 255:
         raise XdrError(f"host {host!r}, NDMP can only say IPv4 addresses")
-    return int.from_bytes(bytes(numbers), "big")
+    return bytes(numbers)
 
 
+_TCP: dict[int, int] = {AddressType.TCP: 4, AddressType.TCP_IPV6: 16}
+"""Bytes of an address, by its type."""
+_LIST = _Array(_Struct(ClassVersion))
+_OFFERS = _Array(_Struct(ClassVersions))
 _ADDRESS_TYPE = _Enum(AddressType)
 _AUTH_TYPE = _Enum(AuthType)
 _KINDS: dict[str, Kind] = {
@@ -213,6 +245,7 @@ _KINDS: dict[str, Kind] = {
     "DataAddress": _Address(),
     "AuthData": _AuthData(),
     "Challenge": _Challenge(),
+    "Choices": _Choices(),
     "TapeMode | int": _TapeMode(TapeMode),
 }
 

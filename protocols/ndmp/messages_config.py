@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from protocols.ndmp.base import ErrorReply, Long, Reply, Request, Short
-from protocols.ndmp.codes import AddressType, AuthType, ErrorCode
+from protocols.ndmp.codes import AddressType, AuthType
 from protocols.ndmp.structs import (
     AuthData,
     ButypeInfo,
     Challenge,
+    Choices,
     ClassVersions,
     DeviceInfo,
     FsInfo,
@@ -146,8 +147,7 @@ class ConfigGetServerInfo(Request[ConfigGetServerInfoReply], code=0x108, version
 class ConfigSetExtList(Request[ErrorReply], code=0x109, versions=(4,)):
     """Choose extensions."""
 
-    error: ErrorCode | int
-    extensions: tuple[ClassVersions, ...]
+    extensions: Choices
 
 
 class ConfigGetExtListReply(Reply):

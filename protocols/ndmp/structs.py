@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from protocols.directtcp import Address
 from protocols.ndmp.base import Long, Pval, Quad, Short, Struct
 from protocols.ndmp.codes import AddressType, AuthType
@@ -14,8 +16,8 @@ DIGEST_SIZE = 16
 class DataAddress(Record):
     """Where a data connection goes; versions 2 and 3 have exactly one TCP address.
 
-    :ivar kind: what else is meant: TCP ``addresses``, FC ``loop_id``, IPC ``ipc``.
-    :ivar addresses: IPv4, as NDMP has no other.
+    :ivar kind: what else is meant: TCP and TCP_IPV6 ``addresses``, FC ``loop_id``, IPC ``ipc``.
+    :ivar addresses: IPv4, as NDMP itself has no other, or all IPv6.
     """
 
     kind: AddressType | int = AddressType.LOCAL
@@ -89,6 +91,17 @@ class FsInfo(Struct):
     used_inodes: Quad = 0
     env: tuple[Pval, ...] = ()
     status: str = ""
+
+
+class ClassVersion(Struct):
+    """An extension class and the version of it that is wanted."""
+
+    extension: Short
+    version: Short = 0
+
+
+Choices: TypeAlias = tuple[ClassVersion, ...]
+"""The extensions that a client wants."""
 
 
 class ClassVersions(Struct):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.auth import digest
-from protocols.ndmp.codes import AddressType, AuthType, ErrorCode
+from protocols.ndmp.codes import CONNECTION_ADDRESSES, AddressType, AuthType, ErrorCode
 from protocols.ndmp_server.interfaces import Refused
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 AUTH_TYPES = (AuthType.TEXT, AuthType.MD5)
 MOST_LOGINS = 5
 """Failed logins after which a session is ended."""
+_RAW = 4
+"""Attribute of a drive: it can be opened so."""
+_TAPE_ABILITIES = (m.Pval("EXECUTE_CDB", "t"),)
 _BEFORE_LOGIN = (
     m.ConnectOpen,
     m.ConnectClientAuth,
@@ -38,6 +41,8 @@ class ConfigAgent:
         self.logged_in = False
         self._challenge: bytes | None = None
         self._failures = 0
+        self._listed = False
+        self._chosen: dict[int, int] | None = None
 
     def check(self, request: m.Message) -> None:
         """What a client may not ask yet.
@@ -128,10 +133,14 @@ class ConfigAgent:
         self, request: m.ConfigGetConnectionType
     ) -> m.ConfigGetConnectionTypeReply:
         local = (AddressType.LOCAL,) if self._session.profile.advertises_local else ()
-        return m.ConfigGetConnectionTypeReply(types=(*local, AddressType.TCP))
+        ipv6 = (AddressType.TCP_IPV6,) if self.knows_ipv6 else ()
+        return m.ConfigGetConnectionTypeReply(types=(*local, AddressType.TCP, *ipv6))
 
     def config_get_tape_info(self, request: m.ConfigGetTapeInfo) -> m.ConfigGetTapeInfoReply:
-        drives = tuple(m.DeviceCapability(device=name) for name in self._session.house.drives)
+        drives = tuple(
+            m.DeviceCapability(name, _RAW if self._session.version >= 4 else 0, _TAPE_ABILITIES)
+            for name in self._session.house.drives
+        )
         return m.ConfigGetTapeInfoReply(models=(m.DeviceInfo(model="drive", devices=drives),))
 
     def config_get_scsi_info(self, request: m.ConfigGetScsiInfo) -> m.ConfigGetScsiInfoReply:
@@ -139,8 +148,40 @@ class ConfigAgent:
         models = (m.DeviceInfo(model="changer", devices=robots),) if robots else ()
         return m.ConfigGetScsiInfoReply(models=models)
 
+    # extensions [ndmp-server 6.1]
+
+    @property
+    def knows_ipv6(self) -> bool:
+        """The client has chosen the extension by which data connections have IPv6 addresses."""
+        return CONNECTION_ADDRESSES in (self._chosen or {})
+
     def config_get_ext_list(self, request: m.ConfigGetExtList) -> m.ConfigGetExtListReply:
-        return m.ConfigGetExtListReply()
+        self._refuse_second_choice()
+        self._listed = True
+        offered = self._session.house.extensions.items()
+        return m.ConfigGetExtListReply(
+            extensions=tuple(m.ClassVersions(number, versions) for number, versions in offered)
+        )
+
+    def config_set_ext_list(self, request: m.ConfigSetExtList) -> m.ErrorReply:
+        self._refuse_second_choice()
+        if not self._listed:
+            raise Refused(ErrorCode.PRECONDITION)
+        offered, chosen = self._session.house.extensions, dict[int, int]()
+        for one in request.extensions:
+            if one.extension in chosen:
+                raise Refused(ErrorCode.EXT_DUPL_CLASSES)
+            if one.extension not in offered:
+                raise Refused(ErrorCode.CLASS_NOT_SUPPORTED)
+            if one.version not in offered[one.extension]:
+                raise Refused(ErrorCode.VERSION_NOT_SUPPORTED)
+            chosen[one.extension] = one.version
+        self._chosen = chosen
+        return m.ErrorReply()
+
+    def _refuse_second_choice(self) -> None:
+        if self._chosen is not None:
+            raise Refused(ErrorCode.EXT_DN_ILLEGAL)
 
 
 def _bytes(text: str) -> bytes:

@@ -123,7 +123,7 @@ class Drive(Protocol):
 
     :ivar user: the session that has it open; None: none.
     :ivar loaded: there is a tape in it.
-    :ivar place: where that stands; while the mover works, where it stood of late.
+    :ivar place: where that stands; its space is that of late while the mover works.
     :ivar block_size: bytes of its fixed blocks; 0: variable.
     """
 
@@ -153,6 +153,9 @@ class Drive(Protocol):
 
     def unload(self) -> Awaitable[None]:
         """The tape leaves the drive."""
+
+    def load(self) -> Awaitable[None]:
+        """The tape that left it is taken again. :raise Refused: NO_TAPE_LOADED: none is there"""
 
     def let_go(self) -> Awaitable[None]:
         """No client has it open any more."""
@@ -213,7 +216,13 @@ class MoveEnd(enum.Enum):
 
 
 class Channel(Protocol):
-    """A data connection. What blocks is called from within :meth:`Drive.do`."""
+    """A data connection. What blocks is called from within :meth:`Drive.do`.
+
+    :ivar peer: who is at the other end.
+    """
+
+    @property
+    def peer(self) -> Address: ...
 
     def store(self, tape: Tape, progress: Progress) -> MoveEnd:
         """Write what comes to tape, until there is a reason to stop. Blocks."""
@@ -249,8 +258,8 @@ class Listening(Protocol):
     def close(self) -> None: ...
 
 
-class MoveRefused(Exception):
-    """A robot does not do a move; the argument is the sense: key, code and qualifier."""
+class CheckCondition(Exception):
+    """A SCSI command is not done; the argument is the sense: key, code and qualifier."""
 
 
 class Robot(Protocol):
@@ -269,7 +278,7 @@ class Robot(Protocol):
         """:raise Refused: IO"""
 
     def move(self, source: Element, target: Element) -> Awaitable[None]:
-        """:raise MoveRefused: the robot cannot. :raise Refused: IO"""
+        """:raise CheckCondition: the robot cannot. :raise Refused: IO"""
 
 
 class Shelf(enum.Enum):
@@ -322,6 +331,10 @@ class House(Protocol):
     @property
     def identity(self) -> Identity: ...
     @property
+    def extensions(self) -> Mapping[int, tuple[int, ...]]:
+        """Classes of extensions and their versions, the best first."""
+
+    @property
     def anybody(self) -> bool:
         """Who says no name and no password is let in."""
 
@@ -337,10 +350,13 @@ class House(Protocol):
     def spawn(self, story: Coroutine[Any, Any, None]) -> None:
         """Let it run; what it raises is a fault of the server."""
 
-    def listen(self, host: str, came: Callable[[Channel | None], None]) -> Listening:
+    def listen(
+        self, host: str, came: Callable[[Channel | None], None], *, ipv6: bool = False
+    ) -> Listening:
         """Wait for a data connection to one of our addresses.
 
         :param came: None: nobody came in time
+        :param ipv6: at an address of that kind; else IPv4
         :raise Refused: it cannot be
         """
 

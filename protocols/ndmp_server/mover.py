@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import (
@@ -94,6 +94,8 @@ class Mover:
             return
         self._drop_listening()
         self.channel = channel
+        if self._profile.exact_state:
+            self._address = self._address.evolve(addresses=(channel.peer,))
         self._life.accept()
         self._session.log("mover going active")
         self.advance()
@@ -263,8 +265,11 @@ class Mover:
         drive = self._session.tape.drive
         if drive is not None:
             drive.refuse_record_size(request.size)
-        if request.size != self._record_size and self._profile.record_size_clears_window:
-            self.progress.window, self._has_window = Window(0, 0), True
+        if request.size != self._record_size:
+            if self._profile.record_size_clears_window:
+                self.progress.window, self._has_window = Window(0, 0), True
+            elif self._profile.record_size_forgets_window:
+                self.progress.window, self._has_window = Window(), False
         self._set_record_size(request.size)
         return m.ErrorReply()
 
@@ -275,18 +280,28 @@ class Mover:
         listening = self._profile.window_in_listen or self._session.version < 4
         allowed = self.state in (MoverState.IDLE, MoverState.PAUSED)
         self._refuse_unless(allowed or (listening and self.state is MoverState.LISTEN))
-        if not self._record_size:
-            v4 = self._session.version >= 4
-            raise Refused(ErrorCode.PRECONDITION if v4 else ErrorCode.ILLEGAL_ARGS)
-        open_end = length == INFINITY or offset + length == INFINITY
-        uneven = offset % self._record_size or (length % self._record_size and not open_end)
-        if uneven or (offset + length > INFINITY and length != INFINITY):
+        if not self._record_size and length:
+            self._refuse_precondition()
+        if offset + length > INFINITY and length != INFINITY:
+            raise Refused(ErrorCode.ILLEGAL_ARGS)
+        if self._profile.alignment_when_it_starts:
+            uneven = self.state is MoverState.PAUSED and self._is_uneven(offset, length, self.mode)
+        else:
+            uneven = self._is_uneven(offset, length, MoverMode.READ)
+        if uneven:
             raise Refused(ErrorCode.ILLEGAL_ARGS)
         self._bind(offset, length)
         self._window_since_pause = True
         if self._profile.window_moves and self.mode is MoverMode.READ:
             self.progress.position = offset
         return m.ErrorReply()
+
+    def _is_uneven(self, offset: int, length: int, mode: int) -> bool:
+        """A window is not of whole records; what is read from tape may end anywhere."""
+        if not self._record_size:  # of an empty window, which is all that may come before it
+            return bool(offset)
+        open_end = mode == MoverMode.WRITE or length == INFINITY or offset + length == INFINITY
+        return bool(offset % self._record_size or (length % self._record_size and not open_end))
 
     def _bind(self, offset: int, length: int) -> None:
         """The window's offset is where the tape stands now."""
@@ -297,32 +312,32 @@ class Mover:
         self._has_window = True
 
     def mover_listen(self, request: m.MoverListen) -> m.MoverListenReply:
-        kinds = (AddressType.LOCAL, AddressType.TCP)
-        if request.mode not in MODES or request.address_type not in kinds:
-            raise Refused(ErrorCode.ILLEGAL_ARGS)
+        kind = self._checked(request.mode, request.address_type)
         self._refuse_unless_ready(request.mode)
-        address = m.DataAddress(AddressType(request.address_type))
-        if request.address_type == AddressType.TCP:
+        address = m.DataAddress(kind)
+        if kind is not AddressType.LOCAL:
             house, version = self._session.house, self._session.version
-            self._listening = house.listen(self._session.host, self._came)
+            ipv6 = kind is AddressType.TCP_IPV6
+            self._listening = house.listen(self._session.host, self._came, ipv6=ipv6)
             told = house.told_addresses(self._listening.address, version)
-            address = m.DataAddress(AddressType.TCP, told)
+            address = m.DataAddress(kind, told)
         self._begin(request.mode)
         self._address = address
         self._life.listen()
         return m.MoverListenReply(address=address)
 
     async def mover_connect(self, request: m.MoverConnect) -> m.ErrorReply:
-        if request.mode not in MODES or request.address.kind not in tuple(AddressType):
-            raise Refused(ErrorCode.ILLEGAL_ARGS)
+        kind = self._checked(request.mode, request.address.kind)
         self._refuse_unless_ready(request.mode)
-        if request.address.kind != AddressType.TCP:
+        if kind is AddressType.LOCAL:
             raise Refused(ErrorCode.ILLEGAL_STATE)  # no data agent listens here
         if not request.address.addresses:
             raise Refused(ErrorCode.ILLEGAL_ARGS)
         channel = await self._session.house.connect(request.address.addresses)
         self._begin(request.mode)
-        self.channel, self._address = channel, request.address
+        self.channel = channel
+        exact = self._profile.exact_state
+        self._address = m.DataAddress(kind, (channel.peer,)) if exact else request.address
         self._life.connect()
         self._session.afterwards(self.advance)
         return m.ErrorReply()
@@ -346,7 +361,8 @@ class Mover:
         if self.progress.left:
             running = self._profile.read_in_progress and self._session.version >= 4
             raise Refused(ErrorCode.READ_IN_PROGRESS if running else ErrorCode.ILLEGAL_STATE)
-        if self._profile.read_in_progress and not request.length:
+        beyond = request.offset + request.length > INFINITY and request.length != INFINITY
+        if beyond or (self._profile.read_in_progress and not request.length):
             raise Refused(ErrorCode.ILLEGAL_ARGS)
         self.progress.position = self._read_offset = request.offset
         self._session.afterwards(lambda: self._want(request.length))
@@ -389,18 +405,32 @@ class Mover:
 
     # checks
 
+    def _checked(self, mode: int, kind: int) -> AddressType:
+        """The kind of a data connection. :raise Refused: no such mode or kind"""
+        ipv6 = (AddressType.TCP_IPV6,) if self._session.config.knows_ipv6 else ()
+        if mode not in MODES or kind not in (AddressType.LOCAL, AddressType.TCP, *ipv6):
+            raise Refused(ErrorCode.ILLEGAL_ARGS)
+        return AddressType(kind)
+
     def _refuse_unless(self, right_state: bool) -> None:
         if not right_state:
             raise Refused(ErrorCode.ILLEGAL_STATE)
+
+    def _refuse_precondition(self) -> NoReturn:
+        """Only version 4 has a word for it."""
+        v4 = self._session.version >= 4
+        raise Refused(ErrorCode.PRECONDITION if v4 else ErrorCode.ILLEGAL_ARGS)
 
     def _refuse_unless_ready(self, mode: int) -> None:
         self._refuse_unless(self.state is MoverState.IDLE and self._session.data_is_idle)
         drive = self._session.tape.opened()
         if not self._record_size:
-            v4 = self._session.version >= 4
-            raise Refused(ErrorCode.PRECONDITION if v4 else ErrorCode.ILLEGAL_ARGS)
+            self._refuse_precondition()
         self._refuse_unless_tape_fits(mode)
         drive.refuse_record_size(self._record_size)
+        window = self.progress.window
+        if self._has_window and self._is_uneven(window.offset, window.length, mode):
+            self._refuse_precondition()
 
     def _refuse_unless_tape_fits(self, mode: int) -> None:
         if mode == MoverMode.READ and not self._session.tape.writable:

@@ -20,6 +20,8 @@ class Profile:
     :ivar max_record_size: bytes.
     :ivar record_size_when_paused: it may be set in PAUSED too.
     :ivar record_size_clears_window: a changed one makes the window empty.
+    :ivar record_size_forgets_window: a changed one makes it none, so that everything may be moved.
+    :ivar alignment_when_it_starts: a window before that may be uneven, as nobody knows the mode.
     :ivar window_in_listen: the window may be set in LISTEN in version 4 too.
     :ivar window_before_continue: CONTINUE without one since the pause is a PRECONDITION error.
     :ivar window_moves: the window's offset becomes the mover's position.
@@ -55,6 +57,8 @@ class Profile:
     max_record_size: int = 2**21
     record_size_when_paused: bool = False
     record_size_clears_window: bool = False
+    record_size_forgets_window: bool = True
+    alignment_when_it_starts: bool = True
     window_in_listen: bool = False
     window_before_continue: bool = True
     window_moves: bool = True
@@ -90,6 +94,8 @@ NDMJOB = Profile(
     forgets_record_size=True,
     max_record_size=2**20,
     record_size_when_paused=True,
+    record_size_forgets_window=False,
+    alignment_when_it_starts=False,
     window_before_continue=False,
     window_moves=False,
     tape_while_listening=True,

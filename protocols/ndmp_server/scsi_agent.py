@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import ErrorCode
-from protocols.ndmp_server import smc
-from protocols.ndmp_server.interfaces import MoveRefused, Refused, Robot, Shelf
+from protocols.ndmp_server import commands, smc
+from protocols.ndmp_server.interfaces import CheckCondition, Refused, Robot, Shelf
 
 if TYPE_CHECKING:
     from protocols.ndmp_server.session import Session
-
-_LONGEST_CDB = 16
-_MOST_FLAGS = 2
 
 
 class ScsiAgent:
@@ -64,32 +61,27 @@ class ScsiAgent:
 
     async def scsi_execute_cdb(self, request: m.ScsiExecuteCdb) -> m.ExecuteCdbReply:
         robot = self._opened()
-        cdb = bytes(request.cdb)
-        if not request.timeout and self._session.profile.timeout_needed:
-            raise Refused(ErrorCode.TIMEOUT)
-        if not 1 <= len(cdb) <= _LONGEST_CDB or request.flags > _MOST_FLAGS:
-            raise Refused(ErrorCode.ILLEGAL_ARGS)
-        try:
-            datain = (await self._execute(robot, cdb))[: request.datain_length]
-        except MoveRefused as fault:
-            sense = smc.sense_data(fault.args[0])
-            return m.ExecuteCdbReply(status=smc.CHECK_CONDITION, ext_sense=sense)
-        return m.ExecuteCdbReply(datain=datain)
+        profile = self._session.profile
+        return await commands.executed(request, profile, lambda cdb: self._execute(robot, cdb))
 
     async def _execute(self, robot: Robot, cdb: bytes) -> bytes:
-        command = cdb[0]
-        if smc.NO_DATA.get(command) == len(cdb):
-            return b""
-        if command == smc.INQUIRY and len(cdb) == 6:
-            own = self._session.house.identity
-            return smc.inquiry(own.vendor, own.product)
-        if command == smc.ELEMENT_STATUS and len(cdb) == 12:
-            return smc.element_status(await robot.look(), cdb)
-        if command == smc.MOVE_MEDIUM and len(cdb) == 12:
-            source, target = (int.from_bytes(cdb[at : at + 2], "big") for at in (4, 6))
-            await self._move(robot, source, target)
-            return b""
-        raise MoveRefused(smc.BAD_COMMAND)
+        match cdb[0], len(cdb):
+            case ((commands.TEST_UNIT_READY | commands.INITIALIZE), 6):
+                return b""
+            case commands.REQUEST_SENSE, 6:
+                return commands.no_sense(cdb)
+            case commands.INQUIRY, 6:
+                own = self._session.house.identity
+                return commands.inquiry(commands.CHANGER, own.vendor, own.product, cdb)
+            case (commands.MODE_SENSE, 6) | (commands.MODE_SENSE_10, 10):
+                return smc.addresses(await robot.look(), cdb)
+            case commands.ELEMENT_STATUS, 12:
+                return smc.element_status(await robot.look(), cdb)
+            case commands.MOVE_MEDIUM, 12:
+                source, target = (int.from_bytes(cdb[at : at + 2], "big") for at in (4, 6))
+                await self._move(robot, source, target)
+                return b""
+        raise CheckCondition(commands.BAD_COMMAND)
 
     async def _move(self, robot: Robot, source: int, target: int) -> None:
         contents = await robot.look()
@@ -100,12 +92,12 @@ class ScsiAgent:
             if place is not None:
                 row = contents.drives if place.kind is Shelf.DRIVE else contents.slots
             if place is None or row is None or place.number >= len(row):
-                raise MoveRefused(smc.BAD_ADDRESS)
+                raise CheckCondition(commands.BAD_ADDRESS)
             held.append(row[place.number])
         if held[1] is not None and source != target:
-            raise MoveRefused(smc.DESTINATION_FULL)
+            raise CheckCondition(commands.DESTINATION_FULL)
         if held[0] is None:
-            raise MoveRefused(smc.SOURCE_EMPTY)
+            raise CheckCondition(commands.SOURCE_EMPTY)
         for place in places:
             in_use = place is not None and place.kind is Shelf.DRIVE
             if place is not None and in_use and robot.drives[place.number].user is not None:
@@ -116,4 +108,4 @@ class ScsiAgent:
     def _refuse_used(self) -> None:
         if self._session.profile.busy_drive_refused:
             raise Refused(ErrorCode.DEVICE_BUSY)
-        raise MoveRefused(smc.REMOVAL_PREVENTED)
+        raise CheckCondition(commands.REMOVAL_PREVENTED)

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from protocols.ndmp_server.interfaces import Contents, Element, Shelf
+from protocols.ndmp_server.commands import BAD_FIELD
+from protocols.ndmp_server.interfaces import CheckCondition, Contents, Element, Shelf
 
 ARM = 16
 FIRST_DRIVE = 128
 FIRST_SLOT = 1024
 MOST_DRIVES = 256
 MOST_SLOTS = 32768
-TEST_UNIT_READY, REQUEST_SENSE, INITIALIZE, INQUIRY = 0x00, 0x03, 0x07, 0x12
-MOVE_MEDIUM, ELEMENT_STATUS = 0xA5, 0xB8
-NO_DATA = {TEST_UNIT_READY: 6, REQUEST_SENSE: 6, INITIALIZE: 6}
-"""Commands that are done by nothing, and their lengths."""
+ADDRESS_PAGE = 0x1D
+"""Of MODE SENSE: which addresses there are."""
 _PAGE_ARM, _PAGE_SLOT, _PAGE_DRIVE = 1, 2, 4
 _TAGGED = 36
 _PLAIN = 12
-CHECK_CONDITION = 2
-BAD_ADDRESS = b"\x05\x21\x01"
-SOURCE_EMPTY = b"\x05\x3b\x0e"
-DESTINATION_FULL = b"\x05\x3b\x0d"
-BAD_COMMAND = b"\x05\x20\x00"
-REMOVAL_PREVENTED = b"\x05\x53\x02"
-"""Key, code and qualifier."""
-
-
-def sense_data(sense: bytes) -> bytes:
-    """Descriptor sense, which Amanda's chg-ndmp reads."""
-    return b"\x72" + sense + bytes(4)
-
-
-def inquiry(vendor: str, product: str) -> bytes:
-    """What kind of device it is."""
-    names = vendor.encode().ljust(8)[:8] + product.encode().ljust(16)[:16] + b"0001"
-    return (b"\x08\x80\x05\x02\x5b\0\0\0" + names).ljust(96, b"\0")
+_EVERY_PAGE = 0x3F
 
 
 def element(address: int) -> Element | None:
@@ -68,6 +50,24 @@ def element_status(contents: Contents, cdb: bytes) -> bytes:
     head = min(told, default=0).to_bytes(2, "big") + len(told).to_bytes(2, "big")
     data = head + len(pages).to_bytes(4, "big") + pages
     return data[: int.from_bytes(cdb[7:10], "big")]
+
+
+def addresses(contents: Contents, cdb: bytes) -> bytes:
+    """The data of MODE SENSE for the page that tells them, cut to the allocation length.
+
+    :raise CheckCondition: another page is wanted
+    """
+    if cdb[2] & 0x3F not in (ADDRESS_PAGE, _EVERY_PAGE):
+        raise CheckCondition(BAD_FIELD)
+    slots, drives = len(contents.slots), len(contents.drives)
+    ranges = ((ARM, 1), (FIRST_SLOT, slots), (0, 0), (FIRST_DRIVE, drives))
+    told = b"".join(number.to_bytes(2, "big") for pair in ranges for number in pair)
+    page = bytes((ADDRESS_PAGE, len(told) + 2)) + told + bytes(2)
+    if len(cdb) == 10:
+        head, room = (6 + len(page)).to_bytes(2, "big") + bytes(6), int.from_bytes(cdb[7:9], "big")
+    else:
+        head, room = bytes((3 + len(page), 0, 0, 0)), cdb[4]
+    return (head + page)[:room]
 
 
 def _page(kind: int, descriptors: list[bytes], tagged: bool) -> bytes:

@@ -14,7 +14,8 @@ from protocols.ndmp.codes import (
     TapeMask,
     TapeMode,
 )
-from protocols.ndmp_server.interfaces import Drive, Refused, Tape, TapeEnd
+from protocols.ndmp_server import commands
+from protocols.ndmp_server.interfaces import CheckCondition, Drive, Refused, Tape, TapeEnd
 
 if TYPE_CHECKING:
     from protocols.ndmp_server.session import Session
@@ -23,6 +24,12 @@ UNKNOWN_SPACE = 2**64 - 1
 MOST_FILEMARKS = 1000
 """At a time."""
 _SPACES = TapeMask.TOTAL_SPACE | TapeMask.SPACE_REMAIN
+_NOTHING_KNOWN = dict.fromkeys(("file_num", "soft_errors", "block_size", "blockno"), UNKNOWN) | {
+    "total_space": UNKNOWN_SPACE,
+    "space_remain": UNKNOWN_SPACE,
+    "unsupported": TapeMask(0x3F),
+}
+_LOAD = 1
 
 
 class TapeAgent:
@@ -128,19 +135,16 @@ class TapeAgent:
                 drive.user = None
 
     def _leave(self, tape: Tape) -> None:
+        self.before_filemark = False
         self.end_of_writing(tape)
         tape.flush()
 
     def tape_get_state(self, request: m.TapeGetState) -> m.TapeGetStateReply:
         drive = self.drive
         if drive is None:
-            every = TapeMask(0x3F)
-            unknown = dict.fromkeys(("file_num", "soft_errors", "block_size", "blockno"), UNKNOWN)
-            spaces = {"total_space": UNKNOWN_SPACE, "space_remain": UNKNOWN_SPACE}
-            error = ErrorCode.DEV_NOT_OPEN
-            return m.TapeGetStateReply(unsupported=every, error=error, **unknown, **spaces)
+            return m.TapeGetStateReply(error=ErrorCode.DEV_NOT_OPEN, **_NOTHING_KNOWN)
         if not drive.loaded:
-            raise Refused(ErrorCode.NO_TAPE_LOADED)
+            return m.TapeGetStateReply(**_NOTHING_KNOWN)
         place = drive.place
         total, remain = place.space or (UNKNOWN_SPACE, UNKNOWN_SPACE)
         reply = m.TapeGetStateReply(
@@ -157,10 +161,14 @@ class TapeAgent:
         return reply
 
     async def tape_write(self, request: m.TapeWrite) -> m.TapeWriteReply:
-        if not request.data and self.drive is not None and self.writable:
+        self.opened()
+        if not self.writable:
+            raise Refused(ErrorCode.PERMISSION)
+        if not request.data:
             return m.TapeWriteReply()
         self._refuse_while_moving(data=True)
-        self._refuse_unless_writable()
+        self._refuse_empty()
+        self._refuse_protected()
         if len(request.data) > self._profile.max_record_size:
             raise Refused(ErrorCode.ILLEGAL_ARGS)
         self._session.mover.lose_place()
@@ -174,9 +182,11 @@ class TapeAgent:
         return m.TapeWriteReply(count=len(request.data))
 
     async def tape_read(self, request: m.TapeRead) -> m.TapeReadReply:
-        if not request.count and self.drive is not None:
+        self.opened()
+        if not request.count:
             return m.TapeReadReply()
         self._refuse_while_moving(data=True)
+        self._refuse_empty()
         if request.count > self._profile.max_record_size:
             raise Refused(ErrorCode.ILLEGAL_ARGS)
         self._session.mover.lose_place()
@@ -205,16 +215,15 @@ class TapeAgent:
             return await drive.do(lambda tape: self._write_filemarks(tape, count))
         if op not in tuple(Mtio) or (op == Mtio.TUR and not self._profile.unloads):
             raise Refused(ErrorCode.ILLEGAL_ARGS)
-        if not drive.loaded:
-            raise Refused(ErrorCode.NO_TAPE_LOADED)
+        self._refuse_empty()
         if op == Mtio.TUR:
             return m.TapeMtioReply()
-        self.before_filemark = False
         if op == Mtio.OFF:
             return await self._unload(drive, count)
         return m.TapeMtioReply(resid=await drive.do(lambda tape: self._move(tape, op, count)))
 
     def _move(self, tape: Tape, op: int, count: int) -> int:
+        self.before_filemark = False
         self.end_of_writing(tape)
         crosses = self._session.version < 4
         if op == Mtio.REW:
@@ -235,8 +244,8 @@ class TapeAgent:
         return rest
 
     def _write_filemarks(self, tape: Tape, count: int) -> m.TapeMtioReply:
-        self.wrote = self.before_filemark = False
         for done in range(count):
+            self.wrote = self.before_filemark = False
             if tape.write_filemark() is TapeEnd.EARLY:
                 return m.TapeMtioReply(error=ErrorCode.EOM, resid=count - done - 1)
         return m.TapeMtioReply()
@@ -248,12 +257,51 @@ class TapeAgent:
         await drive.unload()
         return m.TapeMtioReply()
 
+    async def tape_execute_cdb(self, request: m.TapeExecuteCdb) -> m.ExecuteCdbReply:
+        self._refuse_while_moving()
+        drive = self.opened()
+        self._session.mover.lose_place()
+        return await commands.executed(request, self._profile, lambda cdb: self._run(drive, cdb))
+
+    async def _run(self, drive: Drive, cdb: bytes) -> bytes:
+        """A SCSI command, by what the drive can do itself [ndmp-server 3.7]."""
+        if len(cdb) != 6:
+            raise CheckCondition(commands.BAD_COMMAND)
+        match cdb[0]:
+            case commands.INQUIRY:
+                own = self._session.house.identity
+                return commands.inquiry(commands.TAPE, own.vendor, own.product, cdb)
+            case commands.REQUEST_SENSE:
+                return commands.no_sense(cdb)
+            case commands.READ_BLOCK_LIMITS:
+                return b"\0" + self._profile.max_record_size.to_bytes(3, "big") + b"\0\x01"
+            case commands.LOAD_UNLOAD if cdb[4] & _LOAD:
+                await self._load(drive)
+                return b""
+        if cdb[0] not in (commands.TEST_UNIT_READY, commands.REWIND, commands.LOAD_UNLOAD):
+            raise CheckCondition(commands.BAD_COMMAND)
+        if not drive.loaded:
+            raise CheckCondition(commands.NOT_PRESENT)
+        if cdb[0] == commands.REWIND:
+            await drive.do(lambda tape: self._move(tape, Mtio.REW, 1))
+        elif cdb[0] == commands.LOAD_UNLOAD:
+            await drive.do(self._leave)
+            await drive.unload()
+        return b""
+
+    async def _load(self, drive: Drive) -> None:
+        if not drive.loaded:
+            try:
+                await drive.load()
+            except Refused:
+                raise CheckCondition(commands.NOT_PRESENT) from None
+        await drive.do(lambda tape: self._move(tape, Mtio.REW, 1))
+
     # checks
 
-    def _refuse_unless_writable(self) -> None:
-        if not self.writable:
-            raise Refused(ErrorCode.PERMISSION)
-        self._refuse_protected()
+    def _refuse_empty(self) -> None:
+        if not self.opened().loaded:
+            raise Refused(ErrorCode.NO_TAPE_LOADED)
 
     def _refuse_protected(self) -> None:
         drive = self.opened()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 from devices.errors import ChangerError
 from devices.lane import Lane
+from devices.programs import find_program
 from protocols.ndmp.messages import Message
+from protocols.ndmp_server.interfaces import Robot
 from protocols.ndmp_server.session import Session
 from taper.tapeserver.device_tape import DriveVolume
 from taper.tapeserver.drive import TapeDrive
 from taper.tapeserver.keepers import FixedVolume, TreeVolume
+from taper.tapeserver.robot import Library, MtxLibrary, make_library
 from taper.tapeserver.server import TapeServer, log
 from taper.tapeserver.settings import BadSettings, DriveSettings, LibrarySettings, Settings
 from taper.tapeserver.simulated import Limits, SimulatedTape, SimulatedTapeError
@@ -45,42 +49,73 @@ def make_server(reactor: Any, settings: Settings) -> TapeServer:
     :raise BadSettings: there is no such tree, or a file is no tape
     """
     drives: dict[str, TapeDrive] = {}
-    robots: dict[str, TreeRobot] = {}
+    robots: dict[str, Robot] = {}
+    lanes: list[Lane] = []
     for one in settings.drives:
         drives[one.name] = _drive(reactor, one)
     for library in settings.libraries:
-        robots[library.name] = _library(reactor, library, drives)
-    lanes = [robot.lane for robot in robots.values()]
+        make = _real_library if library.robot else _library
+        robots[library.name] = make(reactor, library, drives, lanes)
     return ProductServer(reactor, settings.terms, drives, robots, settings.profile, lanes=lanes)
 
 
 def _drive(reactor: Any, settings: DriveSettings) -> TapeDrive:
     lane = Lane(reactor, f"drive {settings.name}")
+    protected = settings.write_protected
     if settings.kind == "vtape":
         load = functools.partial(VtapeTape, settings.path, settings.block, settings.limit)
-        drive = TapeDrive(lane, keeper=FixedVolume(settings.path, load))
+        drive = TapeDrive(lane, keeper=FixedVolume(settings.path, load), write_protected=protected)
         drive.record_size = settings.block
         return drive
     if settings.kind == "tape":
-        return TapeDrive(lane, keeper=DriveVolume(settings.path))
+        return TapeDrive(lane, keeper=DriveVolume(settings.path), write_protected=protected)
     limits = Limits.of_size(settings.limit) if settings.limit else Limits()
     in_file = functools.partial(SimulatedTape.in_file, settings.path, limits, durable=True)
     try:
         in_file().close()
     except (OSError, SimulatedTapeError) as fault:
         raise BadSettings(f"[drive {settings.name}] file = {settings.path}: {fault}") from fault
-    return TapeDrive(lane, keeper=FixedVolume(settings.path, in_file))
+    return TapeDrive(lane, keeper=FixedVolume(settings.path, in_file), write_protected=protected)
 
 
-def _library(reactor: Any, settings: LibrarySettings, drives: dict[str, TapeDrive]) -> TreeRobot:
+def _real_library(
+    reactor: Any, settings: LibrarySettings, drives: dict[str, TapeDrive], lanes: list[Lane]
+) -> MtxLibrary:
+    program = find_program(settings.mtx)
+    for key, path, found in (
+        ("robot", settings.robot, os.path.exists(settings.robot)),
+        ("mtx", settings.mtx, program is not None),
+    ):
+        if not found:
+            raise BadSettings(f"[library {settings.name}] {key} = {path}: not found")
+    robot, own, more = make_library(
+        reactor,
+        Library(settings.robot, program or "", settings.state, settings.tapes),
+        settings.drives,
+        DriveVolume,
+        write_protected=settings.write_protected,
+    )
+    drives |= own
+    lanes += more
+    return robot
+
+
+def _library(
+    reactor: Any, settings: LibrarySettings, drives: dict[str, TapeDrive], lanes: list[Lane]
+) -> TreeRobot:
     tree = SlotTree(settings.root, settings.state)
     own: dict[str, TapeDrive] = {}
     for name in settings.drives:
-        drive = TapeDrive(Lane(reactor, f"drive {name}"), keeper=TreeVolume(tree))
+        drive = TapeDrive(
+            Lane(reactor, f"drive {name}"),
+            keeper=TreeVolume(tree),
+            write_protected=settings.write_protected,
+        )
         drive.record_size = settings.block
         own[name] = drives[name] = drive
     load = functools.partial(VtapeTape, block=settings.block, limit=settings.limit)
     robot = TreeRobot(Lane(reactor, f"library {settings.name}"), tree, own, load)
+    lanes.append(robot.lane)
     try:
         robot.begin()
     except ChangerError as fault:

@@ -12,11 +12,13 @@ import select
 import socket
 import struct
 
+from protocols.directtcp import Address
 from protocols.ndmp_server.interfaces import MoveEnd, Progress, Tape, TapeEnd
 from taper.plane.crc import RunningCrc
 
 BUFFER = 1 << 20
 """Bytes that are moved at a time, at least two records."""
+NOBODY = Address("0.0.0.0", 0)
 _NO_LINGER = struct.pack("ii", 1, 0)
 _ENDS = {TapeEnd.FILEMARK: MoveEnd.FILEMARK, TapeEnd.NOTHING: MoveEnd.NOTHING}
 _FULL = {TapeEnd.EARLY: MoveEnd.EARLY, TapeEnd.FULL: MoveEnd.FULL}
@@ -43,6 +45,13 @@ class DataChannel:
         self._padding = 0  # of these, zeros of ours
         self._unsent = memoryview(b"")
         self._crc = RunningCrc()
+
+    @property
+    def peer(self) -> Address:
+        try:
+            return Address(*self.link.getpeername()[:2])
+        except OSError:  # it has come, and gone
+            return NOBODY
 
     def begin(self) -> None:
         self._stopped = False

@@ -290,6 +290,10 @@ class DriveVolume:
     def unload(self, drive: TapeDrive) -> None:
         self._leave(drive, DeviceTape.eject)
 
+    def load(self, drive: TapeDrive) -> None:
+        if drive.medium is None:
+            self.claim(drive)
+
     def _leave(self, drive: TapeDrive, first: Callable[[DeviceTape], object]) -> None:
         medium, drive.medium = drive.medium, None
         if isinstance(medium, DeviceTape):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from devices.lane import Lane
@@ -29,6 +30,12 @@ class Keeper(Protocol):
     def unload(self, drive: TapeDrive) -> None:
         """Called in the lane when its client unloads it."""
 
+    def load(self, drive: TapeDrive) -> None:
+        """Called in the lane when its client loads again what it has unloaded.
+
+        :raise Refused: there is nothing
+        """
+
 
 class TapeDrive:
     """See :class:`protocols.ndmp_server.interfaces.Drive`.
@@ -36,10 +43,16 @@ class TapeDrive:
     :ivar medium: the tape in it; None: none.
     :param lane: ours alone
     :param keeper: None: the volume is nobody else's, and stays in the drive
+    :param write_protected: nothing is to be written here, whatever the tape
     """
 
     def __init__(
-        self, lane: Lane, medium: Tape | None = None, keeper: Keeper | None = None
+        self,
+        lane: Lane,
+        medium: Tape | None = None,
+        keeper: Keeper | None = None,
+        *,
+        write_protected: bool = False,
     ) -> None:
         self.lane = lane
         self.keeper = keeper
@@ -47,6 +60,9 @@ class TapeDrive:
         self.block_size = 0
         self.record_size: int | None = None
         self._place = Place()
+        self._unloaded = False
+        self._working = False
+        self._write_protected = write_protected
         self.medium = medium
 
     @property
@@ -56,15 +72,20 @@ class TapeDrive:
     @medium.setter
     def medium(self, medium: Tape | None) -> None:
         self._medium = medium
-        self._place = Place() if medium is None else _place_of(medium)
+        self._unloaded = False
+        self._place = Place() if medium is None else self._place_of(medium)
 
     @property
     def loaded(self) -> bool:
-        return self._medium is not None
+        return self._medium is not None and not self._unloaded
 
     @property
     def place(self) -> Place:
-        return self._place
+        medium = self._medium
+        if not self._working or medium is None:
+            return self._place
+        # the mover stays within a file, so these two belong together
+        return evolve(self._place, file_num=medium.file_num, blockno=medium.blockno)
 
     def refuse_record_size(self, size: int) -> None:
         if self.record_size is not None and size != self.record_size:
@@ -74,7 +95,7 @@ class TapeDrive:
             )
 
     async def do(self, work: Callable[[Tape], T]) -> T:
-        if self._medium is None:
+        if self._medium is None or self._unloaded:
             raise Refused(ErrorCode.NO_TAPE_LOADED)
         return await self.ask(self._work, self._medium, work)
 
@@ -83,15 +104,22 @@ class TapeDrive:
         return await ask(self.lane, function, *arguments)
 
     def _work(self, medium: Tape, work: Callable[[Tape], T]) -> T:
+        self._working = True
         try:
             return work(medium)
         finally:
-            self._place = _place_of(medium)
+            self._working = False
+            self._place = self._place_of(medium)
+
+    def _place_of(self, medium: Tape) -> Place:
+        protected = self._write_protected or medium.write_protected
+        return Place(medium.file_num, medium.blockno, protected, medium.space)
 
     def settled(self) -> Deferred[None]:
         return self.lane.call_surely(_nothing)
 
     async def claim(self) -> None:
+        self._unloaded = False  # it waited in the drive, and nobody has fetched it
         if self.keeper is not None:
             await self.ask(self.keeper.claim, self)
 
@@ -102,8 +130,16 @@ class TapeDrive:
     async def unload(self) -> None:
         if self.keeper is not None:
             await self.ask(self.keeper.unload, self)
+            self._unloaded = True
         else:
             self.medium = None
+
+    async def load(self) -> None:
+        if self.keeper is not None:
+            await self.ask(self.keeper.load, self)
+            self._unloaded = False
+        if not self.loaded:
+            raise Refused(ErrorCode.NO_TAPE_LOADED)
 
 
 async def ask(lane: Lane, function: Callable[..., T], *arguments: object) -> T:
@@ -117,10 +153,6 @@ async def ask(lane: Lane, function: Callable[..., T], *arguments: object) -> T:
         raise Refused(ErrorCode.ILLEGAL_ARGS, str(fault)) from fault
     except OSError as fault:
         raise Refused(ErrorCode.IO, _why(fault)) from fault
-
-
-def _place_of(medium: Tape) -> Place:
-    return Place(medium.file_num, medium.blockno, medium.write_protected, medium.space)
 
 
 def _why(fault: OSError) -> str:

@@ -55,6 +55,10 @@ class FixedVolume:
     def unload(self, drive: TapeDrive) -> None:
         drive.medium = None
 
+    def load(self, drive: TapeDrive) -> None:
+        if self._lock is not None:  # else it was not there when the drive was opened
+            drive.medium = self._load()
+
 
 class TreeVolume:
     """A drive of a robot: its volume is held by us, as by a taper, while a client has it open."""
@@ -87,3 +91,6 @@ class TreeVolume:
         """It waits in the drive for the robot."""
         if drive.medium is not None:
             drive.medium.rewind()
+
+    def load(self, drive: TapeDrive) -> None:
+        """It is still there."""

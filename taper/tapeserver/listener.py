@@ -43,7 +43,8 @@ class DataTerms:
 
     :ivar callers: who may come; where no networks are named, that is our own user on this host.
     :ivar ports: to listen on; empty: any.
-    :ivar host: address to listen on; None: that of the control connection.
+    :ivar host: IPv4 address to listen on; None: that of the control connection.
+    :ivar ipv6_host: the same for IPv6.
     :ivar listen_patience: seconds that a peer may take to come; None: any.
     :ivar patience: seconds that a peer may say or take nothing; None: any.
     """
@@ -51,6 +52,7 @@ class DataTerms:
     callers: Callers = field(factory=Callers)
     ports: Sequence[int] = ()
     host: str | None = None
+    ipv6_host: str | None = None
     listen_patience: float | None = None
     patience: float | None = None
     channel: Callable[[socket.socket, float | None], DataChannel] = DataChannel
@@ -59,6 +61,21 @@ class DataTerms:
     def networks(self) -> tuple[Network, ...]:
         """To which we connect."""
         return self.callers.networks or LOOPBACK
+
+    def listening_host(self, host: str, *, ipv6: bool) -> str:
+        """Where to listen for a client that has called one of our addresses.
+
+        :raise Refused: no address of that kind is known
+        """
+        named = self.ipv6_host if ipv6 else self.host
+        plain = plain_host(host)
+        if named is not None or (":" in plain) == ipv6:
+            return named or plain
+        if is_in(plain, LOOPBACK):
+            return "::1" if ipv6 else "127.0.0.1"
+        kind = "IPv6" if ipv6 else "IPv4"
+        text = f"called at {host}: no {kind} address to listen on for data; name one"
+        raise Refused(ErrorCode.ILLEGAL_ARGS, text)
 
 
 @implementer(IReadDescriptor)
@@ -70,13 +87,21 @@ class DataListener:
     """
 
     def __init__(
-        self, reactor: Any, host: str, terms: DataTerms, came: Callable[[DataChannel | None], None]
+        self,
+        reactor: Any,
+        host: str,
+        terms: DataTerms,
+        came: Callable[[DataChannel | None], None],
+        *,
+        ipv6: bool = False,
     ) -> None:
         self._reactor = reactor
         self._terms = terms
         self._came = came
         self._held: tuple[socket.socket, Any] | None = None
-        self._socket: socket.socket | None = _bound(terms.host or plain_host(host), terms.ports)
+        self._socket: socket.socket | None = _bound(
+            terms.listening_host(host, ipv6=ipv6), terms.ports
+        )
         self.address = Address(*self._socket.getsockname()[:2])
         reactor.addReader(self)
         patience = terms.listen_patience
@@ -139,12 +164,10 @@ class DataListener:
 
 
 def _bound(host: str, ports: Sequence[int]) -> socket.socket:
-    if ":" in host:
-        text = f"listening on {host}: NDMP can only say IPv4 addresses; name one for data"
-        raise Refused(ErrorCode.ILLEGAL_ARGS, text)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     fault: OSError | None = None
     for port in ports or (0,):
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening = socket.socket(family, socket.SOCK_STREAM)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((host, port))

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from devices.lane import Lane
 from protocols.directtcp import Address
+from protocols.ndmp.codes import CONNECTION_ADDRESSES
 from protocols.ndmp.structs import CHALLENGE_SIZE
 from protocols.ndmp_server.interfaces import Channel, Identity, Robot
 from protocols.ndmp_server.profile import CONFORMING, Profile
@@ -45,12 +46,14 @@ class Terms:
     :ivar accounts: passwords by user.
     :ivar anybody: a client that says no name and no password is let in.
     :ivar networks: from which clients may call; empty: all.
+    :ivar ipv6: data connections may be by IPv6, for clients that choose that extension.
     """
 
     accounts: Mapping[str, str]
     anybody: bool = False
     networks: tuple[Network, ...] = ()
     data: DataTerms = field(factory=DataTerms)
+    ipv6: bool = False
     login_patience: float | None = field(factory=lambda: LOGIN_PATIENCE)
 
 
@@ -193,8 +196,14 @@ class TapeServer:
 
         running.addBoth(over)
 
-    def listen(self, host: str, came: Callable[[Channel | None], None]) -> DataListener:
-        return DataListener(self.reactor, host, self.terms.data, came)
+    @property
+    def extensions(self) -> Mapping[int, tuple[int, ...]]:
+        return {CONNECTION_ADDRESSES: (1,)} if self.terms.ipv6 else {}
+
+    def listen(
+        self, host: str, came: Callable[[Channel | None], None], *, ipv6: bool = False
+    ) -> DataListener:
+        return DataListener(self.reactor, host, self.terms.data, came, ipv6=ipv6)
 
     def told_addresses(self, address: Address, version: int) -> tuple[Address, ...]:
         return (address,)

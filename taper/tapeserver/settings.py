@@ -6,12 +6,13 @@ import configparser
 import os
 import stat
 from collections.abc import Sequence
-from ipaddress import IPv4Address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, NoReturn
 
 from attrs import field, frozen
 
 from devices.callers import Callers
+from devices.changers.mtx import MTX
 from protocols.ndmp_server.profile import CONFORMING, PERSONALITIES, Profile
 from taper.last_words import CannotStart
 from taper.tapeserver.listener import LOOPBACK, DataTerms
@@ -38,10 +39,14 @@ _KNOWN = {
         "data-ports",
         "listen-timeout",
         "data-timeout",
+        "ipv6",
         "personality",
     },
-    "drive": {"vtape", "file", "tape", "block-size", "limit"},
-    "library": {"disk", "drives", "state", "block-size", "limit"},
+    "drive": {"vtape", "file", "tape", "block-size", "limit", "write-protected"},
+    "library": {
+        *("disk", "drives", "state", "block-size", "limit", "write-protected"),
+        *("robot", "tapes", "mtx"),
+    },
 }
 
 
@@ -63,11 +68,17 @@ class DriveSettings:
     path: str
     block: int = PREFERRED_BLOCK
     limit: int = 0
+    write_protected: bool = False
 
 
 @frozen
 class LibrarySettings:
-    """A tree of chg-disk, its robot and its drives."""
+    """A tree of chg-disk, its robot and its drives; or a real one.
+
+    :ivar robot: device of a real robot; empty: there is a tree.
+    :ivar tapes: device files of its drives, in its order.
+    :ivar mtx: the program that moves it.
+    """
 
     name: str
     root: str
@@ -75,6 +86,10 @@ class LibrarySettings:
     state: str
     block: int = PREFERRED_BLOCK
     limit: int = 0
+    write_protected: bool = False
+    robot: str = ""
+    tapes: tuple[str, ...] = ()
+    mtx: str = MTX
 
 
 @frozen
@@ -206,18 +221,44 @@ def _drive(name: str, section: _Section) -> DriveSettings:
     kinds = [kind for kind in ("vtape", "file", "tape") if section.text(kind)]
     if len(kinds) != 1:
         section.refuse("vtape", section.text("vtape"), "one of vtape, file and tape")
-    return DriveSettings(
-        name, kinds[0], section.path(kinds[0]), section.block(), section.size("limit")
-    )
+    path = section.path(kinds[0])
+    return DriveSettings(name, kinds[0], path, *_volumes(section))
 
 
 def _library(name: str, section: _Section) -> LibrarySettings:
+    if section.text("robot"):
+        return _real_library(name, section)
     root = section.path("disk")
     drives = tuple(section.text("drives").replace(",", " ").split())
     if not drives:
         section.refuse("drives", "", "names of drives, between blanks,")
     state = section.path("state") if section.text("state") else f"{root}/state"
-    return LibrarySettings(name, root, drives, state, section.block(), section.size("limit"))
+    return LibrarySettings(name, root, drives, state, *_volumes(section))
+
+
+def _real_library(name: str, section: _Section) -> LibrarySettings:
+    if section.text("disk"):
+        section.refuse("disk", section.text("disk"), "one of disk and robot")
+    drives = tuple(section.text("drives").replace(",", " ").split())
+    tapes = tuple(section.text("tapes").replace(",", " ").split())
+    if not drives or len(tapes) != len(drives) or not all(tape.startswith("/") for tape in tapes):
+        told = "paths of device files, one for each of the drives, in the robot's order,"
+        section.refuse("tapes", section.text("tapes"), told)
+    return LibrarySettings(
+        name,
+        "",
+        drives,
+        section.path("state") if section.text("state") else "",
+        *_volumes(section),
+        robot=section.path("robot"),
+        tapes=tapes,
+        mtx=section.path("mtx") if section.text("mtx") else MTX,
+    )
+
+
+def _volumes(section: _Section) -> tuple[int, int, bool]:
+    """What drives and libraries have alike: block, limit, write protection."""
+    return section.block(), section.size("limit"), section.switch("write-protected")
 
 
 def _address(server: _Section) -> tuple[str, int]:
@@ -247,24 +288,33 @@ def _terms(server: _Section) -> Terms:
     if not (accounts or anybody):
         server.refuse("accounts", server.text("accounts"), "a file of names and passwords")
     silence = server.number("data-timeout", DATA_PATIENCE, 0, 10**6)
+    ipv6 = server.switch("ipv6")
+    hosts = _data_addresses(server, ipv6=ipv6)
     data = DataTerms(
         callers=Callers(networks=server.networks("data-peers")),
         ports=server.ports("data-ports"),
-        host=_data_address(server),
+        host=hosts.get(4),
+        ipv6_host=hosts.get(6),
         listen_patience=float(server.number("listen-timeout", LISTEN_PATIENCE, 1, 10**6)),
         patience=float(silence) if silence else None,
     )
-    return Terms(accounts, anybody, server.networks("clients") or LOOPBACK, data)
+    return Terms(accounts, anybody, server.networks("clients") or LOOPBACK, data, ipv6)
 
 
-def _data_address(server: _Section) -> str | None:
+def _data_addresses(server: _Section, *, ipv6: bool) -> dict[int, str]:
+    """Addresses for data connections by version of IP, one of each at most."""
     text = server.text("data-address")
-    if not text:
-        return None
+    expected = "an IPv4 address of this host" + (" and an IPv6 one" if ipv6 else "")
+    found: dict[int, str] = {}
     try:
-        return str(IPv4Address(text))
+        for word in text.replace(",", " ").split():
+            address = ip_address(word)
+            if address.version in found or (address.version == 6 and not ipv6):
+                server.refuse("data-address", text, expected)
+            found[address.version] = str(address)
     except ValueError:
-        server.refuse("data-address", text, "an IPv4 address of this host")
+        server.refuse("data-address", text, expected)
+    return found
 
 
 def read_accounts(path: str) -> dict[str, str]:

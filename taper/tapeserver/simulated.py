@@ -70,6 +70,8 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+_SPAN = 2 << 20
+"""Bytes of the file that are read at a time, unless one record is longer."""
 
 
 @frozen
@@ -112,8 +114,11 @@ class SimulatedTape:
         :raise SimulatedTapeError: it is neither empty nor a tape
         """
         path = Path(path)
-        path.touch()
-        medium = cls(limits, durable=durable, storage=path.open("r+b", buffering=0))
+        protected = path.exists() and not os.access(path, os.W_OK)
+        if not protected:
+            path.touch()
+        storage = path.open("rb" if protected else "r+b", buffering=0)
+        medium = cls(limits, protected, durable=durable, storage=storage)
         medium._scan()
         return medium
 
@@ -146,7 +151,7 @@ class SimulatedTape:
 
     def flush(self) -> None:
         """Let all that was written be on the disk."""
-        if isinstance(self._storage, io.FileIO):
+        if isinstance(self._storage, io.FileIO) and not self.write_protected:
             os.fdatasync(self._storage.fileno())
 
     # position
@@ -272,24 +277,58 @@ class SimulatedTape:
         return None
 
     def read_run(self, buffer: memoryview, size: int) -> int | TapeEnd:
+        first = self._index
+        if first >= len(self._items):
+            return TapeEnd.NOTHING
+        if self._next.kind == FILEMARK:
+            return TapeEnd.FILEMARK
+        run = self._records_from(first, len(buffer) // size)
+        start = run[0].at
+        self._storage.seek(start)
+        data = memoryview(self._storage.read(run[-1].at + _GAP.size + run[-1].size - start))
         done = 0
-        while done + size <= len(buffer):
-            found = self.read()
-            if isinstance(found, TapeEnd):
-                return done or found
-            data = found[:size]
-            buffer[done : done + len(data)] = data
-            done += len(data)
+        for item in run:
+            at, length = item.at + _GAP.size - start, min(item.size, size)
+            buffer[done : done + length] = data[at : at + length]
+            done += length
+        self._index += len(run)
+        self.blockno += len(run)
         return done
 
+    def _records_from(self, first: int, most: int) -> list[_Item]:
+        """Records up to a filemark or the end, no more than can be read at a time; one at least."""
+        start, last = self._items[first].at, first + 1
+        while (
+            last < min(len(self._items), first + most)
+            and self._items[last].kind == _DATA
+            and self._items[last].at + self._items[last].size - start <= _SPAN
+        ):
+            last += 1
+        return self._items[first:last]
+
     def write_run(self, data: memoryview, size: int) -> tuple[int, TapeEnd | None]:
-        if self._index and self.limits == NO_LIMITS:
-            return self._write_whole_run(data, size)
-        for at in range(0, len(data), size):
+        room = self._room_for(size, len(data) // size)
+        if room:
+            done, end = self._write_whole_run(data[: room * size], size)
+            if end is not None or done == len(data):
+                return done, end
+        for at in range(room * size, len(data), size):
             end = self.write(data[at : at + size])
             if end is not None:
                 return at, end
         return len(data), None
+
+    def _room_for(self, size: int, most: int) -> int:
+        """So many records, no more than this, can be written here before any limit is met."""
+        limits = self.limits
+        if not self._index or (limits.early_records, limits.end_records) != (None, None):
+            return 0  # one by one
+        at, step = self.position, _GAP.size + size
+        if limits.early is not None and not self.warned:
+            most = min(most, max(limits.early - at, -1) // step + 1)
+        if limits.end is not None:
+            most = min(most, max(limits.end - at, 0) // step)
+        return most
 
     def _write_whole_run(self, data: memoryview, size: int) -> tuple[int, TapeEnd | None]:
         """Write all records at once, or none."""

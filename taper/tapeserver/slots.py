@@ -21,7 +21,15 @@ from devices.lane import Lane
 from devices.patience import LOCK_TIMEOUT
 from protocols.ndmp.codes import ErrorCode
 from protocols.ndmp_server import smc
-from protocols.ndmp_server.interfaces import Contents, Element, MoveRefused, Refused, Shelf, Tape
+from protocols.ndmp_server.commands import BAD_ADDRESS
+from protocols.ndmp_server.interfaces import (
+    CheckCondition,
+    Contents,
+    Element,
+    Refused,
+    Shelf,
+    Tape,
+)
 from taper.tapeserver.drive import TapeDrive, ask
 
 STATE_NAME = "ndmp-tape-drives"
@@ -157,19 +165,19 @@ class TreeRobot:
                 drive.user = None
 
     def _move(self, source: Element, target: Element) -> None:
-        """:raise MoveRefused: a volume lives in its slot, and nowhere else"""
+        """:raise CheckCondition: a volume lives in its slot, and nowhere else"""
         loaded = self.tree.loaded
         if source.kind is Shelf.DRIVE:
             left = self.drives[source.number]
             slot = loaded[left]
             if target.kind is Shelf.SLOT and target.number != slot - 1:
-                raise MoveRefused(smc.BAD_ADDRESS)
+                raise CheckCondition(BAD_ADDRESS)
             if left.medium is not None:
                 left.medium.flush()
             left.medium = None
             del loaded[left]
         elif target.kind is Shelf.SLOT:
-            raise MoveRefused(smc.BAD_ADDRESS)
+            raise CheckCondition(BAD_ADDRESS)
         else:
             slot = source.number + 1
         if target.kind is Shelf.DRIVE:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tests.bench.cases import Case, Ground, Way
+from tests.bench.cases import NDMJOB_MOST, Case, Ground, Way
 from tests.bench.figures import LIMIT, LOOP, OURS, STOCK, Figures, Round
 
 
@@ -43,6 +43,8 @@ def rows(case: Case) -> tuple[Row, ...]:
         return (SLOW_RATE, COST, LIFE, MEMORY)
     if case.way is Way.DIRECT:
         return (RATE, SHARE, LIFE, MEMORY)
+    if case.way is Way.MOVER:
+        return (RATE, COST, MEMORY)
     if case.workers > 1:
         return (RATE, SPREAD, COST, LIFE, MEMORY)
     return (RATE, COST, LIFE, MEMORY)
@@ -91,6 +93,8 @@ DURABLE = [Bound(RATE, least=0.95)]
 """Ours is on the disk, Amanda's is not."""
 OTHERS = [Bound(RATE, least=0.8), Bound(LIFE, most=1.2)]
 """Dumps in other circumstances: caches, several volumes or dumps at once, many small ones."""
+MOVED = [Bound(RATE, least=1.0), Bound(COST, most=0.5)]
+"""A mover of ours against ndmjob's."""
 READ = [Bound(RATE, least=0.95)]
 """What we wrote is read as fast as what Amanda wrote."""
 STORED = [Bound(RATE, LOOP, least=2.0)]
@@ -101,6 +105,8 @@ STARTED = [Bound(START, most=1.0)]
 GROWN = [Bound(START, most=1.2)]
 SMALL = 45.0
 """MiB of memory at most, whatever the dump's size."""
+SERVING = 64.0
+"""Of a tape server."""
 SMALL_MANY = 64.0
 """The same with 16 dumps at once."""
 IN_FLIGHT = 160.0
@@ -115,6 +121,9 @@ def bounds(case: Case) -> list[Bound]:
         return [*STORED, Bound(MEMORY, "", most=IN_FLIGHT)]
     if case.way is Way.TAPE:
         return STREAMED
+    if case.way is Way.MOVER:
+        beside = MOVED if case.block <= NDMJOB_MOST else []
+        return [*beside, Bound(MEMORY, "", most=SERVING)]
     most = SMALL_MANY if case.workers > 1 else SMALL
     memory = [Bound(MEMORY, "", most=most + (case.part if case.cache == "memory" else 0))]
     if case.way is Way.IDLE:

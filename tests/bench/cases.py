@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
+NDMJOB_MOST = 100
+"""KiB of ndmjob's stream buffer: it takes no larger records."""
 SMALL = 64 * KIB
 """Bytes of one of many dumps, and of the dump before the one that is measured."""
 CHUNK = 64 * MIB
@@ -14,7 +16,8 @@ CHUNK = 64 * MIB
 
 class Way(Enum):
     """How a dump comes to the taper; ``IDLE``: none comes, the process starts and ends; ``TAPE``:
-    in virtual time, see :mod:`tests.bench.tapes`."""
+    in virtual time, see :mod:`tests.bench.tapes`; ``MOVER``: there is no taper, the tape servers
+    themselves are measured, see :mod:`tests.bench.servers`."""
 
     IDLE = "idle"
     FILE = "FILE-WRITE"
@@ -23,6 +26,7 @@ class Way(Enum):
     VAULT = "VAULT-WRITE"
     DIRECT = "DirectTCP"
     TAPE = "tape"
+    MOVER = "mover"
 
 
 class Ground(Enum):
@@ -135,4 +139,8 @@ CASES = (
     Case("ndmp-128", f"DirectTCP, 128 KiB records, {_OUR_SERVER}", Way.DIRECT, block=128),
     Case("ndmp-256", f"DirectTCP, 256 KiB records, {_OUR_SERVER}", Way.DIRECT, block=256),
     Case("ndmp-1024", f"DirectTCP, 1 MiB records, {_OUR_SERVER}", Way.DIRECT, block=1024),
+    Case("ndmp-tape-32", "the tape server's mover, 32 KiB records", Way.MOVER),
+    Case("ndmp-tape-64", "the tape server's mover, 64 KiB records", Way.MOVER, block=64),
+    Case("ndmp-tape-256", "the tape server's mover, 256 KiB records", Way.MOVER, block=256),
+    Case("ndmp-tape-1024", "the tape server's mover, 1 MiB records", Way.MOVER, block=1024),
 )

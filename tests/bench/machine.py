@@ -150,3 +150,14 @@ def describe(ours: str | None, stock: str, cases: list[Case]) -> dict[str, str]:
 def head(about: dict[str, str]) -> str:
     """The head of a report."""
     return "\n".join(f"{name + ':':<18}{text}" for name, text in about.items())
+
+
+def high_water(status: str) -> float:
+    """MiB that a process has had in memory at most, of the text of ``/proc/PID/status``.
+
+    :raise ValueError: it is not there
+    """
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError("no VmHWM")

@@ -64,7 +64,7 @@ def unmeasurable(case: Case) -> str | None:
     """Why this case alone cannot be measured here; None: it can."""
     if reason := grounds.obstacle(case.ground):
         return reason
-    if case.way is Way.DIRECT and (reason := unserved(case.block)):
+    if case.way in (Way.DIRECT, Way.MOVER) and (reason := unserved(case.block)):
         return reason
     if case.bucket and (reason := buckets.unserved()):
         return reason

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from crc32c import crc32c
 
-from tests.bench import buckets, straight
+from tests.bench import buckets, servers, straight
 from tests.bench.cases import MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import LIMIT, LOOP, OURS, STOCK, Figures, Round
 from tests.bench.grounds import BESIDE, LABEL, clean, first_of, pieces, settle, tasks
+from tests.bench.machine import high_water
 from tests.bench.talks import PATIENCE, Flow, sender, write, write_many
 from tests.conformance.harness import HOLDING, STAMP, USER, VTAPES, Program, World
 from tests.conformance.harness_talk import Conversation
@@ -44,6 +45,8 @@ def round_of(world: World, programs: Sequence[Program], case: Case, *, back: boo
     :param back: in the opposite order, so that none always follows the same other
     :return: in the order of the columns; all have written the same bytes
     """
+    if case.way is Way.MOVER:
+        return servers.round_of(world, case, back=back)
     loops = limits(case)
     found: Round = {}
     order = [OURS, STOCK, *loops]
@@ -210,11 +213,3 @@ def _crc_of(path: Path) -> str:
 def peak_memory(pid: int) -> float:
     """MiB that a process has had in memory at most."""
     return high_water(Path(f"/proc/{pid}/status").read_text())
-
-
-def high_water(status: str) -> float:
-    """Read it from the text of ``/proc/PID/status``. :raise ValueError: it is not there"""
-    for line in status.splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError("no VmHWM")

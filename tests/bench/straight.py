@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.bench.cases import NDMJOB_MOST
 from tests.conformance.harness import USER, VTAPES, Options, World
 from tests.conformance.harness_talk import HANDLE, WORKER, Conversation
 from tests.conformance.harness_text import split_line
 from tests.fakes.ndmjob import Command, NdmJob, missing_ndmjob
 from tests.fakes.ndmp_process import NdmpProcess
 from tests.fakes.ndmp_server.profile import LENIENT
-
-NDMJOB_MOST = 100
-"""KiB of ndmjob's stream buffer."""
 
 
 @contextmanager
@@ -28,7 +26,7 @@ def drive(world: World, block: int) -> Iterator[str]:
     """
     directory = world.path(VTAPES)
     if block <= NDMJOB_MOST:
-        with NdmJob(command=_inside(world), directory=directory, seen_as=VTAPES) as job:
+        with NdmJob(command=inside(world), directory=directory, seen_as=VTAPES) as job:
             job.blank("tape")
             yield job.url("tape")
     else:
@@ -36,7 +34,7 @@ def drive(world: World, block: int) -> Iterator[str]:
             yield server.url("tape")
 
 
-def _inside(world: World) -> Command:
+def inside(world: World) -> Command:
     """Runs a program as the dump user in a world."""
 
     def command(*program: str, cwd: str = "/") -> list[str]:

@@ -153,6 +153,12 @@ class NdmJob:
         self.stop()
         self._cleanup.close()
 
+    @property
+    def group(self) -> int:
+        """The process group of the server and its sessions, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     # tapes
 
     def device(self, name: str) -> str:

@@ -11,7 +11,7 @@ from protocols.ndmp import codes, structs
 from protocols.ndmp.base import POSTS, REQUESTS, Struct
 from protocols.ndmp.codes import VERSIONS, AddressType, AuthType, TapeMode
 from protocols.ndmp.layout import row
-from protocols.ndmp.messages import AuthData, Challenge, DataAddress, Message
+from protocols.ndmp.messages import AuthData, Challenge, ClassVersion, DataAddress, Message
 from tests.protocols.strategies import wire_text
 
 VARIANTS = [
@@ -30,6 +30,11 @@ ipv4 = st.builds(
     st.ip_addresses(v=4).map(str),
     st.integers(0, 2**16 - 1),
 )
+ipv6 = st.builds(
+    Address,
+    st.ip_addresses(v=6).map(str),
+    st.integers(0, 2**16 - 1),
+)
 
 
 def _addresses(version: int) -> st.SearchStrategy[DataAddress]:
@@ -39,6 +44,9 @@ def _addresses(version: int) -> st.SearchStrategy[DataAddress]:
         st.just(DataAddress(123)),
         st.lists(ipv4, min_size=0 if version >= 4 else 1, max_size=most).map(
             lambda several: DataAddress(AddressType.TCP, tuple(several))
+        ),
+        st.lists(ipv6, min_size=0 if version >= 4 else 1, max_size=most).map(
+            lambda several: DataAddress(AddressType.TCP_IPV6, tuple(several))
         ),
     ]
     if version >= 3:
@@ -73,6 +81,9 @@ _SIMPLE: dict[str, st.SearchStrategy[Any]] = {
     "Opaque": blobs,
     "AuthData": _auth,
     "Challenge": _challenges,
+    "Choices": st.lists(
+        st.builds(ClassVersion, st.integers(0, 2**16 - 1), st.integers(0, 2**16 - 1)), max_size=3
+    ).map(tuple),
 }
 
 
@@ -114,6 +125,7 @@ def _sample_of_kind(annotation: str, version: int) -> Any:
         "AuthData": AuthData(AuthType.MD5, "name", digest=bytes(range(16))),
         "Challenge": Challenge(AuthType.MD5, bytes(range(64))),
         "DataAddress": DataAddress(AddressType.TCP, (Address("192.0.2.1", 65535),)),
+        "Choices": (ClassVersion(1, 2), ClassVersion(65535, 3)),
     }
     if annotation in samples:
         return samples[annotation]

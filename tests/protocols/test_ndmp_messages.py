@@ -164,6 +164,22 @@ CAPTURES = [
     ),
     (m.NotifyMoverPaused(PauseReason.SEEK, 0), 4, "00000003 0000000000000000"),
     (
+        m.ConfigSetExtList((m.ClassVersion(0x2051, 1), m.ClassVersion(0x7FF0, 2))),
+        4,
+        "00000002 00002051 00000001 00007ff0 00000002",
+    ),
+    (m.ConfigSetExtList(()), 4, "00000000"),
+    (
+        m.DataConnect(m.DataAddress(AddressType.TCP_IPV6, (Address("2001:db8::5", 52677),))),
+        4,
+        "20510004 00000001 20010db8 00000000 00000000 00000005 0000cdc5 00000000",
+    ),
+    (
+        m.DataConnect(m.DataAddress(AddressType.TCP_IPV6, (Address("2001:db8::5", 52677),))),
+        3,
+        "20510004 20010db8 00000000 00000000 00000005 0000cdc5",
+    ),
+    (
         m.NotifyMoverHalted(HaltReason.CONNECT_CLOSED, "Whatever"),
         2,
         "00000001 00000008 5768617465766572",
@@ -245,18 +261,33 @@ def test_a_raw_open_asks_old_versions_for_reading_and_writing(version: int, mode
             "address: host '::1', NDMP can only say IPv4",
         ),
         (
+            m.MoverConnect(0, m.DataAddress(AddressType.TCP_IPV6, (Address(LOCALHOST, 5),))),
+            4,
+            "address: '127.0.0.1' is not an IPv6 address",
+        ),
+        (
             m.MoverConnect(0, m.DataAddress(AddressType.TCP, (Address(LOCALHOST, 5),) * 2)),
             3,
             "2 addresses, version 3 can only say 1",
         ),
     ],
-    ids=["version", "range", "length", "IPv6", "several"],
+    ids=["version", "range", "length", "IPv6", "IPv4", "several"],
 )
 def test_a_message_that_cannot_be_said_is_refused(body: m.Message, version: int, text: str) -> None:
     """Before anything is sent, with the field and the value."""
     with pytest.raises(NdmpInvalid) as caught:
         encode(Header(1, 1, REQUEST, body.code), body, version)
     assert text in caught.value.text
+
+
+def test_extensions_are_chosen_in_the_words_of_ndmjob_too() -> None:
+    """With an error in front, and several versions of each, of which the first counts."""
+    said = "00000000 00000001 00002051 00000002 00000001 00000003"
+    record = bytes(HEADER_SIZE) + bytes.fromhex(said)
+    header = Header(1, 1, REQUEST, m.ConfigSetExtList.code)
+    assert decode_body(header, record, 4) == m.ConfigSetExtList((m.ClassVersion(0x2051, 1),))
+    with pytest.raises(NdmpGarbage):
+        decode_body(header, record + bytes(4), 4)
 
 
 def test_passwords_do_not_show() -> None:

@@ -15,9 +15,9 @@ from tests.bench.__main__ import main, parse, sentence
 from tests.bench.bounds import COST, MEMORY, RATE, SHARE, Bound, bounds, judge, rows
 from tests.bench.cases import CASES, GIB
 from tests.bench.figures import LIMIT, OURS, STOCK, Figures, Measured, Round
+from tests.bench.machine import high_water
 from tests.bench.measuring import chosen, obstacle
 from tests.bench.results import Results, together
-from tests.bench.runs import high_water
 from tests.bench.table import render
 from tests.bench.talks import cpu_seconds
 

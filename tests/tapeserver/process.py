@@ -69,6 +69,7 @@ class TapeServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
+            process_group=0,
         )
         try:
             self.port = self._port_of(process)
@@ -107,6 +108,12 @@ class TapeServerProcess:
     ) -> None:
         self.end()
         shutil.rmtree(self.directory)
+
+    @property
+    def pid(self) -> int:
+        """Of the server, while it runs."""
+        assert self._process is not None, "it does not run"
+        return self._process.pid
 
     def end(self) -> str:
         """End it as an administrator does. :return: what it logged"""

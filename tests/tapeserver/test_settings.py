@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from devices.callers import Callers
+from protocols.ndmp_server.interfaces import Refused
+from taper.tapeserver.listener import DataTerms
 from taper.tapeserver.settings import BadSettings, read_accounts, read_settings
 from tests.tapeserver.process import ROOT, TAPER, TWISTD, TapeServerProcess
 
@@ -52,6 +54,12 @@ def test_it_is_safe_by_default(tmp_path: Path, accounts: Path) -> None:
         ("ACCOUNTS\nclients = all", DRIVE, "clients = all: networks"),
         ("ACCOUNTS\ndata-ports = 9-1", DRIVE, "data-ports = 9-1: FIRST-LAST expected"),
         ("ACCOUNTS\ndata-address = ::1", DRIVE, "data-address = ::1: an IPv4 address"),
+        ("ACCOUNTS\ndata-address = a.b", DRIVE, "data-address = a.b: an IPv4 address of this host"),
+        (
+            "ACCOUNTS\nipv6 = yes\ndata-address = ::1, 2001:db8::1",
+            DRIVE,
+            "data-address = ::1, 2001:db8::1: an IPv4 address of this host and an IPv6 one",
+        ),
         ("ACCOUNTS\nanonymous = maybe", DRIVE, "anonymous = maybe: yes or no expected"),
         ("ACCOUNTS\nport = 9", DRIVE, "[server] port = 9: one of accounts, anonymous"),
         ("ACCOUNTS\npersonality = odd", DRIVE, "personality = odd: one of conforming, ndmjob"),
@@ -76,6 +84,27 @@ def test_what_is_wrong_is_named(
         read_settings(path)
     assert text in str(caught.value)
     assert str(caught.value).startswith(path)
+
+
+def test_addresses_for_data_are_of_both_kinds(tmp_path: Path, accounts: Path) -> None:
+    """Only where clients may choose IPv6; nobody is told of another address."""
+    text = "[server]\nACCOUNTS\nipv6 = yes\ndata-address = 192.0.2.5 2001:db8::5\n"
+    terms = read_settings(write(tmp_path, text + DRIVE, accounts)).terms
+    assert terms.ipv6
+    for called, ipv6, host in (
+        *(("192.0.2.9", False, "192.0.2.5"), ("192.0.2.9", True, "2001:db8::5")),
+        *(("::1", False, "192.0.2.5"), ("::1", True, "2001:db8::5")),
+    ):
+        assert terms.data.listening_host(called, ipv6=ipv6) == host
+    unnamed = DataTerms()
+    for called, ipv6, host in (
+        *(("192.0.2.9", False, "192.0.2.9"), ("2001:db8::9", True, "2001:db8::9")),
+        *(("127.0.0.1", True, "::1"), ("::1", False, "127.0.0.1")),
+        ("::ffff:192.0.2.9", False, "192.0.2.9"),
+    ):
+        assert unnamed.listening_host(called, ipv6=ipv6) == host
+    with pytest.raises(Refused, match="no IPv4 address to listen on for data; name one"):
+        unnamed.listening_host("2001:db8::9", ipv6=False)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,55 @@ def test_a_full_disk_takes_none_of_a_run_and_the_tape_ends_where_it_did(
     again.close()
 
 
+@pytest.mark.parametrize("early", [0, 33, 1500, 1600, 3000])
+@pytest.mark.parametrize("end", [1600, 3000, 3104, 9999])
+def test_a_run_meets_limits_where_its_records_do(early: int, end: int) -> None:
+    """Each time that it is tried again, to the byte."""
+    one, other = SimulatedTape(Limits(early, end)), SimulatedTape(Limits(early, end))
+    left, found, wanted = DATA, [], []
+    while True:
+        wrote, stop = one.write_run(left, 512)
+        found.append((wrote, stop))
+        left = left[wrote:]
+        if stop is not TapeEnd.EARLY:
+            break
+    at = 0
+    while at < len(DATA):
+        stop = other.write(DATA[at : at + 512])
+        at += 0 if stop else 512
+        if stop:
+            wanted.append((at, stop))
+        if stop is TapeEnd.FULL:
+            break
+    told = sum(wrote for wrote, _ in found)
+    assert (told, [stop for _, stop in found if stop]) == (at, [stop for _, stop in wanted])
+    assert one.position == other.position
+
+
+@pytest.mark.parametrize("size", [1, 100, 5000])
+def test_a_run_that_is_read_is_its_records(size: int) -> None:
+    """Each cut to the size; short ones, long ones, up to the filemark, and behind it."""
+    one, other = SimulatedTape(), SimulatedTape()
+    for tape in (one, other):
+        for number in range(60):
+            tape.write(bytes([number]) * (1, 100, 99, 5000, 3 << 19)[number % 5])
+            if number in (29, 30, 59):
+                tape.write_filemark()
+        tape.rewind()
+    buffer = memoryview(bytearray(3 * size))
+    for _ in range(3):
+        found, wanted = [], []
+        while not isinstance(got := one.read_run(buffer, size), TapeEnd):
+            found.append(bytes(buffer[:got]))
+        while not isinstance(record := other.read(), TapeEnd):
+            wanted.append(record[:size])
+        assert (got, b"".join(found)) == (record, b"".join(wanted))
+        assert (one.file_num, one.blockno) == (other.file_num, other.blockno)
+        for tape in (one, other):
+            tape.forward_filemarks(1)
+    assert one.read_run(buffer, size) is TapeEnd.NOTHING
+
+
 def test_limits_are_met_within_a_run() -> None:
     """Early warning once, then the end."""
     tape = SimulatedTape(Limits(early_records=3, end_records=5))
