@@ -187,7 +187,7 @@ def without(amanda: Amanda, path: str) -> Iterator[None]:
 
 
 def whole_part(amanda: Amanda, disk: str) -> tuple[str, int, str]:
-    """A part in the middle of a full dump, on whatever volume: its volume's label, its file, and
+    """A part in the middle of a full dump: the label of its volume, which may be any, its file, and
     where it is."""
     found = sorted(amanda.path(VTAPES).glob(f"slot*/*_source_{disk}.0"))
     path = [one for one in found if one.stat().st_size == 32768 + (1 << 20)][2]
