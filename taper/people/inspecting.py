@@ -127,7 +127,7 @@ class Inspection:
                 continue
             if header is None or header.type is HeaderType.TAPEEND:
                 break
-            failures, number = 0, reader.file
+            failures, number = 0, max(reader.file, number)
             self._file(reader, number, header, expected.pop(number, None))
             number += 1
         for number, (copy, part) in sorted(expected.items()):

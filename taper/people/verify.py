@@ -125,8 +125,10 @@ def _sample(
     wanted = sum(copy.dump.size for copy in there) * percent / 100
     dice.shuffle(there)
     chosen: list[Copy] = []
-    while there and (not chosen or sum(copy.dump.size for copy in chosen) < wanted):
+    size_of_all = 0
+    while there and (not chosen or size_of_all < wanted):
         chosen.append(there.pop())
+        size_of_all += chosen[-1].dump.size
     needed = {label for copy in chosen for label in copy.dump.labels}
     order = [entry.label for entry in reversed(catalogue.tapelist.entries)]
     return Task(tuple(label for label in order if label in needed), frozenset(map(id, chosen)))
