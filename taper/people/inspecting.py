@@ -145,7 +145,8 @@ class Inspection:
         number: int | None = None,
         copy: Copy | None = None,
         part: StoredPart | BrokenPart | None = None,
-        **more: int,
+        block: int | None = None,
+        byte: int | None = None,
     ) -> None:
         self.findings.append(
             Finding(
@@ -155,7 +156,8 @@ class Inspection:
                 file=number,
                 dump=None if copy is None else copy.dump.name,
                 part=None if part is None else part.number,
-                **more,
+                block=block,
+                byte=byte,
             )
         )
         if copy is not None and not isinstance(part, BrokenPart):

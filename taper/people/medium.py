@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import blockingCallFromThread
 
 from devices.errors import ChangerError, DeviceError, Status
 from devices.idirecttcp import IMoverDevice
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
         IAsyncChanger,
         IAsyncDevice,
         IAsyncReservation,
+        ILane,
         VolumeReading,
     )
+    from protocols.header import Header
     from taper.people.site import Site
     from taper.plane.volumes import IReader
 
@@ -172,10 +175,71 @@ async def read(site: Site, device: IAsyncDevice, work: Callable[[IReader], T]) -
         raise CancelledError from fault
 
 
+class _ByMover:
+    """Reads a volume whose mover sends to us.
+
+    No mover goes on sending behind a part that ended within a record, nor one that could not be
+    read; so the next one comes by another connection.
+    """
+
+    def __init__(self, site: Site, device: IAsyncDevice, connecting: ILane) -> None:
+        self._reactor = site.reactor
+        self._device = device
+        self._connecting = connecting
+        self._reader = self._make()
+        self._sent = 0
+        self._stopped = False
+        self._failed = False
+
+    def _make(self) -> MoverReader:
+        return MoverReader(self._reactor, self._device, self._connecting)
+
+    @property
+    def name(self) -> str:
+        return self._reader.name
+
+    @property
+    def block_size(self) -> int:
+        return self._reader.block_size
+
+    @property
+    def file(self) -> int:
+        return self._reader.file
+
+    def seek_file(self, number: int) -> Header | None:
+        if self._failed or self._sent % self.block_size:
+            renewing: Any = self._renew
+            blockingCallFromThread(self._reactor, Deferred.fromCoroutine, renewing())
+        return self._reader.seek_file(number)
+
+    async def _renew(self) -> None:
+        await self._reader.close()
+        self._reader, self._sent, self._failed = self._make(), 0, False
+        if self._stopped:
+            self._reader.cancel()
+
+    def read_blocks(self, buffer: memoryview) -> int:
+        try:
+            size = self._reader.read_blocks(buffer)
+        except DeviceError:
+            self._failed = True
+            raise
+        self._sent += size
+        return size
+
+    def cancel(self) -> None:
+        """On the reactor's side."""
+        self._stopped = True
+        self._reader.cancel()
+
+    async def close(self) -> None:
+        await self._reader.close()
+
+
 async def _by_mover(site: Site, device: IAsyncDevice, work: Callable[[IReader], T]) -> T:
-    """The data come by a connection of our own."""
+    """The data come by connections of our own."""
     connecting, reading = Lane(site.reactor, "connecting"), Lane(site.reactor, "reading")
-    reader = MoverReader(site.reactor, device, connecting)
+    reader = _ByMover(site, device, connecting)
     site.leaving.append(reader.cancel)
     try:
         return await undisturbed(reading.call(work, reader))

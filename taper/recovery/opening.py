@@ -13,35 +13,28 @@ from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext
 from taper.flow.stored import StoredOrigin
 from taper.recovery.catalog import Wanted
-from taper.recovery.volumes import AskingClerk, Shelves
+from taper.recovery.volumes import AskingClerk
 
 if TYPE_CHECKING:
     from devices.interfaces import ILane
     from protocols.conf import Config
     from protocols.stored import StoredDump
-    from protocols.twisted_transports.haste import Haste
-    from taper.recovery.volumes import Ask
-    from taper.run.paths import Paths
+    from taper.recovery.volumes import Ask, Shelves
 
 T = TypeVar("T", bound=StoredOrigin)
 
 
 class Opener:
-    """Opens dumps.
+    """Opens dumps."""
 
-    :ivar shelves: storages and changers of the configuration.
-    """
-
-    def __init__(
-        self, reactor: Any, config: Config, paths: Paths, haste: Haste, lane: ILane
-    ) -> None:
-        """:param haste: begins when all is to end
+    def __init__(self, reactor: Any, config: Config, shelves: Shelves, lane: ILane) -> None:
+        """:param shelves: storages and changers of the configuration
         :param lane: where files are looked at
         """
         self._reactor = reactor
         self._config = config
         self._lane = lane
-        self.shelves = Shelves(reactor, config, paths, haste)
+        self._shelves = shelves
 
     def clerk(
         self,
@@ -57,7 +50,7 @@ class Opener:
         :param wanted: is told the label of each volume that is going to be loaded
         :param opened: is told it when the volume is open
         """
-        return AskingClerk(self.shelves, where, ask, wanted, opened)
+        return AskingClerk(self._shelves, where, ask, wanted, opened)
 
     def from_volumes(self, dump: StoredDump, clerk: AskingClerk, kind: type[T]) -> T:
         """A dump on volumes; the origin's ``find`` comes next.

@@ -33,6 +33,7 @@ from taper.recovery.judging import differences, padding_of
 from taper.recovery.opening import Opener
 from taper.recovery.streams import close_quietly
 from taper.recovery.undoing import Counted, Undone
+from taper.recovery.volumes import Shelves
 from taper.recovery.ways import AmandaWay, IWay, MoverWay, SocketWay
 from taper.run.debug_log import keep_what_is_logged
 from taper.run.options import Options
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from taper.flow.holding import HoldingOrigin
     from taper.plane.interfaces import ISource
     from taper.recovery.streams import Streams
-    from taper.recovery.volumes import AskingClerk, Shelves
+    from taper.recovery.volumes import AskingClerk
     from taper.run.debug_log import DebugLog
     from taper.run.paths import Paths
 
@@ -171,8 +172,8 @@ class Recovery:
 
     async def _find(self, config: Config, request: Request) -> Header:
         """Open what is to be read, as far as its header."""
-        opener = Opener(self._reactor, config, self._paths, self._haste, self._lane)
-        self._shelves = opener.shelves
+        self._shelves = Shelves(self._reactor, config, self._paths, self._haste)
+        opener = Opener(self._reactor, config, self._shelves, self._lane)
         if request.holding is not None:
             first = await self._lane.call(catalog.read_holding, config, request.holding, request)
             await self._check_limit(config, first.host, first.disk)

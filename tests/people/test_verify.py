@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.threads import blockingCallFromThread
 
 from taper.people.exits import Exit
+from taper.people.inspecting import Inspection
+from taper.people.running import Work
 from tests.people.nights import PART, Dump, Nights
+from tests.tapeserver.process import TapeServerProcess
 
 FIRST, SECOND = "20260107000000", "20260108210000"
 
@@ -197,6 +202,54 @@ async def test_a_sample(tmp_path: Path) -> None:
     assert len([dump for dump in dumps if dump["verdict"] == "good"]) == 1
     dumps = (await nights.record("verify", "--sample", "100"))["dumps"]
     assert [dump["verdict"] for dump in dumps] == ["good"] * 3
+
+
+@ensureDeferred
+async def test_volumes_behind_a_mover(tmp_path: Path) -> None:
+    """What reads them sends them to us; all commands work on them as on those at hand."""
+    nights = await two_nights(tmp_path)
+    tree = f"[library robot]\ndisk = {tmp_path}/vtapes\ndrives = d0\n"
+    with TapeServerProcess(tree, "data-peers = 127.0.0.0/8") as server:
+        where = f"127.0.0.1:{server.port}"
+        nights.configure(
+            storage='tpchanger "robot"',
+            more=f"""define changer robot {{
+  tpchanger "chg-ndmp:{where}@robot"
+  property "tape-device" "0=ndmp:{where}@d0"
+  changerfile "{tmp_path}/state/robot"
+}}""",
+        )
+        record = await nights.record("verify", "--all")
+        assert [dump["verdict"] for dump in record["dumps"]] == ["good"] * 3
+        assert (await nights.lines("show", "C01"))[0] == "Volume C01, labelled 2026-01-07, 4 files"
+        assert (await nights.record("volumes"))["volumes"][0]["places"][0]["slot"] == "1"
+        flip(file_of(nights, 4), 32768 + 50)
+        (found,) = await findings(nights)
+        assert (found["kind"], found["file"], found["byte"]) == ("checksum", 4, 50)
+        made = str(tmp_path / "made")
+        record = await nights.record("verify", "--rebuild-catalogue", made, exit=Exit.FOUND)
+        assert [dump["proof"] for dump in record["dumps"]] == ["checksum", "lacking", "checksum"]
+
+
+@ensureDeferred
+async def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slot is given back, and nothing is said."""
+    nights = await two_nights(tmp_path)
+    begun: list[Work] = []
+    run, read = Work.run, Inspection.run
+
+    async def keep(work: Work) -> int:
+        begun.append(work)
+        return await run(work)
+
+    def leave_first(inspection: Inspection, *args: Any) -> None:
+        blockingCallFromThread(reactor, begun[0].leave)  # type: ignore[arg-type]
+        read(inspection, *args)
+
+    monkeypatch.setattr(Work, "run", keep)
+    monkeypatch.setattr(Inspection, "run", leave_first)
+    assert await nights.run("verify", "--all") == (Exit.INTERRUPTED, "")
+    assert "'drives' => {}" in (tmp_path / "vtapes/state").read_text()
 
 
 @ensureDeferred

@@ -5,12 +5,23 @@ The same night is run with our taper and with Amanda's own.
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from typing import Any
 
 import pytest
 
-from tests.system.amanda import ALARM, CONFIG, SOURCE, VTAPES, Amanda, Options, report_lines
+from tests.system.amanda import (
+    ALARM,
+    CONFIG,
+    SOURCE,
+    VTAPES,
+    Amanda,
+    Options,
+    report_lines,
+    survey,
+)
 from tests.system.conftest import MakeAmanda
 
 pytestmark = pytest.mark.system
@@ -132,6 +143,43 @@ def test_amtape_shows_the_volume(ours: Amanda) -> None:
     told = ours.ask("amcheck", "-t")
     assert "slot 1: volume 'SYS-01' is still active and cannot be overwritten" in told
     assert "Will write label 'SYS-02'" in told
+
+
+def told(amanda: Amanda, *words: str) -> Any:
+    """What a command of taperctl says, as JSON; all must be well."""
+    packages = str(amanda.launcher.parent / "packages")
+    program = f"import sys; sys.path.insert(0, {packages!r}); from taper.ctl import main; main()"
+    command, *more = words
+    done = amanda.run("/usr/bin/python3", "-I", "-c", program, command, CONFIG, *more, "--json")
+    assert done.returncode == 0, done.stdout
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("whose", [0, 1], ids=["ours", "stock"])
+def test_taperctl_says_what_amandas_programs_say(nights: tuple[Amanda, Amanda], whose: int) -> None:
+    """Of both nights: volumes as amtape, parts as amadmin, verdicts as amcheckdump, and the volume
+    of tonight as amcheck."""
+    amanda = nights[whose]
+    before = survey(amanda.path(VTAPES))
+    volumes = told(amanda, "volumes")["volumes"]
+    inventory = re.findall(r"slot (\d+): (?:label (\S+)|blank)", amanda.ask("amtape", "inventory"))
+    assert [(one["places"][0]["slot"], one["label"] or "") for one in volumes] == inventory
+    found = [line.split() for line in amanda.satisfied("amadmin", "find").splitlines()]
+    parts = sorted(
+        (line[3], line[7], int(line[8])) for line in found if line and line[0][:2] == "20"
+    )
+    dumps = told(amanda, "dumps")["dumps"]
+    assert parts == sorted(
+        (dump["disk"], part["volume"], part["file"]) for dump in dumps for part in dump["parts"]
+    )
+    assert all(dump["restorable"] for dump in dumps)
+    verdicts = told(amanda, "verify", "--all")
+    assert [dump["verdict"] for dump in verdicts["dumps"]] == ["good"] * len(DISKS)
+    assert told(amanda, "show", "SYS-01")["findings"] == []
+    (tonight,) = told(amanda, "check")["storages"]
+    assert f"Will write label '{tonight['taken'][0]['label']}'" in amanda.ask("amcheck", "-t")
+    assert tonight["slots"][0]["fate"] == "refused"
+    assert survey(amanda.path(VTAPES)).keys() >= before.keys()
 
 
 @pytest.mark.parametrize("disk", DISKS)

@@ -4,17 +4,13 @@ story."""
 from __future__ import annotations
 
 import functools
-import logging
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import LoopingCall
 
-from devices.errors import ChangerError
 from devices.lane import Lane
-from devices.values import SlotState
-from protocols.twisted_transports.haste import Haste
 from taper.core.errors import SourceFault
 from taper.people.reading import read_catalogue
 from taper.people.restore import finding
@@ -29,21 +25,20 @@ from taper.people.restore.telling import (
 )
 from taper.people.restore.wish import read_wish
 from taper.people.rights import Rights, make_target
+from taper.people.shelf import content, look
 from taper.people.telling import printable
 from taper.recovery.opening import Opener
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
-    from devices.interfaces import InventoryEntry
     from taper.people.restore.plan import Plan, Restorable, Step
     from taper.people.restore.telling import Outcome
     from taper.people.restore.wish import Wish
     from taper.people.site import Site
     from taper.people.telling import Answer
     from taper.recovery.volumes import AskingClerk
-
-_log = logging.getLogger(__name__)
 
 
 async def restore(site: Site, options: argparse.Namespace) -> Answer:
@@ -67,9 +62,8 @@ class Restore:
         self._wish = wish
         self._dialogue = dialogue
         self._lane = Lane(site.reactor, "restore")
-        self._opener = Opener(
-            site.reactor, site.config, site.paths, Haste(site.reactor), self._lane
-        )
+        self._site = site
+        self._opener = Opener(site.reactor, site.config, site.shelves, self._lane)
         self._clerks: dict[str, AskingClerk] = {}
 
     async def run(self) -> Answer:
@@ -100,7 +94,11 @@ class Restore:
         alone = True
         if wish.to != "-" and plan.steps:
             alone = make_target(wish.to, self._rights, overwrite=wish.overwrite)
-        outcomes = [await self._one(plan, step, alone) for step in plan.steps]
+        outcomes = []
+        for step in plan.steps:
+            outcomes.append(await self._one(plan, step, alone))
+            if self._site.shelves.stop.is_set():
+                raise CancelledError
         return tell_outcome(plan, outcomes, wish.to, self._not_found(outcomes))
 
     # what is to be done
@@ -125,27 +123,23 @@ class Restore:
             if its is not None:
                 wanted[copies[0].key] = its
         storages = sorted({copy.storage for copies in chain for copy in copies if copy.dump})
-        contents = {storage: await self._look_into(storage) for storage in storages}
+        contents = await self._contents_of(storages)
         return make_plan(
             host, disk, chain, contents, wanted, wish.paths, alone=wish.level is not None
         )
 
-    async def _look_into(self, storage: str) -> Contents:
-        """What the changer of a storage has, as far as it knows."""
-        try:
-            changer = self._opener.shelves.open_changer(storage)
-        except SourceFault as fault:
-            self._dialogue.say(f"Storage {printable(storage)}: {printable(fault.text)}")
-            return Contents({})
-        try:
-            entries: list[InventoryEntry] = await changer.inventory()
-        except ChangerError as fault:
-            _log.info("no inventory of %s: %s", storage, fault.message)
-            return Contents({}, hidden=True)
-        finally:
-            await changer.close()
-        slots = {entry.label: entry.slot for entry in entries if entry.label is not None}
-        return Contents(slots, hidden=any(map(_may_have_one, entries)))
+    async def _contents_of(self, names: Iterable[str]) -> dict[str, Contents]:
+        """What the changers of storages have, as far as they know."""
+        found: dict[str, Contents] = {}
+        known = [storage for storage in map(self._config.storage, names) if storage is not None]
+        for shelf in await look(self._site, known):
+            if shelf.trouble is not None:
+                self._dialogue.say(f"Changer {printable(shelf.name)}: {printable(shelf.trouble)}")
+            slots = {entry.label: entry.slot for entry in shelf.entries if entry.label is not None}
+            hidden = any(content(entry) == "unknown" for entry in shelf.entries)
+            contents = Contents(slots, hidden or shelf.trouble is not None)
+            found |= {storage.name: contents for storage in shelf.storages}
+        return found
 
     # one dump
 
@@ -244,11 +238,3 @@ class Restore:
         except EOFError:
             return False
         return answer.lower() in ("y", "yes")
-
-
-def _may_have_one(entry: InventoryEntry) -> bool:
-    """What is in the slot is not known."""
-    if entry.label is not None:
-        return False
-    unknown = entry.state is None or entry.state is SlotState.UNKNOWN
-    return unknown or (entry.state is SlotState.FULL and entry.header_type is None)

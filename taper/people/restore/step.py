@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 PATIENCE = 7 * 86400.0
 """Seconds for which whoever unpacks may take nothing: a person may have stopped it."""
 
-_log = logging.getLogger(__name__)
-
 
 class Refused(CannotStart):
     """The dump cannot be unpacked like that; the text says what can be done."""
@@ -75,19 +72,10 @@ class StepAtWork:
         self._stored: Counted | None = None
         self._watched: Watched | None = None
         self._contents: Contents | None = None
-        self._cancelled = False
 
     def done(self) -> int:
         """Bytes read so far. Any thread."""
         return 0 if self._stored is None else self._stored.crc().size
-
-    def cancel(self) -> None:
-        """End soon. Safe to repeat."""
-        self._cancelled = True
-        if self._way is not None:
-            self._way.cancel()
-        if self._taker is not None:
-            self._taker.kill()
 
     async def run(self, opener: Opener, clerk: AskingClerk | None, *, alone: bool) -> Outcome:
         """Do it.
@@ -98,8 +86,6 @@ class StepAtWork:
         try:
             return await self._run(opener, clerk, alone)
         except (DumpFault, DeviceError, HeaderError, RecoveryFailed) as fault:
-            if self._cancelled:
-                raise
             text = getattr(fault, "text", None) or str(fault)
             return Outcome(step=self._step, faults=(text,))
         finally:
