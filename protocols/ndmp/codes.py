@@ -195,6 +195,14 @@ class TapeFlags(enum.IntFlag):
     UNLOAD = 0x40
 
 
+class TapeAttributes(enum.IntFlag):
+    """What a drive can, by the name that it is told with."""
+
+    REWIND = 1
+    UNLOAD = 2
+    RAW = 4
+
+
 class TapeMask(enum.IntFlag):
     """Fields of a tape's state that the server cannot tell."""
 

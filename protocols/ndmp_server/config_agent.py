@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.auth import digest
-from protocols.ndmp.codes import CONNECTION_ADDRESSES, AddressType, AuthType, ErrorCode
+from protocols.ndmp.codes import (
+    CONNECTION_ADDRESSES,
+    AddressType,
+    AuthType,
+    ErrorCode,
+    TapeAttributes,
+)
 from protocols.ndmp_server.interfaces import Refused
 
 if TYPE_CHECKING:
@@ -16,8 +22,6 @@ if TYPE_CHECKING:
 AUTH_TYPES = (AuthType.TEXT, AuthType.MD5)
 MOST_LOGINS = 5
 """Failed logins after which a session is ended."""
-_RAW = 4
-"""Attribute of a drive: it can be opened so."""
 _TAPE_ABILITIES = (m.Pval("EXECUTE_CDB", "t"),)
 _BEFORE_LOGIN = (
     m.ConnectOpen,
@@ -137,8 +141,9 @@ class ConfigAgent:
         return m.ConfigGetConnectionTypeReply(types=(*local, AddressType.TCP, *ipv6))
 
     def config_get_tape_info(self, request: m.ConfigGetTapeInfo) -> m.ConfigGetTapeInfoReply:
+        attributes = TapeAttributes.RAW if self._session.version >= 4 else 0
         drives = tuple(
-            m.DeviceCapability(name, _RAW if self._session.version >= 4 else 0, _TAPE_ABILITIES)
+            m.DeviceCapability(name, attributes, _TAPE_ABILITIES)
             for name in self._session.house.drives
         )
         return m.ConfigGetTapeInfoReply(models=(m.DeviceInfo(model="drive", devices=drives),))

@@ -180,6 +180,16 @@ class Window:
     def end(self) -> int:
         return self.offset + self.length
 
+    def is_uneven(self, record_size: int, *, to_tape: bool) -> bool:
+        """It is not of whole records; what is read from tape may end anywhere.
+
+        :param record_size: 0: none was set, which only an empty window needs not
+        """
+        if not record_size:
+            return bool(self.offset)
+        open_end = not to_tape or INFINITY in (self.length, self.end)
+        return bool(self.offset % record_size or (self.length % record_size and not open_end))
+
 
 @define
 class Progress:

@@ -284,10 +284,14 @@ class Mover:
             self._refuse_precondition()
         if offset + length > INFINITY and length != INFINITY:
             raise Refused(ErrorCode.ILLEGAL_ARGS)
+        wanted, to_tape = Window(offset, length), self.mode is MoverMode.READ
         if self._profile.alignment_when_it_starts:
-            uneven = self.state is MoverState.PAUSED and self._is_uneven(offset, length, self.mode)
+            # before the mover starts nobody knows which way it will go
+            uneven = self.state is MoverState.PAUSED and wanted.is_uneven(
+                self._record_size, to_tape=to_tape
+            )
         else:
-            uneven = self._is_uneven(offset, length, MoverMode.READ)
+            uneven = wanted.is_uneven(self._record_size, to_tape=True)
         if uneven:
             raise Refused(ErrorCode.ILLEGAL_ARGS)
         self._bind(offset, length)
@@ -295,13 +299,6 @@ class Mover:
         if self._profile.window_moves and self.mode is MoverMode.READ:
             self.progress.position = offset
         return m.ErrorReply()
-
-    def _is_uneven(self, offset: int, length: int, mode: int) -> bool:
-        """A window is not of whole records; what is read from tape may end anywhere."""
-        if not self._record_size:  # of an empty window, which is all that may come before it
-            return bool(offset)
-        open_end = mode == MoverMode.WRITE or length == INFINITY or offset + length == INFINITY
-        return bool(offset % self._record_size or (length % self._record_size and not open_end))
 
     def _bind(self, offset: int, length: int) -> None:
         """The window's offset is where the tape stands now."""
@@ -428,8 +425,9 @@ class Mover:
             self._refuse_precondition()
         self._refuse_unless_tape_fits(mode)
         drive.refuse_record_size(self._record_size)
-        window = self.progress.window
-        if self._has_window and self._is_uneven(window.offset, window.length, mode):
+        to_tape = mode == MoverMode.READ
+        uneven = self.progress.window.is_uneven(self._record_size, to_tape=to_tape)
+        if self._has_window and uneven:
             self._refuse_precondition()
 
     def _refuse_unless_tape_fits(self, mode: int) -> None:

@@ -18,7 +18,6 @@ from taper.plane.crc import RunningCrc
 
 BUFFER = 1 << 20
 """Bytes that are moved at a time, at least two records."""
-NOBODY = Address("0.0.0.0", 0)
 _NO_LINGER = struct.pack("ii", 1, 0)
 _ENDS = {TapeEnd.FILEMARK: MoveEnd.FILEMARK, TapeEnd.NOTHING: MoveEnd.NOTHING}
 _FULL = {TapeEnd.EARLY: MoveEnd.EARLY, TapeEnd.FULL: MoveEnd.FULL}
@@ -51,7 +50,7 @@ class DataChannel:
         try:
             return Address(*self.link.getpeername()[:2])
         except OSError:  # it has come, and gone
-            return NOBODY
+            return Address("::" if self.link.family == socket.AF_INET6 else "0.0.0.0", 0)
 
     def begin(self) -> None:
         self._stopped = False

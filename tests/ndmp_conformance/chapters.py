@@ -5,13 +5,14 @@ from __future__ import annotations
 from tests.ndmp_conformance import (
     datas,
     drive_commands,
+    from_tape,
     movers,
     ndmjobs,
     records,
     robots,
     sessions,
-    streams,
     tapes,
+    to_tape,
     windows,
 )
 
@@ -23,7 +24,8 @@ SCENARIOS = (
     *robots.SCENARIOS,
     *movers.SCENARIOS,
     *windows.SCENARIOS,
-    *streams.SCENARIOS,
+    *to_tape.SCENARIOS,
+    *from_tape.SCENARIOS,
     *datas.SCENARIOS,
     *ndmjobs.SCENARIOS,
 )

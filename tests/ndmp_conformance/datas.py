@@ -6,14 +6,7 @@ from protocols.directtcp import Address
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import AddressType, DataHaltReason, DataState, ErrorCode
 from tests.ndmp_conformance.mover_steps import ARGS, ILLEGAL
-from tests.ndmp_conformance.scenario import (
-    ALL_VERSIONS,
-    SINCE_3,
-    Scenario,
-    Step,
-    case,
-    denied,
-)
+from tests.ndmp_conformance.scenario import ALL_VERSIONS, SINCE_3, Scenario, Step, case, denied
 from tests.ndmp_conformance.scene import Scene, ask, posted
 from tests.ndmp_conformance.talk import Wrong
 

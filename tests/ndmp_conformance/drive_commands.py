@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from protocols.ndmp import messages as m
 from tests.ndmp_conformance.mover_steps import ARGS, MOVER, READ, listen
-from tests.ndmp_conformance.scenario import (
-    Scenario,
-    Step,
-    case,
-)
+from tests.ndmp_conformance.scenario import Scenario, Step, case
 from tests.ndmp_conformance.scene import RECORD, ask
 from tests.ndmp_conformance.tape_steps import (
     FILEMARK,

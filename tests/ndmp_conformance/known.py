@@ -7,7 +7,7 @@ _WHY = {
     "CONNECT_OPEN is good again and again": "IC3",
     "answers every CONFIG request before login": "IG2 IG5 IG7 IG10 IG12 S4a S6",
     "a new challenge comes once a second only": "S7b",
-    "a failed login ends no earlier one": "S8",
+    "a failed login ends no earlier one": "S8 L8",
     "has no extensions, and says nothing to those who ask": "IG8 E1 E2 E3 E4 E5 E7",
     "says nothing to what it cannot decode, or does not know": "S10 S16a S16b S16d E6 E8 E12",
     "takes a body with more behind it, and answers any kind of login": "S16c S11",

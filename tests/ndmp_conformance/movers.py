@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from protocols.ndmp import messages as m
-from protocols.ndmp.codes import (
-    INFINITY,
-    ErrorCode,
-    HaltReason,
-    MoverMode,
-    TapeMode,
-)
+from protocols.ndmp.codes import INFINITY, ErrorCode, HaltReason, MoverMode, TapeMode
 from tests.ndmp_conformance.mover_steps import (
     ABORT,
     ARGS,

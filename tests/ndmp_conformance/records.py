@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import UNKNOWN, ErrorCode, Mtio
-from tests.ndmp_conformance.scenario import (
-    ALL_VERSIONS,
-    Scenario,
-    Step,
-    case,
-)
+from tests.ndmp_conformance.scenario import ALL_VERSIONS, Scenario, Step, case
 from tests.ndmp_conformance.scene import RECORD, Scene, ask, before4, check_fields
 from tests.ndmp_conformance.talk import Wrong, name_of
 from tests.ndmp_conformance.tape_steps import (

@@ -15,9 +15,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from protocols.ndmp import messages as m
-from protocols.ndmp.codes import (
-    ErrorCode,
-)
+from protocols.ndmp.codes import ErrorCode
 from tests.ndmp_conformance.talk import Got, Talk, Wrong, name_of
 
 OK = ErrorCode.NO_ERR

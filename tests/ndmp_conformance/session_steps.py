@@ -6,9 +6,7 @@ from typing import Any
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.auth import auth_data
-from protocols.ndmp.codes import (
-    ErrorCode,
-)
+from protocols.ndmp.codes import ErrorCode
 from tests.ndmp_conformance.scene import OK, Scene, Step, ask, check, check_fields
 from tests.ndmp_conformance.talk import Wrong, name_of
 

@@ -80,6 +80,13 @@ CONNECT = (
         versions=ALL_VERSIONS,
     ),
     case("IC9", "good-bye", says_good_bye, versions=ALL_VERSIONS),
+    case("IP11", "at the end nothing is said but that it is", says_good_bye),
+    case(
+        "L8",
+        "a good login, a bad one, and a device",
+        login("text", DENIED, password=WRONG),
+        ask(m.ScsiOpen("bogus"), DENIED),
+    ),
     case("IC10", "who are you?", server_auth(TEXT, OK)),
     case("IC11", "who are you, before login?", server_auth(TEXT, DENIED), start=OPENED),
     case("IC12", "who are you, by no method?", server_auth(NONE, ARGS)),

@@ -6,12 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from protocols.ndmp import messages as m
-from protocols.ndmp.codes import (
-    UNKNOWN,
-    ErrorCode,
-    Mtio,
-    TapeMode,
-)
+from protocols.ndmp.codes import UNKNOWN, ErrorCode, Mtio, TapeMode
 from tests.ndmp_conformance.scene import (
     OK,
     RECORD,

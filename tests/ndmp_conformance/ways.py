@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from protocols.ndmp import messages as m
-from protocols.ndmp.codes import (
-    AddressType,
-    ErrorCode,
-    HaltReason,
-    MoverState,
-    PauseReason,
-)
+from protocols.ndmp.codes import AddressType, ErrorCode, HaltReason, MoverState, PauseReason
 from tests.ndmp_conformance.mover_steps import (
     ABORT,
     ARGS,
@@ -31,9 +25,7 @@ from tests.ndmp_conformance.mover_steps import (
     wants,
     window,
 )
-from tests.ndmp_conformance.scenario import (
-    Step,
-)
+from tests.ndmp_conformance.scenario import Step
 from tests.ndmp_conformance.scene import OK, RECORD, ask, before4
 from tests.ndmp_conformance.tape_steps import FILEMARK, REWIND, TAPE, bytes_of, files
 
@@ -55,8 +47,6 @@ NOWHERE = m.DataAddress(LOCAL)
 TO_NOBODY = m.MoverConnect(READ, NOWHERE)
 LARGE = 65536
 MIB = 1 << 20
-
-# ways into the states
 
 IN_LISTEN = (*MOVER, listen(READ))
 IN_ACTIVE = (*MOVER, *listening(READ), comes_to(ACTIVE))

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from protocols.ndmp import messages as m
-from protocols.ndmp.codes import (
-    INFINITY,
-    ErrorCode,
-    MoverState,
-    Mtio,
-)
+from protocols.ndmp.codes import INFINITY, ErrorCode, MoverState, Mtio
 from tests.ndmp_conformance.mover_steps import (
     ABORT,
     ARGS,
@@ -33,13 +28,7 @@ from tests.ndmp_conformance.mover_steps import (
     wants,
     window,
 )
-from tests.ndmp_conformance.scenario import (
-    ALL_VERSIONS,
-    V4,
-    Scenario,
-    Step,
-    case,
-)
+from tests.ndmp_conformance.scenario import ALL_VERSIONS, V4, Scenario, Step, case
 from tests.ndmp_conformance.scene import RECORD, Scene, ask, tries
 from tests.ndmp_conformance.talk import Wrong
 from tests.ndmp_conformance.tape_steps import FILEMARK, REWIND, bytes_of, mtio

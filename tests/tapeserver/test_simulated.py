@@ -106,6 +106,21 @@ def test_a_run_that_is_read_is_its_records(size: int) -> None:
     assert one.read_run(buffer, size) is TapeEnd.NOTHING
 
 
+def test_a_file_that_may_not_be_written_is_write_protected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read all the same; nothing is changed to find out."""
+    tape = SimulatedTape.in_file(tmp_path / "tape")
+    tape.write(b"record")
+    tape.close()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    again = SimulatedTape.in_file(tmp_path / "tape", durable=True)
+    assert again.write_protected
+    assert again.read() == b"record"
+    again.flush()
+    again.close()
+
+
 def test_limits_are_met_within_a_run() -> None:
     """Early warning once, then the end."""
     tape = SimulatedTape(Limits(early_records=3, end_records=5))
