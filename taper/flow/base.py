@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice, PartResult
     from protocols.crc import Crc
     from protocols.header import Header
+    from taper.core.interfaces import Rest
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext, ITransfer
 
@@ -58,10 +59,6 @@ class BaseFlow(ABC):
         return self._transfer
 
     @property
-    def done(self) -> Crc | None:
-        return None
-
-    @property
     def bytes_written(self) -> int:
         return 0 if self._transfer is None else self._transfer.bytes_written
 
@@ -79,6 +76,9 @@ class BaseFlow(ABC):
 
     def take_errors(self) -> list[str]:
         return [] if self._transfer is None else self._transfer.take_errors()
+
+    def leave(self) -> Deferred[Rest | None]:
+        return succeed(None)
 
     def cancel(self, reason: str) -> None:
         self._cancelled = True

@@ -21,9 +21,9 @@ from zope.interface import implementer
 
 from devices.idirecttcp import IDirectTCPDevice, IMoverDevice
 from devices.interfaces import IPumpedDevice
-from protocols.crc import UNKNOWN, Crc
+from protocols.crc import UNKNOWN
 from taper.core.errors import DeviceFault
-from taper.core.interfaces import IFlow, IFlows
+from taper.core.interfaces import IFlow, IFlows, Rest
 from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
 from taper.flow.pumped import PumpedFlow
 
@@ -71,19 +71,19 @@ class Flows:
         return way_between(origin, device) is not Way.PUMPED
 
     def between(self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan) -> IFlow:
-        return self._make(origin, device, plan, UNKNOWN)
+        return self._make(origin, device, plan, Rest(done=UNKNOWN))
 
-    def _make(self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan, done: Crc) -> IFlow:
+    def _make(self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan, rest: Rest) -> IFlow:
         way = way_between(origin, device)
         if way is Way.PUMPED:
-            return PumpedFlow(self._context, IBlockOrigin(origin), plan, done)
+            return PumpedFlow(self._context, IBlockOrigin(origin), plan, rest)
         if way is Way.TAKEN:
             from taper.flow.taken import TakenFlow  # only for devices that listen
 
             return TakenFlow(self._context, IConnectingOrigin(origin), device, plan)
         from taper.flow.sent import SentFlow  # only for devices with a mover
 
-        return SentFlow(self._context, IBlockOrigin(origin), device, plan, done)
+        return SentFlow(self._context, IBlockOrigin(origin), device, plan, rest)
 
     def going_on(
         self, flow: IFlow, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan
@@ -96,12 +96,12 @@ class Flows:
         try:
             await flow.adopt(device)
         except DeviceFault:
-            done = flow.done
-            if done is None or not origin.reads_again:
+            rest = await flow.leave()
+            if rest is None:
                 raise
         else:
             return flow
-        following = self._make(origin, device, plan, done)
+        following = self._make(origin, device, plan, rest)
         try:
             await following.offer()
         except BaseException:

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from devices.interfaces import IPumpedDevice
 from devices.threads import ThreadRefused
 from taper.core.errors import DeviceFault
-from taper.core.interfaces import IFlow, Offer
+from taper.core.interfaces import IFlow, Offer, Rest
 from taper.flow.base import BaseFlow
 from taper.flow.interfaces import ITransfer
 from taper.plane.transfer import Transfer
@@ -113,21 +113,23 @@ class PumpedTransfer:
 class PumpedFlow(BaseFlow):
     """What an origin gives is read and written here.
 
-    :param done: checksum and number of the bytes that are in good parts already
+    :param rest: what it has to do of the dump
     """
 
     ready_first = False
 
     def __init__(
-        self, context: FlowContext, origin: IBlockOrigin, plan: SplitPlan, done: Crc
+        self, context: FlowContext, origin: IBlockOrigin, plan: SplitPlan, rest: Rest
     ) -> None:
         super().__init__(context, plan)
         self._origin = origin
-        self._done = done
+        self._rest = rest
 
-    @property
-    def done(self) -> Crc:
-        return self._done if self._transfer is None else self._transfer.dest_crc()
+    def leave(self) -> Deferred[Rest | None]:
+        if not self._origin.reads_again:
+            return succeed(None)
+        done = self._rest.done if self._transfer is None else self._transfer.dest_crc()
+        return succeed(Rest(done=done))
 
     def offer(self) -> Deferred[Offer | None]:
         return self._origin.offer(self._plan)
@@ -136,8 +138,8 @@ class PumpedFlow(BaseFlow):
         return self._origin.ready()
 
     def _make_transfer(self) -> ITransfer:
-        source = self._origin.source(self._done.size)
-        transfer = Transfer(source, self._plan, done=self._done)
+        done = self._rest.done
+        transfer = Transfer(self._origin.source(done.size), self._plan, done=done)
         return PumpedTransfer(transfer, self._lane, self._context.make_lane("storing"))
 
     def adopt(self, device: IAsyncDevice) -> Deferred[None]:

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from devices.interfaces import ILane
     from protocols.crc import Crc
+    from taper.core.interfaces import Rest
     from taper.plane.pusher import Pusher
+
+
+def _nobody() -> None:
+    """Nobody has asked to be told yet."""
 
 
 class ThreadSender:
@@ -19,6 +26,8 @@ class ThreadSender:
     """
 
     def __init__(self, pusher: Pusher, lane: ILane) -> None:
+        self.wants_progress: Callable[[], None] = _nobody
+        self.tells_broken: Callable[[], None] = _nobody
         self._pusher = pusher
         self._lane = lane
 
@@ -42,6 +51,16 @@ class ThreadSender:
 
     def settled(self) -> Deferred[None]:
         return succeed(None)  # it says why before it lets the connection end
+
+    @property
+    def goes_on(self) -> bool:
+        return False
+
+    def acknowledge(self, stored: int, written: int) -> None:
+        """Nothing is kept."""
+
+    def leave(self, stored: int) -> Deferred[Rest | None]:
+        return succeed(None)
 
     def cancel(self) -> None:
         self._pusher.cancel()

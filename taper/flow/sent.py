@@ -6,14 +6,14 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from zope.interface import implementer
 
 from devices.directtcp import connect_one, wait_in_lane
 from devices.errors import DeviceError, PeerUnreachable
 from protocols.twisted_transports.indirect import IndirectError, resolve
 from taper.core.errors import DeviceFault, SourceFault
-from taper.core.interfaces import IFlow, Offer
+from taper.core.interfaces import IFlow, Offer, Rest
 from taper.flow.interfaces import IMoverOrigin
 from taper.flow.mover_transfer import MoverTransfer
 from taper.flow.senders import ThreadSender
@@ -23,7 +23,6 @@ from taper.plane.pusher import Pusher
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
-    from protocols.crc import Crc
     from protocols.directtcp import Address
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext, IBlockOrigin, ISender, ITransfer
@@ -39,7 +38,7 @@ class SentFlow(ListeningFlow):
 
     If the origin has a mover of its own that can reach the device, that one sends, past us.
 
-    :param done: checksum and number of the bytes that are in good parts already
+    :param rest: what it has to do of the dump
     """
 
     def __init__(
@@ -48,21 +47,21 @@ class SentFlow(ListeningFlow):
         origin: IBlockOrigin,
         device: IAsyncDevice,
         plan: SplitPlan,
-        done: Crc,
+        rest: Rest,
     ) -> None:
         super().__init__(context, plan, device)
         self._origin = origin
-        self._done = done
+        self._rest = rest
         self._addresses: tuple[Address, ...] = ()
         self._connecting: Deferred[None] | None = None
         self._awaited: Deferred[None] | None = None
         self._sender: ISender | None = None
 
-    @property
-    def done(self) -> Crc | None:
+    def leave(self) -> Deferred[Rest | None]:
         """A mover tells the bytes that it has stored, not their checksum."""
-        stored_more = self._transfer is not None and self.bytes_written > self._done.size
-        return None if stored_more else self._done
+        done = self._rest.done
+        stored_more = self._transfer is not None and self.bytes_written > done.size
+        return succeed(Rest(done=done) if self._origin.reads_again and not stored_more else None)
 
     def offer(self) -> Deferred[Offer | None]:
         return Deferred.fromCoroutine(self._offer())
@@ -103,7 +102,8 @@ class SentFlow(ListeningFlow):
         addresses = await resolve(self._context.reactor, self._addresses, None)
         if not await self._let_origin_send(addresses):
             connected = await wait_in_lane(self._lane, functools.partial(connect_one, addresses))
-            pusher = Pusher(self._origin.source(self._done.size), connected, done=self._done)
+            done = self._rest.done
+            pusher = Pusher(self._origin.source(done.size), connected, done=done)
             self._sent_by(ThreadSender(pusher, self._lane))
             pusher.start()
 
@@ -111,7 +111,7 @@ class SentFlow(ListeningFlow):
         """Let the origin's own mover connect. :return: False: there is none that can"""
         if not IMoverOrigin.providedBy(self._origin):
             return False
-        sender = IMoverOrigin(self._origin).own_sender(self._plan.block_size)
+        sender = IMoverOrigin(self._origin).own_sender(self._plan.block_size, self._rest.done.size)
         if sender is None:
             return False
         self._sent_by(sender)  # the device may hear of an end before we do
@@ -144,7 +144,7 @@ class SentFlow(ListeningFlow):
 
     def _make_transfer(self) -> ITransfer:
         self._mover = MoverTransfer(
-            self._data.take(), self._plan, self._context.reactor.seconds, done=self._done.size
+            self._data.take(), self._plan, self._context.reactor.seconds, done=self._rest.done.size
         )
         self._mover.pushed_by(self._sender)
         return self._mover
