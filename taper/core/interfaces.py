@@ -195,11 +195,13 @@ class Rest(Record):
     :ivar source: a :class:`taper.plane.interfaces.ISource` of all that follows; whoever takes it
         closes it. None: the origin gives it, from that byte on.
     :ivar in_vain: connections in a row that broke before a byte was stored for good.
+    :ivar offered: the origin has made its offer, to the flow before.
     """
 
     done: Crc
     source: Any = None
     in_vain: int = 0
+    offered: bool = True
 
 
 class IFlow(Interface):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from taper.core.interfaces import IOrigin
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext
+    from taper.flow.sent import SentFlow
+    from taper.flow.taken import TakenFlow
 
 
 class Way(enum.Enum):
@@ -42,15 +44,16 @@ class Way(enum.Enum):
     SENT = "we, or another mover, connect to the device"
 
 
-def way_between(origin: IOrigin, device: IAsyncDevice) -> Way:
+def way_between(origin: IOrigin, device: IAsyncDevice, *, reachable: bool = True) -> Way:
     """The way of the table.
 
+    :param reachable: the sender, if it is one that connects, still waits to be told where
     :raise DeviceFault: there is none
     """
     readable = IBlockOrigin.providedBy(origin)
     if readable and IPumpedDevice.providedBy(device):
         return Way.PUMPED
-    if IConnectingOrigin.providedBy(origin) and IDirectTCPDevice.providedBy(device):
+    if reachable and IConnectingOrigin.providedBy(origin) and IDirectTCPDevice.providedBy(device):
         return Way.TAKEN
     if readable and IMoverDevice.providedBy(device):
         return Way.SENT
@@ -71,10 +74,12 @@ class Flows:
         return way_between(origin, device) is not Way.PUMPED
 
     def between(self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan) -> IFlow:
-        return self._make(origin, device, plan, Rest(done=UNKNOWN))
+        return self._make(origin, device, plan, Rest(done=UNKNOWN, offered=False))
 
-    def _make(self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan, rest: Rest) -> IFlow:
-        way = way_between(origin, device)
+    def _make(
+        self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan, rest: Rest
+    ) -> PumpedFlow | TakenFlow | SentFlow:
+        way = way_between(origin, device, reachable=not rest.offered)
         if way is Way.PUMPED:
             return PumpedFlow(self._context, IBlockOrigin(origin), plan, rest)
         if way is Way.TAKEN:
@@ -107,5 +112,6 @@ class Flows:
         except BaseException:
             await following.close()
             raise
-        await flow.close()
+        # the dump need not wait for what is over
+        following.follow(flow.close())
         return following
