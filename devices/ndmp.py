@@ -239,9 +239,7 @@ class NdmpDevice(NdmpVolume):
         """See IMoverDevice; ``size`` is rounded up to whole blocks."""
         return self._do(lambda: self._write_from_connection(size, progress))
 
-    async def _write_from_connection(
-        self, size: int, told: Callable[[int], None] | None
-    ) -> Moved:
+    async def _write_from_connection(self, size: int, told: Callable[[int], None] | None) -> Moved:
         facts = self.facts
         facts.need_mode("write_from_connection", AccessMode.WRITE)
         facts.need_file("write_from_connection", True)
