@@ -63,6 +63,7 @@ LATE = {
     "taper.flow.port": (SELDOM, "taper.flow.made_header", "taper.flow.resolving"),
     "taper.plane.cache": (SELDOM, "tempfile"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
+    "taper.plane.transfer": (SELDOM, "taper.plane.left"),
     "taper.recovery.cli": (
         COMMAND,
         "taper.installation",
