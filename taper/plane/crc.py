@@ -53,6 +53,14 @@ def prepare() -> None:
     _library()
 
 
+def crc_function() -> Callable[[memoryview, int], int]:
+    """What goes on with a CRC-32C: is given bytes, and the value of those before; blocks.
+
+    :raise ShortOfRoom: it cannot be had
+    """
+    return _library()
+
+
 @functools.cache
 def _library() -> Callable[[memoryview, int], int]:
     """The function that computes; its package imports much, for which no start should wait."""

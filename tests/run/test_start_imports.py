@@ -33,7 +33,12 @@ LATE = {
     "protocols.conf.storages": (SELDOM, "protocols.labels"),
     "protocols.directtcp": (SELDOM, "ipaddress"),
     "protocols.labels": (SELDOM, "protocols.ere"),
-    "taper.application.backup": (SELDOM, "taper.application.pump", "taper.plane.crc"),
+    "taper.application.backup": (
+        SELDOM,
+        "taper.application.pump",
+        "taper.application.rendezvous",
+        "taper.plane.crc",
+    ),
     "taper.application.cli": (
         COMMAND,
         "taper.application",
@@ -44,6 +49,7 @@ LATE = {
         "taper.version",
     ),
     "taper.application.restore": (COMMAND, "taper.application.listening"),
+    "taper.application.selfcheck": (SELDOM, "taper.application.rendezvous"),
     "taper.cli": (
         COMMAND,
         "taper.run.late",
