@@ -17,7 +17,9 @@ import pytest
 from attrs import astuple
 from crc32c import crc32c
 
+from protocols.application import Properties
 from protocols.directtcp import Address
+from protocols.rendezvous import times
 from protocols.rendezvous.frames import (
     Broken,
     End,
@@ -72,6 +74,23 @@ def test_the_table_has_all_frames() -> None:
         assert {side for side, says in sides.items() if number in says} == (
             set(sides) if whose == "both" else {whose}
         )
+
+
+def test_the_times() -> None:
+    """Those that are the library's, in their order."""
+    told = re.findall(r"^\| [^|]+ \| (?:every )?([\d.]+)(?: to ([\d.]+))?[^|]* \|$", TEXT, re.M)
+    assert [float(number) for numbers in told for number in numbers if number] == [
+        times.PROOF_PATIENCE,
+        times.CHALLENGE_PATIENCE,
+        times.ALIVE_SECONDS,
+        times.SILENCE,
+        times.STORED_SECONDS,
+        times.END_PATIENCE,
+        times.FIRST_PAUSE,
+        times.LONGEST_PAUSE,
+    ]
+    assert f"at most {times.MOST_UNPROVEN} connections that have not proved themselves" in TEXT
+    assert f"`rendezvous-patience` ({Properties().rendezvous_patience})" in TEXT
 
 
 # the bytes
