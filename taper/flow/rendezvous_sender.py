@@ -1,0 +1,198 @@
+"""The application as the sender of what a mover takes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, TimeoutError, succeed
+
+from devices.callers import plain_host
+from devices.errors import PeerUnreachable
+from protocols.crc import UNKNOWN, Crc
+from protocols.rendezvous.forms import MAX_ADDRESSES
+from protocols.rendezvous.frames import Cannot, Halted, Sending, Why
+from taper.core.errors import SourceFault
+from taper.plane.interfaces import SourceError
+
+if TYPE_CHECKING:
+    from protocols.directtcp import Address
+    from taper.flow.rendezvous_meeting import Meeting
+
+VERDICT_PATIENCE = 30.0
+"""Seconds behind the end of a data connection for the application to say how it ended."""
+
+_log = logging.getLogger(__name__)
+
+
+class ApplicationSender:
+    """The application, which connects to where a device listens; see
+    :class:`taper.flow.interfaces.IOwnSender`.
+
+    :param position: byte from which on it is to send
+    :param patience: seconds for an answer
+    """
+
+    def __init__(self, clock: Any, meeting: Meeting, position: int, patience: float) -> None:
+        self.wants_progress: Callable[[], None] = lambda: None
+        self.tells_broken: Callable[[], None] = lambda: None
+        self.broken: str | None = None
+        self._clock = clock
+        self._meeting = meeting
+        self._position = position
+        self._patience = patience
+        self._errors: list[str] = []
+        self._told_failure = False
+        self._told_broken = False
+        self._cancelled = False
+        self._waiting: list[Deferred[None]] = []
+        self._left = False
+
+    async def connect(self, addresses: tuple[Address, ...]) -> None:
+        """Send the application there.
+
+        :raise PeerUnreachable: it cannot connect; no byte is lost
+        :raise SourceError: it went wrong otherwise, as :meth:`take_errors` tells too
+        """
+        meeting = self._meeting
+        try:
+            reachable = await self._reachable(addresses)
+            meeting.send(self._position, reachable)
+            meeting.told = self._look
+            await self._wait(lambda: meeting.answer is not None or meeting.total == self._position)
+        except SourceFault as fault:
+            raise self._failed(fault.text) from fault
+        except TimeoutError:
+            text = f"the application has not connected to the device in {self._patience:g} s"
+            raise self._failed(text) from None
+        answer = meeting.answer
+        if isinstance(answer, Cannot):
+            self._leave()
+            text = f"the application cannot send: {answer.text or 'it gives no reason'}"
+            if answer.reason == Why.NOBODY_ANSWERS:
+                raise PeerUnreachable(text)
+            if answer.reason == Why.KEPT_NO_MORE:
+                text += f" (it has kept what follows byte {answer.first_byte_kept})"
+            raise self._failed(text)
+        if isinstance(answer, Sending):
+            _log.info("the application sends from byte %d on", answer.offset)
+
+    async def _reachable(self, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+        """A loopback address is one of the host that says it, and of no other."""
+        meeting = self._meeting
+        await self._wait(lambda: meeting.host is not None)
+        same = plain_host(meeting.host or "") == plain_host(meeting.our_host or "")
+        found = tuple(each for each in addresses if same or not each.is_loopback)
+        if not found:
+            told = ", ".join(map(str, addresses))
+            raise PeerUnreachable(f"the application is on another host than {told}")
+        return found[:MAX_ADDRESSES]
+
+    def _wait(self, happened: Callable[[], bool]) -> Deferred[None]:
+        return self._meeting.when(happened).addTimeout(self._patience, self._clock)
+
+    def _failed(self, text: str) -> SourceError:
+        self._errors.append(text)
+        self._told_failure = True
+        self._settle()
+        return SourceError(text)
+
+    # what the other end is told
+
+    @property
+    def finished(self) -> bool:
+        """It has sent all."""
+        return self._meeting.total is not None
+
+    @property
+    def size(self) -> int:
+        """Bytes sent, as far as is known."""
+        total = self._meeting.total
+        return self._meeting.sent if total is None else total
+
+    def crc(self) -> Crc:
+        """As the application says at its end."""
+        return self._meeting.crc
+
+    def take_errors(self) -> list[str]:
+        errors, self._errors = self._errors, []
+        failure = self._meeting.failure
+        if failure is not None and not (self._told_failure or self._cancelled):
+            self._told_failure = True
+            errors.append(failure)
+        return errors
+
+    def settled(self) -> Deferred[None]:
+        if self._is_settled:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._forget)
+        self._waiting.append(waiting)
+        return waiting.addTimeout(VERDICT_PATIENCE, self._clock).addErrback(self._give_up)
+
+    def _forget(self, waiting: Deferred[None]) -> None:
+        self._waiting.remove(waiting)
+
+    def _give_up(self, failure: Any) -> None:
+        failure.trap(TimeoutError)
+        self.broken = "the data connection ended before the application had said that it sent all"
+
+    @property
+    def _is_settled(self) -> bool:
+        known = self.finished or self.broken is not None or self._meeting.failure is not None
+        return known or self._cancelled or self._told_failure
+
+    def _look(self) -> None:
+        """The application has said something, or is away."""
+        said = self._meeting.broken
+        if said is not None and self.broken is None:
+            self.broken = f"the application's data connection broke: {said.text}"
+        if self._is_settled:
+            self._settle()
+        if self.broken is not None and not self._told_broken:
+            self._told_broken = True
+            self.tells_broken()
+
+    def _settle(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
+
+    # what it is told
+
+    @property
+    def goes_on(self) -> bool:
+        """What was sent in vain can be sent again, as far as anybody knows."""
+        return not self._cancelled and self._meeting.failure is None
+
+    def acknowledge(self, stored: int, written: int) -> None:
+        """The origin tells it, for all flows."""
+
+    async def sum_of(self, size: int) -> Crc | None:
+        """Let the application leave the data connection.
+
+        :return: checksum of the first ``size`` bytes; None: it cannot say
+        """
+        meeting = self._meeting
+        self._leave()
+        if size == 0 or meeting.run == 0:
+            return UNKNOWN if size == 0 else None
+        meeting.halt(size)
+        try:
+            await self._wait(lambda: meeting.answer is not None)
+        except (SourceFault, TimeoutError):
+            return None
+        answer = meeting.answer
+        return Crc(answer.crc, size) if isinstance(answer, Halted) else None
+
+    def _leave(self) -> None:
+        self._meeting.told = lambda: None
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._settle()
+
+    def close(self) -> Deferred[None]:
+        self.cancel()
+        self._leave()
+        return succeed(None)
