@@ -1,7 +1,7 @@
 """Who comes to a rendezvous and has no business there: what that costs, and whom it disturbs.
 
-All is in memory, on a clock that is turned by hand; while strangers come and go an application is
-at its dump, and must not notice.
+Nearly all is in memory, on a clock that is turned by hand; while strangers come and go an
+application is at its dump, and must not notice.
 """
 
 from __future__ import annotations
@@ -33,9 +33,15 @@ from protocols.rendezvous.frames import (
     Stored,
 )
 from protocols.rendezvous.times import ALIVE_SECONDS, MOST_UNPROVEN, PROOF_PATIENCE, SILENCE
+from taper.core.outcome import Verdict
 from taper.flow.rendezvous_link import CLOSE_PATIENCE, MOST_TOLD, Link, Lobby
 from taper.flow.rendezvous_meeting import Meeting
 from taper.flow.rendezvous_meeting import Names as Wanted
+from tests.fakes.stranger import Stranger, needs_root
+from tests.fakes.turning import turning_reactor
+from tests.flow.rendezvous_peer import Cut, Script
+from tests.flow.test_rendezvous import BLOCK_HEADER, Pumped, check_whole
+from tests.flow.test_rendezvous import Meeting as Dump
 
 KEY = b"a key of sixteen bytes or more"
 NAMES = Names("client", "/home", 0, "amdirecttar")
@@ -491,3 +497,29 @@ def test_we_are_heard_while_nothing_moves(room: Room) -> None:
     room.pass_time(5 * ALIVE_SECONDS)
     alive = [frame for frame in room.application.heard[before:] if isinstance(frame, Alive)]
     assert len(alive) >= 4
+
+
+# on real sockets
+
+
+@needs_root
+def test_another_user_of_this_host() -> None:
+    """Wherever the application is told to come, another comes first, with data of its own: it hears
+    nothing, none of its bytes is in the dump, and the dump neither waits for it nor breaks."""
+    visited: list[Address] = []
+
+    def visit(*addresses: Address) -> None:
+        for address in addresses:
+            with Stranger(address.port, "evil" * 1000, address.host) as stranger:
+                assert stranger.heard() == b""
+            visited.append(address)
+
+    script = Script(header=BLOCK_HEADER, cuts=[Cut(400_000)])
+    with turning_reactor() as turning:
+        meeting = Dump(turning, Pumped(turning), script)
+        meeting.before_send = lambda order: visit(*meeting.offered, *order.addresses)
+        assert turning.run(meeting.run()) is Verdict.DONE
+        check_whole(meeting, turning)
+        assert len(visited) == 4
+        assert len(set(visited)) == 3
+        turning.run(meeting.close())
