@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +31,7 @@ from tests.conformance.harness_talk import (
     split_by,
 )
 from tests.conformance.harness_text import crc, payload, split_line
+from tests.docs.test_rendezvous import program
 from tests.flow.rendezvous_peer import FIELDS, KEY, Application, Cut, Script
 
 DATA = payload(1_500_000)
@@ -56,11 +60,11 @@ property "rendezvous-address" "127.0.0.1"
 class Story:
     """A taper, a dump, and as many applications as one likes."""
 
-    def __init__(self, world: World, **options: Any) -> None:
+    def __init__(self, world: World, plugin: str = "amdirecttar", **options: Any) -> None:
         self.world = world
         world.write(KEY_FILE, KEY + b"\n")
         world.write(f"{ETC}/disklist", DISKLIST)
-        world.configure(Options(extra=MEETING, **options))
+        world.configure(Options(extra=MEETING.replace("amdirecttar", plugin), **options))
         self.talk: Conversation = world.start()
         self.header_port = 0
         self.addresses: tuple[Address, ...] = ()
@@ -150,6 +154,22 @@ def test_a_dump(story: Story) -> None:
     header = story.world.volume("PROTO01")[1].header
     assert "APPLICATION=amdirecttar\n" in header
     assert not story.world.log("INFO taper no header")
+
+
+@pytest.mark.own_only
+def test_a_program_of_somebody_else(world: World, tmp_path: Path) -> None:
+    """The one on the page that describes the rendezvous."""
+    key, dump = tmp_path / "key", tmp_path / "dump"
+    key.write_bytes(KEY)
+    key.chmod(0o600)
+    dump.write_bytes(DATA)
+    story = Story(world, "send-file")
+    story.begin()
+    words = (str(story.addresses[0]), str(key), "localhost", "/home", str(dump))
+    with subprocess.Popen([sys.executable, "-c", program(), *words]) as sender:
+        assert story.write_all() == len(DATA)
+        assert sender.wait(DEADLINE) == 0
+    story.be_done(DATA)
 
 
 @pytest.mark.own_only

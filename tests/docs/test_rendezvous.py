@@ -208,6 +208,11 @@ def test_the_page_is_enough_to_read_them() -> None:
 # the program
 
 
+def program() -> str:
+    """The text of it."""
+    return block_of("python program").text
+
+
 class Taper:
     """The other end of one connection: waits until it has heard what it waits for."""
 
@@ -237,8 +242,7 @@ class Taper:
 
 def test_the_program_sends_a_file(tmp_path: Path) -> None:
     """On three data connections: one breaks in the middle, one is halted, one comes to its end."""
-    program, key, dump = (tmp_path / name for name in ("program.py", "key", "dump"))
-    program.write_text(block_of("python program").text)
+    key, dump = tmp_path / "key", tmp_path / "dump"
     key.write_text("not a secret any more\n")
     key.chmod(0o600)
     content = bytes(range(251)) * 40000
@@ -246,7 +250,7 @@ def test_the_program_sends_a_file(tmp_path: Path) -> None:
     with listener() as meeting, listener() as data_port:
         here = f"127.0.0.1:{meeting.getsockname()[1]}"
         sender = subprocess.Popen(
-            [sys.executable, str(program), here, str(key), "client", "/home", str(dump)],
+            [sys.executable, "-c", program(), here, str(key), "client", "/home", str(dump)],
             cwd=ROOT,
         )
         try:
