@@ -12,124 +12,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from protocols.directtcp import Address
 from protocols.rendezvous.application import ApplicationHalf, Names
 from protocols.rendezvous.frames import HeaderBlock, Outcome, Refusal, Refused
 from protocols.rendezvous.half import VERSIONS
-from tests.conformance.harness import ETC, STAMP, Options, World
+from tests.conformance.harness import World
 from tests.conformance.harness_files import Dump, dump_header
+from tests.conformance.harness_rendezvous import DATA, KEY_FILE, NAMES, Story
 from tests.conformance.harness_talk import (
     DEADLINE,
     HANDLE,
     WORKER,
-    Conversation,
     Dumper,
-    split_by,
 )
-from tests.conformance.harness_text import crc, payload, split_line
+from tests.conformance.harness_text import split_line
 from tests.docs.test_rendezvous import program
-from tests.flow.rendezvous_peer import FIELDS, KEY, Application, Cut, Script
+from tests.flow.rendezvous_peer import KEY, Application, Cut, Script
 
-DATA = payload(1_500_000)
 HEADER = dump_header(Dump())
-NAMES = Names("localhost", "/home", 0, "amdirecttar")
-POOL = '"ST:PROTO" "POOL:PROTO"'
-HOME = f"localhost /home {STAMP}"
-KEY_FILE = f"{ETC}/rendezvous-key"
-DISKLIST = "localhost /home meeting\n"
-MEETING = f"""
-define application meeting-tar {{
-  plugin "amdirecttar"
-  property "RENDEZVOUS" "YES"
-}}
-define dumptype meeting {{
-  program "APPLICATION"
-  application "meeting-tar"
-  compress none
-  data-path directtcp
-}}
-property "rendezvous-key-file" "{KEY_FILE}"
-property "rendezvous-address" "127.0.0.1"
-"""
-
-
-class Story:
-    """A taper, a dump, and as many applications as one likes."""
-
-    def __init__(self, world: World, plugin: str = "amdirecttar", **options: Any) -> None:
-        self.world = world
-        world.write(KEY_FILE, KEY + b"\n")
-        world.write(f"{ETC}/disklist", DISKLIST)
-        world.configure(Options(extra=MEETING.replace("amdirecttar", plugin), **options))
-        self.talk: Conversation = world.start()
-        self.header_port = 0
-        self.addresses: tuple[Address, ...] = ()
-        self.applications: list[Application] = []
-
-    def begin(self, part: int = 1 << 20) -> None:
-        """Ask for the dump; the taper tells where it is to be met."""
-        self.talk.start_taper()
-        dump = Dump()
-        who = f"{dump.host} {dump.disk} {dump.level} {dump.datestamp}"
-        split = split_by(part)
-        self.talk.send(f"PORT-WRITE {WORKER} {HANDLE} {who} {split} DIRECTTCP")
-        words = split_line(self.talk.expect(f'PORT {WORKER} {HANDLE} <n> "<*>"'))
-        self.header_port = int(words[3])
-        self.addresses = tuple(map(Address.parse, words[4].split(";")))
-        assert [address.host for address in self.addresses] == ["127.0.0.1"]
-
-    def send(self, data: bytes = DATA, script: Script | None = None, **more: Any) -> Application:
-        """An application comes."""
-        script = script or Script(header=FIELDS)
-        found = Application(self.addresses, data, script, NAMES, **more)
-        self.applications.append(found)
-        return found.start()
-
-    def write_all(self, volumes: int = 1) -> int:
-        """Give volumes as they are asked for, until all is there. :return: bytes in parts"""
-        told = granted = 0
-        while not (line := self.talk.read_line() or "").startswith("DUMPER-STATUS"):
-            assert line, "the taper ended"
-            words = split_line(line)
-            if words[0] == "REQUEST-NEW-TAPE":
-                granted += 1
-                self.talk.send(f"START-SCAN {WORKER} {HANDLE}", f"NEW-TAPE {WORKER} {HANDLE}")
-            elif words[0] == "PARTDONE":
-                told += int(words[6].split()[3])
-            else:
-                assert words[0] in ("NEW-TAPE", "READY"), line
-        assert granted >= volumes
-        return told
-
-    def finish(self, application: Application, data: bytes = DATA) -> None:
-        """All is stored: the application knows, the driver hears it, the log has the checksum."""
-        application.thread.join(DEADLINE)
-        assert application.over
-        assert application.error is None
-        result = application.result
-        assert result is not None
-        assert (result.result, result.size) == (Outcome.GOOD, len(data))
-        assert result.crc_known
-        assert f"{result.crc:08x}:{result.size}" == crc(data)
-        self.be_done(data)
-        (line,) = self.world.log("DONE taper")
-        assert crc(data) in line
-
-    def be_done(self, data: bytes) -> None:
-        """The dumper, who was asked, has fared well."""
-        self.talk.send(f"DONE {WORKER} {HANDLE} 64 00000000:0 00000000:0 00000000:0")
-        self.talk.done(crc(data))
-        self.talk.quit()
-        self.world.check_dump(HANDLE, data)
-
-    def close(self) -> None:
-        for application in self.applications:
-            application.stop()
-            application.thread.join(DEADLINE)
 
 
 @pytest.fixture
@@ -153,7 +55,6 @@ def test_a_dump(story: Story) -> None:
     assert application.doubled == 0
     header = story.world.volume("PROTO01")[1].header
     assert "APPLICATION=amdirecttar\n" in header
-    assert not story.world.log("INFO taper no header")
 
 
 @pytest.mark.own_only
@@ -173,18 +74,6 @@ def test_a_program_of_somebody_else(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.own_only
-def test_over_several_volumes(world: World) -> None:
-    """They need not be of one size, and no byte is sent twice where volumes warn of their end."""
-    story = Story(world, usage_kib=640, leom=True)
-    story.begin(262144)
-    application = story.send()
-    assert story.write_all(3) == len(DATA)
-    story.finish(application)
-    assert application.doubled == 0
-    assert sorted(application.stored) == application.stored
-
-
-@pytest.mark.own_only
 @pytest.mark.parametrize(
     "cuts",
     [
@@ -197,7 +86,7 @@ def test_it_is_cut(story: Story, cuts: tuple[Cut, ...]) -> None:
     """The data connection breaks, or ends where it should not, and is made anew; so is the
     rendezvous. What is written is not sent again, but for what was under way."""
     story.begin()
-    application = story.send(script=Script(header=FIELDS, cuts=cuts))
+    application = story.send(script=Script(cuts=cuts))
     assert story.write_all() == len(DATA)
     story.finish(application)
     first, *others = application.orders
@@ -209,7 +98,7 @@ def test_it_is_cut(story: Story, cuts: tuple[Cut, ...]) -> None:
 def test_another_size_at_its_end(story: Story) -> None:
     """More came than was sent: that is never DONE."""
     story.begin()
-    application = story.send(script=Script(header=FIELDS, lies=-1000))
+    application = story.send(script=Script(lies=-1000))
     ends_badly(story, application)
 
 
@@ -217,7 +106,7 @@ def test_another_size_at_its_end(story: Story) -> None:
 def test_another_checksum_at_its_end(story: Story) -> None:
     """Nor is that."""
     story.begin()
-    application = story.send(script=Script(header=FIELDS, wrong_crc=True))
+    application = story.send(script=Script(wrong_crc=True))
     ends_badly(story, application)
 
 
@@ -225,7 +114,7 @@ def test_another_checksum_at_its_end(story: Story) -> None:
 def test_a_source_that_fails(story: Story) -> None:
     """The reason comes to the driver."""
     story.begin()
-    application = story.send(script=Script(header=FIELDS, fails="tar died of a signal"))
+    application = story.send(script=Script(fails="tar died of a signal"))
     line = ends_badly(story, application)
     assert "tar died of a signal" in line
 
