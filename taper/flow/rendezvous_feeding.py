@@ -21,6 +21,7 @@ from devices.directtcp import Wait, accept_one, wait_in_lane
 from devices.door import Door, peer
 from devices.errors import DeviceError
 from protocols.rendezvous.frames import Cannot, Sending, Why
+from protocols.rendezvous.times import END_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE
 from taper.core.errors import DumpFault, SourceFault
 from taper.flow.rendezvous_ports import open_ports
 from taper.plane.interfaces import reason
@@ -30,13 +31,6 @@ if TYPE_CHECKING:
     from taper.flow.interfaces import FlowContext
     from taper.flow.rendezvous_meeting import Meeting
     from taper.flow.rendezvous_terms import Terms
-
-END_PATIENCE = 5.0
-"""Seconds for an application whose data connection has ended to say that this was its end. Who
-says nothing may not know of it, and is sent elsewhere."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-"""Seconds between two attempts of which the first brought nothing; each is twice the one before."""
 
 _log = logging.getLogger(__name__)
 

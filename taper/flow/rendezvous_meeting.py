@@ -119,6 +119,7 @@ class Meeting:
     :ivar sent: bytes that it had sent when it last said so.
     :ivar written: bytes that are written, as it was told.
     :ivar fault: why nothing more is to be expected of it.
+    :ivar asked: called when it wants to know how far the dump is.
     :ivar told: called when anything has changed, by whoever uses the data connection.
     :ivar alarm: called with the fault, once.
     """
@@ -133,6 +134,7 @@ class Meeting:
         self.sent = 0
         self.written = 0
         self.fault: str | None = None
+        self.asked: Callable[[], object] = lambda: None
         self.told: Callable[[], object] = lambda: None
         self.alarm: Callable[[str], object] = lambda text: None
         self._clock = clock
@@ -270,6 +272,7 @@ class Meeting:
             self.end = self.end or frame
         elif isinstance(frame, Alive):
             self.sent = max(self.sent, frame.bytes)
+            self.asked()
         self._look()
 
     def _answered(self, answer: Sending | Cannot | Halted) -> None:

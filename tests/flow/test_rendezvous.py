@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from protocols.directtcp import Address
 from protocols.driver.commands import PortWrite
 from protocols.driver.messages import SplitFields
 from protocols.header import Header, HeaderType, build_header
-from protocols.rendezvous.frames import HeaderBlock, Outcome, Why
+from protocols.rendezvous.frames import HeaderBlock, Outcome, Send, Why
 from taper.core.errors import SourceFault
 from taper.core.interfaces import IFlow, IOrigin, IToldOrigin
 from taper.core.outcome import Verdict
@@ -131,6 +131,7 @@ class Meeting:
         self.interrupted: list[str] = []
         self.offered: tuple[Address, ...] = ()
         self.application: Application | None = None
+        self.before_send: Callable[[Send], object] = lambda order: None
         self.good = 0
         self.ended = False
         self._readying: Deferred[None] = Deferred()
@@ -140,7 +141,9 @@ class Meeting:
         offer = await self.flow.offer()
         assert offer is not None
         self.offered = tuple(Address.parse(text) for text in offer.addresses)
-        self.application = Application(self.offered, self.data, self.script, key=self.key).start()
+        self.application = Application(
+            self.offered, self.data, self.script, key=self.key, before_send=self.before_send
+        ).start()
 
     async def run(self) -> Verdict:
         """All of it. :return: as the ledger would have it"""
