@@ -19,11 +19,11 @@ from protocols.directtcp import Address
 from protocols.driver.commands import PortWrite
 from protocols.driver.messages import SplitFields
 from protocols.header import Header, HeaderType, build_header
-from protocols.rendezvous.frames import HeaderBlock, Outcome, Send, Why
+from protocols.rendezvous.frames import HeaderBlock, HeaderFields, Outcome, Why
 from taper.core.errors import SourceFault
 from taper.core.interfaces import IFlow, IOrigin, IToldOrigin
 from taper.core.outcome import Verdict
-from taper.flow import rendezvous_feeding, rendezvous_sender
+from taper.flow import rendezvous, rendezvous_feeding, rendezvous_sender
 from taper.flow.flows import Flows
 from taper.flow.interfaces import IMoverOrigin
 from taper.flow.rendezvous import RendezvousOrigin
@@ -334,6 +334,23 @@ def test_nobody_answers_at_a_movers_address(turning: Turning, meet: Any) -> None
     assert turning.run(meeting.run()) is Verdict.DONE
     check_whole(meeting, turning)
     assert len(meeting.application.orders) == 2
+
+
+@pytest.mark.parametrize("told", ["amdirecttar", "another"])
+def test_a_header_that_is_not_the_configurations(
+    turning: Turning, meet: Any, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """What the application says of it is compared with what we make of the configuration."""
+    monkeypatch.setattr(rendezvous, "make_header", lambda command, config: HEADER)
+    meeting = meet(Pumped)
+    meeting.script.header = HeaderFields((("application", told), ("unheard-of", "x")))
+    if told == HEADER.application:
+        assert turning.run(meeting.run()) is Verdict.DONE
+        assert meeting.target.volume.files[1].header.application == told
+    else:
+        assert turning.run(meeting.run()) is Verdict.FAILED
+        assert "the dump's application is 'another', the configuration" in meeting.errors[0]
+        assert meeting.target.volume.files == {}
 
 
 def test_one_that_never_comes(turning: Turning, meet: Any) -> None:
