@@ -131,14 +131,11 @@ class Feeding:
         accepted.addCallback(self._keep)
         meeting.send(offset, addresses)
         made = Deferred.fromCoroutine(self._take_silent(waits))
-        came = meeting.came
         told = meeting.when(
             lambda: (
                 isinstance(meeting.answer, Cannot)
                 or meeting.broken is not None
                 or meeting.total == offset
-                # what it said of a break may have been lost
-                or (meeting.came > came and meeting.answer is not None)
             )
         )
         either: list[Deferred[Any]] = [accepted, told]
@@ -201,8 +198,8 @@ class Feeding:
     def _hear_refusal(self) -> None:
         """One that may be other the next time is no reason to give up."""
         answer = self._meeting.answer
-        if not isinstance(answer, Cannot):
-            return
+        if not isinstance(answer, Cannot) or self._meeting.broken is not None:
+            return  # a broken one is no refusal
         text = f"the application cannot send: {answer.text or 'it gives no reason'}"
         if answer.reason == Why.KEPT_NO_MORE:
             text += f" (it has kept what follows byte {answer.first_byte_kept})"

@@ -115,7 +115,6 @@ class Meeting:
     :ivar run: number of the last data connection that was ordered.
     :ivar answer: to the last order; None: none yet.
     :ivar broken: what it said of the break of that data connection.
-    :ivar came: how often it has come, the first time included.
     :ivar sent: bytes that it had sent when it last said so.
     :ivar written: bytes that are written, as it was told.
     :ivar fault: why nothing more is to be expected of it.
@@ -130,7 +129,6 @@ class Meeting:
         self.run = 0
         self.answer: Sending | Cannot | Halted | None = None
         self.broken: Broken | None = None
-        self.came = 0
         self.sent = 0
         self.written = 0
         self.fault: str | None = None
@@ -193,7 +191,6 @@ class Meeting:
     def _take(self, link: Link) -> None:
         again = self._dump_id is not None
         _log.info("the application is %s, on %s", "back" if again else "there", link.host)
-        self.came += 1
         self._dump_id = link.dump_id
         before, self._link = self._link, link
         self._presences.come()

@@ -19,7 +19,7 @@ from protocols.directtcp import Address
 from protocols.driver.commands import PortWrite
 from protocols.driver.messages import SplitFields
 from protocols.header import Header, HeaderType, build_header
-from protocols.rendezvous.frames import HeaderBlock, HeaderFields, Outcome, Why
+from protocols.rendezvous.frames import HeaderBlock, HeaderFields, Outcome, Send, Why
 from taper.core.errors import SourceFault
 from taper.core.interfaces import IFlow, IOrigin, IToldOrigin
 from taper.core.outcome import Verdict
