@@ -212,7 +212,9 @@ class ApplicationSender:
         return None
 
     def _leave(self) -> None:
-        self._meeting.told = lambda: None
+        """Hear no more; another one may be sent here by now, who does."""
+        if self._meeting.told == self._look:
+            self._meeting.told = lambda: None
 
     def cancel(self) -> None:
         self._cancelled = True
