@@ -201,7 +201,9 @@ class RendezvousOrigin:
         self._sender = None
         self._feeding = feeding = Feeding(self._context, self._meeting, self._terms)
         context = self._context
-        return ResumingSource(context.reactor, feeding.next, context.patience, position)
+        return ResumingSource(
+            context.reactor, feeding.next, lambda: self._meeting.sent, context.patience, position
+        )
 
     def own_sender(self, block_size: int, position: int = 0) -> ApplicationSender:
         self._padding = block_size
