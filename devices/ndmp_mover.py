@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -23,6 +23,7 @@ from protocols.ndmp.codes import (
     INFINITY,
     AddressType,
     ErrorCode,
+    HaltReason,
     MoverMode,
     MoverState,
     PauseReason,
@@ -46,8 +47,17 @@ from protocols.ndmp.messages import (
 from protocols.twisted_transports.haste import CLOSE_PATIENCE
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from devices.errors import DeviceError
     from devices.ndmp_control import Control
     from protocols.directtcp import Address
+
+LOOK_SECONDS = 0.01
+"""Least time between two questions how far the mover is, asked by whoever waits for it."""
+
+LONGEST_LOOK = 1.0
+"""Longest time between two of them, while it does not get on."""
 
 POLL_SECONDS = 5.0
 """How often a running mover is asked how far it is, which also shows that its server lives."""
@@ -84,6 +94,7 @@ class NdmpConnection:
     :ivar control: shared; left by ``close``.
     :ivar record_size: bytes of the records it is cut into.
     :ivar closed: by ``close``; the mover is free for another one.
+    :ivar moved_last: bytes that the last :meth:`write` moved, however it ended.
     """
 
     def __init__(
@@ -96,6 +107,11 @@ class NdmpConnection:
         self._bytes_moved = 0
         self._phase = _Phase.IDLE
         self._last = Stop()
+        self._progress: Callable[[int], None] | None = None
+        self._look_wanted = False
+        self._looking: Deferred[None] | None = None
+        self._breaking = False
+        self.moved_last = 0
         self.control = control.share()
         self.device_name = device_name
         self.writing = writing
@@ -211,8 +227,12 @@ class NdmpConnection:
             return Moved(size=0, eof=True, eom=False)
         if self._phase is not _Phase.RUNNING:
             await self._continue(room)
-        stop = await self._stopped("waiting for accept", progress, patience)
-        moved = await self._settle()
+        self._watch(progress)
+        try:
+            stop = await self._stopped("waiting for accept", progress, patience)
+        finally:
+            self._watch(None)
+        moved = self.moved_last = await self._settle()
         if moved > room:
             raise DriveFailed(f"the mover moved {moved} bytes, at most {room} were allowed")
         if stop.is_closed:
@@ -221,7 +241,12 @@ class NdmpConnection:
             return Moved(size=moved, eof=False, eom=True)
         if stop.is_room_reached:
             return Moved(size=moved, eof=False, eom=False)
-        raise unexpected(stop)
+        raise self._ended_badly(stop)
+
+    def _ended_badly(self, stop: Stop) -> DeviceError:
+        if self._breaking and stop.halt == HaltReason.ABORTED:
+            return ConnectionBroken("the data connection broke, and the mover did not see it")
+        return unexpected(stop)
 
     async def read(self, size: int, progress: Callable[[int], None] | None = None) -> Moved:
         """Move up to ``size`` bytes (0: no limit) from the volume to the connection.
@@ -252,6 +277,10 @@ class NdmpConnection:
 
     async def _continue(self, room: int) -> None:
         state = await self.control.ask(MoverGetState())
+        if self.writing and state.state == MoverState.HALTED:  # while nobody waited for it
+            stop = self._note(stop_of_state(state))
+            self.moved_last = 0
+            raise self._ended_badly(stop)
         if state.state != MoverState.PAUSED:
             raise DriveFailed(f"the mover is {name_of(MoverState, state.state)}, PAUSED expected")
         if state.record_size != self.record_size:
@@ -317,6 +346,57 @@ class NdmpConnection:
         """Drop what is left of an earlier run."""
         for post in self.control.session.take_posts(_STOPS):
             _log.info("a late post of an earlier run: %s", post)
+
+    # meanwhile
+
+    def look(self) -> None:
+        """Let the progress of a running :meth:`write` be told soon."""
+        self._look_wanted = True
+        if self._progress is not None and self._looking is None:
+            looking = self._beside(self._look())
+            if not looking.called:
+                self._looking = looking
+
+    async def _look(self) -> None:
+        """Tell as often as it is wanted, but not faster than the mover gets on."""
+        pause, last = LOOK_SECONDS, -1
+        try:
+            while self._look_wanted and self._progress is not None:
+                self._look_wanted = False
+                state = await self.control.ask(MoverGetState())
+                moved = state.bytes_moved - self._bytes_moved
+                pause = LOOK_SECONDS if moved != last else min(2 * pause, LONGEST_LOOK)
+                last = moved
+                self._progress(moved)
+                await deferLater(self._reactor, pause, lambda: None)
+        finally:
+            self._looking = None
+
+    def _watch(self, progress: Callable[[int], None] | None) -> None:
+        """A run begins, or is over."""
+        looking, self._progress = self._looking, progress
+        if progress is None:
+            if looking is not None:
+                looking.cancel()  # the end of the run tells more
+            return
+        self._breaking, self.moved_last = False, 0
+        if self._look_wanted:
+            self.look()
+
+    def break_off(self) -> None:
+        """Let a running :meth:`write` fail, unless it has an end already."""
+        if self._progress is not None and not self._breaking:
+            self._breaking = True
+            self._beside(self._tolerating_state(MoverAbort()))
+
+    def _beside(self, story: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
+        """Do something while the mover is waited for; that fails by itself if this does."""
+
+        def note(failure: Failure) -> None:
+            if failure.trap(NdmpError, CancelledError) is NdmpError:
+                _log.info("while the mover works: %s", failure.getErrorMessage())
+
+        return Deferred.fromCoroutine(story).addErrback(note)
 
     # ending
 

@@ -219,6 +219,22 @@ class IOrigins(Interface):
         """
 
 
+class Rest(Record):
+    """What another flow is to do of a dump.
+
+    :ivar done: checksum and number of the bytes that are in good parts.
+    :ivar source: a :class:`taper.plane.interfaces.ISource` of all that follows; whoever takes it
+        closes it. None: the origin gives it, from that byte on.
+    :ivar in_vain: connections in a row that broke before a byte was stored for good.
+    :ivar offered: the origin has made its offer, to the flow before.
+    """
+
+    done: Crc
+    source: Any = None
+    in_vain: int = 0
+    offered: bool = True
+
+
 class IFlow(Interface):
     """One dump on its way from its origin to volumes, part by part [data-plane 2, 4].
 
@@ -230,7 +246,6 @@ class IFlow(Interface):
     bytes_written = Attribute(
         "int: of finished good parts and the current one, for the status file"
     )
-    done = Attribute("Crc | None: of the bytes in good parts; None: nobody knows it")
 
     def offer() -> Deferred[Offer | None]:
         """Begin to listen, once. None: nobody needs to connect. Fails with DumpFault."""
@@ -268,6 +283,13 @@ class IFlow(Interface):
 
     def take_errors() -> list[str]:
         """What went wrong at the source since this was last asked, in order."""
+
+    def leave() -> Deferred[Rest | None]:
+        """Between two parts: stop where the last good part ends, so that another flow can go on
+        from there. This one writes no part any more, and is closed by whoever takes the rest.
+
+        :return: None: this dump cannot go on elsewhere, and the flow is as it was
+        """
 
     def cancel(reason: str) -> None:
         """Stop as soon as possible: the running part ends unsuccessful, ``reason`` becomes an

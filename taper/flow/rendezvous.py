@@ -82,7 +82,9 @@ class RendezvousOrigin:
         self._feeding: Feeding | None = None
         self._progress: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self._ticking: Any = None
+        self._retired: list[Feeding] = []
         self._padding = 0
+        self._judged = False
         self._closed = False
 
     @property
@@ -185,20 +187,30 @@ class RendezvousOrigin:
         return succeed(None)  # whoever reads first sends for the data
 
     def source(self, position: int = 0) -> ISource:
-        if self._feeding is None:
-            self._feeding = Feeding(self._context, self._meeting, self._terms)
+        self._retire()
+        self._feeding = feeding = Feeding(self._context, self._meeting, self._terms)
         context = self._context
-        return ResumingSource(context.reactor, self._feeding.next, context.patience, position)
+        return ResumingSource(context.reactor, feeding.next, context.patience, position)
 
     def own_sender(self, block_size: int, position: int = 0) -> ApplicationSender:
         self._padding = block_size
         context = self._context
-        return ApplicationSender(context.reactor, self._meeting, position, context.patience)
+        return ApplicationSender(
+            context.reactor, self._meeting, position, context.patience, self._retire
+        )
+
+    def _retire(self) -> None:
+        """Whoever had the data until now sends for no more: another one is about to."""
+        feeding, self._feeding = self._feeding, None
+        if feeding is not None:
+            feeding.retire()
+            self._retired.append(feeding)
 
     def judge(self, read: Callable[[], Crc]) -> list[str]:
         total, found = self._meeting.total, read()
-        if total is None or found.size != total or found == self._meeting.crc:
+        if self._judged or total is None or found.size != total or found == self._meeting.crc:
             return []
+        self._judged = True
         return [f"source server crc ({found}) and application crc ({self._meeting.crc}) differ"]
 
     def failed(self) -> None:
@@ -245,13 +257,14 @@ class RendezvousOrigin:
             finding.cancel()
         if self._header is not None:
             self._header.close()
-        feeding, self._feeding = self._feeding, None
+        self._retire()
+        retired, self._retired = self._retired, []
         self._meeting.result(Outcome.FAILED, UNKNOWN, 0, "the dump was given up")  # if not told
         self._meeting.close()
         ports, self._ports = self._ports, []
         for port in ports:
             await port.stopListening()
-        if feeding is not None:
+        for feeding in retired:
             await feeding.close()
         await self._lobby.close()
 

@@ -6,7 +6,14 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, FirstError, TimeoutError
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    FirstError,
+    TimeoutError,
+    succeed,
+)
 from twisted.internet.task import deferLater
 
 from devices.callers import Callers, plain_host
@@ -45,14 +52,16 @@ class Feeding:
         self._pause = FIRST_PAUSE
         self._connections: list[socket.socket] = []
         self._seeking: Deferred[socket.socket | None] | None = None
-        self._closed = False
+        self._retired = False
 
     def next(self, offset: int, lost: str | None) -> Deferred[socket.socket | None]:
         """A connection that brings the dump from byte ``offset`` on.
 
         :param lost: why the one before brings no more; empty: it ended in good order
-        :return: None: there are no more bytes. Fails with SourceFault
+        :return: None: there are no more bytes, for this one. Fails with SourceFault
         """
+        if self._retired:
+            return succeed(None)
         seeking = Deferred.fromCoroutine(self._next(offset, lost))
         if not seeking.called:
             self._seeking = seeking
@@ -185,7 +194,7 @@ class Feeding:
 
     def _keep(self, connection: socket.socket) -> socket.socket:
         self._connections.append(connection)
-        if self._closed:
+        if self._retired:
             connection.close()
         return connection
 
@@ -213,14 +222,15 @@ class Feeding:
         except OSError:
             return  # it is gone already, which its reader will see
 
-    def close(self) -> Deferred[None]:
-        """Wait for nothing, close what is open; after whoever reads."""
-        self._closed = True
-        self._meeting.told = lambda: None
+    def retire(self) -> None:
+        """Seek no more: others do. What is connected can still be read; safe to repeat."""
+        self._retired = True
         seeking, self._seeking = self._seeking, None
         if seeking is not None:
-            seeking.addErrback(lambda failure: failure.trap(CancelledError, DumpFault) and None)
             seeking.cancel()
+
+    def close(self) -> Deferred[None]:
+        """Close what is open; after :meth:`retire`, and after whoever reads."""
         for connection in self._connections:
             connection.close()
         return self._lane.stop()

@@ -14,14 +14,16 @@ from protocols.crc import UNKNOWN, Crc
 from protocols.rendezvous.forms import MAX_ADDRESSES
 from protocols.rendezvous.frames import Cannot, Halted, Sending, Why
 from taper.core.errors import SourceFault
+from taper.core.interfaces import Rest
 from taper.plane.interfaces import SourceError
 
 if TYPE_CHECKING:
     from protocols.directtcp import Address
     from taper.flow.rendezvous_meeting import Meeting
 
-VERDICT_PATIENCE = 30.0
-"""Seconds behind the end of a data connection for the application to say how it ended."""
+VERDICT_PATIENCE = 10.0
+"""Seconds behind the end of a data connection for an application that is there to say how it
+ended."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,9 +34,17 @@ class ApplicationSender:
 
     :param position: byte from which on it is to send
     :param patience: seconds for an answer
+    :param begin: called when the application is about to be sent here: nobody else may any more
     """
 
-    def __init__(self, clock: Any, meeting: Meeting, position: int, patience: float) -> None:
+    def __init__(
+        self,
+        clock: Any,
+        meeting: Meeting,
+        position: int,
+        patience: float,
+        begin: Callable[[], object] = lambda: None,
+    ) -> None:
         self.wants_progress: Callable[[], None] = lambda: None
         self.tells_broken: Callable[[], None] = lambda: None
         self.broken: str | None = None
@@ -42,12 +52,13 @@ class ApplicationSender:
         self._meeting = meeting
         self._position = position
         self._patience = patience
+        self._begin = begin
         self._errors: list[str] = []
         self._told_failure = False
         self._told_broken = False
         self._cancelled = False
         self._waiting: list[Deferred[None]] = []
-        self._left = False
+        self._deadline: Any = None
 
     async def connect(self, addresses: tuple[Address, ...]) -> None:
         """Send the application there.
@@ -56,6 +67,7 @@ class ApplicationSender:
         :raise SourceError: it went wrong otherwise, as :meth:`take_errors` tells too
         """
         meeting = self._meeting
+        self._begin()
         try:
             reachable = await self._reachable(addresses)
             meeting.send(self._position, reachable)
@@ -126,16 +138,19 @@ class ApplicationSender:
     def settled(self) -> Deferred[None]:
         if self._is_settled:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(self._forget)
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
-        return waiting.addTimeout(VERDICT_PATIENCE, self._clock).addErrback(self._give_up)
+        if self._deadline is None:
+            self._deadline = self._clock.callLater(VERDICT_PATIENCE, self._too_late)
+        return waiting
 
-    def _forget(self, waiting: Deferred[None]) -> None:
-        self._waiting.remove(waiting)
-
-    def _give_up(self, failure: Any) -> None:
-        failure.trap(TimeoutError)
+    def _too_late(self) -> None:
+        if self._meeting.host is None:  # that it is away for too long is for others to find out
+            self._deadline = self._clock.callLater(VERDICT_PATIENCE, self._too_late)
+            return
+        self._deadline = None
         self.broken = "the data connection ended before the application had said that it sent all"
+        self._settle()
 
     @property
     def _is_settled(self) -> bool:
@@ -154,6 +169,9 @@ class ApplicationSender:
             self.tells_broken()
 
     def _settle(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(None)
@@ -168,22 +186,25 @@ class ApplicationSender:
     def acknowledge(self, stored: int, written: int) -> None:
         """The origin tells it, for all flows."""
 
-    async def sum_of(self, size: int) -> Crc | None:
-        """Let the application leave the data connection.
+    def leave(self, stored: int) -> Deferred[Rest | None]:
+        return Deferred.fromCoroutine(self._depart(stored))
 
-        :return: checksum of the first ``size`` bytes; None: it cannot say
-        """
+    async def _depart(self, stored: int) -> Rest | None:
+        """Let the application say the checksum of what is stored, which nobody else knows."""
         meeting = self._meeting
         self._leave()
-        if size == 0 or meeting.run == 0:
-            return UNKNOWN if size == 0 else None
-        meeting.halt(size)
+        if stored == 0:
+            return Rest(done=UNKNOWN)
+        meeting.halt(stored)
         try:
             await self._wait(lambda: meeting.answer is not None)
         except (SourceFault, TimeoutError):
             return None
         answer = meeting.answer
-        return Crc(answer.crc, size) if isinstance(answer, Halted) else None
+        if isinstance(answer, Halted):
+            return Rest(done=Crc(answer.crc, stored))
+        _log.warning("the application cannot go on behind byte %d: %s", stored, answer)
+        return None
 
     def _leave(self) -> None:
         self._meeting.told = lambda: None

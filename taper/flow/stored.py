@@ -168,9 +168,9 @@ class StoredOrigin:
         self._source = VolumeSource(self.dump, self.total, reader, volumes)
         return self._source
 
-    def own_sender(self, block_size: int) -> MoverSender | None:
+    def own_sender(self, block_size: int, position: int = 0) -> MoverSender | None:
         device = self.device
-        if not IMoverDevice.providedBy(device):
+        if position or not IMoverDevice.providedBy(device):
             return None
         if not pads_alike(self.dump, self.total, device.facts.block_size, block_size):
             return None

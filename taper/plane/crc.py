@@ -61,6 +61,14 @@ def crc_function() -> Callable[[memoryview, int], int]:
     return _library()
 
 
+def crc32c(data: memoryview, before: int) -> int:
+    """Go on with a CRC-32C over ``data``; ``before``: of all bytes before them.
+
+    :raise ShortOfRoom: as of :func:`prepare`
+    """
+    return _library()(data, before)
+
+
 @functools.cache
 def _library() -> Callable[[memoryview, int], int]:
     """The function that computes; its package imports much, for which no start should wait."""
