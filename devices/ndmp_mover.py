@@ -379,15 +379,18 @@ class NdmpConnection:
             if looking is not None:
                 looking.cancel()  # the end of the run tells more
             return
-        self._breaking, self.moved_last = False, 0
+        self.moved_last = 0
         if self._look_wanted:
             self.look()
+        if self._breaking:
+            self._beside(self._tolerating_state(MoverAbort()))
 
     def break_off(self) -> None:
-        """Let a running :meth:`write` fail, unless it has an end already."""
-        if self._progress is not None and not self._breaking:
+        """Let a running :meth:`write` fail, unless it has an end already, or the next one."""
+        if not self._breaking:
             self._breaking = True
-            self._beside(self._tolerating_state(MoverAbort()))
+            if self._progress is not None:
+                self._beside(self._tolerating_state(MoverAbort()))
 
     def _beside(self, story: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
         """Do something while the mover is waited for; that fails by itself if this does."""

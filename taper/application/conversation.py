@@ -39,6 +39,13 @@ from protocols.rendezvous.frames import (
     Stored,
     Why,
 )
+from protocols.rendezvous.times import (
+    ALIVE_SECONDS,
+    CHALLENGE_PATIENCE,
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    SILENCE,
+)
 from protocols.rendezvous.window import Gone, Window
 from taper.application.states import (
     Action,
@@ -53,21 +60,13 @@ from taper.application.states import (
     make_data,
 )
 
-ALIVE = 10.0
-"""Seconds between two frames that say no more than that we are there."""
+ASKS = 4
+"""How often in a window we say how far we are, upon which the taper says how far it is: so the
+window has room before it is full, on a line of any speed."""
 
 FIRST_REMINDER = 0.05
 """Seconds until a taper that has not stored what the window is full of is told that we are there,
-and therefore waiting; then twice as long each time, up to ALIVE."""
-
-SILENCE = 60.0
-"""Seconds of a taper that says nothing until the connection is taken for broken."""
-
-HANDSHAKE = 30.0
-"""Seconds for the taper to answer HELLO."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-"""Seconds between two attempts to make the rendezvous anew; each is twice the one before."""
+and therefore waiting; then twice as long each time, up to ALIVE_SECONDS."""
 
 LAST_WORD = 30.0
 """Seconds for the taper to take notice of a dump that failed here."""
@@ -131,7 +130,7 @@ class Conversation:
         self._refusal: Cannot | None = None
         self._broken: Broken | None = None
         self._end: End | None = None
-        self._position = 0
+        self._position = self._asked_at = 0
         self._call(now)
 
     # what the edge reads
@@ -167,7 +166,7 @@ class Conversation:
         if contact is Contact.AWAY:
             times += [self._next_call, self._away_since + self._limit]
         elif contact is Contact.PROVING:
-            times += [self._changed + HANDSHAKE]
+            times += [self._changed + CHALLENGE_PATIENCE]
         elif contact is Contact.TALKING:
             times += [self._heard + SILENCE, self._said + self._alive_pause]
         return min(times, default=None)
@@ -179,7 +178,7 @@ class Conversation:
     @property
     def _alive_pause(self) -> float:
         held_up = self._end is None and not self.window.room and not self.sends
-        return min(self._reminder, ALIVE) if held_up else ALIVE
+        return min(self._reminder, ALIVE_SECONDS) if held_up else ALIVE_SECONDS
 
     def tick(self, now: float) -> None:
         """Time has passed."""
@@ -190,7 +189,7 @@ class Conversation:
             self._give_up(f"no rendezvous with the taper for {self._limit:g} seconds: {self._why}")
         elif contact is Contact.AWAY and now >= self._next_call:
             self._call(now)
-        elif contact is Contact.PROVING and now >= self._changed + HANDSHAKE:
+        elif contact is Contact.PROVING and now >= self._changed + CHALLENGE_PATIENCE:
             self._break_off("the taper did not answer HELLO", now)
         elif contact is Contact.TALKING and now >= self._heard + SILENCE:
             self._break_off(f"the taper said nothing for {SILENCE:g} seconds", now)
@@ -315,7 +314,7 @@ class Conversation:
         crc = self._sum_of(send.offset, now)
         if crc is not None:
             self._sending = Sending(send.run, send.offset, crc)
-            self._position = send.offset
+            self._position = self._asked_at = send.offset
             self.window.acknowledge(0, send.offset)  # what is behind it is not written any more
             self._data.dial()
             self._actions.append(Dial(send.run, send.addresses))
@@ -415,6 +414,10 @@ class Conversation:
     def sent(self, count: int) -> None:
         """So many of them were given to it."""
         self._position += count
+        sent = self._position - self._asked_at
+        if self._end is None and sent >= self.window.capacity // ASKS:
+            self._asked_at = self._position
+            self._say(Alive(self._position), self._said)
         self._finish_if_all_is_sent()
 
     def broke(self, why: str, now: float) -> None:

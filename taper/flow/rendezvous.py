@@ -20,6 +20,7 @@ from devices.door import judge_addresses
 from protocols.crc import UNKNOWN, Crc
 from protocols.header import parse_header
 from protocols.rendezvous.frames import HeaderBlock, HeaderFields, Outcome
+from protocols.rendezvous.times import STORED_SECONDS
 from taper.core.errors import DeviceFault, SourceFault
 from taper.core.interfaces import IToldOrigin, Offer
 from taper.core.outcome import Verdict as Fate
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
     from taper.flow.interfaces import FlowContext
     from taper.flow.rendezvous_terms import Terms
     from taper.plane.interfaces import ISource
-
-PROGRESS_SECONDS = 2.0
-"""How often the application is told how far the dump is, while bytes move."""
 
 _OUTCOMES = {
     Fate.DONE: Outcome.GOOD,
@@ -76,7 +74,8 @@ class RendezvousOrigin:
         names = Names(command.hostname, command.diskname, command.level)
         self._meeting = Meeting(context.reactor, names, context.patience)
         self._callers: Callers | None = None
-        self._lobby = Lobby(context.reactor, terms.key, self._meeting, self._admits)
+        self._meeting.asked = self.tell_progress
+        self._lobby = Lobby(context.reactor, terms.key, self._meeting, self._refuses)
         self._ports: list[Any] = []
         self._finding: Deferred[None] | None = None
         self._header: HeaderPort | None = None
@@ -147,12 +146,10 @@ class RendezvousOrigin:
         if not self._closed:
             _log.error("nobody can come to the rendezvous: %s", failure.getErrorMessage())
 
-    def _admits(self, caller: Where, ours: Where) -> bool:
+    def _refuses(self, caller: Where, ours: Where) -> str | None:
         assert self._callers is not None, "nobody is taken in before they are known"
         verdict, who = judge_addresses(self._callers, caller, ours)
-        if verdict is not Verdict.ADMITTED:
-            _log.warning("a connection to the rendezvous of a dump is refused: it is from %s", who)
-        return verdict is Verdict.ADMITTED
+        return None if verdict is Verdict.ADMITTED else f"refused, it is from {who}"
 
     # phase one
 
@@ -230,7 +227,7 @@ class RendezvousOrigin:
             self._tick()
 
     def _tick(self) -> None:
-        self._ticking = self._context.reactor.callLater(PROGRESS_SECONDS, self._tick)
+        self._ticking = self._context.reactor.callLater(STORED_SECONDS, self._tick)
         self.tell_progress()
 
     def tell_progress(self) -> None:

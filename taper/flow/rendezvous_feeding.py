@@ -21,6 +21,7 @@ from devices.directtcp import Wait, accept_one, wait_in_lane
 from devices.door import Door, peer
 from devices.errors import DeviceError
 from protocols.rendezvous.frames import Cannot, Sending, Why
+from protocols.rendezvous.times import END_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE
 from taper.core.errors import DumpFault, SourceFault
 from taper.flow.rendezvous_ports import open_ports
 from taper.plane.interfaces import reason
@@ -30,13 +31,6 @@ if TYPE_CHECKING:
     from taper.flow.interfaces import FlowContext
     from taper.flow.rendezvous_meeting import Meeting
     from taper.flow.rendezvous_terms import Terms
-
-END_PATIENCE = 5.0
-"""Seconds for an application whose data connection has ended to say that this was its end. Who
-says nothing may not know of it, and is sent elsewhere."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-"""Seconds between two attempts of which the first brought nothing; each is twice the one before."""
 
 _log = logging.getLogger(__name__)
 
@@ -137,14 +131,11 @@ class Feeding:
         accepted.addCallback(self._keep)
         meeting.send(offset, addresses)
         made = Deferred.fromCoroutine(self._take_silent(waits))
-        came = meeting.came
         told = meeting.when(
             lambda: (
                 isinstance(meeting.answer, Cannot)
                 or meeting.broken is not None
                 or meeting.total == offset
-                # what it said of a break may have been lost
-                or (meeting.came > came and meeting.answer is not None)
             )
         )
         either: list[Deferred[Any]] = [accepted, told]
@@ -207,8 +198,8 @@ class Feeding:
     def _hear_refusal(self) -> None:
         """One that may be other the next time is no reason to give up."""
         answer = self._meeting.answer
-        if not isinstance(answer, Cannot):
-            return
+        if not isinstance(answer, Cannot) or self._meeting.broken is not None:
+            return  # a broken one is no refusal
         text = f"the application cannot send: {answer.text or 'it gives no reason'}"
         if answer.reason == Why.KEPT_NO_MORE:
             text += f" (it has kept what follows byte {answer.first_byte_kept})"

@@ -17,6 +17,7 @@ from zope.interface import implementer
 from protocols.rendezvous.errors import RendezvousError
 from protocols.rendezvous.frames import NONCE_SIZE, Alive, Refusal, Refused
 from protocols.rendezvous.taper import TaperHalf
+from protocols.rendezvous.times import ALIVE_SECONDS, MOST_UNPROVEN, PROOF_PATIENCE, SILENCE
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -24,23 +25,11 @@ if TYPE_CHECKING:
     from devices.callers import Where
     from protocols.rendezvous.frames import Frame, Proof
 
-GREETING_PATIENCE = 10.0
-"""Seconds from a connection to its proof."""
-
 GREETING_LIMIT = 65536
 """Bytes of a connection up to its proof."""
 
-MOST_UNPROVEN = 16
-"""Connections without a proof; the oldest leaves for one more."""
-
 MOST_TOLD = 10
 """Strangers of one dump that are told of one by one."""
-
-ALIVE_SECONDS = 10.0
-"""How often we say that we are there."""
-
-SILENCE = 60.0
-"""Seconds after which a connection on which nothing comes is taken for broken."""
 
 CLOSE_PATIENCE = 2.0
 """Seconds for a last word to be taken."""
@@ -106,7 +95,7 @@ class Link(Protocol):
     # what comes
 
     def connectionMade(self) -> None:
-        self._silence = self._clock.callLater(GREETING_PATIENCE, self._too_slow)
+        self._silence = self._clock.callLater(PROOF_PATIENCE, self._too_slow)
         self._lobby.came(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -143,7 +132,7 @@ class Link(Protocol):
         self._lobby.proven(self)
 
     def _too_slow(self) -> None:
-        seconds = SILENCE if self.proof else GREETING_PATIENCE
+        seconds = SILENCE if self.proof else PROOF_PATIENCE
         self._lobby.complain(self, f"nothing came for {seconds:g} s")
         self.abort()
 
@@ -226,18 +215,18 @@ class Lobby(Factory):
     """Takes in whoever may call, and shows those to the meeting who know the key.
 
     :param key: that is to be known
-    :param admits: whether a caller at the first address may call the second one
+    :param refuses: why a caller at the first address may not call the second one; None: it may
     """
 
     noisy = False
 
     def __init__(
-        self, clock: Any, key: bytes, meeting: IMeets, admits: Callable[[Where, Where], bool]
+        self, clock: Any, key: bytes, meeting: IMeets, refuses: Callable[[Where, Where], str | None]
     ) -> None:
         self.meeting = meeting
         self._clock = clock
         self._key = key
-        self._admits = admits
+        self._refuses = refuses
         self._unproven: list[Link] = []
         self._links: set[Link] = set()
         self._complaints = 0
@@ -251,12 +240,14 @@ class Lobby(Factory):
         transport: Any = link.transport
         self._links.add(link)
         peer, ours = transport.getPeer(), transport.getHost()
-        if not self._admits((peer.host, peer.port), (ours.host, ours.port)):
+        why = self._refuses((peer.host, peer.port), (ours.host, ours.port))
+        if why is not None:
+            self.complain(link, why)
             link.abort()
             return
         self._unproven.append(link)
         if len(self._unproven) > MOST_UNPROVEN:
-            self._unproven[0].abort()
+            self._unproven.pop(0).abort()
 
     def proven(self, link: Link) -> None:
         """It has proved itself."""
@@ -280,6 +271,9 @@ class Lobby(Factory):
 
     def close(self) -> Deferred[None]:
         """Hang up on everybody; fires once all are gone, which takes a moment at most."""
+        if self._complaints > MOST_TOLD:
+            _log.warning("rendezvous: %d more complaints", self._complaints - MOST_TOLD)
+            self._complaints = 0
         gone: Deferred[None] = Deferred(lambda _: None)
         self._gone.append(gone)
         for link in list(self._links):

@@ -115,10 +115,10 @@ class Meeting:
     :ivar run: number of the last data connection that was ordered.
     :ivar answer: to the last order; None: none yet.
     :ivar broken: what it said of the break of that data connection.
-    :ivar came: how often it has come, the first time included.
     :ivar sent: bytes that it had sent when it last said so.
     :ivar written: bytes that are written, as it was told.
     :ivar fault: why nothing more is to be expected of it.
+    :ivar asked: called when it wants to know how far the dump is.
     :ivar told: called when anything has changed, by whoever uses the data connection.
     :ivar alarm: called with the fault, once.
     """
@@ -129,10 +129,10 @@ class Meeting:
         self.run = 0
         self.answer: Sending | Cannot | Halted | None = None
         self.broken: Broken | None = None
-        self.came = 0
         self.sent = 0
         self.written = 0
         self.fault: str | None = None
+        self.asked: Callable[[], object] = lambda: None
         self.told: Callable[[], object] = lambda: None
         self.alarm: Callable[[str], object] = lambda text: None
         self._clock = clock
@@ -191,7 +191,6 @@ class Meeting:
     def _take(self, link: Link) -> None:
         again = self._dump_id is not None
         _log.info("the application is %s, on %s", "back" if again else "there", link.host)
-        self.came += 1
         self._dump_id = link.dump_id
         before, self._link = self._link, link
         self._presences.come()
@@ -270,6 +269,7 @@ class Meeting:
             self.end = self.end or frame
         elif isinstance(frame, Alive):
             self.sent = max(self.sent, frame.bytes)
+            self.asked()
         self._look()
 
     def _answered(self, answer: Sending | Cannot | Halted) -> None:

@@ -79,7 +79,7 @@ class ApplicationSender:
             text = f"the application has not connected to the device in {self._patience:g} s"
             raise self._failed(text) from None
         answer = meeting.answer
-        if isinstance(answer, Cannot):
+        if isinstance(answer, Cannot) and meeting.broken is None:
             self._leave()
             text = f"the application cannot send: {answer.text or 'it gives no reason'}"
             if answer.reason == Why.NOBODY_ANSWERS:
@@ -181,7 +181,8 @@ class ApplicationSender:
     @property
     def goes_on(self) -> bool:
         """What was sent in vain can be sent again, as far as anybody knows."""
-        return not self._cancelled and self._meeting.failure is None
+        lost = self._cancelled or self._told_failure
+        return not lost and self._meeting.failure is None
 
     def acknowledge(self, stored: int, written: int) -> None:
         """The origin tells it, for all flows."""

@@ -28,8 +28,9 @@ from protocols.rendezvous.frames import (
     Stored,
     Why,
 )
+from protocols.rendezvous.times import SILENCE
 from protocols.rendezvous.window import BLOCK
-from taper.application.conversation import LAST_WORD, MOST_UNPROVEN, SILENCE
+from taper.application.conversation import LAST_WORD, MOST_UNPROVEN
 from taper.application.states import Call, Dial, Finish, HangUp, Leave
 from tests.application.talking import ADDRESSES, DUMP_ID, HEADER, NAMES, Talk
 
@@ -61,6 +62,7 @@ def test_a_dump_from_beginning_to_end() -> None:
     assert talk.heard() == [Sending(1, 0, 0)]
     assert talk.flow() == DATA
     assert talk.actions() == []
+    talk.heard()
     talk.conversation.ended(talk.now)
     assert talk.heard() == [end()]
     assert talk.actions() == [Finish()]
@@ -91,6 +93,7 @@ def test_it_can_break_when_all_was_sent() -> None:
     talk = Talk()
     talk.begin(DATA)
     talk.flow()
+    talk.heard()
     talk.conversation.ended(talk.now)
     assert talk.actions() == [Finish()]
     talk.conversation.broke("Connection reset by peer", talk.now)
@@ -513,6 +516,25 @@ def test_cuts_at_any_moment(deeds: list[object], size: int, memory: int) -> None
     assert world.crossed <= size + breaks * (memory + 2 * BLOCK)
 
 
+def test_each_quarter_of_the_window_asks_the_taper() -> None:
+    """It answers how far it is, so the window is not full before it has room again."""
+    talk = Talk(memory=4 * BLOCK)
+    talk.begin(DATA[: 4 * BLOCK])
+    talk.flow(BLOCK - 1)
+    assert talk.heard() == []
+    talk.flow(1)
+    assert talk.heard() == [Alive(BLOCK)]
+    talk.flow(BLOCK)
+    assert talk.heard() == [Alive(2 * BLOCK)]
+    # from where it begins anew, too
+    talk.say(Send(2, BLOCK, ADDRESSES))
+    talk.actions()
+    talk.conversation.dialed(talk.now)
+    talk.heard()
+    talk.flow(BLOCK)
+    assert talk.heard() == [Alive(2 * BLOCK)]
+
+
 def test_a_full_window_reminds_the_taper() -> None:
     """Soon, then less and less often; what is stored begins it anew."""
     talk = Talk(memory=2 * BLOCK)
@@ -520,6 +542,7 @@ def test_a_full_window_reminds_the_taper() -> None:
     talk.wait(1)
     assert talk.heard() == [], "there is something to send"
     talk.flow()
+    talk.heard()
 
     def times() -> list[float]:
         found = []
@@ -534,4 +557,5 @@ def test_a_full_window_reminds_the_taper() -> None:
     assert times() == []
     talk.window.append(DATA[:BLOCK])
     talk.flow()
+    talk.heard()
     assert len(times()) == 6

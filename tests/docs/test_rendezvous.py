@@ -17,7 +17,9 @@ import pytest
 from attrs import astuple
 from crc32c import crc32c
 
+from protocols.application import Properties
 from protocols.directtcp import Address
+from protocols.rendezvous import times
 from protocols.rendezvous.frames import (
     Broken,
     End,
@@ -72,6 +74,23 @@ def test_the_table_has_all_frames() -> None:
         assert {side for side, says in sides.items() if number in says} == (
             set(sides) if whose == "both" else {whose}
         )
+
+
+def test_the_times() -> None:
+    """Those that are the library's, in their order."""
+    told = re.findall(r"^\| [^|]+ \| (?:every )?([\d.]+)(?: to ([\d.]+))?[^|]* \|$", TEXT, re.M)
+    assert [float(number) for numbers in told for number in numbers if number] == [
+        times.PROOF_PATIENCE,
+        times.CHALLENGE_PATIENCE,
+        times.ALIVE_SECONDS,
+        times.SILENCE,
+        times.STORED_SECONDS,
+        times.END_PATIENCE,
+        times.FIRST_PAUSE,
+        times.LONGEST_PAUSE,
+    ]
+    assert f"at most {times.MOST_UNPROVEN} connections that have not proved themselves" in TEXT
+    assert f"`rendezvous-patience` ({Properties().rendezvous_patience})" in TEXT
 
 
 # the bytes
@@ -189,6 +208,11 @@ def test_the_page_is_enough_to_read_them() -> None:
 # the program
 
 
+def program() -> str:
+    """The text of it."""
+    return block_of("python program").text
+
+
 class Taper:
     """The other end of one connection: waits until it has heard what it waits for."""
 
@@ -218,8 +242,7 @@ class Taper:
 
 def test_the_program_sends_a_file(tmp_path: Path) -> None:
     """On three data connections: one breaks in the middle, one is halted, one comes to its end."""
-    program, key, dump = (tmp_path / name for name in ("program.py", "key", "dump"))
-    program.write_text(block_of("python program").text)
+    key, dump = tmp_path / "key", tmp_path / "dump"
     key.write_text("not a secret any more\n")
     key.chmod(0o600)
     content = bytes(range(251)) * 40000
@@ -227,7 +250,7 @@ def test_the_program_sends_a_file(tmp_path: Path) -> None:
     with listener() as meeting, listener() as data_port:
         here = f"127.0.0.1:{meeting.getsockname()[1]}"
         sender = subprocess.Popen(
-            [sys.executable, str(program), here, str(key), "client", "/home", str(dump)],
+            [sys.executable, "-c", program(), here, str(key), "client", "/home", str(dump)],
             cwd=ROOT,
         )
         try:

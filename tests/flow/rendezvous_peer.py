@@ -124,8 +124,8 @@ class Application:
         self._cuts = list(self.script.cuts)
         self._cannot = list(self.script.cannot)
         self._dead = threading.Event()
-        self._answer: Frame | None = None
         self._end: End | None = None
+        self._broken: Broken | None = None
         self.thread = threading.Thread(target=self._run, name="application", daemon=True)
 
     def start(self) -> Application:
@@ -187,6 +187,8 @@ class Application:
             self._link, self._half = link, half
             if self.script.header is not None:
                 self._say(self.script.header)
+            if self._broken is not None:
+                self._say(self._broken)
             if self._end is not None:
                 self._say(self._end)
 
@@ -197,7 +199,7 @@ class Application:
             try:
                 self._half.say(frame)
                 self._link.sendall(self._half.output())
-            except (OSError, ValueError):
+            except OSError:
                 self._half = None  # it is said again
 
     def _hear(self, frame: Frame) -> None:
@@ -216,7 +218,7 @@ class Application:
 
     def _leave(self) -> None:
         with self._lock:
-            running, self._running = self._running, None
+            running, self._running, self._broken = self._running, None, None
         if running is not None:
             running.over = True
             with contextlib.suppress(OSError):
@@ -226,6 +228,9 @@ class Application:
     def _send(self, order: Send) -> None:
         if self._running is not None and self._running.run == order.run:
             self._say(self._sending(order))
+            return
+        if self._broken is not None and self._broken.run == order.run:
+            self._say(Cannot(order.run, Why.NOBODY_ANSWERS, 0, self._broken.text))
             return
         self._leave()
         self.before_send(order)
@@ -271,7 +276,7 @@ class Application:
             running.socket.shutdown(socket.SHUT_WR)
         except OSError as error:
             if not (running.over or self._dead.is_set()):
-                self._say(Broken(running.run, at, str(error)))
+                self._say_broken(Broken(running.run, at, str(error)))
             return
         self._finish()
 
@@ -285,16 +290,22 @@ class Application:
         if cut.link and link is not None:
             with contextlib.suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)
-        elif cut.how == "reset":
-            self._say(Broken(running.run, cut.at, "it was cut"))
+        if cut.how == "reset":
+            self._say_broken(Broken(running.run, cut.at, "it was cut"))
+
+    def _say_broken(self, frame: Broken) -> None:
+        with self._lock:
+            self._broken = frame
+            self._say(frame)
 
     def _finish(self) -> None:
         script = self.script
         result = EndResult.FAILED if script.fails else EndResult.GOOD
         crc = crc_of(self.data) ^ script.wrong_crc
         with self._lock:
-            self._end = End(len(self.data) + script.lies, crc, result, script.fails)
-            self._say(self._end)
+            if self._end is None:
+                self._end = End(len(self.data) + script.lies, crc, result, script.fails)
+                self._say(self._end)
 
     # what a test asks
 

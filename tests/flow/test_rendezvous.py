@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,21 +19,24 @@ from protocols.directtcp import Address
 from protocols.driver.commands import PortWrite
 from protocols.driver.messages import SplitFields
 from protocols.header import Header, HeaderType, build_header
-from protocols.rendezvous.frames import HeaderBlock, Outcome, Why
+from protocols.rendezvous.frames import HeaderBlock, HeaderFields, Outcome, Send, Why
 from taper.core.errors import SourceFault
 from taper.core.interfaces import IFlow, IOrigin, IToldOrigin
 from taper.core.outcome import Verdict
-from taper.flow import rendezvous_feeding
+from taper.flow import rendezvous, rendezvous_feeding, rendezvous_sender
 from taper.flow.flows import Flows
 from taper.flow.interfaces import IMoverOrigin
 from taper.flow.rendezvous import RendezvousOrigin
 from taper.flow.rendezvous_terms import Terms
+from tests.contract.flow import DATA as APPLICANTS
 from tests.devices.ndmp_world import World
 from tests.fakes.device import FakeDevice, FakeVolume
 from tests.fakes.ndmp_server import CONFORMING, STRICT
 from tests.fakes.turning import Turning, turning_reactor
 from tests.flow.flowing import PLAN, make_context
 from tests.flow.rendezvous_peer import KEY, Application, Cut, Script, crc_of
+from tests.flow.test_contract import Applicant
+from tests.flow.test_spanning import OVER, Volumes, dump
 
 STAMP = "20260102030405"
 HEADER = Header(
@@ -118,7 +122,8 @@ class Meeting:
         self.context = make_context(turning.reactor, patience)
         terms = Terms(key=KEY, hosts=("127.0.0.1",))
         self.origin = RendezvousOrigin(self.context, COMMAND, terms)
-        self.flow: IFlow = Flows(self.context).between(self.origin, target.device, plan)
+        self._flows, self._plan = Flows(self.context), plan
+        self.flow: IFlow = self._flows.between(self.origin, target.device, plan)
         self.script = script or Script(header=BLOCK_HEADER)
         self.data = data
         self.key = key
@@ -126,6 +131,7 @@ class Meeting:
         self.interrupted: list[str] = []
         self.offered: tuple[Address, ...] = ()
         self.application: Application | None = None
+        self.before_send: Callable[[Send], object] = lambda order: None
         self.good = 0
         self.ended = False
         self._readying: Deferred[None] = Deferred()
@@ -135,7 +141,9 @@ class Meeting:
         offer = await self.flow.offer()
         assert offer is not None
         self.offered = tuple(Address.parse(text) for text in offer.addresses)
-        self.application = Application(self.offered, self.data, self.script, key=self.key).start()
+        self.application = Application(
+            self.offered, self.data, self.script, key=self.key, before_send=self.before_send
+        ).start()
 
     async def run(self) -> Verdict:
         """All of it. :return: as the ledger would have it"""
@@ -165,15 +173,23 @@ class Meeting:
         if not self.flow.ready_first:
             await ready
         while not self.ended:
+            await self._go_on()
             result = await self.flow.write_part(self.target.device, header)
             if result.stored is not None:
                 await result.stored
-            if not result.successful:
+            if not result.successful and not self.flow.can_retry():
                 self.errors += self.flow.take_errors() or [result.error or "?"]
                 return
-            self.good += result.size
+            self.good += result.size if result.successful else 0
             self.origin.tell_progress()
             self.ended = result.eof
+
+    async def _go_on(self) -> None:
+        """By another flow, if this one can no more."""
+        flow, device = self.flow, self.target.device
+        self.flow = await self._flows.going_on(flow, self.origin, device, self._plan)
+        if self.flow is not flow:
+            await self.flow.ready()
 
     def _interrupt(self, text: str) -> None:
         self.interrupted.append(text)
@@ -253,14 +269,21 @@ def test_an_empty_dump(turning: Turning, meet: Any, target: Any) -> None:
 
 @pytest.mark.parametrize("how", ["reset", "closed"])
 @pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("target", [Pumped, Moved])
 def test_cuts(
-    turning: Turning, meet: Any, monkeypatch: pytest.MonkeyPatch, how: str, link: bool
+    turning: Turning,
+    meet: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    target: Any,
+    how: str,
+    link: bool,
 ) -> None:
     """Wherever the data connection is cut, the dump goes on at the very byte; so it does where the
     rendezvous is cut as well, and where nobody is told of the cut."""
     monkeypatch.setattr(rendezvous_feeding, "END_PATIENCE", 0.1)
+    monkeypatch.setattr(rendezvous_sender, "VERDICT_PATIENCE", 0.1)
     points = [0, 100_000, len(DATA) - 1]
-    meeting = meet(Pumped, Script(cuts=[Cut(at, how, link) for at in points]))
+    meeting = meet(target, Script(cuts=[Cut(at, how, link) for at in points]))
     assert turning.run(meeting.run()) is Verdict.DONE
     check_whole(meeting, turning)
     offsets = [order.offset for order in meeting.application.orders]
@@ -313,6 +336,23 @@ def test_nobody_answers_at_a_movers_address(turning: Turning, meet: Any) -> None
     assert len(meeting.application.orders) == 2
 
 
+@pytest.mark.parametrize("told", ["amdirecttar", "another"])
+def test_a_header_that_is_not_the_configurations(
+    turning: Turning, meet: Any, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """What the application says of it is compared with what we make of the configuration."""
+    monkeypatch.setattr(rendezvous, "make_header", lambda command, config: HEADER)
+    meeting = meet(Pumped)
+    meeting.script.header = HeaderFields((("application", told), ("unheard-of", "x")))
+    if told == HEADER.application:
+        assert turning.run(meeting.run()) is Verdict.DONE
+        assert meeting.target.volume.files[1].header.application == told
+    else:
+        assert turning.run(meeting.run()) is Verdict.FAILED
+        assert "the dump's application is 'another', the configuration" in meeting.errors[0]
+        assert meeting.target.volume.files == {}
+
+
 def test_one_that_never_comes(turning: Turning, meet: Any) -> None:
     """No volume is touched for it."""
     meeting = meet(Pumped, patience=0.5, key=b"another key of sixteen bytes")
@@ -336,3 +376,21 @@ def test_progress_is_told(turning: Turning, meet: Any) -> None:
     assert stored == sorted(stored)
     assert stored[-1] == len(DATA)
     assert len(stored) >= len(DATA) // plan.part_size
+
+
+@pytest.mark.parametrize("kinds", OVER)
+@pytest.mark.parametrize("indirect", [False, True])
+def test_over_devices_that_share_no_connection(
+    turning: Turning, tmp_path: Path, kinds: str, indirect: bool
+) -> None:
+    """The application is sent from each to the next; every byte is stored once, in order."""
+    applicant = Applicant(turning, tmp_path, whole=True)
+    context = applicant.context(make_context(turning.reactor))
+    volumes = Volumes(turning, kinds, CONFORMING, indirect=indirect)
+    flow = turning.run(dump(Flows(context), applicant.origin(context), applicant, volumes))
+    applicant.close()
+    volumes.close()
+    assert volumes.stored[: len(APPLICANTS)] == APPLICANTS
+    assert len(volumes.stored) - len(APPLICANTS) < 32768
+    assert flow.dest_crc().value == crc_of(APPLICANTS)
+    assert flow.take_errors() == []

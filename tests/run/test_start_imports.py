@@ -66,9 +66,16 @@ LATE = {
     ),
     "taper.demo.running": (REACTOR, "twisted.internet"),
     "taper.flow.flows": (SELDOM, "taper.flow.sent", "taper.flow.taken"),
-    "taper.flow.port": (SELDOM, "taper.flow.made_header", "taper.flow.resolving"),
+    "taper.flow.port": (
+        SELDOM,
+        "taper.flow.made_header",
+        "taper.flow.rendezvous",
+        "taper.flow.rendezvous_terms",
+        "taper.flow.resolving",
+    ),
     "taper.plane.cache": (SELDOM, "tempfile"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
+    "taper.plane.spool": (SELDOM, "tempfile"),
     "taper.recovery.cli": (
         COMMAND,
         "taper.installation",
