@@ -50,7 +50,7 @@ define dumptype meeting {{
 property "rendezvous-key-file" "{KEY_FILE}"
 property "rendezvous-address" "127.0.0.1"
 """
-WINDOW = 1 << 20
+WINDOW = 6 << 20
 HEAD = 32768
 """Bytes of the header of a file on a vtape."""
 
