@@ -110,6 +110,7 @@ class Meeting:
     """The rendezvous of one dump, without its connections.
 
     :param patience: seconds to wait for an application that is away
+    :ivar window: bytes that it can keep.
     :ivar header: what it said of the dump's header.
     :ivar end: what it said of the dump's end.
     :ivar run: number of the last data connection that was ordered.
@@ -124,6 +125,7 @@ class Meeting:
     """
 
     def __init__(self, clock: Any, names: Names, patience: float) -> None:
+        self.window = 0
         self.header: HeaderFields | HeaderBlock | None = None
         self.end: End | None = None
         self.run = 0
@@ -175,6 +177,7 @@ class Meeting:
         elif self._dump_id not in (None, link.dump_id):
             link.refuse(Refusal.BUSY, "another application is at this dump")
         else:
+            self.window = link.proof.window
             self._take(link)
 
     def _difference(self, proof: Proof) -> str | None:

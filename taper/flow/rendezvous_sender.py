@@ -35,6 +35,7 @@ class ApplicationSender:
     :param position: byte from which on it is to send
     :param patience: seconds for an answer
     :param begin: called when the application is about to be sent here: nobody else may any more
+    :param acknowledge: tells the application how far the device is
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class ApplicationSender:
         meeting: Meeting,
         position: int,
         patience: float,
-        begin: Callable[[], object] = lambda: None,
+        *,
+        begin: Callable[[], object],
+        acknowledge: Callable[[int, int], object],
     ) -> None:
         self.wants_progress: Callable[[], None] = lambda: None
         self.tells_broken: Callable[[], None] = lambda: None
@@ -53,6 +56,7 @@ class ApplicationSender:
         self._position = position
         self._patience = patience
         self._begin = begin
+        self._acknowledge = acknowledge
         self._errors: list[str] = []
         self._told_failure = False
         self._told_broken = False
@@ -185,7 +189,7 @@ class ApplicationSender:
         return not lost and self._meeting.failure is None
 
     def acknowledge(self, stored: int, written: int) -> None:
-        """The origin tells it, for all flows."""
+        self._acknowledge(stored, written)
 
     def leave(self, stored: int) -> Deferred[Rest | None]:
         return Deferred.fromCoroutine(self._depart(stored))

@@ -108,6 +108,7 @@ class Application:
     script: Script = field(factory=Script)
     names: Names = field(factory=lambda: Names("localhost", "/var", 0, "amdirecttar"))
     key: bytes = KEY
+    window: int = 1 << 24
     before_send: Callable[[Send], object] = lambda order: None
     dump_id: bytes = field(factory=lambda: os.urandom(16))
     heard: list[Frame] = field(factory=list)
@@ -162,7 +163,7 @@ class Application:
         where = self.addresses[0]
         with socket.create_connection((where.host, where.port), PATIENCE) as link:
             link.settimeout(PATIENCE)
-            half = ApplicationHalf(self.key, self.names, self.dump_id, os.urandom(32), 1 << 20)
+            half = ApplicationHalf(self.key, self.names, self.dump_id, os.urandom(32), self.window)
             half.begin()
             link.sendall(half.output())
             known = False

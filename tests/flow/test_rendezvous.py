@@ -116,6 +116,7 @@ class Meeting:
         patience: float = 6.0,
         plan: Any = PLAN,
         key: bytes = KEY,
+        window: int = 1 << 24,
     ) -> None:
         self.turning = turning
         self.target = target
@@ -127,6 +128,7 @@ class Meeting:
         self.script = script or Script(header=BLOCK_HEADER)
         self.data = data
         self.key = key
+        self.window = window
         self.errors: list[str] = []
         self.interrupted: list[str] = []
         self.offered: tuple[Address, ...] = ()
@@ -142,7 +144,12 @@ class Meeting:
         assert offer is not None
         self.offered = tuple(Address.parse(text) for text in offer.addresses)
         self.application = Application(
-            self.offered, self.data, self.script, key=self.key, before_send=self.before_send
+            self.offered,
+            self.data,
+            self.script,
+            key=self.key,
+            window=self.window,
+            before_send=self.before_send,
         ).start()
 
     async def run(self) -> Verdict:
@@ -357,6 +364,14 @@ def test_one_that_never_comes(turning: Turning, meet: Any) -> None:
     """No volume is touched for it."""
     meeting = meet(Pumped, patience=0.5, key=b"another key of sixteen bytes")
     assert turning.run(meeting.run()) is Verdict.FAILED
+    assert meeting.target.volume.files == {}
+
+
+def test_one_that_keeps_too_little(turning: Turning, meet: Any) -> None:
+    """It would wait for a device that waits for it."""
+    meeting = meet(Pumped, window=1 << 20)
+    assert turning.run(meeting.run()) is Verdict.FAILED
+    assert "can keep 1048576 bytes for a second time" in meeting.errors[0]
     assert meeting.target.volume.files == {}
 
 
