@@ -71,6 +71,7 @@ class Script:
     :ivar wrong_crc: it says another checksum than that of its bytes.
     :ivar mute: it never answers an order to send.
     :ivar idle: it connects, and never sends a byte.
+    :ivar loses_first: its first data connection is reset at once, which it does not see.
     """
 
     header: HeaderFields | HeaderBlock | None = FIELDS
@@ -82,6 +83,7 @@ class Script:
     wrong_crc: bool = False
     mute: bool = False
     idle: bool = False
+    loses_first: bool = False
 
 
 @define
@@ -247,6 +249,11 @@ class Application:
             self._say(Cannot(order.run, Why.NOBODY_ANSWERS, 0, str(error)))
             return
         link.settimeout(PATIENCE)
+        if self.script.loses_first and order.run == 1:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            link.close()
+            self._say(self._sending(order))
+            return
         data = self._running = _Data(order.run, link)
         self._say(self._sending(order))
         if not self.script.idle:

@@ -367,6 +367,16 @@ def test_one_that_never_comes(turning: Turning, meet: Any) -> None:
     assert meeting.target.volume.files == {}
 
 
+def test_one_that_does_not_see_a_reset(
+    turning: Turning, meet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data connection is gone before we look at it: it is sent anew, long before dtimeout."""
+    monkeypatch.setattr("taper.flow.rendezvous_feeding.END_PATIENCE", 0.05)
+    meeting = meet(Pumped, Script(loses_first=True), patience=60.0)
+    assert turning.run(meeting.run()) is Verdict.DONE
+    assert [order.offset for order in meeting.application.orders] == [0, 0]
+
+
 def test_one_that_keeps_too_little(turning: Turning, meet: Any) -> None:
     """It would wait for a device that waits for it."""
     meeting = meet(Pumped, window=1 << 20)
