@@ -137,6 +137,31 @@ def test_one_that_needs_nothing_of_it_never_waits() -> None:
     kept.close()
 
 
+def test_a_device_that_holds_more_than_is_kept_gets_it() -> None:
+    """After a while, so that the two do not wait for each other for ever."""
+    now = 0.0
+    kept = Kept(PiecesSource(DATA, (70_000,), ""), size=SIZE, clock=lambda: now)
+    asked = threading.Semaphore(0)
+    kept.wants_progress = asked.release
+    reader = kept.reader()
+    read: list[bytes] = []
+
+    def read_all() -> None:
+        read.append(take(reader, len(DATA)))
+        asked.release()
+
+    thread = threading.Thread(target=read_all)
+    thread.start()
+    while not read:
+        assert asked.acquire(timeout=60)
+        now += 30
+        kept.acknowledge(0, 1000)
+    thread.join(60)
+    assert read == [DATA]
+    assert kept.leave(0) is None
+    reader.close()
+
+
 def test_cancelling_wakes_who_waits_for_room() -> None:
     kept = Kept(PiecesSource(DATA, (70_000,), ""), size=SIZE)
     short = threading.Event()
