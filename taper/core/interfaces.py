@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from protocols.driver.messages import Message
     from protocols.header import Header
     from protocols.tapelist import Tapelist
+    from taper.core.outcome import Verdict
     from taper.core.retention import Retention
     from taper.core.splitting import DirectoryFacts, SplitPlan
 
@@ -133,6 +134,36 @@ class IOrigin(Interface):
 
     def close() -> Deferred[None]:
         """Stop listening, close what is open; after the flow. At any time, and to repeat."""
+
+
+class IUndecidedOrigin(IOrigin):
+    """An origin that may turn out to be another one."""
+
+    def decide() -> Deferred[IOrigin]:
+        """Look which it is, before anything else is asked of it. Fails with DumpFault."""
+
+
+class IToldOrigin(IOrigin):
+    """An origin whose sender is told how its dump fares. It stays open until the dumper's result
+    is known, since that is not before the sender has heard ours."""
+
+    def follow(progress: Callable[[], tuple[int, int]], interrupt: Callable[[str], None]) -> None:
+        """Tell the sender now and then how far the dump is; from the header on.
+
+        :param progress: bytes in good parts, and bytes written
+        :param interrupt: ends the dump; to be called with the reason when the sender is lost
+        """
+
+    def tell_progress() -> None:
+        """A part is over: tell it now."""
+
+    def tell_end(fate: Verdict, crc: Crc, size: int, text: str) -> None:
+        """Tell the sender what became of its dump, as far as we are concerned.
+
+        :param crc: of what is stored, if known
+        :param size: bytes in good parts
+        :param text: all complaints
+        """
 
 
 class IClerk(Interface):

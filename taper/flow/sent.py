@@ -199,6 +199,13 @@ class SentFlow(ListeningFlow):
         self._mover.pushed_by(self._sender)
         return self._mover
 
+    def take_errors(self) -> list[str]:
+        errors = super().take_errors()
+        errors += self._origin.judge(self.source_crc)
+        if errors:
+            self._origin.failed()
+        return errors
+
     async def _stop_connecting(self) -> None:
         if self._connecting is not None:
             self._awaited = Deferred()
