@@ -90,11 +90,38 @@ class IMoverDevice(IDirectTCPDevice):
     def start_file(header: Header) -> Deferred[FileStart]:
         """As :meth:`devices.interfaces.IDevice.start_file`."""
 
-    def write_from_connection(size: int) -> Deferred[Moved]:
-        """Move at most ``size`` bytes (0: no limit) from the connection into the current file."""
+    def write_from_connection(
+        size: int, progress: Callable[[int], None] | None = None
+    ) -> Deferred[Moved]:
+        """Move at most ``size`` bytes (0: no limit) from the connection into the current file.
+
+        Fails with :class:`devices.errors.ConnectionBroken` if the connection breaks;
+        ``end_broken_file`` then ends the file, and the device can listen anew between two files,
+        once the connection is closed.
+
+        :param progress: hears now and then how many bytes were moved
+        """
+
+    def look() -> None:
+        """While ``write_from_connection`` waits: let its ``progress`` be told soon."""
+
+    def break_off() -> None:
+        """While ``write_from_connection`` waits: the connection is broken, though the mover may
+        not see it. It fails soon, unless it is over in another way."""
 
     def finish_file() -> Deferred[None]:
         """As :meth:`devices.interfaces.IDevice.finish_file`."""
+
+    def end_broken_file() -> Deferred[int]:
+        """In the place of ``finish_file`` after the connection broke: end the file where its data
+        are certain.
+
+        A mover may have filled up what came of the last record, and written that; its counts do
+        not show it [ndmp-server 4.6]. So the last record is taken off the file.
+
+        :return: bytes of the stream in the file, whole records. Fails with DeviceError if they
+            cannot be known; the file is then no good part.
+        """
 
     def seek_file(number: int) -> Deferred[Header | None]:
         """As :meth:`devices.interfaces.IDevice.seek_file`."""

@@ -167,12 +167,16 @@ class IndirectTCP:
         self._pending, self._handed_out = connection, True
         return succeed(None)
 
-    def write_from_connection(self, size: int) -> Deferred[Moved]:
+    def write_from_connection(
+        self, size: int, progress: Callable[[int], None] | None = None
+    ) -> Deferred[Moved]:
         if self._pending is None or self._pending.made is not None:
-            return self._inner.write_from_connection(size)
-        return Deferred.fromCoroutine(self._first_part(self._pending, size))
+            return self._inner.write_from_connection(size, progress)
+        return Deferred.fromCoroutine(self._first_part(self._pending, size, progress))
 
-    async def _first_part(self, connection: IndirectConnection, size: int) -> Moved:
+    async def _first_part(
+        self, connection: IndirectConnection, size: int, progress: Callable[[int], None] | None
+    ) -> Moved:
         """The header is on the volume: listen as soon as somebody asks where."""
         try:
             await self._await_question(connection)
@@ -182,7 +186,7 @@ class IndirectTCP:
             raise
         connection.answer(addresses, self._inner.late_connection())
         try:
-            return await self._inner.write_from_connection(size)
+            return await self._inner.write_from_connection(size, progress)
         finally:
             connection.refuse()
 
@@ -243,6 +247,15 @@ class IndirectTCP:
 
     def finish_file(self) -> Deferred[None]:
         return self._inner.finish_file()
+
+    def end_broken_file(self) -> Deferred[int]:
+        return self._inner.end_broken_file()
+
+    def look(self) -> None:
+        self._inner.look()
+
+    def break_off(self) -> None:
+        self._inner.break_off()
 
     def seek_file(self, number: int) -> Deferred[Header | None]:
         return self._inner.seek_file(number)

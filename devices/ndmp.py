@@ -233,11 +233,13 @@ class NdmpDevice(NdmpVolume):
             await self._link.adopt(connection.control)
         self._connection, self._handed_out = connection, True
 
-    def write_from_connection(self, size: int) -> Deferred[Moved]:
+    def write_from_connection(
+        self, size: int, progress: Callable[[int], None] | None = None
+    ) -> Deferred[Moved]:
         """See IMoverDevice; ``size`` is rounded up to whole blocks."""
-        return self._do(lambda: self._write_from_connection(size))
+        return self._do(lambda: self._write_from_connection(size, progress))
 
-    async def _write_from_connection(self, size: int) -> Moved:
+    async def _write_from_connection(self, size: int, told: Callable[[int], None] | None) -> Moved:
         facts = self.facts
         facts.need_mode("write_from_connection", AccessMode.WRITE)
         facts.need_file("write_from_connection", True)
@@ -246,15 +248,29 @@ class NdmpDevice(NdmpVolume):
 
         def progress(moved: int) -> None:
             facts.show(before + moved)
+            if told is not None:
+                told(moved)
 
         try:
             moved = await connection.write(size, progress, self._patience)
-        except (CancelledError, ConnectionBroken):
+        except CancelledError:
+            await connection.abort()
+            raise
+        except ConnectionBroken:
+            facts.show(before + connection.moved_last)
             await connection.abort()
             raise
         facts.show(before + moved.size)
         facts.is_eom = moved.eom
         return moved
+
+    def look(self) -> None:
+        if self._connection is not None:
+            self._connection.look()
+
+    def break_off(self) -> None:
+        if self._connection is not None:
+            self._connection.break_off()
 
     def read_to_connection(
         self, size: int, progress: Callable[[int], None] | None = None

@@ -19,10 +19,12 @@ from zope.interface import implementer
 from devices.errors import ConnectionBroken, DriveFailed, PeerUnreachable
 from devices.idirecttcp import IDirectTCPConnection, Moved
 from devices.ndmp_stop import Stop, name_of, stop_of, stop_of_state, unexpected
+from devices.ndmp_watch import Watch, ask_tolerating_state
 from protocols.ndmp.codes import (
     INFINITY,
     AddressType,
     ErrorCode,
+    HaltReason,
     MoverMode,
     MoverState,
     PauseReason,
@@ -46,6 +48,7 @@ from protocols.ndmp.messages import (
 from protocols.twisted_transports.haste import CLOSE_PATIENCE
 
 if TYPE_CHECKING:
+    from devices.errors import DeviceError
     from devices.ndmp_control import Control
     from protocols.directtcp import Address
 
@@ -84,6 +87,7 @@ class NdmpConnection:
     :ivar control: shared; left by ``close``.
     :ivar record_size: bytes of the records it is cut into.
     :ivar closed: by ``close``; the mover is free for another one.
+    :ivar moved_last: bytes that the last :meth:`write` moved, however it ended.
     """
 
     def __init__(
@@ -96,7 +100,9 @@ class NdmpConnection:
         self._bytes_moved = 0
         self._phase = _Phase.IDLE
         self._last = Stop()
+        self.moved_last = 0
         self.control = control.share()
+        self._watch = Watch(reactor, control)
         self.device_name = device_name
         self.writing = writing
 
@@ -211,8 +217,13 @@ class NdmpConnection:
             return Moved(size=0, eof=True, eom=False)
         if self._phase is not _Phase.RUNNING:
             await self._continue(room)
-        stop = await self._stopped("waiting for accept", progress, patience)
-        moved = await self._settle()
+        self.moved_last = 0
+        self._watch.begun(lambda total: progress(total - self._bytes_moved))
+        try:
+            stop = await self._stopped("waiting for accept", progress, patience)
+        finally:
+            self._watch.over()
+        moved = self.moved_last = await self._settle()
         if moved > room:
             raise DriveFailed(f"the mover moved {moved} bytes, at most {room} were allowed")
         if stop.is_closed:
@@ -221,7 +232,12 @@ class NdmpConnection:
             return Moved(size=moved, eof=False, eom=True)
         if stop.is_room_reached:
             return Moved(size=moved, eof=False, eom=False)
-        raise unexpected(stop)
+        raise self._ended_badly(stop)
+
+    def _ended_badly(self, stop: Stop) -> DeviceError:
+        if self._watch.breaking and stop.halt == HaltReason.ABORTED:
+            return ConnectionBroken("the data connection broke, and the mover did not see it")
+        return unexpected(stop)
 
     async def read(self, size: int, progress: Callable[[int], None] | None = None) -> Moved:
         """Move up to ``size`` bytes (0: no limit) from the volume to the connection.
@@ -252,6 +268,10 @@ class NdmpConnection:
 
     async def _continue(self, room: int) -> None:
         state = await self.control.ask(MoverGetState())
+        if self.writing and state.state == MoverState.HALTED:  # while nobody waited for it
+            stop = self._note(stop_of_state(state))
+            self.moved_last = 0
+            raise self._ended_badly(stop)
         if state.state != MoverState.PAUSED:
             raise DriveFailed(f"the mover is {name_of(MoverState, state.state)}, PAUSED expected")
         if state.record_size != self.record_size:
@@ -318,6 +338,16 @@ class NdmpConnection:
         for post in self.control.session.take_posts(_STOPS):
             _log.info("a late post of an earlier run: %s", post)
 
+    # meanwhile
+
+    def look(self) -> None:
+        """Let the progress of a running :meth:`write` be told soon."""
+        self._watch.look()
+
+    def break_off(self) -> None:
+        """Let a running :meth:`write` fail, unless it has an end already, or the next one."""
+        self._watch.break_off()
+
     # ending
 
     async def abort(self) -> None:
@@ -329,10 +359,10 @@ class NdmpConnection:
             if state.state == MoverState.PAUSED:
                 await self.control.ask(MoverClose(), CLOSE_PATIENCE)
             elif state.state in (MoverState.LISTEN, MoverState.ACTIVE):
-                await self._tolerating_state(MoverAbort())
+                await ask_tolerating_state(self.control, MoverAbort())
             if state.state != MoverState.IDLE:
                 await self._await_halt()
-                await self._tolerating_state(MoverStop())
+                await ask_tolerating_state(self.control, MoverStop())
             self._forget_posts()
         except NdmpError as error:
             _log.info("ending the data connection of %s: %s", self.device_name, error.text)
@@ -340,14 +370,6 @@ class NdmpConnection:
                 # who reads must see an end; with the session the server ends its mover
                 await self.control.give_up()
         self._phase = _Phase.IDLE
-
-    async def _tolerating_state(self, message: MoverAbort | MoverStop) -> None:
-        """The mover may have halted by itself meanwhile, or been stopped."""
-        try:
-            await self.control.ask(message, CLOSE_PATIENCE)
-        except NdmpRefused as error:
-            if error.error != ErrorCode.ILLEGAL_STATE:
-                raise
 
     async def _await_halt(self) -> None:
         if self._phase is _Phase.HALTED:

@@ -57,6 +57,24 @@ class Tape:
                 return attempt > 0
         raise no_room("filemark")
 
+    async def cut_last_record(self, ended: int) -> bool:
+        """Take the last record off the file that a filemark has just ended.
+
+        The filemark comes first, and the way back leads over it: many a drive writes one by itself
+        before it goes back after writing [ndmp-server 3.4].
+
+        :param ended: number of that file, which has a record
+        :return: the logical end of the medium is reached
+        :raise DeviceError: the tape is not where it should be: the record may still be there
+        """
+        await self._move_all(Mtio.BSF)
+        await self._move_all(Mtio.BSR)
+        early = await self.write_filemark(ended)
+        told = await self.file_number()
+        if told not in (None, ended + 1):
+            raise DriveFailed(f"the server says that file {ended} was followed by file {told}")
+        return early
+
     async def unload(self) -> None:
         await self._move_all(Mtio.OFF)
 

@@ -244,6 +244,26 @@ class NdmpVolume:
             raise
         facts.is_eom = facts.is_eom or early
 
+    def end_broken_file(self) -> Deferred[int]:
+        """See :class:`devices.idirecttcp.IMoverDevice`."""
+        return self._do(self._end_broken_file)
+
+    async def _end_broken_file(self) -> int:
+        await self._finish_file()
+        facts = self.facts
+        block, moved = facts.block_size, facts.file_bytes
+        if not moved:
+            return 0
+        try:
+            early = await self._tape.cut_last_record(facts.file)
+        except BaseException:
+            facts.is_eom = True
+            raise
+        facts.is_eom = facts.is_eom or early
+        # some servers do not count what they filled up
+        facts.show((moved - 1) // block * block)
+        return facts.file_bytes
+
     def seek_file(self, number: int) -> Deferred[Header | None]:
         return self._do(lambda: self._seek_file(number))
 

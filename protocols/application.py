@@ -47,6 +47,8 @@ SUPPORT = (
 MAX_LEVEL = 399
 _MAX_SECONDS = 7 * 24 * 3600
 _MAX_BLOCKING = 1 << 16
+_MAX_WINDOW = 1 << 16
+_MAX_SPOOL = 1 << 24
 _YES = frozenset({"yes", "y", "true", "t", "on", "1"})
 _NO = frozenset({"no", "n", "false", "f", "off", "0"})
 _FLAGS = frozenset({"record", "calcsize"})
@@ -105,6 +107,12 @@ class Properties:
     :ivar connect_timeout: seconds for all addresses together
     :ivar answer_timeout: seconds for the answer behind an IndirectTCP address
     :ivar close_timeout: seconds for the receiver to end its side too, which proves that it read all
+    :ivar rendezvous: the address of a dump is a rendezvous with the taper, not a data connection
+    :ivar rendezvous_key_file: what both ends know; None: not told
+    :ivar rendezvous_patience: seconds for a rendezvous that broke to come about again
+    :ivar rendezvous_window: MiB of memory for what may have to be sent again
+    :ivar rendezvous_spool: directory for more of it; None: memory only
+    :ivar rendezvous_spool_size: MiB that may lie there
     """
 
     gnutar_path: str | None = None
@@ -125,6 +133,12 @@ class Properties:
     connect_timeout: int = 60
     answer_timeout: int = 1800
     close_timeout: int = 10
+    rendezvous: bool = False
+    rendezvous_key_file: str | None = None
+    rendezvous_patience: int = 300
+    rendezvous_window: int = 16
+    rendezvous_spool: str | None = None
+    rendezvous_spool_size: int = 1024
     command_options: tuple[str, ...] = ()
     exit_handling: Mapping[int, bool] = field(factory=dict)
     normal: tuple[str, ...] = ()
@@ -291,7 +305,11 @@ def _selection(kind: str, options: dict[str, list[str]]) -> Selection:
 
 def _properties(usual: Properties, options: dict[str, list[str]]) -> Properties:
     found: dict[str, Any] = {}
-    limits = {"tar_blocksize": _MAX_BLOCKING}
+    limits = {
+        "tar_blocksize": _MAX_BLOCKING,
+        "rendezvous_window": _MAX_WINDOW,
+        "rendezvous_spool_size": _MAX_SPOOL,
+    }
     for name in [name for name in options if hasattr(usual, name.replace("-", "_"))]:
         values = options.pop(name)
         key = name.replace("-", "_")

@@ -200,6 +200,7 @@ class Progress:
     :ivar left: bytes that MOVER_READ wants still.
     :ivar aligned_at: the position that the tape stands at; None: unknown, it must be moved.
     :ivar counts_padding: padding is moved, too.
+    :ivar pads_broken: the last record is filled up though the connection broke.
     """
 
     record_size: int = 0
@@ -209,6 +210,7 @@ class Progress:
     aligned_at: int | None = None
     window: Window = field(factory=Window)
     counts_padding: bool = False
+    pads_broken: bool = False
 
 
 class MoveEnd(enum.Enum):

@@ -62,7 +62,11 @@ class Mover:
         self.mode = MoverMode.READ
         self.pause_reason = PauseReason.NA
         self.halt_reason = HaltReason.NA
-        self.progress = Progress(self._record_size, counts_padding=self._profile.counts_padding)
+        self.progress = Progress(
+            self._record_size,
+            counts_padding=self._profile.counts_padding,
+            pads_broken=self._profile.pads_broken,
+        )
         self._read_offset = 0
         self._has_window = False
         self._window_since_pause = True

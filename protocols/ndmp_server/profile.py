@@ -32,6 +32,7 @@ class Profile:
     :ivar reopens: CONNECT_OPEN may be said again after other requests.
     :ivar exact_state: the mover's state tells the real mode and position.
     :ivar counts_padding: the mover's bytes_moved counts what it padded the last record with.
+    :ivar pads_broken: the last record is filled up and written though the connection broke.
     :ivar read_in_progress: a second MOVER_READ is told so.
     :ivar reports_dead_reader: the mover halts when the reader of a restore goes away.
     :ivar close_unless_idle: MOVER_CLOSE is good in every state but IDLE; False: in PAUSED only.
@@ -69,6 +70,7 @@ class Profile:
     reopens: bool = False
     exact_state: bool = True
     counts_padding: bool = True
+    pads_broken: bool = False
     read_in_progress: bool = True
     reports_dead_reader: bool = True
     close_unless_idle: bool = False
@@ -101,6 +103,7 @@ NDMJOB = Profile(
     tape_while_listening=True,
     busy_error=False,
     busy_motion=False,
+    pads_broken=True,
     raw_opens_protected=False,
     reopens=True,
     exact_state=False,

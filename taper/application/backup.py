@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import IO
 
+from attrs import frozen
+
 from protocols.application import Request
 from protocols.crc import Crc
+from protocols.directtcp import is_indirect
 from protocols.gnutar import Kind, Rules
 from taper.application.connection import Sender, connect
 from taper.application.errors import ApplicationError, reason
@@ -75,20 +79,45 @@ def _index(request: Request) -> Iterator[IO[bytes] | None]:
 def _dump(request: Request, command: list[str], listener: TarListener, messages: Messages) -> int:
     """Run tar; the size of what arrived, which is all of the archive."""
     if not request.direct:
-        with _running(command, _STDOUT, listener) as tar:
+        with _running(command, _STDOUT, listener) as run:
             pass
-        judge_exit(request, tar.returncode)
+        judge_exit(request, run.tar.returncode)
         return _checked(listener, None)
+    if request.properties.rendezvous:
+        if not is_indirect(request.addresses):
+            return _dump_by_rendezvous(request, command, listener, messages)
+        text = "amdirecttar: the taper offers no rendezvous, the dump is sent as if none was wanted"
+        messages.note(Kind.NORMAL, text)
     timeouts = request.properties.connect_timeout, request.properties.answer_timeout
     with Sender(*connect(request.addresses, *timeouts)) as sender:
-        with _running(command, subprocess.PIPE, listener) as tar:
-            sent, crc = _send(tar, sender, request)
-        judge_exit(request, tar.returncode)
+        with _running(command, subprocess.PIPE, listener) as run:
+            sent, crc = _send(run.tar, sender, request)
+        judge_exit(request, run.tar.returncode)
         size = _checked(listener, sent)
         sender.finish(request.properties.close_timeout)
     if crc is not None:
         messages.crc(crc)
     return size
+
+
+def _dump_by_rendezvous(
+    request: Request, command: list[str], listener: TarListener, messages: Messages
+) -> int:
+    """As :func:`_dump`: the size of what is stored, which is all of the archive."""
+    from taper.application.rendezvous import meeting  # few dumps have one
+
+    def judge(sent: int) -> None:
+        judge_exit(request, run.tar.returncode)
+        _checked(listener, sent)
+
+    with meeting(request) as met:
+        met.meet()
+        with _running(command, subprocess.PIPE, listener) as run:
+            assert run.tar.stdout is not None
+            crc = met.send(run.tar.stdout.fileno(), run.wait, judge)
+    if request.properties.crc:
+        messages.crc(crc)
+    return crc.size
 
 
 def _send(tar: subprocess.Popen[bytes], sender: Sender, request: Request) -> tuple[int, Crc | None]:
@@ -105,10 +134,21 @@ def _send(tar: subprocess.Popen[bytes], sender: Sender, request: Request) -> tup
     return sent, crc.value()
 
 
+@frozen
+class _Run:
+    """Tar, and the thread that listens to it."""
+
+    tar: subprocess.Popen[bytes]
+    listening: threading.Thread
+
+    def wait(self) -> None:
+        """Until it has ended, and all that it said was passed on."""
+        self.tar.wait()
+        self.listening.join()
+
+
 @contextlib.contextmanager
-def _running(
-    command: list[str], stdout: int, listener: TarListener
-) -> Iterator[subprocess.Popen[bytes]]:
+def _running(command: list[str], stdout: int, listener: TarListener) -> Iterator[_Run]:
     """Tar while it runs; afterwards it has ended, and all that it said was passed on.
 
     If the archive is not wanted any more, tar's pipe is closed, and it does not get for ever:
@@ -128,7 +168,7 @@ def _running(
     thread = listen_to(tar, functools.partial(listener.listen, tar.stderr))
     good = False
     try:
-        yield tar
+        yield _Run(tar, thread)
         good = True
     finally:
         if tar.stdout is not None:

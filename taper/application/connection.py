@@ -20,8 +20,10 @@ from collections.abc import Sequence
 from protocols.directtcp import Address, AddressError, AnswerReader, is_indirect
 from taper.application.errors import ApplicationError, reason
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_USUAL_CLOSE = struct.pack("ii", 0, 0)
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+USUAL_CLOSE = struct.pack("ii", 0, 0)
+_INFO_SIZE, _LAST_ACKNOWLEDGED = 104, 56
+"""Of struct tcp_info in linux/tcp.h: bytes of it, and where tcpi_last_ack_recv is."""
 _READ = 1 << 16
 _FIRST_LOOK = 1
 _LAST_LOOK = 200
@@ -91,13 +93,36 @@ def resolve(port: int, connect_timeout: float, answer_timeout: float) -> tuple[A
         raise ApplicationError(f"cannot get an address from {where}: {why}") from None
 
 
+def unacknowledged(connection: socket.socket) -> int:
+    """Bytes that the peer's system has not got."""
+    answer = array.array("i", [0])
+    fcntl.ioctl(connection, termios.TIOCOUTQ, answer)
+    return answer[0]
+
+
+def raise_if_broken(connection: socket.socket) -> None:
+    """:raise OSError: an error has come that nobody was told of"""
+    code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def silence(connection: socket.socket) -> float:
+    """Seconds for which the peer's system owes an acknowledgement of something; 0: it owes none."""
+    if not unacknowledged(connection):
+        return 0
+    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_SIZE)
+    milliseconds: int = struct.unpack_from("=I", told, _LAST_ACKNOWLEDGED)[0]
+    return milliseconds / 1000
+
+
 class Sender:
     """The connection of a dump. As a context it is reset at its end unless it was finished."""
 
     def __init__(self, connection: socket.socket, address: Address) -> None:
         self.address = address
         self._socket = connection
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
 
     def __enter__(self) -> Sender:
         return self
@@ -119,26 +144,21 @@ class Sender:
         :raise ApplicationError: the connection broke
         """
         try:
-            self._raise_if_broken()
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _USUAL_CLOSE)
+            raise_if_broken(self._socket)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, USUAL_CLOSE)
             self._socket.shutdown(socket.SHUT_WR)
             self._wait_until_acknowledged()
             self._wait_for_end(patience)
         except OSError as error:
             raise self.broken(error) from None
 
-    def _raise_if_broken(self) -> None:
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
-
     def _wait_until_acknowledged(self) -> None:
         poller = select.poll()
         poller.register(self._socket, 0)
         pause = _FIRST_LOOK
         while True:
-            self._raise_if_broken()
-            if not self._unacknowledged():
+            raise_if_broken(self._socket)
+            if not unacknowledged(self._socket):
                 return
             if poller.poll(pause):  # an error, or the peer has ended its side as well
                 time.sleep(pause / 1000)
@@ -153,12 +173,6 @@ class Sender:
                     return
         except TimeoutError:
             return
-
-    def _unacknowledged(self) -> int:
-        """Bytes that the peer's system has not got."""
-        answer = array.array("i", [0])
-        fcntl.ioctl(self._socket, termios.TIOCOUTQ, answer)
-        return answer[0]
 
     def broken(self, error: OSError) -> ApplicationError:
         """What to say when the connection broke."""

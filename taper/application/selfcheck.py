@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 
-from protocols.application import Request, RequestError, one_line
+from protocols.application import Properties, Request, RequestError, one_line
 from protocols.gnutar import RuleError, Rules
 from taper import __version__
 from taper.application.errors import ApplicationError, reason
@@ -30,6 +30,8 @@ def _checks(request: Request) -> Iterator[tuple[bool, str]]:
     yield _check_list_directory(request.properties.gnutar_listdir)
     if request.disk is not None or request.properties.directory is not None:
         yield _check_directory(request)
+    if request.properties.rendezvous:
+        yield from _check_rendezvous(request.properties)
     for name in request.unknown:
         yield False, f"there is no property {name.upper()}"
     try:
@@ -78,6 +80,24 @@ def _check_list_directory(path: str) -> tuple[bool, str]:
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         return False, f"{path}, where snapshots are kept, cannot be written by us"
     return True, f"{path} can be written"
+
+
+def _check_rendezvous(properties: Properties) -> Iterator[tuple[bool, str]]:
+    from taper.application.rendezvous import key_of, spool_of  # few dumps have one
+
+    try:
+        key_of(properties)
+        yield True, f"{properties.rendezvous_key_file} has a key"
+    except (ApplicationError, RequestError) as error:
+        yield False, str(error)
+    try:
+        spool = spool_of(properties)
+    except ApplicationError as error:
+        yield False, str(error)
+    else:
+        if spool is not None:
+            spool.close()
+            yield True, f"{properties.rendezvous_spool} can be written"
 
 
 def _check_directory(request: Request) -> tuple[bool, str]:

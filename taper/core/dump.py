@@ -26,6 +26,7 @@ from taper.core.errors import (
     VolumeDenied,
     in_words,
 )
+from taper.core.interfaces import IToldOrigin, IUndecidedOrigin
 from taper.core.interruption import Interruption
 from taper.core.outcome import DumperResult, Ledger, Verdict
 from taper.core.parts import Parts
@@ -162,6 +163,8 @@ class Dump:
 
     async def _write(self) -> None:
         """Know first which volumes the dump is read from: none of them is written on meanwhile."""
+        if IUndecidedOrigin.providedBy(self.origin):
+            self.origin = await self.wait(IUndecidedOrigin(self.origin).decide())
         labels = await self.wait(self.origin.find())
         reading = self.world.history.reading
         reading.update(labels)
@@ -194,6 +197,8 @@ class Dump:
         if self.origin.remark is not None:
             await self.world.note(Info(self.origin.remark))
         await self._show_progress()
+        if IToldOrigin.providedBy(self.origin):
+            IToldOrigin(self.origin).follow(self._how_far, self.interrupt)
         await self._begin_to_flow(flow)
         try:
             while not await self._write_part(await self._volume(), plan):
@@ -279,7 +284,10 @@ class Dump:
         assert flowing is not None
         await self.wait(flowing)
         self._interruption.check()
-        return await self._parts.write(volume, flow, header, plan)
+        over = await self._parts.write(volume, flow, header, plan)
+        if IToldOrigin.providedBy(self.origin):
+            IToldOrigin(self.origin).tell_progress()
+        return over
 
     # The end
 
@@ -316,6 +324,7 @@ class Dump:
     async def _settle(self) -> None:
         """Gather what the ledger lacks: checksums, late errors, the dumper's result."""
         ledger, flow = self.ledger, self._flow
+        told = IToldOrigin.providedBy(self.origin)
         self.report.transfer_ended()
         try:
             if flow is not None:
@@ -323,10 +332,24 @@ class Dump:
                 ledger.input_errors.extend(flow.take_errors())
                 ledger.source_crc = flow.source_crc()
                 ledger.dest_crc = flow.dest_crc()
+            ledger.compare_crcs()
+            ledger.count_without_padding()
+            if told:
+                self._tell_end(IToldOrigin(self.origin))
+                await self._hear_dumper()
         finally:
             await self.origin.close()
-        ledger.compare_crcs()
-        ledger.count_without_padding()
+        if not told:
+            await self._hear_dumper()
+        ledger.compare_dumper_crc()
+
+    def _tell_end(self, origin: Any) -> None:
+        ledger = self.ledger
+        origin.tell_end(ledger.verdict, ledger.dest_crc, ledger.size, ledger.messages)
+
+    async def _hear_dumper(self) -> None:
+        """Wait for the dumper's result, if anything depends on it."""
+        ledger = self.ledger
         if (
             ledger.verdict is Verdict.DONE
             and self.origin.result_follows
@@ -338,7 +361,6 @@ class Dump:
                 await self.wait(wanted)
             except Interrupted:
                 self._verdict_wanted = None
-        ledger.compare_dumper_crc()
 
     async def _show_progress(self) -> None:
         """Make the status file; without one amstatus shows less, and nothing else is lost."""
@@ -351,6 +373,10 @@ class Dump:
 
     def _progress(self) -> int:
         return 0 if self._flow is None else self._flow.bytes_written
+
+    def _how_far(self) -> tuple[int, int]:
+        """Bytes in good parts, and bytes written."""
+        return self.ledger.size, self._progress()
 
 
 def _unforeseen(fault: Exception) -> str:

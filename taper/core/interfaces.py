@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from protocols.driver.messages import Message
     from protocols.header import Header
     from protocols.tapelist import Tapelist
+    from taper.core.outcome import Verdict
     from taper.core.retention import Retention
     from taper.core.splitting import DirectoryFacts, SplitPlan
 
@@ -135,6 +136,36 @@ class IOrigin(Interface):
         """Stop listening, close what is open; after the flow. At any time, and to repeat."""
 
 
+class IUndecidedOrigin(IOrigin):
+    """An origin that may turn out to be another one."""
+
+    def decide() -> Deferred[IOrigin]:
+        """Look which it is, before anything else is asked of it. Fails with DumpFault."""
+
+
+class IToldOrigin(IOrigin):
+    """An origin whose sender is told how its dump fares. It stays open until the dumper's result
+    is known, since that is not before the sender has heard ours."""
+
+    def follow(progress: Callable[[], tuple[int, int]], interrupt: Callable[[str], None]) -> None:
+        """Tell the sender now and then how far the dump is; from the header on.
+
+        :param progress: bytes in good parts, and bytes written
+        :param interrupt: ends the dump; to be called with the reason when the sender is lost
+        """
+
+    def tell_progress() -> None:
+        """A part is over: tell it now."""
+
+    def tell_end(fate: Verdict, crc: Crc, size: int, text: str) -> None:
+        """Tell the sender what became of its dump, as far as we are concerned.
+
+        :param crc: of what is stored, if known
+        :param size: bytes in good parts
+        :param text: all complaints
+        """
+
+
 class IClerk(Interface):
     """Finds, opens and keeps the volume that one worker's dumps are read from.
 
@@ -188,6 +219,22 @@ class IOrigins(Interface):
         """
 
 
+class Rest(Record):
+    """What another flow is to do of a dump.
+
+    :ivar done: checksum and number of the bytes that are in good parts.
+    :ivar source: a :class:`taper.plane.interfaces.ISource` of all that follows; whoever takes it
+        closes it. None: the origin gives it, from that byte on.
+    :ivar in_vain: connections in a row that broke before a byte was stored for good.
+    :ivar offered: the origin has made its offer, to the flow before.
+    """
+
+    done: Crc
+    source: Any = None
+    in_vain: int = 0
+    offered: bool = True
+
+
 class IFlow(Interface):
     """One dump on its way from its origin to volumes, part by part [data-plane 2, 4].
 
@@ -199,7 +246,6 @@ class IFlow(Interface):
     bytes_written = Attribute(
         "int: of finished good parts and the current one, for the status file"
     )
-    done = Attribute("Crc | None: of the bytes in good parts; None: nobody knows it")
 
     def offer() -> Deferred[Offer | None]:
         """Begin to listen, once. None: nobody needs to connect. Fails with DumpFault."""
@@ -237,6 +283,13 @@ class IFlow(Interface):
 
     def take_errors() -> list[str]:
         """What went wrong at the source since this was last asked, in order."""
+
+    def leave() -> Deferred[Rest | None]:
+        """Between two parts: stop where the last good part ends, so that another flow can go on
+        from there. This one writes no part any more, and is closed by whoever takes the rest.
+
+        :return: None: this dump cannot go on elsewhere, and the flow is as it was
+        """
 
     def cancel(reason: str) -> None:
         """Stop as soon as possible: the running part ends unsuccessful, ``reason`` becomes an

@@ -105,7 +105,8 @@ async def plan_dump(
             directtcp=IMoverDevice.providedBy(device),
             block_size=device.facts.block_size,
         ),
-        file_write=origin.reads_again,
+        # an application keeps what it can, which need not be a whole part
+        file_write=origin.reads_again and not origin.result_follows,
         buffer_size=storage.device_output_buffer_size,
         buffer_size_set=storage.is_set("device_output_buffer_size")
         or general.is_set("device_output_buffer_size"),

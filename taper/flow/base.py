@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,11 @@ if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice, PartResult
     from protocols.crc import Crc
     from protocols.header import Header
+    from taper.core.interfaces import Rest
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext, ITransfer
+
+_log = logging.getLogger(__name__)
 
 
 class BaseFlow(ABC):
@@ -28,8 +32,14 @@ class BaseFlow(ABC):
         self._plan = plan
         self._lane = context.make_lane("flow")
         self._transfer: ITransfer | None = None
+        self._before: Deferred[None] | None = None
         self._cancelled = False
         self._closed = False
+
+    def follow(self, closing: Deferred[None]) -> None:
+        """The flow before is being closed; we are, once that is over."""
+        closing.addErrback(lambda failure: _log.error("a flow that was left: %s", failure))
+        self._before = closing
 
     # of each flow
 
@@ -58,10 +68,6 @@ class BaseFlow(ABC):
         return self._transfer
 
     @property
-    def done(self) -> Crc | None:
-        return None
-
-    @property
     def bytes_written(self) -> int:
         return 0 if self._transfer is None else self._transfer.bytes_written
 
@@ -80,6 +86,9 @@ class BaseFlow(ABC):
     def take_errors(self) -> list[str]:
         return [] if self._transfer is None else self._transfer.take_errors()
 
+    def leave(self) -> Deferred[Rest | None]:
+        return succeed(None)
+
     def cancel(self, reason: str) -> None:
         self._cancelled = True
         if self._transfer is not None:
@@ -89,7 +98,12 @@ class BaseFlow(ABC):
         if self._closed:
             return succeed(None)
         self._closed = True
-        return Deferred.fromCoroutine(self._close())
+        return Deferred.fromCoroutine(self._close_all())
+
+    async def _close_all(self) -> None:
+        await self._close()
+        if self._before is not None:
+            await self._before
 
     async def _close(self) -> None:
         await self._end_transfer()

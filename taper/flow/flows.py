@@ -21,9 +21,9 @@ from zope.interface import implementer
 
 from devices.idirecttcp import IDirectTCPDevice, IMoverDevice
 from devices.interfaces import IPumpedDevice
-from protocols.crc import UNKNOWN, Crc
+from protocols.crc import UNKNOWN
 from taper.core.errors import DeviceFault
-from taper.core.interfaces import IFlow, IFlows
+from taper.core.interfaces import IFlow, IFlows, Rest
 from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
 from taper.flow.pumped import PumpedFlow
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from taper.core.interfaces import IOrigin
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext
+    from taper.flow.sent import SentFlow
+    from taper.flow.taken import TakenFlow
 
 
 class Way(enum.Enum):
@@ -42,15 +44,16 @@ class Way(enum.Enum):
     SENT = "we, or another mover, connect to the device"
 
 
-def way_between(origin: IOrigin, device: IAsyncDevice) -> Way:
+def way_between(origin: IOrigin, device: IAsyncDevice, *, reachable: bool = True) -> Way:
     """The way of the table.
 
+    :param reachable: the sender, if it is one that connects, still waits to be told where
     :raise DeviceFault: there is none
     """
     readable = IBlockOrigin.providedBy(origin)
     if readable and IPumpedDevice.providedBy(device):
         return Way.PUMPED
-    if IConnectingOrigin.providedBy(origin) and IDirectTCPDevice.providedBy(device):
+    if reachable and IConnectingOrigin.providedBy(origin) and IDirectTCPDevice.providedBy(device):
         return Way.TAKEN
     if readable and IMoverDevice.providedBy(device):
         return Way.SENT
@@ -71,19 +74,21 @@ class Flows:
         return way_between(origin, device) is not Way.PUMPED
 
     def between(self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan) -> IFlow:
-        return self._make(origin, device, plan, UNKNOWN)
+        return self._make(origin, device, plan, Rest(done=UNKNOWN, offered=False))
 
-    def _make(self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan, done: Crc) -> IFlow:
-        way = way_between(origin, device)
+    def _make(
+        self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan, rest: Rest
+    ) -> PumpedFlow | TakenFlow | SentFlow:
+        way = way_between(origin, device, reachable=not rest.offered)
         if way is Way.PUMPED:
-            return PumpedFlow(self._context, IBlockOrigin(origin), plan, done)
+            return PumpedFlow(self._context, IBlockOrigin(origin), plan, rest)
         if way is Way.TAKEN:
             from taper.flow.taken import TakenFlow  # only for devices that listen
 
             return TakenFlow(self._context, IConnectingOrigin(origin), device, plan)
         from taper.flow.sent import SentFlow  # only for devices with a mover
 
-        return SentFlow(self._context, IBlockOrigin(origin), device, plan, done)
+        return SentFlow(self._context, IBlockOrigin(origin), device, plan, rest)
 
     def going_on(
         self, flow: IFlow, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan
@@ -96,16 +101,17 @@ class Flows:
         try:
             await flow.adopt(device)
         except DeviceFault:
-            done = flow.done
-            if done is None or not origin.reads_again:
+            rest = await flow.leave()
+            if rest is None:
                 raise
         else:
             return flow
-        following = self._make(origin, device, plan, done)
+        following = self._make(origin, device, plan, rest)
         try:
             await following.offer()
         except BaseException:
             await following.close()
             raise
-        await flow.close()
+        # the dump need not wait for what is over
+        following.follow(flow.close())
         return following

@@ -124,6 +124,14 @@ class HeaderPort:
 
         self._make().addCallback(take).addErrback(self._fail)
 
+    def take(self, header: Header) -> None:
+        """One that came another way, unless one came here before."""
+        self._settle(header)
+
+    def refuse(self, failure: Failure) -> None:
+        """It failed to come another way, likewise."""
+        self._settle(failure)
+
     def _settle(self, result: Header | Failure | SourceFault) -> None:
         """The first to come counts. A silent connection stays open: its dumper takes the end of
         it for a failure of ours."""

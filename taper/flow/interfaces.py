@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from protocols.directtcp import Address
     from protocols.header import Header
     from protocols.stored import DumpName, StoredDump
-    from taper.core.interfaces import Offer
+    from taper.core.interfaces import Offer, Rest
     from taper.core.splitting import SplitPlan
     from taper.plane.interfaces import ISource
 
@@ -85,15 +85,26 @@ class IConnectingOrigin(IOrigin):
 
 
 class IMoverOrigin(IBlockOrigin):
-    """An origin whose own mover may send the dump."""
+    """An origin whose own mover, or whose application, may send the dump."""
 
-    def own_sender(block_size: int) -> IOwnSender | None:
-        """That mover, where what it sends comes out right in blocks of this size; after
-        ``ready``."""
+    def own_sender(block_size: int, position: int = 0) -> IOwnSender | None:
+        """That mover, where what it sends from byte ``position`` on comes out right in blocks of
+        this size; after ``ready``."""
 
 
 class ISender(Protocol):
-    """The other end of a data connection, as far as we know of it."""
+    """The other end of a data connection, as far as we know of it.
+
+    Bytes are counted from the dump's begin, those of earlier flows included.
+
+    :ivar wants_progress: called, in the reactor's thread, when it is short of room for what may be
+        asked for again: :meth:`acknowledge` should come soon. Set by who moves its bytes.
+    :ivar tells_broken: called, in the reactor's thread, once when it has found the connection
+        broken; the device may never see that. Set by who moves its bytes.
+    """
+
+    wants_progress: Callable[[], None]
+    tells_broken: Callable[[], None]
 
     @property
     def finished(self) -> bool:
@@ -114,7 +125,26 @@ class ISender(Protocol):
         """What went wrong at the source since this was last asked."""
 
     def settled(self) -> Deferred[None]:
-        """Fires once the sender knows how it ended: it finished, it failed, or it broke."""
+        """Fires once the sender knows how it ended: it finished, it failed, or it broke. Only
+        after the connection's end, or a break."""
+
+    @property
+    def goes_on(self) -> bool:
+        """The source is well and nobody has cancelled: what was sent in vain can be sent again, as
+        far as the sender knows."""
+
+    def acknowledge(self, stored: int, written: int) -> None:
+        """How far the device is.
+
+        :param stored: bytes in good parts: never wanted again
+        :param written: bytes on the volume: wanted again only if the running part fails
+        """
+
+    def leave(self, stored: int) -> Deferred[Rest | None]:
+        """Leave the connection, so that another one can go on behind the first ``stored`` bytes.
+
+        :return: None: they cannot be had again
+        """
 
     def cancel(self) -> None:
         """Stop soon; safe to repeat."""

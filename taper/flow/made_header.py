@@ -68,6 +68,16 @@ def _find_entry(command: PortWrite, config: Config) -> DiskEntry:
     return entry
 
 
+def application_of(command: PortWrite, config: Config) -> Application | None:
+    """The application of a disk's dumptype; None: it has none. Blocks.
+
+    :raise SourceFault: it is not in the disklist, or that cannot be understood
+    :raise NoDumptype: it has no dumptype
+    """
+    config, dumptype = _find_dumptype(_find_entry(command, config), config)
+    return config.application(dumptype.application)
+
+
 def dumptype_of(entry: DiskEntry, config: Config) -> Dumptype:
     """A disk's dumptype. Blocks.
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
     from protocols.directtcp import Address
     from protocols.stored import StoredDump, StoredPart
+    from taper.core.interfaces import Rest
 
 VERDICT_PATIENCE = 30.0
 """Seconds after the end of the stream for the mover that sent it to say how it ended; some never
@@ -83,6 +84,7 @@ class MoverSender:
         self.broken: str | None = None
         self.well = True
         self.progress: Callable[[int], None] | None = None
+        self.wants_progress = self.tells_broken = lambda: None
         self._reactor = reactor
         self._device = device
         self._dump = dump
@@ -266,6 +268,17 @@ class MoverSender:
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(None)
+
+    @property
+    def goes_on(self) -> bool:
+        """What was sent is kept nowhere on this host, and the volume stands behind it."""
+        return False
+
+    def acknowledge(self, stored: int, written: int) -> None:
+        """Nothing is kept."""
+
+    def leave(self, stored: int) -> Deferred[Rest | None]:
+        return succeed(None)
 
     def cancel(self) -> None:
         if self._story is not None and not self._ending:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from devices.idirecttcp import IDirectTCPConnection, Moved
     from devices.interfaces import IAsyncDevice
     from protocols.header import Header
+    from taper.core.interfaces import Rest
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import ISender
 
@@ -29,14 +30,20 @@ WRITING = "Error writing from DirectTCP connection: "
 FINISHING = "Error finishing tape file: "
 FULL = "No space left on device"
 
+MOST_IN_VAIN = 3
+"""Connections in a row that break before a byte is stored for good, until the dump is given up."""
+
 
 @implementer(ITransfer)
 class MoverTransfer:
     """Part by part, by way of the mover: no byte passes through us, so none can be had again and
-    none is counted, unless we feed the connection ourselves.
+    none is counted, unless its sender can do that.
+
+    If it can, a connection that breaks ends the part where its data are certain, and a part that
+    fails is no loss: the transfer is *spent* then, and another flow goes on with the rest.
 
     :param clock: seconds
-    :param done: bytes that are in good parts already
+    :param rest: what it has to do of the dump
     """
 
     def __init__(
@@ -44,7 +51,7 @@ class MoverTransfer:
         connection: IDirectTCPConnection,
         plan: SplitPlan,
         clock: Callable[[], float],
-        done: int = 0,
+        rest: Rest,
     ) -> None:
         self._connection: IDirectTCPConnection | None = connection
         self._plan = plan
@@ -56,13 +63,42 @@ class MoverTransfer:
         self._errors: list[str] = []
         self._device: IAsyncDevice | None = None
         self._moving: Deferred[Any] | None = None
+        self._running: Any = None
+        self._look_wanted = self._sender_lost = False
         self._cancelled = False
         self._refusal: str | None = None
-        self._done = done
+        self._begin = self._done = rest.done.size
+        self._in_vain = rest.in_vain
+        self._rest: Rest | None = None
 
     def pushed_by(self, sender: ISender | None) -> None:
         """We see to it that the connection is fed. :param sender: None if it is still to come"""
         self._pushed, self._sender = True, sender
+        if sender is not None:
+            sender.wants_progress = self._look
+            sender.tells_broken = self._sender_broke
+
+    def _look(self) -> None:
+        """The sender wants to know how far the mover is."""
+        self._look_wanted = True
+        if self._running is not None:
+            self._running.look()
+
+    def _sender_broke(self) -> None:
+        """The mover may never see it, and wait for ever."""
+        self._sender_lost = True
+        if self._running is not None:
+            self._running.break_off()
+
+    @property
+    def rest(self) -> Rest | None:
+        """What another flow has to do, once that is certain."""
+        return self._rest
+
+    @property
+    def spent(self) -> bool:
+        """It writes no part any more: another flow has to."""
+        return self._rest is not None
 
     @property
     def bytes_written(self) -> int:
@@ -88,6 +124,7 @@ class MoverTransfer:
         if result.successful:
             self._done += result.size
             self._stored_all = result.eof
+            self._progress(0)
         return evolve(result, duration=max(self._clock() - began, 0.0))
 
     async def _begin_part(self, device: IAsyncDevice, header: Header) -> PartResult:
@@ -109,34 +146,104 @@ class MoverTransfer:
         direct = IMoverDevice(device)
         failed = _result(fileno=number, successful=False)
         try:
-            if self._cancelled:  # meanwhile
-                raise CancelledError
-            self._moving = direct.write_from_connection(self._plan.part_size)
-            moved = await self._moving
+            moved = await self._run(direct)
+            if await self._is_cut_short(moved):
+                raise ConnectionBroken("the data connection ended before its sender ended it")
         except CancelledError:
             # such a device can only be finished
             size = device.facts.bytes_written
             return evolve(failed, size=size, eom=True, error=self._refusal)
+        except ConnectionBroken as fault:
+            return await self._break(device, number, fault.text)
         except DeviceError as fault:
             failed = evolve(failed, size=device.facts.bytes_written, error=WRITING + fault.text)
-            if isinstance(fault, ConnectionBroken):
-                await self._explain(fault.text)
-            try:
-                await direct.finish_file()
-            except DeviceError as late:
-                _log.warning("after a failed part: %s", late.text)
-            return evolve(failed, eom=bool(device.facts.is_eom))
-        finally:
-            self._moving = None
+            await self._finish_failed(direct)
+            rest = await self.leave()
+            # nothing is lost then, and another volume may be better
+            return evolve(failed, eom=bool(device.facts.is_eom) or rest is not None)
         try:
             await direct.finish_file()
         except DeviceError as fault:
-            return evolve(failed, size=moved.size, error=FINISHING + fault.text)
+            rest = await self.leave()
+            error = FINISHING + fault.text
+            return evolve(failed, size=moved.size, error=error, eom=rest is not None)
         missing = await self._missing(moved)
         if missing is not None:
             return evolve(failed, size=moved.size, error=missing)
         eom = moved.eom or device.facts.is_eom  # the filemark may have met the early warning
         return _result(fileno=number, size=moved.size, eom=eom, eof=moved.eof)
+
+    async def _run(self, direct: Any) -> Moved:
+        if self._cancelled:  # meanwhile
+            raise CancelledError
+        self._running = direct
+        try:
+            self._moving = direct.write_from_connection(self._plan.part_size, self._progress)
+            if self._look_wanted:
+                direct.look()
+            if self._sender_lost:
+                direct.break_off()
+            return await self._moving  # type: ignore[no-any-return]
+        finally:
+            self._moving = self._running = None
+
+    def _progress(self, moved: int) -> None:
+        """Tell the sender how much of the current part is on the volume."""
+        if self._sender is not None:
+            self._look_wanted = False
+            self._sender.acknowledge(self._done, self._done + moved)
+
+    async def _is_cut_short(self, moved: Moved) -> bool:
+        """At the end of the stream: somebody else than its sender has ended it."""
+        sender = self._sender
+        if not moved.eof or sender is None or not sender.goes_on:
+            return False
+        await self._verdict()
+        return sender.goes_on and not sender.finished
+
+    async def _break(self, device: IAsyncDevice, number: int, text: str) -> PartResult:
+        """The connection broke. What is certain stays, if the rest can be sent again."""
+        direct, sender = IMoverDevice(device), self._sender
+        failed = _result(fileno=number, successful=False)
+        await self._verdict()
+        in_vain = self._in_vain >= MOST_IN_VAIN and self._done == self._begin
+        if sender is None or not sender.goes_on or self._cancelled or in_vain:
+            failed = evolve(failed, size=device.facts.bytes_written, error=WRITING + text)
+            await self._explain(text)
+            await self._finish_failed(direct)
+            return evolve(failed, eom=bool(device.facts.is_eom))
+        try:
+            size = await direct.end_broken_file()
+        except DeviceError as fault:
+            _log.warning("a part that a broken connection ended: %s", fault.text)
+            error = f"{WRITING}{text}; {fault.text}"
+            await self.leave()
+            return evolve(failed, size=device.facts.bytes_written, error=error, eom=True)
+        rest = await sender.leave(self._done + size)
+        if rest is None:
+            await self._explain(text)
+            return evolve(failed, size=size, error=WRITING + text, eom=bool(device.facts.is_eom))
+        _log.warning("part ends after %d bytes, and the rest is sent anew: %s", size, text)
+        gained = size or self._done > self._begin
+        self._rest = rest if gained else rest.evolve(in_vain=self._in_vain + 1)
+        await self._close_connection()  # the same drive may be the next one to listen
+        return _result(fileno=number, size=size, eom=bool(device.facts.is_eom))
+
+    async def _finish_failed(self, direct: Any) -> None:
+        try:
+            await direct.finish_file()
+        except DeviceError as late:
+            _log.warning("after a failed part: %s", late.text)
+
+    async def leave(self) -> Rest | None:
+        """Leave the connection, if what no good part has can be sent again. :return: that"""
+        sender = self._sender
+        if self._rest is None and sender is not None and sender.goes_on and not self._cancelled:
+            rest = await sender.leave(self._done)
+            if rest is not None and self._done == self._begin:
+                rest = rest.evolve(in_vain=self._in_vain)
+            self._rest = rest
+        return self._rest
 
     async def _explain(self, text: str) -> None:
         """The connection broke. :param text: what to say if the sender knows no better"""
@@ -174,7 +281,7 @@ class MoverTransfer:
         return f"{WRITING}the device stored {stored} bytes, {how} of {sent} sent to it"
 
     def can_retry(self) -> bool:
-        return False
+        return self.spent
 
     def revoke(self) -> None:
         raise ValueError("a part that a mover wrote is stored once it is over")
@@ -210,6 +317,11 @@ class MoverTransfer:
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
+        await self._close_connection()
+        if self._sender is not None:
+            await self._sender.close()
+
+    async def _close_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -220,8 +332,6 @@ class MoverTransfer:
             _log.warning(
                 "closing the data connection of %s: %s", connection.device_name, fault.text
             )
-        if self._sender is not None:
-            await self._sender.close()
 
     def source_crc(self) -> Crc:
         return UNKNOWN if self._sender is None else self._sender.crc()

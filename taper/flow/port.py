@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from devices.door import peer
 from taper.core.errors import DeviceFault
-from taper.core.interfaces import Offer
+from taper.core.interfaces import IOrigin, IUndecidedOrigin, Offer
 from taper.flow.headers import HeaderPort, MakeHeader
 from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
 from taper.flow.listeners import OneShotListener
@@ -101,6 +101,42 @@ class ClientOrigin:
         return succeed(None)
 
 
+@implementer(IUndecidedOrigin)
+class UndecidedOrigin(ClientOrigin):
+    """A client whose application may know what a rendezvous is: its disk's dumptype tells.
+
+    :param command: names the disk
+    """
+
+    def __init__(self, context: FlowContext, command: PortWrite, config: Config) -> None:
+        def make() -> Deferred[Header]:
+            from taper.flow.made_header import make_header  # only for a dumper that sends none
+
+            return context.look(make_header, command, config)
+
+        super().__init__(context, command.hostname, make, header_silence(config))
+        self._command = command
+        self._config = config
+
+    def decide(self) -> Deferred[IOrigin]:
+        return Deferred.fromCoroutine(self._decide())
+
+    async def _decide(self) -> IOrigin:
+        # only for DirectTCP
+        from taper.flow.rendezvous import RendezvousOrigin
+        from taper.flow.rendezvous_terms import NoRendezvous, find_terms
+
+        try:
+            terms = await self._context.look(find_terms, self._command, self._config)
+        except NoRendezvous as refusal:
+            _log.warning("%s", refusal)
+            self._warnings.append(str(refusal))
+            return self
+        if terms is None:
+            return self
+        return RendezvousOrigin(self._context, self._command, terms)
+
+
 @implementer(IBlockOrigin, IConnectingOrigin)
 class PortOrigin(ClientOrigin):
     """A dumper that connects by itself, to a port of ours or to the device.
@@ -174,13 +210,6 @@ def from_port(
     """See :mod:`taper.flow.origins`."""
     if command.data_path != "DIRECTTCP":
         return PortOrigin(context, command.hostname)
-    config = context.config
-    if config is None:
+    if context.config is None:
         return ClientOrigin(context, command.hostname)
-
-    def make() -> Deferred[Header]:
-        from taper.flow.made_header import make_header  # only for a dumper that sends none
-
-        return context.look(make_header, command, config)
-
-    return ClientOrigin(context, command.hostname, make, header_silence(config))
+    return UndecidedOrigin(context, command, context.config)

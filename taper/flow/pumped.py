@@ -12,9 +12,10 @@ from zope.interface import implementer
 from devices.interfaces import IPumpedDevice
 from devices.threads import ThreadRefused
 from taper.core.errors import DeviceFault
-from taper.core.interfaces import IFlow, Offer
+from taper.core.interfaces import IFlow, Offer, Rest
 from taper.flow.base import BaseFlow
 from taper.flow.interfaces import ITransfer
+from taper.plane.interfaces import IKeptSource
 from taper.plane.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext, IBlockOrigin
+    from taper.plane.kept import Kept
 
 
 @implementer(ITransfer)
@@ -39,7 +41,7 @@ class PumpedTransfer:
         self._transfer = transfer
         self._lane = lane
         self._storing = storing
-        self._begun = False
+        self._begun = self._left = False
 
     @property
     def bytes_written(self) -> int:
@@ -83,6 +85,12 @@ class PumpedTransfer:
     def can_retry(self) -> bool:
         return self._transfer.can_retry()
 
+    def leave(self, done: Crc) -> Rest | None:
+        """What the transfer leaves behind ``done``, unless that cannot be had."""
+        source = self._transfer.leave()
+        self._left = source is not None
+        return None if source is None else Rest(done=done, source=source)
+
     def revoke(self) -> None:
         self._transfer.revoke()
 
@@ -93,7 +101,9 @@ class PumpedTransfer:
         self._transfer.cancel(reason)
 
     def close(self) -> Deferred[None]:
-        if not self._begun:  # there is no reader to wait for
+        if self._left:
+            closing = succeed(None)  # that is for whoever has the rest
+        elif not self._begun:  # there is no reader to wait for
             closing = execute(self._transfer.close)
         else:
             closing = self._lane.call_surely(self._transfer.close)
@@ -113,38 +123,67 @@ class PumpedTransfer:
 class PumpedFlow(BaseFlow):
     """What an origin gives is read and written here.
 
-    :param done: checksum and number of the bytes that are in good parts already
+    :param rest: what it has to do of the dump
     """
 
     ready_first = False
 
     def __init__(
-        self, context: FlowContext, origin: IBlockOrigin, plan: SplitPlan, done: Crc
+        self, context: FlowContext, origin: IBlockOrigin, plan: SplitPlan, rest: Rest
     ) -> None:
         super().__init__(context, plan)
         self._origin = origin
-        self._done = done
+        self._rest = rest
+        self._source: Any = rest.source
+        self._pumped: PumpedTransfer | None = None
 
-    @property
-    def done(self) -> Crc:
-        return self._done if self._transfer is None else self._transfer.dest_crc()
+    def leave(self) -> Deferred[Rest | None]:
+        pumped = self._pumped
+        done = self._rest.done if pumped is None else pumped.dest_crc()
+        if self._origin.reads_again:
+            return succeed(Rest(done=done))
+        if pumped is None:
+            return succeed(None)
+        if IKeptSource.providedBy(self._source):
+            return self._leave_kept(self._source.kept, done)
+        return succeed(pumped.leave(done))
+
+    def _leave_kept(self, kept: Kept, done: Crc) -> Deferred[Rest | None]:
+        """Let somebody else read what was read ahead, too."""
+
+        def left(found: Crc | None) -> Rest | None:
+            return None if found is None else Rest(done=done, source=kept.reader())
+
+        return self._lane.call(kept.leave, done.size).addCallback(left)
 
     def offer(self) -> Deferred[Offer | None]:
-        return self._origin.offer(self._plan)
+        return succeed(None) if self._rest.offered else self._origin.offer(self._plan)
 
     def _reachable(self) -> Deferred[None]:
         return self._origin.ready()
 
     def _make_transfer(self) -> ITransfer:
-        source = self._origin.source(self._done.size)
-        transfer = Transfer(source, self._plan, done=self._done)
-        return PumpedTransfer(transfer, self._lane, self._context.make_lane("storing"))
+        done, source = self._rest.done, self._source
+        if source is None:
+            source = self._origin.source(done.size)
+        transfer = Transfer(source, self._plan, done=done)
+        if IKeptSource.providedBy(source):
+            source.progress = lambda: (transfer.dest_crc().size, transfer.bytes_written)
+        storing = self._context.make_lane("storing")
+        self._pumped = PumpedTransfer(transfer, self._lane, storing)
+        return self._pumped
 
     def adopt(self, device: IAsyncDevice) -> Deferred[None]:
         if not IPumpedDevice.providedBy(device):
             text = f"'{device.facts.name}' takes data from a connection only, this dump has none"
             return fail(DeviceFault(text))
         return succeed(None)
+
+    async def _close(self) -> None:
+        await self._end_transfer()
+        if self._source is not None and self._pumped is None:
+            await self._lane.call_surely(self._source.close)
+        await self._lane.stop()
 
     def take_errors(self) -> list[str]:
         errors = super().take_errors()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
+
+from taper.core.interfaces import Rest
 
 if TYPE_CHECKING:
     from devices.interfaces import ILane
@@ -12,15 +15,33 @@ if TYPE_CHECKING:
     from taper.plane.pusher import Pusher
 
 
-class ThreadSender:
-    """A thread of ours that sends.
+def nobody() -> None:
+    """Nobody has asked to be told yet."""
 
+
+class ThreadSender:
+    """A thread of ours that sends. See :class:`taper.flow.interfaces.ISender`.
+
+    :param pusher: not started yet
     :param lane: where closing blocks
+    :param again: what was sent and is not stored comes from what the pusher keeps; False: whoever
+        goes on reads it from the dump's origin
     """
 
-    def __init__(self, pusher: Pusher, lane: ILane) -> None:
+    def __init__(self, reactor: Any, pusher: Pusher, lane: ILane, *, again: bool) -> None:
+        self.wants_progress: Callable[[], None] = nobody
+        self.tells_broken: Callable[[], None] = nobody
         self._pusher = pusher
         self._lane = lane
+        self._again = again
+        pusher.kept.wants_progress = lambda: reactor.callFromThread(self._want_progress)
+        pusher.tells_broken = lambda: reactor.callFromThread(self._tell_broken)
+
+    def _want_progress(self) -> None:
+        self.wants_progress()
+
+    def _tell_broken(self) -> None:
+        self.tells_broken()
 
     @property
     def finished(self) -> bool:
@@ -28,7 +49,7 @@ class ThreadSender:
 
     @property
     def size(self) -> int:
-        return self._pusher.crc().size
+        return self._pusher.size
 
     @property
     def broken(self) -> str | None:
@@ -42,6 +63,21 @@ class ThreadSender:
 
     def settled(self) -> Deferred[None]:
         return succeed(None)  # it says why before it lets the connection end
+
+    @property
+    def goes_on(self) -> bool:
+        return self._pusher.goes_on
+
+    def acknowledge(self, stored: int, written: int) -> None:
+        self._pusher.kept.acknowledge(stored, written)
+
+    def leave(self, stored: int) -> Deferred[Rest | None]:
+        def left(done: Crc | None) -> Rest | None:
+            if done is None:
+                return None
+            return Rest(done=done, source=self._pusher.kept.reader() if self._again else None)
+
+        return self._lane.call(self._pusher.leave, stored, again=self._again).addCallback(left)
 
     def cancel(self) -> None:
         self._pusher.cancel()

@@ -6,24 +6,24 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from zope.interface import implementer
 
 from devices.directtcp import connect_one, wait_in_lane
 from devices.errors import DeviceError, PeerUnreachable
 from protocols.twisted_transports.indirect import IndirectError, resolve
 from taper.core.errors import DeviceFault, SourceFault
-from taper.core.interfaces import IFlow, Offer
+from taper.core.interfaces import IFlow, Offer, Rest
 from taper.flow.interfaces import IMoverOrigin
-from taper.flow.mover_transfer import MoverTransfer
+from taper.flow.mover_transfer import MOST_IN_VAIN, MoverTransfer
 from taper.flow.senders import ThreadSender
 from taper.flow.taken import ListeningFlow
 from taper.plane.interfaces import SourceError
+from taper.plane.kept import Kept, KeptReader, window_size
 from taper.plane.pusher import Pusher
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
-    from protocols.crc import Crc
     from protocols.directtcp import Address
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext, IBlockOrigin, ISender, ITransfer
@@ -39,7 +39,7 @@ class SentFlow(ListeningFlow):
 
     If the origin has a mover of its own that can reach the device, that one sends, past us.
 
-    :param done: checksum and number of the bytes that are in good parts already
+    :param rest: what it has to do of the dump
     """
 
     def __init__(
@@ -48,28 +48,46 @@ class SentFlow(ListeningFlow):
         origin: IBlockOrigin,
         device: IAsyncDevice,
         plan: SplitPlan,
-        done: Crc,
+        rest: Rest,
     ) -> None:
         super().__init__(context, plan, device)
         self._origin = origin
-        self._done = done
+        self._rest = rest
+        self._source = rest.source
         self._addresses: tuple[Address, ...] = ()
         self._connecting: Deferred[None] | None = None
         self._awaited: Deferred[None] | None = None
         self._sender: ISender | None = None
+        self._claimed = False
 
-    @property
-    def done(self) -> Crc | None:
-        """A mover tells the bytes that it has stored, not their checksum."""
-        stored_more = self._transfer is not None and self.bytes_written > self._done.size
-        return None if stored_more else self._done
+    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
+        if self._transfer is not None and self._mover.spent:
+            text = f"'{device.facts.name}' cannot go on with a data connection that is given up"
+            return fail(DeviceFault(text))
+        return super().adopt(device)
+
+    def leave(self) -> Deferred[Rest | None]:
+        return Deferred.fromCoroutine(self._depart())
+
+    async def _depart(self) -> Rest | None:
+        if self._transfer is None:
+            return None
+        if self._sender is None:
+            await self._stop_connecting()
+        if self._sender is not None:
+            rest = await self._mover.leave()
+            self._claimed = True
+            return rest
+        # nobody has asked yet where the device listens, and nothing was sent
+        rest, self._source = self._rest.evolve(source=self._source), None
+        return rest
 
     def offer(self) -> Deferred[Offer | None]:
         return Deferred.fromCoroutine(self._offer())
 
     async def _offer(self) -> Offer | None:
         self._addresses = await self._data.listen()
-        return await self._origin.offer(self._plan)
+        return None if self._rest.offered else await self._origin.offer(self._plan)
 
     def _reachable(self) -> Deferred[None]:
         """Connecting may take until the first part is begun (IndirectTCP)."""
@@ -78,7 +96,30 @@ class SentFlow(ListeningFlow):
     def _begin_to_send(self) -> Deferred[None]:
         connecting = self._connecting = Deferred.fromCoroutine(self._connect())
         connecting.addBoth(self._connecting_over).addErrback(self._not_connected)
-        return self._data.accepted.addErrback(self._ask_sender)
+        accepted = self._data.accepted.addErrback(self._begin_anew)
+        return accepted.addErrback(self._ask_sender)
+
+    def _begin_anew(self, failure: Any) -> Any:
+        """The connection broke before the device had a record; it may be made once more."""
+        if self._sender is None or not isinstance(failure.value, SourceFault):
+            return failure
+        return Deferred.fromCoroutine(self._send_anew(self._sender, failure.value))
+
+    async def _send_anew(self, sender: ISender, fault: SourceFault) -> None:
+        await sender.settled()
+        rest = None
+        if sender.goes_on and self._rest.in_vain < MOST_IN_VAIN and not self._cancelled:
+            rest = await sender.leave(self._rest.done.size)
+        if rest is None:
+            raise fault
+        _log.warning("the dump is sent anew: %s", fault.text)
+        self._rest = rest.evolve(in_vain=self._rest.in_vain + 1)
+        self._source, self._sender = rest.source, None
+        await sender.close()
+        self._data = await self._data.anew()
+        self._addresses = await self._data.listen()
+        if not self._cancelled:
+            await self._begin_to_send()
 
     def _ask_sender(self, failure: Any) -> Any:
         """No data came: the sender may know why."""
@@ -103,15 +144,26 @@ class SentFlow(ListeningFlow):
         addresses = await resolve(self._context.reactor, self._addresses, None)
         if not await self._let_origin_send(addresses):
             connected = await wait_in_lane(self._lane, functools.partial(connect_one, addresses))
-            pusher = Pusher(self._origin.source(self._done.size), connected, done=self._done)
-            self._sent_by(ThreadSender(pusher, self._lane))
+            pusher = Pusher(self._take_reader(), connected)
+            again = not self._origin.reads_again
+            reactor = self._context.reactor
+            self._sent_by(ThreadSender(reactor, pusher, self._lane, again=again))
             pusher.start()
+
+    def _take_reader(self) -> KeptReader:
+        """What is to be sent, and kept until it is stored."""
+        source, self._source = self._source, None
+        if isinstance(source, KeptReader):
+            return source
+        done = self._rest.done
+        size = window_size(self._plan.block_size)
+        return Kept(source or self._origin.source(done.size), done, size).reader()
 
     async def _let_origin_send(self, addresses: tuple[Address, ...]) -> bool:
         """Let the origin's own mover connect. :return: False: there is none that can"""
-        if not IMoverOrigin.providedBy(self._origin):
+        if self._source is not None or not IMoverOrigin.providedBy(self._origin):
             return False
-        sender = IMoverOrigin(self._origin).own_sender(self._plan.block_size)
+        sender = IMoverOrigin(self._origin).own_sender(self._plan.block_size, self._rest.done.size)
         if sender is None:
             return False
         self._sent_by(sender)  # the device may hear of an end before we do
@@ -127,6 +179,8 @@ class SentFlow(ListeningFlow):
         self._sender = sender
         if self._transfer is not None:
             self._mover.pushed_by(sender)
+        elif sender is not None:
+            sender.tells_broken = self._data.break_off
 
     def _not_connected(self, failure: Any) -> None:
         if failure.check(CancelledError):
@@ -143,17 +197,36 @@ class SentFlow(ListeningFlow):
             self._data.accepted.errback(SourceFault(text) if source else DeviceFault(text))
 
     def _make_transfer(self) -> ITransfer:
-        self._mover = MoverTransfer(
-            self._data.take(), self._plan, self._context.reactor.seconds, done=self._done.size
-        )
+        clock = self._context.reactor.seconds
+        self._mover = MoverTransfer(self._data.take(), self._plan, clock, self._rest)
         self._mover.pushed_by(self._sender)
         return self._mover
 
-    async def _leave(self) -> None:
+    def take_errors(self) -> list[str]:
+        errors = super().take_errors()
+        errors += self._origin.judge(self.source_crc)
+        if errors:
+            self._origin.failed()
+        return errors
+
+    async def _end_transfer(self) -> None:
+        """A rest that nobody has taken ends first: somebody may still be reading for it."""
+        rest = None if self._transfer is None or self._claimed else self._mover.rest
+        if rest is not None and rest.source is not None:
+            await self._lane.call_surely(rest.source.close)
+        await super()._end_transfer()
+
+    async def _stop_connecting(self) -> None:
         if self._connecting is not None:
             self._awaited = Deferred()
             self._connecting.cancel()
             await self._awaited
-        await super()._leave()
+
+    async def _give_back(self) -> None:
+        await self._stop_connecting()
+        await super()._give_back()
         if self._sender is not None:
             await self._sender.close()
+        source, self._source = self._source, None
+        if source is not None:
+            await self._lane.call_surely(source.close)

@@ -172,9 +172,9 @@ class StoredOrigin:
     def _make_source(self, volumes: VolumeChange) -> VolumeSource:
         return VolumeSource(self.dump, self.total, self._reader_of(self.device), volumes)
 
-    def own_sender(self, block_size: int) -> MoverSender | None:
+    def own_sender(self, block_size: int, position: int = 0) -> MoverSender | None:
         device = self.device
-        if not IMoverDevice.providedBy(device):
+        if position or not IMoverDevice.providedBy(device):
             return None
         if not pads_alike(self.dump, self.total, device.facts.block_size, block_size):
             return None

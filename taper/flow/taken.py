@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from devices.idirecttcp import ISocketConnection
 from protocols.crc import UNKNOWN
-from taper.core.interfaces import IFlow, Offer
+from taper.core.interfaces import IFlow, Offer, Rest
 from taper.flow.base import BaseFlow
 from taper.flow.data_port import DataPort, FindCallers
 from taper.flow.mover_transfer import MoverTransfer
@@ -47,10 +47,10 @@ class ListeningFlow(BaseFlow):
 
     async def _close(self) -> None:
         await self._end_transfer()
-        await self._leave()
+        await self._give_back()
         await self._lane.stop()
 
-    async def _leave(self) -> None:
+    async def _give_back(self) -> None:
         """Give back what is not the transfer's."""
         await self._data.close()
 
@@ -86,7 +86,8 @@ class TakenFlow(ListeningFlow):
     def _make_transfer(self) -> ITransfer:
         connection = self._data.take()
         if not ISocketConnection.providedBy(connection):
-            return MoverTransfer(connection, self._plan, self._context.reactor.seconds)
+            rest = Rest(done=UNKNOWN)
+            return MoverTransfer(connection, self._plan, self._context.reactor.seconds, rest)
         source = SocketSource(connection.socket)
         transfer = Transfer(source, self._plan, done=UNKNOWN)
         return PumpedTransfer(transfer, self._lane, self._context.make_lane("storing"))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from attrs import frozen
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 
 class SourceError(Exception):
@@ -137,6 +137,17 @@ class IStreamSource(ISource):
         :param failed: told why no more can be had; must stop the stream
         :return: None: not for such blocks
         """
+
+
+class IKeptSource(ISource):
+    """A source that keeps what was read of it, so that somebody else can read it once more."""
+
+    kept = Attribute("taper.plane.kept.Kept: what all of them read, one at a time")
+    progress = Attribute(
+        "None, or a function that any thread may call, which tells bytes in good parts and bytes "
+        "on the volume: set by who needs nothing of what is kept. Reading then never waits for the "
+        "device, and what has no room is kept no more"
+    )
 
 
 class IReplay(Interface):

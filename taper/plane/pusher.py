@@ -5,40 +5,52 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from devices.threads import start_thread
-from protocols.crc import UNKNOWN, Crc
-from taper.plane.crc import RunningCrc, prepare
-from taper.plane.interfaces import ISource, SourceError, reason
+from taper.plane.crc import prepare
+from taper.plane.interfaces import SourceError, reason
+from taper.plane.kept import PIECE
 
-CHUNK = 1024 * 1024
+if TYPE_CHECKING:
+    from protocols.crc import Crc
+    from taper.plane.kept import Kept, KeptReader
+
 _ABORT = struct.pack("ii", 1, 0)  # close with a reset
 
 
 class _PeerGone(Exception):
-    """The connection broke."""
+    """The connection broke, or we have left it."""
+
+
+def _nobody() -> None:
+    """Nobody has asked to be told yet."""
 
 
 class Pusher:
     """Sends a source to its end, in a thread of its own.
 
     The peer sees an orderly end only if all was sent; a source that fails, or :meth:`cancel`,
-    resets the connection, so that nobody takes the stream for complete.
+    resets the connection, so that nobody takes the stream for complete. What was sent is kept
+    until it is stored, so that somebody else can go on (:class:`taper.plane.kept.Kept`).
 
     :ivar finished: all was handed to the connection.
     :ivar broken: why nothing more can be sent; the peer may know better.
+    :ivar tells_broken: called in the thread when the connection breaks, also after ``finished``:
+        what was handed to it need not have arrived.
     """
 
-    def __init__(self, source: ISource, connection: socket.socket, *, done: Crc = UNKNOWN) -> None:
-        """:param source: ours from now on, like the connection.
-        :param done: what is stored already; the source begins behind it.
-        """
+    def __init__(self, reader: KeptReader, connection: socket.socket) -> None:
+        """:param reader: of what is to be sent; ours from now on, like the connection."""
         connection.setblocking(True)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.finished = False
         self.broken: str | None = None
-        self._source = source
+        self.tells_broken: Callable[[], None] = _nobody
+        self._reader = reader
+        self._kept = reader.kept
         self._connection = connection
-        self._crc = RunningCrc(done)
         self._errors: list[str] = []
         self._lock = threading.Lock()
         self._cancelled = False
@@ -51,9 +63,24 @@ class Pusher:
         """
         self._thread = start_thread("taper-pusher", self._run)
 
+    @property
+    def kept(self) -> Kept:
+        """What is sent, and may be sent again."""
+        return self._kept
+
+    @property
+    def size(self) -> int:
+        """Bytes of the dump that were sent, earlier ones included. Any thread."""
+        return self._reader.position
+
+    @property
+    def goes_on(self) -> bool:
+        """The source is well, and nobody has cancelled. Any thread."""
+        return self._kept.well and not self._cancelled
+
     def crc(self) -> Crc:
-        """Of what was stored before and what was sent so far. Any thread."""
-        return self._crc.value()
+        """Of what was stored before and what was read so far. Any thread."""
+        return self._kept.total()
 
     def take_errors(self) -> list[str]:
         """What went wrong at the source since this was last asked. Any thread."""
@@ -61,13 +88,30 @@ class Pusher:
             errors, self._errors = self._errors, []
         return errors
 
+    def leave(self, stored: int, *, again: bool) -> Crc | None:
+        """Leave the connection, and let somebody else go on behind the first ``stored`` bytes.
+        Any thread.
+
+        :param again: what follows them must still be there; else only their checksum is wanted
+        :return: their checksum; None: that cannot be, and all is as it was
+        """
+        done = self._kept.leave(stored, again=again)
+        if done is not None:
+            self._hang_up()
+        return done
+
     def cancel(self) -> None:
         """Stop soon. Never blocks; any thread; safe to repeat."""
         with self._lock:
-            if self._cancelled or self.finished:
+            left = not self._kept.current(self._reader)
+            if self._cancelled or left or self.finished:
                 return
             self._cancelled = True
-        self._source.cancel()
+        self._reader.cancel()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Let the thread wait for the peer no more."""
         try:
             self._connection.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -77,20 +121,20 @@ class Pusher:
         """Release everything; blocks until the thread has seen it."""
         self.cancel()
         if self._thread is not None:
+            if self.finished:
+                self._hang_up()
             self._thread.join()
-        self._source.close()
+        self._reader.close()
         self._connection.close()
 
     def _run(self) -> None:
         try:
             self._send_all()
+            self._await_end()
         except SourceError as error:
             self._break(str(error))
         except _PeerGone as error:
-            with self._lock:
-                if not self._cancelled:
-                    self.broken = f"while sending to the device: {error}"
-            self._reset()
+            self._lose(f"while sending to the device: {error}")
         except MemoryError:
             self._break("Not enough memory to read the dump")
         except BaseException as error:
@@ -99,12 +143,12 @@ class Pusher:
 
     def _send_all(self) -> None:
         prepare()
-        buffer = memoryview(bytearray(CHUNK))
-        while size := self._source.read_into(buffer):
-            data = buffer[:size]
-            self._send(data)
-            self._crc.update(data)
+        buffer = memoryview(bytearray(PIECE))
+        while size := self._reader.read_into(buffer):
+            self._send(buffer[:size])
         with self._lock:
+            if not self._kept.current(self._reader):
+                raise _PeerGone
             if self._cancelled:
                 raise SourceError("sending to the device was given up")
             self.finished = True
@@ -114,11 +158,29 @@ class Pusher:
             self.finished = False
             raise _PeerGone(reason(error)) from error
 
+    def _await_end(self) -> None:
+        """Wait until the peer has all of it and ends the connection, too."""
+        try:
+            while self._connection.recv(PIECE):
+                continue  # whatever it says has no meaning
+        except OSError:
+            if self._kept.current(self._reader):
+                self.tells_broken()
+
     def _send(self, data: memoryview) -> None:
         try:
             self._connection.sendall(data)
         except OSError as error:
             raise _PeerGone(reason(error)) from error
+
+    def _lose(self, text: str) -> None:
+        with self._lock:
+            lost = not self._cancelled and self._kept.current(self._reader)
+            if lost:
+                self.broken = text
+        self._reset()
+        if lost:
+            self.tells_broken()
 
     def _break(self, text: str) -> None:
         with self._lock:

@@ -250,6 +250,19 @@ class Transfer:
         """The bytes of the part that failed can be had again, and the source is well."""
         return self._parts.repeatable and not self._stream.failed
 
+    def leave(self) -> ISource | None:
+        """Write no part any more. No part may be running, and all must be stored.
+
+        :return: what no good part has, and all that follows; closing it closes the transfer.
+            None: it cannot be had again, and all is as it was
+        """
+        if not self.can_retry():
+            return None
+        from taper.plane.left import LeftSource  # only for a dump that changes its kind of device
+
+        block = self._plan.block_size
+        return LeftSource(self._parts, block, self.take_errors, lambda: self.cancel(""), self.close)
+
     def cancel(self, reason: str) -> None:
         """Stop as soon as possible: the running part ends unsuccessful. Never blocks; any thread;
         safe to repeat. ``reason`` becomes an input error unless empty.

@@ -78,7 +78,7 @@ class DataChannel:
         size = progress.record_size
         self._fit(size)
         while not self._stopped:
-            whole = self._whole(size)
+            whole = self._whole(size, pads_broken=progress.pads_broken)
             if not whole:
                 if self.ended is not None:
                     return self.ended
@@ -102,9 +102,11 @@ class DataChannel:
             larger[: self._count] = self._buffer[: self._count]
             self._buffer = larger
 
-    def _whole(self, size: int) -> int:
-        """Bytes of whole records that are here; the last one of all is filled up."""
-        if self.ended is not None and 0 < self._count < size:
+    def _whole(self, size: int, *, pads_broken: bool) -> int:
+        """Bytes of whole records that are here; the last one of all is filled up. What is left of
+        a connection that broke is not: nobody could tell it from data."""
+        over = self.ended is MoveEnd.CLOSED or (pads_broken and self.ended is not None)
+        if over and 0 < self._count < size:
             self._padding = size - self._count
             self._buffer[self._count : size] = bytes(self._padding)
             self._count = size

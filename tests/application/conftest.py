@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 from attrs import frozen
+
+from tests.application.taper_side import TaperSide
 
 
 @frozen
@@ -36,3 +39,11 @@ def disk(tmp_path: Path) -> Disk:
     (source / "sub" / "large").write_bytes(Random(7).randbytes(3_000_000))
     (source / "link").symlink_to("nowhere")
     return Disk(tmp_path, source, lists)
+
+
+@pytest.fixture
+def taper() -> Iterator[TaperSide]:
+    """Somebody to meet."""
+    side = TaperSide()
+    yield side
+    side.close()

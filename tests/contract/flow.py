@@ -359,6 +359,8 @@ class Room:
         if not self._made:
             self._make(whole=True).go_to("offered")  # what is opened once for all is open then
             self.close()
+            threads = self.before[1]
+            self._turning.until(lambda: there_is()[1] == threads)  # a thread takes its time to end
             self.before = there_is()
         return self._make(whole=whole)
 

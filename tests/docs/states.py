@@ -1,7 +1,7 @@
-"""State machines as diagrams, made from the machines themselves: the worker's, the mover's.
+"""State machines as diagrams, made from the machines themselves.
 
-``python -m tests.docs.states --write`` puts them into docs/architecture.md; without ``--write`` the
-exit status is 1 if one there is another.
+``python -m tests.docs.states --write`` puts them into the documents; without ``--write`` the exit
+status is 1 if one there is another.
 """
 
 from __future__ import annotations
@@ -13,22 +13,25 @@ from typing import Any
 from attrs import frozen
 
 from protocols.ndmp_server import mover_states
+from protocols.rendezvous import states as rendezvous_states
 from taper.core import rules
 from tests.docs.markdown import ROOT
 
-DOCUMENT = ROOT / "docs" / "architecture.md"
+DOCS = ROOT / "docs"
 
 
 @frozen
 class Machine:
     """A state machine of ours.
 
-    :ivar whose: for people.
+    :ivar whose: for people: the states of whom.
+    :ivar document: where the diagram stands.
     :ivar first: where it begins.
     :ivar silent: inputs that only ask, or that lead to the first state from everywhere.
     """
 
     whose: str
+    document: str
     built: Any
     first: str
     silent: frozenset[str] = frozenset()
@@ -36,11 +39,11 @@ class Machine:
     @property
     def begin(self) -> str:
         made = "made by `python -m tests.docs.states --write`"
-        return f"<!-- the {self.whose}'s states: {made} -->\n"
+        return f"<!-- the {self.whose}: {made} -->\n"
 
     @property
     def end(self) -> str:
-        return f"<!-- end of the {self.whose}'s states -->\n"
+        return f"<!-- end of the {self.whose} -->\n"
 
     def transitions(self) -> list[tuple[str, str, str]]:
         """All of the machine, sorted: state, input, next state."""
@@ -65,41 +68,65 @@ class Machine:
         return "\n".join(["```mermaid", *lines, "```", ""])
 
 
-WORKER = Machine("worker", rules._build, "init")
-MOVER = Machine("mover", mover_states._factory, "idle", frozenset({"state", "abandon"}))
-MACHINES = (WORKER, MOVER)
+_ASKED = frozenset({"phase", "close"})
+
+WORKER = Machine("worker's states", "architecture.md", rules._build, "init")
+MOVER = Machine(
+    "mover's states",
+    "architecture.md",
+    mover_states._factory,
+    "idle",
+    frozenset({"state", "abandon"}),
+)
+APPLICATION = Machine(
+    "application's states at a rendezvous",
+    "rendezvous.md",
+    rendezvous_states._application,
+    "new",
+    _ASKED,
+)
+TAPER = Machine(
+    "taper's states at a rendezvous", "rendezvous.md", rendezvous_states._taper, "new", _ASKED
+)
+MACHINES = (WORKER, MOVER, APPLICATION, TAPER)
+DOCUMENTS = tuple(dict.fromkeys(machine.document for machine in MACHINES))
 
 
 def _key(name: str) -> str:
     return "".join(char if char.isalnum() or char == "_" else "_" for char in name)
 
 
-def with_diagrams(text: str) -> str:
-    """The document with the diagrams as they should be.
+def with_diagrams(document: str, text: str) -> str:
+    """A document with its diagrams as they should be.
 
     :raise ValueError: it has no place for one
     """
     for machine in MACHINES:
+        if machine.document != document:
+            continue
         before, begin, rest = text.partition(machine.begin)
         _, end, after = rest.partition(machine.end)
         if not (begin and end):
             place = machine.begin.strip()
-            raise ValueError(f"{DOCUMENT.name} has no place for the diagram: {place}")
+            raise ValueError(f"{document} has no place for the diagram: {place}")
         text = before + begin + machine.diagram() + end + after
     return text
 
 
 def main(arguments: Sequence[str]) -> int:
     """Compare or write. :return: the exit status"""
-    text = DOCUMENT.read_text()
-    wanted = with_diagrams(text)
-    if "--write" in arguments:
-        DOCUMENT.write_text(wanted)
-    elif text != wanted:
-        print("docs/architecture.md does not show all states as they are;")
-        print("python -m tests.docs.states --write")
-        return 1
-    return 0
+    status = 0
+    for document in DOCUMENTS:
+        path = DOCS / document
+        text = path.read_text()
+        wanted = with_diagrams(document, text)
+        if "--write" in arguments:
+            path.write_text(wanted)
+        elif text != wanted:
+            print(f"docs/{document} does not show all states as they are;")
+            print("python -m tests.docs.states --write")
+            status = 1
+    return status
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ KNOWN = {
     "sh listing": "not run: system packages, and paths that are not Debian's; arguments are parsed",
     "text output": "compared with what the block before it said",
     "text": "a picture or a form, for people",
+    "text bytes": "made and read by tests/docs/test_rendezvous.py",
+    "python program": "run there",
     "mermaid": "a picture; tests/docs/test_states.py compares it",
     "conf": "parsed as amanda.conf",
     "ini settings": "read as the tape server's settings",

@@ -1,4 +1,4 @@
-"""The states in docs/architecture.md are those of the machines."""
+"""The states in the documents are those of the machines."""
 
 from __future__ import annotations
 
@@ -21,24 +21,31 @@ def test_all_transitions_are_seen() -> None:
     assert len(states.WORKER.transitions()) == sum(len(inputs) for inputs in TABLE.values())
     assert ("idle", "write", "making_xfer") in states.WORKER.transitions()
     assert ("listen", "accept", "active") in states.MOVER.transitions()
+    assert ("proven", "send", "proven") in states.APPLICATION.transitions()
+    assert ("finished", "end", "finished") in states.TAPER.transitions()
 
 
 def test_another_diagram_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And mended, with all around it kept."""
-    document = tmp_path / "architecture.md"
-    places = "".join(f"{machine.begin}old\n{machine.end}" for machine in states.MACHINES)
-    document.write_text(f"before\n{places}after\n")
-    monkeypatch.setattr(states, "DOCUMENT", document)
+    for document in states.DOCUMENTS:
+        places = "".join(
+            f"{machine.begin}old\n{machine.end}"
+            for machine in states.MACHINES
+            if machine.document == document
+        )
+        (tmp_path / document).write_text(f"before\n{places}after\n")
+    monkeypatch.setattr(states, "DOCS", tmp_path)
     assert states.main([]) == 1
     assert "states --write" in capsys.readouterr().out
     assert states.main(["--write"]) == 0
     assert states.main([]) == 0
-    text = document.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
-    document.write_text("nothing of it")
+    for document in states.DOCUMENTS:
+        text = (tmp_path / document).read_text()
+        assert text.startswith("before\n")
+        assert text.endswith("after\n")
+        assert "old" not in text
+    (tmp_path / states.DOCUMENTS[-1]).write_text("nothing of it")
     with pytest.raises(ValueError, match="has no place for the diagram"):
         states.main([])

@@ -136,6 +136,15 @@ class MoverDevice(SteppedFace):
     def finish_file(self) -> Deferred[None]:
         return self._moments.do("finish_file", self._drive.finish_file)
 
+    def end_broken_file(self) -> Deferred[int]:
+        raise NotImplementedError("whoever sends to this one cannot send again")
+
+    def look(self) -> None:
+        """There is nothing between two moves."""
+
+    def break_off(self) -> None:
+        raise NotImplementedError("whoever sends to this one knows nothing")
+
     def seek_file(self, number: int) -> Deferred[Header | None]:
         return self._moments.do("seek_file", lambda: self._drive.seek_file(number))
 
@@ -144,7 +153,9 @@ class MoverDevice(SteppedFace):
     ) -> Deferred[Moved]:
         raise NotImplementedError("a taper only writes")
 
-    def write_from_connection(self, size: int) -> Deferred[Moved]:
+    def write_from_connection(
+        self, size: int, progress: Callable[[int], None] | None = None
+    ) -> Deferred[Moved]:
         connection = self._connection
         assert connection is not None
         if connection.stream.end == "silent":

@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
 from devices.file import FileDevice
@@ -20,14 +21,18 @@ from devices.interfaces import AccessMode, IAsyncDevice
 from devices.lane import Lane, LaneDevice
 from protocols.crc import UNKNOWN
 from protocols.directtcp import Address
-from protocols.driver.commands import VaultWrite
+from protocols.driver.commands import PortWrite, VaultWrite
 from protocols.driver.messages import SplitFields
 from protocols.header import build_header
+from protocols.rendezvous.application import Names
+from protocols.rendezvous.frames import HeaderBlock
 from protocols.stored import DumpName, StoredDump, StoredPart
 from taper.core.interfaces import IClerk, IOrigin, Offer
 from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext
 from taper.flow.port import ClientOrigin, PortOrigin
+from taper.flow.rendezvous import RendezvousOrigin
+from taper.flow.rendezvous_terms import Terms
 from taper.flow.ring import RingOrigin
 from taper.flow.stored import StoredOrigin
 from tests.conformance.producer import Cancelled, Producer
@@ -45,6 +50,7 @@ from tests.devices.ndmp_world import World
 from tests.fakes.device import FakeDevice, FakeFile, FakeVolume
 from tests.fakes.ndmp_server import CONFORMING
 from tests.fakes.turning import Turning
+from tests.flow.rendezvous_peer import KEY, Application, Script
 from tests.plane.dumping import HEADER, write_holding
 
 RESET = struct.pack("ii", 1, 0)
@@ -123,6 +129,55 @@ class Ring(Dumper):
         finally:
             producer.close()
             producer.segment.close_fd()
+
+
+def accept_once(turning: Turning) -> None:
+    """What Twisted opens for all times when it first accepts a connection is open then."""
+    over: list[object] = []
+
+    class Hearer(Protocol):
+        def connectionLost(self, reason: object = None) -> None:
+            over.append(reason)
+
+    port = turning.reactor.listenTCP(0, Factory.forProtocol(Hearer), interface="127.0.0.1")
+    socket.create_connection(("127.0.0.1", port.getHost().port), 60).close()
+    turning.until(lambda: bool(over))
+    turning.wait(port.stopListening())
+
+
+class Applicant(Source):
+    """An application that meets us first."""
+
+    def __init__(self, turning: Turning, path: Path, *, whole: bool) -> None:
+        super().__init__(turning, path, whole=whole)
+        self._application: Application | None = None
+        accept_once(turning)
+
+    def origin(self, context: FlowContext) -> IOrigin:
+        command = PortWrite(
+            "w", "h", "localhost", HEADER.disk, str(HEADER.level), HEADER.datestamp, SplitFields(),
+            "DIRECTTCP",
+        )  # fmt: skip
+        terms = Terms(key=KEY, hosts=("127.0.0.1",))
+        return RendezvousOrigin(evolve(context, patience=1.0), command, terms)
+
+    def send(self, offer: Offer | None) -> None:
+        assert offer is not None
+        self._application = Application(
+            tuple(map(Address.parse, offer.addresses)),
+            self.sent,
+            Script(
+                header=HeaderBlock(build_header(HEADER, BLOCK, None)),
+                fails="" if self.whole else "it broke off",
+            ),
+            names=Names("localhost", HEADER.disk, HEADER.level, "test"),
+        ).start()
+
+    def close(self) -> None:
+        application = self._application
+        if application is not None:
+            application.stop()
+            self.turning.until(lambda: application.over)
 
 
 @implementer(IClerk)
@@ -294,6 +349,14 @@ class TestClientTaken(FlowContract):
 
 class TestClientTakenByMover(FlowContract):
     source, target = Client, OnMover
+
+
+class TestRendezvousPumped(PumpedContract):
+    source, target = Applicant, InMemory
+
+
+class TestRendezvousSent(FlowContract):
+    source, target = Applicant, OnMover
 
 
 class TestHoldingSent(FlowContract):

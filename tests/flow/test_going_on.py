@@ -83,7 +83,9 @@ def test_from_files_to_a_mover(
     assert not done[-1].successful
     stored = stored_in(medium, done)
     assert 0 < len(stored) < len(DATA)
-    assert flow.done == crc_of(stored)
+    rest = turning.wait(flow.leave())
+    assert rest is not None
+    assert (rest.done, rest.source) == (crc_of(stored), None)
 
     second = world.device("drive0", indirect=indirect)
     following = turning.wait(flows.going_on(flow, origin, second, PARTS))

@@ -7,10 +7,15 @@ import threading
 
 import pytest
 
+from taper.plane.kept import Kept
 from taper.plane.pusher import Pusher
 from tests.plane.dumping import PiecesSource
 
 DATA = bytes(range(256)) * 10_000
+
+
+def make_pusher(source: PiecesSource, connection: socket.socket) -> Pusher:
+    return Pusher(Kept(source).reader(), connection)
 
 
 def received(peer: socket.socket) -> bytes:
@@ -30,7 +35,7 @@ def connected() -> tuple[socket.socket, socket.socket]:
 def test_all_of_it_is_sent() -> None:
     """The peer sees every byte and an orderly end; all is counted."""
     mine, peer = connected()
-    pusher = Pusher(PiecesSource(DATA, (70_000,), ""), mine)
+    pusher = make_pusher(PiecesSource(DATA, (70_000,), ""), mine)
     pusher.start()
     assert received(peer) == DATA
     pusher.close()
@@ -43,7 +48,7 @@ def test_all_of_it_is_sent() -> None:
 def test_a_source_that_fails_resets_the_connection() -> None:
     """Nobody takes half a dump for a whole one."""
     mine, peer = connected()
-    pusher = Pusher(PiecesSource(b"x" * 100, (100,), "the disk is gone"), mine)
+    pusher = make_pusher(PiecesSource(b"x" * 100, (100,), "the disk is gone"), mine)
     pusher.start()
     with pytest.raises(ConnectionResetError):
         received(peer)
@@ -59,7 +64,7 @@ def test_memory_that_is_short_is_told_in_words() -> None:
             raise MemoryError
 
     mine, peer = connected()
-    pusher = Pusher(Hungry(b""), mine)
+    pusher = make_pusher(Hungry(b""), mine)
     pusher.start()
     with pytest.raises(ConnectionResetError):
         received(peer)
@@ -71,7 +76,7 @@ def test_a_peer_that_goes_away() -> None:
     """What was done is named, nobody is blamed for it yet; nothing hangs."""
     mine, peer = connected()
     peer.close()
-    pusher = Pusher(PiecesSource(DATA * 4, (70_000,), ""), mine)
+    pusher = make_pusher(PiecesSource(DATA * 4, (70_000,), ""), mine)
     pusher.start()
     pusher._thread.join(60)
     assert not pusher.finished
@@ -84,7 +89,7 @@ def test_a_peer_that_goes_away() -> None:
 def test_giving_up_while_the_peer_waits() -> None:
     """A mover that takes nothing any more holds nobody."""
     mine, peer = connected()
-    pusher = Pusher(PiecesSource(DATA * 20, (70_000,), ""), mine)
+    pusher = make_pusher(PiecesSource(DATA * 20, (70_000,), ""), mine)
     pusher.start()
     closing = threading.Thread(target=pusher.close)
     closing.start()
@@ -97,7 +102,7 @@ def test_giving_up_while_the_peer_waits() -> None:
 
 def test_one_that_never_began() -> None:
     mine, peer = connected()
-    pusher = Pusher(PiecesSource(DATA, (70_000,), ""), mine)
+    pusher = make_pusher(PiecesSource(DATA, (70_000,), ""), mine)
     pusher.close()
     assert not pusher.finished
     peer.close()

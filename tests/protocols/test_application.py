@@ -72,6 +72,9 @@ def test_a_device_alone_is_the_disk_too() -> None:
         ("backup --level -1", "expected a number"),
         ("backup --connect-timeout 0", "expected a number from 1"),
         ("backup --direct-tcp 1.2.3.4:0", "0 is not a port"),
+        ("backup --rendezvous perhaps", "--rendezvous 'perhaps': expected YES or NO"),
+        ("backup --rendezvous-window 0", "expected a number from 1 to 65536"),
+        ("backup --rendezvous-spool-size 1GB", "expected a number from 1 to 16777216"),
         ("backup --exit-handling 1=FINE", "expected STATUS=GOOD or STATUS=BAD"),
     ],
 )

@@ -33,7 +33,12 @@ LATE = {
     "protocols.conf.storages": (SELDOM, "protocols.labels"),
     "protocols.directtcp": (SELDOM, "ipaddress"),
     "protocols.labels": (SELDOM, "protocols.ere"),
-    "taper.application.backup": (SELDOM, "taper.application.pump", "taper.plane.crc"),
+    "taper.application.backup": (
+        SELDOM,
+        "taper.application.pump",
+        "taper.application.rendezvous",
+        "taper.plane.crc",
+    ),
     "taper.application.cli": (
         COMMAND,
         "taper.application",
@@ -44,6 +49,7 @@ LATE = {
         "taper.version",
     ),
     "taper.application.restore": (COMMAND, "taper.application.listening"),
+    "taper.application.selfcheck": (SELDOM, "taper.application.rendezvous"),
     "taper.cli": (
         COMMAND,
         "taper.run.late",
@@ -61,10 +67,18 @@ LATE = {
     ),
     "taper.demo.running": (REACTOR, "twisted.internet"),
     "taper.flow.flows": (SELDOM, "taper.flow.sent", "taper.flow.taken"),
-    "taper.flow.port": (SELDOM, "taper.flow.made_header", "taper.flow.resolving"),
+    "taper.flow.port": (
+        SELDOM,
+        "taper.flow.made_header",
+        "taper.flow.rendezvous",
+        "taper.flow.rendezvous_terms",
+        "taper.flow.resolving",
+    ),
     "taper.people.running": (REACTOR, "twisted.internet"),
     "taper.plane.cache": (SELDOM, "tempfile"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
+    "taper.plane.spool": (SELDOM, "tempfile"),
+    "taper.plane.transfer": (SELDOM, "taper.plane.left"),
     "taper.recovery.cli": (
         COMMAND,
         "taper.installation",

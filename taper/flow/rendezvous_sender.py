@@ -1,0 +1,226 @@
+"""The application as the sender of what a mover takes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, TimeoutError, succeed
+
+from devices.callers import plain_host
+from devices.errors import PeerUnreachable
+from protocols.crc import UNKNOWN, Crc
+from protocols.rendezvous.forms import MAX_ADDRESSES
+from protocols.rendezvous.frames import Cannot, Halted, Sending, Why
+from taper.core.errors import SourceFault
+from taper.core.interfaces import Rest
+from taper.plane.interfaces import SourceError
+
+if TYPE_CHECKING:
+    from protocols.directtcp import Address
+    from taper.flow.rendezvous_meeting import Meeting
+
+VERDICT_PATIENCE = 10.0
+"""Seconds behind the end of a data connection for an application that is there to say how it
+ended."""
+
+_log = logging.getLogger(__name__)
+
+
+class ApplicationSender:
+    """The application, which connects to where a device listens; see
+    :class:`taper.flow.interfaces.IOwnSender`.
+
+    :param position: byte from which on it is to send
+    :param patience: seconds for an answer
+    :param begin: called when the application is about to be sent here: nobody else may any more
+    :param acknowledge: tells the application how far the device is
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        meeting: Meeting,
+        position: int,
+        patience: float,
+        *,
+        begin: Callable[[], object],
+        acknowledge: Callable[[int, int], object],
+    ) -> None:
+        self.wants_progress: Callable[[], None] = lambda: None
+        self.tells_broken: Callable[[], None] = lambda: None
+        self.broken: str | None = None
+        self._clock = clock
+        self._meeting = meeting
+        self._position = position
+        self._patience = patience
+        self._begin = begin
+        self._acknowledge = acknowledge
+        self._errors: list[str] = []
+        self._told_failure = False
+        self._told_broken = False
+        self._cancelled = False
+        self._waiting: list[Deferred[None]] = []
+        self._deadline: Any = None
+
+    async def connect(self, addresses: tuple[Address, ...]) -> None:
+        """Send the application there.
+
+        :raise PeerUnreachable: it cannot connect; no byte is lost
+        :raise SourceError: it went wrong otherwise, as :meth:`take_errors` tells too
+        """
+        meeting = self._meeting
+        self._begin()
+        try:
+            reachable = await self._reachable(addresses)
+            meeting.send(self._position, reachable)
+            meeting.told = self._look
+            await self._wait(lambda: meeting.answer is not None or meeting.total == self._position)
+        except SourceFault as fault:
+            raise self._failed(fault.text) from fault
+        except TimeoutError:
+            text = f"the application has not connected to the device in {self._patience:g} s"
+            raise self._failed(text) from None
+        answer = meeting.answer
+        if isinstance(answer, Cannot) and meeting.broken is None:
+            self._leave()
+            text = f"the application cannot send: {answer.text or 'it gives no reason'}"
+            if answer.reason == Why.NOBODY_ANSWERS:
+                raise PeerUnreachable(text)
+            if answer.reason == Why.KEPT_NO_MORE:
+                text += f" (it has kept what follows byte {answer.first_byte_kept})"
+            raise self._failed(text)
+        if isinstance(answer, Sending):
+            _log.info("the application sends from byte %d on", answer.offset)
+
+    async def _reachable(self, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+        """A loopback address is one of the host that says it, and of no other."""
+        meeting = self._meeting
+        await self._wait(lambda: meeting.host is not None)
+        same = plain_host(meeting.host or "") == plain_host(meeting.our_host or "")
+        found = tuple(each for each in addresses if same or not each.is_loopback)
+        if not found:
+            told = ", ".join(map(str, addresses))
+            raise PeerUnreachable(f"the application is on another host than {told}")
+        return found[:MAX_ADDRESSES]
+
+    def _wait(self, happened: Callable[[], bool]) -> Deferred[None]:
+        return self._meeting.when(happened).addTimeout(self._patience, self._clock)
+
+    def _failed(self, text: str) -> SourceError:
+        self._errors.append(text)
+        self._told_failure = True
+        self._settle()
+        return SourceError(text)
+
+    # what the other end is told
+
+    @property
+    def finished(self) -> bool:
+        """It has sent all."""
+        return self._meeting.total is not None
+
+    @property
+    def size(self) -> int:
+        """Bytes sent, as far as is known."""
+        total = self._meeting.total
+        return self._meeting.sent if total is None else total
+
+    def crc(self) -> Crc:
+        """As the application says at its end."""
+        return self._meeting.crc
+
+    def take_errors(self) -> list[str]:
+        errors, self._errors = self._errors, []
+        failure = self._meeting.failure
+        if failure is not None and not (self._told_failure or self._cancelled):
+            self._told_failure = True
+            errors.append(failure)
+        return errors
+
+    def settled(self) -> Deferred[None]:
+        if self._is_settled:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        if self._deadline is None:
+            self._deadline = self._clock.callLater(VERDICT_PATIENCE, self._too_late)
+        return waiting
+
+    def _too_late(self) -> None:
+        if self._meeting.host is None:  # that it is away for too long is for others to find out
+            self._deadline = self._clock.callLater(VERDICT_PATIENCE, self._too_late)
+            return
+        self._deadline = None
+        self.broken = "the data connection ended before the application had said that it sent all"
+        self._settle()
+
+    @property
+    def _is_settled(self) -> bool:
+        known = self.finished or self.broken is not None or self._meeting.failure is not None
+        return known or self._cancelled or self._told_failure
+
+    def _look(self) -> None:
+        """The application has said something, or is away."""
+        said = self._meeting.broken
+        if said is not None and self.broken is None:
+            self.broken = f"the application's data connection broke: {said.text}"
+        if self._is_settled:
+            self._settle()
+        if self.broken is not None and not self._told_broken:
+            self._told_broken = True
+            self.tells_broken()
+
+    def _settle(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
+
+    # what it is told
+
+    @property
+    def goes_on(self) -> bool:
+        """What was sent in vain can be sent again, as far as anybody knows."""
+        lost = self._cancelled or self._told_failure
+        return not lost and self._meeting.failure is None
+
+    def acknowledge(self, stored: int, written: int) -> None:
+        self._acknowledge(stored, written)
+
+    def leave(self, stored: int) -> Deferred[Rest | None]:
+        return Deferred.fromCoroutine(self._depart(stored))
+
+    async def _depart(self, stored: int) -> Rest | None:
+        """Let the application say the checksum of what is stored, which nobody else knows."""
+        meeting = self._meeting
+        self._leave()
+        if stored == 0:
+            return Rest(done=UNKNOWN)
+        meeting.halt(stored)
+        try:
+            await self._wait(lambda: meeting.answer is not None)
+        except (SourceFault, TimeoutError):
+            return None
+        answer = meeting.answer
+        if isinstance(answer, Halted):
+            return Rest(done=Crc(answer.crc, stored))
+        _log.warning("the application cannot go on behind byte %d: %s", stored, answer)
+        return None
+
+    def _leave(self) -> None:
+        """Hear no more; another one may be sent here by now, who does."""
+        if self._meeting.told == self._look:
+            self._meeting.told = lambda: None
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._settle()
+
+    def close(self) -> Deferred[None]:
+        self.cancel()
+        self._leave()
+        return succeed(None)

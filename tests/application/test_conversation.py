@@ -1,0 +1,561 @@
+"""What the application says, does and waits for at a rendezvous."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from crc32c import crc32c
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocols.crc import Crc
+from protocols.rendezvous.frames import (
+    Alive,
+    Broken,
+    Cannot,
+    End,
+    EndResult,
+    Frame,
+    Halt,
+    Halted,
+    Outcome,
+    Refusal,
+    Refused,
+    Result,
+    Send,
+    Sending,
+    Stored,
+    Why,
+)
+from protocols.rendezvous.times import SILENCE
+from protocols.rendezvous.window import BLOCK
+from taper.application.conversation import LAST_WORD, MOST_UNPROVEN
+from taper.application.states import Call, Dial, Finish, HangUp, Leave
+from tests.application.talking import ADDRESSES, DUMP_ID, HEADER, NAMES, Talk
+
+DATA = Random(3).randbytes(300_000)
+
+
+def good(data: bytes = DATA) -> Result:
+    return Result(Outcome.GOOD, len(data), True, crc32c(data), "")
+
+
+def end(data: bytes = DATA) -> End:
+    return End(len(data), crc32c(data), EndResult.GOOD, "")
+
+
+def test_a_dump_from_beginning_to_end() -> None:
+    """Header, SEND, data, END, RESULT; the stream ends in an orderly way."""
+    talk = Talk()
+    assert talk.actions() == [Call()]
+    assert talk.connect() == [HEADER]
+    assert talk.half.dump_id == DUMP_ID
+    assert talk.half.peer is not None
+    assert (talk.half.peer.disk, talk.half.peer.window) == (NAMES.disk, 1 << 20)
+    assert talk.conversation.met
+    talk.window.append(DATA)
+    assert talk.say(Send(1, 0, ADDRESSES)) == []
+    assert talk.actions() == [Dial(1, ADDRESSES)]
+    assert talk.flow() == b"", "there is no data connection yet"
+    talk.conversation.dialed(talk.now)
+    assert talk.heard() == [Sending(1, 0, 0)]
+    assert talk.flow() == DATA
+    assert talk.actions() == []
+    talk.heard()
+    talk.conversation.ended(talk.now)
+    assert talk.heard() == [end()]
+    assert talk.actions() == [Finish()]
+    assert talk.say(Stored(len(DATA), len(DATA)), good()) == []
+    assert talk.actions() == [HangUp()]
+    assert (talk.conversation.over, talk.conversation.failure) == (True, None)
+    assert talk.conversation.crc == Crc(crc32c(DATA), len(DATA))
+    assert talk.conversation.deadline is None
+
+
+def test_a_broken_data_connection_is_made_anew_where_the_taper_says() -> None:
+    talk = Talk()
+    talk.begin(DATA)
+    assert talk.flow(100_000) == DATA[:100_000]
+    talk.conversation.broke("Connection reset by peer", talk.now)
+    assert talk.actions() == [Leave()]
+    assert talk.heard() == [Broken(1, 100_000, "Connection reset by peer")]
+    assert talk.flow() == b""
+    talk.say(Send(2, 70_000, ADDRESSES))
+    assert talk.actions() == [Dial(2, ADDRESSES)]
+    talk.conversation.dialed(talk.now)
+    assert talk.heard() == [Sending(2, 70_000, crc32c(DATA[:70_000]))]
+    assert talk.flow() == DATA[70_000:]
+
+
+def test_it_can_break_when_all_was_sent() -> None:
+    """What was on its way is sent again, and ended again."""
+    talk = Talk()
+    talk.begin(DATA)
+    talk.flow()
+    talk.heard()
+    talk.conversation.ended(talk.now)
+    assert talk.actions() == [Finish()]
+    talk.conversation.broke("Connection reset by peer", talk.now)
+    assert talk.heard() == [end(), Broken(1, len(DATA), "Connection reset by peer")]
+    talk.say(Send(2, len(DATA), ADDRESSES))
+    talk.conversation.dialed(talk.now)
+    assert talk.actions() == [Leave(), Dial(2, ADDRESSES), Finish()]
+
+
+def test_halt_leaves_the_connection_and_tells_the_checksum() -> None:
+    talk = Talk()
+    talk.begin(DATA)
+    talk.flow(200_000)
+    assert talk.say(Halt(1, 150_001)) == [Halted(1, 150_001, crc32c(DATA[:150_001]))]
+    assert talk.actions() == [Leave()]
+    assert talk.flow() == b""
+    talk.say(Send(2, 150_001, ADDRESSES))
+    talk.conversation.dialed(talk.now)
+    assert talk.flow() == DATA[150_001:]
+
+
+def test_what_is_kept_no_more_cannot_be_sent() -> None:
+    talk = Talk(memory=2 * BLOCK)
+    talk.begin(DATA[: 2 * BLOCK])
+    talk.flow()
+    talk.say(Stored(2 * BLOCK, 2 * BLOCK))
+    talk.window.append(DATA[2 * BLOCK : 4 * BLOCK])
+    start = talk.window.start
+    assert start > 0
+    (answer,) = talk.say(Send(2, start - 1, ADDRESSES))
+    assert answer == Cannot(2, Why.KEPT_NO_MORE, start, answer.text)
+    (answer,) = talk.say(Halt(2, 5 * BLOCK))
+    assert answer == Cannot(2, Why.FAILED, start, answer.text)
+    assert talk.actions() == [Leave()]
+
+
+def test_no_address_answers() -> None:
+    talk = Talk()
+    talk.actions()
+    talk.connect()
+    talk.say(Send(1, 0, ADDRESSES))
+    talk.conversation.not_dialed("refused", talk.now)
+    assert talk.heard() == [Cannot(1, Why.NOBODY_ANSWERS, 0, "refused")]
+    talk.say(Send(2, 0, ADDRESSES))
+    talk.conversation.dialed(talk.now)
+    assert talk.heard() == [Sending(2, 0, 0)]
+
+
+def test_another_order_before_the_first_is_done() -> None:
+    """Each is answered, in order."""
+    talk = Talk()
+    talk.actions()
+    talk.connect()
+    talk.say(Send(1, 0, ADDRESSES))
+    first, second = talk.say(Halt(1, 0))
+    assert first == Cannot(1, Why.NOBODY_ANSWERS, 0, first.text)
+    assert second == Halted(1, 0, 0)
+    talk.say(Send(2, 0, ADDRESSES))
+    (first,) = talk.say(Send(3, 0, ADDRESSES))
+    assert first.run == 2
+    assert talk.actions() == [
+        Dial(1, ADDRESSES),
+        Leave(),
+        Dial(2, ADDRESSES),
+        Leave(),
+        Dial(3, ADDRESSES),
+    ]
+
+
+def test_data_flow_on_while_the_rendezvous_is_made_anew() -> None:
+    """Attempts are further and further apart; then header and END are told again."""
+    talk = Talk()
+    talk.begin(DATA)
+    talk.flow(1000)
+    talk.lose()
+    assert talk.flow(1000) == DATA[1000:2000]
+    times = []
+    for _ in range(9):
+        before = talk.now
+        while not talk.actions():
+            talk.wait(0.1)
+        times.append(round(talk.now - before, 1))
+        talk.lose()
+    assert times == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+    talk.flow()
+    talk.conversation.ended(talk.now)
+    assert talk.actions() == [Finish()]
+    talk.wait(5)
+    assert talk.actions() == [Call()]
+    assert talk.connect() == [HEADER, end()]
+    talk.say(good())
+    assert talk.conversation.crc is not None
+
+
+def test_an_order_that_is_said_again_is_done_once() -> None:
+    """Its answer was lost with the connection."""
+    talk = Talk()
+    talk.begin(DATA)
+    talk.flow(1000)
+    talk.lose()
+    talk.wait(0.1)
+    talk.actions()
+    assert talk.connect() == [HEADER]
+    assert talk.say(Send(1, 0, ADDRESSES)) == [Sending(1, 0, 0)]
+    assert talk.actions() == []
+    assert talk.flow(1000) == DATA[1000:2000]
+
+
+def test_an_order_whose_connection_broke_meanwhile() -> None:
+    """It was done, and is not done a second time."""
+    talk = Talk()
+    talk.begin(DATA)
+    talk.lose()
+    talk.conversation.broke("cut", talk.now)
+    talk.wait(0.1)
+    talk.actions()
+    assert talk.connect() == [HEADER, Broken(1, 0, "cut")]
+    assert talk.say(Send(1, 0, ADDRESSES)) == [Cannot(1, Why.NOBODY_ANSWERS, 0, "cut")]
+    assert talk.actions() == []
+
+
+def test_an_order_that_was_not_done_yet() -> None:
+    """The answer goes where the order was said again, and only there."""
+    talk = Talk()
+    talk.actions()
+    talk.connect()
+    talk.say(Send(1, 0, ADDRESSES))
+    talk.lose()
+    talk.wait(0.1)
+    talk.connect()
+    talk.say(Send(1, 0, ADDRESSES))
+    talk.conversation.dialed(talk.now)
+    assert talk.heard() == [Sending(1, 0, 0)]
+    talk.lose()
+    talk.wait(0.1)
+    talk.conversation.broke("cut", talk.now)
+    assert talk.connect() == [HEADER, Broken(1, 0, "cut")]
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (Result(Outcome.PARTIAL, 5, False, 0, "no volume"), "stored 5 bytes, not all: no volume"),
+        (Result(Outcome.FAILED, 0, False, 0, "no volume"), "has not stored the dump: no volume"),
+        (Result(Outcome.GOOD, 299_999, False, 0, ""), "has stored 299999 bytes, but we sent"),
+        (Result(Outcome.GOOD, 300_000, True, 1, ""), "has stored 00000001:300000, but we sent"),
+        (Refused(Refusal.OVER, "the dump is over"), "refused the rendezvous: the dump is over"),
+    ],
+)
+def test_a_dump_that_is_not_whole_is_not_good(result: Frame, why: str) -> None:
+    talk = Talk()
+    talk.begin(DATA)
+    talk.flow()
+    talk.conversation.ended(talk.now)
+    talk.heard()
+    talk.say(result)
+    assert talk.conversation.over
+    assert talk.conversation.crc is None
+    assert why in str(talk.conversation.failure)
+    assert talk.actions() == [Finish(), Leave(), HangUp()]
+
+
+def test_a_checksum_that_the_taper_does_not_know_is_not_compared() -> None:
+    talk = Talk()
+    talk.begin(DATA)
+    talk.flow()
+    talk.conversation.ended(talk.now)
+    talk.heard()
+    talk.say(Result(Outcome.GOOD, len(DATA), False, 0, ""))
+    assert talk.conversation.crc == Crc(crc32c(DATA), len(DATA))
+
+
+def test_a_result_before_the_end_is_no_good_one() -> None:
+    talk = Talk()
+    talk.begin(DATA)
+    talk.say(Result(Outcome.GOOD, 0, False, 0, ""))
+    assert "was not at its end" in str(talk.conversation.failure)
+
+
+def test_a_source_that_fails() -> None:
+    """The taper is told, and its answer waited for, but not for ever."""
+    for answered in (True, False):
+        talk = Talk()
+        talk.begin(DATA)
+        talk.conversation.fail("tar exited with status 2", talk.now)
+        assert talk.heard() == [End(len(DATA), 0, EndResult.FAILED, "tar exited with status 2")]
+        assert talk.actions() == [Leave()]
+        assert not talk.conversation.over
+        if answered:
+            talk.say(Result(Outcome.FAILED, 0, False, 0, "tar exited with status 2"))
+        else:
+            assert talk.say(Send(2, 0, ADDRESSES)) == [
+                Cannot(2, Why.FAILED, 0, "tar exited with status 2")
+            ]
+            talk.wait(LAST_WORD)
+        assert talk.actions() == [HangUp()]
+        assert talk.conversation.failure == "tar exited with status 2"
+
+
+def test_a_taper_that_never_comes_back() -> None:
+    talk = Talk()
+    talk.begin(DATA)
+    talk.lose()
+    for _ in range(1000):
+        talk.wait(1)
+        if talk.actions() == [Call()]:
+            talk.conversation.lost("Connection refused", talk.now)
+        if talk.conversation.over:
+            break
+    told = "no rendezvous with the taper for 300 seconds: Connection refused"
+    assert talk.conversation.failure == told
+    assert 299 <= talk.now - 1000 <= 306
+
+
+def test_a_taper_that_was_never_there() -> None:
+    talk = Talk()
+    talk.actions()
+    for _ in range(1000):
+        talk.conversation.lost("Connection refused", talk.now)
+        while not talk.actions():
+            talk.wait(1)
+        if talk.conversation.over:
+            break
+    told = "no rendezvous with the taper for 60 seconds: Connection refused"
+    assert talk.conversation.failure == told
+
+
+def test_another_key() -> None:
+    """A taper that does not know ours hangs up; there is no sense in trying for minutes."""
+    talk = Talk()
+    for _ in range(MOST_UNPROVEN):
+        talk.wait(5)
+        assert talk.actions() == [Call()]
+        talk.conversation.called(talk.now)
+        talk.conversation.lost("it was ended there", talk.now)
+    assert talk.conversation.over
+    assert "no taper with our key: it was ended there" in str(talk.conversation.failure)
+
+
+def test_a_taper_that_answers_nonsense() -> None:
+    talk = Talk()
+    for _ in range(MOST_UNPROVEN):
+        talk.wait(5)
+        talk.actions()
+        talk.conversation.called(talk.now)
+        talk.conversation.received(b"220 mail.example.com ESMTP\r\n" * 4, talk.now)
+    assert talk.actions() == [HangUp(), HangUp()]
+    assert "no taper with our key" in str(talk.conversation.failure)
+
+
+def test_silence() -> None:
+    """We say that we are there; a taper that does not is called anew."""
+    talk = Talk()
+    talk.begin(DATA)
+    talk.flow(1000)
+    talk.wait(10)
+    assert talk.heard() == [Alive(1000)]
+    for _ in range(10):
+        talk.wait(10)
+        assert talk.heard() == [Alive(1000)]
+        talk.say(Alive(0))
+    talk.wait(SILENCE - 1)
+    assert talk.actions() == []
+    talk.wait(1)
+    assert talk.actions() == [HangUp()]
+    talk.wait(1)
+    assert talk.actions() == [Call()]
+    talk.wait(30)
+    assert talk.actions() == [], "the edge looks after a connection that is being made"
+    talk.conversation.called(talk.now)
+    talk.wait(30)
+    assert talk.actions() == [HangUp()]
+
+
+def test_more_stored_than_was_read() -> None:
+    """Who says so is not believed anything."""
+    talk = Talk()
+    talk.begin(DATA)
+    talk.say(Stored(len(DATA) + 1, len(DATA) + 1))
+    assert talk.actions() == [HangUp()]
+    assert talk.conversation.failure is None
+
+
+def test_what_goes_out_again_is_not_dropped_before() -> None:
+    """Though it was written once, elsewhere."""
+    talk = Talk(memory=4 * BLOCK)
+    talk.begin(DATA[: 4 * BLOCK])
+    talk.flow()
+    talk.say(Stored(0, 4 * BLOCK))
+    talk.say(Send(2, BLOCK, ADDRESSES))
+    talk.conversation.dialed(talk.now)
+    talk.heard()
+    talk.say(Stored(0, 4 * BLOCK))
+    while talk.conversation.reads:
+        talk.window.append(DATA[: min(talk.conversation.reads, BLOCK)])
+    assert talk.flow(3 * BLOCK) == DATA[BLOCK : 4 * BLOCK]
+
+
+class World:
+    """A taper with a device that stores, an application with a source, and cuts between them.
+
+    :ivar stored: what the device has for good
+    :ivar crossed: bytes that went over data connections
+    """
+
+    def __init__(self, data: bytes, memory: int) -> None:
+        self.data = data
+        self.talk = Talk(memory=memory)
+        self.stored = b""
+        self.crossed = 0
+        self.run = self.said = 0
+        self.way: bytes | None = None
+        self.read = 0
+        self.there = False
+        self.whole: End | None = None
+        self.ordered: Send | None = None
+
+    def step(self) -> None:
+        """Let everything go on that can."""
+        talk = self.talk
+        for action in talk.actions():
+            match action:
+                case Call() if self.there:
+                    raise AssertionError("there is a connection already")
+                case Call():
+                    self.there, self.said = True, 0
+                    self.listen(talk.connect())
+                    self.order()
+                case Dial(run, _) if run == self.run:
+                    self.way = b""
+                    talk.conversation.dialed(talk.now)
+                case Dial():
+                    talk.conversation.not_dialed("nobody listens any more", talk.now)
+                case Leave():
+                    self.way = None
+                case HangUp():
+                    self.there = False
+        room = min(talk.conversation.reads, 7 * 4096, len(self.data) - self.read)
+        if room:
+            talk.window.append(self.data[self.read : self.read + room])
+            self.read += room
+            if self.read == len(self.data):
+                talk.conversation.ended(talk.now)
+        if self.way is not None:
+            piece = talk.flow(5 * 4096)
+            self.crossed += len(piece)
+            self.way += piece
+        if self.there:
+            self.listen(talk.heard())
+        if not self.there:
+            talk.wait(0.1)
+
+    def listen(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            match frame:
+                case Sending(run, offset, crc) if run == self.run:
+                    assert crc == crc32c(self.data[:offset])
+                    self.ordered = None
+                case Broken(run) | Cannot(run) if run == self.run:
+                    self.ordered = None
+                    self.order()
+                case End():
+                    self.whole = frame
+
+    def order(self) -> None:
+        """SEND, or what of it may not have come through."""
+        if self.ordered is None and self.way is None:
+            self.run += 1
+            self.ordered = Send(self.run, len(self.stored), ADDRESSES)
+        if self.ordered is not None and self.there and self.said != self.run:
+            self.said = self.run
+            self.listen(self.talk.say(self.ordered))
+
+    def store(self) -> None:
+        """The device has some more for good."""
+        if self.way:
+            self.stored, self.way = self.stored + self.way, b""
+        if self.there and not self.talk.conversation.over:
+            self.talk.say(Stored(len(self.stored), len(self.stored)))
+            if self.whole is not None and len(self.stored) == self.whole.size:
+                self.talk.say(good(self.stored))
+
+    def cut_data(self) -> None:
+        """What is on its way is lost."""
+        if self.way is not None:
+            self.way = None
+            self.talk.conversation.broke("cut", self.talk.now)
+            if self.there:
+                self.listen(self.talk.heard())
+
+    def cut_talk(self) -> None:
+        if self.there and not self.talk.conversation.over:
+            self.there = False
+            self.talk.lose()
+
+
+DEEDS = st.sampled_from([World.step, World.step, World.store, World.cut_data, World.cut_talk])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(DEEDS, max_size=60), st.integers(0, 12 * BLOCK), st.integers(BLOCK, 4 * BLOCK))
+def test_cuts_at_any_moment(deeds: list[object], size: int, memory: int) -> None:
+    """The dump is whole, and a break costs no more than what the window holds."""
+    world = World((DATA * 3)[:size], memory)
+    if not size:
+        world.talk.conversation.ended(world.talk.now)
+    world.step()
+    breaks = 0
+    for deed in deeds:
+        breaks += deed in (World.cut_data, World.cut_talk)
+        deed(world)  # type: ignore[operator]
+    for _ in range(300):
+        if world.talk.conversation.over:
+            break
+        world.step()
+        world.store()
+    assert world.talk.conversation.failure is None
+    assert world.talk.conversation.crc == Crc(crc32c(world.data), size)
+    assert world.stored == world.data
+    assert world.crossed <= size + breaks * (memory + 2 * BLOCK)
+
+
+def test_each_quarter_of_its_memory_asks_the_taper() -> None:
+    """It answers how far it is, so the window is not full before it has room again."""
+    talk = Talk(memory=4 * BLOCK)
+    talk.begin(DATA[: 4 * BLOCK])
+    talk.flow(BLOCK - 1)
+    assert talk.heard() == []
+    talk.flow(1)
+    assert talk.heard() == [Alive(BLOCK)]
+    talk.flow(BLOCK)
+    assert talk.heard() == [Alive(2 * BLOCK)]
+    # from where it begins anew, too
+    talk.say(Send(2, BLOCK, ADDRESSES))
+    talk.actions()
+    talk.conversation.dialed(talk.now)
+    talk.heard()
+    talk.flow(BLOCK)
+    assert talk.heard() == [Alive(2 * BLOCK)]
+
+
+def test_a_full_window_reminds_the_taper() -> None:
+    """Soon, then less and less often; what is stored begins it anew."""
+    talk = Talk(memory=2 * BLOCK)
+    talk.begin(DATA[: 2 * BLOCK])
+    talk.wait(1)
+    assert talk.heard() == [], "there is something to send"
+    talk.flow()
+    talk.heard()
+
+    def times() -> list[float]:
+        found = []
+        start = talk.now
+        while talk.now < start + 6:
+            talk.wait(0.05)
+            found += [round(talk.now - start, 2)] * len(talk.heard())
+        return found
+
+    assert times() == [0.05, 0.15, 0.35, 0.75, 1.55, 3.15]
+    talk.say(Stored(BLOCK, BLOCK))
+    assert times() == []
+    talk.window.append(DATA[:BLOCK])
+    talk.flow()
+    talk.heard()
+    assert len(times()) == 6
