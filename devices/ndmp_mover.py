@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from devices.errors import ConnectionBroken, DriveFailed, PeerUnreachable
 from devices.idirecttcp import IDirectTCPConnection, Moved
 from devices.ndmp_stop import Stop, name_of, stop_of, stop_of_state, unexpected
+from devices.ndmp_watch import Watch, ask_tolerating_state
 from protocols.ndmp.codes import (
     INFINITY,
     AddressType,
@@ -47,17 +48,9 @@ from protocols.ndmp.messages import (
 from protocols.twisted_transports.haste import CLOSE_PATIENCE
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
-
     from devices.errors import DeviceError
     from devices.ndmp_control import Control
     from protocols.directtcp import Address
-
-LOOK_SECONDS = 0.01
-"""Least time between two questions how far the mover is, asked by whoever waits for it."""
-
-LONGEST_LOOK = 1.0
-"""Longest time between two of them, while it does not get on."""
 
 POLL_SECONDS = 5.0
 """How often a running mover is asked how far it is, which also shows that its server lives."""
@@ -107,12 +100,9 @@ class NdmpConnection:
         self._bytes_moved = 0
         self._phase = _Phase.IDLE
         self._last = Stop()
-        self._progress: Callable[[int], None] | None = None
-        self._look_wanted = False
-        self._looking: Deferred[None] | None = None
-        self._breaking = False
         self.moved_last = 0
         self.control = control.share()
+        self._watch = Watch(reactor, control)
         self.device_name = device_name
         self.writing = writing
 
@@ -227,11 +217,12 @@ class NdmpConnection:
             return Moved(size=0, eof=True, eom=False)
         if self._phase is not _Phase.RUNNING:
             await self._continue(room)
-        self._watch(progress)
+        self.moved_last = 0
+        self._watch.begun(lambda total: progress(total - self._bytes_moved))
         try:
             stop = await self._stopped("waiting for accept", progress, patience)
         finally:
-            self._watch(None)
+            self._watch.over()
         moved = self.moved_last = await self._settle()
         if moved > room:
             raise DriveFailed(f"the mover moved {moved} bytes, at most {room} were allowed")
@@ -244,7 +235,7 @@ class NdmpConnection:
         raise self._ended_badly(stop)
 
     def _ended_badly(self, stop: Stop) -> DeviceError:
-        if self._breaking and stop.halt == HaltReason.ABORTED:
+        if self._watch.breaking and stop.halt == HaltReason.ABORTED:
             return ConnectionBroken("the data connection broke, and the mover did not see it")
         return unexpected(stop)
 
@@ -351,52 +342,11 @@ class NdmpConnection:
 
     def look(self) -> None:
         """Let the progress of a running :meth:`write` be told soon."""
-        self._look_wanted = True
-        if self._progress is not None and self._looking is None:
-            looking = self._beside(self._look())
-            if not looking.called:
-                self._looking = looking
-
-    async def _look(self) -> None:
-        """Tell as often as it is wanted, but not faster than the mover gets on."""
-        pause, last = LOOK_SECONDS, -1
-        try:
-            while self._look_wanted and self._progress is not None:
-                self._look_wanted = False
-                state = await self.control.ask(MoverGetState())
-                moved = state.bytes_moved - self._bytes_moved
-                pause = LOOK_SECONDS if moved != last else min(2 * pause, LONGEST_LOOK)
-                last = moved
-                self._progress(moved)
-                await deferLater(self._reactor, pause, lambda: None)
-        finally:
-            self._looking = None
-
-    def _watch(self, progress: Callable[[int], None] | None) -> None:
-        """A run begins, or is over."""
-        looking, self._progress = self._looking, progress
-        if progress is None:
-            if looking is not None:
-                looking.cancel()  # the end of the run tells more
-            return
-        self._breaking, self.moved_last = False, 0
-        if self._look_wanted:
-            self.look()
+        self._watch.look()
 
     def break_off(self) -> None:
-        """Let a running :meth:`write` fail, unless it has an end already."""
-        if self._progress is not None and not self._breaking:
-            self._breaking = True
-            self._beside(self._tolerating_state(MoverAbort()))
-
-    def _beside(self, story: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
-        """Do something while the mover is waited for; that fails by itself if this does."""
-
-        def note(failure: Failure) -> None:
-            if failure.trap(NdmpError, CancelledError) is NdmpError:
-                _log.info("while the mover works: %s", failure.getErrorMessage())
-
-        return Deferred.fromCoroutine(story).addErrback(note)
+        """Let a running :meth:`write` fail, unless it has an end already, or the next one."""
+        self._watch.break_off()
 
     # ending
 
@@ -409,10 +359,10 @@ class NdmpConnection:
             if state.state == MoverState.PAUSED:
                 await self.control.ask(MoverClose(), CLOSE_PATIENCE)
             elif state.state in (MoverState.LISTEN, MoverState.ACTIVE):
-                await self._tolerating_state(MoverAbort())
+                await ask_tolerating_state(self.control, MoverAbort())
             if state.state != MoverState.IDLE:
                 await self._await_halt()
-                await self._tolerating_state(MoverStop())
+                await ask_tolerating_state(self.control, MoverStop())
             self._forget_posts()
         except NdmpError as error:
             _log.info("ending the data connection of %s: %s", self.device_name, error.text)
@@ -420,14 +370,6 @@ class NdmpConnection:
                 # who reads must see an end; with the session the server ends its mover
                 await self.control.give_up()
         self._phase = _Phase.IDLE
-
-    async def _tolerating_state(self, message: MoverAbort | MoverStop) -> None:
-        """The mover may have halted by itself meanwhile, or been stopped."""
-        try:
-            await self.control.ask(message, CLOSE_PATIENCE)
-        except NdmpRefused as error:
-            if error.error != ErrorCode.ILLEGAL_STATE:
-                raise
 
     async def _await_halt(self) -> None:
         if self._phase is _Phase.HALTED:

@@ -82,6 +82,7 @@ class _Block:
 class Window:
     """The last bytes of a stream, appended at its end. One thread at a time.
 
+    :ivar memory: bytes that it keeps without its spool.
     :ivar end: offset behind the last byte.
     """
 
@@ -100,7 +101,7 @@ class Window:
         if memory < 1:
             raise ValueError(f"{memory} bytes of memory, expected 1 at least")
         self._crc = crc
-        self._memory = memory
+        self.memory = memory
         self._most_blocks = -(-memory // BLOCK) + 1
         self._spool = spool
         self._places = spool.size // BLOCK if spool is not None else 0
@@ -126,7 +127,7 @@ class Window:
     @property
     def capacity(self) -> int:
         """Bytes that are kept for certain as long as they are not written."""
-        return self._memory + self._places * BLOCK
+        return self.memory + self._places * BLOCK
 
     @property
     def room(self) -> int:

@@ -61,8 +61,8 @@ from taper.application.states import (
 )
 
 ASKS = 4
-"""How often in a window we say how far we are, upon which the taper says how far it is: so the
-window has room before it is full, on a line of any speed."""
+"""How often in the memory of a window we say how far we are, upon which the taper says how far it
+is: so there is room before it is full, on a line of any speed, and the spool is seldom used."""
 
 FIRST_REMINDER = 0.05
 """Seconds until a taper that has not stored what the window is full of is told that we are there,
@@ -415,7 +415,7 @@ class Conversation:
         """So many of them were given to it."""
         self._position += count
         sent = self._position - self._asked_at
-        if self._end is None and sent >= self.window.capacity // ASKS:
+        if self._end is None and sent >= self.window.memory // ASKS:
             self._asked_at = self._position
             self._say(Alive(self._position), self._said)
         self._finish_if_all_is_sent()

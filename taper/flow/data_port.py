@@ -128,6 +128,12 @@ class DataPort:
             self.accepted.errback(SourceFault(ACCEPT_FAILED + "Connection timed out"))
         self._give_up()
 
+    def break_off(self) -> None:
+        """The connection broke before the device has accepted it, which may never see that."""
+        if not self.accepted.called:
+            self.accepted.errback(SourceFault(ACCEPT_FAILED + "the data connection broke"))
+            self._give_up()
+
     def _stop_waiting(self) -> None:
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
@@ -163,6 +169,11 @@ class DataPort:
         assert self.connection is not None, "ready() comes first"
         self._taken = True
         return self.connection
+
+    async def anew(self) -> DataPort:
+        """Another one for the same device, which can listen again; this one is closed."""
+        await self.close()
+        return DataPort(self._reactor, self._device, self._find)
 
     async def close(self) -> None:
         """Stop waiting; close a connection that nobody took."""

@@ -24,6 +24,7 @@ from protocols.rendezvous.times import STORED_SECONDS
 from taper.core.errors import DeviceFault, SourceFault
 from taper.core.interfaces import IToldOrigin, Offer
 from taper.core.outcome import Verdict as Fate
+from taper.core.splitting import MIN_BUFFER_BLOCKS
 from taper.flow.headers import HeaderPort
 from taper.flow.interfaces import IMoverOrigin
 from taper.flow.made_header import make_header
@@ -34,6 +35,7 @@ from taper.flow.rendezvous_ports import open_ports
 from taper.flow.rendezvous_sender import ApplicationSender
 from taper.flow.rendezvous_source import ResumingSource
 from taper.flow.resolving import find_callers
+from taper.plane.transfer import RING_SIZE
 
 if TYPE_CHECKING:
     import socket
@@ -74,16 +76,17 @@ class RendezvousOrigin:
         names = Names(command.hostname, command.diskname, command.level)
         self._meeting = Meeting(context.reactor, names, context.patience)
         self._callers: Callers | None = None
-        self._meeting.asked = self.tell_progress
+        self._meeting.asked = self._asked
         self._lobby = Lobby(context.reactor, terms.key, self._meeting, self._refuses)
         self._ports: list[Any] = []
         self._finding: Deferred[None] | None = None
         self._header: HeaderPort | None = None
         self._feeding: Feeding | None = None
+        self._sender: ApplicationSender | None = None
         self._progress: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self._ticking: Any = None
         self._retired: list[Feeding] = []
-        self._padding = 0
+        self._padding = self._least_window = 0
         self._judged = False
         self._closed = False
 
@@ -97,6 +100,8 @@ class RendezvousOrigin:
     # where the application is told to come
 
     def offer(self, plan: SplitPlan) -> Deferred[Offer | None]:
+        # what a device may want to have before it begins, which nobody calls written then
+        self._least_window = max(plan.buffer_size, RING_SIZE) + MIN_BUFFER_BLOCKS * plan.block_size
         return Deferred.fromCoroutine(self._offer())
 
     async def _offer(self) -> Offer:
@@ -170,6 +175,11 @@ class RendezvousOrigin:
             told.cancel()
         meeting.wait_at_most(self._context.patience)
         await meeting.when(lambda: meeting.host is not None)
+        if meeting.window < self._least_window:
+            raise SourceFault(
+                f"the application can keep {meeting.window} bytes for a second time, at least "
+                f"{self._least_window} are needed here: see its property RENDEZVOUS-WINDOW"
+            )
         return header
 
     def _make_header(self) -> Header | Deferred[Header]:
@@ -188,16 +198,25 @@ class RendezvousOrigin:
 
     def source(self, position: int = 0) -> ISource:
         self._retire()
+        self._sender = None
         self._feeding = feeding = Feeding(self._context, self._meeting, self._terms)
         context = self._context
-        return ResumingSource(context.reactor, feeding.next, context.patience, position)
+        return ResumingSource(
+            context.reactor, feeding.next, lambda: self._meeting.sent, context.patience, position
+        )
 
     def own_sender(self, block_size: int, position: int = 0) -> ApplicationSender:
         self._padding = block_size
         context = self._context
-        return ApplicationSender(
-            context.reactor, self._meeting, position, context.patience, self._retire
+        self._sender = ApplicationSender(
+            context.reactor,
+            self._meeting,
+            position,
+            context.patience,
+            begin=self._retire,
+            acknowledge=self._tell,
         )
+        return self._sender
 
     def _retire(self) -> None:
         """Whoever had the data until now sends for no more: another one is about to."""
@@ -231,11 +250,19 @@ class RendezvousOrigin:
         self.tell_progress()
 
     def tell_progress(self) -> None:
+        self._tell(*self._progress())
+
+    def _tell(self, stored: int, written: int) -> None:
         """Never more than the application has: a mover fills up its last record."""
-        stored, written = self._progress()
         if self._meeting.total is None:
             stored, written = (max(size - self._padding, 0) for size in (stored, written))
         self._meeting.stored(stored, written)
+
+    def _asked(self) -> None:
+        """The application is about to be short of room."""
+        self.tell_progress()
+        if self._sender is not None:
+            self._sender.wants_progress()  # a mover has to be asked for it
 
     def tell_end(self, fate: Fate, crc: Crc, size: int, text: str) -> None:
         self._stop_ticking()

@@ -22,7 +22,7 @@ from devices.door import Door, peer
 from devices.errors import DeviceError
 from protocols.rendezvous.frames import Cannot, Sending, Why
 from protocols.rendezvous.times import END_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE
-from taper.core.errors import DumpFault, SourceFault
+from taper.core.errors import SourceFault
 from taper.flow.rendezvous_ports import open_ports
 from taper.plane.interfaces import reason
 
@@ -130,18 +130,15 @@ class Feeding:
         accepted = wait_in_lane(self._lane, accept, listeners)
         accepted.addCallback(self._keep)
         meeting.send(offset, addresses)
-        made = Deferred.fromCoroutine(self._take_silent(waits))
-        came = meeting.came
+        lost = Deferred.fromCoroutine(self._take_silent(waits))
         told = meeting.when(
             lambda: (
                 isinstance(meeting.answer, Cannot)
                 or meeting.broken is not None
                 or meeting.total == offset
-                # what it said of a break may have been lost
-                or (meeting.came > came and meeting.answer is not None)
             )
         )
-        either: list[Deferred[Any]] = [accepted, told]
+        either: list[Deferred[Any]] = [accepted, told, lost]
         first = DeferredList(
             either, fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True
         )
@@ -157,7 +154,7 @@ class Feeding:
                 raise SourceFault(self._nothing_behind(offset)) from None
             raise fault from None
         finally:
-            for each in (accepted, told, made):
+            for each in either:
                 each.cancel()
             if late.active():
                 late.cancel()
@@ -170,15 +167,15 @@ class Feeding:
         return connection
 
     async def _take_silent(self, waits: list[Wait]) -> None:
-        """A connection that was made, and ended without a byte, is taken too if nobody says why."""
+        """A connection that was made, and ended without a byte, is taken too if nobody says why.
+        One that was reset before it was looked at is lost: its application may not know of it."""
         meeting = self._meeting
-        try:
-            await meeting.when(lambda: isinstance(meeting.answer, Sending))
-            await deferLater(self._reactor, END_PATIENCE, lambda: None)
-        except (CancelledError, DumpFault):
-            return  # others have seen to it
+        await meeting.when(lambda: isinstance(meeting.answer, Sending))
+        await deferLater(self._reactor, END_PATIENCE, lambda: None)
         for wait in waits:
             wait.be_content()
+        await deferLater(self._reactor, END_PATIENCE, lambda: None)
+        _log.info("the application has made a data connection, but it has not come here")
 
     def _nothing_behind(self, offset: int) -> str:
         return f"the application has sent nothing behind byte {offset} for {self._patience:g} s"
@@ -201,8 +198,8 @@ class Feeding:
     def _hear_refusal(self) -> None:
         """One that may be other the next time is no reason to give up."""
         answer = self._meeting.answer
-        if not isinstance(answer, Cannot):
-            return
+        if not isinstance(answer, Cannot) or self._meeting.broken is not None:
+            return  # a broken one is no refusal
         text = f"the application cannot send: {answer.text or 'it gives no reason'}"
         if answer.reason == Why.KEPT_NO_MORE:
             text += f" (it has kept what follows byte {answer.first_byte_kept})"

@@ -110,12 +110,12 @@ class Meeting:
     """The rendezvous of one dump, without its connections.
 
     :param patience: seconds to wait for an application that is away
+    :ivar window: bytes that it can keep.
     :ivar header: what it said of the dump's header.
     :ivar end: what it said of the dump's end.
     :ivar run: number of the last data connection that was ordered.
     :ivar answer: to the last order; None: none yet.
     :ivar broken: what it said of the break of that data connection.
-    :ivar came: how often it has come, the first time included.
     :ivar sent: bytes that it had sent when it last said so.
     :ivar written: bytes that are written, as it was told.
     :ivar fault: why nothing more is to be expected of it.
@@ -125,12 +125,12 @@ class Meeting:
     """
 
     def __init__(self, clock: Any, names: Names, patience: float) -> None:
+        self.window = 0
         self.header: HeaderFields | HeaderBlock | None = None
         self.end: End | None = None
         self.run = 0
         self.answer: Sending | Cannot | Halted | None = None
         self.broken: Broken | None = None
-        self.came = 0
         self.sent = 0
         self.written = 0
         self.fault: str | None = None
@@ -177,6 +177,7 @@ class Meeting:
         elif self._dump_id not in (None, link.dump_id):
             link.refuse(Refusal.BUSY, "another application is at this dump")
         else:
+            self.window = link.proof.window
             self._take(link)
 
     def _difference(self, proof: Proof) -> str | None:
@@ -193,7 +194,6 @@ class Meeting:
     def _take(self, link: Link) -> None:
         again = self._dump_id is not None
         _log.info("the application is %s, on %s", "back" if again else "there", link.host)
-        self.came += 1
         self._dump_id = link.dump_id
         before, self._link = self._link, link
         self._presences.come()

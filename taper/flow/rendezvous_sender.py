@@ -35,6 +35,7 @@ class ApplicationSender:
     :param position: byte from which on it is to send
     :param patience: seconds for an answer
     :param begin: called when the application is about to be sent here: nobody else may any more
+    :param acknowledge: tells the application how far the device is
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class ApplicationSender:
         meeting: Meeting,
         position: int,
         patience: float,
-        begin: Callable[[], object] = lambda: None,
+        *,
+        begin: Callable[[], object],
+        acknowledge: Callable[[int, int], object],
     ) -> None:
         self.wants_progress: Callable[[], None] = lambda: None
         self.tells_broken: Callable[[], None] = lambda: None
@@ -53,6 +56,7 @@ class ApplicationSender:
         self._position = position
         self._patience = patience
         self._begin = begin
+        self._acknowledge = acknowledge
         self._errors: list[str] = []
         self._told_failure = False
         self._told_broken = False
@@ -79,7 +83,7 @@ class ApplicationSender:
             text = f"the application has not connected to the device in {self._patience:g} s"
             raise self._failed(text) from None
         answer = meeting.answer
-        if isinstance(answer, Cannot):
+        if isinstance(answer, Cannot) and meeting.broken is None:
             self._leave()
             text = f"the application cannot send: {answer.text or 'it gives no reason'}"
             if answer.reason == Why.NOBODY_ANSWERS:
@@ -181,10 +185,11 @@ class ApplicationSender:
     @property
     def goes_on(self) -> bool:
         """What was sent in vain can be sent again, as far as anybody knows."""
-        return not self._cancelled and self._meeting.failure is None
+        lost = self._cancelled or self._told_failure
+        return not lost and self._meeting.failure is None
 
     def acknowledge(self, stored: int, written: int) -> None:
-        """The origin tells it, for all flows."""
+        self._acknowledge(stored, written)
 
     def leave(self, stored: int) -> Deferred[Rest | None]:
         return Deferred.fromCoroutine(self._depart(stored))
@@ -207,7 +212,9 @@ class ApplicationSender:
         return None
 
     def _leave(self) -> None:
-        self._meeting.told = lambda: None
+        """Hear no more; another one may be sent here by now, who does."""
+        if self._meeting.told == self._look:
+            self._meeting.told = lambda: None
 
     def cancel(self) -> None:
         self._cancelled = True

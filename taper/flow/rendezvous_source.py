@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
+from protocols.rendezvous.times import SILENCE
 from taper.core.errors import DumpFault
 from taper.flow.reactor_side import GivenUp, ReactorSide
 from taper.plane.interfaces import ISource, SourceError
@@ -23,6 +24,7 @@ class ResumingSource:
     and whoever reads does not notice.
 
     :param connect: see :meth:`taper.flow.rendezvous_feeding.Feeding.next`
+    :param sent: bytes that the application has sent, as it last said; any thread
     :param patience: seconds for something to come
     """
 
@@ -30,12 +32,15 @@ class ResumingSource:
         self,
         reactor: Any,
         connect: Callable[[int, str | None], Deferred[socket.socket | None]],
+        sent: Callable[[], int],
         patience: float,
         position: int,
     ) -> None:
         self._reactor_side = ReactorSide(reactor)
         self._connect = connect
+        self._sent = sent
         self._patience = patience
+        self._step = min(SILENCE, patience)
         self._position = position
         self._lock = threading.Lock()
         self._source: SocketSource | None = None
@@ -54,22 +59,38 @@ class ResumingSource:
         return 0
 
     def _read(self, source: SocketSource, buffer: memoryview) -> int:
-        """:return: 0: it brings no more, and is closed"""
-        self._lost = ""
-        try:
-            size = source.read_into(buffer)
-        except SourceError as error:
-            if isinstance(error.__cause__, BlockingIOError):
-                text = f"the application has sent nothing for {self._patience:g} s"
-                raise SourceError(text) from error
-            self._lost = str(error)
-        else:
-            if size:
-                return size
+        """:return: 0: this connection brings no more, and is closed"""
+        waited, lost = 0.0, None
+        while lost is None:
+            try:
+                size = source.read_into(buffer)
+            except SourceError as error:
+                if isinstance(error.__cause__, BlockingIOError):
+                    waited += self._step
+                    lost = self._silent(waited)
+                else:
+                    lost = str(error)
+            else:
+                if size:
+                    return size
+                lost = ""
+        self._lost = lost
         with self._lock:
             self._source = None
         source.close()
         return 0
+
+    def _silent(self, waited: float) -> str | None:
+        """Nothing came for so long. :return: why the connection must be lost; None: it may be well
+
+        :raise SourceError: there is nothing to be waited for
+        """
+        sent = self._sent()
+        if sent > self._position:
+            return f"nothing comes of {sent} bytes that were sent"
+        if waited >= self._patience:
+            raise SourceError(f"the application has sent nothing for {self._patience:g} s")
+        return None
 
     def _go_on(self) -> None:
         """Have a connection, or know that all is there."""
@@ -83,7 +104,7 @@ class ResumingSource:
         if found is None:
             self._over = True
             return
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(self._patience))
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(self._step))
         with self._lock:
             self._source = SocketSource(found)
             given_up = self._reactor_side.given_up

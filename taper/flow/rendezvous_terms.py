@@ -19,15 +19,14 @@ from taper.flow.made_header import NoDumptype, application_of
 if TYPE_CHECKING:
     from devices.callers import Network
     from protocols.conf import Application, Config
+    from protocols.conf.values import Properties
     from protocols.driver.commands import PortWrite
 
 WANTED = "rendezvous"
 """Property of an application that knows what a rendezvous is."""
 
-KEY_FILE = "rendezvous-key-file"
-ADDRESS = "rendezvous-address"
-PORTS = "rendezvous-port-range"
 PEERS = "directtcp-peer-address"
+"""A property of devices that the global part may have, too."""
 
 ANY_PORT = range(1)
 
@@ -59,25 +58,26 @@ def find_terms(command: PortWrite, config: Config) -> Terms | None:
     :raise NoRendezvous: it does, in vain
     """
     application = _application(command, config)
-    if application is None or not _is_yes(_last(application.property.get(WANTED, ()))):
+    if application is None or not _is_yes(text(application.property, WANTED)):
         return None
     found = config.general.property
-    name = _last(found.get(KEY_FILE, ()))
+    name = text(found, "rendezvous-key-file")
     if not name:
         raise NoRendezvous(
             f"application '{application.plugin}' asks for a rendezvous, and no property "
-            f"{KEY_FILE} names its key"
+            f"rendezvous-key-file names its key"
         )
     try:
         key = read_key(config.path(name))
     except KeyRefused as refusal:
-        raise NoRendezvous(f"property {KEY_FILE}: {refusal}") from refusal
-    hosts = _hosts(_last(found.get(ADDRESS, ())))
+        raise NoRendezvous(f"property rendezvous-key-file: {refusal}") from refusal
+    hosts = _hosts(text(found, "rendezvous-address"))
+    ports = _ports(text(found, "rendezvous-port-range"))
     try:
-        networks = split_networks(_last(found.get(PEERS, ())))
+        networks = split_networks(text(found, PEERS))
     except ValueError as fault:
         raise NoRendezvous(f"property {PEERS}: {fault}") from fault
-    return Terms(key=key, hosts=hosts, ports=_ports(_last(found.get(PORTS, ()))), networks=networks)
+    return Terms(key=key, hosts=hosts, ports=ports, networks=networks)
 
 
 def _application(command: PortWrite, config: Config) -> Application | None:
@@ -88,30 +88,34 @@ def _application(command: PortWrite, config: Config) -> Application | None:
         return None
 
 
-def _is_yes(text: str) -> bool:
+def _is_yes(value: str) -> bool:
     """As the application itself takes it."""
-    return text.lower() in TRUE_WORDS or text == "1"
+    return value.lower() in TRUE_WORDS or value == "1"
 
 
-def _last(values: Sequence[str]) -> str:
+def text(properties: Properties, name: str) -> str:
+    """The last value of a property; empty: it has none."""
+    values = properties.get(name, ())
     return values[-1] if values else ""
 
 
-def _hosts(text: str) -> tuple[str, ...]:
-    hosts = split_hosts(text)
+def _hosts(value: str) -> tuple[str, ...]:
+    hosts = split_hosts(value)
     for host in hosts:
         if not is_host(host):
-            raise NoRendezvous(f"property {ADDRESS}: '{host}' is not an IP address")
+            raise NoRendezvous(f"property rendezvous-address: '{host}' is not an IP address")
     return hosts[:MOST] or reachable_hosts()
 
 
-def _ports(text: str) -> Sequence[int]:
-    if not text:
+def _ports(value: str) -> Sequence[int]:
+    if not value:
         return ANY_PORT
-    first, _, last = text.replace(" ", "").partition("-")
+    first, _, last = value.replace(" ", "").partition("-")
     numbers = (first, last or first)
     if all(word.isascii() and word.isdigit() and len(word) < 6 for word in numbers):
         low, high = map(int, numbers)
         if 0 < low <= high < 65536:
             return range(low, high + 1)
-    raise NoRendezvous(f"property {PORTS}: '{text}' is no range of ports, expected FIRST-LAST")
+    raise NoRendezvous(
+        f"property rendezvous-port-range: '{value}' is no range of ports, expected FIRST-LAST"
+    )

@@ -15,7 +15,7 @@ from protocols.twisted_transports.indirect import IndirectError, resolve
 from taper.core.errors import DeviceFault, SourceFault
 from taper.core.interfaces import IFlow, Offer, Rest
 from taper.flow.interfaces import IMoverOrigin
-from taper.flow.mover_transfer import MoverTransfer
+from taper.flow.mover_transfer import MOST_IN_VAIN, MoverTransfer
 from taper.flow.senders import ThreadSender
 from taper.flow.taken import ListeningFlow
 from taper.plane.interfaces import SourceError
@@ -93,7 +93,30 @@ class SentFlow(ListeningFlow):
     def _begin_to_send(self) -> Deferred[None]:
         connecting = self._connecting = Deferred.fromCoroutine(self._connect())
         connecting.addBoth(self._connecting_over).addErrback(self._not_connected)
-        return self._data.accepted.addErrback(self._ask_sender)
+        accepted = self._data.accepted.addErrback(self._begin_anew)
+        return accepted.addErrback(self._ask_sender)
+
+    def _begin_anew(self, failure: Any) -> Any:
+        """The connection broke before the device had a record; it may be made once more."""
+        if self._sender is None or not isinstance(failure.value, SourceFault):
+            return failure
+        return Deferred.fromCoroutine(self._send_anew(self._sender, failure.value))
+
+    async def _send_anew(self, sender: ISender, fault: SourceFault) -> None:
+        await sender.settled()
+        rest = None
+        if sender.goes_on and self._rest.in_vain < MOST_IN_VAIN and not self._cancelled:
+            rest = await sender.leave(self._rest.done.size)
+        if rest is None:
+            raise fault
+        _log.warning("the dump is sent anew: %s", fault.text)
+        self._rest = rest.evolve(in_vain=self._rest.in_vain + 1)
+        self._source, self._sender = rest.source, None
+        await sender.close()
+        self._data = await self._data.anew()
+        self._addresses = await self._data.listen()
+        if not self._cancelled:
+            await self._begin_to_send()
 
     def _ask_sender(self, failure: Any) -> Any:
         """No data came: the sender may know why."""
@@ -153,6 +176,8 @@ class SentFlow(ListeningFlow):
         self._sender = sender
         if self._transfer is not None:
             self._mover.pushed_by(sender)
+        elif sender is not None:
+            sender.tells_broken = self._data.break_off
 
     def _not_connected(self, failure: Any) -> None:
         if failure.check(CancelledError):

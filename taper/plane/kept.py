@@ -8,6 +8,7 @@ with that. The window is bounded: where it is full, reading waits for the device
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from zope.interface import implementer
@@ -18,8 +19,12 @@ from taper.plane.crc import crc32c
 from taper.plane.interfaces import IKeptSource, ISource
 
 WINDOW = 16 * 1024 * 1024
-"""Bytes that are kept. It is more than sockets and movers hold, or they would wait for each other
-for ever."""
+"""Bytes that are kept. It is more than sockets and movers hold, or they would wait for each
+other."""
+
+PATIENCE = 120.0
+"""Seconds for a device that takes more than we keep before it writes any: then it gets more, and
+what is not kept cannot be sent again."""
 
 PIECE = 1024 * 1024
 """Bytes that are read at a time, at most."""
@@ -44,11 +49,22 @@ class Kept:
         :meth:`acknowledge` should come soon.
     """
 
-    def __init__(self, source: ISource, done: Crc = UNKNOWN, size: int = WINDOW) -> None:
+    def __init__(
+        self,
+        source: ISource,
+        done: Crc = UNKNOWN,
+        size: int = WINDOW,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """:param source: ours from now on.
         :param done: of the bytes before its first one.
         :param size: bytes that are kept for certain.
+        :param clock: monotonic seconds.
         """
+        self._clock = clock
+        self._since: float | None = (
+            None  # the device got on for the last time when it was waited for
+        )
         self.wants_progress: Callable[[], None] = _nobody
         self._source = source
         self._size = size
@@ -56,6 +72,8 @@ class Kept:
         self._window = Window(size + PIECE, crc32c, done=done)
         self._changed = threading.Condition()
         self._told: tuple[int, int] | None = None
+        self._taken: tuple[int, int] | None = None
+        self._got_on = False
         self._asked = False
         self._good = done
         self._begin = done.size
@@ -180,8 +198,10 @@ class Kept:
     def _room(self, reader: KeptReader, wanted: int) -> int:
         """Bytes to read next; 0: first the device must get on."""
         told = self._told if reader.progress is None else reader.progress()
+        self._got_on = told != self._taken
         if told is not None:
             self._take(*told)
+            self._taken = told
         wanted = min(wanted, PIECE, self._size)
         if reader.progress is not None:
             if self._left < wanted:
@@ -191,7 +211,16 @@ class Kept:
             self._asked = True
             self.wants_progress()
         room = min(self._left, wanted)
-        return room if room >= min(wanted, self._size // 8) else 0
+        if room >= min(wanted, self._size // 8):
+            self._since = None
+            return room
+        now = self._clock()
+        if self._since is None or self._got_on:
+            self._since = now
+        elif now - self._since > PATIENCE:
+            self._take(self._good.size, self._window.end)
+            return wanted
+        return 0
 
     @property
     def _left(self) -> int:

@@ -37,12 +37,14 @@ class Pusher:
 
     :ivar finished: all was handed to the connection.
     :ivar broken: why nothing more can be sent; the peer may know better.
-    :ivar tells_broken: called once, in the thread, when that is known.
+    :ivar tells_broken: called in the thread when the connection breaks, also after ``finished``:
+        what was handed to it need not have arrived.
     """
 
     def __init__(self, reader: KeptReader, connection: socket.socket) -> None:
         """:param reader: of what is to be sent; ours from now on, like the connection."""
         connection.setblocking(True)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.finished = False
         self.broken: str | None = None
         self.tells_broken: Callable[[], None] = _nobody
@@ -119,6 +121,8 @@ class Pusher:
         """Release everything; blocks until the thread has seen it."""
         self.cancel()
         if self._thread is not None:
+            if self.finished:
+                self._hang_up()
             self._thread.join()
         self._reader.close()
         self._connection.close()
@@ -126,6 +130,7 @@ class Pusher:
     def _run(self) -> None:
         try:
             self._send_all()
+            self._await_end()
         except SourceError as error:
             self._break(str(error))
         except _PeerGone as error:
@@ -152,6 +157,15 @@ class Pusher:
         except OSError as error:
             self.finished = False
             raise _PeerGone(reason(error)) from error
+
+    def _await_end(self) -> None:
+        """Wait until the peer has all of it and ends the connection, too."""
+        try:
+            while self._connection.recv(PIECE):
+                continue  # whatever it says has no meaning
+        except OSError:
+            if self._kept.current(self._reader):
+                self.tells_broken()
 
     def _send(self, data: memoryview) -> None:
         try:

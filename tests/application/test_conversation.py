@@ -516,7 +516,7 @@ def test_cuts_at_any_moment(deeds: list[object], size: int, memory: int) -> None
     assert world.crossed <= size + breaks * (memory + 2 * BLOCK)
 
 
-def test_each_quarter_of_the_window_asks_the_taper() -> None:
+def test_each_quarter_of_its_memory_asks_the_taper() -> None:
     """It answers how far it is, so the window is not full before it has room again."""
     talk = Talk(memory=4 * BLOCK)
     talk.begin(DATA[: 4 * BLOCK])

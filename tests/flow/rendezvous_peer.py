@@ -71,6 +71,7 @@ class Script:
     :ivar wrong_crc: it says another checksum than that of its bytes.
     :ivar mute: it never answers an order to send.
     :ivar idle: it connects, and never sends a byte.
+    :ivar loses_first: its first data connection is reset at once, which it does not see.
     """
 
     header: HeaderFields | HeaderBlock | None = FIELDS
@@ -82,6 +83,7 @@ class Script:
     wrong_crc: bool = False
     mute: bool = False
     idle: bool = False
+    loses_first: bool = False
 
 
 @define
@@ -108,6 +110,7 @@ class Application:
     script: Script = field(factory=Script)
     names: Names = field(factory=lambda: Names("localhost", "/var", 0, "amdirecttar"))
     key: bytes = KEY
+    window: int = 1 << 24
     before_send: Callable[[Send], object] = lambda order: None
     dump_id: bytes = field(factory=lambda: os.urandom(16))
     heard: list[Frame] = field(factory=list)
@@ -125,6 +128,7 @@ class Application:
         self._cannot = list(self.script.cannot)
         self._dead = threading.Event()
         self._end: End | None = None
+        self._broken: Broken | None = None
         self.thread = threading.Thread(target=self._run, name="application", daemon=True)
 
     def start(self) -> Application:
@@ -161,7 +165,7 @@ class Application:
         where = self.addresses[0]
         with socket.create_connection((where.host, where.port), PATIENCE) as link:
             link.settimeout(PATIENCE)
-            half = ApplicationHalf(self.key, self.names, self.dump_id, os.urandom(32), 1 << 20)
+            half = ApplicationHalf(self.key, self.names, self.dump_id, os.urandom(32), self.window)
             half.begin()
             link.sendall(half.output())
             known = False
@@ -186,6 +190,8 @@ class Application:
             self._link, self._half = link, half
             if self.script.header is not None:
                 self._say(self.script.header)
+            if self._broken is not None:
+                self._say(self._broken)
             if self._end is not None:
                 self._say(self._end)
 
@@ -215,7 +221,7 @@ class Application:
 
     def _leave(self) -> None:
         with self._lock:
-            running, self._running = self._running, None
+            running, self._running, self._broken = self._running, None, None
         if running is not None:
             running.over = True
             with contextlib.suppress(OSError):
@@ -225,6 +231,9 @@ class Application:
     def _send(self, order: Send) -> None:
         if self._running is not None and self._running.run == order.run:
             self._say(self._sending(order))
+            return
+        if self._broken is not None and self._broken.run == order.run:
+            self._say(Cannot(order.run, Why.NOBODY_ANSWERS, 0, self._broken.text))
             return
         self._leave()
         self.before_send(order)
@@ -240,6 +249,11 @@ class Application:
             self._say(Cannot(order.run, Why.NOBODY_ANSWERS, 0, str(error)))
             return
         link.settimeout(PATIENCE)
+        if self.script.loses_first and order.run == 1:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            link.close()
+            self._say(self._sending(order))
+            return
         data = self._running = _Data(order.run, link)
         self._say(self._sending(order))
         if not self.script.idle:
@@ -270,7 +284,7 @@ class Application:
             running.socket.shutdown(socket.SHUT_WR)
         except OSError as error:
             if not (running.over or self._dead.is_set()):
-                self._say(Broken(running.run, at, str(error)))
+                self._say_broken(Broken(running.run, at, str(error)))
             return
         self._finish()
 
@@ -284,8 +298,13 @@ class Application:
         if cut.link and link is not None:
             with contextlib.suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)
-        elif cut.how == "reset":
-            self._say(Broken(running.run, cut.at, "it was cut"))
+        if cut.how == "reset":
+            self._say_broken(Broken(running.run, cut.at, "it was cut"))
+
+    def _say_broken(self, frame: Broken) -> None:
+        with self._lock:
+            self._broken = frame
+            self._say(frame)
 
     def _finish(self) -> None:
         script = self.script

@@ -19,11 +19,11 @@ from protocols.directtcp import Address
 from protocols.driver.commands import PortWrite
 from protocols.driver.messages import SplitFields
 from protocols.header import Header, HeaderType, build_header
-from protocols.rendezvous.frames import HeaderBlock, Outcome, Send, Why
+from protocols.rendezvous.frames import HeaderBlock, HeaderFields, Outcome, Send, Why
 from taper.core.errors import SourceFault
 from taper.core.interfaces import IFlow, IOrigin, IToldOrigin
 from taper.core.outcome import Verdict
-from taper.flow import rendezvous_feeding, rendezvous_sender
+from taper.flow import rendezvous, rendezvous_feeding, rendezvous_sender
 from taper.flow.flows import Flows
 from taper.flow.interfaces import IMoverOrigin
 from taper.flow.rendezvous import RendezvousOrigin
@@ -116,6 +116,7 @@ class Meeting:
         patience: float = 6.0,
         plan: Any = PLAN,
         key: bytes = KEY,
+        window: int = 1 << 24,
     ) -> None:
         self.turning = turning
         self.target = target
@@ -127,6 +128,7 @@ class Meeting:
         self.script = script or Script(header=BLOCK_HEADER)
         self.data = data
         self.key = key
+        self.window = window
         self.errors: list[str] = []
         self.interrupted: list[str] = []
         self.offered: tuple[Address, ...] = ()
@@ -142,7 +144,12 @@ class Meeting:
         assert offer is not None
         self.offered = tuple(Address.parse(text) for text in offer.addresses)
         self.application = Application(
-            self.offered, self.data, self.script, key=self.key, before_send=self.before_send
+            self.offered,
+            self.data,
+            self.script,
+            key=self.key,
+            window=self.window,
+            before_send=self.before_send,
         ).start()
 
     async def run(self) -> Verdict:
@@ -336,10 +343,45 @@ def test_nobody_answers_at_a_movers_address(turning: Turning, meet: Any) -> None
     assert len(meeting.application.orders) == 2
 
 
+@pytest.mark.parametrize("told", ["amdirecttar", "another"])
+def test_a_header_that_is_not_the_configurations(
+    turning: Turning, meet: Any, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """What the application says of it is compared with what we make of the configuration."""
+    monkeypatch.setattr(rendezvous, "make_header", lambda command, config: HEADER)
+    meeting = meet(Pumped)
+    meeting.script.header = HeaderFields((("application", told), ("unheard-of", "x")))
+    if told == HEADER.application:
+        assert turning.run(meeting.run()) is Verdict.DONE
+        assert meeting.target.volume.files[1].header.application == told
+    else:
+        assert turning.run(meeting.run()) is Verdict.FAILED
+        assert "the dump's application is 'another', the configuration" in meeting.errors[0]
+        assert meeting.target.volume.files == {}
+
+
 def test_one_that_never_comes(turning: Turning, meet: Any) -> None:
     """No volume is touched for it."""
     meeting = meet(Pumped, patience=0.5, key=b"another key of sixteen bytes")
     assert turning.run(meeting.run()) is Verdict.FAILED
+    assert meeting.target.volume.files == {}
+
+
+def test_one_that_does_not_see_a_reset(
+    turning: Turning, meet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data connection is gone before we look at it: it is sent anew, long before dtimeout."""
+    monkeypatch.setattr("taper.flow.rendezvous_feeding.END_PATIENCE", 0.05)
+    meeting = meet(Pumped, Script(loses_first=True), patience=60.0)
+    assert turning.run(meeting.run()) is Verdict.DONE
+    assert [order.offset for order in meeting.application.orders] == [0, 0]
+
+
+def test_one_that_keeps_too_little(turning: Turning, meet: Any) -> None:
+    """It would wait for a device that waits for it."""
+    meeting = meet(Pumped, window=1 << 20)
+    assert turning.run(meeting.run()) is Verdict.FAILED
+    assert "can keep 1048576 bytes for a second time" in meeting.errors[0]
     assert meeting.target.volume.files == {}
 
 

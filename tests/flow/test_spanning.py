@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
+from zope.interface import implementer
 
 from devices.interfaces import AccessMode, PartResult
 from devices.lane import Lane, LaneDevice
 from protocols.crc import Crc
 from taper.core.interfaces import IFlow, IOrigin
 from taper.flow.flows import Flows
+from taper.flow.holding import HoldingOrigin
+from taper.flow.interfaces import FlowContext
 from taper.plane.crc import RunningCrc
+from taper.plane.interfaces import ISource
 from tests.contract.flow import DATA, STAMP, Source
 from tests.devices.ndmp_world import BLOCK, World, header
 from tests.fakes.device import FakeDevice, FakeVolume
-from tests.fakes.ndmp_server import CONFORMING
+from tests.fakes.ndmp_server import CONFORMING, PROFILES
+from tests.fakes.relay import WAYS, Relay
 from tests.fakes.turning import Turning, turning_reactor
 from tests.flow.flowing import PLAN, make_context
 from tests.flow.test_contract import Dumper, Holding, Ring
+from tests.plane.dumping import write_holding
 
 PARTS = evolve(PLAN, part_size=3 * BLOCK, allow_split=True, retry=True)
 SMALL = 12 * BLOCK
@@ -55,10 +62,12 @@ class Volumes:
             "m": World(turning, profile, SMALL),
             "last": World(turning, profile),
         }
+        self.relays: list[Relay] = []
         self._media: list[FakeVolume | tuple[World, str]] = []
         self._lanes: list[Lane] = []
+        self._files: list[PartResult] = []
+        self.parts: list[int] = []
         self.stored = b""
-        self.parts = 0
 
     def next(self) -> Any:
         """The device of the next volume, not started."""
@@ -73,22 +82,16 @@ class Volumes:
         self._media.append((world, drive))
         return world.device(drive, indirect=self._indirect)
 
-    async def write(self, flow: IFlow, device: Any) -> PartResult:
-        """Fill the volume."""
-        await device.start(AccessMode.WRITE, f"VOL-{len(self._media)}", STAMP)
-        files = []
-        while True:
-            result = await flow.write_part(device, header(self.parts + 1))
-            if result.stored is not None:
-                await result.stored
-            if result.successful and result.size:
-                files.append(result)
-                self.parts += 1
-            if result.eof or result.eom or not result.successful:
-                break
-        await device.finish()
+    def note(self, result: PartResult) -> None:
+        """A part was written."""
+        if result.successful and result.size:
+            self._files.append(result)
+            self.parts.append(result.size)
+
+    def read(self) -> None:
+        """Look at the good parts of the volume that is finished."""
         medium = self._media[-1]
-        for part in files:
+        for part in self._files:
             if isinstance(medium, FakeVolume):
                 data = bytes(medium.files[part.fileno].data)
             else:
@@ -96,9 +99,21 @@ class Volumes:
                 data = b"".join(world.media[drive].files()[part.fileno][1:])
             assert len(data) == part.size
             self.stored += data
-        return result
+        self._files.clear()
+
+    def cut(self, cuts: list[tuple[int, str]], over: threading.Event) -> None:
+        """Cut the data connections to each server, one after another.
+
+        :param over: to be set when there is none left to be cut
+        """
+        for world in self.worlds.values():
+            relay = Relay(cuts, over)
+            self.relays.append(relay)
+            world.server.on_the_way = relay.lead_to
 
     def close(self) -> None:
+        for relay in self.relays:
+            relay.close()
         for lane in self._lanes:
             self._turning.wait(lane.stop())
         for world in self.worlds.values():
@@ -116,17 +131,27 @@ async def dump(flows: Flows, origin: IOrigin, source: Source, volumes: Volumes) 
     ready = flow.ready()
     source.begun.set()
     await ready
+    started = False
     while True:
-        result = await volumes.write(flow, device)
-        assert flow.take_errors() == []
-        assert result.successful or (result.eom and flow.can_retry()), result
-        if result.eof:
-            break
-        device = volumes.next()
         following = await flows.going_on(flow, origin, device, PARTS)
         if following is not flow:
             flow = following
             await flow.ready()
+        if not started:
+            await device.start(AccessMode.WRITE, "VOL", STAMP)
+            started = True
+        result = await flow.write_part(device, header(len(volumes.parts) + 1))
+        if result.stored is not None:
+            await result.stored
+        assert flow.take_errors() == []
+        assert result.successful or (result.eom and flow.can_retry()), result
+        volumes.note(result)
+        if result.eom or result.eof:
+            await device.finish()
+            volumes.read()
+            if result.eof:
+                break
+            device, started = volumes.next(), False
     await flow.close()
     await origin.close()
     return flow
@@ -154,3 +179,69 @@ def test_from_device_to_device(
     assert len(volumes.stored) - len(DATA) < BLOCK
     assert flow.source_crc() == flow.dest_crc() == crc_of(DATA)
     assert flow.take_errors() == []
+
+
+class Halting(Source):
+    """What it brings comes to a halt in the middle, until the connection was cut there.
+
+    :ivar cut: it was
+    """
+
+    def __init__(self, turning: Turning, path: Path, *, whole: bool) -> None:
+        super().__init__(turning, path, whole=whole)
+        self.cut = threading.Event()
+
+    def origin(self, context: FlowContext) -> IOrigin:
+        return HaltingOrigin(context, write_holding(str(self.path), DATA, len(DATA)), self.cut)
+
+
+class HaltingOrigin(HoldingOrigin):
+    """It is read once, and slowly."""
+
+    reads_again = False
+
+    def __init__(self, context: FlowContext, filename: str, cut: threading.Event) -> None:
+        super().__init__(context, filename)
+        self._cut = cut
+
+    def source(self, position: int = 0) -> ISource:
+        return HaltingSource(super().source(position), self._cut)
+
+
+@implementer(ISource)
+class HaltingSource:
+    def __init__(self, source: ISource, cut: threading.Event) -> None:
+        self._source, self._cut, self._left = source, cut, HALT
+        self.cancel, self.close = source.cancel, source.close
+
+    def read_into(self, buffer: memoryview) -> int:
+        if not self._left:
+            assert self._cut.wait(60)
+            return self._source.read_into(buffer)
+        size = self._source.read_into(buffer[: self._left])
+        self._left -= size
+        return size
+
+
+HALT = 700_001
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("name", list(PROFILES))
+def test_broken_connections(turning: Turning, tmp_path: Path, name: str, how: str) -> None:
+    """Whoever sees it: what is certain stays, and the rest goes to the same volume."""
+    source = Halting(turning, tmp_path, whole=True)
+    context = source.context(make_context(turning.reactor))
+    volumes = Volumes(turning, "n", PROFILES[name], indirect=name == "product")
+    # a mover may not even have taken a connection whose first bytes are its last
+    first = 250_001 if how == "receiver only" else 1
+    volumes.cut([(first, how), (200_001, how), (200_000, how)], source.cut)
+    if how != "end":
+        source.cut.set()  # who waits for more to send sees no connection break
+    flow = turning.run(dump(Flows(context), source.origin(context), source, volumes))
+    source.close()
+    volumes.close()
+    assert volumes.stored[: len(DATA)] == DATA
+    assert len(volumes.stored) - len(DATA) < BLOCK
+    assert flow.source_crc() == flow.dest_crc() == crc_of(DATA)
+    assert len(volumes.relays[-1].passed) == 4

@@ -76,6 +76,7 @@ LATE = {
     "taper.plane.cache": (SELDOM, "tempfile"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
     "taper.plane.spool": (SELDOM, "tempfile"),
+    "taper.plane.transfer": (SELDOM, "taper.plane.left"),
     "taper.recovery.cli": (
         COMMAND,
         "taper.installation",

@@ -72,6 +72,7 @@ class NdmpServer(TapeServer):
     :ivar failures: faults of the server itself, of which a good test has none.
     :ivar say_before: addresses that MOVER_LISTEN says before its own, in version 4.
     :ivar say_after: and behind it.
+    :ivar on_the_way: is told where it listens, and says what it says instead.
     :param username: with ``password`` None anybody may log in, without a password.
     """
 
@@ -116,6 +117,7 @@ class NdmpServer(TapeServer):
         self.failures: list[Failure] = []
         self.say_before: tuple[Address, ...] = ()
         self.say_after: tuple[Address, ...] = ()
+        self.on_the_way: Callable[[Address], Address] | None = None
         self._transcript = transcript
 
     # the house
@@ -135,6 +137,8 @@ class NdmpServer(TapeServer):
         return self.password if name == self.username else None
 
     def told_addresses(self, address: Address, version: int) -> tuple[Address, ...]:
+        if self.on_the_way is not None:
+            return (self.on_the_way(address),)
         if version < 4:  # there is room for one only
             return (address,)
         return (*self.say_before, address, *self.say_after)

@@ -1,0 +1,108 @@
+"""Data connections cut at random bytes, on devices of every way that a dump can take, and the
+rendezvous as well: what is DONE is whole, and no more than a window was sent twice.
+
+By default there are some small dumps; a thousand large ones, with ``--cuts all``, take an hour.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests.conformance.cutting import (
+    Fate,
+    Nights,
+    Reader,
+    check,
+    check_content,
+    random_cuts,
+    tape_reader,
+    vtape_reader,
+)
+from tests.conformance.harness import VTAPES, Options, World
+from tests.conformance.test_tape_server import TREE, tree
+from tests.fakes.ndmjob import NdmJob, missing_ndmjob
+from tests.fakes.ndmp_runs import options
+
+pytestmark = pytest.mark.own_only
+
+ENDLESS = "length 1 tbytes"
+SMALL = 4 << 20
+ALL, LARGE = 1000, 64 << 20
+DUMPS_ON_A_TAPE = 25
+"""Of a server whose tapes are read as a whole."""
+
+HOWS = pytest.mark.parametrize("talks", [0, 1], ids=["data", "both"])
+
+
+@pytest.fixture
+def number(request: pytest.FixtureRequest) -> int:
+    """How many dumps."""
+    given = request.config.getoption("--cuts")
+    return ALL if given == "all" else int(given)
+
+
+@pytest.fixture
+def size(request: pytest.FixtureRequest) -> int:
+    """Bytes of each."""
+    given = request.config.getoption("--cut-size")
+    if given is None:
+        return LARGE if request.config.getoption("--cuts") == "all" else SMALL
+    return int(given) << 20
+
+
+@HOWS
+def test_a_device_of_this_host(world: World, number: int, size: int, talks: int) -> None:
+    """``file:``: the part goes on in its middle."""
+    nights = Nights(world, Options(usage_kib=None, leom=None, tapetype=ENDLESS))
+    read = vtape_reader(world.path(VTAPES).glob("slot*"))
+    for seed in range(number):
+        run(nights, seed, size, talks, read)
+    nights.talk.quit()
+
+
+@HOWS
+def test_a_tape_server_of_ours(world: World, number: int, size: int, talks: int) -> None:
+    """The mover's part ends where its data are certain, and another one begins."""
+    with tree(world, 1, 1 << 24) as server:
+        nights = Nights(world, single(server.url("single")))
+        read = vtape_reader(world.path(TREE).glob("slot*"))
+        for seed in range(number):
+            run(nights, seed, size, talks, read)
+        nights.end()
+
+
+@pytest.mark.skipif(missing_ndmjob() is not None, reason="no ndmjob here")
+@HOWS
+def test_ndmjob(world: World, number: int, size: int, talks: int) -> None:
+    """A tape server that is not ours: what it does at a break is its own affair."""
+    for first in range(0, number, DUMPS_ON_A_TAPE):
+        with NdmJob() as server:
+            tape = server.blank("tape1")
+            nights = Nights(world, single(server.url("tape1")))
+            seeds = range(first, min(first + DUMPS_ON_A_TAPE, number))
+            fates = [run(nights, seed, size, talks, None) for seed in seeds]
+            nights.end()
+            read = tape_reader(tape)
+            for seed, fate in zip(seeds, fates, strict=True):
+                check_content(fate, Random(seed).randbytes(size), read)
+
+
+def single(url: str) -> Options:
+    """One drive, at once."""
+    return options(f'tpchanger "chg-single:{url}"', tapetype=ENDLESS)
+
+
+def run(nights: Nights, seed: int, size: int, talks: int, read: Reader | None) -> Fate:
+    """One dump, cut in its own way.
+
+    :param read: None: its content is looked at later
+    """
+    dice = Random(seed)
+    data = dice.randbytes(size)
+    fate = nights.dump(data, random_cuts(dice, size, talks))
+    check(fate, data)
+    if read is not None:
+        check_content(fate, data, read)
+    return fate
