@@ -197,6 +197,11 @@ class Conversation:
             self._reminder = 2 * self._alive_pause
             self._say(Alive(self._position), now)
 
+    @property
+    def talks(self) -> bool:
+        """Both have proved themselves on the connection that is there."""
+        return self._contact.state() is Contact.TALKING
+
     # the rendezvous connection
 
     def _call(self, now: float) -> None:

@@ -270,6 +270,8 @@ class Meeting:
             if made:
                 assert self._talk.connection is not None
                 self._talk.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                # a device that has taken us for a sender must not take our end for that of a dump
+                _end_with(self._talk.connection, RESET_ON_CLOSE)
                 self._conversation.called(time.monotonic())
 
     def _talk_moved(self, _event: int) -> None:
@@ -283,6 +285,8 @@ class Meeting:
             return
         if data:
             self._conversation.received(data, time.monotonic())
+            if self._conversation.talks:
+                _end_with(self._talk.connection, USUAL_CLOSE)
         else:
             self._lost("it was ended there")
 
@@ -320,7 +324,7 @@ class Meeting:
             return
         if made:
             assert self._data.connection is not None
-            self._data.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            _end_with(self._data.connection, RESET_ON_CLOSE)
             self._peer_ended = self._finished = False
             self._look_at = time.monotonic() + _LOOK
             self._conversation.dialed(time.monotonic())
@@ -370,7 +374,7 @@ class Meeting:
         if self._data.connection is None:
             return
         try:
-            self._data.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, USUAL_CLOSE)
+            _end_with(self._data.connection, USUAL_CLOSE)
             self._data.connection.shutdown(socket.SHUT_WR)
             self._finished = True
         except OSError as error:
@@ -391,6 +395,11 @@ class Meeting:
         if not data:
             self._source = None
             self._at_end = True
+
+
+def _end_with(connection: socket.socket, way: bytes) -> None:
+    """How it ends when it is closed, by us or by the system when we die."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, way)
 
 
 class _Ending:
