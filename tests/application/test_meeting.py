@@ -219,8 +219,8 @@ def test_a_device_in_the_place_of_a_taper(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("taper.application.conversation.CHALLENGE_PATIENCE", 0.1)
     device = Peer(take_all)
     application = Application(Address("127.0.0.1", device.port))
-    device.join()
     application.join()
+    device.join()
     assert device.received
     assert device.reset
     assert "no taper with our key: the taper did not answer" in str(application.failure)
