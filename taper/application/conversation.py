@@ -229,8 +229,9 @@ class Conversation:
         if self._half.established and self._contact.state() is Contact.PROVING:
             self._begin_to_talk(now)
         for frame in frames:
-            if not self.over:
-                self._take(frame, now)
+            if self._half is None or self.over:
+                break  # the connection is given up, and what else it said with it
+            self._take(frame, now)
 
     def lost(self, why: str, now: float) -> None:
         """The rendezvous connection broke, or could not be made.

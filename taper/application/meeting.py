@@ -21,12 +21,11 @@ from protocols.rendezvous.window import SpoolError
 from taper.application.connection import (
     RESET_ON_CLOSE,
     USUAL_CLOSE,
-    place,
     raise_if_broken,
     silence,
 )
 from taper.application.conversation import Conversation
-from taper.application.dialing import Dialing, Unanswered
+from taper.application.dialing import Line, Unanswered
 from taper.application.errors import ApplicationError, reason
 from taper.application.pump import enlarge
 from taper.application.states import Call, Dial, Finish, HangUp, Leave
@@ -44,44 +43,6 @@ latest, also while it takes nothing."""
 Handler = Callable[[int], None]
 Watched = tuple[int, int, Handler]
 """A descriptor, the events that are waited for, and who looks after them."""
-
-
-class Line:
-    """A connection that is being made, or is there."""
-
-    def __init__(self) -> None:
-        self.dialing: Dialing | None = None
-        self.connection: socket.socket | None = None
-        self.where = ""
-
-    def dial(self, addresses: Sequence[Address], seconds: float) -> None:
-        """:raise Unanswered: no address can even be tried"""
-        self.dialing = Dialing(addresses, seconds, time.monotonic())
-
-    def made(self) -> bool:
-        """Look at the attempt, which is ready or late. :return: the connection is there
-
-        :raise Unanswered: there will be none
-        """
-        assert self.dialing is not None
-        now = time.monotonic()
-        if now >= self.dialing.deadline:
-            self.dialing.late(now)
-            return False
-        self.connection = self.dialing.ready(now)
-        if self.connection is None:
-            return False
-        self.where = place(self.dialing.address)
-        self.dialing = None
-        return True
-
-    def close(self) -> None:
-        """Safe to repeat."""
-        if self.dialing is not None:
-            self.dialing.close()
-        if self.connection is not None:
-            self.connection.close()
-        self.dialing = self.connection = None
 
 
 class Meeting:
