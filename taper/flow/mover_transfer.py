@@ -153,13 +153,15 @@ class MoverTransfer:
         except DeviceError as fault:
             failed = evolve(failed, size=device.facts.bytes_written, error=WRITING + fault.text)
             await self._finish_failed(direct)
-            await self.leave()
-            return evolve(failed, eom=bool(device.facts.is_eom))
+            rest = await self.leave()
+            # nothing is lost then, and another volume may be better
+            return evolve(failed, eom=bool(device.facts.is_eom) or rest is not None)
         try:
             await direct.finish_file()
         except DeviceError as fault:
-            await self.leave()
-            return evolve(failed, size=moved.size, error=FINISHING + fault.text)
+            rest = await self.leave()
+            error = FINISHING + fault.text
+            return evolve(failed, size=moved.size, error=error, eom=rest is not None)
         missing = await self._missing(moved)
         if missing is not None:
             return evolve(failed, size=moved.size, error=missing)

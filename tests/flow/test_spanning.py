@@ -23,7 +23,7 @@ from taper.plane.interfaces import ISource
 from tests.contract.flow import DATA, STAMP, Source
 from tests.devices.ndmp_world import BLOCK, World, header
 from tests.fakes.device import FakeDevice, FakeVolume
-from tests.fakes.ndmp_server import CONFORMING, PROFILES
+from tests.fakes.ndmp_server import CONFORMING, PROFILES, Limits
 from tests.fakes.relay import WAYS, Relay
 from tests.fakes.turning import Turning, turning_reactor
 from tests.flow.flowing import PLAN, make_context
@@ -67,6 +67,7 @@ class Volumes:
         self._lanes: list[Lane] = []
         self._files: list[PartResult] = []
         self.parts: list[int] = []
+        self.failed = 0
         self.stored = b""
 
     def next(self) -> Any:
@@ -84,6 +85,7 @@ class Volumes:
 
     def note(self, result: PartResult) -> None:
         """A part was written."""
+        self.failed += not result.successful
         if result.successful and result.size:
             self._files.append(result)
             self.parts.append(result.size)
@@ -179,6 +181,25 @@ def test_from_device_to_device(
     assert len(volumes.stored) - len(DATA) < BLOCK
     assert flow.source_crc() == flow.dest_crc() == crc_of(DATA)
     assert flow.take_errors() == []
+
+
+@pytest.mark.parametrize("made", [Holding, Ring])
+def test_a_part_that_fails_comes_again(
+    turning: Turning, tmp_path: Path, made: type[Source]
+) -> None:
+    """On the next volume: the mover halted where a tape ends without a warning."""
+    source = made(turning, tmp_path, whole=True)
+    context = source.context(make_context(turning.reactor))
+    volumes = Volumes(turning, "nmnmnmnmnmnmnmn", CONFORMING, indirect=False)
+    for name in ("n", "m"):
+        for medium in volumes.worlds[name].media.values():
+            medium.limits = Limits(end_records=8)
+    flow = turning.run(dump(Flows(context), source.origin(context), source, volumes))
+    source.close()
+    volumes.close()
+    assert volumes.stored[: len(DATA)] == DATA
+    assert volumes.failed > 10
+    assert flow.source_crc() == flow.dest_crc() == crc_of(DATA)
 
 
 class Halting(Source):
