@@ -91,6 +91,11 @@ class MoverTransfer:
             self._running.break_off()
 
     @property
+    def rest(self) -> Rest | None:
+        """What another flow has to do, once that is certain."""
+        return self._rest
+
+    @property
     def spent(self) -> bool:
         """It writes no part any more: another flow has to."""
         return self._rest is not None

@@ -20,7 +20,7 @@ from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext
 from taper.plane.crc import RunningCrc
 from taper.plane.interfaces import ISource
-from tests.contract.flow import DATA, STAMP, Source
+from tests.contract.flow import DATA, STAMP, Source, there_is
 from tests.devices.ndmp_world import BLOCK, World, header
 from tests.fakes.device import FakeDevice, FakeVolume
 from tests.fakes.ndmp_server import CONFORMING, PROFILES, Limits
@@ -200,6 +200,39 @@ def test_a_part_that_fails_comes_again(
     assert volumes.stored[: len(DATA)] == DATA
     assert volumes.failed > 10
     assert flow.source_crc() == flow.dest_crc() == crc_of(DATA)
+
+
+@pytest.mark.parametrize("made", [Holding, Ring])
+def test_a_rest_that_nobody_takes(turning: Turning, tmp_path: Path, made: type[Source]) -> None:
+    """The first volume fails, and there is no other: nothing is left open."""
+    source = made(turning, tmp_path, whole=True)
+    context = source.context(make_context(turning.reactor))
+    volumes = Volumes(turning, "nm", CONFORMING, indirect=False)
+    for medium in volumes.worlds["n"].media.values():
+        medium.limits = Limits(end_records=4)
+
+    async def story() -> None:
+        origin, device = source.origin(context), volumes.next()
+        flow = Flows(context).between(origin, device, PARTS)
+        await origin.find()
+        source.send(await flow.offer())
+        await origin.header()
+        await flow.ready()
+        await device.start(AccessMode.WRITE, "VOL", STAMP)
+        result = await flow.write_part(device, header(1))
+        assert not result.successful
+        assert result.eom
+        assert flow.can_retry()
+        await device.finish()
+        await flow.close()
+        await origin.close()
+
+    turning.run(story())
+    source.close()
+    volumes.close()
+    _, threads, shared = there_is()
+    assert not shared
+    assert not [name for name in threads if "drive" not in name and name != "MainThread"]
 
 
 class Halting(Source):
