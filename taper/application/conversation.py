@@ -197,6 +197,11 @@ class Conversation:
             self._reminder = 2 * self._alive_pause
             self._say(Alive(self._position), now)
 
+    @property
+    def talks(self) -> bool:
+        """Both have proved themselves on the connection that is there."""
+        return self._contact.state() is Contact.TALKING
+
     # the rendezvous connection
 
     def _call(self, now: float) -> None:
@@ -224,8 +229,9 @@ class Conversation:
         if self._half.established and self._contact.state() is Contact.PROVING:
             self._begin_to_talk(now)
         for frame in frames:
-            if not self.over:
-                self._take(frame, now)
+            if self._half is None or self.over:
+                break  # the connection is given up, and what else it said with it
+            self._take(frame, now)
 
     def lost(self, why: str, now: float) -> None:
         """The rendezvous connection broke, or could not be made.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections.abc import Sequence
 
 from protocols.directtcp import Address
@@ -91,3 +92,41 @@ def _begin(address: Address) -> socket.socket:
         made.close()
         raise
     return made
+
+
+class Line:
+    """A connection that is being made, or is there."""
+
+    def __init__(self) -> None:
+        self.dialing: Dialing | None = None
+        self.connection: socket.socket | None = None
+        self.where = ""
+
+    def dial(self, addresses: Sequence[Address], seconds: float) -> None:
+        """:raise Unanswered: no address can even be tried"""
+        self.dialing = Dialing(addresses, seconds, time.monotonic())
+
+    def made(self) -> bool:
+        """Look at the attempt, which is ready or late. :return: the connection is there
+
+        :raise Unanswered: there will be none
+        """
+        assert self.dialing is not None
+        now = time.monotonic()
+        if now >= self.dialing.deadline:
+            self.dialing.late(now)
+            return False
+        self.connection = self.dialing.ready(now)
+        if self.connection is None:
+            return False
+        self.where = place(self.dialing.address)
+        self.dialing = None
+        return True
+
+    def close(self) -> None:
+        """Safe to repeat."""
+        if self.dialing is not None:
+            self.dialing.close()
+        if self.connection is not None:
+            self.connection.close()
+        self.dialing = self.connection = None

@@ -21,12 +21,11 @@ from protocols.rendezvous.window import SpoolError
 from taper.application.connection import (
     RESET_ON_CLOSE,
     USUAL_CLOSE,
-    place,
     raise_if_broken,
     silence,
 )
 from taper.application.conversation import Conversation
-from taper.application.dialing import Dialing, Unanswered
+from taper.application.dialing import Line, Unanswered
 from taper.application.errors import ApplicationError, reason
 from taper.application.pump import enlarge
 from taper.application.states import Call, Dial, Finish, HangUp, Leave
@@ -44,44 +43,6 @@ latest, also while it takes nothing."""
 Handler = Callable[[int], None]
 Watched = tuple[int, int, Handler]
 """A descriptor, the events that are waited for, and who looks after them."""
-
-
-class Line:
-    """A connection that is being made, or is there."""
-
-    def __init__(self) -> None:
-        self.dialing: Dialing | None = None
-        self.connection: socket.socket | None = None
-        self.where = ""
-
-    def dial(self, addresses: Sequence[Address], seconds: float) -> None:
-        """:raise Unanswered: no address can even be tried"""
-        self.dialing = Dialing(addresses, seconds, time.monotonic())
-
-    def made(self) -> bool:
-        """Look at the attempt, which is ready or late. :return: the connection is there
-
-        :raise Unanswered: there will be none
-        """
-        assert self.dialing is not None
-        now = time.monotonic()
-        if now >= self.dialing.deadline:
-            self.dialing.late(now)
-            return False
-        self.connection = self.dialing.ready(now)
-        if self.connection is None:
-            return False
-        self.where = place(self.dialing.address)
-        self.dialing = None
-        return True
-
-    def close(self) -> None:
-        """Safe to repeat."""
-        if self.dialing is not None:
-            self.dialing.close()
-        if self.connection is not None:
-            self.connection.close()
-        self.dialing = self.connection = None
 
 
 class Meeting:
@@ -270,6 +231,8 @@ class Meeting:
             if made:
                 assert self._talk.connection is not None
                 self._talk.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                # a device that has taken us for a sender must not take our end for that of a dump
+                _end_with(self._talk.connection, RESET_ON_CLOSE)
                 self._conversation.called(time.monotonic())
 
     def _talk_moved(self, _event: int) -> None:
@@ -283,6 +246,8 @@ class Meeting:
             return
         if data:
             self._conversation.received(data, time.monotonic())
+            if self._conversation.talks:
+                _end_with(self._talk.connection, USUAL_CLOSE)
         else:
             self._lost("it was ended there")
 
@@ -320,7 +285,7 @@ class Meeting:
             return
         if made:
             assert self._data.connection is not None
-            self._data.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            _end_with(self._data.connection, RESET_ON_CLOSE)
             self._peer_ended = self._finished = False
             self._look_at = time.monotonic() + _LOOK
             self._conversation.dialed(time.monotonic())
@@ -370,7 +335,7 @@ class Meeting:
         if self._data.connection is None:
             return
         try:
-            self._data.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, USUAL_CLOSE)
+            _end_with(self._data.connection, USUAL_CLOSE)
             self._data.connection.shutdown(socket.SHUT_WR)
             self._finished = True
         except OSError as error:
@@ -391,6 +356,11 @@ class Meeting:
         if not data:
             self._source = None
             self._at_end = True
+
+
+def _end_with(connection: socket.socket, way: bytes) -> None:
+    """How it ends when it is closed, by us or by the system when we die."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, way)
 
 
 class _Ending:

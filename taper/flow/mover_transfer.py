@@ -91,6 +91,11 @@ class MoverTransfer:
             self._running.break_off()
 
     @property
+    def rest(self) -> Rest | None:
+        """What another flow has to do, once that is certain."""
+        return self._rest
+
+    @property
     def spent(self) -> bool:
         """It writes no part any more: another flow has to."""
         return self._rest is not None
@@ -153,13 +158,15 @@ class MoverTransfer:
         except DeviceError as fault:
             failed = evolve(failed, size=device.facts.bytes_written, error=WRITING + fault.text)
             await self._finish_failed(direct)
-            await self.leave()
-            return evolve(failed, eom=bool(device.facts.is_eom))
+            rest = await self.leave()
+            # nothing is lost then, and another volume may be better
+            return evolve(failed, eom=bool(device.facts.is_eom) or rest is not None)
         try:
             await direct.finish_file()
         except DeviceError as fault:
-            await self.leave()
-            return evolve(failed, size=moved.size, error=FINISHING + fault.text)
+            rest = await self.leave()
+            error = FINISHING + fault.text
+            return evolve(failed, size=moved.size, error=error, eom=rest is not None)
         missing = await self._missing(moved)
         if missing is not None:
             return evolve(failed, size=moved.size, error=missing)

@@ -58,6 +58,7 @@ class SentFlow(ListeningFlow):
         self._connecting: Deferred[None] | None = None
         self._awaited: Deferred[None] | None = None
         self._sender: ISender | None = None
+        self._claimed = False
 
     def adopt(self, device: IAsyncDevice) -> Deferred[None]:
         if self._transfer is not None and self._mover.spent:
@@ -74,7 +75,9 @@ class SentFlow(ListeningFlow):
         if self._sender is None:
             await self._stop_connecting()
         if self._sender is not None:
-            return await self._mover.leave()
+            rest = await self._mover.leave()
+            self._claimed = True
+            return rest
         # nobody has asked yet where the device listens, and nothing was sent
         rest, self._source = self._rest.evolve(source=self._source), None
         return rest
@@ -205,6 +208,13 @@ class SentFlow(ListeningFlow):
         if errors:
             self._origin.failed()
         return errors
+
+    async def _end_transfer(self) -> None:
+        """A rest that nobody has taken ends first: somebody may still be reading for it."""
+        rest = None if self._transfer is None or self._claimed else self._mover.rest
+        if rest is not None and rest.source is not None:
+            await self._lane.call_surely(rest.source.close)
+        await super()._end_transfer()
 
     async def _stop_connecting(self) -> None:
         if self._connecting is not None:

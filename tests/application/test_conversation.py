@@ -372,9 +372,12 @@ def test_more_stored_than_was_read() -> None:
     """Who says so is not believed anything."""
     talk = Talk()
     talk.begin(DATA)
-    talk.say(Stored(len(DATA) + 1, len(DATA) + 1))
+    talk.say(Stored(len(DATA) + 1, len(DATA) + 1), Halt(1, 0))
     assert talk.actions() == [HangUp()]
     assert talk.conversation.failure is None
+    talk.wait(0.1)
+    assert talk.connect() == [HEADER], "nothing is to be answered here"
+    assert talk.flow() == DATA
 
 
 def test_what_goes_out_again_is_not_dropped_before() -> None:

@@ -24,7 +24,7 @@ from protocols.rendezvous.frames import (
     Why,
 )
 from taper.application.conversation import Patience
-from tests.application.driving import closed_port
+from tests.application.driving import Peer, closed_port, take_all
 from tests.application.taper_side import Application, Ended, TaperSide
 
 DATA = Random(5).randbytes(5_000_000)
@@ -47,7 +47,7 @@ def store(taper: TaperSide) -> None:
     taper.say(Stored(size, size))
 
 
-def take_all(taper: TaperSide) -> None:
+def take_rest(taper: TaperSide) -> None:
     """To the end of the stream, storing as it comes."""
     while taper.take(WINDOW // 4):
         store(taper)
@@ -58,7 +58,7 @@ def test_a_dump(taper: TaperSide) -> None:
     application.write(DATA)
     taper.meet()
     taper.send()
-    take_all(taper)
+    take_rest(taper)
     finish(taper, application)
     with pytest.raises(Ended):
         taper.hear(End)
@@ -82,7 +82,7 @@ def test_no_more_is_read_than_the_window_has_room_for(taper: TaperSide) -> None:
     assert more.ru_nvcsw - used.ru_nvcsw < 50, "whoever waits sleeps"
     taper.data.settimeout(30)
     store(taper)
-    take_all(taper)
+    take_rest(taper)
     finish(taper, application)
 
 
@@ -99,7 +99,7 @@ def test_cut_data_connections(taper: TaperSide) -> None:
         taper.hear(Broken)
         taper.send(at)
         store(taper)
-    take_all(taper)
+    take_rest(taper)
     finish(taper, application)
     assert taper.crossed <= len(DATA) + 5 * (WINDOW + 2 * 65536)
 
@@ -135,7 +135,7 @@ def test_the_rendezvous_is_cut(taper: TaperSide) -> None:
     taper.take(WINDOW // 2)
     taper.meet()
     store(taper)
-    take_all(taper)
+    take_rest(taper)
     taper.cut()
     taper.meet()
     finish(taper, application)
@@ -152,7 +152,7 @@ def test_both_are_cut(taper: TaperSide) -> None:
     taper.meet()
     taper.hear(Broken)
     taper.send(len(taper.received))
-    take_all(taper)
+    take_rest(taper)
     finish(taper, application)
 
 
@@ -168,7 +168,7 @@ def test_halt(taper: TaperSide) -> None:
     with pytest.raises(ConnectionResetError):
         taper.take()
     taper.send(123_456)
-    take_all(taper)
+    take_rest(taper)
     finish(taper, application)
 
 
@@ -184,7 +184,7 @@ def test_addresses_where_nobody_listens(taper: TaperSide) -> None:
     assert cannot.text == f"{told}; {told}"
     taper.run = 1
     taper.send()
-    take_all(taper)
+    take_rest(taper)
     finish(taper, application)
 
 
@@ -212,6 +212,18 @@ def test_a_source_that_is_no_good(taper: TaperSide) -> None:
     taper.say(Result(Outcome.FAILED, 0, False, 0, "tar exited with status 2"))
     application.join()
     assert application.failure == "tar exited with status 2"
+
+
+def test_a_device_in_the_place_of_a_taper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes what we say for a dump; but not our end for its end."""
+    monkeypatch.setattr("taper.application.conversation.CHALLENGE_PATIENCE", 0.1)
+    device = Peer(take_all)
+    application = Application(Address("127.0.0.1", device.port))
+    application.join()
+    device.join()
+    assert device.received
+    assert device.reset
+    assert "no taper with our key: the taper did not answer" in str(application.failure)
 
 
 def test_a_taper_with_another_key() -> None:

@@ -49,9 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--faults", choices=["few", "all"], default="few", help="how many faults of each device"
     )
-    group.addoption(
-        "--cuts", default="24", help="how many dumps are cut, or 'all': 1000 large ones"
-    )
+    group.addoption("--cuts", default="4", help="how many dumps are cut, or 'all': 1000 large ones")
     group.addoption("--cut-size", type=int, metavar="MIB", help="how large the dumps are")
     group.addoption("--conformance-report", metavar="FILE", help="write a table case x taper")
     group.addoption("--generated", type=int, metavar="N", help="how many generated conversations")

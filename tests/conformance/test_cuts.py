@@ -28,7 +28,7 @@ from tests.fakes.ndmp_runs import options
 pytestmark = pytest.mark.own_only
 
 ENDLESS = "length 1 tbytes"
-SMALL = 4 << 20
+SMALL = 8 << 20
 ALL, LARGE = 1000, 64 << 20
 DUMPS_ON_A_TAPE = 25
 """Of a server whose tapes are read as a whole."""

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from tests.conformance.harness import ETC, VTAPES, World
-from tests.conformance.harness_talk import split_by
+from tests.conformance.harness_rendezvous import Story
+from tests.conformance.harness_talk import HANDLE, WORKER, split_by
 from tests.conformance.harness_text import crc, payload
 from tests.fakes.ndmp_process import NdmpProcess
 from tests.fakes.ndmp_runs import BLOCK, begin, carry_on, close_volume, on_tapes, options, padded
@@ -41,16 +42,14 @@ define device dir{slot} {{
   device-property "LEOM" "true"
 }}
 """
-        self.options = options(
-            "",
-            extra=f'''{text}
+        self.changer = f'''{text}
 define changer shelf {{
   tpchanger "chg-multi:{{{",".join(names)}}}"
   changerfile "{ETC}/shelf"
 }}
 tpchanger "shelf"
-''',
-        )
+'''
+        self.options = options(self.changer)
         self.options.slots = count  # the directories
 
     def tapes(self) -> list[list[list[bytes]]]:
@@ -83,6 +82,29 @@ def test_a_holding_file_over_thirty_volumes(world: World, shelf: Shelf) -> None:
     close_volume(talk)
     assert len(outcome.labels) > 25
     assert on_tapes(outcome, shelf.tapes()) in (data, padded(data))
+
+
+@pytest.mark.own_only
+def test_a_rendezvous_over_thirty_volumes(world: World, shelf: Shelf) -> None:
+    """The client sends past this host where it can, and is sent from place to place."""
+    data = payload(145 * BLOCK + 321)
+    more = {"tapecycle": 60, "properties": "runtapes 40"}
+    changer = shelf.changer
+    story = Story(world, slots=VOLUMES, usage_kib=None, leom=None, changer=changer, **more)
+    story.begin(4 * BLOCK)
+    application = story.send(data)
+
+    def be_done() -> str:
+        story.hear_result(application, data)
+        return f"DONE {WORKER} {HANDLE} 64 00000000:0 00000000:0 00000000:0"
+
+    outcome = carry_on(story.talk, dumper=be_done)
+    assert outcome.word == "DONE", outcome.words
+    assert crc(data) in outcome.words
+    close_volume(story.talk)
+    assert len(outcome.labels) > 25
+    assert on_tapes(outcome, shelf.tapes()) in (data, padded(data))
+    story.close()
 
 
 def test_a_data_connection_that_breaks(world: World) -> None:

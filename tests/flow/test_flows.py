@@ -19,7 +19,7 @@ from protocols.driver.commands import VaultWrite
 from protocols.driver.messages import SplitFields
 from protocols.header import Header, HeaderType, build_header
 from taper.core.errors import DeviceFault
-from taper.core.interfaces import IOrigin
+from taper.core.interfaces import IOrigin, Rest
 from taper.flow.flows import Flows, Way, way_between
 from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext, ITransfer
@@ -81,6 +81,7 @@ def test_a_movers_transfer_is_one(turning: Turning) -> None:
         MoverConnection("x", server, moments),
         PLAN,
         turning.reactor.seconds,
+        Rest(done=UNKNOWN),
     )
     verifyObject(ITransfer, transfer)
     assert (transfer.source_crc(), transfer.dest_crc()) == (UNKNOWN, UNKNOWN)

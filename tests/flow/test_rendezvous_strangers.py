@@ -13,11 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 
 from protocols.directtcp import Address
 from protocols.rendezvous.application import ApplicationHalf, Names
@@ -34,16 +30,16 @@ from protocols.rendezvous.frames import (
 )
 from protocols.rendezvous.times import ALIVE_SECONDS, MOST_UNPROVEN, PROOF_PATIENCE, SILENCE
 from taper.core.outcome import Verdict
-from taper.flow.rendezvous_link import CLOSE_PATIENCE, MOST_TOLD, Link, Lobby
+from taper.flow.rendezvous_link import CLOSE_PATIENCE, MOST_TOLD, Lobby
 from taper.flow.rendezvous_meeting import Meeting
 from taper.flow.rendezvous_meeting import Names as Wanted
 from tests.fakes.stranger import Stranger, needs_root
 from tests.fakes.turning import turning_reactor
 from tests.flow.rendezvous_peer import Cut, Script
+from tests.flow.rendezvous_wire import KEY, Wire, settle
 from tests.flow.test_rendezvous import BLOCK_HEADER, Pumped, check_whole
 from tests.flow.test_rendezvous import Meeting as Dump
 
-KEY = b"a key of sixteen bytes or more"
 NAMES = Names("client", "/home", 0, "amdirecttar")
 THERE = (Address("192.0.2.7", 5000),)
 HOME = "192.0.2.1"
@@ -51,45 +47,6 @@ ELSEWHERE = "198.51.100.1"
 REFUSED = {ELSEWHERE: "refused, it is from elsewhere"}
 MOST_KEPT = 20000
 """Bytes that the longest frame of a greeting has, about."""
-
-
-class Wire(StringTransport):
-    """The transport of one connection; what is lost is told when the room is settled, as the
-    reactor does."""
-
-    def __init__(self, room: Room, host: str) -> None:
-        super().__init__(IPv4Address("TCP", "192.0.2.9", 7), IPv4Address("TCP", host, 4711))
-        self._room = room
-        self.gone = False
-        link = room.lobby.buildProtocol(None)
-        assert link is not None
-        self.link: Link = link
-        room.wires.append(self)
-        link.makeConnection(self)
-
-    @property
-    def closed(self) -> bool:
-        return bool(self.disconnecting)
-
-    def loseWriteConnection(self) -> None:
-        """Our last word."""
-
-    def give(self, data: bytes) -> None:
-        """The peer says something; nobody hears it on a connection that is closed."""
-        if not self.closed:
-            self.link.dataReceived(data)
-        self._room.settle()
-
-    def take(self) -> bytes:
-        """What the peer hears."""
-        data: bytes = self.io.getvalue()
-        self.clear()
-        return data
-
-    def lose(self) -> None:
-        """The peer is gone."""
-        self.gone = True
-        self.link.connectionLost(Failure(ConnectionDone()))
 
 
 class Caller:
@@ -105,7 +62,7 @@ class Caller:
     ) -> None:
         nonce = next(room.nonces)
         self.half = ApplicationHalf(key, names, dump_id, nonce, 1 << 20)
-        self.wire = Wire(room, host)
+        self.wire = room.connect(host)
         self.heard: list[Frame] = []
         self.said: list[bytes] = []
         self.half.begin()
@@ -148,12 +105,12 @@ class Room:
         self.written = 0
 
     def settle(self) -> None:
-        """Tell the links of connections that are closed, as often as that closes others."""
-        while gone := [wire for wire in self.wires if wire.closed and not wire.gone]:
-            for wire in gone:
-                wire.gone = True
-                reason = ConnectionAborted() if wire.disconnected else ConnectionDone()
-                wire.link.connectionLost(Failure(reason))
+        """Let all that is closed be gone."""
+        settle(self.wires)
+
+    def connect(self, host: str = HOME) -> Wire:
+        """Somebody comes."""
+        return Wire(self.lobby, self.wires, host)
 
     def live(self) -> list[Wire]:
         """Those that are connected, without the application's."""
@@ -217,7 +174,7 @@ def test_from_elsewhere(room: Room) -> None:
 def test_the_log_is_bounded(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     """A thousand from elsewhere are told of in a few lines."""
     for _ in range(1000):
-        assert Wire(room, ELSEWHERE).disconnected
+        assert room.connect(ELSEWHERE).disconnected
         room.settle()
     assert len(caplog.records) == MOST_TOLD
     assert "it is from elsewhere" in caplog.text
@@ -250,7 +207,7 @@ def test_another_key(room: Room) -> None:
 )
 def test_who_speaks_another_language(room: Room, said: bytes) -> None:
     """What cannot be a HELLO is known by its first bytes."""
-    wire = Wire(room, HOME)
+    wire = room.connect()
     wire.give(said)
     assert wire.gone
     assert wire.take() == b""
@@ -263,7 +220,7 @@ def test_what_was_recorded(room: Room) -> None:
     recorded = list(room.application.said)
     assert len(recorded) > 2
     for pieces in (recorded, [b"".join(recorded)]):
-        wire = Wire(room, HOME)
+        wire = room.connect()
         for piece in pieces:
             wire.give(piece)
         assert wire.gone
@@ -292,7 +249,7 @@ def test_another_dump(room: Room) -> None:
 
 def test_one_that_never_speaks(room: Room) -> None:
     """It has ten seconds."""
-    wire = Wire(room, HOME)
+    wire = room.connect()
     assert len(room.clock.getDelayedCalls()) == room.timers + 1
     room.pass_time(PROOF_PATIENCE - 1)
     assert not wire.closed
@@ -305,7 +262,7 @@ def test_one_that_speaks_byte_by_byte(room: Room) -> None:
     """It has as long, however much it says meanwhile."""
     stranger = ApplicationHalf(KEY, NAMES, bytes(16), bytes(32), 0)
     stranger.begin()
-    wire = Wire(room, HOME)
+    wire = room.connect()
     for byte in stranger.output():
         wire.give(bytes([byte]))
         room.pass_time(0.2)
@@ -318,7 +275,7 @@ def test_one_that_says_hello_and_no_more(room: Room) -> None:
     """Nor does a good beginning help."""
     stranger = ApplicationHalf(KEY, NAMES, bytes(16), bytes(32), 0)
     stranger.begin()
-    wire = Wire(room, HOME)
+    wire = room.connect()
     wire.give(stranger.output())
     assert wire.take()
     room.pass_time(PROOF_PATIENCE)
@@ -335,7 +292,7 @@ def test_a_thousand_at_once(room: Room, said: str) -> None:
     tracemalloc.start()
     try:
         for number in range(1000):
-            wire = Wire(room, HOME)
+            wire = room.connect()
             wires.append(wire)
             if number % 50 == 49:  # so many are accepted in one turn
                 room.settle()
@@ -347,7 +304,7 @@ def test_a_thousand_at_once(room: Room, said: str) -> None:
         room.settle()
         live = room.live()
         del wires, wire
-        room.wires = [room.application.wire, *live]
+        room.wires[:] = [room.application.wire, *live]
         gc.collect()
         now, _ = tracemalloc.get_traced_memory()
     finally:

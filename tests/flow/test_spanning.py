@@ -20,10 +20,10 @@ from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext
 from taper.plane.crc import RunningCrc
 from taper.plane.interfaces import ISource
-from tests.contract.flow import DATA, STAMP, Source
+from tests.contract.flow import DATA, STAMP, Source, there_is
 from tests.devices.ndmp_world import BLOCK, World, header
 from tests.fakes.device import FakeDevice, FakeVolume
-from tests.fakes.ndmp_server import CONFORMING, PROFILES
+from tests.fakes.ndmp_server import CONFORMING, PROFILES, Limits
 from tests.fakes.relay import WAYS, Relay
 from tests.fakes.turning import Turning, turning_reactor
 from tests.flow.flowing import PLAN, make_context
@@ -67,6 +67,7 @@ class Volumes:
         self._lanes: list[Lane] = []
         self._files: list[PartResult] = []
         self.parts: list[int] = []
+        self.failed = 0
         self.stored = b""
 
     def next(self) -> Any:
@@ -84,6 +85,7 @@ class Volumes:
 
     def note(self, result: PartResult) -> None:
         """A part was written."""
+        self.failed += not result.successful
         if result.successful and result.size:
             self._files.append(result)
             self.parts.append(result.size)
@@ -179,6 +181,58 @@ def test_from_device_to_device(
     assert len(volumes.stored) - len(DATA) < BLOCK
     assert flow.source_crc() == flow.dest_crc() == crc_of(DATA)
     assert flow.take_errors() == []
+
+
+@pytest.mark.parametrize("made", [Holding, Ring])
+def test_a_part_that_fails_comes_again(
+    turning: Turning, tmp_path: Path, made: type[Source]
+) -> None:
+    """On the next volume: the mover halted where a tape ends without a warning."""
+    source = made(turning, tmp_path, whole=True)
+    context = source.context(make_context(turning.reactor))
+    volumes = Volumes(turning, "nmnmnmnmnmnmnmn", CONFORMING, indirect=False)
+    for name in ("n", "m"):
+        for medium in volumes.worlds[name].media.values():
+            medium.limits = Limits(end_records=8)
+    flow = turning.run(dump(Flows(context), source.origin(context), source, volumes))
+    source.close()
+    volumes.close()
+    assert volumes.stored[: len(DATA)] == DATA
+    assert volumes.failed > 10
+    assert flow.source_crc() == flow.dest_crc() == crc_of(DATA)
+
+
+@pytest.mark.parametrize("made", [Holding, Ring])
+def test_a_rest_that_nobody_takes(turning: Turning, tmp_path: Path, made: type[Source]) -> None:
+    """The first volume fails, and there is no other: nothing is left open."""
+    source = made(turning, tmp_path, whole=True)
+    context = source.context(make_context(turning.reactor))
+    volumes = Volumes(turning, "nm", CONFORMING, indirect=False)
+    for medium in volumes.worlds["n"].media.values():
+        medium.limits = Limits(end_records=4)
+
+    async def story() -> None:
+        origin, device = source.origin(context), volumes.next()
+        flow = Flows(context).between(origin, device, PARTS)
+        await origin.find()
+        source.send(await flow.offer())
+        await origin.header()
+        await flow.ready()
+        await device.start(AccessMode.WRITE, "VOL", STAMP)
+        result = await flow.write_part(device, header(1))
+        assert not result.successful
+        assert result.eom
+        assert flow.can_retry()
+        await device.finish()
+        await flow.close()
+        await origin.close()
+
+    turning.run(story())
+    source.close()
+    volumes.close()
+    _, threads, shared = there_is()
+    assert not shared
+    assert not [name for name in threads if "drive" not in name and name != "MainThread"]
 
 
 class Halting(Source):
