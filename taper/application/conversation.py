@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from attrs import frozen
-
 from protocols.crc import Crc
 from protocols.rendezvous.application import ApplicationHalf
 from protocols.rendezvous.errors import RendezvousError
@@ -39,14 +37,9 @@ from protocols.rendezvous.frames import (
     Stored,
     Why,
 )
-from protocols.rendezvous.times import (
-    ALIVE_SECONDS,
-    CHALLENGE_PATIENCE,
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    SILENCE,
-)
+from protocols.rendezvous.times import ALIVE_SECONDS, SILENCE
 from protocols.rendezvous.window import Gone, Window
+from taper.application.calls import Calls, Patience
 from taper.application.states import (
     Action,
     Call,
@@ -56,7 +49,6 @@ from taper.application.states import (
     Finish,
     HangUp,
     Leave,
-    make_contact,
     make_data,
 )
 
@@ -71,23 +63,11 @@ and therefore waiting; then twice as long each time, up to ALIVE_SECONDS."""
 LAST_WORD = 30.0
 """Seconds for the taper to take notice of a dump that failed here."""
 
-MOST_UNPROVEN = 3
-"""Connections that end before the taper has proved itself, until we take it for a stranger."""
-
-
-@frozen(kw_only=True)
-class Patience:
-    """Seconds to make the rendezvous: for the first time, and again after it broke."""
-
-    first: float
-    again: float
-
 
 class Conversation:
     """One dump at its rendezvous.
 
     :ivar window: what was read of the dump and may be asked for; the edge appends to it
-    :ivar met: the taper has proved itself at least once
     :ivar over: nothing more is to be done, but what actions say
     :ivar failure: why the dump is not good, as soon as that is known
     :ivar crc: of the dump, which is stored: it is good
@@ -106,22 +86,17 @@ class Conversation:
         :param now: seconds, as of all other calls
         """
         self.window = window
-        self.met = False
         self.over = False
         self.failure: str | None = None
         self.crc: Crc | None = None
         self._make_half = make_half
         self._header = header
-        self._patience = patience
         self._half: ApplicationHalf | None = None
         self._actions: deque[Action] = deque()
-        self._contact = make_contact()
+        self._calls = Calls(patience, now)
         self._data = make_data()
-        self._away_since = self._changed = self._heard = self._said = self._next_call = now
-        self._pause = FIRST_PAUSE
+        self._heard = self._said = now
         self._reminder = FIRST_REMINDER
-        self._unproven = 0
-        self._why = ""
         self._last_by: float | None = None
         self._run = 0
         self._asked: Send | None = None
@@ -161,19 +136,10 @@ class Conversation:
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` is to be called at the latest."""
-        times = [self._last_by] if self._last_by is not None else []
-        contact = self._contact.state()
-        if contact is Contact.AWAY:
-            times += [self._next_call, self._away_since + self._limit]
-        elif contact is Contact.PROVING:
-            times += [self._changed + CHALLENGE_PATIENCE]
-        elif contact is Contact.TALKING:
+        times = [self._last_by, self._calls.deadline]
+        if self.talks:
             times += [self._heard + SILENCE, self._said + self._alive_pause]
-        return min(times, default=None)
-
-    @property
-    def _limit(self) -> float:
-        return self._patience.again if self.met else self._patience.first
+        return min((time for time in times if time is not None), default=None)
 
     @property
     def _alive_pause(self) -> float:
@@ -182,37 +148,39 @@ class Conversation:
 
     def tick(self, now: float) -> None:
         """Time has passed."""
-        contact = self._contact.state()
         if self._last_by is not None and now >= self._last_by:
             self._finish_all()
-        elif contact is Contact.AWAY and now >= self._away_since + self._limit:
-            self._give_up(f"no rendezvous with the taper for {self._limit:g} seconds: {self._why}")
-        elif contact is Contact.AWAY and now >= self._next_call:
+        elif (why := self._calls.hopeless(now)) is not None:
+            self._give_up(why)
+        elif self._calls.is_due(now):
             self._call(now)
-        elif contact is Contact.PROVING and now >= self._changed + CHALLENGE_PATIENCE:
+        elif self._calls.is_unanswered(now):
             self._break_off("the taper did not answer HELLO", now)
-        elif contact is Contact.TALKING and now >= self._heard + SILENCE:
+        elif self.talks and now >= self._heard + SILENCE:
             self._break_off(f"the taper said nothing for {SILENCE:g} seconds", now)
-        elif contact is Contact.TALKING and now >= self._said + self._alive_pause:
+        elif self.talks and now >= self._said + self._alive_pause:
             self._reminder = 2 * self._alive_pause
             self._say(Alive(self._position), now)
 
     @property
+    def met(self) -> bool:
+        """The taper has proved itself at least once."""
+        return self._calls.met
+
+    @property
     def talks(self) -> bool:
         """Both have proved themselves on the connection that is there."""
-        return self._contact.state() is Contact.TALKING
+        return self._calls.state is Contact.TALKING
 
     # the rendezvous connection
 
     def _call(self, now: float) -> None:
-        self._contact.call()
-        self._changed = now
+        self._calls.begin(now)
         self._actions.append(Call())
 
     def called(self, now: float) -> None:
         """The rendezvous connection is made."""
-        self._contact.made()
-        self._changed = now
+        self._calls.made(now)
         self._half = self._make_half()
         self._half.begin()
 
@@ -226,7 +194,7 @@ class Conversation:
         except RendezvousError as error:
             self._break_off(str(error), now)
             return
-        if self._half.established and self._contact.state() is Contact.PROVING:
+        if self._half.established and not self.talks:
             self._begin_to_talk(now)
         for frame in frames:
             if self._half is None or self.over:
@@ -240,38 +208,25 @@ class Conversation:
         """
         if self.over:
             return
-        contact = self._contact.state()
         self._half = self._owed = None
-        self._why = why
-        self._contact.lost()
-        if contact is Contact.TALKING:
-            self._away_since = now
-            self._pause = FIRST_PAUSE
-        elif contact is Contact.PROVING and not self.met:
-            self._unproven += 1
-            if self._unproven >= MOST_UNPROVEN:
-                self._give_up(
-                    f"no taper with our key: {why}; is it the same RENDEZVOUS-KEY-FILE there, and "
-                    "does the taper offer a rendezvous?"
-                )
-                return
-        self._next_call = now + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._calls.lost(why, now)
+        hopeless = self._calls.hopeless(now)
+        if hopeless is not None:
+            self._give_up(hopeless)
 
     def _break_off(self, why: str, now: float) -> None:
         self._actions.append(HangUp())
         self.lost(why, now)
 
     def _begin_to_talk(self, now: float) -> None:
-        self._contact.proven()
-        self.met = True
+        self._calls.proven()
         for frame in (self._header, self._broken, self._end):
             if frame is not None:
                 self._say(frame, now)
 
     def _say(self, frame: Frame, now: float) -> None:
         """Say it if there is somebody to hear it."""
-        if self._half is not None and self._contact.state() is Contact.TALKING:
+        if self._half is not None and self.talks:
             self._half.say(frame)
             self._said = now
 
@@ -389,7 +344,7 @@ class Conversation:
     def _finish_all(self) -> None:
         self.over = True
         self._last_by = None
-        self._contact.end()
+        self._calls.end()
         self._actions.append(HangUp())
 
     # the data connection

@@ -11,7 +11,8 @@ from protocols.rendezvous.application import ApplicationHalf, Names
 from protocols.rendezvous.frames import DUMP_ID_SIZE, NONCE_SIZE, HeaderFields
 from protocols.rendezvous.keys import KeyRefused
 from protocols.rendezvous.window import SpoolError, Window
-from taper.application.conversation import Conversation, Patience
+from taper.application.calls import Patience
+from taper.application.conversation import Conversation
 from taper.application.errors import ApplicationError
 from taper.application.link import NAME
 from taper.application.meeting import Meeting

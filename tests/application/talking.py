@@ -12,7 +12,8 @@ from protocols.rendezvous.application import ApplicationHalf, Names
 from protocols.rendezvous.frames import Frame, HeaderFields, Send
 from protocols.rendezvous.taper import TaperHalf
 from protocols.rendezvous.window import Window
-from taper.application.conversation import Conversation, Patience
+from taper.application.calls import Patience
+from taper.application.conversation import Conversation
 from taper.application.states import Action
 
 KEY = b"a key of the tests"

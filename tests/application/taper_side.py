@@ -18,8 +18,9 @@ from protocols.rendezvous.application import ApplicationHalf, Names
 from protocols.rendezvous.frames import Frame, HeaderFields, Outcome, Result, Send, Sending
 from protocols.rendezvous.taper import TaperHalf
 from protocols.rendezvous.window import Window
+from taper.application.calls import Patience
 from taper.application.connection import RESET_ON_CLOSE
-from taper.application.conversation import Conversation, Patience
+from taper.application.conversation import Conversation
 from taper.application.errors import ApplicationError
 from taper.application.meeting import Meeting
 from tests.application.driving import SECONDS

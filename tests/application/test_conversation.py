@@ -30,7 +30,8 @@ from protocols.rendezvous.frames import (
 )
 from protocols.rendezvous.times import SILENCE
 from protocols.rendezvous.window import BLOCK
-from taper.application.conversation import LAST_WORD, MOST_UNPROVEN
+from taper.application.calls import MOST_UNPROVEN
+from taper.application.conversation import LAST_WORD
 from taper.application.states import Call, Dial, Finish, HangUp, Leave
 from tests.application.talking import ADDRESSES, DUMP_ID, HEADER, NAMES, Talk
 

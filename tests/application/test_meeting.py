@@ -23,7 +23,7 @@ from protocols.rendezvous.frames import (
     Stored,
     Why,
 )
-from taper.application.conversation import Patience
+from taper.application.calls import Patience
 from tests.application.driving import Peer, closed_port, take_all
 from tests.application.taper_side import Application, Ended, TaperSide
 
@@ -216,7 +216,7 @@ def test_a_source_that_is_no_good(taper: TaperSide) -> None:
 
 def test_a_device_in_the_place_of_a_taper(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes what we say for a dump; but not our end for its end."""
-    monkeypatch.setattr("taper.application.conversation.CHALLENGE_PATIENCE", 0.1)
+    monkeypatch.setattr("taper.application.calls.CHALLENGE_PATIENCE", 0.1)
     device = Peer(take_all)
     application = Application(Address("127.0.0.1", device.port))
     application.join()

@@ -23,9 +23,9 @@ from protocols.directtcp import Address
 from protocols.rendezvous.application import ApplicationHalf, Names
 from protocols.rendezvous.frames import HeaderFields
 from protocols.rendezvous.window import BLOCK, Window
+from taper.application.calls import Patience
 from taper.application.connection import RESET_ON_CLOSE
 from taper.application.conversation import Conversation as Meant
-from taper.application.conversation import Patience
 from taper.application.errors import ApplicationError
 from taper.application.meeting import Meeting
 from tests.conformance.harness import ETC, STAMP, Options, World

@@ -21,7 +21,8 @@ from protocols.rendezvous import window
 from protocols.rendezvous.application import ApplicationHalf, Names
 from protocols.rendezvous.frames import Cannot, HeaderFields, Outcome
 from protocols.rendezvous.window import Window
-from taper.application.conversation import Conversation, Patience
+from taper.application.calls import Patience
+from taper.application.conversation import Conversation
 from taper.application.states import Call, Dial, Finish, HangUp, Leave
 from taper.flow.rendezvous_link import Lobby
 from taper.flow.rendezvous_meeting import Meeting
