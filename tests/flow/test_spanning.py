@@ -21,6 +21,7 @@ from taper.core.interfaces import IFlow, IOrigin
 from taper.flow.flows import Flows
 from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext
+from taper.plane import kept
 from taper.plane.crc import RunningCrc
 from taper.plane.interfaces import ISource
 from taper.tapeserver.drive import TapeDrive
@@ -175,9 +176,14 @@ OVER = ("nmnmnmnmnm", "nfmfnfmfnf", "fmfmfmfmfm")
     [*((made, kinds) for made in (Holding, Ring) for kinds in OVER), (Dumper, OVER[2])],
 )
 def test_from_device_to_device(
-    turning: Turning, tmp_path: Path, made: type[Source], kinds: str
+    turning: Turning,
+    tmp_path: Path,
+    made: type[Source],
+    kinds: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every byte is stored once, in order, and one checksum is over all."""
+    monkeypatch.setattr(kept, "WINDOW", 1)  # as little is kept as can be
     source = made(turning, tmp_path, whole=True)
     context = source.context(make_context(turning.reactor))
     volumes = Volumes(turning, kinds, CONFORMING, indirect=False)
@@ -289,8 +295,12 @@ HALT = 700_001
 
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("name", list(PROFILES))
-def test_broken_connections(turning: Turning, tmp_path: Path, name: str, how: str) -> None:
-    """Whoever sees it: what is certain stays, and the rest goes to the same volume."""
+def test_broken_connections(
+    turning: Turning, tmp_path: Path, name: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sees it: what is certain stays, and the rest goes to the same volume. No more need be
+    kept than eight blocks."""
+    monkeypatch.setattr(kept, "WINDOW", 1)
     source = Halting(turning, tmp_path, whole=True)
     context = source.context(make_context(turning.reactor))
     volumes = Volumes(turning, "n", PROFILES[name], indirect=name == "product")
