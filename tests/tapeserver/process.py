@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import selectors
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +17,7 @@ SECONDS = 60
 TAPER = (sys.executable, "-m", "taper.cli")
 TWISTD = (f"{sys.prefix}/bin/twistd", "--nodaemon", "--pidfile=")
 ROOT = Path(__file__).parents[2]
-_LISTENS = re.compile(rb"listening on \S+:(\d+)")
+_LISTENS = re.compile(r"listening on \S+:(\d+)\s")
 
 
 class TapeServerProcess:
@@ -42,6 +41,7 @@ class TapeServerProcess:
         program: Sequence[str] = TAPER,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="tape-server."))
+        self._log = self.directory / "log"
         self.port = 0
         accounts = self.directory / "accounts"
         accounts.write_text("ndmp:ndmp\n")
@@ -53,14 +53,15 @@ class TapeServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> TapeServerProcess:
-        self._process = process = subprocess.Popen(
-            self._command,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,
-        )
+        # a file and not a pipe: nobody has to read it while the server writes
+        with self._log.open("wb") as log:
+            self._process = process = subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         try:
             self.port = self._port_of(process)
         except BaseException:
@@ -71,15 +72,11 @@ class TapeServerProcess:
 
     def _port_of(self, process: subprocess.Popen[bytes]) -> int:
         """Where it says that it listens."""
-        said = b""
-        while not (found := _LISTENS.search(said)):
-            assert process.stdout is not None
-            with selectors.DefaultSelector() as selector:
-                selector.register(process.stdout, selectors.EVENT_READ)
-                assert selector.select(SECONDS), "nothing from the tape server"
-            more = os.read(process.stdout.fileno(), 65536)
-            assert more, said.decode()
-            said += more
+        end = time.monotonic() + SECONDS
+        while not (found := _LISTENS.search(self._log.read_text())):
+            assert process.poll() is None, self._log.read_text()
+            assert time.monotonic() < end, "the tape server does not listen"
+            time.sleep(0.02)
         return int(found[1])
 
     def __exit__(
@@ -98,7 +95,8 @@ class TapeServerProcess:
             return ""
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=SECONDS)[0].decode()
+            process.wait(SECONDS)
+            return self._log.read_text()
         process.kill()
         raise AssertionError("the tape server did not end")
 
@@ -107,7 +105,7 @@ class TapeServerProcess:
         process, self._process = self._process, None
         assert process is not None, "it does not run"
         process.kill()
-        process.communicate()
+        process.wait()
 
     def url(self, name: str) -> str:
         """The Amanda device name of a drive."""
