@@ -225,6 +225,7 @@ class Application:
         finally:
             os.close(source)
             self.way.close()
+            self.data = b""
 
     def _write(self, target: int) -> None:
         view = memoryview(self.data)

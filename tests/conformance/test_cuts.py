@@ -1,7 +1,7 @@
 """Data connections cut at random bytes, on devices of every way that a dump can take, and the
 rendezvous as well: what is DONE is whole, and no more than a window was sent twice.
 
-By default there are some small dumps; a thousand large ones, with ``--cuts all``, take an hour.
+By default there are some small dumps; a thousand large ones, with ``--cuts all``, take hours.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.own_only
 ENDLESS = "length 1 tbytes"
 SMALL = 8 << 20
 ALL, LARGE = 1000, 64 << 20
-DUMPS_ON_A_TAPE = 25
-"""Of a server whose tapes are read as a whole."""
+ON_A_TAPE = 256 << 20
+"""Bytes on a tape that is read as a whole."""
 
 HOWS = pytest.mark.parametrize("talks", [0, 1], ids=["data", "both"])
 
@@ -77,11 +77,12 @@ def test_a_tape_server_of_ours(world: World, number: int, size: int, talks: int)
 @HOWS
 def test_ndmjob(world: World, number: int, size: int, talks: int) -> None:
     """A tape server that is not ours: what it does at a break is its own affair."""
-    for first in range(0, number, DUMPS_ON_A_TAPE):
+    dumps = max(ON_A_TAPE // size, 1)
+    for first in range(0, number, dumps):
         with NdmJob() as server:
             tape = server.blank("tape1")
             nights = Nights(world, single(server.url("tape1")))
-            seeds = range(first, min(first + DUMPS_ON_A_TAPE, number))
+            seeds = range(first, min(first + dumps, number))
             fates = [run(nights, seed, size, talks, None) for seed in seeds]
             nights.end()
             read = tape_reader(tape)
