@@ -42,7 +42,7 @@ class TapeServerProcess:
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="tape-server."))
         self._log = self.directory / "log"
-        self.port = 0
+        self._told = self.port = 0
         accounts = self.directory / "accounts"
         accounts.write_text("ndmp:ndmp\n")
         accounts.chmod(0o600)
@@ -77,6 +77,7 @@ class TapeServerProcess:
             assert process.poll() is None, self._log.read_text()
             assert time.monotonic() < end, "the tape server does not listen"
             time.sleep(0.02)
+        self._told = found.end()
         return int(found[1])
 
     def __exit__(
@@ -89,14 +90,14 @@ class TapeServerProcess:
         shutil.rmtree(self.directory)
 
     def end(self) -> str:
-        """End it as an administrator does. :return: what it logged"""
+        """End it as an administrator does. :return: what it logged since it listened"""
         process, self._process = self._process, None
         if process is None:
             return ""
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(SECONDS)
-            return self._log.read_text()
+            return self._log.read_text()[self._told :]
         process.kill()
         raise AssertionError("the tape server did not end")
 
