@@ -192,7 +192,7 @@ class Window:
 
     def acknowledge(self, stored: int, written: int) -> None:
         """How far the other end has come. What is stored stays so; writing may begin again further
-        ahead, as on another volume.
+        back, as on another volume.
 
         :raise RendezvousError: that cannot be
         """

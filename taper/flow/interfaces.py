@@ -137,7 +137,8 @@ class ISender(Protocol):
         """How far the device is.
 
         :param stored: bytes in good parts: never wanted again
-        :param written: bytes on the volume: wanted again only if the running part fails
+        :param written: bytes on the volume for certain, however the connection ends: wanted again
+            only if the running part fails
         """
 
     def leave(self, stored: int) -> Deferred[Rest | None]:

@@ -103,7 +103,11 @@ class MoverTransfer:
     @property
     def bytes_written(self) -> int:
         current = 0 if self._device is None else self._device.facts.bytes_written
-        return self._done + current
+        return self._done + self._certain(current)
+
+    def _certain(self, moved: int) -> int:
+        """What would stay of the current part if its connection broke now."""
+        return max(moved - self._plan.block_size, 0)
 
     def start(self) -> None:
         """The mover has the data: nothing can be read ahead."""
@@ -188,10 +192,10 @@ class MoverTransfer:
             self._moving = self._running = None
 
     def _progress(self, moved: int) -> None:
-        """Tell the sender how much of the current part is on the volume."""
+        """Tell the sender how much of the current part is on the volume for certain."""
         if self._sender is not None:
             self._look_wanted = False
-            self._sender.acknowledge(self._done, self._done + moved)
+            self._sender.acknowledge(self._done, self._done + self._certain(moved))
 
     async def _is_cut_short(self, moved: Moved) -> bool:
         """At the end of the stream: somebody else than its sender has ended it."""

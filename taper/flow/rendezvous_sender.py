@@ -13,6 +13,7 @@ from devices.errors import PeerUnreachable
 from protocols.crc import UNKNOWN, Crc
 from protocols.rendezvous.forms import MAX_ADDRESSES
 from protocols.rendezvous.frames import Cannot, Halted, Sending, Why
+from protocols.rendezvous.times import ALIVE_SECONDS
 from taper.core.errors import SourceFault
 from taper.core.interfaces import Rest
 from taper.plane.interfaces import SourceError
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 VERDICT_PATIENCE = 10.0
 """Seconds behind the end of a data connection for an application that is there to say how it
 ended."""
+
+LEAST_SILENCE = 3 * ALIVE_SECONDS
+"""Seconds in which an application that sends has said so."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +67,8 @@ class ApplicationSender:
         self._cancelled = False
         self._waiting: list[Deferred[None]] = []
         self._deadline: Any = None
+        self._silence: Any = None
+        self._begun = False
 
     async def connect(self, addresses: tuple[Address, ...]) -> None:
         """Send the application there.
@@ -93,6 +99,9 @@ class ApplicationSender:
             raise self._failed(text)
         if isinstance(answer, Sending):
             _log.info("the application sends from byte %d on", answer.offset)
+            self._silence = self._clock.callLater(
+                max(self._patience, LEAST_SILENCE), self._sent_nothing
+            )
 
     async def _reachable(self, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
         """A loopback address is one of the host that says it, and of no other."""
@@ -107,6 +116,14 @@ class ApplicationSender:
 
     def _wait(self, happened: Callable[[], bool]) -> Deferred[None]:
         return self._meeting.when(happened).addTimeout(self._patience, self._clock)
+
+    def _sent_nothing(self) -> None:
+        """It is connected, and silent; the device would wait for ever."""
+        meeting = self._meeting
+        if meeting.sent > self._position or self._begun or meeting.total is not None:
+            return
+        self._failed(f"the application has sent nothing behind byte {self._position}")
+        self.tells_broken()
 
     def _failed(self, text: str) -> SourceError:
         self._errors.append(text)
@@ -189,6 +206,7 @@ class ApplicationSender:
         return not lost and self._meeting.failure is None
 
     def acknowledge(self, stored: int, written: int) -> None:
+        self._begun = self._begun or written > self._position
         self._acknowledge(stored, written)
 
     def leave(self, stored: int) -> Deferred[Rest | None]:
@@ -213,14 +231,17 @@ class ApplicationSender:
 
     def _leave(self) -> None:
         """Hear no more; another one may be sent here by now, who does."""
+        silence, self._silence = self._silence, None
+        if silence is not None and silence.active():
+            silence.cancel()
         if self._meeting.told == self._look:
             self._meeting.told = lambda: None
 
     def cancel(self) -> None:
         self._cancelled = True
+        self._leave()
         self._settle()
 
     def close(self) -> Deferred[None]:
         self.cancel()
-        self._leave()
         return succeed(None)

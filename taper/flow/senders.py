@@ -38,6 +38,7 @@ class ThreadSender:
         pusher.tells_broken = lambda: reactor.callFromThread(self._tell_broken)
 
     def _want_progress(self) -> None:
+        self._pusher.look()
         self.wants_progress()
 
     def _tell_broken(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
@@ -100,6 +101,20 @@ class Pusher:
             self._hang_up()
         return done
 
+    def look(self) -> None:
+        """See whether the connection broke while nothing is sent, for lack of room. Any thread;
+        never blocks."""
+        poll = select.poll()
+        with self._lock:
+            fd = self._connection.fileno()
+            if fd < 0 or self.finished or self.broken is not None:
+                return
+            poll.register(fd, 0)  # errors are told nevertheless
+            if not poll.poll(0):
+                return
+            self.broken = "the data connection broke while the device was waited for"
+        self.tells_broken()
+
     def cancel(self) -> None:
         """Stop soon. Never blocks; any thread; safe to repeat."""
         with self._lock:
@@ -176,6 +191,7 @@ class Pusher:
     def _lose(self, text: str) -> None:
         with self._lock:
             lost = not self._cancelled and self._kept.current(self._reader)
+            lost = lost and self.broken is None
             if lost:
                 self.broken = text
         self._reset()
@@ -189,5 +205,6 @@ class Pusher:
         self._reset()
 
     def _reset(self) -> None:
-        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-        self._connection.close()
+        with self._lock:
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+            self._connection.close()

@@ -271,6 +271,7 @@ def test_a_sender_that_ends(room: Room) -> None:
     assert (sender.finished, sender.size, sender.crc()) == (True, 1000, Crc(77, 1000))
     assert outcome(settled) is None
     assert sender.take_errors() == []
+    sender.close()
     assert room.clock.getDelayedCalls() == []
 
 
@@ -365,6 +366,21 @@ def test_a_sender_that_never_answers(room: Room) -> None:
     connecting = Deferred.fromCoroutine(sender.connect(THERE))
     room.clock.advance(PATIENCE)
     assert "has not connected to the device in 100 s" in str(outcome(connecting))
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_sender_that_connects_and_never_sends(room: Room, begun: bool) -> None:
+    """Nothing is known of a device that waits for its first byte."""
+    link = room.come()
+    sender = connected(room, link)
+    told: list[bool] = []
+    sender.tells_broken = lambda: told.append(sender.goes_on)
+    if begun:
+        sender.acknowledge(0, 500)
+    room.clock.advance(PATIENCE)
+    assert told == ([] if begun else [False])
+    errors = [] if begun else ["the application has sent nothing behind byte 0"]
+    assert sender.take_errors() == errors
 
 
 def test_loopback_addresses_of_another_host(room: Room) -> None:

@@ -11,19 +11,27 @@ import pytest
 from attrs import evolve
 from zope.interface import implementer
 
+from devices.context import DeviceContext
+from devices.file import FileDevice
 from devices.interfaces import AccessMode, PartResult
 from devices.lane import Lane, LaneDevice
+from devices.ndmp import open_ndmp
 from protocols.crc import Crc
 from taper.core.interfaces import IFlow, IOrigin
 from taper.flow.flows import Flows
 from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext
+from taper.plane import kept
 from taper.plane.crc import RunningCrc
 from taper.plane.interfaces import ISource
+from taper.tapeserver.drive import TapeDrive
+from taper.tapeserver.keepers import FixedVolume
+from taper.tapeserver.vtape_tape import VtapeTape
 from tests.contract.flow import DATA, STAMP, Source, there_is
 from tests.devices.ndmp_world import BLOCK, World, header
 from tests.fakes.device import FakeDevice, FakeVolume
-from tests.fakes.ndmp_server import CONFORMING, PROFILES, Limits
+from tests.fakes.ndmp_server import CONFORMING, PROFILES, Limits, NdmpServer
+from tests.fakes.ndmp_server.profile import PRODUCT
 from tests.fakes.relay import WAYS, Relay
 from tests.fakes.turning import Turning, turning_reactor
 from tests.flow.flowing import PLAN, make_context
@@ -168,9 +176,14 @@ OVER = ("nmnmnmnmnm", "nfmfnfmfnf", "fmfmfmfmfm")
     [*((made, kinds) for made in (Holding, Ring) for kinds in OVER), (Dumper, OVER[2])],
 )
 def test_from_device_to_device(
-    turning: Turning, tmp_path: Path, made: type[Source], kinds: str
+    turning: Turning,
+    tmp_path: Path,
+    made: type[Source],
+    kinds: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every byte is stored once, in order, and one checksum is over all."""
+    monkeypatch.setattr(kept, "WINDOW", 1)  # as little is kept as can be
     source = made(turning, tmp_path, whole=True)
     context = source.context(make_context(turning.reactor))
     volumes = Volumes(turning, kinds, CONFORMING, indirect=False)
@@ -282,8 +295,12 @@ HALT = 700_001
 
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("name", list(PROFILES))
-def test_broken_connections(turning: Turning, tmp_path: Path, name: str, how: str) -> None:
-    """Whoever sees it: what is certain stays, and the rest goes to the same volume."""
+def test_broken_connections(
+    turning: Turning, tmp_path: Path, name: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sees it: what is certain stays, and the rest goes to the same volume. No more need be
+    kept than eight blocks."""
+    monkeypatch.setattr(kept, "WINDOW", 1)
     source = Halting(turning, tmp_path, whole=True)
     context = source.context(make_context(turning.reactor))
     volumes = Volumes(turning, "n", PROFILES[name], indirect=name == "product")
@@ -299,3 +316,64 @@ def test_broken_connections(turning: Turning, tmp_path: Path, name: str, how: st
     assert len(volumes.stored) - len(DATA) < BLOCK
     assert flow.source_crc() == flow.dest_crc() == crc_of(DATA)
     assert len(volumes.relays[-1].passed) == 4
+
+
+@pytest.mark.parametrize("how", ["reset", "sender only"])
+def test_broken_connections_onto_a_vtape(turning: Turning, tmp_path: Path, how: str) -> None:
+    """Behind our own server the volume is a directory, which other programs read as ever."""
+    place = tmp_path / "vtape"
+    place.mkdir()
+    lane = Lane(turning.reactor, "drive")
+    drive = TapeDrive(lane, keeper=FixedVolume(str(place), lambda: VtapeTape(str(place))))
+    server = NdmpServer(turning.reactor, {"vt": drive}, PRODUCT)  # type: ignore[dict-item]
+    server.start()
+    source = Halting(turning, tmp_path, whole=True)
+    relay = Relay([(1, how), (200_001, how), (200_000, how)], source.cut)
+    source.cut.set()
+    server.on_the_way = relay.lead_to
+    context = source.context(make_context(turning.reactor))
+    url = server.url("vt")
+    volumes = OneDrive(open_ndmp(url, url[5:], DeviceContext(turning.reactor, pytest.fail, 20)))
+    flow = turning.run(dump(Flows(context), source.origin(context), source, volumes))
+    source.close()
+    relay.close()
+    turning.wait(server.stop())
+    turning.until(lambda: not server.sessions)
+    assert len(relay.passed) == 4
+    assert flow.dest_crc() == crc_of(DATA)
+    reader = FileDevice(f"file:{place}", str(place))
+    reader.start(AccessMode.READ)
+    found = b"".join(read_file(reader, part.fileno, part.size) for part in volumes.good)
+    assert found[: len(DATA)] == DATA
+    assert len(found) - len(DATA) < BLOCK
+    reader.finish()
+
+
+class OneDrive(Volumes):
+    """A drive that never ends."""
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+        self.good: list[PartResult] = []
+        self.parts: list[int] = []
+
+    def next(self) -> Any:
+        return self.device
+
+    def note(self, result: PartResult) -> None:
+        if result.successful and result.size:
+            self.good.append(result)
+            self.parts.append(result.size)
+
+    def read(self) -> None:
+        """Somebody else does."""
+
+
+def read_file(reader: FileDevice, number: int, size: int) -> bytes:
+    assert reader.seek_file(number) is not None
+    data = bytearray()
+    buffer = memoryview(bytearray(BLOCK * 8))
+    while got := reader.read_blocks(buffer):
+        data += buffer[:got]
+    assert len(data) == size
+    return bytes(data)

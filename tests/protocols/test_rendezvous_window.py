@@ -150,7 +150,7 @@ def test_a_window_that_is_full() -> None:
     assert window.crc_at(25) == crc_of(STREAM[:25])
 
 
-def test_writing_begins_again_further_ahead() -> None:
+def test_writing_begins_again_further_back() -> None:
     """As on another volume: what was written only is needed again, and is not dropped any more."""
     window = Window(16, crc)
     window.append(STREAM[:16])
