@@ -338,9 +338,10 @@ def _number(token: str) -> int | str:
     if len(bare) > 100:
         return digits
     try:
-        return sign * int(bare, 0)
+        number = sign * int(bare, 0)
     except ValueError:
         raise PerlDataError(f"no integer: {token[:20]!r}") from None
+    return number if abs(number) <= _EXACT else str(number)  # as it is written
 
 
 def _big_integer(value: Any) -> int | None:

@@ -30,6 +30,7 @@ from protocols.rendezvous.frames import (
     Stored,
     Why,
 )
+from protocols.rendezvous.states import Phase
 from taper.plane.crc import RunningCrc
 
 KEY = b"a key of sixteen bytes or more"
@@ -199,6 +200,8 @@ class Application:
         with self._lock:
             if self._half is None or self._link is None:
                 return
+            if self._half.phase is Phase.FINISHED:
+                return  # the result came together with what this answers
             try:
                 self._half.say(frame)
                 self._link.sendall(self._half.output())
