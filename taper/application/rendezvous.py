@@ -17,7 +17,7 @@ from taper.application.errors import ApplicationError
 from taper.application.link import NAME
 from taper.application.meeting import Meeting
 from taper.ownership import refuse_strangers
-from taper.plane.crc import crc_function
+from taper.plane.crc import crc32c, prepare
 from taper.plane.spool import FileSpool
 
 _MIB = 1 << 20
@@ -69,7 +69,8 @@ def meeting(request: Request) -> Meeting:
     names = Names(request.host, disk, request.level, NAME)
     dump_id = os.urandom(DUMP_ID_SIZE)
     memory = properties.rendezvous_window * _MIB
-    window = Window(memory, crc_function(), spool_of(properties))
+    prepare()
+    window = Window(memory, crc32c, spool_of(properties))
 
     def half() -> ApplicationHalf:
         return ApplicationHalf(key, names, dump_id, os.urandom(NONCE_SIZE), window.capacity)

@@ -54,14 +54,6 @@ def prepare() -> None:
     _library()
 
 
-def crc_function() -> Callable[[memoryview, int], int]:
-    """What goes on with a CRC-32C: is given bytes, and the value of those before; blocks.
-
-    :raise ShortOfRoom: it cannot be had
-    """
-    return _library()
-
-
 def crc32c(data: memoryview, before: int) -> int:
     """Go on with a CRC-32C over ``data``; ``before``: of all bytes before them.
 
