@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from devices.door import peer
-from taper.core.errors import DeviceFault
+from taper.core.errors import DeviceFault, SourceFault
 from taper.core.interfaces import IOrigin, IUndecidedOrigin, Offer
 from taper.flow.headers import HeaderPort, MakeHeader
 from taper.flow.interfaces import IBlockOrigin, IConnectingOrigin
@@ -129,9 +129,8 @@ class UndecidedOrigin(ClientOrigin):
         try:
             terms = await self._context.look(find_terms, self._command, self._config)
         except NoRendezvous as refusal:
-            _log.warning("%s", refusal)
-            self._warnings.append(str(refusal))
-            return self
+            # an application that wants one cannot tell a device from a taper that has none
+            raise SourceFault(f"no rendezvous can be offered: {refusal}") from refusal
         if terms is None:
             return self
         return RendezvousOrigin(self._context, self._command, terms)

@@ -344,6 +344,10 @@ class Meeting:
     def send(self, offset: int, addresses: tuple[Address, ...]) -> None:
         """Order it to connect to one of these, and to send from byte ``offset`` on."""
         self.run += 1
+        if self._stored is not None and offset < self._stored.written:
+            # what was written behind it is in no part, and may be asked for once more
+            self._stored = Stored(min(self._stored.stored, offset), offset)
+            self.written = offset
         self._order(Send(self.run, offset, addresses))
 
     def halt(self, offset: int) -> None:

@@ -48,16 +48,20 @@ class Story:
 
     def begin(self, part: int = 1 << 20) -> None:
         """Ask for the dump; the taper tells where it is to be met."""
+        self.ask(part)
+        words = split_line(self.talk.expect(f'PORT {WORKER} {HANDLE} <n> "<*>"'))
+        self.header_port = int(words[3])
+        self.addresses = tuple(map(Address.parse, words[4].split(";")))
+        assert [address.host for address in self.addresses] == ["127.0.0.1"]
+
+    def ask(self, part: int = 1 << 20) -> None:
+        """Ask for the dump."""
         self.talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
         self.talk.expect(f"TAPER-OK {WORKER} <*>")
         dump = Dump()
         who = f"{dump.host} {dump.disk} {dump.level} {dump.datestamp}"
         split = split_by(part)
         self.talk.send(f"PORT-WRITE {WORKER} {HANDLE} {who} {split} DIRECTTCP")
-        words = split_line(self.talk.expect(f'PORT {WORKER} {HANDLE} <n> "<*>"'))
-        self.header_port = int(words[3])
-        self.addresses = tuple(map(Address.parse, words[4].split(";")))
-        assert [address.host for address in self.addresses] == ["127.0.0.1"]
 
     def send(self, data: bytes = DATA, script: Script | None = None, **more: Any) -> Application:
         """An application comes."""

@@ -243,6 +243,18 @@ def test_progress(room: Room) -> None:
     assert second.said[-1] == Stored(1000, 1000)
 
 
+def test_progress_that_begins_again(room: Room) -> None:
+    """What is sent once more is not called written before it is: it might be dropped too soon."""
+    link = room.come()
+    room.meeting.stored(100, 900)
+    room.meeting.send(300, THERE)
+    room.meeting.stored(100, 350)
+    assert link.said == [Stored(100, 900), Send(1, 300, THERE), Stored(100, 350)]
+    room.lose(link)
+    again = room.come()
+    assert Stored(100, 350) in again.said
+
+
 def test_it_asks_for_progress(room: Room) -> None:
     asked: list[int] = []
     room.meeting.asked = lambda: asked.append(room.meeting.sent)
