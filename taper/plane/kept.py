@@ -62,9 +62,8 @@ class Kept:
         :param clock: monotonic seconds.
         """
         self._clock = clock
-        self._since: float | None = (
-            None  # the device got on for the last time when it was waited for
-        )
+        # when the device got on for the last time while it was waited for
+        self._since: float | None = None
         self.wants_progress: Callable[[], None] = _nobody
         self._source = source
         self._size = size
