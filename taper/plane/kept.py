@@ -26,6 +26,9 @@ PATIENCE = 120.0
 """Seconds for a device that takes more than we keep before it writes any: then it gets more, and
 what is not kept cannot be sent again."""
 
+LOOK_AGAIN = 0.5
+"""Seconds until one that is short of room asks once more how far the device is."""
+
 PIECE = 1024 * 1024
 """Bytes that are read at a time, at most."""
 
@@ -160,7 +163,9 @@ class Kept:
                 room = 0 if self._reading else self._room(reader, len(buffer))
                 if room:
                     break
-                self._changed.wait()
+                if not self._changed.wait(LOOK_AGAIN):
+                    # whoever was asked may have looked before there was anything to be seen
+                    self._asked = False
             self._reading = True
         return self._read_on(reader, buffer[:room])
 

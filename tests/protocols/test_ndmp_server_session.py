@@ -141,7 +141,9 @@ class House:
             return
         raise AssertionError("it waits for something")
 
-    def listen(self, host: str, came: Callable[[Channel | None], None]) -> Awaited:
+    def listen(
+        self, host: str, came: Callable[[Channel | None], None], *, ipv6: bool = False
+    ) -> Awaited:
         self.waiting = Awaited(came)
         return self.waiting
 
