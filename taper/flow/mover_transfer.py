@@ -106,8 +106,9 @@ class MoverTransfer:
         return self._done + self._certain(current)
 
     def _certain(self, moved: int) -> int:
-        """What would stay of the current part if its connection broke now."""
-        return max(moved - self._plan.block_size, 0)
+        """What would stay of the current part if its connection broke now, and the dump went on."""
+        goes_on = self._sender is not None and self._sender.goes_on
+        return max(moved - self._plan.block_size, 0) if goes_on else moved
 
     def start(self) -> None:
         """The mover has the data: nothing can be read ahead."""

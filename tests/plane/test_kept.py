@@ -83,6 +83,23 @@ def test_reading_waits_for_the_device_and_asks_how_far_it_is() -> None:
     kept.close()
 
 
+def test_it_asks_again_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was asked may have looked at the connection just before it broke."""
+    monkeypatch.setattr("taper.plane.kept.LOOK_AGAIN", 0.01)
+    kept = Kept(PiecesSource(DATA, (70_000,), ""), size=SIZE)
+    asked = threading.Semaphore(0)
+    kept.wants_progress = asked.release
+    reader = kept.reader()
+    thread = threading.Thread(target=take, args=(reader, len(DATA)))
+    thread.start()
+    for _ in range(3):
+        assert asked.acquire(timeout=60)
+    kept.cancel()
+    thread.join(60)
+    assert not thread.is_alive()
+    reader.close()
+
+
 def test_whoever_leaves_while_reading_reads_for_the_next_one() -> None:
     gate, reached = threading.Event(), threading.Event()
 

@@ -117,6 +117,7 @@ class House:
     """A server without sockets: what it is asked for happens at once."""
 
     identity = Identity()
+    extensions: Mapping[int, tuple[int, ...]] = {}
     anybody = False
 
     def __init__(self, plan: list[MoveEnd]) -> None:

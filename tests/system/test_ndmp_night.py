@@ -49,16 +49,24 @@ def library(robot: str, *drives: str, indirect: bool) -> str:
     return LIBRARY.format(robot=robot, drives=drives, etc=ETC, indirect=switch)
 
 
+def library_of(job: NdmJob, *, indirect: bool) -> str:
+    """The same for tapes of ndmjob."""
+    where = f"127.0.0.1:{job.port}@{job.directory}"
+    return library(where, f"{where}/drive0", f"{where}/drive1", indirect=indirect)
+
+
+def urls_of(job: NdmJob) -> list[str]:
+    """All tapes of ndmjob that were written."""
+    paths = [*job.directory.glob("slot?"), *job.directory.glob("drive?")]
+    return [job.url(path.name) for path in paths if path.stat().st_size]
+
+
 @pytest.mark.skipif(_REASON is not None, reason=_REASON or "")
 @pytest.mark.parametrize("indirect", [False, True], ids=["direct", "indirect"])
 def test_a_night_on_ndmp_tapes(make_amanda: MakeAmanda, job: NdmJob, indirect: bool) -> None:
     """Three tapes for one dump; IndirectTCP is resolved by Amanda's sendbackup."""
-    where = f"127.0.0.1:{job.port}@{job.directory}"
-    chosen = library(where, f"{where}/drive0", f"{where}/drive1", indirect=indirect)
-    amanda = direct_night(make_amanda, chosen)
-    paths = [*job.directory.glob("slot?"), *job.directory.glob("drive?")]
-    urls = [job.url(path.name) for path in paths if path.stat().st_size]
-    check_night(amanda, urls, indirect)
+    amanda = direct_night(make_amanda, library_of(job, indirect=indirect))
+    check_night(amanda, urls_of(job), indirect)
 
 
 def options(chosen: str, kind: str) -> Options:

@@ -26,7 +26,7 @@ from tests.system.recovering import (
     story,
     until,
 )
-from tests.system.test_ndmp_night import LIBRARY
+from tests.system.test_ndmp_night import library_of
 
 pytestmark = pytest.mark.system
 needs_ndmjob = pytest.mark.skipif(missing_ndmjob() is not None, reason=str(missing_ndmjob()))
@@ -78,8 +78,7 @@ def job() -> Iterator[NdmJob]:
 @pytest.fixture(scope="module")
 def on_ndmp(make_lasting_amanda: MakeAmanda, job: NdmJob) -> Iterator[Amanda]:
     """A dump on three tapes of ndmjob, in parts of 2 MiB."""
-    where = f"127.0.0.1:{job.port}@{job.directory}"
-    library = LIBRARY.format(where=where, etc=ETC, indirect="no")
+    library = library_of(job, indirect=False)
     split = "part-size 2 mbytes"
     with dumped(make_lasting_amanda, 20, length_mb=8, tapetype=split, extra=library) as amanda:
         yield amanda

@@ -24,7 +24,7 @@ from tests.system.bsdtcp import SERVICES
 from tests.system.conftest import MakeAmanda
 from tests.system.hosts import MIB, missing_hosts
 from tests.system.recovering import Amrecover, check_good, our_logs, story
-from tests.system.test_ndmp_night import LIBRARY
+from tests.system.test_ndmp_night import library_of
 from tests.system.test_recovery_direct import dumped
 from tests.tapeserver.process import TapeServerProcess
 
@@ -105,8 +105,7 @@ def tapes_of_ndmjob(make: MakeAmanda, hosts: Hosts) -> Iterator[Amanda]:
     """A night on three tapes, which are on the tape host then."""
     with ExitStack() as stack, NdmJob(tape_limit=VOLUME) as job:
         local = f"127.0.0.1:{job.port}@"
-        library = LIBRARY.format(where=f"{local}{job.directory}", etc=ETC, indirect="no")
-        amanda = stack.enter_context(night(make, library))
+        amanda = stack.enter_context(night(make, library_of(job, indirect=False)))
         job.stop()
         alone = stack.enter_context(private_command())
 

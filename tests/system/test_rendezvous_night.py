@@ -15,7 +15,7 @@ from tests.fakes.ndmjob import NdmJob, missing_ndmjob
 from tests.system.amanda import ETC, SOURCE, Options
 from tests.system.bsdtcp import APPLICATIONS, Client
 from tests.system.conftest import MakeAmanda
-from tests.system.test_ndmp_night import LIBRARY, read_by_amrestore
+from tests.system.test_ndmp_night import library_of, read_by_amrestore, urls_of
 
 _REASON = missing_ndmjob()
 pytestmark = [pytest.mark.system, pytest.mark.skipif(_REASON is not None, reason=_REASON or "")]
@@ -34,8 +34,7 @@ def job() -> Iterator[NdmJob]:
 def test_a_night_by_rendezvous(make_amanda: MakeAmanda, job: NdmJob) -> None:
     """Three tapes for one dump; no 255.255.255.255 though the drive listens late, no made header,
     and a checksum in the log, which the bytes on the tapes have."""
-    where = f"127.0.0.1:{job.port}@{job.directory}"
-    library = LIBRARY.format(where=where, etc=ETC, indirect="yes")
+    library = library_of(job, indirect=True)
     with Client() as client:
         options = Options(
             disks=[("home", "direct")],
@@ -55,7 +54,7 @@ def test_a_night_by_rendezvous(make_amanda: MakeAmanda, job: NdmJob) -> None:
     assert len(amanda.trace_log("SUCCESS dumper")) == 1
     assert amanda.trace_log("INFO taper no header") == []
     (done,) = amanda.trace_log("DONE taper")
-    parts = read_by_amrestore(amanda, job)
+    parts = read_by_amrestore(amanda, urls_of(job))
     archive = b"".join(parts[number] for number in sorted(parts))
     crc = Crc.parse(done.split(" [")[0].split()[-1])
     assert 0 < len(archive) - crc.size < 32768
