@@ -102,7 +102,6 @@ LATE = {
     "taper.run.interactivity": (SELDOM, "taper.run.volume_mail"),
     "taper.run.log_catalog": (SELDOM, "protocols.catalog", "protocols.logindex"),
     "taper.run.log_index": (SELDOM, "protocols.logindex"),
-    "taper.run.mtls": (SELDOM, "OpenSSL", "twisted.internet"),
     "taper.run.plugin": (REACTOR, "twisted.internet"),
     "taper.run.process": (
         COMMAND,
@@ -117,6 +116,7 @@ LATE = {
     "taper.run.service": (REACTOR, "twisted.internet"),
     "taper.run.stdio": (REACTOR, "twisted.internet"),
     "taper.tapeserver.service": (REACTOR, "twisted.internet"),
+    "taper.tls": (SELDOM, "OpenSSL", "twisted.internet"),
     "twisted.plugins.taper_plugin": (SELDOM, "taper.run.mtls"),
 }
 """The modules that import inside functions: why, and what."""
