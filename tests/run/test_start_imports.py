@@ -48,6 +48,7 @@ LATE = {
         "taper.application.selfcheck",
         "taper.version",
     ),
+    "taper.application.rendezvous": (SELDOM, "taper.application.tls"),
     "taper.application.restore": (COMMAND, "taper.application.listening"),
     "taper.application.selfcheck": (SELDOM, "taper.application.rendezvous"),
     "taper.cli": (
@@ -74,6 +75,7 @@ LATE = {
         "taper.flow.rendezvous_terms",
         "taper.flow.resolving",
     ),
+    "taper.flow.rendezvous": (SELDOM, "taper.flow.rendezvous_tls"),
     "taper.people.running": (REACTOR, "twisted.internet"),
     "taper.plane.cache": (SELDOM, "tempfile"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
