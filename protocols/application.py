@@ -109,6 +109,7 @@ class Properties:
     :ivar close_timeout: seconds for the receiver to end its side too, which proves that it read all
     :ivar rendezvous: the address of a dump is a rendezvous with the taper, not a data connection
     :ivar rendezvous_key_file: what both ends know; None: not told
+    :ivar rendezvous_tls_ca: who may vouch for the taper, in PEM; None: no TLS
     :ivar rendezvous_patience: seconds for a rendezvous that broke to come about again
     :ivar rendezvous_window: MiB of memory for what may have to be sent again
     :ivar rendezvous_spool: directory for more of it; None: memory only
@@ -135,6 +136,7 @@ class Properties:
     close_timeout: int = 10
     rendezvous: bool = False
     rendezvous_key_file: str | None = None
+    rendezvous_tls_ca: str | None = None
     rendezvous_patience: int = 300
     rendezvous_window: int = 16
     rendezvous_spool: str | None = None

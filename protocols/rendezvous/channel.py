@@ -20,6 +20,9 @@ _HEAD_SIZE = 9
 LEAST_LENGTH = _HEAD_SIZE + MAC_SIZE
 """What the length of a frame without body says."""
 
+_TLS = (b"\x16\x03", b"\x15\x03")
+"""How a handshake of TLS begins, and a word that it failed; no frame is so long."""
+
 
 @frozen
 class Sealed:
@@ -70,7 +73,10 @@ class Channel:
         length = int.from_bytes(unread[:_LENGTH_SIZE], "big")
         most = LEAST_LENGTH + self.most
         if not LEAST_LENGTH <= length <= most:
-            raise RendezvousError(f"a frame of {length} bytes, expected {LEAST_LENGTH} to {most}")
+            tls = ": that is TLS" if bytes(unread[:2]) in _TLS else ""
+            raise RendezvousError(
+                f"a frame of {length} bytes, expected {LEAST_LENGTH} to {most}{tls}"
+            )
         end = _LENGTH_SIZE + length
         if len(unread) < end:
             return None

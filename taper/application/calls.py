@@ -33,7 +33,7 @@ class Calls:
         self._away_since = self._changed = self._next = now
         self._pause = FIRST_PAUSE
         self._unproven = 0
-        self._why = ""
+        self._why, self._by_tls = "", False
 
     @property
     def state(self) -> Contact:
@@ -66,14 +66,15 @@ class Calls:
         self._contact.proven()
         self.met = True
 
-    def lost(self, why: str, now: float) -> None:
+    def lost(self, why: str, now: float, by_tls: bool = False) -> None:
         """It broke, or could not be made.
 
         :param why: for people
+        :param by_tls: it was no question of keys
         """
         before = self.state
         self._contact.lost()
-        self._why = why
+        self._why, self._by_tls = why, by_tls
         if before is Contact.TALKING:
             self._away_since = now
             self._pause = FIRST_PAUSE
@@ -99,9 +100,11 @@ class Calls:
         if self.state is not Contact.AWAY:
             return None
         if self._unproven >= MOST_UNPROVEN and not self.met:
+            if self._by_tls:
+                return self._why
             return (
                 f"no taper with our key: {self._why}; is it the same RENDEZVOUS-KEY-FILE there, "
-                "and does the taper offer a rendezvous?"
+                "does the taper offer a rendezvous, and do both use TLS, or neither?"
             )
         if now >= self._away_since + self._limit:
             return f"no rendezvous with the taper for {self._limit:g} seconds: {self._why}"

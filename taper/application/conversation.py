@@ -201,15 +201,16 @@ class Conversation:
                 break  # the connection is given up, and what else it said with it
             self._take(frame, now)
 
-    def lost(self, why: str, now: float) -> None:
+    def lost(self, why: str, now: float, by_tls: bool = False) -> None:
         """The rendezvous connection broke, or could not be made.
 
         :param why: for people
+        :param by_tls: there was none, so nobody was asked for a key
         """
         if self.over:
             return
         self._half = self._owed = None
-        self._calls.lost(why, now)
+        self._calls.lost(why, now, by_tls)
         hopeless = self._calls.hopeless(now)
         if hopeless is not None:
             self._give_up(hopeless)

@@ -100,7 +100,7 @@ class Line:
     def __init__(self) -> None:
         self.dialing: Dialing | None = None
         self.connection: socket.socket | None = None
-        self.where = ""
+        self.host = self.where = ""
 
     def dial(self, addresses: Sequence[Address], seconds: float) -> None:
         """:raise Unanswered: no address can even be tried"""
@@ -119,7 +119,7 @@ class Line:
         self.connection = self.dialing.ready(now)
         if self.connection is None:
             return False
-        self.where = place(self.dialing.address)
+        self.host, self.where = self.dialing.address.host, place(self.dialing.address)
         self.dialing = None
         return True
 

@@ -13,8 +13,8 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from devices.threads import ThreadRefused, start_thread
 from protocols.crc import Crc
 from protocols.directtcp import Address
 from protocols.rendezvous.window import SpoolError
@@ -26,9 +26,13 @@ from taper.application.connection import (
 )
 from taper.application.conversation import Conversation
 from taper.application.dialing import Line, Unanswered
+from taper.application.ending import Ending
 from taper.application.errors import ApplicationError, reason
 from taper.application.pump import enlarge
 from taper.application.states import Call, Dial, Finish, HangUp, Leave
+
+if TYPE_CHECKING:
+    from taper.application.tls import Secured, Trust
 
 _READ = 1 << 18
 """Bytes that are read or sent in one turn."""
@@ -39,6 +43,11 @@ _LOOK = 30.0
 _DEAD = 300.0
 """Seconds without an acknowledgement. A living peer is asked for one every two minutes at the
 latest, also while it takes nothing."""
+
+_TLS_QUESTION = (
+    "is the taper's certificate, or that of its authority, in RENDEZVOUS-TLS-CA, is it for this "
+    "address, and has the taper a rendezvous-tls-key?"
+)
 
 Handler = Callable[[int], None]
 Watched = tuple[int, int, Handler]
@@ -53,13 +62,22 @@ class Meeting:
     """
 
     def __init__(
-        self, conversation: Conversation, addresses: Sequence[Address], connect_timeout: float
+        self,
+        conversation: Conversation,
+        addresses: Sequence[Address],
+        connect_timeout: float,
+        trust: Trust | None = None,
     ) -> None:
-        """:param addresses: of the rendezvous"""
+        """
+        :param addresses: of the rendezvous
+        :param trust: who may be the taper, by TLS; None: there is none
+        """
         self._conversation = conversation
         self._addresses = addresses
         self._connect_timeout = connect_timeout
         self._talk = Line()
+        self._trust = trust
+        self._secured: Secured | None = None
         self._unsaid = bytearray()
         self._data = Line()
         self._unsent = memoryview(b"")
@@ -68,7 +86,7 @@ class Meeting:
         self._look_at = math.inf
         self._source: int | None = None
         self._at_end = False
-        self._ending: _Ending | None = None
+        self._ending: Ending | None = None
 
     def __enter__(self) -> Meeting:
         return self
@@ -115,7 +133,7 @@ class Meeting:
                     self._judge(judge)
                 elif self._at_end:
                     self._at_end = False
-                    self._ending = _Ending(wait)
+                    self._ending = Ending(wait)
         except SpoolError as error:
             text = f"what may have to be sent again cannot be kept: {error}"
             raise ApplicationError(text) from None
@@ -218,7 +236,11 @@ class Meeting:
             self._conversation.lost(str(error), time.monotonic())
 
     def _hang_up(self) -> None:
+        if self._secured is not None and self._talk.connection is not None:
+            with contextlib.suppress(OSError):
+                self._talk.connection.send(self._secured.rest())  # why, if by TLS
         self._talk.close()
+        self._secured = None
         self._unsaid.clear()
 
     def _talk_dialed(self, _event: int) -> None:
@@ -233,12 +255,18 @@ class Meeting:
                 self._talk.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 # a device that has taken us for a sender must not take our end for that of a dump
                 _end_with(self._talk.connection, RESET_ON_CLOSE)
+                if self._trust is not None:
+                    self._secured = self._trust.secure(self._talk.host)
                 self._conversation.called(time.monotonic())
 
     def _talk_moved(self, _event: int) -> None:
         assert self._talk.connection is not None
         try:
             data = self._talk.connection.recv(_LISTEN)
+            ended = not data
+            if self._secured is not None and data:
+                data = self._secured.hear(data)
+                ended = self._secured.ended
         except BlockingIOError:
             return
         except OSError as error:
@@ -248,15 +276,16 @@ class Meeting:
             self._conversation.received(data, time.monotonic())
             if self._conversation.talks:
                 _end_with(self._talk.connection, USUAL_CLOSE)
-        else:
+        elif ended:
             self._lost("it was ended there")
 
     def _speak(self) -> None:
         """Pass on what is said, as far as the connection takes it; the rest when it does."""
-        self._unsaid += self._conversation.output()
-        if self._talk.connection is None or not self._unsaid:
-            return
+        said = self._conversation.output()
         try:
+            self._unsaid += said if self._secured is None else self._secured.say(said)
+            if self._talk.connection is None or not self._unsaid:
+                return
             del self._unsaid[: self._talk.connection.send(self._unsaid)]
         except BlockingIOError:
             return
@@ -264,9 +293,13 @@ class Meeting:
             self._lost(reason(error))
 
     def _lost(self, why: str) -> None:
-        where = self._talk.where
+        where, secured = self._talk.where, self._secured
         self._hang_up()
-        self._conversation.lost(f"the connection to {where} broke: {why}", time.monotonic())
+        if secured is None or secured.proven:
+            self._conversation.lost(f"the connection to {where} broke: {why}", time.monotonic())
+        else:
+            text = f"no TLS with {where}: {why}; {_TLS_QUESTION}"
+            self._conversation.lost(text, time.monotonic(), by_tls=True)
 
     # the data connection
 
@@ -361,35 +394,3 @@ class Meeting:
 def _end_with(connection: socket.socket, way: bytes) -> None:
     """How it ends when it is closed, by us or by the system when we die."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, way)
-
-
-class _Ending:
-    """Waits for a process that writes nothing more.
-
-    :ivar descriptor: readable when it has ended
-    :ivar over: it has
-    """
-
-    def __init__(self, wait: Callable[[], None]) -> None:
-        """:raise ApplicationError: there is no thread to wait in"""
-        self.over = False
-        self.descriptor, told = os.pipe()
-
-        def tell() -> None:
-            try:
-                wait()
-            finally:
-                os.close(told)
-
-        try:
-            start_thread("ending", tell)
-        except ThreadRefused as refusal:
-            os.close(told)
-            self.close()
-            raise ApplicationError(f"nobody can wait for tar: {refusal.text}") from None
-
-    def look(self, _event: int) -> None:
-        self.over = True
-
-    def close(self) -> None:
-        os.close(self.descriptor)

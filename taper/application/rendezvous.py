@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
-from devices.key_file import read_key
+from devices.key_file import FileRefused, read_key, read_pem
 from protocols.application import Properties, Request, RequestError
 from protocols.rendezvous.application import ApplicationHalf, Names
 from protocols.rendezvous.frames import DUMP_ID_SIZE, NONCE_SIZE, HeaderFields
@@ -19,6 +20,9 @@ from taper.application.meeting import Meeting
 from taper.ownership import refuse_strangers
 from taper.plane.crc import crc32c, prepare
 from taper.plane.spool import FileSpool
+
+if TYPE_CHECKING:
+    from taper.application.tls import Trust
 
 _MIB = 1 << 20
 
@@ -36,6 +40,24 @@ def key_of(properties: Properties) -> bytes:
         return read_key(path)
     except KeyRefused as refusal:
         raise ApplicationError(f"property RENDEZVOUS-KEY-FILE: {refusal}") from None
+
+
+def trust_of(properties: Properties) -> Trust | None:
+    """Who may be the taper; None: there is no TLS.
+
+    :raise ApplicationError: there is no certificate where the property says
+    """
+    path = properties.rendezvous_tls_ca
+    if path is None:
+        return None
+    from taper.application.tls import NoAuthority, Trust  # brings OpenSSL
+
+    try:
+        return Trust(read_pem(path, secret=False))
+    except FileRefused as refusal:
+        raise ApplicationError(f"property RENDEZVOUS-TLS-CA: {refusal}") from None
+    except NoAuthority as fault:
+        raise ApplicationError(f"property RENDEZVOUS-TLS-CA: {path}: {fault}") from None
 
 
 def spool_of(properties: Properties) -> FileSpool | None:
@@ -58,13 +80,13 @@ def spool_of(properties: Properties) -> FileSpool | None:
 def meeting(request: Request) -> Meeting:
     """The rendezvous of a dump; nobody has been called yet.
 
-    :raise ApplicationError: key or spool cannot be used, or there is nobody to call
+    :raise ApplicationError: key, spool or certificates cannot be used, or there is nobody to call
     :raise RequestError: a property is missing
     """
     properties = request.properties
     if not request.addresses:
         raise ApplicationError("no address for the rendezvous was given")
-    key = key_of(properties)
+    key, trust = key_of(properties), trust_of(properties)
     disk = request.disk or request.directory
     names = Names(request.host, disk, request.level, NAME)
     dump_id = os.urandom(DUMP_ID_SIZE)
@@ -79,4 +101,4 @@ def meeting(request: Request) -> Meeting:
     timeout = properties.connect_timeout
     patience = Patience(first=timeout, again=properties.rendezvous_patience)
     conversation = Conversation(half, HeaderFields(fields), window, patience, time.monotonic())
-    return Meeting(conversation, request.addresses, timeout)
+    return Meeting(conversation, request.addresses, timeout, trust)

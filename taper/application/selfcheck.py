@@ -83,12 +83,17 @@ def _check_list_directory(path: str) -> tuple[bool, str]:
 
 
 def _check_rendezvous(properties: Properties) -> Iterator[tuple[bool, str]]:
-    from taper.application.rendezvous import key_of, spool_of  # few dumps have one
+    from taper.application.rendezvous import key_of, spool_of, trust_of  # few dumps have one
 
     try:
         key_of(properties)
         yield True, f"{properties.rendezvous_key_file} has a key"
     except (ApplicationError, RequestError) as error:
+        yield False, str(error)
+    try:
+        if trust_of(properties) is not None:
+            yield True, f"{properties.rendezvous_tls_ca} has certificates"
+    except ApplicationError as error:
         yield False, str(error)
     try:
         spool = spool_of(properties)

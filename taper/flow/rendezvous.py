@@ -120,11 +120,10 @@ class RendezvousOrigin:
 
     def _take_in(self, listeners: list[socket.socket]) -> None:
         """Listen; whoever comes before it is known who may waits at the door."""
+        factory = self._factory()
         for listener in listeners:
             self._ports.append(
-                self._context.reactor.adoptStreamPort(
-                    listener.fileno(), listener.family, self._lobby
-                )
+                self._context.reactor.adoptStreamPort(listener.fileno(), listener.family, factory)
             )
             self._ports[-1].stopReading()
             listener.close()  # the port has a descriptor of its own
@@ -132,6 +131,14 @@ class RendezvousOrigin:
         if not finding.called:
             self._finding = finding
         finding.addErrback(self._no_callers)
+
+    def _factory(self) -> Any:
+        """What a port leads to."""
+        if self._terms.tls is None:
+            return self._lobby
+        from taper.flow.rendezvous_tls import by_tls  # brings pyOpenSSL
+
+        return by_tls(self._context.reactor, self._terms.tls, self._lobby)
 
     async def _find_callers(self) -> None:
         context = self._context

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.protocol import connectionDone as _connection_done
@@ -195,6 +196,8 @@ class Link(Protocol):
                 timer.cancel()
 
     def connectionLost(self, reason: Failure = _connection_done) -> None:
+        if not (self._over or reason.check(ConnectionClosed)):
+            self._lobby.complain(self, f"TLS failed: {_told_by_openssl(reason)}")
         self._stop()
         self._half.close()
         self._lobby.left(self, reason.getErrorMessage())
@@ -209,6 +212,12 @@ class Link(Protocol):
 
     def stopProducing(self) -> None:
         """``connectionLost`` follows."""
+
+
+def _told_by_openssl(reason: Failure) -> str:
+    """Its errors are lists of what it met: library, function and text."""
+    met = reason.value.args[0] if reason.value is not None and reason.value.args else None
+    return str(met[-1][-1]) if met and isinstance(met, list) else reason.getErrorMessage()
 
 
 class Lobby(Factory):

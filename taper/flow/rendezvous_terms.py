@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from devices.addresses import MOST, reachable_hosts
 from devices.base import split_hosts, split_networks
-from devices.key_file import read_key
+from devices.key_file import FileRefused, read_key, read_pem
 from protocols.conf.grammar import TRUE_WORDS
 from protocols.directtcp import is_host
 from protocols.rendezvous.keys import KeyRefused
 from taper.core.errors import SourceFault
 from taper.flow.made_header import NoDumptype, application_of
+from taper.tls import Pem, TlsRefused, make_options, require_package
 
 if TYPE_CHECKING:
     from devices.callers import Network
@@ -43,12 +44,14 @@ class Terms:
     :ivar hosts: addresses that the application is told.
     :ivar ports: to listen on; 0 stands for any.
     :ivar networks: from which anybody may call, besides the addresses of the dump's host.
+    :ivar tls: what Twisted makes connections by TLS of; None: there is none on them.
     """
 
     key: bytes
     hosts: tuple[str, ...]
     ports: Sequence[int] = ANY_PORT
     networks: tuple[Network, ...] = ()
+    tls: Any = None
 
 
 def find_terms(command: PortWrite, config: Config) -> Terms | None:
@@ -77,7 +80,35 @@ def find_terms(command: PortWrite, config: Config) -> Terms | None:
         networks = split_networks(text(found, PEERS))
     except ValueError as fault:
         raise NoRendezvous(f"property {PEERS}: {fault}") from fault
-    return Terms(key=key, hosts=hosts, ports=ports, networks=networks)
+    tls = _tls(found, config)
+    return Terms(key=key, hosts=hosts, ports=ports, networks=networks, tls=tls)
+
+
+def _tls(found: Properties, config: Config) -> Any:
+    """What Twisted makes connections by TLS of; None: no property asks for it."""
+    key, certificate = text(found, "rendezvous-tls-key"), text(found, "rendezvous-tls-certificate")
+    if not (key or certificate):
+        return None
+    if not (key and certificate):
+        there, missing = ("key", "certificate") if key else ("certificate", "key")
+        raise NoRendezvous(
+            f"property rendezvous-tls-{there} needs rendezvous-tls-{missing} beside it"
+        )
+    try:
+        require_package()
+        return make_options(
+            _pem("rendezvous-tls-key", config.path(key), secret=True),
+            _pem("rendezvous-tls-certificate", config.path(certificate), secret=False),
+        )
+    except TlsRefused as refusal:
+        raise NoRendezvous(str(refusal)) from refusal
+
+
+def _pem(name: str, path: str, *, secret: bool) -> Pem:
+    try:
+        return Pem(f"property {name}: {path}", path, read_pem(path, secret=secret))
+    except FileRefused as refusal:
+        raise NoRendezvous(f"property {name}: {refusal}") from refusal
 
 
 def _application(command: PortWrite, config: Config) -> Application | None:

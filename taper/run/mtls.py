@@ -2,7 +2,7 @@
 
 ``mtls:PORT:privateKey=FILE:certKey=FILE:clients=FILE``, with Twisted's words for what its own
 ``ssl:`` endpoint has too; ``clients`` names the certificates, in PEM, of the authorities whose
-clients may drive us. pyOpenSSL is imported when such a door is made, not before.
+clients may drive us.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from typing import Any
 
 from twisted.internet.endpoints import SSL4ServerEndpoint
 
+from devices.key_file import LARGEST_PEM
 from devices.regular import open_regular, read_at_most
 from taper.ownership import trusted_users
 from taper.run.setup import StartFailed
-
-LARGEST_FILE = 1 << 20
-"""Bytes of a file with a key or certificates."""
+from taper.tls import Pem, TlsRefused, make_options, require_package
 
 _MAY_READ_KEY = stat.S_IRWXO | stat.S_IWGRP
 _MAY_CHANGE = stat.S_IWOTH | stat.S_IWGRP
-_BEGIN, _END = b"-----BEGIN CERTIFICATE-----\n", b"\n-----END CERTIFICATE-----"
 
 
 def is_mtls(description: str) -> bool:
@@ -52,60 +50,20 @@ def tls_endpoint(
     return SSL4ServerEndpoint(reactor, int(port), options, int(backlog), interface)
 
 
-def _certificates(pem: bytes) -> list[bytes]:
-    """Each certificate of a file, with its own first and last line."""
-    found = []
-    for rest in pem.split(_BEGIN)[1:]:
-        body, end, _ = rest.partition(_END)
-        if end:
-            found.append(_BEGIN + body + end)
-    return found
-
-
 def _options(private_key: str, cert_key: str, clients: str) -> Any:
     """What Twisted makes connections of that demand and verify a client's certificate."""
     try:
-        from OpenSSL import SSL, crypto
-        from twisted.internet import ssl
-    except ImportError as fault:
-        raise StartFailed(
-            f"--driver mtls needs a package that is not here ({fault}): "
-            "install twisted-taper[tls], which brings pyOpenSSL"
-        ) from fault
-    key = _read("privateKey", private_key, _MAY_READ_KEY, "read by others")
-    own = _read("certKey", cert_key, _MAY_CHANGE, "changed by others")
-    authorities = _certificates(_read("clients", clients, _MAY_CHANGE, "changed by others"))
-    if not authorities:
-        raise StartFailed(f"--driver mtls: clients={clients} has no certificate in PEM")
-    for word, path, load in (
-        ("certKey", cert_key, lambda: ssl.Certificate.loadPEM(own)),
-        ("privateKey", private_key, lambda: ssl.KeyPair.load(key, crypto.FILETYPE_PEM)),
-        ("clients", clients, lambda: [ssl.Certificate.loadPEM(each) for each in authorities]),
-    ):
-        try:
-            load()
-        # what is none is told in more than one way
-        except Exception as fault:
-            raise StartFailed(f"--driver mtls: {word}={path} cannot be used: {fault}") from fault
-    options = ssl.CertificateOptions(
-        privateKey=ssl.KeyPair.load(key, crypto.FILETYPE_PEM).original,
-        certificate=ssl.Certificate.loadPEM(own).original,
-        # who is to be trusted is told, so a certificate is demanded and verified
-        trustRoot=ssl.trustRootFromCertificates(
-            [ssl.Certificate.loadPEM(each) for each in authorities]
-        ),
-        raiseMinimumTo=ssl.TLSVersion.TLSv1_2,
-    )
-    try:
-        options.getContext()
-    except SSL.Error as fault:
-        raise StartFailed(
-            f"--driver mtls: the key in {private_key} does not fit the certificate in {cert_key}"
-        ) from fault
-    return options
+        require_package()
+        return make_options(
+            _read("privateKey", private_key, _MAY_READ_KEY, "read by others"),
+            _read("certKey", cert_key, _MAY_CHANGE, "changed by others"),
+            _read("clients", clients, _MAY_CHANGE, "changed by others"),
+        )
+    except TlsRefused as refusal:
+        raise StartFailed(f"--driver mtls: {refusal}") from refusal
 
 
-def _read(word: str, path: str, forbidden: int, what: str) -> bytes:
+def _read(word: str, path: str, forbidden: int, what: str) -> Pem:
     """A file of root's or the dump user's, whose mode does not let others do ``what``."""
     name = f"--driver mtls: {word}={path}"
     try:
@@ -119,7 +77,7 @@ def _read(word: str, path: str, forbidden: int, what: str) -> bytes:
         if found.st_mode & forbidden:
             mode = stat.S_IMODE(found.st_mode)
             raise StartFailed(f"{name} may be {what}: its mode is {mode:o}; chmod 600 {path}")
-        data = read_at_most(file, LARGEST_FILE + 1)
-    if len(data) > LARGEST_FILE:
-        raise StartFailed(f"{name} is longer than {LARGEST_FILE} bytes")
-    return data
+        data = read_at_most(file, LARGEST_PEM + 1)
+    if len(data) > LARGEST_PEM:
+        raise StartFailed(f"{name} is longer than {LARGEST_PEM} bytes")
+    return Pem(f"{word}={path}", path, data)

@@ -8,14 +8,22 @@ import socket
 import threading
 import time
 from collections import deque
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import define, field
 from crc32c import crc32c
 
 from protocols.directtcp import Address
 from protocols.rendezvous.application import ApplicationHalf, Names
-from protocols.rendezvous.frames import Frame, HeaderFields, Outcome, Result, Send, Sending
+from protocols.rendezvous.frames import (
+    Frame,
+    HeaderBlock,
+    HeaderFields,
+    Outcome,
+    Result,
+    Send,
+    Sending,
+)
 from protocols.rendezvous.taper import TaperHalf
 from protocols.rendezvous.window import Window
 from taper.application.calls import Patience
@@ -23,9 +31,11 @@ from taper.application.connection import RESET_ON_CLOSE
 from taper.application.conversation import Conversation
 from taper.application.errors import ApplicationError
 from taper.application.meeting import Meeting
+from taper.application.tls import Trust
 from tests.application.driving import SECONDS
 
 KEY = b"the tests' own key"
+HEADER = HeaderFields((("program", "APPLICATION"),))
 PATIENCE = Patience(first=SECONDS, again=SECONDS)
 F = TypeVar("F", bound=Frame)
 
@@ -176,6 +186,7 @@ class Application:
     """A dump by rendezvous in a thread.
 
     :ivar failure: why it was not good
+    :ivar trust: who may be the taper, by TLS
     """
 
     address: Address
@@ -184,6 +195,9 @@ class Application:
     key: bytes = KEY
     failure: str | None = None
     wrong: str | None = None
+    names: Names = field(factory=lambda: Names("client", "/data", 0, "amdirecttar"))
+    header: HeaderFields | HeaderBlock = HEADER
+    trust: Trust | None = None
     meeting: Meeting = field(init=False)
     _pipe: tuple[int, int] = field(init=False)
     _ended: threading.Event = field(factory=threading.Event)
@@ -193,12 +207,12 @@ class Application:
         window = Window(self.memory, lambda data, crc: crc32c(bytes(data), crc))
 
         def half() -> ApplicationHalf:
-            names = Names("client", "/data", 0, "amdirecttar")
-            return ApplicationHalf(self.key, names, b"i" * 16, os.urandom(32), window.capacity)
+            nonce = os.urandom(32)
+            return ApplicationHalf(self.key, self.names, b"i" * 16, nonce, window.capacity)
 
-        header = HeaderFields((("program", "APPLICATION"),))
+        header: Any = self.header
         conversation = Conversation(half, header, window, self.patience, time.monotonic())
-        self.meeting = Meeting(conversation, [self.address], 5)
+        self.meeting = Meeting(conversation, [self.address], 5, self.trust)
         self._pipe = os.pipe()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()

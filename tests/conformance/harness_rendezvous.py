@@ -34,13 +34,18 @@ property "rendezvous-address" "127.0.0.1"
 
 
 class Story:
-    """A taper, a dump, and as many applications as one likes."""
+    """A taper, a dump, and as many applications as one likes.
 
-    def __init__(self, world: World, plugin: str = "amdirecttar", **options: Any) -> None:
+    :param more: lines of the configuration
+    """
+
+    def __init__(
+        self, world: World, plugin: str = "amdirecttar", more: str = "", **options: Any
+    ) -> None:
         self.world = world
         world.write(KEY_FILE, KEY + b"\n")
         world.write(f"{ETC}/disklist", DISKLIST)
-        world.configure(Options(extra=MEETING.replace("amdirecttar", plugin), **options))
+        world.configure(Options(extra=MEETING.replace("amdirecttar", plugin) + more, **options))
         self.talk: Conversation = world.start()
         self.header_port = 0
         self.addresses: tuple[Address, ...] = ()

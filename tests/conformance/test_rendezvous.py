@@ -18,7 +18,9 @@ import pytest
 from protocols.rendezvous.application import ApplicationHalf, Names
 from protocols.rendezvous.frames import HeaderBlock, Outcome, Refusal, Refused
 from protocols.rendezvous.half import VERSIONS
-from tests.conformance.harness import World
+from taper.application.tls import Trust
+from tests.application.taper_side import Application as RealApplication
+from tests.conformance.harness import ETC, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_rendezvous import DATA, KEY_FILE, NAMES, Story
 from tests.conformance.harness_talk import (
@@ -28,6 +30,7 @@ from tests.conformance.harness_talk import (
 )
 from tests.conformance.harness_text import split_line
 from tests.docs.test_rendezvous import program
+from tests.fakes.certificates import Authority
 from tests.flow.rendezvous_peer import KEY, Application, Cut, Script
 
 HEADER = dump_header(Dump())
@@ -69,6 +72,34 @@ def test_a_program_of_somebody_else(world: World, tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", program(), *words]) as sender:
         assert story.write_all() == len(DATA)
         assert sender.wait(DEADLINE) == 0
+    story.be_done(DATA)
+
+
+@pytest.mark.own_only
+def test_by_tls(world: World, tmp_path: Path) -> None:
+    """A taper begins without what TLS needs, and has it when a dump is met; the application is the
+    real one but for its tar."""
+    authority = Authority(tmp_path)
+    key, certificate = authority.sign("taper", address="127.0.0.1")
+    world.write(f"{ETC}/taper.key", key.read_bytes())
+    world.write(f"{ETC}/taper.crt", certificate.read_bytes())
+    story = Story(
+        world,
+        more=f'property "rendezvous-tls-key" "{ETC}/taper.key"\n'
+        f'property "rendezvous-tls-certificate" "{ETC}/taper.crt"\n',
+    )
+    story.begin()
+    application = RealApplication(
+        story.addresses[0],
+        memory=1 << 24,
+        key=KEY,
+        names=NAMES,
+        trust=Trust(authority.file.read_bytes()),
+    )
+    application.write(DATA)
+    assert story.write_all() == len(DATA)
+    application.join()
+    assert application.failure is None
     story.be_done(DATA)
 
 

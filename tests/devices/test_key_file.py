@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.key_file import read_key
+from devices.key_file import LARGEST_PEM, FileRefused, read_key, read_pem
 from protocols.rendezvous.keys import LARGEST_KEY, KeyRefused, key_of
 
 KEY = "bTq1vT0l5Jb8mXy3"
@@ -67,3 +67,20 @@ def test_sizes(path: Path) -> None:
     with pytest.raises(KeyRefused, match=f"longer than {LARGEST_KEY} bytes"):
         read_key(str(path))
     assert key_of(b"x" * LARGEST_KEY) == b"x" * LARGEST_KEY
+
+
+def test_files_of_tls(path: Path) -> None:
+    """Certificates may be read by all, and changed by none; a private key is a key."""
+    path.chmod(0o644)
+    assert read_pem(str(path), secret=False) == f"{KEY}\n".encode()
+    with pytest.raises(FileRefused, match="others can read or change it"):
+        read_pem(str(path), secret=True)
+    for mode in (0o664, 0o646):
+        path.chmod(mode)
+        with pytest.raises(FileRefused, match=f"^{path}: others can change it: .* {mode:04o}"):
+            read_pem(str(path), secret=False)
+    path.chmod(0o600)
+    assert read_pem(str(path), secret=True) == f"{KEY}\n".encode()
+    path.write_bytes(bytes(LARGEST_PEM + 1))
+    with pytest.raises(FileRefused, match=f"longer than {LARGEST_PEM} bytes"):
+        read_pem(str(path), secret=True)

@@ -119,11 +119,12 @@ class Meeting:
         plan: Any = PLAN,
         key: bytes = KEY,
         window: int = 1 << 24,
+        tls: Any = None,
     ) -> None:
         self.turning = turning
         self.target = target
         self.context = make_context(turning.reactor, patience)
-        terms = Terms(key=KEY, hosts=("127.0.0.1",))
+        terms = Terms(key=KEY, hosts=("127.0.0.1",), tls=tls)
         self.origin = RendezvousOrigin(self.context, COMMAND, terms)
         self._flows, self._plan = Flows(self.context), plan
         self.flow: IFlow = self._flows.between(self.origin, target.device, plan)

@@ -203,6 +203,7 @@ def test_another_key(room: Room) -> None:
         b"\0\0\0\x28",
         b"\0\0\0\x5c" + bytes(92),
         b"\0\0\0\x5b" + bytes(91),
+        b"\x16\x03\x01\x02\0\1",
     ],
 )
 def test_who_speaks_another_language(room: Room, said: bytes) -> None:

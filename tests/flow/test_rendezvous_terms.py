@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from taper.flow.interfaces import FlowContext
 from taper.flow.port import ClientOrigin, UndecidedOrigin, from_port
 from taper.flow.rendezvous import RendezvousOrigin
 from taper.flow.rendezvous_terms import NoRendezvous, Terms, find_terms
+from tests.fakes.certificates import Authority
 
 CONF = """
 define application meets {
@@ -53,6 +55,9 @@ h /inline {
 }
 """
 KEY = b"0123456789abcdef"
+BY_TLS = (
+    "rendezvous-key-file=key\nrendezvous-tls-key=server.key\nrendezvous-tls-certificate=server.crt"
+)
 
 
 class Place:
@@ -66,6 +71,10 @@ class Place:
         self.key = self._directory / "key"
         self.key.write_bytes(KEY + b"\n")
         self.key.chmod(0o600)
+
+    def certify(self) -> tuple[Path, Path]:
+        """Make what TLS needs. :return: key and certificate"""
+        return Authority(self._directory).sign("server", address="127.0.0.1")
 
     def find(self, more: str = "", disk: str = "/meeting", yes: str = "YES") -> Terms | None:
         """With properties ``NAME=VALUE``, one a line."""
@@ -142,6 +151,51 @@ def test_a_key_that_others_may_read(place: Place) -> None:
     place.key.chmod(0o644)
     with pytest.raises(NoRendezvous, match="its mode is 0644"):
         place.find("rendezvous-key-file=key")
+
+
+def test_by_tls(place: Place) -> None:
+    """Behind the certificate may be that of its authority."""
+    _, certificate = place.certify()
+    authority = certificate.with_name("authority.pem")
+    certificate.write_bytes(certificate.read_bytes() + authority.read_bytes())
+    found = place.find(BY_TLS)
+    assert found is not None
+    assert found.tls.getContext() is not None
+    assert len(found.tls.extraCertChain) == 1
+
+
+def test_tls_with_files_that_will_not_do(place: Place, tmp_path: Path) -> None:
+    """The key must be as secret as that of the rendezvous."""
+    key, certificate = place.certify()
+    for more, text in (
+        (BY_TLS.replace("server.crt", "none"), "rendezvous-tls-certificate: .*/none: No such file"),
+        (BY_TLS.replace("server.key", "key"), "rendezvous-tls-key: .*/key cannot be used: "),
+        (BY_TLS.replace("server.crt", "key"), "certificate: .*/key has no certificate in PEM"),
+        (BY_TLS.rpartition("\n")[0], "tls-key needs rendezvous-tls-certificate beside it"),
+        (BY_TLS.replace("tls-key", "tls-"), "tls-certificate needs rendezvous-tls-key beside it"),
+        (BY_TLS.replace("server.crt", "authority.pem"), "does not fit the certificate in .*/auth"),
+    ):
+        with pytest.raises(NoRendezvous, match=text):
+            place.find(more)
+    certificate.chmod(0o666)
+    with pytest.raises(NoRendezvous, match=r"tls-certificate: .* others can change it: .* 0666"):
+        place.find(BY_TLS)
+    key.chmod(0o644)
+    with pytest.raises(NoRendezvous, match=r"tls-key: .* others can read or change it: .* 0644"):
+        place.find(BY_TLS)
+    key.chmod(0o600)
+    certificate.chmod(0o644)
+    key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    with pytest.raises(NoRendezvous, match="has a passphrase, which nobody could be asked for"):
+        place.find(BY_TLS)
+
+
+def test_tls_without_the_package(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be installed is said."""
+    place.certify()
+    monkeypatch.setitem(sys.modules, "OpenSSL", None)
+    with pytest.raises(NoRendezvous, match=r"TLS needs a package .* install twisted-taper\[tls\]"):
+        place.find(BY_TLS)
 
 
 @pytest.mark.parametrize("more", ["rendezvous-key-file=key", ""])

@@ -48,6 +48,7 @@ LATE = {
         "taper.application.selfcheck",
         "taper.version",
     ),
+    "taper.application.rendezvous": (SELDOM, "taper.application.tls"),
     "taper.application.restore": (COMMAND, "taper.application.listening"),
     "taper.application.selfcheck": (SELDOM, "taper.application.rendezvous"),
     "taper.cli": (
@@ -74,6 +75,7 @@ LATE = {
         "taper.flow.rendezvous_terms",
         "taper.flow.resolving",
     ),
+    "taper.flow.rendezvous": (SELDOM, "taper.flow.rendezvous_tls"),
     "taper.people.running": (REACTOR, "twisted.internet"),
     "taper.plane.cache": (SELDOM, "tempfile"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
@@ -102,7 +104,6 @@ LATE = {
     "taper.run.interactivity": (SELDOM, "taper.run.volume_mail"),
     "taper.run.log_catalog": (SELDOM, "protocols.catalog", "protocols.logindex"),
     "taper.run.log_index": (SELDOM, "protocols.logindex"),
-    "taper.run.mtls": (SELDOM, "OpenSSL", "twisted.internet"),
     "taper.run.plugin": (REACTOR, "twisted.internet"),
     "taper.run.process": (
         COMMAND,
@@ -117,6 +118,7 @@ LATE = {
     "taper.run.service": (REACTOR, "twisted.internet"),
     "taper.run.stdio": (REACTOR, "twisted.internet"),
     "taper.tapeserver.service": (REACTOR, "twisted.internet"),
+    "taper.tls": (SELDOM, "OpenSSL", "twisted.internet"),
     "twisted.plugins.taper_plugin": (SELDOM, "taper.run.mtls"),
 }
 """The modules that import inside functions: why, and what."""
