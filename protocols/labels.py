@@ -276,12 +276,25 @@ def make_fitting_label(scheme: LabelScheme, known: Iterable[TapelistEntry]) -> s
         stays=scheme.stays,
     )
     if not match_labelstr(scheme, label):
-        where = "MATCH-AUTOLABEL" if labelstr.match_autolabel else f"'{labelstr.template}'"
         raise LabelUnfit(
             f"the new label '{label}', made by autolabel '{autolabel.template}', "
-            f"does not match labelstr {where}"
+            f"does not match labelstr {_told(labelstr)}"
         )
     return label
+
+
+def _told(labelstr: LabelStr) -> str:
+    return "MATCH-AUTOLABEL" if labelstr.match_autolabel else f"'{labelstr.template}'"
+
+
+def check_fitting_label(scheme: LabelScheme, label: str) -> None:
+    """Refuse a label that somebody has thought of, unless it is one of this storage's.
+
+    Raises :class:`LabelError`; :class:`LabelUnfit` when ``labelstr`` does not match it.
+    """
+    check_label(label)
+    if not match_labelstr(scheme, label):
+        raise LabelUnfit(f"the label '{label}' does not match labelstr {_told(scheme.labelstr)}")
 
 
 def slot_of_label(

@@ -6,7 +6,7 @@ and keeps its label: it is then as if newly labelled [config 2.6, 4.4].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -19,26 +19,38 @@ from devices.shield import undisturbed
 from protocols.labels import LabelError
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Info
+from taper.core.labelling import UNWRITTEN
 from taper.core.permission import VolumeStillActive, refuse_overwrite
 from taper.core.scan.interfaces import IScan, ScanResult
 from taper.core.scan.texts import one_line
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice, IAsyncReservation, IDeviceFacts, InventoryEntry
-    from protocols.tapelist import Tapelist
+    from protocols.tapelist import Tapelist, TapelistEntry
+    from taper.core.workplace import Workplace
     from taper.core.world import World
 
 _FAULTS = (ChangerError, DeviceError, LabelError, TapelistError, VolumeStillActive, OSError)
 
 
+def as_unused(entry: TapelistEntry) -> TapelistEntry:
+    """The entry of a volume that is as if newly labelled."""
+    return evolve(entry, datestamp="0", reuse=True, storage=None, config=None)
+
+
 async def blank(
-    world: World, device: IAsyncDevice, label: str, check: Callable[[Tapelist], None]
+    world: Workplace,
+    device: IAsyncDevice,
+    label: str,
+    check: Callable[[Tapelist], None],
+    rest: Callable[[TapelistEntry], TapelistEntry] | None = as_unused,
 ) -> None:
     """Empty a volume, in the tapelist first: what is listed as empty may still hold something,
     but what is listed as a dump must never be gone. Cancelling ends the wait for the tapelist's
     lock; a volume that has lost its label gets it again all the same.
 
     :param check: called with the list under its lock; what it raises stops everything.
+    :param rest: what becomes of the entry; None: the volume loses its label, too, and its entry.
     """
 
     def unused(tapelist: Tapelist) -> Tapelist:
@@ -46,13 +58,12 @@ async def blank(
         entry = tapelist.lookup(label)
         if entry is None:
             return tapelist
-        return tapelist.replacing(
-            evolve(entry, datestamp="0", reuse=True, storage=None, config=None)
-        )
+        return tapelist.removing(label) if rest is None else tapelist.replacing(rest(entry))
 
     async def empty() -> None:
         await device.erase()
-        await device.start(AccessMode.WRITE, label, "X")
+        if rest is not None:
+            await device.start(AccessMode.WRITE, label, UNWRITTEN)
         await device.finish()
 
     await world.tapelists.update(unused)
@@ -139,7 +150,7 @@ async def _erase_one(
         await world.note(Info(f"cannot erase volume {label}: {one_line(fault)}"))
         return False
     try:
-        await _erase_held(world, held, label, scanned, timestamp)
+        await erase_held(world, held, label, scanned, timestamp)
     except _FAULTS as fault:
         await world.note(Info(f"cannot erase volume {label}: {one_line(fault)}"))
         return False
@@ -152,9 +163,25 @@ async def _erase_one(
     return True
 
 
-async def _erase_held(
-    world: World, held: IAsyncReservation, label: str, scanned: Tapelist, timestamp: str
+async def erase_held(
+    world: Workplace,
+    held: IAsyncReservation,
+    label: str,
+    scanned: Tapelist,
+    timestamp: str,
+    *,
+    given_up: Container[str] = (),
+    rest: Callable[[TapelistEntry], TapelistEntry] | None = as_unused,
 ) -> None:
+    """Erase the volume of a slot that is held, if it is the one of this label, and may be erased.
+
+    :param scanned: the tapelist by which it was chosen
+    :param timestamp: of the run, or of this moment
+    :param given_up: as of :func:`taper.core.permission.refuse_overwrite`
+    :param rest: as of :func:`blank`
+    :raise DeviceError: it is another one, or the device cannot erase
+    :raise VolumeStillActive: it must not be erased
+    """
     reading, device = held.reading, held.device.facts
     if reading.status != Status.SUCCESS or reading.label != label:
         raise DeviceError(f"slot {held.slot} holds {reading.label or reading.error}")
@@ -171,10 +198,11 @@ async def _erase_held(
             barcode=held.barcode,
             scanned=scanned,
             written=world.written,
+            given_up=given_up,
         )
 
-    await blank(world, held.device, label, check)
-    await held.set_label(label)
+    await blank(world, held.device, label, check, rest)
+    await held.set_label(None if rest is None else label)
 
 
 @implementer(IScan)

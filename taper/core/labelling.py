@@ -15,7 +15,13 @@ from twisted.internet.defer import CancelledError
 
 from devices.errors import ChangerError, DeviceError, Status
 from devices.interfaces import AccessMode, VolumeReading
-from protocols.labels import LabelError, LabelScheme, make_fitting_label, make_meta_label
+from protocols.labels import (
+    LabelError,
+    LabelScheme,
+    check_fitting_label,
+    make_fitting_label,
+    make_meta_label,
+)
 from protocols.records import Record
 from protocols.tapelist import TapelistEntry, TapelistError
 from protocols.tracelog import Info
@@ -27,7 +33,10 @@ if TYPE_CHECKING:
     from protocols.tapelist import Tapelist
     from taper.core.interruption import Interruption
     from taper.core.scan import ScanResult
-    from taper.core.world import World
+    from taper.core.workplace import Workplace
+
+UNWRITTEN = "X"
+"""The timestamp in the label of a volume that no run has written [volumes 1.11]."""
 
 _BLANK_TAPE = Status.VOLUME_UNLABELED | Status.VOLUME_ERROR
 
@@ -66,7 +75,18 @@ def _telling() -> Iterator[None]:
         raise LabellingFailed(f"while labeling new volume: {fault}") from fault
 
 
-async def permit_label(world: World, found: ScanResult, timestamp: str) -> Permission:
+class ByHand(Record):
+    """It is a person who wants a volume to have a label, the very one that is told, and no scan.
+
+    :ivar given_up: labels of active volumes that this person has named to be lost.
+    """
+
+    given_up: frozenset[str] = frozenset()
+
+
+async def permit_label(
+    world: Workplace, found: ScanResult, timestamp: str, by_hand: ByHand | None = None
+) -> Permission:
     """Look at the medium again, and ask the tapelist whether the volume a scan found may be
     written.
 
@@ -74,6 +94,7 @@ async def permit_label(world: World, found: ScanResult, timestamp: str) -> Permi
     changed nothing; once the claim of a new label is being written, cancelling has no effect.
 
     :param timestamp: the run's
+    :param by_hand: not a scan but a person has chosen volume and label
     :raise LabellingFailed: the caller releases the reservation
     """
     await _check_medium(found)
@@ -81,12 +102,13 @@ async def permit_label(world: World, found: ScanResult, timestamp: str) -> Permi
         await world.history.refresh()
         meta = found.reservation.meta or await found.reservation.get_meta_label()
         if found.is_new:
-            return await _announce_new_label(world, found, meta, timestamp)
-        return await _check_known_label(world, found, meta, timestamp)
+            return await _announce_new_label(world, found, meta, timestamp, by_hand)
+        given_up = frozenset() if by_hand is None else by_hand.given_up
+        return await _check_known_label(world, found, meta, timestamp, given_up)
 
 
 async def label_volume(
-    world: World,
+    world: Workplace,
     found: ScanResult,
     permission: Permission,
     timestamp: str,
@@ -94,7 +116,7 @@ async def label_volume(
 ) -> None:
     """Write the label of a volume, and its tapelist entry.
 
-    :param timestamp: the run's, of label and entry
+    :param timestamp: the run's, of label and entry; UNWRITTEN: it is labelled for a later run
     :param interruption: of the dump. What other programs hold up is done all the same, without
         being waited for once the dump is to end
     :raise LabellingFailed: the device was told; the caller releases the reservation
@@ -117,7 +139,7 @@ class _NotStarted(Exception):
 
 
 async def _settle_claim(
-    world: World,
+    world: Workplace,
     found: ScanResult,
     label: str,
     interruption: Interruption,
@@ -176,7 +198,7 @@ def _describe(reading: VolumeReading) -> str:
 
 
 async def _label(
-    world: World,
+    world: Workplace,
     found: ScanResult,
     permission: Permission,
     timestamp: str,
@@ -193,7 +215,7 @@ async def _label(
         raise _NotStarted(fault) from fault
     world.written.add(label)
     entry = TapelistEntry(
-        datestamp=timestamp,
+        datestamp="0" if timestamp == UNWRITTEN else timestamp,
         label=label,
         barcode=reservation.barcode,
         meta=meta,
@@ -217,20 +239,43 @@ def _recording(tapelist: Tapelist, entry: TapelistEntry) -> Tapelist:
     return tapelist.replacing(entry)
 
 
-def _forgotten(world: World, tapelist: Tapelist) -> list[TapelistEntry]:
+def _forgotten(world: Workplace, tapelist: Tapelist) -> list[TapelistEntry]:
     """Labels that we gave in this run, and that somebody has taken from the tapelist since."""
     lost = sorted(label for label in world.written if tapelist.lookup(label) is None)
     return [TapelistEntry(datestamp="1", label=label) for label in lost]
 
 
+def _make_label(
+    world: Workplace, scheme: LabelScheme, tapelist: Tapelist, wanted: str | None, given_up: bool
+) -> str:
+    """The label for a volume that gets a new one.
+
+    :param wanted: by a person; None: it is made
+    :param given_up: where somebody has claimed it, that one may be passed over
+    """
+    if wanted is None:
+        return make_fitting_label(scheme, [*tapelist.entries, *_forgotten(world, tapelist)])
+    check_fitting_label(scheme, wanted)
+    entry = tapelist.lookup(wanted)
+    if entry is not None and not (given_up and entry.datestamp == "1"):
+        raise LabelError(f"Label '{wanted}' already exists", exists=True)
+    return wanted
+
+
 async def _announce_new_label(
-    world: World, found: ScanResult, meta: str | None, timestamp: str
+    world: Workplace,
+    found: ScanResult,
+    meta: str | None,
+    timestamp: str,
+    by_hand: ByHand | None,
 ) -> Permission:
     """Choose the label under the tapelist's lock and claim it with a ``1 ... no-reuse`` entry."""
     chosen: list[TapelistEntry] = []
     storage, config = world.storage, world.config
     reservation = found.reservation
     retention = world.history.retention
+    wanted = None if by_hand is None else found.label
+    given_up = frozenset() if by_hand is None else by_hand.given_up
 
     def claim(tapelist: Tapelist) -> Tapelist:
         refuse_overwrite(
@@ -242,6 +287,7 @@ async def _announce_new_label(
             barcode=reservation.barcode,
             scanned=found.tapelist,
             written=world.written,
+            given_up=given_up,
         )
         for dead in dead_claims(tapelist, config.name, reservation.reading, reservation.barcode):
             tapelist = tapelist.removing(dead)
@@ -256,7 +302,7 @@ async def _announce_new_label(
             slot=reservation.slot,
             stays=world.changer.global_space,
         )
-        label = make_fitting_label(scheme, [*tapelist.entries, *_forgotten(world, tapelist)])
+        label = _make_label(world, scheme, tapelist, wanted, wanted in given_up)
         entry = TapelistEntry(
             datestamp="1",
             label=label,
@@ -279,7 +325,11 @@ async def _announce_new_label(
 
 
 async def _check_known_label(
-    world: World, found: ScanResult, meta: str | None, timestamp: str
+    world: Workplace,
+    found: ScanResult,
+    meta: str | None,
+    timestamp: str,
+    given_up: frozenset[str],
 ) -> Permission:
     """Ask the tapelist, under its lock, whether this label may be written again."""
     reservation = found.reservation
@@ -303,6 +353,7 @@ async def _check_known_label(
             barcode=reservation.barcode,
             scanned=found.tapelist,
             written=world.written,
+            given_up=given_up,
         )
         return tapelist
 

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 class VolumeStillActive(Exception):
     """The volume must not be written.
 
+    :ivar label: of the volume.
+    :ivar reason: why, as a clause.
     :ivar text: which volume, and why; one line for the trace log.
     """
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
+    def __init__(self, label: str, reason: str) -> None:
+        self.label = label
+        self.reason = reason
+        self.text = f"Volume '{label}' must not be overwritten: {reason}"
+        super().__init__(self.text)
 
 
 def refuse_overwrite(
@@ -42,6 +46,7 @@ def refuse_overwrite(
     barcode: str | None = None,
     scanned: Tapelist | None = None,
     written: Container[str] = (),
+    given_up: Container[str] = (),
 ) -> None:
     """Raise :class:`VolumeStillActive` unless ``storage`` may write over the volume.
 
@@ -55,20 +60,26 @@ def refuse_overwrite(
     :param scanned: the tapelist by which the scan chose the volume.
     :param written: labels that this process has written, whatever the tapelist says of them now:
         another volume that bears one of them must not become a second one.
+    :param given_up: labels of active volumes that a person has named to be lost; they may be
+        written over all the same, but not if anything has changed since that person looked.
     """
     if retention.tapelist is not tapelist:
         raise ValueError("retention was computed for another tapelist than the one to judge by")
     label = reading.label if reading.status == Status.SUCCESS else None
     if label is None:
-        _refuse_by_barcode(retention, storage, reading, write_timestamp, barcode)
+        _refuse_by_barcode(retention, storage, reading, write_timestamp, barcode, given_up)
         return
     if label in written:
-        raise _refusal(label, "this taper has written a volume of that label in this run")
+        raise VolumeStillActive(label, "this taper has written a volume of that label in this run")
     if reading.timestamp == write_timestamp:
-        raise _refusal(label, f"its header says that this run ({write_timestamp}) wrote it")
+        raise VolumeStillActive(
+            label, f"its header says that this run ({write_timestamp}) wrote it"
+        )
     entry = tapelist.lookup(label)
     if scanned is not None and scanned.lookup(label) != entry:
-        raise _refusal(label, "its tapelist entry changed since the scan looked at it")
+        raise VolumeStillActive(label, "its tapelist entry changed since the scan looked at it")
+    if label in given_up:
+        return
     if entry is None:
         _refuse_unlisted(retention, storage, label, barcode)
         return
@@ -76,11 +87,7 @@ def refuse_overwrite(
         label, storage, new_label_ok=True, write_timestamp=write_timestamp
     )
     if reason is not None:
-        raise _refusal(label, reason)
-
-
-def _refusal(label: str, reason: str) -> VolumeStillActive:
-    return VolumeStillActive(f"Volume '{label}' must not be overwritten: {reason}")
+        raise VolumeStillActive(label, reason)
 
 
 def _names_a_volume(barcode: str | None) -> bool:
@@ -112,6 +119,7 @@ def _refuse_by_barcode(
     reading: VolumeReading,
     write_timestamp: str,
     barcode: str | None,
+    given_up: Container[str],
 ) -> None:
     """A volume without readable label may still be one we know."""
     if not _names_a_volume(barcode):
@@ -119,13 +127,13 @@ def _refuse_by_barcode(
     tapelist = retention.tapelist
     dead = dead_claims(tapelist, retention.config.name, reading, barcode)
     for entry in tapelist.entries:
-        if entry.barcode != barcode or entry.label in dead:
+        if entry.barcode != barcode or entry.label in dead or entry.label in given_up:
             continue
         reason = retention.why_not_reusable(
             entry.label, storage, new_label_ok=True, write_timestamp=write_timestamp
         )
         if reason is not None:
-            raise _refusal(entry.label, f"{reason} (known by its barcode '{barcode}')")
+            raise VolumeStillActive(entry.label, f"{reason} (known by its barcode '{barcode}')")
 
 
 def _refuse_unlisted(
@@ -133,6 +141,10 @@ def _refuse_unlisted(
 ) -> None:
     """An Amanda label that our tapelist does not know [config 4.2]."""
     if match_labelstr(LabelScheme.of(retention.config, storage).evolve(barcode=barcode), label):
-        raise _refusal(label, "its label is one of this storage's, but not in the tapelist")
+        raise VolumeStillActive(
+            label, "its label is one of this storage's, but not in the tapelist"
+        )
     if not storage.autolabel.other_config:
-        raise _refusal(label, "it may belong to another config, and autolabel has no other-config")
+        raise VolumeStillActive(
+            label, "it may belong to another config, and autolabel has no other-config"
+        )

@@ -25,7 +25,7 @@ from taper.run.process import import_reactor
 from taper.run.until_over import run_until_over
 
 if TYPE_CHECKING:
-    from taper.people.commands import Command
+    from taper.people.declaring import Command
     from taper.people.telling import Answer
 
 

@@ -72,6 +72,7 @@ class Screen:
             _terminal().tell_on_terminal(answer, self._stdout)
         else:
             tell_plain(answer, self._stdout)
+        self._stdout.flush()  # a plan is seen before it is followed
 
     def progress(self, title: str, total: int | None) -> IProgress:
         """Begin to tell how far something is; on stderr.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import pytest
@@ -37,6 +38,7 @@ def refusal(
     storage: Storage = STORAGE,
     barcode: str | None = None,
     scanned: Tapelist | None = None,
+    given_up: Collection[str] = (),
 ) -> str | None:
     """The text, or None where the volume may be written."""
     if isinstance(tapelist, str):
@@ -45,7 +47,10 @@ def refusal(
     retention = Retention(config, tapelist, stamp_days_ago=lambda days: RUN)
     try:
         refuse_overwrite(
-            tapelist, retention, storage, reading, RUN, barcode=barcode, scanned=scanned
+            *(tapelist, retention, storage, reading, RUN),
+            barcode=barcode,
+            scanned=scanned,
+            given_up=given_up,
         )
     except VolumeStillActive as error:
         return error.text
@@ -74,6 +79,24 @@ def test_a_volume_nobody_needs_may_be_written() -> None:
 def test_an_active_or_foreign_volume_is_refused(line: str, reason: str) -> None:
     """The text says which volume and why."""
     assert refusal(line, carries("V1")) == f"Volume 'V1' must not be overwritten: {reason}"
+
+
+def test_a_volume_that_somebody_has_given_up_may_be_written() -> None:
+    """That one alone; and not if it was written since, or in this run."""
+    active = "20261122 V1 POOL:P\n"
+    assert refusal(active, carries("V1"), given_up=["V1"]) is None
+    assert refusal("", carries("V1"), given_up=["V1"]) is None
+    assert "'V1'" in str(refusal(active, carries("V1"), given_up=["V2"]))
+    assert "this run" in str(refusal(active, carries("V1", RUN), given_up=["V1"]))
+    before = parse_tapelist(b"20261121 V1 POOL:P\n")
+    assert "changed" in str(refusal(active, carries("V1"), scanned=before, given_up=["V1"]))
+
+
+def test_two_volumes_of_one_barcode_are_given_up_each() -> None:
+    """Nobody knows which of them it is."""
+    both = "20261122 V1 BARCODE:B POOL:P\n20261121 V2 no-reuse BARCODE:B POOL:P\n"
+    assert "'V2'" in str(refusal(both, BROKEN, barcode="B", given_up=["V1"]))
+    assert refusal(both, BROKEN, barcode="B", given_up=["V1", "V2"]) is None
 
 
 def test_the_header_of_this_run_is_believed_whatever_the_tapelist_says() -> None:

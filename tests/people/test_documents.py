@@ -20,6 +20,13 @@ FIRST, SECOND = "20260107000000", "20260108210000"
 SAME = {"findings[]": "taper/verify/1"}
 """Lists that are described once."""
 
+BY_HAND = """
+define changer hand {{
+  tpchanger "chg-multi:file:{root}/vtapes/slot{{1,2}}"
+  changerfile "{root}/hand"
+}}
+"""
+
 
 def documented() -> dict[str, set[str]]:
     """By schema, the keys that the page has."""
@@ -58,7 +65,7 @@ async def test_all_keys_are_documented_and_all_that_are_documented_are_there(
     nights.configure(device='device-property "MAX_VOLUME_USAGE" "400k"', runtapes=4)
     await nights.hold(FIRST, Dump("/home", 3 * PART), Dump("/srv", 100))
     await nights.hold(SECOND, Dump("/home", 10, level=1))
-    nights.configure(policy="retention-tapes 1")
+    nights.configure(policy="retention-tapes 1", more=BY_HAND.format(root=tmp_path))
     (second,) = (tmp_path / "vtapes/slot1").glob("00002.*")
     second.unlink()
     (tmp_path / "vtapes/slot4/00000.C01").write_bytes(b"")
@@ -71,6 +78,10 @@ async def test_all_keys_are_documented_and_all_that_are_documented_are_there(
             ("doctor",),
             ("restore", "localhost", "/home", "--partial", "--to", str(tmp_path / "to")),
         ),
+        ("label", "C09", "--slot", "3", "--force", "--dry-run"),
+        ("erase", "C03", "--dry-run"),
+        ("update", "-o", "storage:C:tpchanger=hand"),
+        ("move", "1", "2", "--dry-run"),
     ):
         status, said = await nights.run(*words, style=Style.JSON)
         assert status in (Exit.WELL, Exit.FOUND), (words, nights.said)

@@ -1,0 +1,1 @@
+"""The commands for people that change something: labels, volumes, and where these are."""
