@@ -67,6 +67,7 @@ class Command:
     :ivar run: ``module:function`` below this package; a coroutine of site and options.
     :ivar arguments: besides those that every command has, in the order of the usage line.
     :ivar as_root: where root runs it, what it writes is root's; all else is the dump user's.
+    :ivar plugin: a monitoring system runs it: it ends as :mod:`taper.people.plugin` says.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Command:
     run: str
     arguments: tuple[Argument, ...] = field(factory=tuple)
     as_root: bool = False
+    plugin: bool = False
 
     @property
     def all_arguments(self) -> tuple[Argument, ...]:
@@ -192,6 +194,53 @@ run, and says what is wrong (WRONG: dumps fail or are lost because of it) and wh
 they may be). Each has the name of its check in brackets, its cause, and a remedy. The changers
 are asked for what they know; nothing is loaded, and nothing is written.""",
             run="doctor.visit:doctor",
+        ),
+        Command(
+            name="monitor",
+            help="tell Nagios or Icinga how old the last dumps are, and what else is wrong",
+            description="""\
+A plugin by the convention of Nagios and Icinga: one line with performance data, longer text in the
+lines after it, and an exit status of 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN: it could not
+be found out; the line says why).
+
+Tells of each disk of the disklist how old and how large its last dump is that can be restored (one
+that has none is critical), how many volumes may be written tonight, and what failed in the last
+run. The changers are asked for what they know; nothing is loaded, and nothing is written.""",
+            run="monitor:monitor",
+            plugin=True,
+            arguments=(
+                Argument(
+                    names=("--warning",),
+                    metavar="AGE",
+                    help="of the last dump, above which it is a warning: a number, with s, m, h, "
+                    "d or w behind it (default: 36h)",
+                ),
+                Argument(
+                    names=("--critical",),
+                    metavar="AGE",
+                    help="the same, above which it is critical (default: 60h)",
+                ),
+                Argument(
+                    names=("--volumes-warning",),
+                    metavar="N",
+                    type=int,
+                    help="fewer volumes left than these are a warning (default: runtapes); 0: none "
+                    "need be left",
+                ),
+                Argument(
+                    names=("--volumes-critical",),
+                    metavar="N",
+                    type=int,
+                    help="fewer than these are critical (default: 1)",
+                ),
+                Argument(
+                    names=("--disk",),
+                    metavar="HOST[:DISK]",
+                    repeat="append",
+                    help="look at this disk alone, or at those of this host",
+                    kind="disk",
+                ),
+            ),
         ),
         Command(
             name="volumes",
