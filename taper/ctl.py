@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taper import __version__
 from taper.last_words import guarded
-from taper.people.commands import add_commands
+from taper.people.commands import COMMANDS, add_commands
 from taper.version import answer
 
 if TYPE_CHECKING:
@@ -38,11 +38,16 @@ amidxtaped, which Amanda's amandad starts for amrecover."""
 
 def main() -> None:
     """Run the command line, and end with its exit status."""
+    command = COMMANDS.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if command is not None and command.plugin:
+        from taper.people.plugin import Parser, unknown
+
+        sys.exit(guarded("taperctl", lambda: _run(Parser), fail=unknown))
     sys.exit(guarded("taperctl", _run))
 
 
-def _run() -> int:
-    options = _parser().parse_args()
+def _run(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> int:
+    options = _parser(kind).parse_args()
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -58,8 +63,10 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser(
+    kind: type[argparse.ArgumentParser] = argparse.ArgumentParser,
+) -> argparse.ArgumentParser:
+    parser = kind(
         prog="taperctl",
         description="Try taper, put it in Amanda's place, and see what it has written.",
     )

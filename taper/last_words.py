@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -76,17 +77,24 @@ def sentence(fault: Exception) -> str:
     return f"internal error: {type(fault).__name__}: {fault}{place}"
 
 
-def guarded(program: str, run: Callable[[], int], keep: Callable[[str], None] | None = None) -> int:
+def guarded(
+    program: str,
+    run: Callable[[], int],
+    keep: Callable[[str], None] | None = None,
+    fail: Callable[[str], int] | None = None,
+) -> int:
     """Run a program to its end, whatever comes.
 
     :param run: gives the exit status
     :param keep: is given the whole traceback of what nobody foresaw
+    :param fail: says why it ends, and gives the exit status of a failure (default: :func:`tell`)
     :return: the exit status
     """
+    fail = fail or partial(tell, program)
     closed = _closed_descriptor()
     if closed is not None:
         # the first file that is opened would be taken for it
-        return tell(program, f"standard {_NAMES[closed]} (descriptor {closed}) must be open")
+        return fail(f"standard {_NAMES[closed]} (descriptor {closed}) must be open")
     try:
         status = run()
     except SystemExit as end:  # of a parser of command lines, which has said why
@@ -94,8 +102,9 @@ def guarded(program: str, run: Callable[[], int], keep: Callable[[str], None] | 
     except Exception as fault:
         if keep is not None:
             keep(traceback.format_exc())
-        status = tell(program, sentence(fault))
-    return status if _flushed(program) else 1
+        status = fail(sentence(fault))
+    failed = _flush(fail)
+    return status if failed is None else failed
 
 
 def _closed_descriptor() -> int | None:
@@ -107,16 +116,18 @@ def _closed_descriptor() -> int | None:
     return None
 
 
-def _flushed(program: str) -> bool:
-    """What was printed has left; else the interpreter would try once more, and complain."""
-    good = True
+def _flush(fail: Callable[[str], int]) -> int | None:
+    """Let what was printed leave; else the interpreter would try once more, and complain.
+
+    :return: the exit status of a failure; None: all has left
+    """
+    failed = None
     for stream, descriptor in ((sys.stdout, STDOUT), (sys.stderr, STDERR)):
         try:
             stream.flush()
         except OSError as fault:
-            tell(program, f"cannot write to standard {_NAMES[descriptor]}: {reason(fault)}")
+            failed = fail(f"cannot write to standard {_NAMES[descriptor]}: {reason(fault)}")
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, descriptor)
             os.close(nowhere)
-            good = False
-    return good
+    return failed

@@ -100,6 +100,53 @@ are asked for what they know; nothing is loaded, and nothing is written.""",
             run="doctor.visit:doctor",
         ),
         Command(
+            name="monitor",
+            help="tell Nagios or Icinga how old the last dumps are, and what else is wrong",
+            description="""\
+A plugin by the convention of Nagios and Icinga: one line with performance data, longer text in the
+lines after it, and an exit status of 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN: it could not
+be found out; the line says why).
+
+Tells of each disk of the disklist how old and how large its last dump is that can be restored (one
+that has none is critical), how many volumes may be written tonight, and what failed in the last
+run. The changers are asked for what they know; nothing is loaded, and nothing is written.""",
+            run="monitor:monitor",
+            plugin=True,
+            arguments=(
+                Argument(
+                    names=("--warning",),
+                    metavar="AGE",
+                    help="of the last dump, above which it is a warning: a number, with s, m, h, "
+                    "d or w behind it (default: 36h)",
+                ),
+                Argument(
+                    names=("--critical",),
+                    metavar="AGE",
+                    help="the same, above which it is critical (default: 60h)",
+                ),
+                Argument(
+                    names=("--volumes-warning",),
+                    metavar="N",
+                    type=int,
+                    help="fewer volumes left than these are a warning (default: runtapes); 0: none "
+                    "need be left",
+                ),
+                Argument(
+                    names=("--volumes-critical",),
+                    metavar="N",
+                    type=int,
+                    help="fewer than these are critical (default: 1)",
+                ),
+                Argument(
+                    names=("--disk",),
+                    metavar="HOST[:DISK]",
+                    repeat="append",
+                    help="look at this disk alone, or at those of this host",
+                    kind="disk",
+                ),
+            ),
+        ),
+        Command(
             name="volumes",
             help="list the volumes: where they are, what is on them, why they are kept",
             description="""\

@@ -62,6 +62,7 @@ class Command:
     :ivar run: ``module:function`` below this package; a coroutine of site and options.
     :ivar arguments: besides those that every command has, in the order of the usage line.
     :ivar as_root: where root runs it, what it writes is root's; all else is the dump user's.
+    :ivar plugin: a monitoring system runs it: it ends as :mod:`taper.people.plugin` says.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Command:
     run: str
     arguments: tuple[Argument, ...] = field(factory=tuple)
     as_root: bool = False
+    plugin: bool = False
 
     @property
     def all_arguments(self) -> tuple[Argument, ...]:

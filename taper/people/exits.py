@@ -1,4 +1,4 @@
-"""How a command for people ends."""
+"""How a command for people ends, and one that a monitoring system runs."""
 
 from __future__ import annotations
 
@@ -20,3 +20,19 @@ class Exit(enum.IntEnum):
     """Volumes are needed that are not at hand; the output says which."""
     INTERRUPTED = 130
     """A signal ended it."""
+
+
+class State(enum.IntEnum):
+    """Exit statuses of a plugin, by the convention of Nagios and Icinga."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+    """Nobody knows: it could not be found out."""
+
+    @property
+    def badness(self) -> int:
+        """The higher, the sooner somebody should look: what is known to be bad outweighs what is
+        not known."""
+        return (State.OK, State.UNKNOWN, State.WARNING, State.CRITICAL).index(self)

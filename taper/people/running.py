@@ -13,10 +13,11 @@ from devices.errors import ChangerError, DeviceError
 from protocols.tapelist import TapelistError
 from taper.core.errors import SourceFault
 from taper.core.scan import ScanFailed
-from taper.last_words import CannotStart, reason, tell
+from taper.last_words import CannotStart, reason
 from taper.people.commands import COMMANDS
 from taper.people.exits import Exit
 from taper.people.medium import NotAtHand
+from taper.people.plugin import make_plugin_screen, unknown
 from taper.people.screen import PROGRAM, Screen, make_screen
 from taper.people.site import Site, find_config
 from taper.people.telling import printable
@@ -25,6 +26,8 @@ from taper.run.process import import_reactor
 from taper.run.until_over import run_until_over
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taper.people.declaring import Command
     from taper.people.telling import Answer
 
@@ -41,21 +44,28 @@ class _Warnings(logging.Handler):
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run a command. :return: the exit status"""
+    """Run a command.
+
+    :return: the exit status
+    :raise CannotStart: it cannot be run
+    """
     os.umask(0o077)
-    screen = make_screen(json=options.json, plain=options.plain)
     paths = paths_from(os.environ)
     command = COMMANDS[options.command]
-    try:
-        config = find_config(options.config, tuple(options.o), paths, keep_root=command.as_root)
-    except CannotStart as fault:
-        return tell(PROGRAM, str(fault))
+    fail: Callable[[str], int] | None = None
+    if command.plugin:
+        screen, fail = make_plugin_screen(json=options.json), unknown
+    else:
+        screen = make_screen(json=options.json, plain=options.plain)
+    config = screen.quietly(
+        lambda: find_config(options.config, tuple(options.o), paths, keep_root=command.as_root)
+    )
     logging.getLogger().addHandler(_Warnings(screen))
     import_reactor()
     from twisted.internet import reactor
 
     site = Site(reactor, config, paths, screen)
-    return run_until_over(PROGRAM, reactor, Work(site, command, options))
+    return run_until_over(PROGRAM, reactor, Work(site, command, options), fail)
 
 
 class Work:
@@ -77,8 +87,8 @@ class Work:
         except NotAtHand as fault:
             self._failed(fault.text)
             return Exit.ABSENT
-        except _EXPECTED as fault:
-            return self._failed(_sentence(fault))
+        except EXPECTED as fault:
+            return self._failed(told(fault))
         finally:
             await self._site.close()
         self._site.screen.answer(answer)
@@ -108,7 +118,7 @@ class Work:
             self._story.cancel()
 
 
-_EXPECTED = (
+EXPECTED = (
     CannotStart,
     ChangerError,
     DeviceError,
@@ -117,9 +127,11 @@ _EXPECTED = (
     SourceFault,
     TapelistError,
 )
+"""What may go wrong with what a command works with; all else is a fault of ours."""
 
 
-def _sentence(fault: BaseException) -> str:
+def told(fault: BaseException) -> str:
+    """What people are told of it."""
     if isinstance(fault, OSError) and fault.strerror:
         return reason(fault)
     return printable(getattr(fault, "text", None) or getattr(fault, "message", None) or str(fault))

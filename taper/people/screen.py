@@ -8,13 +8,15 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 from taper.last_words import tell
 from taper.people.telling import count, printable, size, tell_json, tell_plain
 
 if TYPE_CHECKING:
     from taper.people.telling import Answer
+
+T = TypeVar("T")
 
 PROGRAM = "taperctl"
 _SECONDS_BETWEEN = 30.0
@@ -73,6 +75,11 @@ class Screen:
         else:
             tell_plain(answer, self._stdout)
         self._stdout.flush()  # a plan is seen before it is followed
+
+    def quietly(self, function: Callable[[], T]) -> T:
+        """Call what may write to stderr by itself. A screen that has no stderr tells it as
+        :meth:`warn` does."""
+        return function()
 
     def progress(self, title: str, total: int | None) -> IProgress:
         """Begin to tell how far something is; on stderr.

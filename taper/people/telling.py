@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from attrs import field, frozen
 
-from taper.people.exits import Exit
+from taper.people.exits import Exit, State
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _GAP = "  "
@@ -45,7 +45,7 @@ class Answer:
 
     record: Mapping[str, Any]
     shown: Sequence[Table | str] = field(factory=tuple)
-    exit: Exit = Exit.WELL
+    exit: Exit | State = Exit.WELL
 
 
 def printable(text: str) -> str:

@@ -51,13 +51,17 @@ def stamp_of(moment: float) -> str:
 # From the real changer to paper
 
 
-async def put_on_paper(site: Site, storage: Storage, *, load: bool) -> PaperChanger:
+async def put_on_paper(
+    site: Site, storage: Storage, *, load: bool, touch: bool = True
+) -> PaperChanger:
     """What is in the changer of a storage.
 
     The labels of vtapes are read, and that of the volume in a drive that stands alone, as nothing
     need be moved for it; of a library the inventory is believed.
 
     :param load: volumes of unknown content are loaded to be looked at
+    :param touch: if not, the inventory of any changer is believed, and no slot is entered: a taper
+        that looks for a volume at the same moment would find it in use
     :raise SourceFault: there is no such changer
     :raise ChangerError: it cannot be used
     """
@@ -65,7 +69,7 @@ async def put_on_paper(site: Site, storage: Storage, *, load: bool) -> PaperChan
     try:
         info = await changer.info()
         entries = await entries_of(changer, info.slots)
-        still = changer.global_space or info.num_slots == 1
+        still = touch and (changer.global_space or info.num_slots == 1)
         slots = []
         for entry in entries:
             slot = PaperSlot.listed(entry)

@@ -123,14 +123,15 @@ def _names(logdir: str) -> frozenset[str]:
         raise HistoryError(f"cannot read the directory {logdir}: {fault.strerror}") from fault
 
 
-def dump_lines(path: str) -> list[str]:
+def dump_lines(path: str, kinds: tuple[bytes, ...] = _OF_DUMPS) -> list[str]:
     """Of a log, the lines that tell of dumps on volumes.
 
+    :param kinds: how lines begin that are wanted instead
     :raise OSError: it cannot be read
     """
     with open(path, "rb", opener=open_regular) as file:
         lines = iter(lambda: file.readline(_MAX_LINE), b"")
-        kept = [line for line in lines if line.startswith(_OF_DUMPS)]
+        kept = [line for line in lines if line.startswith(kinds)]
     return [line.decode("utf-8", "surrogateescape") for line in kept]
 
 

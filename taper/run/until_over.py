@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -19,8 +21,15 @@ class IWork(Protocol):
         """A signal came: let go of drives and changers, and let :meth:`run` come back soon."""
 
 
-def run_until_over(program: str, reactor: Any, work: IWork) -> int:
-    """Run the reactor until the work is done. :return: its exit status"""
+def run_until_over(
+    program: str, reactor: Any, work: IWork, fail: Callable[[str], int] | None = None
+) -> int:
+    """Run the reactor until the work is done.
+
+    :param fail: says what nobody foresaw, and gives the exit status then (default: :func:`tell`)
+    :return: its exit status
+    """
+    say = fail or partial(tell, program)
     ended: Deferred[None] = Deferred()
     status = 1
 
@@ -29,7 +38,7 @@ def run_until_over(program: str, reactor: Any, work: IWork) -> int:
         if isinstance(result, int):
             status = result
         else:
-            tell(program, f"internal error: {result.getErrorMessage()}")
+            status = say(f"internal error: {result.getErrorMessage()}")
         ended.callback(None)
         if reactor.running and not stopping:
             reactor.stop()

@@ -124,7 +124,7 @@ def test_a_destination_that_fails(make_world: MakeWorld, fault: str, holding: bo
             vault(talk, split=split_by(2 * BLOCK))
         line = ending(talk)
         assert line.startswith(f"PARTIAL {WORKER} {HANDLE} INPUT-GOOD TAPE-ERROR "), line
-        # a file is sent again, so another volume is sought for it, and the log says what came before
+        # a file is sent again: another volume is sought for it, and the log says what came before
         said = world.log("PARTPARTIAL") if holding else [line]
         assert "Error writing from DirectTCP connection: " in said[-1]
         talk.quit()

@@ -38,7 +38,7 @@ def find_disk_name(catalogue: Catalogue, host: str, disk: str) -> tuple[str, str
 
     :raise NothingToRestore: there are none like that
     """
-    known = dict.fromkeys(map(_disk_of, catalogue.of()))
+    known = dict.fromkeys(map(disk_of, catalogue.of()))
     for name in known:
         if name[0].lower() == host.lower() and name[1] == disk:
             return name
@@ -52,7 +52,8 @@ def find_disk_name(catalogue: Catalogue, host: str, disk: str) -> tuple[str, str
     )
 
 
-def _disk_of(dump: Copy | HeldDump) -> tuple[str, str]:
+def disk_of(dump: Copy | HeldDump) -> tuple[str, str]:
+    """Its host and disk."""
     if isinstance(dump, HeldDump):
         return dump.host, dump.disk
     return dump.dump.name.host, dump.dump.name.disk
@@ -60,33 +61,29 @@ def _disk_of(dump: Copy | HeldDump) -> tuple[str, str]:
 
 def restorables(catalogue: Catalogue, host: str, disk: str) -> list[Restorable]:
     """The dumps of a disk that are there as a whole."""
-    found = []
-    for dump in catalogue.of(host, disk):
-        if not dump.restorable:
-            continue
-        if isinstance(dump, HeldDump):
-            found.append(
-                Restorable(
-                    datestamp=dump.datestamp,
-                    level=_level(dump.level),
-                    size=dump.size,
-                    holding=dump.path,
-                )
-            )
-        else:
-            stored = dump.dump.as_stored()
-            found.append(
-                Restorable(
-                    datestamp=stored.name.datestamp,
-                    level=_level(stored.name.level),
-                    size=stored.crc.size if stored.crc.known else dump.dump.size,
-                    dump=stored,
-                )
-            )
-    return found
+    return [as_restorable(dump) for dump in catalogue.of(host, disk) if dump.restorable]
 
 
-def _level(text: str) -> int:
+def as_restorable(dump: Copy | HeldDump) -> Restorable:
+    """One that is there as a whole."""
+    if isinstance(dump, HeldDump):
+        return Restorable(
+            datestamp=dump.datestamp,
+            level=level_number(dump.level),
+            size=dump.size,
+            holding=dump.path,
+        )
+    stored = dump.dump.as_stored()
+    return Restorable(
+        datestamp=stored.name.datestamp,
+        level=level_number(stored.name.level),
+        size=stored.crc.size if stored.crc.known else dump.dump.size,
+        dump=stored,
+    )
+
+
+def level_number(text: str) -> int:
+    """A level of a trace log; what is none is taken for a full dump."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
 
 
