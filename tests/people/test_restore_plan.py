@@ -18,6 +18,7 @@ from taper.people.restore.finding import names_in, paths_in, plain_path
 from taper.people.restore.plan import (
     Contents,
     NothingToRestore,
+    Plan,
     Restorable,
     choose,
     latest,
@@ -131,6 +132,21 @@ def test_dumps_without_what_is_wanted() -> None:
 def test_a_full_dump_that_is_gone() -> None:
     assert make_plan("h", "/d", [[held(1, 1)]], {}, {}).base_missing
     assert not make_plan("h", "/d", [[held(1, 1)]], {}, {}, alone=True).base_missing
+
+
+def test_a_level_in_between_that_is_gone() -> None:
+    """It is said, whether anything tells of the lost one or not; one that nothing builds on is no
+    matter."""
+    chain = [[held(0, 0)], [held(2, 1)], [held(6, 2)]]
+
+    def plan(*lost: tuple[int, int]) -> Plan:
+        return make_plan("h", "/d", chain, {}, {}, lost=[held(*one).key for one in lost])
+
+    assert plan().complete
+    assert plan((1, 1), (3, 2), (7, 1)).complete
+    assert plan((4, 1), (1, 0)).lost == (held(1, 0).key, held(4, 1).key)
+    assert not plan((4, 1)).complete
+    assert make_plan("h", "/d", [[held(0, 0)], [held(6, 2)]], {}, {}).gap
 
 
 # the index

@@ -64,6 +64,16 @@ def restorables(catalogue: Catalogue, host: str, disk: str) -> list[Restorable]:
     return [as_restorable(dump) for dump in catalogue.of(host, disk) if dump.restorable]
 
 
+def lost(catalogue: Catalogue, host: str, disk: str) -> frozenset[tuple[str, int]]:
+    """Datestamp and level of the dumps of a disk of which no copy is there as a whole."""
+    there = {copy.key for copy in restorables(catalogue, host, disk)}
+    known = set()
+    for dump in catalogue.of(host, disk):
+        told = dump if isinstance(dump, HeldDump) else dump.dump.name
+        known.add((told.datestamp, level_number(told.level)))
+    return frozenset(known - there)
+
+
 def as_restorable(dump: Copy | HeldDump) -> Restorable:
     """One that is there as a whole."""
     if isinstance(dump, HeldDump):

@@ -6,7 +6,8 @@ Pure: what is known of dumps and volumes goes in, a plan comes out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -109,6 +110,9 @@ class Plan:
     """What is going to be done, and in which order.
 
     :ivar base_missing: the first dump builds on one that is nowhere any more.
+    :ivar lost: datestamp and level of dumps between those of the plan that cannot be restored,
+        and that one of these may build on.
+    :ivar gap: a dump builds on one of the level below it, which nothing tells of.
     :ivar passed_over: dumps that have nothing that is wanted.
     """
 
@@ -116,7 +120,14 @@ class Plan:
     disk: str
     steps: tuple[Step, ...]
     base_missing: bool = False
+    lost: tuple[tuple[str, int], ...] = ()
+    gap: bool = False
     passed_over: tuple[Restorable, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """All that its dumps build on is among them, as far as is known."""
+        return not (self.base_missing or self.lost or self.gap)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -189,6 +200,7 @@ def make_plan(
     paths: tuple[str, ...] = (),
     *,
     alone: bool = False,
+    lost: Collection[tuple[str, int]] = (),
 ) -> Plan:
     """Settle from which copies.
 
@@ -197,7 +209,9 @@ def make_plan(
     :param wanted: what of a dump is wanted, where an index tells it; of others it is all paths
     :param paths: what is wanted at all; none: everything
     :param alone: what the dump builds on is not wanted
+    :param lost: datestamp and level of dumps that are known, and cannot be restored
     """
+    keys = [copies[0].key for copies in chain]
     steps: list[Step] = []
     passed_over: list[Restorable] = []
     for copies in chain:
@@ -214,8 +228,15 @@ def make_plan(
         disk=disk,
         steps=tuple(steps),
         base_missing=not alone and chain[0][0].level > 0,
+        lost=tuple(sorted(key for pair in pairwise(keys) for key in lost if _between(key, *pair))),
+        gap=any(later[1] - before[1] > 1 for before, later in pairwise(keys)),
         passed_over=tuple(passed_over),
     )
+
+
+def _between(key: tuple[str, int], before: tuple[str, int], later: tuple[str, int]) -> bool:
+    """``later`` would build on that dump, not on ``before``, if it were there."""
+    return before[0] < key[0] < later[0] and key[1] < later[1]
 
 
 def _trouble(copy: Restorable, contents: Mapping[str, Contents]) -> tuple[int, int]:

@@ -124,9 +124,9 @@ class Restore:
                 wanted[copies[0].key] = its
         storages = sorted({copy.storage for copies in chain for copy in copies if copy.dump})
         contents = await self._contents_of(storages)
-        return make_plan(
-            host, disk, chain, contents, wanted, wish.paths, alone=wish.level is not None
-        )
+        lost = finding.lost(catalogue, host, disk)
+        alone = wish.level is not None
+        return make_plan(host, disk, chain, contents, wanted, wish.paths, alone=alone, lost=lost)
 
     async def _contents_of(self, names: Iterable[str]) -> dict[str, Contents]:
         """What the changers of storages have, as far as they know."""

@@ -97,6 +97,16 @@ def _plan_lines(plan: Plan, target: str) -> Iterator[Table | str]:
             f"No full dump is left: level {plan.steps[0].copy.level if plan.steps else '?'} builds "
             "on one that was overwritten. Only what changed since then can be restored."
         )
+    for stamp, level in plan.lost:
+        yield (
+            f"Level {level} of {moment(stamp)} cannot be restored, and the next one may build on "
+            "it: what changed in between may be missing, or be as it was before."
+        )
+    if plan.gap and not plan.lost:
+        yield (
+            "A level between these is nowhere any more: what changed in between may be missing, or "
+            "be as it was before."
+        )
 
 
 def _step_row(step: Step) -> tuple[str, ...]:
@@ -125,6 +135,8 @@ def plan_record(plan: Plan, target: str) -> dict[str, Any]:
         "to": target,
         "size": plan.size,
         "base_missing": plan.base_missing,
+        "lost": len(plan.lost),
+        "gap": plan.gap,
         "missing": list(plan.missing),
         "steps": [_step_record(step) for step in plan.steps],
     }
@@ -173,7 +185,7 @@ def tell_outcome(
     plan: Plan, outcomes: list[Outcome], target: str, not_found: tuple[str, ...]
 ) -> Answer:
     """What was done."""
-    whole = all(outcome.whole for outcome in outcomes) and not not_found and not plan.base_missing
+    whole = all(outcome.whole for outcome in outcomes) and not not_found and plan.complete
     record = plan_record(plan, target)
     record["outcomes"] = [_outcome_record(outcome) for outcome in outcomes]
     record["not_found"] = list(not_found)
