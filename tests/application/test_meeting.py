@@ -203,9 +203,10 @@ def test_a_source_that_is_no_good(taper: TaperSide) -> None:
     """The taper is told, and the data connection is reset."""
     application = Application(taper.address)
     application.wrong = "tar exited with status 2"
-    application.write(DATA[:1000])
+    application.write(DATA[:500], end=False)
     taper.meet()
-    taper.send()
+    taper.send()  # one that knows of its end before it is sent for connects to nobody
+    application.write(DATA[500:1000])
     assert taper.hear(End) == End(1000, 0, EndResult.FAILED, "tar exited with status 2")
     with pytest.raises(ConnectionResetError):
         taper.take()
