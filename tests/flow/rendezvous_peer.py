@@ -177,8 +177,9 @@ class Application:
                     return
                 if not data:
                     return
-                frames = half.receive(data)
-                link.sendall(half.output())
+                with self._lock:  # whoever sends the data says something, too
+                    frames = half.receive(data)
+                    link.sendall(half.output())
                 if half.established and not known:
                     known = True
                     self._met(link, half)
