@@ -29,27 +29,12 @@ from taper.application.conversation import Conversation as Meant
 from taper.application.errors import ApplicationError
 from taper.application.meeting import Meeting
 from tests.conformance.harness import ETC, STAMP, Options, World
+from tests.conformance.harness_rendezvous import DISKLIST, KEY_FILE, MEETING
 from tests.conformance.harness_talk import DEADLINE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import split_line
 from tests.fakes.medium import Medium
 
 KEY = b"the key of all that is cut"
-KEY_FILE = f"{ETC}/rendezvous-key"
-DISKLIST = "localhost /home meeting\n"
-CONF = f"""
-define application meeting-tar {{
-  plugin "amdirecttar"
-  property "RENDEZVOUS" "YES"
-}}
-define dumptype meeting {{
-  program "APPLICATION"
-  application "meeting-tar"
-  compress none
-  data-path directtcp
-}}
-property "rendezvous-key-file" "{KEY_FILE}"
-property "rendezvous-address" "127.0.0.1"
-"""
 WINDOW = 6 << 20
 HEAD = 32768
 """Bytes of the header of a file on a vtape."""
@@ -259,7 +244,7 @@ class Nights:
         """:param chosen: its ``extra`` is added to"""
         world.write(KEY_FILE, KEY + b"\n")
         world.write(f"{ETC}/disklist", DISKLIST)
-        chosen.extra += CONF
+        chosen.extra += MEETING
         world.configure(chosen)
         self.talk: Conversation = world.start(*overrides)
         self.talk.send(f"START-TAPER taper0 {WORKER} PROTO {STAMP}")
