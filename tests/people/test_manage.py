@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from twisted.internet.defer import execute
 from devices.base import HEADER_SIZE
 from protocols.header import HeaderType, parse_header
 from taper.people.exits import Exit
-from taper.people.manage import erase, label
+from taper.people.manage import workbench
 from taper.people.restore.dialogue import Dialogue
 from taper.people.screen import Screen, Style
 from tests.fakes.library import Library
@@ -163,7 +162,7 @@ class Here:
         return execute(function, *args)
 
 
-def typing(monkeypatch: pytest.MonkeyPatch, module: Any, typed: str) -> io.StringIO:
+def typing(monkeypatch: pytest.MonkeyPatch, typed: str) -> io.StringIO:
     """A person sits at a terminal, and types. :return: what that person is asked"""
 
     class Terminal(io.StringIO):
@@ -177,7 +176,7 @@ def typing(monkeypatch: pytest.MonkeyPatch, module: Any, typed: str) -> io.Strin
         lane: Any = Here()
         return Dialogue(screen, lambda name: lane, Terminal(typed), asked)
 
-    monkeypatch.setattr(module, "dialogue_of", dialogue)
+    monkeypatch.setattr(workbench, "dialogue_of", dialogue)
     return asked
 
 
@@ -186,9 +185,9 @@ async def test_the_name_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     nights = await two_nights(tmp_path)
     words = ("label", "C02", "--slot", "2", "--force")
     for typed in ("C01\n", "yes\n", ""):
-        typing(monkeypatch, label, typed)
+        typing(monkeypatch, typed)
         assert "the name of C02 was not typed" in await refused(nights, *words)
-    asked = typing(monkeypatch, label, " C02 \n")
+    asked = typing(monkeypatch, " C02 \n")
     await nights.lines(*words)
     assert asked.getvalue() == "To lose what is on C02, type its name: "
     assert written(nights, 2) == ("C02", "X")
@@ -201,15 +200,14 @@ async def test_a_run_wrote_it_while_somebody_typed(
 ) -> None:
     """The name was given for what was on it before."""
     nights = await two_nights(tmp_path)
-    module = {"label": label, "erase": erase}[command]
     tapelist = tmp_path / "tapelist"
     changed = tapelist.read_text().replace(SECOND, "20260109000000")
 
-    async def meanwhile(dialogue: Any, labels: Collection[str], named: Any) -> None:
-        assert list(labels) == ["C02"]
+    async def meanwhile(dialogue: Any, label: str) -> None:
+        assert label == "C02"
         tapelist.write_text(changed)
 
-    monkeypatch.setattr(module, "have_named", meanwhile)
+    monkeypatch.setattr(workbench, "_have_named", meanwhile)
     more = ("--slot", "2", "--force") if command == "label" else ()
     status, _ = await nights.run(command, "C02", *more)
     assert status == Exit.FAILED

@@ -15,9 +15,8 @@ from taper.core.permission import VolumeStillActive
 from taper.last_words import CannotStart
 from taper.people.exits import Exit
 from taper.people.manage.workbench import (
+    agree,
     described,
-    dialogue_of,
-    have_named,
     lost_with,
     record_active,
     record_lost,
@@ -117,11 +116,7 @@ async def _follow(
     if options.dry_run:
         exit = Exit.WELL if plan.refused is None else Exit.FOUND
         return Answer(record=_record(bench, plan, done=False), shown=told, exit=exit)
-    if plan.refused is not None:
-        raise CannotStart(f"nothing was done: {printable(plan.refused)}")
-    dialogue = dialogue_of(site)
-    dialogue.show(Answer(record={}, shown=told))
-    await have_named(dialogue, plan.active, options.name)
+    await agree(site, told, plan.refused, plan.active, options.name)
     erasing = erase_held(
         *(bench, plan.held, plan.label, catalogue.tapelist, bench.stamp),
         given_up=plan.active,

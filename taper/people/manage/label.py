@@ -24,10 +24,9 @@ from taper.core.scan.interfaces import ScanResult
 from taper.last_words import CannotStart
 from taper.people.exits import Exit
 from taper.people.manage.workbench import (
+    agree,
     content_of,
     described,
-    dialogue_of,
-    have_named,
     lost_with,
     record_active,
     record_lost,
@@ -174,11 +173,7 @@ async def _follow(
     if options.dry_run:
         exit = Exit.WELL if plan.refused is None else Exit.FOUND
         return Answer(record=_record(bench, plan, done=False), shown=told, exit=exit)
-    if plan.refused is not None:
-        raise CannotStart(f"nothing was done: {printable(plan.refused)}")
-    dialogue = dialogue_of(site)
-    dialogue.show(Answer(record={}, shown=told))
-    await have_named(dialogue, plan.active, options.name)
+    await agree(site, told, plan.refused, plan.active, options.name)
     await _write(site, bench, plan, catalogue)
     shown = [f"Slot {printable(plan.held.slot)} has volume {printable(plan.label)} now."]
     shown += [

@@ -15,7 +15,7 @@ from taper.core.permission import VolumeStillActive, refuse_overwrite
 from taper.last_words import CannotStart
 from taper.people import keeping
 from taper.people.restore.dialogue import Dialogue
-from taper.people.telling import Column, Table, moment, printable
+from taper.people.telling import Answer, Column, Table, moment, printable
 from taper.run.tapelist_store import TapelistStore
 
 if TYPE_CHECKING:
@@ -123,24 +123,39 @@ def dialogue_of(site: Site) -> Dialogue:
     return Dialogue(site.screen, functools.partial(Lane, site.reactor))
 
 
-async def have_named(dialogue: Dialogue, labels: Collection[str], named: Collection[str]) -> None:
-    """See that somebody has named each of these volumes: all that is on them will be lost.
+async def agree(
+    site: Site,
+    told: Sequence[Table | str],
+    refused: str | None,
+    active: Collection[str],
+    named: Collection[str],
+) -> None:
+    """Show a plan, and see that it may be followed.
 
+    :param refused: why it may not, whoever is asked
+    :param active: volumes that are needed, of which each has to be named: all on them will be lost
     :param named: what was named on the command line
-    :raise CannotStart: nobody has
+    :raise CannotStart: it may not, or somebody has not named them
     """
-    for label in labels:
-        if label in named:
-            continue
-        shown = printable(label)
-        if not dialogue.interactive:
-            raise CannotStart(f"nothing was done, as {shown} is active; --name {shown} gives it up")
-        try:
-            typed = await dialogue.ask(f"To lose what is on {shown}, type its name: ")
-        except EOFError:
-            typed = ""
-        if typed not in (label, shown):
-            raise CannotStart(f"nothing was done, as the name of {shown} was not typed")
+    if refused is not None:
+        raise CannotStart(f"nothing was done: {printable(refused)}")
+    dialogue = dialogue_of(site)
+    dialogue.show(Answer(record={}, shown=told))
+    for label in active:
+        if label not in named:
+            await _have_named(dialogue, label)
+
+
+async def _have_named(dialogue: Dialogue, label: str) -> None:
+    shown = printable(label)
+    if not dialogue.interactive:
+        raise CannotStart(f"nothing was done, as {shown} is active; --name {shown} gives it up")
+    try:
+        typed = await dialogue.ask(f"To lose what is on {shown}, type its name: ")
+    except EOFError:
+        typed = ""
+    if typed not in (label, shown):
+        raise CannotStart(f"nothing was done, as the name of {shown} was not typed")
 
 
 # what is on a volume, and what is lost with it
