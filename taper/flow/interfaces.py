@@ -108,11 +108,12 @@ class ISender(Protocol):
 
     @property
     def finished(self) -> bool:
-        """All was sent, and the connection is ended in good order."""
+        """Nothing is to come behind :attr:`size`; what the other end has counted tells whether the
+        connection has brought all of it."""
 
     @property
     def size(self) -> int:
-        """Bytes sent."""
+        """Bytes sent, or to be sent once it is :attr:`finished`."""
 
     @property
     def broken(self) -> str | None:

@@ -204,7 +204,8 @@ class MoverTransfer:
         if not moved.eof or sender is None or not sender.goes_on:
             return False
         await self._verdict()
-        return sender.goes_on and not sender.finished
+        stored = self._done + moved.size
+        return sender.goes_on and not (sender.finished and stored >= sender.size)
 
     async def _break(self, device: IAsyncDevice, number: int, text: str) -> PartResult:
         """The connection broke. What is certain stays, if the rest can be sent again."""

@@ -122,18 +122,30 @@ class UndecidedOrigin(ClientOrigin):
         return Deferred.fromCoroutine(self._decide())
 
     async def _decide(self) -> IOrigin:
-        # only for DirectTCP
-        from taper.flow.rendezvous import RendezvousOrigin
-        from taper.flow.rendezvous_terms import NoRendezvous, find_terms
+        meets = await self._context.look(_rendezvous, self._command, self._config)
+        return self if meets is None else meets(self._context)
 
-        try:
-            terms = await self._context.look(find_terms, self._command, self._config)
-        except NoRendezvous as refusal:
-            # an application that wants one cannot tell a device from a taper that has none
-            raise SourceFault(f"no rendezvous can be offered: {refusal}") from refusal
-        if terms is None:
-            return self
-        return RendezvousOrigin(self._context, self._command, terms)
+
+def _rendezvous(command: PortWrite, config: Config) -> Callable[[FlowContext], IOrigin] | None:
+    """What makes the rendezvous of a dump whose application asks for one. Blocks.
+
+    What that needs is imported here too, as it takes longer than a turn of the reactor may.
+
+    :raise SourceFault: none can be offered
+    """
+    from taper.flow.rendezvous_terms import NoRendezvous, find_terms
+
+    try:
+        terms = find_terms(command, config)
+    except NoRendezvous as refusal:
+        # an application that wants one cannot tell a device from a taper that has none
+        raise SourceFault(f"no rendezvous can be offered: {refusal}") from refusal
+    if terms is None:
+        return None
+    from taper.flow.rendezvous import RendezvousOrigin, prepare
+
+    prepare(terms)
+    return lambda context: RendezvousOrigin(context, command, terms)
 
 
 @implementer(IBlockOrigin, IConnectingOrigin)

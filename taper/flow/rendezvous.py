@@ -7,6 +7,7 @@ one. What both say is :mod:`protocols.rendezvous`.
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,12 @@ _OUTCOMES = {
 }
 
 _log = logging.getLogger(__name__)
+
+
+def prepare(terms: Terms) -> None:
+    """Import what a rendezvous on these terms needs besides. Blocks."""
+    if terms.tls is not None:
+        importlib.import_module("taper.flow.rendezvous_tls")  # brings pyOpenSSL
 
 
 @implementer(IMoverOrigin, IToldOrigin)
@@ -136,7 +143,7 @@ class RendezvousOrigin:
         """What a port leads to."""
         if self._terms.tls is None:
             return self._lobby
-        from taper.flow.rendezvous_tls import by_tls  # brings pyOpenSSL
+        from taper.flow.rendezvous_tls import by_tls  # see prepare()
 
         return by_tls(self._context.reactor, self._terms.tls, self._lobby)
 

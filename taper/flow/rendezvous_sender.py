@@ -120,7 +120,7 @@ class ApplicationSender:
     def _sent_nothing(self) -> None:
         """It is connected, and silent; the device would wait for ever."""
         meeting = self._meeting
-        if meeting.sent > self._position or self._begun or meeting.total is not None:
+        if meeting.sent > self._position or self._begun or meeting.total == self._position:
             return
         self._failed(f"the application has sent nothing behind byte {self._position}")
         self.tells_broken()
@@ -135,7 +135,7 @@ class ApplicationSender:
 
     @property
     def finished(self) -> bool:
-        """It has sent all."""
+        """It has read all, and says how much; it may have yet to send some of that."""
         return self._meeting.total is not None
 
     @property

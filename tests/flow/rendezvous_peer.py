@@ -73,6 +73,7 @@ class Script:
     :ivar mute: it never answers an order to send.
     :ivar idle: it connects, and never sends a byte.
     :ivar loses_first: its first data connection is reset at once, which it does not see.
+    :ivar reads_ahead: it has read all, and says so, before it sends anything.
     """
 
     header: HeaderFields | HeaderBlock | None = FIELDS
@@ -85,6 +86,7 @@ class Script:
     mute: bool = False
     idle: bool = False
     loses_first: bool = False
+    reads_ahead: bool = False
 
 
 @define
@@ -260,6 +262,8 @@ class Application:
             return
         data = self._running = _Data(order.run, link)
         self._say(self._sending(order))
+        if self.script.reads_ahead:
+            self._finish()
         if not self.script.idle:
             threading.Thread(
                 target=self._send_data, args=(data, order.offset), name="sender", daemon=True

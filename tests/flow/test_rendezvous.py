@@ -284,6 +284,7 @@ def test_an_empty_dump(turning: Turning, meet: Any, target: Any) -> None:
 
 @pytest.mark.parametrize("how", ["reset", "closed"])
 @pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("target", [Pumped, Moved])
 def test_cuts(
     turning: Turning,
@@ -291,14 +292,17 @@ def test_cuts(
     monkeypatch: pytest.MonkeyPatch,
     target: Any,
     how: str,
+    ahead: bool,
     link: bool,
 ) -> None:
     """Wherever the data connection is cut, the dump goes on at the very byte; so it does where the
-    rendezvous is cut as well, and where nobody is told of the cut."""
+    rendezvous is cut as well, where nobody is told of the cut, and where the application has read
+    all long before."""
     monkeypatch.setattr(rendezvous_feeding, "END_PATIENCE", 0.1)
     monkeypatch.setattr(rendezvous_sender, "VERDICT_PATIENCE", 0.1)
     points = [0, 100_000, len(DATA) - 1]
-    meeting = meet(target, Script(cuts=[Cut(at, how, link) for at in points]))
+    cuts = [Cut(at, how, link) for at in points]
+    meeting = meet(target, Script(cuts=cuts, reads_ahead=ahead))
     assert turning.run(meeting.run()) is Verdict.DONE
     check_whole(meeting, turning)
     offsets = [order.offset for order in meeting.application.orders]
