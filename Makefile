@@ -12,17 +12,22 @@ BENCH ?=
 PYTEST ?=
 SLOWLY ?=
 
-.PHONY: demo test test-pieces test-programs test-nights test-any-taper test-slowly bench check
+# The longest two are cut where their halves take alike, by the first letters of their files.
+NIGHTS = test-nights-a-q test-nights-r-z
+ANY_TAPER = test-any-taper-a-r test-any-taper-s-z
+
+.PHONY: demo test test-pieces test-programs test-nights $(NIGHTS) test-any-taper $(ANY_TAPER) \
+    test-slowly bench check
 
 # what starts programs of ours, and mostly waits for them
 PROGRAMS = tests/crash tests/docs tests/application tests/recovery tests/run tests/tapeserver
-SUITES = test-nights test-any-taper test-pieces test-programs
+SUITES = $(NIGHTS) $(ANY_TAPER) test-pieces test-programs
 
 demo: $(VENV)/.for-use
 	$(VENV)/bin/taperctl demo $(DEMO)
 
 test: check
-	$(MAKE) --no-print-directory --jobs=4 --output-sync=target $(SUITES)
+	$(MAKE) --no-print-directory --jobs=6 --output-sync=target $(SUITES)
 
 # All of them mostly wait for processes, so they run beside each other.
 test-pieces: $(VENV)/.for-tests
@@ -32,12 +37,16 @@ test-pieces: $(VENV)/.for-tests
 test-programs: $(VENV)/.for-tests
 	$(VENV)/bin/python -m pytest $(PROGRAMS) $(PYTEST)
 
-test-nights: $(VENV)/.for-tests
-	$(VENV)/bin/python -m pytest tests/system $(PYTEST)
+test-nights: $(NIGHTS)
 
-test-any-taper: $(VENV)/.for-tests
-	$(VENV)/bin/python -m pytest tests/conformance --taper $(VENV)/bin/taper \
-	    $(addprefix --taper ,$(wildcard $(STOCK))) --conformance-report $(VENV)/conformance.txt
+$(NIGHTS): test-nights-%: $(VENV)/.for-tests
+	$(VENV)/bin/python -m pytest tests/system/test_[$*]*.py $(PYTEST)
+
+test-any-taper: $(ANY_TAPER)
+
+$(ANY_TAPER): test-any-taper-%: $(VENV)/.for-tests
+	$(VENV)/bin/python -m pytest tests/conformance/test_[$*]*.py --taper $(VENV)/bin/taper \
+	    $(addprefix --taper ,$(wildcard $(STOCK))) --conformance-report $(VENV)/conformance-$*.txt
 
 # The same with every process stopped at random: no test may suppose a moment. Takes hours.
 test-slowly: $(VENV)/.for-tests
