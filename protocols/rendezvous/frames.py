@@ -49,6 +49,7 @@ class Kind(IntEnum):
     BROKEN = 8
     END = 9
     ALIVE = 10
+    DELIVERED = 11
     SEND = 16
     HALT = 17
     STORED = 18
@@ -233,6 +234,19 @@ class Broken(Frame):
 
 
 @frozen
+class Delivered(Frame):
+    """The data connection is over, in good order at both its ends.
+
+    :ivar sent: bytes of the dump that were given to it or one before; the other end has taken them.
+    """
+
+    kind = Kind.DELIVERED
+    layout = (_RUN, _SIZE)
+    run: int
+    sent: int
+
+
+@frozen
 class End(Frame):
     """The dump is at its end, and so large. Once on each connection.
 
@@ -333,6 +347,7 @@ FRAMES: tuple[type[Frame], ...] = (
     Cannot,
     Halted,
     Broken,
+    Delivered,
     End,
     Alive,
     Send,

@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from collections import deque
 
-from protocols.rendezvous.frames import Broken, Cannot, Frame, Halt, Halted, Send, Sending
+from protocols.rendezvous.frames import (
+    Broken,
+    Cannot,
+    Delivered,
+    Frame,
+    Halt,
+    Halted,
+    Send,
+    Sending,
+)
 
 MAX_UNANSWERED = 16
 """Orders without an answer."""
@@ -33,8 +42,8 @@ class Orders:
             return self._order(frame)
         if isinstance(frame, Sending | Halted | Cannot):
             return self._answer(frame)
-        if isinstance(frame, Broken) and self._run and frame.run > self._run:
-            return f"BROKEN: run {frame.run} has not begun"
+        if isinstance(frame, Broken | Delivered) and self._run and frame.run > self._run:
+            return f"{frame.kind.name}: run {frame.run} has not begun"
         return None
 
     def _order(self, order: Send | Halt) -> str | None:

@@ -46,6 +46,7 @@ class States(Protocol):
     def cannot(self) -> None: ...
     def halted(self) -> None: ...
     def broken(self) -> None: ...
+    def delivered(self) -> None: ...
     def end(self) -> None: ...
     def alive(self) -> None: ...
     def send(self) -> None: ...
@@ -76,6 +77,7 @@ _LOOPS = (
     States.cannot,
     States.halted,
     States.broken,
+    States.delivered,
     States.alive,
     States.send,
     States.halt,
@@ -87,6 +89,7 @@ _CROSSING = (
     States.cannot,
     States.halted,
     States.broken,
+    States.delivered,
     States.end,
     States.alive,
 )

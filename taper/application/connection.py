@@ -7,16 +7,13 @@ only :meth:`Sender.finish` makes it end in an orderly way.
 
 from __future__ import annotations
 
-import array
-import fcntl
-import os
 import select
 import socket
 import struct
-import termios
 import time
 from collections.abc import Sequence
 
+from devices.sockets import raise_if_broken, unacknowledged
 from protocols.directtcp import Address, AddressError, AnswerReader, is_indirect
 from taper.application.errors import ApplicationError, reason
 
@@ -91,20 +88,6 @@ def resolve(port: int, connect_timeout: float, answer_timeout: float) -> tuple[A
     except (OSError, AddressError) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
         raise ApplicationError(f"cannot get an address from {where}: {why}") from None
-
-
-def unacknowledged(connection: socket.socket) -> int:
-    """Bytes that the peer's system has not got."""
-    answer = array.array("i", [0])
-    fcntl.ioctl(connection, termios.TIOCOUTQ, answer)
-    return answer[0]
-
-
-def raise_if_broken(connection: socket.socket) -> None:
-    """:raise OSError: an error has come that nobody was told of"""
-    code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if code:
-        raise OSError(code, os.strerror(code))
 
 
 def silence(connection: socket.socket) -> float:

@@ -2,7 +2,7 @@
 
 Theory of operation. The taper leads: it orders where the data go and from which byte on (SEND), and
 when they shall stop (HALT). Each order gets one answer. When the rendezvous was made anew we say
-again what stands: the header, a data connection that broke, END; the taper repeats an order whose
+again what stands: the header, how a data connection ended, END; the taper repeats an order whose
 answer it has not got, which is done once, and answered again. So nothing can be lost between two
 connections. The dump is good after a RESULT that agrees with END, and in no other case.
 
@@ -23,6 +23,7 @@ from protocols.rendezvous.frames import (
     Alive,
     Broken,
     Cannot,
+    Delivered,
     End,
     EndResult,
     Frame,
@@ -104,6 +105,7 @@ class Conversation:
         self._owed: Send | Halt | None = None  # on this connection
         self._refusal: Cannot | None = None
         self._broken: Broken | None = None
+        self._delivered: Delivered | None = None
         self._end: End | None = None
         self._position = self._asked_at = 0
         self._call(now)
@@ -221,7 +223,7 @@ class Conversation:
 
     def _begin_to_talk(self, now: float) -> None:
         self._calls.proven()
-        for frame in (self._header, self._broken, self._end):
+        for frame in (self._header, self._broken, self._delivered, self._end):
             if frame is not None:
                 self._say(frame, now)
 
@@ -269,7 +271,7 @@ class Conversation:
             self._answer_again(now)
             return
         self._leave()
-        self._run, self._asked, self._refusal, self._broken = send.run, send, None, None
+        self._begin_run(send.run, send)
         if self._end is not None and self._end.result != EndResult.GOOD:
             self._cannot(Why.FAILED, self._end.text, now)
             return
@@ -294,10 +296,15 @@ class Conversation:
         self._give_up_order(now)
         self._owed = halt
         self._leave()
-        self._run, self._asked, self._refusal, self._broken = halt.run, None, None, None
+        self._begin_run(halt.run, None)
         crc = self._sum_of(halt.offset, now)
         if crc is not None:
             self._answer(Halted(halt.run, halt.offset, crc), now)
+
+    def _begin_run(self, run: int, asked: Send | None) -> None:
+        """What was said of the data connection before holds no more."""
+        self._run, self._asked = run, asked
+        self._refusal = self._broken = self._delivered = None
 
     def _give_up_order(self, now: float) -> None:
         """Another order came before the answer."""
@@ -388,6 +395,13 @@ class Conversation:
             self._leave()
             self._broken = Broken(self._run, self._position, why)
             self._say(self._broken, now)
+
+    def delivered(self, now: float) -> None:
+        """The peer has all that was sent, and has ended the data connection as well."""
+        if self._data.state() is Data.ENDED:
+            self._data.delivered()
+            self._delivered = Delivered(self._run, self._position)
+            self._say(self._delivered, now)
 
     def _leave(self) -> None:
         if self._data.state() is not Data.NONE:

@@ -15,15 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from devices.sockets import raise_if_broken, unacknowledged
 from protocols.crc import Crc
 from protocols.directtcp import Address
 from protocols.rendezvous.window import SpoolError
-from taper.application.connection import (
-    RESET_ON_CLOSE,
-    USUAL_CLOSE,
-    raise_if_broken,
-    silence,
-)
+from taper.application.connection import RESET_ON_CLOSE, USUAL_CLOSE, silence
 from taper.application.conversation import Conversation
 from taper.application.dialing import Line, Unanswered
 from taper.application.ending import Ending
@@ -38,6 +34,8 @@ _READ = 1 << 18
 """Bytes that are read or sent in one turn."""
 _LISTEN = 1 << 16
 
+_LAST_LOOK = 0.05
+"""Seconds between two looks whether a peer that has ended its side has got all that we sent."""
 _LOOK = 30.0
 """Seconds between two looks whether the peer still acknowledges what was sent to it."""
 _DEAD = 300.0
@@ -203,6 +201,8 @@ class Meeting:
             self._look_at = now + _LOOK
             if silence(self._data.connection) > _DEAD:
                 self._broke(f"nothing was acknowledged for {_DEAD:g} seconds")
+            elif self._peer_ended:
+                self._see_to_the_last(self._data.connection)
         deadline = self._conversation.deadline
         if deadline is not None and now >= deadline:
             self._conversation.tick(now)
@@ -341,8 +341,24 @@ class Meeting:
         if self._peer_ended or connection.recv(_LISTEN):
             return
         self._peer_ended = True
-        if not self._finished:
+        if self._finished:
+            self._see_to_the_last(connection)
+        else:
             self._broke("it was ended there")
+
+    def _see_to_the_last(self, connection: socket.socket) -> None:
+        """The peer's end may have been on its way before our last bytes came there; it takes them
+        no more then, and resets the connection."""
+        try:
+            raise_if_broken(connection)
+            if unacknowledged(connection):
+                self._look_at = time.monotonic() + _LAST_LOOK
+                return
+        except OSError as error:
+            self._broke(reason(error))
+        else:
+            self._look_at = math.inf
+            self._conversation.delivered(time.monotonic())
 
     def _send(self, connection: socket.socket) -> None:
         most = _READ

@@ -59,6 +59,7 @@ class Data(enum.Enum):
     DIALING = "it is made"
     SENDING = "data flow"
     ENDED = "all was sent"
+    DELIVERED = "all was taken"
 
 
 class Contacts(Protocol):
@@ -97,6 +98,9 @@ class Datas(Protocol):
 
     def finish(self) -> None:
         """All was sent."""
+
+    def delivered(self) -> None:
+        """The peer has taken it, and ended its side as well."""
 
     def leave(self) -> None:
         """It broke, or is to be left."""
@@ -140,6 +144,7 @@ for _data in Data:
 _datas[Data.NONE].upon(Datas.dial).to(_datas[Data.DIALING]).returns(None)
 _datas[Data.DIALING].upon(Datas.made).to(_datas[Data.SENDING]).returns(None)
 _datas[Data.SENDING].upon(Datas.finish).to(_datas[Data.ENDED]).returns(None)
+_datas[Data.ENDED].upon(Datas.delivered).to(_datas[Data.DELIVERED]).returns(None)
 _build_data = _data_builder.build()
 
 

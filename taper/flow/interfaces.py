@@ -112,6 +112,13 @@ class ISender(Protocol):
         connection has brought all of it."""
 
     @property
+    def delivered(self) -> bool:
+        """All was sent, and both ends have ended the connection in good order.
+
+        A count cannot tell that: many a mover fills up its last record, and counts that.
+        """
+
+    @property
     def size(self) -> int:
         """Bytes sent, or to be sent once it is :attr:`finished`."""
 

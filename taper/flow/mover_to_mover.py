@@ -270,6 +270,11 @@ class MoverSender:
             waiter.callback(None)
 
     @property
+    def delivered(self) -> bool:
+        """No mover knows more of what it has sent."""
+        return self.finished
+
+    @property
     def goes_on(self) -> bool:
         """What was sent is kept nowhere on this host, and the volume stands behind it."""
         return False

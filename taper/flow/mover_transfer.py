@@ -203,9 +203,9 @@ class MoverTransfer:
         sender = self._sender
         if not moved.eof or sender is None or not sender.goes_on:
             return False
+        await self._close_connection()  # if the mover has not yet; the sender waits for its end
         await self._verdict()
-        stored = self._done + moved.size
-        return sender.goes_on and not (sender.finished and stored >= sender.size)
+        return sender.goes_on and not sender.delivered
 
     async def _break(self, device: IAsyncDevice, number: int, text: str) -> PartResult:
         """The connection broke. What is certain stays, if the rest can be sent again."""

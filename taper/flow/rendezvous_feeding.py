@@ -78,6 +78,7 @@ class Feeding:
             if found is not None:
                 return found
         meeting.told = lambda: None
+        meeting.complete()
         return None
 
     def _complete(self, offset: int) -> bool:

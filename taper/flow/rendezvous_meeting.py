@@ -26,6 +26,7 @@ from protocols.rendezvous.frames import (
     Alive,
     Broken,
     Cannot,
+    Delivered,
     End,
     EndResult,
     Halt,
@@ -116,6 +117,8 @@ class Meeting:
     :ivar run: number of the last data connection that was ordered.
     :ivar answer: to the last order; None: none yet.
     :ivar broken: what it said of the break of that data connection.
+    :ivar delivered: up to which byte it has seen taken what it sent on that data connection, once
+        that has ended.
     :ivar sent: bytes that it had sent when it last said so.
     :ivar written: bytes that are written, as it was told.
     :ivar fault: why nothing more is to be expected of it.
@@ -131,6 +134,7 @@ class Meeting:
         self.run = 0
         self.answer: Sending | Cannot | Halted | None = None
         self.broken: Broken | None = None
+        self.delivered: int | None = None
         self.sent = 0
         self.written = 0
         self.fault: str | None = None
@@ -147,6 +151,7 @@ class Meeting:
         self._stored: Stored | None = None
         self._result: Result | None = None
         self._away: Any = None
+        self._complete = False
         self._waiting: list[tuple[Callable[[], bool], Deferred[None]]] = []
 
     # who is there
@@ -231,9 +236,12 @@ class Meeting:
     @property
     def _needs_nothing(self) -> bool:
         """All that the dump needs of it is known."""
-        return self._result is not None or (
-            self.end is not None and self.end.result == EndResult.GOOD
-        )
+        return self._result is not None or self._complete
+
+    def complete(self) -> None:
+        """All data have come: it may stay away, until it is sent anywhere again."""
+        self._complete = True
+        self._stop_waiting()
 
     def wait_at_most(self, seconds: float) -> None:
         """Give up when nobody is there ``seconds`` from now."""
@@ -266,8 +274,8 @@ class Meeting:
             self.header = self.header or frame
         elif isinstance(frame, Sending | Cannot | Halted):
             self._answered(frame)
-        elif isinstance(frame, Broken):
-            self._hear_broken(frame)
+        elif isinstance(frame, Broken | Delivered):
+            self._hear_end_of_run(frame)
         elif isinstance(frame, End):
             self.end = self.end or frame
         elif isinstance(frame, Alive):
@@ -282,10 +290,14 @@ class Meeting:
         if not self._unanswered:
             self.answer = answer
 
-    def _hear_broken(self, broken: Broken) -> None:
-        self.sent = max(self.sent, broken.sent)
-        if broken.run == self.run:
-            self.broken = broken
+    def _hear_end_of_run(self, told: Broken | Delivered) -> None:
+        self.sent = max(self.sent, told.sent)
+        if told.run != self.run:
+            return
+        if isinstance(told, Broken):
+            self.broken = told
+        else:
+            self.delivered = told.sent
 
     @property
     def failure(self) -> str | None:
@@ -359,12 +371,15 @@ class Meeting:
 
     def _order(self, order: Send | Halt) -> None:
         _log.info("order to the application: %s", order)
-        self.answer = self.broken = None
+        self.answer = self.broken = self.delivered = None
+        self._complete = False
         if self._link is not None:
             self._unanswered.append(order)
             self._link.say(order)
         else:
             self._unanswered = deque([order])
+            if self.presence is Presence.AWAY and self._away is None:
+                self.wait_at_most(self._patience)
 
     def stored(self, stored: int, written: int) -> None:
         """Tell it how far the dump has come: bytes in good parts, and bytes written."""

@@ -139,6 +139,12 @@ class ApplicationSender:
         return self._meeting.total is not None
 
     @property
+    def delivered(self) -> bool:
+        """It has seen all of it taken, if there was anything to be sent."""
+        total = self._meeting.total
+        return total is not None and total in (self._meeting.delivered, self._position)
+
+    @property
     def size(self) -> int:
         """Bytes sent, as far as is known."""
         total = self._meeting.total
@@ -170,19 +176,26 @@ class ApplicationSender:
             self._deadline = self._clock.callLater(VERDICT_PATIENCE, self._too_late)
             return
         self._deadline = None
-        self.broken = "the data connection ended before the application had said that it sent all"
+        self.broken = (
+            "the data connection ended, and the application does not say that all was taken"
+        )
         self._settle()
 
     @property
     def _is_settled(self) -> bool:
-        known = self.finished or self.broken is not None or self._meeting.failure is not None
+        known = self.delivered or self.broken is not None or self._meeting.failure is not None
         return known or self._cancelled or self._told_failure
 
     def _look(self) -> None:
         """The application has said something, or is away."""
-        said = self._meeting.broken
-        if said is not None and self.broken is None:
+        meeting = self._meeting
+        said, taken, total = meeting.broken, meeting.delivered, meeting.total
+        if self.delivered:
+            meeting.complete()
+        elif said is not None and self.broken is None:
             self.broken = f"the application's data connection broke: {said.text}"
+        elif None not in (taken, total) and self.broken is None:
+            self.broken = f"the application ended its data at byte {taken} of {total}"
         if self._is_settled:
             self._settle()
         if self.broken is not None and not self._told_broken:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from taper.plane.pusher import Pusher
 
 
+VERDICT_PATIENCE = 10.0
+"""Seconds behind the mover's end of a data connection for that end to come here."""
+
+
 def nobody() -> None:
     """Nobody has asked to be told yet."""
 
@@ -34,8 +38,14 @@ class ThreadSender:
         self._pusher = pusher
         self._lane = lane
         self._again = again
+        self._reactor = reactor
+        self._over = False
+        self._late: str | None = None
+        self._waiting: list[Deferred[None]] = []
+        self._deadline: Any = None
         pusher.kept.wants_progress = lambda: reactor.callFromThread(self._want_progress)
         pusher.tells_broken = lambda: reactor.callFromThread(self._tell_broken)
+        pusher.tells_over = lambda: reactor.callFromThread(self._settle)
 
     def _want_progress(self) -> None:
         self._pusher.look()
@@ -49,12 +59,16 @@ class ThreadSender:
         return self._pusher.finished
 
     @property
+    def delivered(self) -> bool:
+        return self._pusher.delivered
+
+    @property
     def size(self) -> int:
         return self._pusher.size
 
     @property
     def broken(self) -> str | None:
-        return self._pusher.broken
+        return self._pusher.broken or self._late
 
     def crc(self) -> Crc:
         return self._pusher.crc()
@@ -63,7 +77,29 @@ class ThreadSender:
         return self._pusher.take_errors()
 
     def settled(self) -> Deferred[None]:
-        return succeed(None)  # it says why before it lets the connection end
+        if self._over or self._late is not None or not self.finished:
+            return succeed(None)  # it says why before it lets the connection end
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        if self._deadline is None:
+            self._deadline = self._reactor.callLater(VERDICT_PATIENCE, self._too_late)
+        return waiting
+
+    def _too_late(self) -> None:
+        self._late = "the device has not ended the data connection that all was sent on"
+        self._fire()
+
+    def _settle(self) -> None:
+        self._over = True
+        self._fire()
+
+    def _fire(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
 
     @property
     def goes_on(self) -> bool:
@@ -82,6 +118,7 @@ class ThreadSender:
 
     def cancel(self) -> None:
         self._pusher.cancel()
+        self._fire()
 
     def close(self) -> Deferred[None]:
         return self._lane.call_surely(self._pusher.close)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from devices.sockets import raise_if_broken, unacknowledged
 from devices.threads import start_thread
 from taper.plane.crc import prepare
 from taper.plane.interfaces import SourceError, reason
@@ -17,6 +18,9 @@ from taper.plane.kept import PIECE
 if TYPE_CHECKING:
     from protocols.crc import Crc
     from taper.plane.kept import Kept, KeptReader
+
+_LAST_LOOK = 0.01
+"""Seconds between two looks whether a peer that has ended its side has got all that was sent."""
 
 _ABORT = struct.pack("ii", 1, 0)  # close with a reset
 
@@ -37,24 +41,28 @@ class Pusher:
     until it is stored, so that somebody else can go on (:class:`taper.plane.kept.Kept`).
 
     :ivar finished: all was handed to the connection.
+    :ivar delivered: and the peer has taken it, and ended the connection as well.
     :ivar broken: why nothing more can be sent; the peer may know better.
     :ivar tells_broken: called in the thread when the connection breaks, also after ``finished``:
         what was handed to it need not have arrived.
+    :ivar tells_over: called in the thread when it has nothing more to find out.
     """
 
     def __init__(self, reader: KeptReader, connection: socket.socket) -> None:
         """:param reader: of what is to be sent; ours from now on, like the connection."""
         connection.setblocking(True)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self.finished = False
+        self.finished = self.delivered = False
         self.broken: str | None = None
         self.tells_broken: Callable[[], None] = _nobody
+        self.tells_over: Callable[[], None] = _nobody
         self._reader = reader
         self._kept = reader.kept
         self._connection = connection
         self._errors: list[str] = []
         self._lock = threading.Lock()
         self._cancelled = False
+        self._left = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -127,6 +135,7 @@ class Pusher:
 
     def _hang_up(self) -> None:
         """Let the thread wait for the peer no more."""
+        self._left.set()
         try:
             self._connection.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -155,6 +164,8 @@ class Pusher:
         except BaseException as error:
             self._break(f"error while reading: {error!r}")
             raise
+        finally:
+            self.tells_over()
 
     def _send_all(self) -> None:
         prepare()
@@ -174,13 +185,24 @@ class Pusher:
             raise _PeerGone(reason(error)) from error
 
     def _await_end(self) -> None:
-        """Wait until the peer has all of it and ends the connection, too."""
+        """Wait until the peer has all of it and ends the connection, too.
+
+        Its end may have been on its way before our last bytes came there: it takes them no more
+        then, and resets the connection.
+        """
         try:
             while self._connection.recv(PIECE):
                 continue  # whatever it says has no meaning
-        except OSError:
+            while unacknowledged(self._connection) and not self._left.wait(_LAST_LOOK):
+                raise_if_broken(self._connection)
+            raise_if_broken(self._connection)
+        except OSError as error:
             if self._kept.current(self._reader):
+                with self._lock:
+                    self.broken = self.broken or f"behind the last byte: {reason(error)}"
                 self.tells_broken()
+        else:
+            self.delivered = not self._left.is_set()
 
     def _send(self, data: memoryview) -> None:
         try:

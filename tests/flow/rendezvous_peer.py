@@ -16,6 +16,7 @@ from protocols.rendezvous.application import ApplicationHalf, Names
 from protocols.rendezvous.frames import (
     Broken,
     Cannot,
+    Delivered,
     End,
     EndResult,
     Frame,
@@ -131,7 +132,7 @@ class Application:
         self._cannot = list(self.script.cannot)
         self._dead = threading.Event()
         self._end: End | None = None
-        self._broken: Broken | None = None
+        self._broken: Broken | Delivered | None = None
         self.thread = threading.Thread(target=self._run, name="application", daemon=True)
 
     def start(self) -> Application:
@@ -238,7 +239,7 @@ class Application:
         if self._running is not None and self._running.run == order.run:
             self._say(self._sending(order))
             return
-        if self._broken is not None and self._broken.run == order.run:
+        if isinstance(self._broken, Broken) and self._broken.run == order.run:
             self._say(Cannot(order.run, Why.NOBODY_ANSWERS, 0, self._broken.text))
             return
         self._leave()
@@ -290,11 +291,15 @@ class Application:
                 self._cut(running, cut)
                 return
             running.socket.shutdown(socket.SHUT_WR)
+            self._finish()
+            while running.socket.recv(65536):
+                continue  # it ends its side as well
         except OSError as error:
             if not (running.over or self._dead.is_set()):
                 self._say_broken(Broken(running.run, at, str(error)))
             return
-        self._finish()
+        if not running.over:
+            self._say_broken(Delivered(running.run, at))
 
     def _cut(self, running: _Data, cut: Cut) -> None:
         if cut.how == "reset":
@@ -309,7 +314,7 @@ class Application:
         if cut.how == "reset":
             self._say_broken(Broken(running.run, cut.at, "it was cut"))
 
-    def _say_broken(self, frame: Broken) -> None:
+    def _say_broken(self, frame: Broken | Delivered) -> None:
         with self._lock:
             self._broken = frame
             self._say(frame)

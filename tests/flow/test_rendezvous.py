@@ -34,7 +34,7 @@ from tests.fakes.device import FakeDevice, FakeVolume
 from tests.fakes.ndmp_server import CONFORMING, STRICT
 from tests.fakes.turning import Turning, turning_reactor
 from tests.flow.flowing import PLAN, make_context
-from tests.flow.rendezvous_peer import KEY, Application, Cut, Script, crc_of
+from tests.flow.rendezvous_peer import KEY, PATIENCE, Application, Cut, Script, crc_of
 from tests.flow.test_contract import Applicant
 from tests.flow.test_spanning import OVER, Volumes, dump
 
@@ -235,8 +235,10 @@ def meet(turning: Turning) -> Iterator[Any]:
     yield make
     for meeting in made:
         turning.run(meeting.close())
-    names = [each.name for each in threading.enumerate()]
-    assert "rendezvous data" not in names
+    for each in threading.enumerate():
+        if each.name == "rendezvous data":
+            each.join(PATIENCE)
+            assert not each.is_alive(), "it was told to end"
 
 
 def check_whole(meeting: Meeting, turning: Turning) -> None:

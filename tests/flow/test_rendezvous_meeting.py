@@ -15,6 +15,7 @@ from protocols.rendezvous.frames import (
     Alive,
     Broken,
     Cannot,
+    Delivered,
     End,
     EndResult,
     Frame,
@@ -177,16 +178,39 @@ def test_one_that_is_back_in_time(room: Room) -> None:
 
 
 def test_all_that_is_needed_of_it_is_known(room: Room) -> None:
-    """Whoever has said its good end may stay away; it may come for its result."""
+    """Whoever has said its good end and sent all may stay away; it may come for its result."""
     link = room.come()
     room.hear(link, GOOD)
     room.lose(link)
+    room.clock.advance(PATIENCE - 1)
+    room.meeting.complete()
     room.clock.advance(10 * PATIENCE)
     assert room.alarms == []
     room.meeting.result(Outcome.GOOD, room.meeting.crc, 1000, "")
     back = room.come()
     assert back.said == [Result(Outcome.GOOD, 1000, True, 77, "")]
     assert back.ended == "finished"
+
+
+def test_an_end_is_not_all_that_is_needed(room: Room) -> None:
+    """It may have been said long before all was sent."""
+    link = room.come()
+    room.hear(link, GOOD)
+    room.lose(link)
+    room.clock.advance(PATIENCE)
+    assert len(room.alarms) == 1
+
+
+def test_one_that_stayed_away_is_sent_somewhere_again(room: Room) -> None:
+    """What it sent was all there, and is wanted once more: a part failed."""
+    link = room.come()
+    room.hear(link, GOOD)
+    room.meeting.complete()
+    room.lose(link)
+    room.clock.advance(10 * PATIENCE)
+    room.meeting.send(0, THERE)
+    room.clock.advance(PATIENCE)
+    assert len(room.alarms) == 1
 
 
 def test_when_it_is_over(room: Room) -> None:
@@ -281,7 +305,9 @@ def test_a_sender_that_ends(room: Room) -> None:
     assert (sender.finished, sender.size, outcome(settled)) == (False, 400, "waits")
     room.hear(link, GOOD)
     assert (sender.finished, sender.size, sender.crc()) == (True, 1000, Crc(77, 1000))
-    assert outcome(settled) is None
+    assert (sender.delivered, outcome(settled)) == (False, "waits")
+    room.hear(link, Delivered(1, 1000))
+    assert (sender.delivered, outcome(settled)) == (True, None)
     assert sender.take_errors() == []
     sender.close()
     assert room.clock.getDelayedCalls() == []
