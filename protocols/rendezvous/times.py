@@ -21,6 +21,10 @@ END_PATIENCE = 5.0
 """For an application whose data connection has ended to say END or BROKEN, before it is sent
 elsewhere."""
 
+VERDICT_PATIENCE = 10.0
+"""Behind the end of a data connection to a device, for an application that is there to say how it
+ended."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Between two attempts at the same; each pause is twice the one before."""
 

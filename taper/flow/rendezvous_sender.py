@@ -13,7 +13,7 @@ from devices.errors import PeerUnreachable
 from protocols.crc import UNKNOWN, Crc
 from protocols.rendezvous.forms import MAX_ADDRESSES
 from protocols.rendezvous.frames import Cannot, Halted, Sending, Why
-from protocols.rendezvous.times import ALIVE_SECONDS
+from protocols.rendezvous.times import ALIVE_SECONDS, VERDICT_PATIENCE
 from taper.core.errors import SourceFault
 from taper.core.interfaces import Rest
 from taper.plane.interfaces import SourceError
@@ -21,10 +21,6 @@ from taper.plane.interfaces import SourceError
 if TYPE_CHECKING:
     from protocols.directtcp import Address
     from taper.flow.rendezvous_meeting import Meeting
-
-VERDICT_PATIENCE = 10.0
-"""Seconds behind the end of a data connection for an application that is there to say how it
-ended."""
 
 LEAST_SILENCE = 3 * ALIVE_SECONDS
 """Seconds in which an application that sends has said so."""

@@ -14,6 +14,7 @@ from protocols.rendezvous.frames import (
     Alive,
     Broken,
     Cannot,
+    Delivered,
     End,
     EndResult,
     Frame,
@@ -67,6 +68,8 @@ def test_a_dump_from_beginning_to_end() -> None:
     talk.conversation.ended(talk.now)
     assert talk.heard() == [end()]
     assert talk.actions() == [Finish()]
+    talk.conversation.delivered(talk.now)
+    assert talk.heard() == [Delivered(1, len(DATA))]
     assert talk.say(Stored(len(DATA), len(DATA)), good()) == []
     assert talk.actions() == [HangUp()]
     assert (talk.conversation.over, talk.conversation.failure) == (True, None)
@@ -102,6 +105,28 @@ def test_it_can_break_when_all_was_sent() -> None:
     talk.say(Send(2, len(DATA), ADDRESSES))
     talk.conversation.dialed(talk.now)
     assert talk.actions() == [Leave(), Dial(2, ADDRESSES), Finish()]
+
+
+def test_that_all_was_taken_is_said_again_on_the_next_connection() -> None:
+    """Until the taper sends for data again; and nothing can break any more."""
+    talk = Talk()
+    talk.begin(DATA)
+    talk.conversation.delivered(talk.now)
+    assert talk.heard() == [], "not all was sent"
+    talk.flow()
+    talk.heard()
+    talk.conversation.ended(talk.now)
+    talk.conversation.delivered(talk.now)
+    talk.conversation.broke("Connection reset by peer", talk.now)
+    talk.actions()
+    talk.heard()
+    talk.lose()
+    talk.wait(1)
+    assert talk.connect() == [HEADER, Delivered(1, len(DATA)), end()]
+    talk.say(Send(2, 0, ADDRESSES))
+    talk.lose()
+    talk.wait(1)
+    assert talk.connect() == [HEADER, end()]
 
 
 def test_halt_leaves_the_connection_and_tells_the_checksum() -> None:

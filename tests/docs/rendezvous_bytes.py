@@ -15,6 +15,7 @@ from protocols.rendezvous.frames import (
     Alive,
     Broken,
     Cannot,
+    Delivered,
     End,
     Frame,
     Halt,
@@ -74,6 +75,7 @@ def conversation() -> Iterator[tuple[str, bytes]]:
         Halted(2, 1048576, 0x12345678),
         Send(3, 0, (here,)),
         Cannot(3, Why.KEPT_NO_MORE, 524288, "byte 0 is kept no more"),
+        Delivered(3, 2097152),
         End(2097152, 0xDEADBEEF, 0, ""),
         Result(Outcome.GOOD, 2097152, True, 0xDEADBEEF, ""),
     ):

@@ -22,6 +22,7 @@ from protocols.directtcp import Address
 from protocols.rendezvous import times
 from protocols.rendezvous.frames import (
     Broken,
+    Delivered,
     End,
     Frame,
     Halt,
@@ -86,6 +87,7 @@ def test_the_times() -> None:
         times.SILENCE,
         times.STORED_SECONDS,
         times.END_PATIENCE,
+        times.VERDICT_PATIENCE,
         times.FIRST_PAUSE,
         times.LONGEST_PAUSE,
     ]
@@ -288,6 +290,7 @@ def hold_the_meeting(taper: Taper, data_port: socket.socket, content: bytes) -> 
     taper.say(Send(3, 91000, there))
     with accepted(data_port) as data:
         assert read(data, len(content)) == content[91000:]
+    assert taper.wait_for(Delivered) == Delivered(3, len(content))
     taper.say(Result(Outcome.GOOD, len(content), True, crc32c(content), ""))
 
 

@@ -132,6 +132,7 @@ class Application:
         self._cannot = list(self.script.cannot)
         self._dead = threading.Event()
         self._end: End | None = None
+        self._last_run = 0
         self._broken: Broken | Delivered | None = None
         self.thread = threading.Thread(target=self._run, name="application", daemon=True)
 
@@ -236,11 +237,12 @@ class Application:
             running.socket.close()
 
     def _send(self, order: Send) -> None:
-        if self._running is not None and self._running.run == order.run:
-            self._say(self._sending(order))
-            return
-        if isinstance(self._broken, Broken) and self._broken.run == order.run:
-            self._say(Cannot(order.run, Why.NOBODY_ANSWERS, 0, self._broken.text))
+        if order.run == self._last_run:
+            # it was done already; what came of it is said again
+            if isinstance(self._broken, Broken):
+                self._say(Cannot(order.run, Why.NOBODY_ANSWERS, 0, self._broken.text))
+            else:
+                self._say(self._sending(order))
             return
         self._leave()
         self.before_send(order)
@@ -256,6 +258,7 @@ class Application:
             self._say(Cannot(order.run, Why.NOBODY_ANSWERS, 0, str(error)))
             return
         link.settimeout(PATIENCE)
+        self._last_run = order.run
         if self.script.loses_first and order.run == 1:
             link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             link.close()

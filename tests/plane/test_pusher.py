@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 
 import pytest
@@ -36,13 +37,55 @@ def test_all_of_it_is_sent() -> None:
     """The peer sees every byte and an orderly end; all is counted."""
     mine, peer = connected()
     pusher = make_pusher(PiecesSource(DATA, (70_000,), ""), mine)
+    over = threading.Event()
+    pusher.tells_over = over.set
     pusher.start()
     assert received(peer) == DATA
-    pusher.close()
-    pusher.close()
     assert pusher.finished
+    assert not pusher.delivered, "the peer may yet say that it has not taken all"
+    peer.close()
+    assert over.wait(60)
+    assert pusher.delivered
+    pusher.close()
+    pusher.close()
     assert pusher.crc().size == len(DATA)
     assert not pusher.take_errors()
+
+
+def test_a_peer_that_resets_behind_the_last_byte() -> None:
+    """It may not have taken that."""
+    mine, peer = connected()
+    pusher = make_pusher(PiecesSource(DATA, (70_000,), ""), mine)
+    told, over = threading.Event(), threading.Event()
+    pusher.tells_broken, pusher.tells_over = told.set, over.set
+    pusher.start()
+    assert received(peer) == DATA
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    assert over.wait(60)
+    assert told.is_set()
+    assert pusher.finished
+    assert not pusher.delivered
+    assert pusher.broken == "behind the last byte: Connection reset by peer"
+    pusher.close()
+
+
+def test_a_peer_that_ends_its_side_before_all_is_there() -> None:
+    """Its end says nothing of what is on its way to it."""
+    mine, peer = connected()
+    mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    pusher = make_pusher(PiecesSource(DATA[:200_000], (70_000,), ""), mine)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.shutdown(socket.SHUT_WR)
+    over = threading.Event()
+    pusher.tells_over = over.set
+    pusher.start()
+    peer.recv(100)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    assert over.wait(60)
+    assert not pusher.delivered
+    pusher.close()
 
 
 def test_a_source_that_fails_resets_the_connection() -> None:

@@ -14,6 +14,7 @@ from protocols.rendezvous.frames import (
     Broken,
     Cannot,
     Challenge,
+    Delivered,
     End,
     EndResult,
     Frame,
@@ -63,6 +64,7 @@ ANY: dict[type[Frame], st.SearchStrategy[Frame]] = {
     Cannot: st.builds(Cannot, runs, st.sampled_from(Why), sizes, remarks),
     Halted: st.builds(Halted, runs, sizes, u32s),
     Broken: st.builds(Broken, runs, sizes, remarks),
+    Delivered: st.builds(Delivered, runs, sizes),
     End: st.builds(End, sizes, u32s, st.sampled_from(EndResult), remarks),
     Alive: st.builds(Alive, sizes),
     Send: st.builds(

@@ -100,7 +100,7 @@ def test_what_cannot_be_said(frame: Frame, why: str) -> None:
     ("kind", "body", "why"),
     [
         (0, b"", "a frame of kind 0, which is unknown"),
-        (11, b"", "a frame of kind 11, which is unknown"),
+        (12, b"", "a frame of kind 12, which is unknown"),
         (21, b"", "a frame of kind 21, which is unknown"),
         (Kind.HEADER, b"", "HEADER: there is no form of no bytes"),
         (Kind.HEADER, b"\3abc", "HEADER: there is no form 03"),

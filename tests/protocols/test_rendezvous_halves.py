@@ -20,6 +20,7 @@ from protocols.rendezvous.frames import (
     Broken,
     Cannot,
     Challenge,
+    Delivered,
     End,
     Frame,
     Halt,
@@ -67,6 +68,7 @@ FROM_APPLICATION: tuple[Frame, ...] = (
     Halted(2, 200, 8),
     Cannot(3, Why.KEPT_NO_MORE, 250, "too late"),
     Broken(3, 300, "again"),
+    Delivered(3, 300),
 )
 FROM_TAPER: tuple[Frame, ...] = (
     Send(1, 0, THERE),
@@ -411,6 +413,7 @@ def of_application(pair: Pair) -> Half:
         (of_application, (Send(1, 0, THERE),), Halted(1, 0, 0), "HALTED: SEND is to be answered"),
         (of_application, (Halt(1, 0),), Sending(1, 0, 0), "SENDING: HALT is to be answered"),
         (of_application, (Send(1, 0, THERE),), Broken(2, 0, ""), "BROKEN: run 2 has not begun"),
+        (of_application, (Send(1, 0, THERE),), Delivered(2, 0), "DELIVERED: run 2 has not begun"),
         (of_application, (End(0, 0, 0, ""),), End(0, 0, 0, ""), "END has no place"),
         (of_application, (End(0, 0, 0, ""),), FIELDS, "HEADER has no place"),
         (of_application, (Result(0, 0, False, 0, ""),), Alive(0), "ALIVE has no place"),
