@@ -11,6 +11,7 @@ from random import Random
 import pytest
 
 from tests.conformance.cutting import (
+    Cuts,
     Fate,
     Nights,
     Reader,
@@ -70,6 +71,21 @@ def test_a_tape_server_of_ours(world: World, number: int, size: int, talks: int)
         read = vtape_reader(world.path(TREE).glob("slot*"))
         for seed in range(number):
             run(nights, seed, size, talks, read)
+        nights.end()
+
+
+@pytest.mark.parametrize("left", [1, 40_000])
+@pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 100])
+def test_padding_hides_no_loss(world: World, size: int, left: int) -> None:
+    """What looks like a good end comes within the last record, which the mover fills up: it has
+    counted all the bytes then, or more, and has not got them."""
+    with tree(world, 1, 1 << 24) as server:
+        nights = Nights(world, single(server.url("single")))
+        data = Random(size).randbytes(size)
+        fate = nights.dump(data, Cuts(data=[(size - left, "end")]))
+        check(fate, data)
+        check_content(fate, data, vtape_reader(world.path(TREE).glob("slot*")))
+        assert len(fate.parts) > 1, "it was not cut"
         nights.end()
 
 
