@@ -183,6 +183,22 @@ def test_commands_within_the_text() -> None:
     assert seen >= 5
 
 
+def test_the_parts_that_are_cut_lose_no_file() -> None:
+    """Nobody would notice a file of tests that no part runs."""
+    said = subprocess.run(
+        ["make", "-n", "test-nights", "test-any-taper"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SECONDS,
+    ).stdout
+    patterns = re.findall(r"tests/\w+/test_\[\S+\*\.py", said)
+    found = sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+    names = ("conformance", "system")
+    assert found == sorted(path for name in names for path in ROOT.glob(f"tests/{name}/test_*.py"))
+
+
 # Here
 
 
