@@ -70,6 +70,7 @@ class Script:
     :ivar fails: why it ends badly, behind all its bytes.
     :ivar lies: bytes more than there are, that it says it has sent.
     :ivar wrong_crc: it says another checksum than that of its bytes.
+    :ivar other_start: it says another checksum of the bytes before those that it sends again.
     :ivar mute: it never answers an order to send.
     :ivar idle: it connects, and never sends a byte.
     :ivar loses_first: its first data connection is reset at once, which it does not see.
@@ -82,6 +83,7 @@ class Script:
     fails: str = ""
     lies: int = 0
     wrong_crc: bool = False
+    other_start: bool = False
     mute: bool = False
     idle: bool = False
     loses_first: bool = False
@@ -266,7 +268,8 @@ class Application:
             ).start()
 
     def _sending(self, order: Send) -> Sending:
-        return Sending(order.run, order.offset, crc_of(self.data[: order.offset]))
+        crc = crc_of(self.data[: order.offset]) ^ (self.script.other_start and order.offset > 0)
+        return Sending(order.run, order.offset, crc)
 
     def _send_data(self, running: _Data, at: int) -> None:
         cut = self._cuts.pop(0) if self._cuts else None
