@@ -8,7 +8,7 @@ connects where told (``IConnectingOrigin``)  listens                      ``Take
 can be read here, or by its own mover        listens, and has a mover     ``SentFlow``
 ===========================================  ===========================  ==========================
 
-The first row that fits counts.
+The first row that fits counts. What a flow has left over can be read here, wherever it came from.
 """
 
 from __future__ import annotations
@@ -79,6 +79,10 @@ class Flows:
     def _make(
         self, origin: IOrigin, device: IAsyncDevice, plan: SplitPlan, rest: Rest
     ) -> PumpedFlow | TakenFlow | SentFlow:
+        if rest.source is not None and not IBlockOrigin.providedBy(origin):
+            from taper.flow.taken import HeldOrigin
+
+            origin = HeldOrigin(origin)
         way = way_between(origin, device, reachable=not rest.offered)
         if way is Way.PUMPED:
             return PumpedFlow(self._context, IBlockOrigin(origin), plan, rest)

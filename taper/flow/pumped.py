@@ -15,7 +15,7 @@ from taper.core.errors import DeviceFault
 from taper.core.interfaces import IFlow, Offer, Rest
 from taper.flow.base import BaseFlow
 from taper.flow.interfaces import ITransfer
-from taper.plane.interfaces import IKeptSource
+from taper.plane.interfaces import IComparedSource, IKeptSource
 from taper.plane.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -169,6 +169,8 @@ class PumpedFlow(BaseFlow):
         transfer = Transfer(source, self._plan, done=done)
         if IKeptSource.providedBy(source):
             source.progress = lambda: (transfer.dest_crc().size, transfer.bytes_written)
+        if IComparedSource.providedBy(source):
+            source.counted = transfer.source_crc
         storing = self._context.make_lane("storing")
         self._pumped = PumpedTransfer(transfer, self._lane, storing)
         return self._pumped

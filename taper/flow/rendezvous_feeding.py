@@ -20,6 +20,7 @@ from devices.callers import Callers, plain_host
 from devices.directtcp import Wait, accept_one, wait_in_lane
 from devices.door import Door, peer
 from devices.errors import DeviceError
+from protocols.crc import Crc
 from protocols.rendezvous.frames import Cannot, Sending, Why
 from protocols.rendezvous.times import END_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE
 from taper.core.errors import SourceFault
@@ -53,28 +54,31 @@ class Feeding:
         self._connections: list[socket.socket] = []
         self._seeking: Deferred[socket.socket | None] | None = None
         self._retired = False
+        self._fault: str | None = None
 
-    def next(self, offset: int, lost: str | None) -> Deferred[socket.socket | None]:
+    def next(self, offset: int, before: Crc, lost: str | None) -> Deferred[socket.socket | None]:
         """A connection that brings the dump from byte ``offset`` on.
 
+        :param before: checksum of the bytes before it, if it is known
         :param lost: why the one before brings no more; empty: it ended in good order
         :return: None: there are no more bytes, for this one. Fails with SourceFault
         """
         if self._retired:
             return succeed(None)
-        seeking = Deferred.fromCoroutine(self._next(offset, lost))
+        seeking = Deferred.fromCoroutine(self._next(offset, before, lost))
         if not seeking.called:
             self._seeking = seeking
         return seeking
 
-    async def _next(self, offset: int, lost: str | None) -> socket.socket | None:
+    async def _next(self, offset: int, before: Crc, lost: str | None) -> socket.socket | None:
         meeting = self._meeting
+        meeting.told = lambda: None  # the connection before is nobody's business any more
         if lost is not None:
             _log.info("the data connection is lost at byte %d: %s", offset, lost or "it ended")
             await self._hear_end(offset, lost)
         while not self._complete(offset):
             await self._not_too_often(offset)
-            found = await self._attempt(offset)
+            found = await self._attempt(offset, before)
             if found is not None:
                 return found
         meeting.told = lambda: None
@@ -83,8 +87,9 @@ class Feeding:
 
     def _complete(self, offset: int) -> bool:
         meeting = self._meeting
-        if meeting.failure is not None:
-            raise SourceFault(meeting.failure)
+        fault = self._fault or meeting.failure
+        if fault is not None:
+            raise SourceFault(fault)
         total = meeting.total
         if total is not None and offset > total:
             raise SourceFault(f"{offset} bytes came, but the application has sent {total}")
@@ -113,7 +118,7 @@ class Feeding:
         await deferLater(self._reactor, self._pause, lambda: None)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
-    async def _attempt(self, offset: int) -> socket.socket | None:
+    async def _attempt(self, offset: int, before: Crc) -> socket.socket | None:
         """Send the application to a port of ours. :return: None: in vain, or all is there"""
         meeting = self._meeting
         await meeting.when(lambda: meeting.host is not None)
@@ -164,7 +169,8 @@ class Feeding:
             return None
         connection: socket.socket = found
         _log.info("the data from byte %d on come from %s", offset, peer(connection))
-        meeting.told = lambda: self._look_after(connection)
+        meeting.told = lambda: self._look_after(connection, before)
+        meeting.told()
         return connection
 
     async def _take_silent(self, waits: list[Wait]) -> None:
@@ -208,17 +214,31 @@ class Feeding:
             raise SourceFault(text)
         _log.info("%s", text)
 
-    def _look_after(self, connection: socket.socket) -> None:
+    def _look_after(self, connection: socket.socket, before: Crc) -> None:
         """The application knows that this one brings no more, but we may not: what is there can
-        still be read."""
+        still be read. Or it brings what cannot follow what was read."""
         meeting = self._meeting
-        if meeting.broken is None and meeting.failure is None:
+        self._fault = self._fault or self._difference(before)
+        if self._fault is None and meeting.broken is None and meeting.failure is None:
             return
         meeting.told = lambda: None
         try:
             connection.shutdown(socket.SHUT_RD)
         except OSError:
             return  # it is gone already, which its reader will see
+
+    def _difference(self, before: Crc) -> str | None:
+        """Why it is another dump that is sent now, as far as the application has said."""
+        answer = self._meeting.answer
+        if not isinstance(answer, Sending) or not before.known:
+            return None
+        told = Crc(answer.crc, answer.offset)
+        if told == before:
+            return None
+        return (
+            f"the application's bytes cannot follow those that were read: of what was sent before, "
+            f"source server crc ({before}) and application crc ({told}) differ"
+        )
 
     def retire(self) -> None:
         """Seek no more: others do. What is connected can still be read; safe to repeat."""

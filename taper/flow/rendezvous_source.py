@@ -11,14 +11,17 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
+from protocols.crc import UNKNOWN, Crc
 from protocols.rendezvous.times import SILENCE
 from taper.core.errors import DumpFault
 from taper.flow.reactor_side import GivenUp, ReactorSide
-from taper.plane.interfaces import ISource, SourceError
+from taper.plane.interfaces import IComparedSource, SourceError
 from taper.plane.sources import SocketSource
 
+Connect = Callable[[int, Crc, str | None], "Deferred[socket.socket | None]"]
 
-@implementer(ISource)
+
+@implementer(IComparedSource)
 class ResumingSource:
     """The dump's bytes from ``position`` on: a connection that breaks is followed by another one,
     and whoever reads does not notice.
@@ -31,11 +34,12 @@ class ResumingSource:
     def __init__(
         self,
         reactor: Any,
-        connect: Callable[[int, str | None], Deferred[socket.socket | None]],
+        connect: Connect,
         sent: Callable[[], int],
         patience: float,
         position: int,
     ) -> None:
+        self.counted: Callable[[], Crc] = lambda: UNKNOWN
         self._reactor_side = ReactorSide(reactor)
         self._connect = connect
         self._sent = sent
@@ -95,7 +99,10 @@ class ResumingSource:
     def _go_on(self) -> None:
         """Have a connection, or know that all is there."""
         try:
-            found = self._reactor_side.ask(lambda: self._connect(self._position, self._lost))
+            before = self.counted()  # who reads has counted what it got, or it would not be back
+            found = self._reactor_side.ask(
+                lambda: self._connect(self._position, before, self._lost)
+            )
         except (GivenUp, CancelledError):
             self._over = True
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from devices.idirecttcp import ISocketConnection
@@ -12,15 +12,22 @@ from protocols.crc import UNKNOWN
 from taper.core.interfaces import IFlow, Offer, Rest
 from taper.flow.base import BaseFlow
 from taper.flow.data_port import DataPort, FindCallers
+from taper.flow.interfaces import IBlockOrigin
 from taper.flow.mover_transfer import MoverTransfer
 from taper.flow.pumped import PumpedTransfer
 from taper.plane.sources import SocketSource
 from taper.plane.transfer import Transfer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from devices.interfaces import IAsyncDevice
+    from protocols.crc import Crc
+    from protocols.header import Header
+    from taper.core.interfaces import IOrigin
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext, IConnectingOrigin, ITransfer
+    from taper.plane.interfaces import ISource
 
 
 class ListeningFlow(BaseFlow):
@@ -55,6 +62,50 @@ class ListeningFlow(BaseFlow):
         await self._data.close()
 
 
+@implementer(IBlockOrigin)
+class HeldOrigin:
+    """A client that has connected by itself, once its connection is in our hands and goes with the
+    rest of its dump: nobody need ask it for anything more."""
+
+    reads_again = False
+
+    def __init__(self, client: IOrigin) -> None:
+        self._client = client
+
+    @property
+    def result_follows(self) -> bool:
+        return bool(self._client.result_follows)
+
+    @property
+    def remark(self) -> str | None:
+        remark: str | None = self._client.remark
+        return remark
+
+    def find(self) -> Deferred[tuple[str, ...]]:
+        return self._client.find()
+
+    def header(self) -> Deferred[Header]:
+        return self._client.header()
+
+    def close(self) -> Deferred[None]:
+        return self._client.close()
+
+    def offer(self, plan: SplitPlan) -> Deferred[Offer | None]:
+        return succeed(None)
+
+    def ready(self) -> Deferred[None]:
+        return succeed(None)
+
+    def source(self, position: int = 0) -> ISource:
+        raise ValueError("what follows goes from flow to flow")
+
+    def judge(self, read: Callable[[], Crc]) -> list[str]:
+        return []
+
+    def failed(self) -> None:
+        """The connection is closed, whatever came."""
+
+
 @implementer(IFlow)
 class TakenFlow(ListeningFlow):
     """The sender connects by itself: no byte passes through us unless the device lets us hold
@@ -69,6 +120,7 @@ class TakenFlow(ListeningFlow):
     ) -> None:
         super().__init__(context, plan, device, origin.callers)
         self._origin = origin
+        self._pumped: PumpedTransfer | None = None
 
     def offer(self) -> Deferred[Offer | None]:
         return Deferred.fromCoroutine(self._offer())
@@ -90,4 +142,11 @@ class TakenFlow(ListeningFlow):
             return MoverTransfer(connection, self._plan, self._context.reactor.seconds, rest)
         source = SocketSource(connection.socket)
         transfer = Transfer(source, self._plan, done=UNKNOWN)
-        return PumpedTransfer(transfer, self._lane, self._context.make_lane("storing"))
+        storing = self._context.make_lane("storing")
+        self._pumped = PumpedTransfer(transfer, self._lane, storing)
+        return self._pumped
+
+    def leave(self) -> Deferred[Rest | None]:
+        """What passes through us can go on elsewhere; what a mover takes we have not seen."""
+        pumped = self._pumped
+        return succeed(None if pumped is None else pumped.leave(pumped.dest_crc()))

@@ -150,6 +150,15 @@ class IKeptSource(ISource):
     )
 
 
+class IComparedSource(ISource):
+    """A source that may have to be begun again in its middle, and sees whether it is the same."""
+
+    counted = Attribute(
+        "a function that any thread may call, which tells the checksum of what was read so far of "
+        "the dump; set by who reads. Unknown until then"
+    )
+
+
 class IReplay(Interface):
     """Bytes that were read before, from the first byte of the current part on."""
 

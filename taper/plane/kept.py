@@ -16,7 +16,7 @@ from zope.interface import implementer
 from protocols.crc import UNKNOWN, Crc
 from protocols.rendezvous.window import Gone, Window
 from taper.plane.crc import crc32c
-from taper.plane.interfaces import IKeptSource, ISource
+from taper.plane.interfaces import IComparedSource, IKeptSource, ISource
 
 WINDOW = 16 * 1024 * 1024
 """Bytes that are kept. It is more than sockets and movers hold, or they would wait for each
@@ -82,6 +82,8 @@ class Kept:
         self._reader: KeptReader | None = None
         self._reading = self._ended = self._cancelled = self._closed = False
         self._fault: BaseException | None = None
+        if IComparedSource.providedBy(source):
+            source.counted = self.total
 
     def reader(self) -> KeptReader:
         """Whoever reads from now on, from behind the last good part; nobody else may any more."""

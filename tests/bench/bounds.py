@@ -28,6 +28,7 @@ LIFE = Row("CPU of the process", "s", 3, lambda figures: figures.life)
 MEMORY = Row("peak memory", "MiB", 1, lambda figures: figures.memory)
 SHARE = Row("CPU in flow", "% of core", 2, lambda figures: figures.share)
 STOPS = Row("back-hitches", "of a dump", 0, lambda figures: figures.stops)
+STALL = Row("source's stall", "ms", 0, lambda figures: 1000 * figures.stall)
 SPREAD = Row("slowest/fastest", "dump", 2, lambda figures: figures.spread)
 
 
@@ -37,6 +38,8 @@ def rows(case: Case) -> tuple[Row, ...]:
         return (START, LIFE, MEMORY)
     if case.way is Way.TAPE:
         return (STOPS,)
+    if case.way.changes:
+        return (STALL,)
     if case.restored:
         return (RATE, COST)
     if case.grown:
@@ -101,6 +104,8 @@ STORED = [Bound(RATE, LOOP, least=2.0)]
 """Requests beside each other, against one after the other."""
 STREAMED = [Bound(STOPS, "", most=0)]
 """A tape never stops where the feed is fast enough in the mean."""
+CHANGED = [Bound(STALL, "", most=50)]
+"""The source waits for the mount, and hardly longer."""
 STARTED = [Bound(START, most=1.0)]
 GROWN = [Bound(START, most=1.2)]
 SMALL = 45.0
@@ -121,6 +126,8 @@ def bounds(case: Case) -> list[Bound]:
         return [*STORED, Bound(MEMORY, "", most=IN_FLIGHT)]
     if case.way is Way.TAPE:
         return STREAMED
+    if case.way.changes:
+        return CHANGED
     if case.way is Way.MOVER:
         beside = MOVED if case.block <= NDMJOB_MOST else []
         return [*beside, Bound(MEMORY, "", most=SERVING)]

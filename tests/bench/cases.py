@@ -17,7 +17,13 @@ CHUNK = 64 * MIB
 class Way(Enum):
     """How a dump comes to the taper; ``IDLE``: none comes, the process starts and ends; ``TAPE``:
     in virtual time, see :mod:`tests.bench.tapes`; ``MOVER``: there is no taper, the tape servers
-    themselves are measured, see :mod:`tests.bench.servers`."""
+    themselves are measured, see :mod:`tests.bench.servers`. ``CHANGE_...``: what is measured is how
+    long the source stands still, see :mod:`tests.bench.changes`."""
+
+    @property
+    def changes(self) -> bool:
+        """What counts is the change of volumes."""
+        return self in (Way.CHANGE_HELD, Way.CHANGE_MET)
 
     IDLE = "idle"
     FILE = "FILE-WRITE"
@@ -27,6 +33,8 @@ class Way(Enum):
     DIRECT = "DirectTCP"
     TAPE = "tape"
     MOVER = "mover"
+    CHANGE_HELD = "FILE-WRITE over devices that share no connection"
+    CHANGE_MET = "the same by rendezvous"
 
 
 class Ground(Enum):
@@ -86,7 +94,8 @@ class Case:
     @property
     def large(self) -> bool:
         """Its dump is as large as the command line says; others have none, or small ones."""
-        return self.way not in (Way.IDLE, Way.TAPE) and not self.grown
+        small = self.way in (Way.IDLE, Way.TAPE) or self.way.changes
+        return not small and not self.grown
 
     @property
     def from_ready(self) -> bool:
@@ -142,5 +151,7 @@ CASES = (
     Case("ndmp-tape-32", "the tape server's mover, 32 KiB records", Way.MOVER),
     Case("ndmp-tape-64", "the tape server's mover, 64 KiB records", Way.MOVER, block=64),
     Case("ndmp-tape-256", "the tape server's mover, 256 KiB records", Way.MOVER, block=256),
+    Case("change-file", "FILE-WRITE, a volume's end: two NDMP servers, vtapes", Way.CHANGE_HELD),
+    Case("change-met", "by rendezvous, a volume's end: the same", Way.CHANGE_MET),
     Case("ndmp-tape-1024", "the tape server's mover, 1 MiB records", Way.MOVER, block=1024),
 )

@@ -14,6 +14,7 @@ from tests.bench.bounds import (
     SHARE,
     SLOW_RATE,
     SPREAD,
+    STALL,
     START,
     STOPS,
     Row,
@@ -81,6 +82,8 @@ def _line(one: Measured) -> Line:
         cost = SHARE
     if case.way.name == "TAPE":
         speed = cost = STOPS
+    if case.way.changes:
+        speed = cost = STALL
     beside, limited = STOCK in one.rounds[0], LIMIT in one.rounds[0]
     memory = max(MEMORY.get(each[OURS]) for each in one.rounds)
     return (

@@ -26,6 +26,8 @@ class Figures:
     :ivar spread: seconds of the slowest of several dumps at once, divided by those of the fastest.
     :ivar crc: of the dump, as DONE has it.
     :ivar stops: of a tape that ran out of data, and had to go back.
+    :ivar stall: seconds that the source stood still at a change of volumes, at most, beyond those
+        that the mount took.
     """
 
     seconds: float = 0.0
@@ -37,6 +39,7 @@ class Figures:
     spread: float = 0.0
     crc: str = ""
     stops: int = 0
+    stall: float = 0.0
 
     @property
     def cost(self) -> float:

@@ -30,7 +30,7 @@ def limits(case: Case) -> dict[str, tuple[str, ...]]:
         return {LOOP: ("put_object",)}
     if not case.large or case.restored or case.rait or case.way is Way.DIRECT:
         return {}
-    if case.way is Way.PORT:
+    if case.way in (Way.PORT, Way.MOVER):
         return {LIMIT: ("splice",), LOOP: ("receive",)}
     if case.way is Way.SHM:
         return {LIMIT: ("ring",), LOOP: ("ring, summed",)}
@@ -45,15 +45,15 @@ def round_of(world: World, programs: Sequence[Program], case: Case, *, back: boo
     :param back: in the opposite order, so that none always follows the same other
     :return: in the order of the columns; all have written the same bytes
     """
-    if case.way is Way.MOVER:
-        return servers.round_of(world, case, back=back)
     loops = limits(case)
     found: Round = {}
-    order = [OURS, STOCK, *loops]
+    order = [*(servers.columns(case) if case.way is Way.MOVER else (OURS, STOCK)), *loops]
     for column in reversed(order) if back else order:
         if column in loops:
             runs = [_loop(world, case, kind) for kind in loops[column]]
             found[column] = max(runs, key=lambda run: run.rate)
+        elif case.way is Way.MOVER:
+            found[column] = servers.run(world, case, column)
         else:
             found[column] = _taper(world, programs[order.index(column)], case)
     crcs = {figures.crc for figures in found.values() if figures.crc}
@@ -90,7 +90,7 @@ def _loop_to(world: World, case: Case, kind: str, bucket: buckets.Bucket | None)
         assert process.stdin is not None
         assert process.stdout is not None
         question = json.dumps(job) + "\n"
-        if case.way in (Way.PORT, Way.SHM):
+        if case.way in (Way.PORT, Way.SHM, Way.MOVER):
             with sender(str(world.path(wanted[0].path))) as tell:
                 process.stdin.write(question)
                 process.stdin.flush()

@@ -18,7 +18,7 @@ from protocols.ndmp.auth import auth_data
 from protocols.ndmp.codes import HaltReason, MoverMode, Mtio, TapeMode
 from tests.bench import straight
 from tests.bench.cases import KIB, NDMJOB_MOST, Case
-from tests.bench.figures import OURS, STOCK, Figures, Round
+from tests.bench.figures import OURS, STOCK, Figures
 from tests.bench.grounds import tasks
 from tests.bench.machine import high_water
 from tests.bench.sender import send
@@ -35,14 +35,16 @@ Served = tuple[int, str, int]
 """Port, drive, and the process group of the server."""
 
 
-def round_of(world: World, case: Case, *, back: bool) -> Round:
-    """Let each server write the same stream, in the order of the columns or in the opposite one."""
-    servers = {OURS: _ours} | ({STOCK: _ndmjob} if case.block <= NDMJOB_MOST else {})
-    found: Round = {}
-    for column in reversed(servers) if back else servers:
-        with servers[column](world, case.block) as served:
-            found[column] = _stored(world, case, served)
-    return {column: found[column] for column in servers}
+def columns(case: Case) -> tuple[str, ...]:
+    """Whose servers take such records."""
+    return (OURS, STOCK) if case.block <= NDMJOB_MOST else (OURS,)
+
+
+def run(world: World, case: Case, column: str) -> Figures:
+    """Let a server write the stream."""
+    server = _ours if column == OURS else _ndmjob
+    with server(world, case.block) as served:
+        return _stored(world, case, served)
 
 
 @contextmanager

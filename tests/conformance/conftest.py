@@ -214,6 +214,17 @@ def volumes() -> str:
 
 
 @pytest.fixture
+def rendezvous(taper: Program) -> None:
+    """For cases of the rendezvous. Ours must have it and Amanda's has none; any other is asked."""
+    from tests.conformance.harness_rendezvous import no_rendezvous
+
+    if taper.name not in ("ours", "stock"):
+        reason = no_rendezvous(taper)
+        if reason is not None:
+            pytest.skip(reason)
+
+
+@pytest.fixture
 def world(taper: Program, volumes: str, request: pytest.FixtureRequest) -> Iterator[World]:
     """Give a case its own world, with the plain configuration; show all of it on failure."""
     doomed = request.node.get_closest_marker("known_stock_failure") is not None

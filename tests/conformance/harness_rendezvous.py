@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import socket
 from typing import Any
 
 from protocols.directtcp import Address
-from protocols.rendezvous.application import Names
+from protocols.rendezvous.application import ApplicationHalf, Names
+from protocols.rendezvous.errors import RendezvousError
 from protocols.rendezvous.frames import Outcome
-from tests.conformance.harness import ETC, STAMP, Options, World
+from protocols.rendezvous.times import CHALLENGE_PATIENCE
+from tests.conformance.harness import ETC, STAMP, Options, Program, World
 from tests.conformance.harness_files import Dump
 from tests.conformance.harness_talk import DEADLINE, HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import crc, payload, split_line
@@ -31,6 +36,43 @@ define dumptype meeting {{
 property "rendezvous-key-file" "{KEY_FILE}"
 property "rendezvous-address" "127.0.0.1"
 """
+
+
+@functools.cache
+def no_rendezvous(program: Program) -> str | None:
+    """Ask a taper for a dump that may have a rendezvous. :return: why it has none; None: it has"""
+    world = World(program)
+    try:
+        story = Story(world)
+        story.ask()
+        reply = story.talk.read_line() or "the taper ended"
+        words = split_line(reply)
+        if words[0] != "PORT":
+            return f"it offers no rendezvous: {reply}"
+        address = Address.parse(words[4].split(";")[0])
+        if not is_rendezvous(address):
+            return f"it offers no rendezvous, but another port: {reply}"
+        return None
+    finally:
+        world.close()
+
+
+def is_rendezvous(address: Address, patience: float = CHALLENGE_PATIENCE) -> bool:
+    """Knock: only a taper that knows the key answers a greeting with a challenge."""
+    half = ApplicationHalf(KEY, NAMES, bytes(16), os.urandom(32), 0)
+    half.begin()
+    try:
+        with socket.create_connection((address.host, address.port), patience) as link:
+            link.settimeout(patience)
+            link.sendall(half.output())
+            while not half.established:
+                data = link.recv(65536)
+                if not data:
+                    return False
+                half.receive(data)
+    except (OSError, RendezvousError):
+        return False
+    return True
 
 
 class Story:

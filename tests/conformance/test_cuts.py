@@ -26,7 +26,7 @@ from tests.conformance.test_tape_server import TREE, tree
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
 from tests.fakes.ndmp_runs import options
 
-pytestmark = pytest.mark.own_only
+pytestmark = [pytest.mark.own_only, pytest.mark.usefixtures("rendezvous")]
 
 ENDLESS = "length 1 tbytes"
 SMALL = 8 << 20

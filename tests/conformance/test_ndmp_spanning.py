@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.harness import ETC, VTAPES, Options, World
 from tests.conformance.harness_talk import HANDLE, WORKER, split_by
-from tests.conformance.harness_text import payload
+from tests.conformance.harness_text import crc, payload
 from tests.fakes.ndmp_process import NdmpProcess
 from tests.fakes.ndmp_runs import (
     BLOCK,
@@ -129,6 +129,45 @@ def test_a_volume_that_cannot_take_the_connection(world: World, kind: str) -> No
         assert on_tapes(outcome, tapes) == data[: 6 * BLOCK]
         assert second.files("d1") == []
         world.check_logged(f"PARTIAL taper {POOL} {HOME} 2 0 <*>")
+
+
+BEGUN_HERE = """
+define device dir {{
+  tapedev "file:{vtapes}/slot1"
+  device-property "DIRECTTCP-ADDRESS" "127.0.0.1"
+  device-property "MAX_VOLUME_USAGE" "{limit}"
+  device-property "LEOM" "true"
+}}
+define changer shelf {{
+  tpchanger "chg-multi:{{dir,{first},{second}}}"
+  changerfile "{etc}/shelf"
+}}
+tpchanger "shelf"
+"""
+
+
+@pytest.mark.known_stock_failure("it refuses DIRECTTCP dumps for file: devices")
+def test_a_dump_begun_on_a_directory_goes_on_to_movers(world: World) -> None:
+    """Its client is connected to us, so we can send what it says to whatever comes next."""
+    data = payload(40 * BLOCK + 321)
+    with NdmpProcess({"t": "15r"}) as first, NdmpProcess({"t": ""}) as second:
+        urls = {"first": first.url("t"), "second": second.url("t")}
+        begun = BEGUN_HERE.format(vtapes=VTAPES, limit=13 * BLOCK, etc=ETC, **urls)
+        chosen = options(begun)
+        chosen.slots = 1
+        talk = begin(world, chosen, take=True)
+        port, address = port_write(talk, split_by(PART * BLOCK))
+        client = Client(address, data)
+        send_header(port)
+        outcome = carry_on(talk)
+        assert outcome.word == "DONE", outcome.words
+        client.thread.join(60)
+        assert client.fault is None
+        assert crc(data) in outcome.words
+        close_volume(talk)
+        assert len(outcome.labels) == 3
+        on_disk = [[f.header.encode(), f.data] for f in world.slot(1)]
+        assert on_tapes(outcome, [on_disk, first.files("t"), second.files("t")]) == padded(data)
 
 
 @pytest.mark.known_stock_failure("it refuses DIRECTTCP dumps for file: devices")

@@ -1,7 +1,8 @@
 """PORT-WRITE with data path DIRECTTCP where the disk's application knows the rendezvous.
 
-A chapter for tapers that offer one, as docs/rendezvous.md has it; Amanda's own does not, which one
-case shows. The driver's part is played here, the application's by the library.
+A chapter for tapers that offer one, as docs/rendezvous.md has it; one that offers none when it is
+asked is left out. Amanda's own has none, which one case shows. The driver's part is played here,
+the application's by the library.
 """
 
 from __future__ import annotations
@@ -15,14 +16,22 @@ from pathlib import Path
 
 import pytest
 
+from protocols.directtcp import Address
 from protocols.rendezvous.application import ApplicationHalf, Names
 from protocols.rendezvous.frames import HeaderBlock, Outcome, Refusal, Refused
 from protocols.rendezvous.half import VERSIONS
 from taper.application.tls import Trust
 from tests.application.taper_side import Application as RealApplication
-from tests.conformance.harness import ETC, World
+from tests.conformance.harness import ETC, Program, World
 from tests.conformance.harness_files import Dump, dump_header
-from tests.conformance.harness_rendezvous import DATA, KEY_FILE, NAMES, Story
+from tests.conformance.harness_rendezvous import (
+    DATA,
+    KEY_FILE,
+    NAMES,
+    Story,
+    is_rendezvous,
+    no_rendezvous,
+)
 from tests.conformance.harness_talk import (
     DEADLINE,
     HANDLE,
@@ -32,6 +41,8 @@ from tests.conformance.harness_text import split_line
 from tests.docs.test_rendezvous import program
 from tests.fakes.certificates import Authority
 from tests.flow.rendezvous_peer import KEY, Application, Cut, Script
+
+pytestmark = pytest.mark.usefixtures("rendezvous")
 
 HEADER = dump_header(Dump())
 
@@ -57,6 +68,19 @@ def test_a_dump(story: Story) -> None:
     assert application.doubled == 0
     header = story.world.volume("PROTO01")[1].header
     assert "APPLICATION=amdirecttar\n" in header
+
+
+def test_whether_a_taper_has_one(taper: Program) -> None:
+    """It is asked: by that others are left out."""
+    reason = no_rendezvous(taper)
+    assert (reason is not None) is taper.stock, reason
+
+
+@pytest.mark.own_only
+def test_a_port_that_is_none() -> None:
+    """One where a device takes the data, say: whatever comes, it says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert not is_rendezvous(Address("127.0.0.1", listener.getsockname()[1]), 0.1)
 
 
 @pytest.mark.own_only

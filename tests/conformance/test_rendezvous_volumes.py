@@ -13,7 +13,7 @@ from tests.fakes.ndmjob import NdmJob, missing_ndmjob
 from tests.fakes.ndmp_process import NdmpProcess
 from tests.flow.rendezvous_peer import Cut, Script
 
-pytestmark = pytest.mark.own_only
+pytestmark = [pytest.mark.own_only, pytest.mark.usefixtures("rendezvous")]
 
 BLOCK = 32768
 PADDED = -(-len(DATA) // BLOCK) * BLOCK

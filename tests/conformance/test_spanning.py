@@ -85,6 +85,7 @@ def test_a_holding_file_over_thirty_volumes(world: World, shelf: Shelf) -> None:
 
 
 @pytest.mark.own_only
+@pytest.mark.usefixtures("rendezvous")
 def test_a_rendezvous_over_thirty_volumes(world: World, shelf: Shelf) -> None:
     """The client sends past this host where it can, and is sent from place to place."""
     data = payload(145 * BLOCK + 321)

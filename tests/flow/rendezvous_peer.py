@@ -71,6 +71,7 @@ class Script:
     :ivar fails: why it ends badly, behind all its bytes.
     :ivar lies: bytes more than there are, that it says it has sent.
     :ivar wrong_crc: it says another checksum than that of its bytes.
+    :ivar other_start: it says another checksum of the bytes before those that it sends again.
     :ivar mute: it never answers an order to send.
     :ivar idle: it connects, and never sends a byte.
     :ivar loses_first: its first data connection is reset at once, which it does not see.
@@ -84,6 +85,7 @@ class Script:
     fails: str = ""
     lies: int = 0
     wrong_crc: bool = False
+    other_start: bool = False
     mute: bool = False
     idle: bool = False
     loses_first: bool = False
@@ -116,6 +118,7 @@ class Application:
     key: bytes = KEY
     window: int = 1 << 24
     before_send: Callable[[Send], object] = lambda order: None
+    on_sent: Callable[[], object] = lambda: None
     dump_id: bytes = field(factory=lambda: os.urandom(16))
     heard: list[Frame] = field(factory=list)
     sent: list[tuple[int, int]] = field(factory=list)
@@ -128,6 +131,7 @@ class Application:
         self._link: socket.socket | None = None
         self._half: ApplicationHalf | None = None
         self._running: _Data | None = None
+        self._counted = RunningCrc()
         self._cuts = list(self.script.cuts)
         self._cannot = list(self.script.cannot)
         self._dead = threading.Event()
@@ -218,8 +222,7 @@ class Application:
             self._send(frame)
         elif isinstance(frame, Halt):
             self._leave()
-            done = self.data[: frame.offset]
-            self._say(Halted(frame.run, frame.offset, crc_of(done)))
+            self._say(Halted(frame.run, frame.offset, self._crc_until(frame.offset)))
         elif isinstance(frame, Result):
             self.result = frame
         elif isinstance(frame, Refused):
@@ -274,7 +277,15 @@ class Application:
             ).start()
 
     def _sending(self, order: Send) -> Sending:
-        return Sending(order.run, order.offset, crc_of(self.data[: order.offset]))
+        crc = self._crc_until(order.offset) ^ (self.script.other_start and order.offset > 0)
+        return Sending(order.run, order.offset, crc)
+
+    def _crc_until(self, offset: int) -> int:
+        """Of the bytes before this one; nobody shall wait for what was computed before."""
+        if offset < self._counted.size:
+            self._counted = RunningCrc()
+        self._counted.update(memoryview(self.data)[self._counted.size : offset])
+        return self._counted.value().value
 
     def _send_data(self, running: _Data, at: int) -> None:
         cut = self._cuts.pop(0) if self._cuts else None
@@ -286,6 +297,7 @@ class Application:
                 size = running.socket.send(view[at : min(end, at + 65536)])
                 with self._lock:
                     self.sent.append((at, size))
+                self.on_sent()
                 at += size
             if at == self.script.dies_at:
                 self.stop()

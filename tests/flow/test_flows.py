@@ -28,6 +28,7 @@ from taper.flow.port import ClientOrigin, PortOrigin, header_silence
 from taper.flow.resolving import addresses_of, find_callers
 from taper.flow.ring import RingOrigin
 from taper.flow.stored import StoredOrigin
+from taper.flow.taken import HeldOrigin
 from tests.core.steps import Steps
 from tests.core.stocked import SteppedDevice, Tape
 from tests.fakes.device import FakeDevice
@@ -94,6 +95,7 @@ def test_a_movers_transfer_is_one(turning: Turning) -> None:
         (lambda context: HoldingOrigin(context, "/no/such/file"), Way.PUMPED, Way.SENT),
         (lambda context: PortOrigin(context, HOST), Way.PUMPED, Way.TAKEN),
         (lambda context: ClientOrigin(context, HOST), Way.TAKEN, Way.TAKEN),
+        (lambda context: HeldOrigin(ClientOrigin(context, HOST)), Way.PUMPED, Way.SENT),
         (RingOrigin, Way.PUMPED, Way.SENT),
         (lambda context: StoredOrigin(context, VAULT, None), Way.PUMPED, Way.SENT),
     ],
@@ -109,6 +111,7 @@ def test_the_table(
         (mover(moments, MoverServer()), onto_mover),
     ):
         origin = make(context)
+        verifyObject(IOrigin, origin)
         assert way_between(origin, device) is way
         assert Flows(context).listens(origin, device) is (way is not Way.PUMPED)
         turning.wait(Flows(context).between(origin, device, PLAN).close())

@@ -305,7 +305,7 @@ def test_cuts(
     points = [0, 100_000, len(DATA) - 1]
     cuts = [Cut(at, how, link) for at in points]
     meeting = meet(target, Script(cuts=cuts, reads_ahead=ahead))
-    assert turning.run(meeting.run()) is Verdict.DONE
+    assert turning.run(meeting.run()) is Verdict.DONE, meeting.errors
     check_whole(meeting, turning)
     offsets = [order.offset for order in meeting.application.orders]
     assert offsets == sorted(offsets)
@@ -366,6 +366,21 @@ def test_a_checksum_that_differs(turning: Turning, meet: Any) -> None:
     meeting = meet(Pumped, Script(wrong_crc=True))
     assert turning.run(meeting.run()) is Verdict.PARTIAL
     assert "differ" in meeting.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "cannot"), [(Pumped, []), (Moved, [Why.NOBODY_ANSWERS])], ids=["pumped", "kept"]
+)
+def test_other_bytes_the_second_time(
+    turning: Turning, meet: Any, monkeypatch: pytest.MonkeyPatch, target: Any, cannot: list[Why]
+) -> None:
+    """What an application sends again must follow what was read: its checksum is compared then,
+    not only at the end."""
+    monkeypatch.setattr(rendezvous_feeding, "END_PATIENCE", 0.1)
+    script = Script(cuts=[Cut(400_000, "closed")], cannot=cannot, other_start=True)
+    meeting = meet(target, script)
+    check_failed(meeting, turning, "bytes cannot follow those that were read")
+    assert meeting.application.orders[-1].offset == 400_000
 
 
 def test_nobody_answers_at_a_movers_address(turning: Turning, meet: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
+from protocols.crc import Crc
 from taper.flow import rendezvous_source
 from taper.flow.rendezvous_source import ResumingSource
 from taper.plane.interfaces import SourceError
@@ -37,7 +38,7 @@ class Connections:
             self._ours.append(ours)
             self.ends.append(theirs)
 
-    def next(self, offset: int, lost: str | None) -> Deferred[socket.socket | None]:
+    def next(self, offset: int, before: Crc, lost: str | None) -> Deferred[socket.socket | None]:
         self.asked.append((offset, lost))
         return succeed(self._ours.pop(0) if self._ours else None)
 

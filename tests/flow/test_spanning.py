@@ -36,7 +36,8 @@ from tests.fakes.ndmp_server.profile import PRODUCT
 from tests.fakes.relay import WAYS, Relay
 from tests.fakes.turning import Turning, turning_reactor
 from tests.flow.flowing import PLAN, make_context
-from tests.flow.test_contract import Dumper, Holding, Ring
+from tests.flow.test_contract import Client, Dumper, Holding, Ring
+from tests.flow.test_taken import vtape
 from tests.plane.dumping import write_holding
 
 PARTS = evolve(PLAN, part_size=3 * BLOCK, allow_split=True, retry=True)
@@ -59,20 +60,31 @@ class Volumes:
     """What the dump goes to, one after another.
 
     :param kinds: for each volume ``n`` or ``m``, a drive of one of two servers, or ``f``, a device
-        that is written to here; all are small, but the last one
+        that is written to here, or ``v``, one that listens besides; all are small, but the last one
+    :param path: of directories for those
     """
 
-    def __init__(self, turning: Turning, kinds: str, profile: Any, *, indirect: bool) -> None:
+    def __init__(
+        self,
+        turning: Turning,
+        kinds: str,
+        profile: Any,
+        *,
+        indirect: bool,
+        path: Path | None = None,
+    ) -> None:
         self._turning = turning
         self._kinds = kinds
         self._indirect = indirect
+        self._path = path
+        self._vtapes: list[LaneDevice] = []
         self.worlds = {
             "n": World(turning, profile, SMALL),
             "m": World(turning, profile, SMALL),
             "last": World(turning, profile),
         }
         self.relays: list[Relay] = []
-        self._media: list[FakeVolume | tuple[World, str]] = []
+        self._media: list[FakeVolume | Path | tuple[World, str]] = []
         self._lanes: list[Lane] = []
         self._files: list[PartResult] = []
         self.parts: list[int] = []
@@ -88,6 +100,12 @@ class Volumes:
             self._media.append(medium)
             self._lanes.append(Lane(self._turning.reactor, "fake"))
             return LaneDevice(FakeDevice(medium, name=f"fake:{number}"), self._lanes[-1])
+        if kind == "v":
+            assert self._path is not None
+            self._media.append(self._path / f"v{number}")
+            limit = None if last else SMALL
+            self._vtapes.append(vtape(self._turning, self._path / f"v{number}", limit=limit))
+            return self._vtapes[-1]
         world, drive = self.worlds["last" if last else kind], f"drive{number % 8}"
         self._media.append((world, drive))
         return world.device(drive, indirect=self._indirect)
@@ -105,6 +123,9 @@ class Volumes:
         for part in self._files:
             if isinstance(medium, FakeVolume):
                 data = bytes(medium.files[part.fileno].data)
+            elif isinstance(medium, Path):
+                (file,) = medium.glob(f"{part.fileno:05}.*")
+                data = file.read_bytes()[BLOCK:]
             else:
                 world, drive = medium
                 data = b"".join(world.media[drive].files()[part.fileno][1:])
@@ -127,6 +148,8 @@ class Volumes:
             relay.close()
         for lane in self._lanes:
             self._turning.wait(lane.stop())
+        for device in self._vtapes:
+            self._turning.wait(device.close())
         for world in self.worlds.values():
             world.close()
             assert not world.server.failures
@@ -173,8 +196,11 @@ OVER = ("nmnmnmnmnm", "nfmfnfmfnf", "fmfmfmfmfm")
 
 @pytest.mark.parametrize(
     ("made", "kinds"),
-    # a dumper connects to the mover itself, if it begins there
-    [*((made, kinds) for made in (Holding, Ring) for kinds in OVER), (Dumper, OVER[2])],
+    # who connects by itself connects to the mover, if it begins there
+    [
+        *((made, kinds) for made in (Holding, Ring) for kinds in OVER),
+        *((Dumper, OVER[2]), (Client, "vmvmfmvmvm"), (Client, "vnmvfvnmvn")),
+    ],
 )
 def test_from_device_to_device(
     turning: Turning,
@@ -187,7 +213,7 @@ def test_from_device_to_device(
     monkeypatch.setattr(kept, "WINDOW", 1)  # as little is kept as can be
     source = made(turning, tmp_path, whole=True)
     context = source.context(make_context(turning.reactor))
-    volumes = Volumes(turning, kinds, CONFORMING, indirect=False)
+    volumes = Volumes(turning, kinds, CONFORMING, indirect=False, path=tmp_path)
     flow = turning.run(dump(Flows(context), source.origin(context), source, volumes))
     source.close()
     volumes.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import machine, tapes
+from tests.bench import changes, machine, tapes
 from tests.bench.__main__ import main, parse, sentence
 from tests.bench.bounds import COST, MEMORY, RATE, SHARE, Bound, bounds, judge, rows
 from tests.bench.cases import CASES, GIB
@@ -23,7 +23,7 @@ from tests.bench.talks import cpu_seconds
 
 MEASURED = (
     *("start", "logs", "slots", "dumps", "file", "cached", "shm", "vault", "four"),
-    *("disk-port", "clone", "restore", "ndmp-32", "ndmp-256"),
+    *("disk-port", "clone", "restore", "ndmp-32", "ndmp-256", "change-met"),
 )
 """One of each kind; the others differ in sizes only."""
 ARGUMENTS = ["--pairs", "1", "--size", "8", "--many", "5", "--judge-anyway"]
@@ -82,6 +82,23 @@ def test_a_tape_that_stops_breaks_its_bound() -> None:
     shown = render(found, rows(case("tape")), [judge(bound, found.rounds)], judged=True)
     assert "back-hitches, of a dump 0 (0 0)" in shown
     assert "PASS: back-hitches" in shown
+
+
+def test_a_source_that_stands_still() -> None:
+    """What counts is the longest pause that has to do with a change; 50 ms are bearable."""
+    watch = changes.Watch([(1.0, 1.4), (2.0, 2.1), (2.5, 2.6), (9.0, 19.0)])
+    assert watch.longest(2.05, 2.55) == pytest.approx(0.1)
+    assert watch.longest(0.0, 8.0) == pytest.approx(0.4)
+    assert watch.longest(3.0, 8.0) == 0.0
+    watch = changes.Watch()
+    watch.moved()
+    time.sleep(2 * changes.SHORT)
+    watch.moved()
+    assert watch.pauses[0][1] - watch.pauses[0][0] >= 2 * changes.SHORT
+    (bound,) = bounds(case("change-met"))
+    assert bound.text == "source's stall at most 50 ms"
+    assert judge(bound, [{OURS: Figures(stall=0.05)}]).holds
+    assert not judge(bound, [{OURS: Figures(stall=0.051)}]).holds
 
 
 def test_every_case_has_bounds() -> None:
@@ -275,8 +292,11 @@ def test_what_is_chosen() -> None:
     assert set(names("--growth")) > set(names())
 
 
-def test_real_tapers_can_be_compared(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_real_tapers_can_be_compared(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One small round of each kind: a table with plausible figures comes out."""
+    monkeypatch.setattr(changes, "RECORDS", 40)
     reason = obstacle(parse(ARGUMENTS))
     if reason:
         pytest.skip(reason)

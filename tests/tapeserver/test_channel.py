@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,6 +86,25 @@ def test_a_tape_to_a_stream(lengths: list[int]) -> None:
         got += piece
     theirs.close()
     assert got == data
+
+
+def test_what_has_come_is_written_though_no_more_comes() -> None:
+    """Its sender may be waiting for that; and what is no whole record waits for its rest."""
+    ours, theirs = socket.socketpair()
+    channel, progress = DataChannel(ours, None), Progress(512)
+    tape = Medium()
+    storing = threading.Thread(target=channel.store, args=(tape, progress))
+    channel.begin()
+    storing.start()
+    for record in range(3):
+        theirs.sendall(bytes([record]) * 600)
+        while progress.moved < 600 * (record + 1) // 512 * 512:
+            assert storing.is_alive()
+            time.sleep(0.001)
+    theirs.close()
+    storing.join()
+    assert [len(record) for file in tape.files() for record in file] == 4 * [512]
+    channel.close()
 
 
 def test_it_is_interrupted_and_woken() -> None:
