@@ -20,6 +20,9 @@ MOST_TEXT = 1000
 MOST_NOTES = 10
 """Notes in a snapshot: the last ones."""
 
+MOST_WORKERS = 1000
+"""Workers of one taper that a client knows."""
+
 Snapshot = dict[str, Any]
 Event = dict[str, Any]
 
@@ -147,8 +150,10 @@ def _worker(snapshot: Snapshot, event: Event) -> Snapshot:
     workers, name = dict(snapshot["workers"]), event["name"]
     if event["worker"] is None:
         workers.pop(name, None)
-    else:
+    elif name in workers or len(workers) < MOST_WORKERS:
         workers[name] = {**event["worker"]}
+    else:
+        raise ValueError(f"more than {MOST_WORKERS} workers")
     return {"workers": workers}
 
 
