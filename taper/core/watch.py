@@ -463,7 +463,7 @@ class Watch:
             self.worker_changed(name)
 
     def note(self, text: str) -> None:
-        """A line of the trace log for people."""
+        """A line of the trace log for people, or what a scan has found in a slot."""
         note = {"at": self.now(), "text": clipped(text)}
         self._notes.append(note)
         self._tell("note", **note)

@@ -257,6 +257,7 @@ class Assembly:
                 refresh=history.refresh,
                 clock=self._reactor,
                 interactivity=self._make_operator(storage),
+                look=lambda found: self._watch.note(f"scan: {found}"),
             )
         except ScanFailed as fault:
             raise SetupFailed(fault.text) from fault

@@ -175,6 +175,8 @@ def test_a_dump_is_watched_and_costs_no_more_whoever_watches(tmp_path: Path) -> 
     assert kept[1][1:] == kept[0][1 - len(kept[1]) :]
     assert heard[0]["snapshot"]["pid"] == talk.process.pid
     assert heard[-1]["event"] == "end"
+    notes = [note["text"] for note in heard[0]["snapshot"]["notes"]]
+    assert [note for note in notes if note.startswith("scan: slot 1: no label")]
     parts = [line["part"] for line in heard if line.get("event") == "part"]
     assert sum(part["bytes"] for part in parts if part["good"]) == SIZE
     (dump,) = [line["dump"] for line in heard if line.get("event") == "dump"]
