@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -29,7 +28,6 @@ from taper.core.world import World
 from taper.flow.flows import Flows
 from taper.flow.interfaces import FlowContext
 from taper.flow.origins import Origins
-from taper.last_words import STDERR
 from taper.run.history import History
 from taper.run.look import Look
 from taper.run.setup import Setup, SetupFailed, StartFailed
@@ -65,17 +63,19 @@ def sweep_up(tmpdir: str) -> None:
 
 @implementer(IConsole)
 class Stderr:
-    """Our stderr; the driver makes it the amdump log.
+    """Where the driver reads what we have to tell people; it makes it the amdump log.
 
+    :param write: raises OSError
     :param note: is told what could not be written; no dump ends for that.
     """
 
-    def __init__(self, note: Callable[[str], object]) -> None:
+    def __init__(self, write: Callable[[bytes], object], note: Callable[[str], object]) -> None:
+        self._write = write
         self._note = note
 
     def write_line(self, text: str) -> None:
         try:
-            os.write(STDERR, text.encode("utf-8", "surrogateescape") + b"\n")
+            self._write(text.encode("utf-8", "surrogateescape") + b"\n")
         except OSError as fault:
             self._note(f"not on stderr: {text}: {fault}")
 
@@ -149,7 +149,7 @@ class Assembly:
             driver=self._driver,
             changer=changer,
             trace_log=trace_log,
-            console=Stderr(self._setup.debug.write),
+            console=Stderr(self._setup.error_output, self._setup.debug.write),
             tapelists=tapelists,
             history=history,
             scan=scan,
