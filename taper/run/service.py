@@ -19,6 +19,7 @@ from protocols.greeting import Greeting
 from taper.installation import installation
 from taper.last_words import CannotStart, fail_at_exit, instead_of_tracebacks, sentence, tell
 from taper.run import stdio
+from taper.run.ahead import import_ahead
 from taper.run.conversation import Conversation
 from taper.run.daemon_options import STDIO, TaperOptions
 from taper.run.debug_log import DebugLog, keep_what_is_logged
@@ -296,6 +297,8 @@ def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperServ
     debug = DebugLog(paths.dbgdir, time.time())
     debug.begin(sys.argv[1:])
     host = Host(debug, os.environ)
+    if driver != STDIO:
+        import_ahead()
     if wanted is None:
         change_directory(paths)
         return TaperService(
