@@ -61,10 +61,14 @@ def serve_by_daemon() -> int | None:
 
 
 def _show(arguments: list[str]) -> None:
-    """Let ``ps`` show a taper. What does that takes as long to import as all the rest."""
-    from taper.run.title import show
+    """Let ``ps`` show a taper. What does that takes as long to import as all the rest; where it
+    cannot be, for want of files or memory, the conversation goes on all the same."""
+    try:
+        from taper.run.title import show
 
-    show(arguments)
+        show(arguments)
+    except (ImportError, OSError, MemoryError) as fault:
+        _tell(f"ps will show no taper: {fault}")
 
 
 def _tell(text: str) -> None:
@@ -130,7 +134,8 @@ def _ask(path: str, arguments: list[str]) -> tuple[socket, int]:
         link.connect(path)
         _check_peer(link)
         sent = socket.send_fds(link, [greeting], [STDERR, telling])
-        link.sendall(greeting[sent:])
+        if sent < len(greeting):
+            link.sendall(greeting[sent:])
         _hear(link)
         _go(link)
     except BaseException as fault:

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from attrs import frozen
 
 from protocols.greeting import Greeting
 from taper import __version__
@@ -58,11 +61,39 @@ class Guest:
             os.close(each)
 
 
+@frozen
+class Offer:
+    """What a guest is offered.
+
+    :ivar setup: what the command would make of its command line; its debug log is the daemon's yet
+    :ivar said: messages for its error output
+    :ivar noted: what was noted meanwhile, for its debug log
+    :ivar words: of its command line
+    """
+
+    setup: Setup
+    said: list[str]
+    noted: list[str]
+    words: tuple[str, ...]
+
+    def taken(self) -> Setup:
+        """What to begin with: it has a debug log of its own, which all that is logged goes to."""
+        general = self.setup.config.general
+        debug = DebugLog(self.setup.paths.dbgdir, time.time())
+        debug.begin(self.words)
+        for text in self.noted:
+            debug.write(text)
+        debug.move_to(self.setup.config.name, general.dumpuser)
+        debug.write_from_now_on_beside()
+        keep_what_is_logged(debug, general)
+        return self.setup.evolve(debug=debug)
+
+
 class Host:
     """What the daemon has for its guests.
 
     :param environment: the daemon's
-    :ivar debug: the daemon's debug log, which is that of all its conversations
+    :ivar debug: the daemon's debug log
     """
 
     def __init__(self, debug: DebugLog, environment: Mapping[str, str]) -> None:
@@ -70,22 +101,21 @@ class Host:
         self._zone = environment.get("TZ")
         self._stamp = record_stamp()
 
-    def setup_for(self, greeting: Greeting, guest: Guest, said: list[str]) -> Setup:
+    def offer_for(self, greeting: Greeting, guest: Guest) -> Offer:
         """What the command would make of its command line. Nothing has been begun by that, so who
         is refused can go on by itself, and tells what is wrong as ever.
 
-        :param said: is given the messages for its error output
         :raise StartFailed: it has to go on by itself
         """
+        said: list[str] = []
+        noted: list[str] = []
         options = self._read(greeting)
         assert options.log_filename is not None
         log_filename = os.path.join(greeting.directory, options.log_filename)
         paths = paths_from(dict(greeting.settings))
-        self.debug.write(f"arguments of process {guest.pid}: {' '.join(greeting.words)}")
-        config = load_config(options, paths, self.debug.write, said.append, greeting.directory)
+        config = load_config(options, paths, noted.append, said.append, greeting.directory)
         check_user(config.general.dumpuser)
-        keep_what_is_logged(self.debug, config.general)
-        return Setup(
+        setup = Setup(
             config=config,
             paths=paths,
             debug=self.debug,
@@ -94,6 +124,15 @@ class Host:
             pid=guest.pid,
             error_output=guest.write_error,
         )
+        return Offer(setup, said, noted, greeting.words)
+
+    def over(self, setup: Setup, back: Setup | None) -> None:
+        """What a guest was offered, and has taken, is over.
+
+        :param back: of the drivers that come by themselves, if any do
+        """
+        keep_what_is_logged(self.debug, (back or setup).config.general)
+        setup.debug.close(setup.config.general.debug_days, time.time())
 
     def _read(self, greeting: Greeting) -> Options:
         if greeting.program != __version__:

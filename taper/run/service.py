@@ -24,7 +24,7 @@ from taper.run.conversation import Conversation
 from taper.run.daemon_options import STDIO, TaperOptions
 from taper.run.debug_log import DebugLog, keep_what_is_logged
 from taper.run.driver_door import opened_to_others
-from taper.run.guest import Guest, Host
+from taper.run.guest import Guest, Host, Offer
 from taper.run.opening import Opened, endpoint_of, make_door, open_as_root, why_deaf
 from taper.run.options import Options
 from taper.run.paths import Paths, paths_from
@@ -146,9 +146,9 @@ class TaperService(Service):
 
     # Conversations
 
-    def setup_for(self, greeting: Greeting, guest: Guest, said: list[str]) -> Setup:
-        """See :meth:`Host.setup_for`."""
-        return self._host.setup_for(greeting, guest, said)
+    def offer_for(self, greeting: Greeting, guest: Guest) -> Offer:
+        """See :meth:`Host.offer_for`."""
+        return self._host.offer_for(greeting, guest)
 
     def open_conversation(
         self, setup: Setup, refuse: Callable[[str], object] | None = None
@@ -162,19 +162,23 @@ class TaperService(Service):
         title = None
         if setup.pid is None:
             title = show([setup.config.name, "--log-filename", setup.log_filename])
-        conversation.session.ended.addBoth(self._over, title)
+        conversation.session.ended.addBoth(self._over, setup, title)
         try:
             conversation.begin(refuse)
-        except BaseException:
-            self._over(None, title)
+        except BaseException as fault:
+            if setup.pid is not None and isinstance(fault, StartFailed):
+                setup.debug.write(str(fault))
+            self._over(None, setup, title)
             raise
         self.conversation = conversation
         return conversation
 
-    def _over(self, result: Any, title: str | None) -> Any:
+    def _over(self, result: Any, setup: Setup, title: str | None) -> Any:
         self.conversation = None
         if title is not None:
             show_again(title)
+        else:
+            self._host.over(setup, self.setup)
         return result
 
     def changed(self) -> None:

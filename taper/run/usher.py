@@ -30,7 +30,7 @@ from taper.run.driver_door import (
     command_behind,
     why_not,
 )
-from taper.run.guest import DESCRIPTORS, Guest
+from taper.run.guest import DESCRIPTORS, Guest, Offer
 from taper.run.setup import SetupFailed, StartFailed
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Serving(Shape):
     @property
     def setup(self) -> Setup | None: ...
 
-    def setup_for(self, greeting: Greeting, guest: Guest, said: list[str]) -> Setup: ...
+    def offer_for(self, greeting: Greeting, guest: Guest) -> Offer: ...
 
     def open_conversation(
         self, setup: Setup, refuse: Callable[[str], object] | None = None
@@ -173,7 +173,7 @@ class DriverConnection(Protocol):
         self._descriptors: list[int] = []
         self._greeting: Greeting | None = None
         self._guest: Guest | None = None
-        self._offered: tuple[Setup, list[str]] | None = None
+        self._offered: Offer | None = None
 
     @property
     def name(self) -> str:
@@ -283,13 +283,11 @@ class DriverConnection(Protocol):
             return
         assert self._guest is not None
         assert self.transport is not None
-        said: list[str] = []
         try:
-            setup = self._service.setup_for(self._greeting, self._guest, said)
+            self._offered = self._service.offer_for(self._greeting, self._guest)
         except (CannotStart, OSError) as fault:
             self.refuse(sentence(fault))
             return
-        self._offered = (setup, said)
         self.transport.write(OFFER)
         self._deadline = self._service.call_later(
             GO_PATIENCE, lambda: self.let_go("what was offered is not taken")
@@ -302,11 +300,10 @@ class DriverConnection(Protocol):
                 self.let_go("what was offered is not taken, but something else is said")
             return
         self._stop_waiting()
-        assert self._offered is not None
-        setup, said = self._offered
-        self._offered = None
+        offer, self._offered = self._offered, None
+        assert offer is not None
         self._said = self._said[len(GO) :]
-        self._serve_guest(setup, said)
+        self._serve_guest(offer)
 
     # Inside
 
@@ -323,19 +320,17 @@ class DriverConnection(Protocol):
         self._deadline = self._service.call_later(DRIVER_PATIENCE, self._still_silent)
         self._connect(conversation)
 
-    def _serve_guest(self, setup: Setup, said: list[str]) -> None:
+    def _serve_guest(self, offer: Offer) -> None:
         """Be what the command would be that has come for its driver."""
         guest, transport = self._guest, self.transport
         assert guest is not None
         assert transport is not None
         status = 1
         try:
-            if said:
-                guest.write_error(
-                    "".join(f"{line}\n" for line in said).encode("utf-8", "surrogateescape")
-                )
+            lines = "".join(f"{line}\n" for line in offer.said)
+            guest.write_error(lines.encode("utf-8", "surrogateescape"))
             conversation = self._service.open_conversation(
-                setup, lambda text: transport.write(encode(TapeError(SETUP, text)))
+                offer.taken(), lambda text: transport.write(encode(TapeError(SETUP, text)))
             )
         except SetupFailed:
             status = 0  # driver and trace log were told

@@ -102,6 +102,7 @@ STORED = [Bound(RATE, LOOP, least=2.0)]
 STREAMED = [Bound(STOPS, "", most=0)]
 """A tape never stops where the feed is fast enough in the mean."""
 STARTED = [Bound(START, most=1.0)]
+SERVED = [Bound(START, most=0.5)]
 GROWN = [Bound(START, most=1.2)]
 SMALL = 45.0
 """MiB of memory at most, whatever the dump's size."""
@@ -126,6 +127,8 @@ def bounds(case: Case) -> list[Bound]:
         return [*beside, Bound(MEMORY, "", most=SERVING)]
     most = SMALL_MANY if case.workers > 1 else SMALL
     memory = [Bound(MEMORY, "", most=most + (case.part if case.cache == "memory" else 0))]
+    if case.served:
+        return SERVED + memory
     if case.way is Way.IDLE:
         return (GROWN if case.grown else STARTED) + memory
     if case.ground is Ground.XFS:

@@ -111,7 +111,10 @@ class Driver:
 
     def hear(self) -> str:
         """The next line; empty: there is none any more."""
-        return self._lines.readline().rstrip("\n")
+        try:
+            return self._lines.readline().rstrip("\n")
+        except ConnectionResetError:  # of a taper that has not read all
+            return ""
 
     def ask(self, line: str, word: str) -> str:
         """Say a line, and hear on until one begins so."""

@@ -36,7 +36,9 @@ def test_a_dump(tmp_path: Path) -> None:
         assert house.end() == -signal.SIGTERM
     assert logged_pids(place) == pids
     assert place.logged().count("INFO taper pid-done") == 2
-    assert sorted(path.name for path in (tmp_path / "vtapes").glob("slot*/0*")) != []
+    # that of the daemon, and one of each
+    logs = [path.read_text() for path in (tmp_path / "dbg/server").rglob("taper.*.debug")]
+    assert sorted("trace log: DONE" in text for text in logs) == [False, True, True]
 
 
 def test_without_a_daemon(tmp_path: Path) -> None:

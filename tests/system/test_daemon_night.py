@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.installation import twistd_beside
 from tests.system.amanda import Amanda, Options
 from tests.system.conftest import MakeAmanda
 
@@ -46,11 +46,8 @@ def launcher(installed_taper: Path) -> Iterator[Path]:
 
 @contextmanager
 def daemon(amanda: Amanda, installed_taper: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """It is as the installed taper is, but for what it runs in the end."""
-    program = installed_taper.parent / "twistd"
-    text = installed_taper.read_text()
-    program.write_text(text.replace("from taper.cli import main", RUN).replace("main()", "run()"))
-    shutil.copymode(installed_taper, program)
+    """It is ready; it ends with the block."""
+    program = twistd_beside(installed_taper)
     running = subprocess.Popen(
         amanda.command(
             *("sh", "-c", f'exec "$@" >{SAID} 2>&1', "sh", str(program)),
@@ -68,9 +65,6 @@ def daemon(amanda: Amanda, installed_taper: Path) -> Iterator[subprocess.Popen[b
     finally:
         running.kill()
         running.wait()
-
-
-RUN = "from twisted.scripts.twistd import run"
 
 
 def wait_for(come: Callable[[], object]) -> None:
