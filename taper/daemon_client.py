@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OPTION = "--daemon"
 KIND = "unix:"
 LONGEST_RECORD = 4096
-STDIN, STDERR = 0, 2
+STDIN, STDOUT, STDERR = 0, 1, 2
 
 ANSWER_PATIENCE = 10.0
 """Seconds for the daemon to answer; a socket unit has to start it first."""
@@ -39,6 +39,11 @@ def serve_by_daemon() -> int | None:
     where = _take_option(sys.argv)
     arguments = sys.argv[1:]
     path = ""
+    try:
+        for descriptor in (STDIN, STDOUT, STDERR):
+            os.fstat(descriptor)
+    except OSError:
+        return None  # this process says what is wrong
     try:
         if where is None:
             where = read_place(place_of(DAEMON))

@@ -77,7 +77,7 @@ def command_behind(transport: Any) -> int | None:
 def _peer_of(transport: Any) -> tuple[int, int] | None:
     """Process and user at the other end, as the kernel has them; None: of another host, perhaps."""
     connection = transport.getHandle()
-    if connection.family != socket.AF_UNIX:
+    if getattr(connection, "family", None) != socket.AF_UNIX:  # TLS has none
         return None
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     pid, uid, _ = _PEER.unpack(packed)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
@@ -228,9 +228,21 @@ class TaperService(Service):
             self._door.close()
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
-        if self.conversation is not None:
-            await self.conversation.session.quit()
+        conversation = self.conversation
+        if conversation is not None:
+            await conversation.session.quit()
+            if self._door is not None:
+                await self._flushed(conversation)
         self._notifier.still()
+
+    async def _flushed(self, conversation: Conversation) -> None:
+        """Let a driver that reads have what was said last."""
+        lost = conversation.protocol.lost
+        patience = self._reactor.callLater(stdio.FLUSH_SECONDS, lost.cancel)
+        with suppress(CancelledError):
+            await lost
+        if patience.active():
+            patience.cancel()
 
     def stopService(self) -> Any:
         super().stopService()  # type: ignore[no-untyped-call]
