@@ -89,15 +89,43 @@ class Clock:
         self.callLater: Callable[..., IDelayedCall] = reactor.callLater
 
 
+def open_changer_of(
+    setup: Setup,
+    name: str | None,
+    storage: Storage,
+    reactor: Any,
+    haste: Haste,
+    stop: threading.Event,
+) -> IAsyncChanger:
+    """The changer of a storage, or another one of the configuration.
+
+    :param name: of that one; None: the storage's
+    :param stop: once set, no lock is waited for any more
+    :raise ChangerError, DeviceError: it cannot be opened
+    """
+    context = DeviceContext(
+        reactor,
+        functools.partial(Lane, reactor),
+        setup.config.general.dtimeout + 1,
+        setup.paths.statedir,
+        haste,
+        config_root=setup.paths.config_root,
+        tmpdir=setup.paths.tmpdir,
+    )
+    return open_changer(name, setup.config, storage, context, stop=stop, warn=setup.debug.write)
+
+
 class Assembly:
     """Makes the world of one conversation, and takes it down.
 
     :param setup: the configuration and where things are
     :param driver: takes our replies
     :ivar world: once :meth:`build` is over
+    :ivar trace_log: likewise
     """
 
     world: World
+    trace_log: ToldTraceLog | None = None
     _tapelists: TapelistStore
 
     def __init__(self, reactor: Any, setup: Setup, driver: IDriver) -> None:
@@ -127,7 +155,7 @@ class Assembly:
             note=self._setup.debug.write,
             stop=self._stop_waiting,
         )
-        trace_log = ToldTraceLog(
+        trace_log = self.trace_log = ToldTraceLog(
             TraceLog(self._setup.log_filename, self._log_lane, self._stop_waiting)
         )
         tell_settings(config, storage, self._setup.log_filename)
@@ -195,23 +223,8 @@ class Assembly:
             raise SetupFailed(fault.text) from fault
 
     def _open_named_changer(self, name: str | None, storage: Storage) -> IAsyncChanger:
-        paths = self._setup.paths
-        context = DeviceContext(
-            self._reactor,
-            functools.partial(Lane, self._reactor),
-            self._setup.config.general.dtimeout + 1,
-            paths.statedir,
-            self._haste,
-            config_root=paths.config_root,
-            tmpdir=paths.tmpdir,
-        )
-        return open_changer(
-            name,
-            self._setup.config,
-            storage,
-            context,
-            stop=self._stop_waiting,
-            warn=self._setup.debug.write,
+        return open_changer_of(
+            self._setup, name, storage, self._reactor, self._haste, self._stop_waiting
         )
 
     def _make_operator(self, storage: Storage) -> Operator | None:

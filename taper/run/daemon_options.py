@@ -52,6 +52,14 @@ class TaperOptions(CommandLine):
         ["log-filename", "l", None, "the trace log; default: 'log' in the configuration's logdir"],
     ]
 
+    optFlags: ClassVar = [
+        [
+            "keep-volume",
+            "k",
+            "between two drivers keep the volume that was written last loaded, its drive reserved",
+        ],
+    ]
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.overrides: list[str] = []

@@ -13,13 +13,14 @@ from twisted.internet.interfaces import IListeningPort
 
 from taper.run.as_root import become, dump_user, look_up
 from taper.run.daemon_options import STDIO, SYSTEMD, TaperOptions
+from taper.run.door import Door
 from taper.run.driver_door import private_endpoint, refuse_unverified
 from taper.run.mtls import is_mtls
 from taper.run.options import Options
 from taper.run.paths import Paths
 from taper.run.setup import StartFailed
 from taper.run.unix_door import InheritedPort, Listening, socket_path
-from taper.run.usher import Door
+from taper.run.usher import CertifiedUsher, DriverConnection
 from taper.systemd import inherited_socket
 
 
@@ -97,7 +98,7 @@ class Opened:
 
 def make_door(driver: str, waiting: int) -> Door:
     """The door of such an endpoint."""
-    return Door(certified=is_mtls(driver), room=waiting)
+    return Door(CertifiedUsher if is_mtls(driver) else DriverConnection, waiting)
 
 
 def open_as_root(

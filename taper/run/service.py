@@ -5,26 +5,32 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from protocols.greeting import Greeting
+from protocols.twisted_transports.haste import Haste
 from taper.installation import installation
 from taper.last_words import CannotStart, fail_at_exit, instead_of_tracebacks, sentence, tell
 from taper.run import stdio
 from taper.run.ahead import import_ahead
+from taper.run.assembly import open_changer_of
 from taper.run.conversation import Conversation
 from taper.run.daemon_options import STDIO, TaperOptions
 from taper.run.debug_log import DebugLog, keep_what_is_logged
+from taper.run.door import Door
 from taper.run.driver_door import opened_to_others
 from taper.run.guest import Guest, Host, Offer
+from taper.run.keeper import Keeper
 from taper.run.opening import Opened, endpoint_of, make_door, open_as_root, why_deaf
 from taper.run.options import Options
 from taper.run.paths import Paths, paths_from
@@ -38,8 +44,10 @@ from taper.run.setup import (
     make_setup,
 )
 from taper.run.title import show, show_again
-from taper.run.usher import Door
 from taper.systemd import Notifier
+
+if TYPE_CHECKING:
+    from devices.interfaces import IAsyncChanger
 
 log = Logger()
 
@@ -52,6 +60,7 @@ class TaperService(Service):
     :param opened: the door, if it is open already
     :param host: for the taper that Amanda starts; None: one is made
     :param waiting: so many drivers may wait in turn
+    :param keep_volume: keep what was written last while nobody is served
     :param read_again: reads the configuration anew, and raises what cannot be used
     :ivar setup: of the conversations to come
     :raise StartFailed: the door is neither open nor one that can be opened
@@ -66,6 +75,7 @@ class TaperService(Service):
         *,
         host: Host | None = None,
         waiting: int = 0,
+        keep_volume: bool = False,
         read_again: Callable[[], Setup] | None = None,
         notifier: Notifier | None = None,
     ) -> None:
@@ -78,6 +88,8 @@ class TaperService(Service):
             assert setup is not None
             host = Host(setup.debug, os.environ)
         self._host = host
+        self._keeper = Keeper() if keep_volume else None
+        self._written: tuple[Setup, str] | None = None
         self._door: Door | None = None
         self._endpoint: Any = None
         self._refused: str | None = None
@@ -162,6 +174,7 @@ class TaperService(Service):
         title = None
         if setup.pid is None:
             title = show([setup.config.name, "--log-filename", setup.log_filename])
+        conversation.session.ended.addBoth(self._note_written, conversation, setup)
         conversation.session.ended.addBoth(self._over, setup, title)
         try:
             conversation.begin(refuse)
@@ -181,6 +194,39 @@ class TaperService(Service):
             self._host.over(setup, self.setup)
         return result
 
+    def _note_written(self, result: Any, conversation: Conversation, setup: Setup) -> Any:
+        label = conversation.session.written
+        if label is not None:
+            self._written = setup, label
+        return result
+
+    # Between conversations
+
+    def idle(self) -> None:
+        """Nobody waits to be served: keep the volume that was written last, if we are to."""
+        if self._keeper is None or self._written is None or not self.running:
+            return
+        setup, label = self._written
+        if setup.storage().eject_volume:
+            return  # it is to be taken out, not to be had
+        kept = self._keeper.keep(label, lambda stop: self._changer_of(setup, stop))
+        kept.addBoth(self._kept)
+
+    def _kept(self, result: Any) -> None:
+        if isinstance(result, Failure):
+            log.failure("no volume is kept", result)
+        self.changed()
+
+    def _changer_of(self, setup: Setup, stop: threading.Event) -> IAsyncChanger:
+        setup = setup.evolve(debug=self._host.debug)
+        return open_changer_of(
+            setup, None, setup.storage(), self._reactor, Haste(self._reactor), stop
+        )
+
+    def make_way(self) -> Deferred[None] | None:
+        """See :meth:`Keeper.give_back`."""
+        return None if self._keeper is None else self._keeper.give_back()
+
     def changed(self) -> None:
         """Let systemd know whom we serve."""
         if self.running:
@@ -190,7 +236,8 @@ class TaperService(Service):
         door = self._door
         assert door is not None
         if door.inside is None:
-            return "waiting for drivers"
+            kept = None if self._keeper is None else self._keeper.label
+            return "waiting for drivers" + (f", keeping volume {kept}" if kept else "")
         waiting = f"; {len(door.waiting)} more wait" if door.waiting else ""
         return f"serving {door.inside.name}{waiting}"
 
@@ -228,6 +275,9 @@ class TaperService(Service):
             self._door.close()
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
+        way = self.make_way()
+        if way is not None:
+            await way
         conversation = self.conversation
         if conversation is not None:
             await conversation.session.quit()
@@ -301,7 +351,7 @@ def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperServ
     os.umask(0o077)
     notifier = Notifier(reactor)
     paths = paths or paths_from(os.environ)
-    driver, waiting = options["driver"], options["waiting"]
+    driver, waiting, keep = options["driver"], options["waiting"], bool(options["keep-volume"])
     wanted = None
     if options["config"]:
         wanted = Options(
@@ -318,7 +368,14 @@ def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperServ
     if wanted is None:
         change_directory(paths)
         return TaperService(
-            reactor, None, driver, opened, host=host, waiting=waiting, notifier=notifier
+            reactor,
+            None,
+            driver,
+            opened,
+            host=host,
+            waiting=waiting,
+            keep_volume=keep,
+            notifier=notifier,
         )
     directory = None
     with suppress(OSError):  # which is told where it matters
@@ -334,6 +391,7 @@ def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperServ
         opened,
         host=host,
         waiting=waiting,
+        keep_volume=keep,
         read_again=_reader(wanted, log_filename, setup, directory),
         notifier=notifier,
     )

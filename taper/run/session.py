@@ -51,6 +51,12 @@ class Session:
         self.controller: Controller | None = None
         self.ended: Deferred[None] = Deferred()
 
+    @property
+    def written(self) -> str | None:
+        """Label of the volume that was begun last; None: none was."""
+        told = self._assembly.trace_log
+        return None if told is None else told.written
+
     def log(self, record: Any) -> None:
         """Write one trace-log record at once; before the conversation only."""
         append_record(self._setup.log_filename, record, Patience(START_PATIENCE))

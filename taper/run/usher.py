@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from typing import Protocol as Shape
 
 from twisted.internet.interfaces import (
     IFileDescriptorReceiver,
     IHalfCloseableProtocol,
     IHandshakeListener,
 )
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -35,123 +32,17 @@ from taper.run.setup import SetupFailed, StartFailed
 
 if TYPE_CHECKING:
     from taper.run.conversation import Conversation
+    from taper.run.door import Door, Serving
     from taper.run.setup import Setup
 
 GO_PATIENCE = 10.0
 """Seconds for a command to take what it was offered; meanwhile nobody else is served."""
 
-BUSY = "this taper serves another driver"
 NO_CONFIGURATION = (
     "this taper was started without --config, so it serves only what Amanda starts as taper"
 )
 
 log = Logger()
-
-
-class Serving(Shape):
-    """The service behind the door.
-
-    :ivar opened_to_others: who could open the unix socket may drive us
-    :ivar setup: for drivers who come by themselves; None: there are none
-    """
-
-    opened_to_others: bool
-
-    @property
-    def setup(self) -> Setup | None: ...
-
-    def offer_for(self, greeting: Greeting, guest: Guest) -> Offer: ...
-
-    def open_conversation(
-        self, setup: Setup, refuse: Callable[[str], object] | None = None
-    ) -> Conversation: ...
-
-    def call_later(self, seconds: float, call: Callable[[], None]) -> Any: ...
-
-    def between(self) -> None:
-        """Nobody is served just now."""
-
-    def changed(self) -> None:
-        """Somebody came, waits, or went."""
-
-
-class Door(Factory):
-    """Gives each driver an usher, and lets one in at a time.
-
-    :param certified: drivers have to show certificates
-    :param room: for so many that wait in turn; whoever finds none is refused
-    :ivar service: what they drive; to be set before the first of them comes
-    :ivar unknown: those who have not shown who they are and what they want so far, the first to
-        come first
-    :ivar waiting: for their turn
-    :ivar inside: who is served, or offered to be
-    """
-
-    noisy = False
-
-    def __init__(self, *, certified: bool, room: int = 0) -> None:
-        self._usher = CertifiedUsher if certified else DriverConnection
-        self._room = room
-        self._closed = False
-        self.service: Serving | None = None
-        self.unknown: list[DriverConnection] = []
-        self.waiting: deque[DriverConnection] = deque()
-        self.inside: DriverConnection | None = None
-
-    def buildProtocol(self, addr: Any) -> DriverConnection:
-        assert self.service is not None
-        return self._usher(self, self.service)
-
-    def admit(self, who: DriverConnection) -> None:
-        """Let him in, let him wait, or refuse him."""
-        if self._closed:
-            who.refuse("this taper ends")
-        elif self.inside is None and not self.waiting:
-            self._let_in(who)
-        elif len(self.waiting) < self._room:
-            self.waiting.append(who)
-            who.wait(BUSY)
-        elif self._room:
-            who.refuse(f"{BUSY}, and {len(self.waiting)} more wait")
-        else:
-            who.refuse(BUSY)
-        self._tell()
-
-    def _let_in(self, who: DriverConnection) -> None:
-        self.inside = who
-        who.enter()
-
-    def left(self, who: DriverConnection) -> None:
-        """He is gone, wherever he was; safe to repeat."""
-        if who in self.unknown:
-            self.unknown.remove(who)
-        if who in self.waiting:
-            self.waiting.remove(who)
-        if self.inside is who:
-            self.inside = None
-            assert self.service is not None
-            # later: whoever calls this is still busy with him
-            self.service.call_later(0, self._next)
-        self._tell()
-
-    def _next(self) -> None:
-        assert self.service is not None
-        if self.inside is not None or self._closed:
-            return
-        self.service.between()
-        if self.waiting:
-            self._let_in(self.waiting.popleft())
-            self._tell()
-
-    def close(self) -> None:
-        """Nobody is let in any more, and nobody waits."""
-        self._closed = True
-        while self.waiting:
-            self.waiting.popleft().refuse("this taper ends")
-
-    def _tell(self) -> None:
-        if self.service is not None:
-            self.service.changed()
 
 
 @implementer(IHalfCloseableProtocol, IFileDescriptorReceiver)
