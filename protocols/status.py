@@ -121,6 +121,13 @@ def _opened(message: dict[str, Any]) -> Snapshot:
     return snapshot
 
 
+def config_of(snapshot: Snapshot) -> Any:
+    """Name of the configuration that is at work; a daemon may serve drivers of several."""
+    conversation = snapshot.get("conversation")
+    served = conversation.get("config") if isinstance(conversation, dict) else None
+    return snapshot.get("config") if served is None else served
+
+
 def fold(snapshot: Snapshot, event: Event) -> Snapshot:
     """The snapshot after an event; of a kind that is not known it stays as it is.
 

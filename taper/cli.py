@@ -14,6 +14,11 @@ def main() -> None:
         sys.exit(serve(sys.argv[2:]))
     # what a start makes is not garbage; collected is from the moment when the driver is served
     gc.disable()
+    from taper.daemon_client import serve_by_daemon
+
+    status = serve_by_daemon()
+    if status is not None:
+        sys.exit(status)
     from taper.run.late import execute_when_used
 
     execute_when_used()

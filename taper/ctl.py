@@ -110,6 +110,11 @@ def _parser(
         command.add_argument(
             "--user", help="the dump user, who runs it (default: the one Amanda is built for)"
         )
+    install.add_argument(
+        "--daemon",
+        metavar="unix:PATH",
+        help='let the daemon at this socket serve Amanda\'s driver where it can ("none": no more)',
+    )
     _add_application(commands)
     add_commands(commands, _people)
     return parser
@@ -171,7 +176,7 @@ def _status(options: argparse.Namespace) -> int:
 def _wanted(options: argparse.Namespace) -> Wanted:
     from taper.install import RECOVERY, TAPER, Wanted
 
-    names = ("taper", "user", "amgetconf")
+    names = ("taper", "user", "amgetconf", "daemon")
     program = RECOVERY if getattr(options, "recovery", False) else TAPER
     return Wanted(program=program, **{name: getattr(options, name, None) for name in names})
 

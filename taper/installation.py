@@ -10,13 +10,11 @@ from __future__ import annotations
 import functools
 import os
 import stat
-import sys
 
 from devices.regular import open_regular, read_at_most
 from protocols.installation import DEBIAN, LONGEST, Installation, InstallationError, parse
 from taper.last_words import CannotStart, reason
-
-_NAME = "etc/twisted-taper/amanda.json"
+from taper.places import RECORD, place_of
 
 
 class Unusable(CannotStart):
@@ -28,8 +26,7 @@ def record_path(python: str | None = None) -> str:
 
     :param python: the interpreter that runs it; None: ours
     """
-    prefix = sys.prefix if python is None else os.path.dirname(os.path.dirname(python))
-    return os.path.join(prefix, _NAME)
+    return place_of(RECORD, None if python is None else os.path.dirname(os.path.dirname(python)))
 
 
 def read_record(path: str) -> Installation | None:

@@ -16,14 +16,23 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 _NAMES = {STDIN: "input", STDOUT: "output", STDERR: "error output"}
 
 
-def tell(program: str, text: str) -> int:
-    """Say why the program ends, on the descriptor of stderr, whatever ``sys.stderr`` is by now.
+def write_stderr(data: bytes) -> None:
+    """Write on the descriptor of stderr, whatever ``sys.stderr`` is by now.
 
+    :raise OSError: it takes none
+    """
+    os.write(STDERR, data)
+
+
+def tell(program: str, text: str, write: Callable[[bytes], object] = write_stderr) -> int:
+    """Say why the program ends.
+
+    :param write: on the error output of whoever is to be told
     :return: 1, the exit status of a failure
     """
     data = f"{program}: {text}\n".encode("utf-8", "surrogateescape")
     try:
-        os.write(STDERR, data)
+        write(data)
     except OSError:
         return 1  # nobody is there to be told; the status tells it
     return 1

@@ -130,6 +130,18 @@ def unreadable_python() -> str | None:
     return None
 
 
+def twistd_beside(launcher: Path) -> Path:
+    """Twisted's command, in that installation."""
+    found = launcher.parent / "twistd"
+    text = launcher.read_text()
+    if not found.exists():
+        imported = "from twisted.scripts.twistd import run"
+        text = text.replace("from taper.cli import main", imported).replace("\nmain()", "\nrun()")
+        found.write_text(text)
+        shutil.copymode(launcher, found)
+    return found
+
+
 @contextmanager
 def installed() -> Iterator[Path]:
     """A world-readable installation of the working tree as it is now, removed in the end.

@@ -426,10 +426,11 @@ class Watch:
 
     # What the core tells
 
-    def conversation(self, storage: str, trace_log: str) -> None:
+    def conversation(self, config: str, storage: str, trace_log: str) -> None:
         """A driver is there, and nothing was done yet."""
         begun = self.now()
         self._conversation = {
+            "config": clipped(config),
             "storage": clipped(storage),
             "log": clipped(trace_log),
             "begun": begun,

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from protocols.installation import DEBIAN, Installation
+from taper.daemon_client import NotServed, read_place
 from taper.install.asking import ask, ask_version
 from taper.install.moving import give_back, take_place
 from taper.install.place import (
@@ -30,11 +31,12 @@ from taper.install.place import (
     look_at,
     write_beside,
 )
-from taper.install.record import evolve, write_record
+from taper.install.record import NO_DAEMON, check_daemon, evolve, write_daemon, write_record
 from taper.install.refused import Refused
 from taper.install.standin import PROGRAMS, RECOVERY, TAPER, Program
 from taper.install.trying import check_launcher, check_owners, check_paths
 from taper.installation import Unusable, read_record, record_path
+from taper.places import DAEMON, place_of
 from taper.running import running_tapers
 
 __all__ = [
@@ -75,12 +77,14 @@ class Wanted:
     :ivar taper: what the driver starts
     :ivar user: the dump user
     :ivar amgetconf: the program that tells
+    :ivar daemon: where the daemon is that is to serve the driver, or ``none``; None: as it was
     :ivar program: which of ours is meant; the place of another than the taper is beside that
     """
 
     taper: str | None = None
     user: str | None = None
     amgetconf: str | None = None
+    daemon: str | None = None
     program: Program = TAPER
 
     @property
@@ -127,6 +131,8 @@ def install(wanted: Wanted, say: Say) -> None:
     """
     _need_root("install")
     program = wanted.program
+    if wanted.daemon is not None:
+        check_daemon(wanted.daemon)
     _need_silence("install", program)
     found = ask(wanted.amgetconf)
     path = _place_in(found, wanted)
@@ -157,6 +163,9 @@ def install(wanted: Wanted, say: Say) -> None:
     finally:
         if os.path.lexists(launcher):
             os.unlink(launcher)
+    if wanted.daemon is not None:
+        write_daemon(place_of(DAEMON), wanted.daemon)
+        _say_daemon(program, sys.executable, say)
     if already:
         say(f"{path} is our {program.name} already, and {user} can run it.")
         return
@@ -243,6 +252,8 @@ def uninstall(wanted: Wanted, say: Say) -> None:
     place = look_at(path, recorded, program)
     place.refuse_strange()
     say(give_back(place))
+    if program is TAPER:
+        write_daemon(place_of(DAEMON), NO_DAEMON)
 
 
 def _known(recorded: Installation | None, wanted: Wanted) -> Installation:
@@ -304,6 +315,7 @@ def status(wanted: Wanted, say: Say) -> None:
     kept = "kept as" if os.path.exists(place.aside) else "gone: there is no"
     say(f"Amanda's own is {kept} {place.aside}")
     python = interpreter(path, place.command)
+    _say_daemon(program, python, say)
     supposed = _check_record(record_path(python), wanted, say)
     user = wanted.user or supposed.client_login
     if os.geteuid() != 0:
@@ -336,6 +348,21 @@ def _check_record(path: str, wanted: Wanted, say: Say) -> Installation:
             f'{said.amgetconf} says: {"; ".join(different)}. "taperctl install" records that'
         )
     return supposed
+
+
+def _say_daemon(program: Program, python: str, say: Say) -> None:
+    """Say which daemon serves the driver, if one does."""
+    if program is not TAPER:
+        return
+    path = place_of(DAEMON, os.path.dirname(os.path.dirname(python)))
+    if os.geteuid() == 0 and os.path.lexists(path):
+        check_owners(path)
+    try:
+        where = read_place(path)
+    except NotServed as reason:
+        raise Refused(f'{reason}; "taperctl install --daemon" writes it anew') from reason
+    if where is not None:
+        say(f"The daemon at {where} serves Amanda's driver; without it our taper does.")
 
 
 def _say_where(installation: Installation, say: Say) -> None:

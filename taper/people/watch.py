@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from protocols.status import config_of
 from taper.people.screen import Style
 from taper.people.tapers import Taper, Tapers
 from taper.people.telling import Answer
@@ -52,7 +53,7 @@ def _tapers(site: Station, told: Any) -> Tapers:
 def _wanted(taper: Taper, config: str | None) -> Snapshot | None:
     """What a taper has told, if it has, and is one of those that are to be shown."""
     snapshot = taper.snapshot
-    if snapshot is None or (config is not None and snapshot.get("config") != config):
+    if snapshot is None or (config is not None and config_of(snapshot) != config):
         return None
     return snapshot
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from protocols.status import config_of
 from taper.people.telling import Column, Table, count, printable, size
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _taper(snapshot: Snapshot, now: float) -> list[Table | str]:
 
 def _head(snapshot: Snapshot) -> str:
     conversation, totals = snapshot["conversation"], snapshot["totals"]
-    config = printable(snapshot["config"])
+    config = printable(config_of(snapshot))
     if conversation is None:
         service = printable(snapshot["service"])
         return f"{config}: pid {snapshot['pid']:d}, {service}; no driver is there"

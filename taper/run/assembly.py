@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -29,7 +28,6 @@ from taper.core.world import World
 from taper.flow.flows import Flows
 from taper.flow.interfaces import FlowContext
 from taper.flow.origins import Origins
-from taper.last_words import STDERR
 from taper.run.history import History
 from taper.run.look import Look
 from taper.run.setup import Setup, SetupFailed, StartFailed
@@ -66,17 +64,19 @@ def sweep_up(tmpdir: str) -> None:
 
 @implementer(IConsole)
 class Stderr:
-    """Our stderr; the driver makes it the amdump log.
+    """Where the driver reads what we have to tell people; it makes it the amdump log.
 
+    :param write: raises OSError
     :param note: is told what could not be written; no dump ends for that.
     """
 
-    def __init__(self, note: Callable[[str], object]) -> None:
+    def __init__(self, write: Callable[[bytes], object], note: Callable[[str], object]) -> None:
+        self._write = write
         self._note = note
 
     def write_line(self, text: str) -> None:
         try:
-            os.write(STDERR, text.encode("utf-8", "surrogateescape") + b"\n")
+            self._write(text.encode("utf-8", "surrogateescape") + b"\n")
         except OSError as fault:
             self._note(f"not on stderr: {text}: {fault}")
 
@@ -90,6 +90,32 @@ class Clock:
         self.callLater: Callable[..., IDelayedCall] = reactor.callLater
 
 
+def open_changer_of(
+    setup: Setup,
+    name: str | None,
+    storage: Storage,
+    reactor: Any,
+    haste: Haste,
+    stop: threading.Event,
+) -> IAsyncChanger:
+    """The changer of a storage, or another one of the configuration.
+
+    :param name: of that one; None: the storage's
+    :param stop: once set, no lock is waited for any more
+    :raise ChangerError, DeviceError: it cannot be opened
+    """
+    context = DeviceContext(
+        reactor,
+        functools.partial(Lane, reactor),
+        setup.config.general.dtimeout + 1,
+        setup.paths.statedir,
+        haste,
+        config_root=setup.paths.config_root,
+        tmpdir=setup.paths.tmpdir,
+    )
+    return open_changer(name, setup.config, storage, context, stop=stop, warn=setup.debug.write)
+
+
 class Assembly:
     """Makes the world of one conversation, and takes it down.
 
@@ -97,9 +123,11 @@ class Assembly:
     :param driver: takes our replies
     :param watch: is told what happens
     :ivar world: once :meth:`build` is over
+    :ivar trace_log: likewise
     """
 
     world: World
+    trace_log: ToldTraceLog | None = None
     _tapelists: TapelistStore
 
     def __init__(self, reactor: Any, setup: Setup, driver: IDriver, watch: Watch) -> None:
@@ -130,7 +158,7 @@ class Assembly:
             note=self._setup.debug.write,
             stop=self._stop_waiting,
         )
-        trace_log = ToldTraceLog(
+        trace_log = self.trace_log = ToldTraceLog(
             TraceLog(self._setup.log_filename, self._log_lane, self._stop_waiting)
         )
         tell_settings(config, storage, self._setup.log_filename)
@@ -152,7 +180,7 @@ class Assembly:
             driver=self._driver,
             changer=changer,
             trace_log=trace_log,
-            console=Stderr(self._setup.debug.write),
+            console=Stderr(self._setup.error_output, self._setup.debug.write),
             tapelists=tapelists,
             history=history,
             scan=scan,
@@ -167,7 +195,7 @@ class Assembly:
             debug=self._setup.debug.write,
             watch=self._watch,
         )
-        self._watch.conversation(storage.name, self._setup.log_filename)
+        self._watch.conversation(self._setup.config.name, storage.name, self._setup.log_filename)
         files.call(sweep_up, self._setup.paths.tmpdir).addErrback(self.world.log_failure)
         tapelists.sweep().addErrback(self.world.log_failure)
         return self.world
@@ -200,23 +228,8 @@ class Assembly:
             raise SetupFailed(fault.text) from fault
 
     def _open_named_changer(self, name: str | None, storage: Storage) -> IAsyncChanger:
-        paths = self._setup.paths
-        context = DeviceContext(
-            self._reactor,
-            functools.partial(Lane, self._reactor),
-            self._setup.config.general.dtimeout + 1,
-            paths.statedir,
-            self._haste,
-            config_root=paths.config_root,
-            tmpdir=paths.tmpdir,
-        )
-        return open_changer(
-            name,
-            self._setup.config,
-            storage,
-            context,
-            stop=self._stop_waiting,
-            warn=self._setup.debug.write,
+        return open_changer_of(
+            self._setup, name, storage, self._reactor, self._haste, self._stop_waiting
         )
 
     def _make_operator(self, storage: Storage) -> IInteractivity | None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import socket
 import struct
 from typing import Any
 
-from devices.callers import Callers, Verdict
-from devices.door import judge_addresses
 from taper.run.setup import StartFailed
-from taper.run.unix_door import endpoint_words
 
 PRIVATE = "600"
 """Mode of a unix socket, unless the endpoint says ``mode=``."""
@@ -21,10 +17,10 @@ HANDSHAKE_PATIENCE = 30.0
 """Seconds from a connection to the certificate that it must show."""
 
 MOST_UNKNOWN = 32
-"""Connections at a time that have shown no certificate so far."""
+"""Connections at a time that have not shown so far who is there and what he wants."""
 
 DRIVER_PATIENCE = 60.0
-"""Seconds for a driver to say START-TAPER; while it does not, no other is served."""
+"""Seconds for a driver to say its first line, and as many to say START-TAPER."""
 
 REFUSAL_PATIENCE = 5.0
 """Seconds that one who was refused has to hear it and hang up."""
@@ -34,38 +30,20 @@ _PEER = struct.Struct("3i")
 
 
 def private_endpoint(description: str) -> str:
-    """The endpoint to listen on for drivers, as private as it can be made.
-
-    :raise StartFailed: whoever reaches it could drive us
-    """
-    kind, _, rest = description.partition(":")
-    if kind == "unix":
-        return description if _MODE.search(description) else f"{description}:mode={PRIVATE}"
-    if kind in ("tcp", "tcp6"):
-        words = endpoint_words(rest)
-        hosts = [word.removeprefix("interface=") for word in words if word.startswith("interface=")]
-        if not hosts or not _is_loopback(hosts[-1].replace("\\:", ":")):
-            raise StartFailed(
-                f"{description} would let every host drive the taper: say interface=127.0.0.1 "
-                "(or unix:PATH); drivers of other hosts come through ssh, or by mtls:"
-            )
+    """The endpoint to listen on for drivers, as private as it can be made."""
+    if description.startswith("unix:") and not _MODE.search(description):
+        return f"{description}:mode={PRIVATE}"
     return description
 
 
 def refuse_unverified(description: str) -> None:
     """:raise StartFailed: an endpoint of Twisted's that asks nobody for a certificate"""
-    if description.startswith(("ssl:", "tls:")):
+    if description.startswith(("tcp:", "tcp6:", "ssl:", "tls:")):
         raise StartFailed(
             f"--driver {description} would let whoever connects drive the taper: "
-            "say mtls:, which demands a certificate"
+            "say unix:PATH for drivers of this host; those of other hosts come by mtls:, "
+            "which demands a certificate, or through ssh"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def opened_to_others(description: str) -> bool:
@@ -78,15 +56,29 @@ def why_not(transport: Any, *, anybody: bool) -> str | None:
 
     :param anybody: who could open the unix socket may
     """
+    peer = _peer_of(transport)
+    if peer is None:
+        return "nobody has shown a certificate, so nobody may drive this taper from there"
+    _, uid = peer
+    if anybody or uid in (os.getuid(), 0):
+        return None
+    return f"user {uid} may not drive this taper"
+
+
+def command_behind(transport: Any) -> int | None:
+    """The process that is connected, if it is the dump user's, as the command is that Amanda
+    starts; whatever its mode lets others do with the socket."""
+    peer = _peer_of(transport)
+    if peer is None or peer[0] <= 0 or peer[1] != os.getuid():
+        return None
+    return peer[0]
+
+
+def _peer_of(transport: Any) -> tuple[int, int] | None:
+    """Process and user at the other end, as the kernel has them; None: of another host, perhaps."""
     connection = transport.getHandle()
-    if connection.family == socket.AF_UNIX:
-        if anybody:
-            return None
-        packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-        _, uid, _ = _PEER.unpack(packed)
-        if uid in (os.getuid(), 0):
-            return None
-        return f"user {uid} may not drive this taper"
-    peer, ours = connection.getpeername()[:2], connection.getsockname()[:2]
-    verdict, who = judge_addresses(Callers(), peer, ours)
-    return None if verdict is Verdict.ADMITTED else f"{who}, may not drive this taper"
+    if getattr(connection, "family", None) != socket.AF_UNIX:  # TLS has none
+        return None
+    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    pid, uid, _ = _PEER.unpack(packed)
+    return pid, uid

@@ -1,7 +1,7 @@
 """What ``twistd`` looks for: ``Options`` and ``makeService``."""
 
+from taper.run.daemon_options import TaperOptions as Options
 from taper.run.reactor import settle_reactor
-from taper.run.service import TaperOptions as Options
 from taper.run.service import TaperService, make_service
 
 

@@ -50,9 +50,16 @@ class Session:
         self, reactor: Any, setup: Setup, driver: IDriver, watch: Watch | None = None
     ) -> None:
         self._setup = setup
+        self._pid = os.getpid() if setup.pid is None else setup.pid
         self._assembly = Assembly(reactor, setup, driver, watch or Watch())
         self.controller: Controller | None = None
         self.ended: Deferred[None] = Deferred()
+
+    @property
+    def written(self) -> str | None:
+        """Label of the volume that was begun last; None: none was."""
+        told = self._assembly.trace_log
+        return None if told is None else told.written
 
     def log(self, record: Any) -> None:
         """Write one trace-log record at once; before the conversation only."""
@@ -66,7 +73,7 @@ class Session:
         except OSError as fault:
             text = log_trouble(self._setup.log_filename, fault)
             self._setup.debug.write(text)
-            tell("taper", text)
+            tell("taper", text, self._setup.error_output)
 
     def begin(self) -> None:
         """First line of the trace log.
@@ -79,10 +86,10 @@ class Session:
             check_user(self._setup.config.general.dumpuser)
         except StartFailed as fault:
             if os.path.exists(self._setup.log_filename):
-                self._log_last(PidStart(os.getpid()), Fatal(str(fault)))
+                self._log_last(PidStart(self._pid), Fatal(str(fault)))
             raise
         try:
-            self.log(PidStart(os.getpid()))
+            self.log(PidStart(self._pid))
         except OSError as fault:
             raise StartFailed(log_trouble(self._setup.log_filename, fault)) from fault
 
@@ -97,7 +104,7 @@ class Session:
 
     def set_up_failed(self, text: str) -> None:
         """Leave the trace-log lines of a storage that cannot be served."""
-        self._log_last(NoTapeError(text), PidDone(os.getpid()))
+        self._log_last(NoTapeError(text), PidDone(self._pid))
 
     def start_failed(self, text: str) -> None:
         """Leave the trace-log line of a process that cannot start."""
@@ -123,5 +130,5 @@ class Session:
     async def _close(self) -> None:
         await self._assembly.close()
         # in its lane: waiting for the log's lock must not hold the reactor
-        await self._assembly.world.note(PidDone(os.getpid()))
+        await self._assembly.world.note(PidDone(self._pid))
         await self._assembly.close_log()

@@ -14,7 +14,7 @@ from protocols.conf import load
 from protocols.records import Record
 from protocols.tapelist import TapelistError, check_name
 from taper.installation import installation
-from taper.last_words import CannotStart
+from taper.last_words import CannotStart, write_stderr
 from taper.run.amanda_version import amanda_version
 from taper.run.debug_log import keep_what_is_logged
 
@@ -52,6 +52,8 @@ class Setup(Record, kw_only=True):
 
     :ivar log_filename: the trace log.
     :ivar storage_name: as asked for, or the configuration's first; None if it has none.
+    :ivar pid: the process that the driver knows, and the trace log names; None: ours.
+    :ivar error_output: writes where the driver reads what we have to tell people; raises OSError.
     """
 
     config: Config
@@ -59,6 +61,8 @@ class Setup(Record, kw_only=True):
     debug: DebugLog
     log_filename: str
     storage_name: str | None
+    pid: int | None = None
+    error_output: Callable[[bytes], object] = write_stderr
 
     def storage(self) -> Storage:
         """The storage to serve.
@@ -97,14 +101,26 @@ def read_file(path: str) -> bytes:
         return file.read()
 
 
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
 def load_config(
-    options: Options, paths: Paths, note: Callable[[str], object] = lambda text: None
+    options: Options,
+    paths: Paths,
+    note: Callable[[str], object] = lambda text: None,
+    say: Callable[[str], object] = _say,
+    directory: str | None = None,
 ) -> Config:
-    """Read amanda.conf; every message goes to stderr.
+    """Read amanda.conf.
 
     :param note: is told what is read
+    :param say: is told every message
+    :param directory: of the configuration ``.``; None: the working directory
     :raise StartFailed: a message was an error
     """
+    if options.config_name == "." and directory is None:
+        directory = _working_directory("configuration '.'")
 
     def read(path: str) -> bytes:
         note(f"reading config file {path}")
@@ -117,13 +133,13 @@ def load_config(
         read,
         overrides=options.overrides,
         config_root=paths.config_root,
-        cwd=_working_directory("configuration '.'") if options.config_name == "." else None,
+        cwd=directory if options.config_name == "." else None,
         amanda_version=amanda_version,
         installation=installation(),
     )
     for message in loaded.messages:
         note(message.text)
-        sys.stderr.write(f"{message.text}\n")
+        say(message.text)
     errors = [message.text for message in loaded.messages if message.level == "error"]
     if errors:
         raise StartFailed("Errors processing config file", errors)

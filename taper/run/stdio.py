@@ -43,7 +43,7 @@ def converse(setup: Setup) -> int:
     """Serve the driver on fd 0 and 1 until it is done with us. :return: the exit status"""
     from twisted.internet import reactor
 
-    watched = WatchedProcess(reactor, setup, "stdio")
+    watched = WatchedProcess(reactor, "stdio", setup.paths, setup.config, setup.debug.write)
     conversation = Conversation(reactor, setup, watched.watch)
     try:
         conversation.begin(refuse)

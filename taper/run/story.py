@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from protocols.tracelog import encode
+from protocols.tracelog import Start, encode
 from taper.core.interfaces import ITraceLog
 from taper.core.scan.interfaces import IInteractivity
 
@@ -25,14 +25,20 @@ _log = logging.getLogger(__name__)
 
 @implementer(ITraceLog)
 class ToldTraceLog:
-    """A trace log whose records stand in the debug log too, among what led to them."""
+    """A trace log whose records stand in the debug log too, among what led to them.
+
+    :ivar written: label of the volume that was begun last.
+    """
 
     def __init__(self, trace_log: ITraceLog) -> None:
         self._trace_log = trace_log
+        self.written: str | None = None
 
     def append(self, *records: Any) -> Deferred[None]:
         for record in records:
             _log.info("trace log: %s", _Line(record))
+            if isinstance(record, Start):
+                self.written = record.label
         return self._trace_log.append(*records)
 
 

@@ -26,6 +26,27 @@ class SocketPort(unix.Port):
             tcp.Port.connectionLost(self, reason)
 
 
+class InheritedPort(unix.Port):
+    """A port on a socket that somebody else has opened, whose name and mode are his."""
+
+    def __init__(self, link: socket.socket, factory: Any, reactor: Any) -> None:
+        super().__init__(os.fsencode(link.getsockname()), factory, reactor=reactor)
+        self._inherited = link
+
+    def startListening(self) -> None:
+        """Take what it is given."""
+        self.factory.doStart()  # type: ignore[union-attr]
+        self.connected = True
+        self.socket = self._inherited
+        self.fileno = self.socket.fileno  # type: ignore[method-assign]
+        self.numberAccepts = 100
+        self.startReading()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Any) -> None:
+        """Leave the file of the socket to its owner."""
+        tcp.Port.connectionLost(self, reason)
+
+
 class Listening:
     """The reactor, but its unix sockets are such ports."""
 

@@ -14,8 +14,10 @@ from taper.core.watch import Watch
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
-    from taper.run.setup import Setup
+    from protocols.conf import Config
+    from taper.run.paths import Paths
     from taper.run.status_door import StatusDoor
 
 BEFORE = 0.5
@@ -33,10 +35,23 @@ class WatchedProcess:
     :ivar watch: to be told what happens
     """
 
-    def __init__(self, reactor: Any, setup: Setup, service: str) -> None:
-        """:param service: ``stdio``, or ``daemon``: drivers come and go"""
+    def __init__(
+        self,
+        reactor: Any,
+        service: str,
+        paths: Paths,
+        config: Config | None,
+        note: Callable[[str], object],
+    ) -> None:
+        """
+        :param service: ``stdio``, or ``daemon``: drivers come and go
+        :param config: of the process; None: each driver brings its own
+        :param note: writes one text to the debug log
+        """
         self._reactor = reactor
-        self._setup = setup
+        self._tmpdir = paths.tmpdir
+        self._dumpuser = None if config is None else config.general.dumpuser
+        self._note = note
         self._lane = Lane(reactor, "status")
         self._timer: Any = None
         self._door: StatusDoor | None = None
@@ -47,7 +62,7 @@ class WatchedProcess:
                 "pid": os.getpid(),
                 "version": __version__,
                 "service": service,
-                "config": setup.config.name,
+                "config": "" if config is None else config.name,
                 "started": round(time.time(), 3),
             }
         )
@@ -65,8 +80,7 @@ class WatchedProcess:
         from taper.run.status_door import StatusDoor
         from taper.run.status_sockets import open_socket
 
-        dumpuser = self._setup.config.general.dumpuser
-        made, self._path = open_socket(self._setup.paths.tmpdir, dumpuser)
+        made, self._path = open_socket(self._tmpdir, self._dumpuser)
         return made, StatusDoor
 
     def _opened(self, prepared: tuple[socket.socket, type[StatusDoor]]) -> None:
@@ -74,12 +88,12 @@ class WatchedProcess:
         if self._closed:
             made.close()
             return
-        note = self._setup.debug.write
+        note = self._note
         note(f"status socket {self._path}")
         self._door = kind(self._reactor, self.watch, made, note)
 
     def _failed(self, failure: Any) -> None:
-        self._setup.debug.write(f"no status socket: {failure.getErrorMessage()}")
+        self._note(f"no status socket: {failure.getErrorMessage()}")
 
     def close(self, reason: str = "the taper ends") -> Deferred[None]:
         """Tell who watches that it is over, and remove the socket; safe to repeat."""
@@ -99,4 +113,4 @@ class WatchedProcess:
             os.unlink(self._path)
 
     def _not_removed(self, failure: Any) -> None:
-        self._setup.debug.write(f"the status socket stays: {failure.getErrorMessage()}")
+        self._note(f"the status socket stays: {failure.getErrorMessage()}")

@@ -99,12 +99,22 @@ class TapeServer:
 
     # life
 
-    def start(self, port: int = 0, host: str = "127.0.0.1") -> int:
-        """Listen. :return: the port"""
+    def start(
+        self, port: int = 0, host: str = "127.0.0.1", link: socket.socket | None = None
+    ) -> int:
+        """Listen.
+
+        :param link: a socket that listens already, and is taken over; None: there is none
+        :return: the port
+        """
         factory = ServerFactory()
         factory.buildProtocol = self._connection  # type: ignore[method-assign,assignment]
         factory.noisy = False
-        self._port = self.reactor.listenTCP(port, factory, _BACKLOG, host)
+        if link is None:
+            self._port = self.reactor.listenTCP(port, factory, _BACKLOG, host)
+        else:
+            with link:  # the reactor has one of its own
+                self._port = self.reactor.adoptStreamPort(link.fileno(), link.family, factory)
         return self.port
 
     @property

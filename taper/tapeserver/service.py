@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from twisted.python.usage import UsageError
 
 from taper.last_words import CannotStart, guarded, instead_of_tracebacks, tell
 from taper.plane.crc import prepare
+from taper.systemd import Notifier, inherited_socket
 from taper.tapeserver.assembly import make_server
 from taper.tapeserver.server import TapeServer, log
 from taper.tapeserver.settings import Settings, read_settings
@@ -53,24 +55,39 @@ class ServerOptions(CommandLine):
 class TapeService(Service):
     """Serves until it is stopped; then every client is cut off and every drive closed."""
 
-    def __init__(self, reactor: Any, settings: Settings) -> None:
+    def __init__(self, reactor: Any, settings: Settings, notifier: Notifier | None = None) -> None:
+        self._reactor = reactor
         self._settings = settings
+        self._notifier = notifier or Notifier(reactor)
         self.server: TapeServer = make_server(reactor, settings)
 
     def startService(self) -> None:
-        """:raise CannotStart: it cannot listen"""
+        """Listen, on the socket that systemd has opened for us if it has.
+
+        :raise CannotStart: it cannot listen
+        """
         super().startService()  # type: ignore[no-untyped-call]
         host = self._settings.host
+        link = inherited_socket((socket.AF_INET, socket.AF_INET6))
+        if link is not None:
+            host = str(link.getsockname()[0])
         try:
-            port = self.server.start(self._settings.port, host)
+            port = self.server.start(self._settings.port, host, link)
         except CannotListenError as fault:
             where = f"{host}:{self._settings.port}"
             raise CannotStart(f"cannot listen on {where}: {fault.socketError}") from fault
         log.info("listening on {host}:{port}", host=host, port=port)
+        text = f"listening on {host}:{port}"
+        self._reactor.callWhenRunning(self._notifier.ready, text)
 
     def stopService(self) -> Any:
         super().stopService()  # type: ignore[no-untyped-call]
-        return self.server.stop()
+        self._notifier.stopping()
+        return self.server.stop().addBoth(self._stopped)
+
+    def _stopped(self, result: object) -> object:
+        self._notifier.still()
+        return result
 
 
 def make_service(options: ServerOptions) -> TapeService:
@@ -82,10 +99,11 @@ def make_service(options: ServerOptions) -> TapeService:
 
     instead_of_tracebacks(PROGRAM)
     os.umask(0o077)
+    notifier = Notifier(reactor)
     prepare()  # before a client's data depend on it
     own: Any = reactor
     own.seconds = time.monotonic  # a clock that is set must not end every wait, or none
-    return TapeService(own, read_settings(os.path.abspath(options["config"])))
+    return TapeService(own, read_settings(os.path.abspath(options["config"])), notifier)
 
 
 def main(arguments: list[str]) -> int:

@@ -107,6 +107,7 @@ STREAMED = [Bound(STOPS, "", most=0)]
 CHANGED = [Bound(STALL, "", most=50)]
 """The source waits for the mount, and hardly longer."""
 STARTED = [Bound(START, most=1.0)]
+SERVED = [Bound(START, most=0.5)]
 GROWN = [Bound(START, most=1.2)]
 SMALL = 45.0
 """MiB of memory at most, whatever the dump's size."""
@@ -133,6 +134,8 @@ def bounds(case: Case) -> list[Bound]:
         return [*beside, Bound(MEMORY, "", most=SERVING)]
     most = SMALL_MANY if case.workers > 1 else SMALL
     memory = [Bound(MEMORY, "", most=most + (case.part if case.cache == "memory" else 0))]
+    if case.served:
+        return SERVED + memory
     if case.way is Way.IDLE:
         return (GROWN if case.grown else STARTED) + memory
     if case.ground is Ground.XFS:

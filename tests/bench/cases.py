@@ -70,6 +70,7 @@ class Case:
         or ``dumps``; idle but for the last, where so many small dumps go onto one volume.
     :ivar many: of that; 0: as the command line says.
     :ivar anew: no log was ever read.
+    :ivar served: by a daemon that is there already, if the taper is ours.
     :ivar quick: measured where only a quick look is wanted, too.
     """
 
@@ -89,6 +90,7 @@ class Case:
     grown: str = ""
     many: int = 0
     anew: bool = False
+    served: bool = False
     quick: bool = False
 
     @property
@@ -111,6 +113,7 @@ _OUR_SERVER = "onto our server (too large for ndmjob)"
 
 CASES = (
     Case("start", "start and end of the process", quick=True),
+    Case("served", "start and end of the process, served by a daemon", served=True, quick=True),
     Case("logs", "start, with trace logs of years, known", grown="logs"),
     Case("new-logs", "the same, none known", grown="logs", anew=True),
     Case("slots", "start, with only the last slot of many usable", grown="slots"),

@@ -17,6 +17,7 @@ from tests.bench.cases import MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import LIMIT, LOOP, OURS, STOCK, Figures, Round
 from tests.bench.grounds import BESIDE, LABEL, clean, first_of, pieces, settle, tasks
 from tests.bench.machine import high_water
+from tests.bench.serving import served
 from tests.bench.talks import PATIENCE, Flow, sender, write, write_many
 from tests.conformance.harness import HOLDING, STAMP, USER, VTAPES, Program, World
 from tests.conformance.harness_talk import Conversation
@@ -127,8 +128,16 @@ def _life(world: World, program: Program, case: Case) -> Figures:
     if case.way is Way.VAULT:
         world.tapelist_add(Library.entry(LABEL))
     world.program = program
+    if case.served and not program.stock:
+        with served(world, program) as words:
+            return _conversation(world, case, words)
+    return _conversation(world, case)
+
+
+def _conversation(world: World, case: Case, more: Sequence[str] = ()) -> Figures:
+    """:param more: words of the command line"""
     began = time.monotonic()
-    talk = world.start()
+    talk = world.start(*more)
     talk.deadline = PATIENCE
     if case.way is Way.DIRECT:
         straight.begin(talk, STAMP)

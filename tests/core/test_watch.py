@@ -94,7 +94,7 @@ class Watching(RuleBasedStateMachine):
     def conversation(self, storage: str, log: str) -> None:
         self.waits_over()
         self.workers = {}
-        self.watch.conversation(storage, log)
+        self.watch.conversation("C", storage, log)
 
     @rule()
     def conversation_over(self) -> None:

@@ -53,6 +53,7 @@ KNOWN = {
     "conf": "parsed as amanda.conf",
     "ini settings": "read as the tape server's settings",
     "sh server": "not run: the tape server of those settings; arguments are parsed",
+    "sh systemd": "not run: there is no systemd; the units are those that we have",
 }
 
 
@@ -299,6 +300,14 @@ def test_commands_of_a_tape_server(block: Block) -> None:
         options: Any = ServerOptions()  # type: ignore[no-untyped-call]
         options.parseOptions(words[words.index("ndmp-tape") + 1 :])
         assert options["config"]
+
+
+@pytest.mark.parametrize("block", blocks_of("sh systemd"), ids=place)
+def test_units_of_systemd(block: Block) -> None:
+    """Those that are named are there; tests/run/test_systemd.py looks into them."""
+    for program, *words, unit in lines_of(block):
+        assert (program, words) == ("systemctl", ["enable", "--now"])
+        assert (ROOT / "packaging" / "systemd" / unit).exists()
 
 
 # On a machine of our own

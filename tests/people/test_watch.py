@@ -46,7 +46,7 @@ class Served:
 
     def __init__(self, tmpdir: Path, pid: int = 1, config: str = "C") -> None:
         self.watch = Watch({**PROCESS, "pid": pid, "config": config})
-        self.watch.conversation("C", "/log")
+        self.watch.conversation(config, "C", "/log")
         made, self.path = open_socket(str(tmpdir), getpass.getuser())
         self._door = StatusDoor(reactor, self.watch, made, lambda text: None)
         self._open = True
@@ -199,7 +199,7 @@ def test_a_directory_that_others_may_change_is_not_looked_at(tmp_path: Path) -> 
 
 def snapshot_of() -> dict[str, Any]:
     watch = Watch({**PROCESS, "pid": 4711, "config": "C"}, lambda: 1_800_000_000.0)
-    watch.conversation("disk", "/log")
+    watch.conversation("C", "disk", "/log")
     worker = watch.worker("worker0-0")
     worker.hold(volume("C01"))
     worker.dump_begins(command())

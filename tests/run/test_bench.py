@@ -22,7 +22,7 @@ from tests.bench.table import render
 from tests.bench.talks import cpu_seconds
 
 MEASURED = (
-    *("start", "logs", "slots", "dumps", "file", "cached", "shm", "vault", "four"),
+    *("start", "served", "logs", "slots", "dumps", "file", "cached", "shm", "vault", "four"),
     *("disk-port", "clone", "restore", "ndmp-32", "ndmp-256", "change-met"),
 )
 """One of each kind; the others differ in sizes only."""

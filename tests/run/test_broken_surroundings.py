@@ -326,11 +326,11 @@ def _taken(scene: Scene) -> None:
     """A socket of somebody who is there."""
     import socket
 
-    listener = socket.socket(socket.AF_INET)
-    listener.bind(("127.0.0.1", 0))
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{scene.root}/door")
     listener.listen()
     _open.append(listener)
-    scene.endpoint = f"tcp:{listener.getsockname()[1]}:interface=127.0.0.1"
+    scene.endpoint = f"unix:{scene.root}/door"
 
 
 _open: list[object] = []

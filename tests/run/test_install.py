@@ -70,6 +70,23 @@ def test_install_twice(machine: Machine) -> None:
     assert machine.taper.stat().st_ino == before
 
 
+def test_a_daemon(machine: Machine) -> None:
+    """Where it is stands beside the record, as long as ours is in place."""
+    record = machine.record.parent / "daemon"
+    said = machine.ctl("install", "--daemon", "unix:/run/taper.sock")
+    assert "The daemon at unix:/run/taper.sock serves Amanda's driver" in said
+    assert record.read_text() == "unix:/run/taper.sock\n"
+    assert record.stat().st_mode & 0o777 == 0o644
+    assert "unix:/run/taper.sock serves" in machine.ctl("status")
+    done = machine.inside(machine.python, "-m", "taper.ctl", "install", "--daemon", "run/taper")
+    assert (done.returncode, "expected unix:PATH" in done.stderr) == (1, True)
+    assert "serves" not in machine.ctl("install", "--daemon", "none")
+    assert not record.exists()
+    record.write_text("unix:/run/taper.sock\n")
+    machine.ctl("uninstall")
+    assert not record.exists()
+
+
 def test_uninstall_of_nothing(machine: Machine) -> None:
     """Where Amanda's own taper is in place, uninstall leaves it there."""
     assert "nothing to take back" in machine.ctl("uninstall")

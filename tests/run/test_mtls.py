@@ -17,6 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 
+from protocols.daemon import render
 from protocols.installation import DEBIAN
 from taper.run.driver_door import HANDSHAKE_PATIENCE, MOST_UNKNOWN
 from taper.run.service import TaperService
@@ -113,6 +114,25 @@ async def test_a_driver_with_a_certificate_drives(house: House, tmp_path: Path) 
     heard = await deferToThread(dump)
     assert " INPUT-GOOD TAPE-GOOD " in heard[-1]
     assert house.place.logged()[-1] == "INFO taper pid-done"
+    await service.stopService()
+
+
+@ensureDeferred
+async def test_who_has_a_certificate_chooses_no_configuration(house: House) -> None:
+    """As the dump user's own command may, which Amanda starts on this host."""
+    service = house.serve()
+    shown = house.authority.sign("driver")
+    greeting = render(program="1", record="", directory="/", words=["C"], environment={})
+    assert greeting is not None
+
+    def greet() -> bytes:
+        with house.call(shown) as link:
+            link.sendall(greeting)
+            return link.recv(1000)
+
+    heard = await deferToThread(greet)
+    assert heard.startswith(b"REFUSED only the dump user's own command is served")
+    assert not house.place.log.exists()
     await service.stopService()
 
 

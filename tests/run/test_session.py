@@ -58,20 +58,19 @@ def tagged_threads(before: set[threading.Thread]) -> list[str]:
 
 
 def test_faces() -> None:
-    verifyObject(IConsole, Stderr(lambda text: None))
+    verifyObject(IConsole, Stderr(lambda data: None, lambda text: None))
     verifyObject(IClock, Clock(reactor))
     verifyObject(IDriver, Listener())
 
 
-def test_an_unwritable_stderr_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_stderr_ends_nothing() -> None:
     """The disk of the amdump log is full."""
     noted: list[str] = []
 
-    def full(descriptor: int, data: bytes) -> int:
+    def full(data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("taper.run.assembly.os.write", full)
-    Stderr(noted.append).write_line("wrote label")
+    Stderr(full, noted.append).write_line("wrote label")
     assert len(noted) == 1
     assert "wrote label" in noted[0]
 

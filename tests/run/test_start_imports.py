@@ -53,6 +53,7 @@ LATE = {
     "taper.application.selfcheck": (SELDOM, "taper.application.rendezvous"),
     "taper.cli": (
         COMMAND,
+        "taper.daemon_client",
         "taper.run.late",
         "taper.run.process",
         "taper.tapeserver.service",
@@ -66,6 +67,15 @@ LATE = {
         "taper.installation",
         "taper.people.plugin",
         "taper.people.running",
+    ),
+    "taper.daemon_client": (
+        SELDOM,
+        "protocols.daemon",
+        "socket",
+        "struct",
+        "taper",
+        "taper.daemon_relay",
+        "taper.run.title",
     ),
     "taper.demo.running": (REACTOR, "twisted.internet"),
     "taper.flow.flows": (SELDOM, "taper.flow.sent", "taper.flow.taken"),

@@ -1,0 +1,65 @@
+"""How the command that Amanda starts asks the daemon to serve its driver, over a unix socket.
+
+The command says a greeting: a line ``TAPER-CLIENT 1 LENGTH``, and behind it so many bytes of
+fields, each ``NAME=VALUE`` and a NUL. With its first byte come two descriptors: the command's error
+output, and the end of a pipe on which the daemon tells the exit status. The daemon answers a line:
+``WAIT REASON`` and later another one, ``REFUSED REASON``, or ``OFFER``. Nothing has been begun
+until the command says ``GO``; from then on the connection is the driver's. A connection that ends
+while nothing was told on the pipe is that of a daemon that died.
+
+Here is what the command needs, which is to be there in no time: this module imports next to
+nothing. What the daemon makes of a greeting is in :mod:`protocols.greeting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+WORD = b"TAPER-CLIENT"
+VERSION = 1
+LONGEST = 1 << 16
+"""Bytes of a greeting; there is no driver whose command line and settings are longer."""
+LONGEST_ANSWER = 4096
+
+OFFER = b"OFFER\n"
+GO = b"GO\n"
+REFUSED = "REFUSED"
+WAIT = "WAIT"
+
+SETTINGS = (
+    "AMANDA_CONFIG_DIR",
+    "AMANDA_DBGDIR",
+    "AMANDA_STATE_DIR",
+    "AMANDA_TMPDIR",
+    "TZ",
+)
+"""What of an environment concerns us: Amanda's directories, and the zone of our times."""
+
+
+def render(
+    *,
+    program: str,
+    record: str,
+    directory: str,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+) -> bytes | None:
+    """A greeting, of what :class:`protocols.greeting.Greeting` says; None: it is too long, or has
+    a NUL in it.
+
+    :param environment: of which the settings are taken
+    """
+    fields = [f"program={program}", f"record={record}", f"directory={directory}"]
+    fields += [f"word={word}" for word in words]
+    fields += [f"setting={name}={environment[name]}" for name in SETTINGS if name in environment]
+    if any("\0" in field for field in fields):
+        return None
+    body = "".join(f"{field}\0" for field in fields).encode("utf-8", "surrogateescape")
+    whole = b"%s %d %d\n%s" % (WORD, VERSION, len(body), body)
+    return whole if len(whole) <= LONGEST else None
+
+
+def answer(word: str, reason: str) -> bytes:
+    """``REFUSED`` or ``WAIT`` with its reason, as a line."""
+    text = f"{word} {' '.join(reason.split())}".encode("utf-8", "surrogateescape")
+    return text[: LONGEST_ANSWER - 1] + b"\n"
