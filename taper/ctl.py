@@ -35,6 +35,17 @@ is checked that the dump user can run this installation. Needs root.
 "taperctl uninstall" goes back. With --recovery the same is done with
 amidxtaped, which Amanda's amandad starts for amrecover."""
 
+COMPLETION = """\
+Prints a script for a shell, which lets it complete the command lines of our
+programs: commands, options, and the names that a configuration has. The script
+asks this installation. For the shell that runs now:
+
+  bash  source <(taperctl completion bash)
+  zsh   source <(taperctl completion zsh)
+  fish  taperctl completion fish | source
+
+For all to come, put that into its start file."""
+
 
 def main() -> None:
     """Run the command line, and end with its exit status."""
@@ -112,6 +123,7 @@ def _parser(
         )
     _add_application(commands)
     add_commands(commands, _people)
+    _add_usage(commands, lambda: parser)
     return parser
 
 
@@ -136,6 +148,43 @@ def _add_application(commands: Any) -> None:
     )
     _add_amgetconf(application)
     application.set_defaults(run=_application)
+
+
+def _add_usage(commands: Any, whole: Callable[[], argparse.ArgumentParser]) -> None:
+    """What tells how all of it is called.
+
+    :param whole: gives the parser that knows all commands
+    """
+    completion = commands.add_parser(
+        "completion",
+        help="print a script that lets a shell complete command lines",
+        description=COMPLETION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell reads it")
+    completion.add_argument(
+        "--taperctl", metavar="PATH", help="the program that it asks (default: this one)"
+    )
+    completion.set_defaults(run=_completion)
+    complete = commands.add_parser("complete")  # for the scripts; people are told nothing of it
+    complete.add_argument("line", nargs=argparse.REMAINDER)
+    complete.set_defaults(run=lambda options: _complete(whole(), options))
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from taper.usage.shells import script
+
+    ours = [sys.executable, "-I", "-m", "taper.ctl"]
+    sys.stdout.write(script(options.shell, [options.taperctl] if options.taperctl else ours))
+    return 0
+
+
+def _complete(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    from taper.usage.asked import answer
+
+    for line in answer(parser, options.line):
+        print(line)
+    return 0
 
 
 def _people(options: argparse.Namespace) -> int:

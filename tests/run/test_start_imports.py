@@ -66,6 +66,8 @@ LATE = {
         "taper.installation",
         "taper.people.plugin",
         "taper.people.running",
+        "taper.usage.asked",
+        "taper.usage.shells",
     ),
     "taper.demo.running": (REACTOR, "twisted.internet"),
     "taper.flow.flows": (SELDOM, "taper.flow.sent", "taper.flow.taken"),
@@ -120,6 +122,7 @@ LATE = {
     "taper.run.stdio": (REACTOR, "twisted.internet"),
     "taper.tapeserver.service": (REACTOR, "twisted.internet"),
     "taper.tls": (SELDOM, "OpenSSL", "twisted.internet"),
+    "taper.usage.programs": (COMMAND, "taper.tapeserver.service"),
     "twisted.plugins.taper_plugin": (SELDOM, "taper.run.mtls"),
 }
 """The modules that import inside functions: why, and what."""
