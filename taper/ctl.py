@@ -46,6 +46,11 @@ asks this installation. For the shell that runs now:
 
 For all to come, put that into its start file."""
 
+MANUAL = """\
+Writes the manual pages of our programs, made of the same texts as --help, below
+a directory: man1/taperctl.1, man8/taper.8, man8/amdirecttar.8 and
+man8/taper-recovery.8."""
+
 
 def main() -> None:
     """Run the command line, and end with its exit status."""
@@ -140,7 +145,11 @@ def _add_application(commands: Any) -> None:
     application = commands.add_parser(
         "application", help="offer amdirecttar to Amanda's client, or take it back"
     )
-    application.add_argument("action", choices=("install", "uninstall", "status"))
+    application.add_argument(
+        "action",
+        choices=("install", "uninstall", "status"),
+        help="put it there, take it away, or say whether it is there",
+    )
     application.add_argument(
         "--directory",
         metavar="DIR",
@@ -166,6 +175,9 @@ def _add_usage(commands: Any, whole: Callable[[], argparse.ArgumentParser]) -> N
         "--taperctl", metavar="PATH", help="the program that it asks (default: this one)"
     )
     completion.set_defaults(run=_completion)
+    manual = commands.add_parser("manual", help="write the manual pages", description=MANUAL)
+    manual.add_argument("directory", metavar="DIR", help="where to, such as /usr/local/share/man")
+    manual.set_defaults(run=lambda options: _manual(whole(), options))
     complete = commands.add_parser("complete")  # for the scripts; people are told nothing of it
     complete.add_argument("line", nargs=argparse.REMAINDER)
     complete.set_defaults(run=lambda options: _complete(whole(), options))
@@ -184,6 +196,14 @@ def _complete(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 
     for line in answer(parser, options.line):
         print(line)
+    return 0
+
+
+def _manual(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    from taper.usage.manual import write_pages
+
+    for path in write_pages(parser, options.directory):
+        print(path)
     return 0
 
 

@@ -37,6 +37,7 @@ class Program:
 
     :ivar help: what it does, in a clause
     :ivar description: the same at length; paragraphs are divided by empty lines
+    :ivar exits: exit statuses, and what they mean; none: those of what it is a command of
     """
 
     name: str
@@ -44,6 +45,7 @@ class Program:
     description: str = ""
     words: tuple[Word, ...] = ()
     commands: tuple[Program, ...] = ()
+    exits: tuple[tuple[int, str], ...] = ()
 
     @property
     def options(self) -> tuple[Word, ...]:

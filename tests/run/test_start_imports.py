@@ -67,6 +67,7 @@ LATE = {
         "taper.people.plugin",
         "taper.people.running",
         "taper.usage.asked",
+        "taper.usage.manual",
         "taper.usage.shells",
     ),
     "taper.demo.running": (REACTOR, "twisted.internet"),
