@@ -1,6 +1,8 @@
 # Two commands for newcomers, each of which does all its own set-up:
 #   make demo   watch a real taper write, span and restore real files
 #   make test   run every check there is
+# for those who publish it:
+#   make dist   build wheel and sdist, and check both
 # and for those who change the data plane:
 #   make bench  compare speed, CPU, start and memory with the stock taper, and with the kernel alone
 
@@ -12,7 +14,7 @@ BENCH ?=
 PYTEST ?=
 SLOWLY ?=
 
-.PHONY: demo test test-pieces test-programs test-nights test-any-taper test-slowly bench check
+.PHONY: demo test test-pieces test-programs test-nights test-any-taper test-slowly bench check dist
 
 # what starts programs of ours, and mostly waits for them
 PROGRAMS = tests/crash tests/docs tests/application tests/recovery tests/run tests/tapeserver
@@ -55,6 +57,16 @@ check: $(VENV)/.for-tests
 
 bench: $(VENV)/.for-tests
 	$(VENV)/bin/python -m tests.bench $(BENCH)
+
+# The wheel is built of the sdist, so that has all that is needed for it.
+dist: $(VENV)/.for-tests
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check build check-wheel-contents twine
+	rm -rf dist/wheel && mkdir -p dist/wheel
+	.venv-dist/bin/python -m build --outdir dist/wheel .
+	.venv-dist/bin/python -m twine check --strict dist/wheel/*
+	.venv-dist/bin/check-wheel-contents --toplevel devices,protocols,taper,twisted dist/wheel
+	$(VENV)/bin/python -m tests.dist dist/wheel
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \

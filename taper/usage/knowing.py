@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from protocols.disklist import read_disklist
-from protocols.tapelist import parse_tapelist
+from protocols.tapelist import TapelistError, parse_tapelist
+from taper.last_words import CannotStart
 from taper.run.as_root import become, look_up
 from taper.run.options import Options
 from taper.run.paths import Paths
@@ -28,7 +29,7 @@ def known(kind: str, line: Line, paths: Paths) -> Mapping[str, str]:
     As root the process is the dump user from then on, as with every other command.
 
     :param line: what was named before: the configuration, and the host whose disks are meant
-    :raise CannotStart, OSError, TapelistError: they cannot be read
+    :raise CannotStart, OSError: they cannot be read
     """
     if kind == "config":
         return dict.fromkeys(_configurations(paths.config_root), "")
@@ -54,7 +55,11 @@ def _configurations(root: str) -> list[str]:
 
 def _labels(config: Config) -> Iterator[tuple[str, str]]:
     path = config.path(config.general.tapelist)
-    for entry in parse_tapelist(read_file(path)).entries:
+    try:
+        tapelist = parse_tapelist(read_file(path), path)
+    except TapelistError as fault:
+        raise CannotStart(str(fault)) from fault
+    for entry in tapelist.entries:
         yield entry.label, f"{entry.storage or ''} {entry.datestamp}".strip()
 
 
