@@ -112,6 +112,18 @@ def test_zsh(place: Place) -> None:
         shell.close()
 
 
+def test_zsh_finds_it_in_a_directory_of_its_own(place: Place) -> None:
+    """As it does with that of a package."""
+    (place.root / "functions").mkdir()
+    script_for("zsh", place).rename(place.root / "functions/_taperctl")
+    setup = f"PS1=; bindkey -e; fpath=({place.root}/functions $fpath); autoload -U compinit"
+    shell = Shell([need("zsh"), "-f", "-i"], place, f"{setup}; compinit -D -u")
+    try:
+        assert shell.completed("taper C --storage-name v")[3] == "vtapes"
+    finally:
+        shell.close()
+
+
 def test_fish(place: Place) -> None:
     path = script_for("fish", place)
     fish = need("fish")
