@@ -2,6 +2,7 @@
 #   make demo   watch a real taper write, span and restore real files
 #   make test   run every check there is
 # for those who publish it:
+#   make deb    build the Debian package, and try it in a Debian of its own; needs root
 #   make dist   build wheel and sdist, and check both
 # and for those who change the data plane:
 #   make bench  compare speed, CPU, start and memory with the stock taper, and with the kernel alone
@@ -13,8 +14,9 @@ DEMO ?=
 BENCH ?=
 PYTEST ?=
 SLOWLY ?=
+DEB ?=
 
-.PHONY: demo test test-pieces test-programs test-nights test-any-taper test-slowly bench check dist
+.PHONY: demo test test-pieces test-programs test-nights test-any-taper test-slowly bench check deb dist
 
 # what starts programs of ours, and mostly waits for them
 PROGRAMS = tests/crash tests/docs tests/application tests/recovery tests/run tests/tapeserver
@@ -57,6 +59,10 @@ check: $(VENV)/.for-tests
 
 bench: $(VENV)/.for-tests
 	$(VENV)/bin/python -m tests.bench $(BENCH)
+
+# Needs root, mmdebstrap and the network; the Debians that it makes are kept in .venv-deb.
+deb: $(VENV)/.for-tests
+	$(VENV)/bin/python -m tests.deb $(DEB)
 
 # The wheel is built of the sdist, so that has all that is needed for it.
 dist: $(VENV)/.for-tests

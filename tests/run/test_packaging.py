@@ -1,11 +1,13 @@
-"""What a wheel of ours has; ``make dist`` builds the real one."""
+"""What a wheel of ours has; ``make dist`` and ``make deb`` build and try the real ones."""
 
 from __future__ import annotations
 
 import fnmatch
+import re
 import tomllib
 from pathlib import Path
 
+from taper import __version__
 from tests.docs.markdown import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -37,3 +39,9 @@ def test_every_other_file_of_a_package_is_in_the_wheel() -> None:
                 for pattern in patterns
             ]
             assert any(fnmatch.fnmatch(str(path), pattern) for pattern in patterns), path
+
+
+def test_version_of_the_debian_package() -> None:
+    """It is that of the project."""
+    (version,) = re.findall(r"\((.*?)\)", (ROOT / "debian/changelog").read_text().splitlines()[0])
+    assert version == __version__ == PROJECT["project"]["version"]
