@@ -1,6 +1,9 @@
 # Two commands for newcomers, each of which does all its own set-up:
 #   make demo   watch a real taper write, span and restore real files
 #   make test   run every check there is
+# for those who publish it:
+#   make deb    build the Debian package, and try it in a Debian of its own; needs root
+#   make dist   build wheel and sdist, and check both
 # and for those who change the data plane:
 #   make bench  compare speed, CPU, start and memory with the stock taper, and with the kernel alone
 
@@ -11,13 +14,14 @@ DEMO ?=
 BENCH ?=
 PYTEST ?=
 SLOWLY ?=
+DEB ?=
 
 # The longest two are cut where their halves take alike, by the first letters of their files.
 NIGHTS = test-nights-a-q test-nights-r-z
 ANY_TAPER = test-any-taper-a-r test-any-taper-s-z
 
 .PHONY: demo test test-pieces test-programs test-nights $(NIGHTS) test-any-taper $(ANY_TAPER) \
-    test-slowly bench check
+    test-slowly bench check deb dist
 
 # what starts programs of ours, and mostly waits for them
 PROGRAMS = tests/crash tests/docs tests/application tests/recovery tests/run tests/tapeserver
@@ -64,6 +68,20 @@ check: $(VENV)/.for-tests
 
 bench: $(VENV)/.for-tests
 	$(VENV)/bin/python -m tests.bench $(BENCH)
+
+# Needs root, mmdebstrap and the network; the Debians that it makes are kept in .venv-deb.
+deb: $(VENV)/.for-tests
+	$(VENV)/bin/python -m tests.deb $(DEB)
+
+# The wheel is built of the sdist, so that has all that is needed for it.
+dist: $(VENV)/.for-tests
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check build check-wheel-contents twine
+	rm -rf dist/wheel && mkdir -p dist/wheel
+	.venv-dist/bin/python -m build --outdir dist/wheel .
+	.venv-dist/bin/python -m twine check --strict dist/wheel/*
+	.venv-dist/bin/check-wheel-contents --toplevel devices,protocols,taper,twisted dist/wheel
+	$(VENV)/bin/python -m tests.dist dist/wheel
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \

@@ -10,12 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 
 from protocols.directtcp import Address, AddressError, parse_list
 from protocols.installation import DEBIAN, Installation
 
-COMMANDS = ("support", "selfcheck", "estimate", "backup", "restore", "validate", "index")
+COMMANDS = {
+    "support": "say what it can do",
+    "selfcheck": "see whether a disk can be dumped",
+    "estimate": "say how large dumps of a disk would be",
+    "backup": "dump a disk",
+    "restore": "unpack a dump that comes on standard input, or by DirectTCP",
+    "validate": "read such a dump to its end, and unpack nothing",
+    "index": "list what is in such a dump",
+}
+"""What each does."""
 
 SUPPORT = (
     "CONFIG YES",
@@ -73,6 +82,29 @@ _UNUSED = frozenset(
     }
 )
 """Options of Amanda that change nothing here."""
+
+
+OPTIONS = {
+    "config": "name of the configuration",
+    "host": "whose disk it is",
+    "disk": "as the disklist names it",
+    "device": "the directory to dump",
+    "level": "of the dump; for estimates it may be given several times",
+    "index": "whether to list what is dumped: line, or no",
+    "record": "let later dumps build on this one",
+    "data-path": "amanda or directtcp",
+    "direct-tcp": "addresses for the data connection",
+    "target": "the directory to restore into",
+    "include-file": "a pattern of what to dump or restore",
+    "include-list": "a file with such patterns",
+    "include-list-glob": "a file with patterns, also where such files have names",
+    "include-optional": "whether such a file may be missing",
+    "exclude-file": "a pattern of what not to dump or restore",
+    "exclude-list": "a file with such patterns",
+    "exclude-list-glob": "a file with patterns, also where such files have names",
+    "exclude-optional": "whether such a file may be missing",
+}
+"""What is asked for; besides these there are :data:`PROPERTIES`."""
 
 
 class RequestError(ValueError):
@@ -146,6 +178,10 @@ class Properties:
     normal: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     strange: tuple[str, ...] = ()
+
+
+PROPERTIES = tuple(one.name.replace("_", "-") for one in fields(Properties))
+"""Names of those of the dumptype's application, as options."""
 
 
 @frozen(kw_only=True)

@@ -35,6 +35,22 @@ is checked that the dump user can run this installation. Needs root.
 "taperctl uninstall" goes back. With --recovery the same is done with
 amidxtaped, which Amanda's amandad starts for amrecover."""
 
+COMPLETION = """\
+Prints a script for a shell, which lets it complete the command lines of our
+programs: commands, options, and the names that a configuration has. The script
+asks this installation. For the shell that runs now:
+
+  bash  source <(taperctl completion bash)
+  zsh   source <(taperctl completion zsh)
+  fish  taperctl completion fish | source
+
+For all to come, put that into its start file."""
+
+MANUAL = """\
+Writes the manual pages of our programs, made of the same texts as --help, below
+a directory: man1/taperctl.1, man8/taper.8, man8/amdirecttar.8 and
+man8/taper-recovery.8."""
+
 
 def main() -> None:
     """Run the command line, and end with its exit status."""
@@ -117,6 +133,7 @@ def _parser(
     )
     _add_application(commands)
     add_commands(commands, _people)
+    _add_usage(commands, lambda: parser)
     return parser
 
 
@@ -133,7 +150,11 @@ def _add_application(commands: Any) -> None:
     application = commands.add_parser(
         "application", help="offer amdirecttar to Amanda's client, or take it back"
     )
-    application.add_argument("action", choices=("install", "uninstall", "status"))
+    application.add_argument(
+        "action",
+        choices=("install", "uninstall", "status"),
+        help="put it there, take it away, or say whether it is there",
+    )
     application.add_argument(
         "--directory",
         metavar="DIR",
@@ -141,6 +162,54 @@ def _add_application(commands: Any) -> None:
     )
     _add_amgetconf(application)
     application.set_defaults(run=_application)
+
+
+def _add_usage(commands: Any, whole: Callable[[], argparse.ArgumentParser]) -> None:
+    """What tells how all of it is called.
+
+    :param whole: gives the parser that knows all commands
+    """
+    completion = commands.add_parser(
+        "completion",
+        help="print a script that lets a shell complete command lines",
+        description=COMPLETION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell reads it")
+    completion.add_argument(
+        "--taperctl", metavar="PATH", help="the program that it asks (default: this one)"
+    )
+    completion.set_defaults(run=_completion)
+    manual = commands.add_parser("manual", help="write the manual pages", description=MANUAL)
+    manual.add_argument("directory", metavar="DIR", help="where to, such as /usr/local/share/man")
+    manual.set_defaults(run=lambda options: _manual(whole(), options))
+    complete = commands.add_parser("complete")  # for the scripts; people are told nothing of it
+    complete.add_argument("line", nargs=argparse.REMAINDER)
+    complete.set_defaults(run=lambda options: _complete(whole(), options))
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from taper.usage.shells import script
+
+    ours = [sys.executable, "-I", "-m", "taper.ctl"]
+    sys.stdout.write(script(options.shell, [options.taperctl] if options.taperctl else ours))
+    return 0
+
+
+def _complete(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    from taper.usage.asked import answer
+
+    for line in answer(parser, options.line):
+        print(line)
+    return 0
+
+
+def _manual(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    from taper.usage.manual import write_pages
+
+    for path in write_pages(parser, options.directory):
+        print(path)
+    return 0
 
 
 def _people(options: argparse.Namespace) -> int:

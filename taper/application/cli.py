@@ -13,15 +13,17 @@ from taper.application.errors import ApplicationError, reason
 from taper.installation import installation
 from taper.last_words import guarded, sentence
 
+DESCRIPTION = """\
+GNU tar as an application of Amanda's client, whose dumps go by DirectTCP straight to the tape
+server. The client starts it, and passes the properties of the dumptype's application as options;
+for people there is "taperctl application".
+"""
 HELP = f"""\
 USAGE: amdirecttar {{{"|".join(COMMANDS)}}} [OPTION]...
        amdirecttar --help
        amdirecttar --version
 
-GNU tar as an application of Amanda's client, whose dumps go by DirectTCP straight to the tape
-server. The client starts it, and passes the properties of the dumptype's application as options;
-for people there is "taperctl application".
-"""
+{DESCRIPTION}"""
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def _check_owners(*paths: str) -> None:
         raise LinkRefused(reason)
 
 
-def _interpreter(path: str) -> str:
+def interpreter_of(path: str) -> str:
     """The program that our launcher runs. :raise LinkRefused: somebody else wrote it"""
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         lines = file.read(_LONGEST_LAUNCHER).split("\n")
@@ -77,7 +77,7 @@ def check(directory: str) -> bool:
     if not is_linked(directory):
         return False
     path = os.path.join(directory, NAME)
-    _check_owners(path, _interpreter(path))
+    _check_owners(path, interpreter_of(path))
     done = subprocess.run(
         [path, "support"], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/"
     )

@@ -142,7 +142,7 @@ run. The changers are asked for what they know; nothing is loaded, and nothing i
                     metavar="HOST[:DISK]",
                     repeat="append",
                     help="look at this disk alone, or at those of this host",
-                    kind="disk",
+                    kind="host:disk",
                 ),
             ),
         ),

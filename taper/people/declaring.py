@@ -24,7 +24,7 @@ class Argument:
     :ivar repeat: ``*`` or ``?``: how often a value that has its place may stand there; ``append``:
         an option may be given several times.
     :ivar kind: what a value is to completions: ``config``, ``label``, ``host``, ``disk``,
-        ``storage``, ``slot``, ``directory``; "": anything.
+        ``host:disk``, ``storage``, ``slot``, ``directory``; "": anything.
     """
 
     names: tuple[str, ...]
@@ -49,7 +49,7 @@ class Argument:
             settings |= {"action": "append", "default": []}
         elif self.repeat is not None:
             settings["nargs"] = self.repeat
-        parser.add_argument(*self.names, **settings)
+        vars(parser.add_argument(*self.names, **settings))["kind"] = self.kind
 
 
 @frozen(kw_only=True)

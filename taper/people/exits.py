@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 
 class Exit(enum.IntEnum):
@@ -36,3 +37,28 @@ class State(enum.IntEnum):
         """The higher, the sooner somebody should look: what is known to be bad outweighs what is
         not known."""
         return (State.OK, State.UNKNOWN, State.WARNING, State.CRITICAL).index(self)
+
+
+MEANINGS: Mapping[Exit, str] = {
+    Exit.WELL: "all was done, and all is well",
+    Exit.FAILED: "it could not be done; stderr says why",
+    Exit.USAGE: "the command line is wrong",
+    Exit.FOUND: "it was done, and something is not as it should be: damage, a label that is there "
+    "twice, no volume for tonight, no such dump",
+    Exit.ABSENT: "volumes are needed that are not at hand",
+    Exit.INTERRUPTED: "interrupted; drives and slots were given back",
+}
+"""What people are told of them, in docs/commands.md and in the manual page."""
+
+STATES: Mapping[State, str] = {
+    State.OK: "OK",
+    State.WARNING: "WARNING: the last dump of a disk is older than `--warning` (36h), fewer "
+    "volumes are left than `--volumes-warning` (`runtapes`), a dump failed, is partial or missing, "
+    "or the last run died",
+    State.CRITICAL: "CRITICAL: a disk has no dump that can be restored, or its last one is older "
+    "than `--critical` (60h); fewer volumes are left than `--volumes-critical` (1), or tonight's "
+    "scan would take none",
+    State.UNKNOWN: "UNKNOWN: it could not be found out; the line says why. So for a wrong command "
+    "line, and where slots of unknown content decide",
+}
+"""The same of a plugin's."""

@@ -8,7 +8,7 @@ import sys
 from taper.last_words import guarded, tell
 
 PROGRAM = "taper-recovery"
-HELP = f"""\
+DESCRIPTION = f"""\
 {PROGRAM} is started by Amanda's amandad in the place of amidxtaped, for amrecover:
 "taperctl install --recovery" puts it there. It serves recoveries from every device and changer
 of the taper's. What it does not serve is left to Amanda's own program, which is kept beside it.
@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
         print(answer(PROGRAM), end="")
         return 0
     if arguments[:1] == ["--help"]:
-        print(HELP, end="")
+        print(DESCRIPTION, end="")
         return 0
     if len(arguments) < 2 or arguments[0] != "amandad":
         return _leave_to(stock, arguments)

@@ -12,16 +12,22 @@ USAGE: taper --log-filename FILE [--storage-name NAME] [-o KEY=VALUE]... CONFIG
        taper --help
        taper --version
 """
-HELP = f"""\
-{USAGE}
+DESCRIPTION = """\
 The volume writer of the Amanda backup system. Amanda's driver starts it, and talks to it on
 standard input and output; for people there is taperctl.
-
-  CONFIG               name of a configuration of Amanda's; "." is the working directory
-  --log-filename FILE  the trace log of the run
-  --storage-name NAME  the storage to serve; without it, the configuration's first
-  -o KEY=VALUE         replaces one value of the configuration
 """
+ARGUMENTS = (
+    ("CONFIG", "", 'name of a configuration of Amanda\'s; "." is the working directory'),
+    ("--log-filename", "FILE", "the trace log of the run"),
+    ("--storage-name", "NAME", "the storage to serve; without it, the configuration's first"),
+    ("-o", "KEY=VALUE", "replaces one value of the configuration"),
+)
+"""Name, what its value is called, and what it means; one that is no option has its place."""
+HELP = f"{USAGE}\n{DESCRIPTION}\n" + "".join(
+    f"  {f'{name} {value}':<20} {help}\n" for name, value, help in ARGUMENTS
+)
+_LONG = [f"{name[2:]}=" for name, _, _ in ARGUMENTS if name.startswith("--")]
+_SHORT = "".join(f"{name[1]}:" for name, _, _ in ARGUMENTS if name[0] == "-" and len(name) == 2)
 
 
 class UsageError(Exception):
@@ -52,9 +58,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     """
     try:
         # which takes any unambiguous abbreviation, so --storage as well
-        found, rest = getopt.gnu_getopt(
-            list(arguments), "o:", ["storage-name=", "log-filename=", "help", "version"]
-        )
+        found, rest = getopt.gnu_getopt(list(arguments), _SHORT, [*_LONG, "help", "version"])
     except getopt.GetoptError as fault:
         raise UsageError(fault.msg) from fault
     values = dict(found)

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_twisted import ensureDeferred
 
 from taper.people.commands import COMMANDS
-from taper.people.exits import Exit, State
+from taper.people.exits import MEANINGS, STATES, Exit, State
 from taper.people.screen import Style
 from tests.docs.markdown import ROOT
 from tests.people.nights import PART, Dump, Nights
@@ -112,9 +112,16 @@ async def test_all_keys_are_documented_and_all_that_are_documented_are_there(
     assert set(seen) == set(told)
 
 
+def table_behind(head: str) -> dict[int, str]:
+    """Numbers and texts of the first table of a section."""
+    section = PAGE.partition(f"\n## {head}")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", section, re.MULTILINE)
+    return {int(number): text for number, text in rows}
+
+
 def test_exit_statuses_are_documented() -> None:
-    table = PAGE.partition("## Exit status")[2].partition("## The examples")[0]
-    assert re.findall(r"^\| (\d+) ", table, re.MULTILINE) == [str(int(one)) for one in Exit]
+    assert table_behind("Exit status") == {int(one): MEANINGS[one] for one in Exit}
+    assert table_behind("monitor") == {int(one): STATES[one] for one in State}
 
 
 def test_every_command_has_its_place() -> None:

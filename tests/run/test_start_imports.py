@@ -67,6 +67,9 @@ LATE = {
         "taper.installation",
         "taper.people.plugin",
         "taper.people.running",
+        "taper.usage.asked",
+        "taper.usage.manual",
+        "taper.usage.shells",
     ),
     "taper.daemon_client": (
         SELDOM,
@@ -135,6 +138,7 @@ LATE = {
     "taper.run.stdio": (REACTOR, "twisted.internet"),
     "taper.tapeserver.service": (REACTOR, "twisted.internet"),
     "taper.tls": (SELDOM, "OpenSSL", "twisted.internet"),
+    "taper.usage.programs": (COMMAND, "taper.tapeserver.service"),
     "twisted.plugins.taper_plugin": (SELDOM, "taper.run.mtls"),
 }
 """The modules that import inside functions: why, and what."""
