@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from taper import __version__
-from taper.last_words import guarded
+from taper.last_words import guarded, tell
 from taper.people.commands import COMMANDS, add_commands
 from taper.version import answer
 
@@ -34,6 +34,11 @@ Amanda's amgetconf is asked; our taper reads it at every start. Before that it
 is checked that the dump user can run this installation. Needs root.
 "taperctl uninstall" goes back. With --recovery the same is done with
 amidxtaped, which Amanda's amandad starts for amrecover."""
+
+
+EXPLAIN = """\
+Every error of ours has a code. This tells what it means, where it comes from and what to do; the
+same stands in docs/errors.md. Without a code, all are listed."""
 
 
 def main() -> None:
@@ -111,6 +116,13 @@ def _parser(
             "--user", help="the dump user, who runs it (default: the one Amanda is built for)"
         )
     _add_application(commands)
+    explain = commands.add_parser(
+        "explain",
+        help="say what the code of an error means, and what to do",
+        description=EXPLAIN,
+    )
+    explain.add_argument("codes", metavar="CODE", nargs="*", help="as TAPER-1001, or 1001")
+    explain.set_defaults(run=_explain)
     add_commands(commands, _people)
     return parser
 
@@ -142,6 +154,12 @@ def _people(options: argparse.Namespace) -> int:
     from taper.people.running import run
 
     return run(options)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from taper.people.explain import explain
+
+    return explain(options.codes)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -195,8 +213,7 @@ def _application(options: argparse.Namespace) -> int:
             there = check(directory)
             print(f"amdirecttar is {'' if there else 'not '}in {directory}.")
     except (LinkRefused, Refused, Unusable, OSError) as fault:
-        print(f"taperctl: {fault}", file=sys.stderr)
-        return 1
+        return tell("taperctl", str(fault), fault)
     return 0
 
 

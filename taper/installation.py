@@ -22,6 +22,8 @@ _NAME = "etc/twisted-taper/amanda.json"
 class Unusable(CannotStart):
     """There is a record, but it cannot be relied on; the text says why, and what to do."""
 
+    taper_code = 8007
+
 
 def record_path(python: str | None = None) -> str:
     """Where the record of an installation of ours is.

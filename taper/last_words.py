@@ -12,12 +12,14 @@ from contextlib import suppress
 from functools import partial
 from types import TracebackType
 
+from protocols.errorcode import NOT_OPEN, Coded, coded
+
 STDIN, STDOUT, STDERR = 0, 1, 2
 _NAMES = {STDIN: "input", STDOUT: "output", STDERR: "error output"}
 
 
-def tell(program: str, text: str) -> int:
-    """Say why the program ends, on the descriptor of stderr, whatever ``sys.stderr`` is by now.
+def say(program: str, text: str) -> int:
+    """Say something on the descriptor of stderr, whatever ``sys.stderr`` is by now.
 
     :return: 1, the exit status of a failure
     """
@@ -29,14 +31,24 @@ def tell(program: str, text: str) -> int:
     return 1
 
 
+def tell(program: str, text: str, code: int | BaseException) -> int:
+    """Say what is wrong, as :func:`say` does, with its code.
+
+    :param code: or the error whose code it is
+    """
+    return say(program, coded(text, code))
+
+
 def reason(fault: OSError) -> str:
     """A system's error as part of a sentence: the file, if there is one, and the system's words."""
     text = fault.strerror or str(fault) or type(fault).__name__
     return text if fault.filename is None else f"{os.fsdecode(fault.filename)}: {text}"
 
 
-class CannotStart(Exception):
+class CannotStart(Coded):
     """The program cannot start; the text says what is wrong, where, and what to do."""
+
+    taper_code = 8000
 
 
 def instead_of_tracebacks(program: str) -> None:
@@ -44,7 +56,7 @@ def instead_of_tracebacks(program: str) -> None:
 
     def told(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
         if isinstance(fault, Exception):
-            tell(program, sentence(fault))
+            tell(program, sentence(fault), fault)
         else:
             sys.__excepthook__(kind, fault, trace)
 
@@ -87,14 +99,16 @@ def guarded(
 
     :param run: gives the exit status
     :param keep: is given the whole traceback of what nobody foresaw
-    :param fail: says why it ends, and gives the exit status of a failure (default: :func:`tell`)
+    :param fail: says why it ends, which it is given with its code, and gives the exit status of a
+        failure (default: :func:`say`)
     :return: the exit status
     """
-    fail = fail or partial(tell, program)
+    fail = fail or partial(say, program)
     closed = _closed_descriptor()
     if closed is not None:
         # the first file that is opened would be taken for it
-        return fail(f"standard {_NAMES[closed]} (descriptor {closed}) must be open")
+        text = f"standard {_NAMES[closed]} (descriptor {closed}) must be open"
+        return fail(coded(text, NOT_OPEN))
     try:
         status = run()
     except SystemExit as end:  # of a parser of command lines, which has said why
@@ -102,7 +116,7 @@ def guarded(
     except Exception as fault:
         if keep is not None:
             keep(traceback.format_exc())
-        status = fail(sentence(fault))
+        status = fail(coded(sentence(fault), fault))
     failed = _flush(fail)
     return status if failed is None else failed
 
@@ -126,7 +140,8 @@ def _flush(fail: Callable[[str], int]) -> int | None:
         try:
             stream.flush()
         except OSError as fault:
-            failed = fail(f"cannot write to standard {_NAMES[descriptor]}: {reason(fault)}")
+            text = f"cannot write to standard {_NAMES[descriptor]}: {reason(fault)}"
+            failed = fail(coded(text, fault))
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, descriptor)
             os.close(nowhere)

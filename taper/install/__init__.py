@@ -35,6 +35,7 @@ from taper.install.refused import Refused
 from taper.install.standin import PROGRAMS, RECOVERY, TAPER, Program
 from taper.install.trying import check_launcher, check_owners, check_paths
 from taper.installation import Unusable, read_record, record_path
+from taper.last_words import tell
 from taper.running import running_tapers
 
 __all__ = [
@@ -96,8 +97,7 @@ def run(action: Callable[[Say], None]) -> int:
     try:
         action(print)
     except (Refused, Unusable, OSError) as fault:
-        sys.stderr.write(f"taperctl: {fault}\n")
-        return 1
+        return tell("taperctl", str(fault), fault)
     return 0
 
 

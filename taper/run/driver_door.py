@@ -47,7 +47,8 @@ def private_endpoint(description: str) -> str:
         if not hosts or not _is_loopback(hosts[-1].replace("\\:", ":")):
             raise StartFailed(
                 f"{description} would let every host drive the taper: say interface=127.0.0.1 "
-                "(or unix:PATH); drivers of other hosts come through ssh, or by mtls:"
+                "(or unix:PATH); drivers of other hosts come through ssh, or by mtls:",
+                code=1014,
             )
     return description
 
@@ -57,7 +58,8 @@ def refuse_unverified(description: str) -> None:
     if description.startswith(("ssl:", "tls:")):
         raise StartFailed(
             f"--driver {description} would let whoever connects drive the taper: "
-            "say mtls:, which demands a certificate"
+            "say mtls:, which demands a certificate",
+            code=1014,
         )
 
 

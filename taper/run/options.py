@@ -27,6 +27,8 @@ standard input and output; for people there is taperctl.
 class UsageError(Exception):
     """The command line is wrong; the text says how."""
 
+    taper_code = 1001
+
 
 class Options(Record, kw_only=True):
     """What the command line says.

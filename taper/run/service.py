@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.usage import Options as CommandLine
 from twisted.python.usage import UsageError
 
+from protocols.errorcode import CANNOT_LISTEN, WRONG_WORDS, coded
 from taper.last_words import fail_at_exit, instead_of_tracebacks, tell
 from taper.run import stdio
 from taper.run.as_root import become, dump_user, look_up
@@ -74,7 +75,7 @@ class TaperOptions(CommandLine):
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except UsageError as fault:
-            sys.exit(f"taper: {fault}\nTry: twistd taper --help")
+            sys.exit(coded(f"taper: {fault}\nTry: twistd taper --help", WRONG_WORDS))
 
     def postOptions(self) -> None:
         if not self["config"]:
@@ -105,7 +106,8 @@ def _endpoint(reactor: Any, text: str) -> Any:
     except Exception as fault:
         raise StartFailed(
             f"--driver {text} is no endpoint: {fault}; "
-            "expected stdio, or for example unix:/run/amanda/taper.sock"
+            "expected stdio, or for example unix:/run/amanda/taper.sock",
+            code=1014,
         ) from fault
     return serverFromString(Listening(reactor), private_endpoint(text))
 
@@ -125,9 +127,9 @@ def _listen(endpoint: Any, door: Door, driver: str) -> IListeningPort:
     failures: list[Any] = []
     endpoint.listen(door).addCallbacks(found.append, failures.append)
     for failure in failures:
-        raise StartFailed(_why_deaf(driver, failure))
+        raise StartFailed(_why_deaf(driver, failure), code=CANNOT_LISTEN)
     if not found:
-        raise StartFailed(f"--driver {driver} is none that root can open at once")
+        raise StartFailed(f"--driver {driver} is none that root can open at once", code=1014)
     return found[0]
 
 
@@ -155,7 +157,8 @@ def open_as_root(
     parent = getattr(options, "parent", None)
     if parent is not None and any(parent[name] is not None for name in ("uid", "gid")):
         raise StartFailed(
-            f"twistd's --uid and --gid are not for the taper: it becomes {user}, the dump user"
+            f"twistd's --uid and --gid are not for the taper: it becomes {user}, the dump user",
+            code=1001,
         )
     owner = look_up(user)
     door = Door(certified=is_mtls(driver))
@@ -204,7 +207,7 @@ class TaperService(Service):
         if self._port is None:
             self._endpoint.listen(self._door).addCallbacks(self._listening, self._deaf)
         if self._refused is not None:
-            raise StartFailed(self._refused)
+            raise StartFailed(self._refused, code=CANNOT_LISTEN)
         self._begun = True
 
     def _serve_stdio(self) -> None:
@@ -230,7 +233,7 @@ class TaperService(Service):
         log.critical("{text}", text=self._refused)
         if self._begun and self.running:
             # nobody is left to raise it to: a daemon that no driver can reach is none
-            tell("taper", self._refused)
+            tell("taper", self._refused, CANNOT_LISTEN)
             fail_at_exit()
             self._give_up()
 
@@ -279,10 +282,10 @@ def _check_for_every_driver(setup: Setup) -> None:
         raise StartFailed(fault.text) from fault
     directory = os.path.dirname(setup.log_filename)
     if not os.path.isdir(directory):
-        raise StartFailed(f"{setup.log_filename}: there is no directory {directory}")
+        raise StartFailed(f"{setup.log_filename}: there is no directory {directory}", code=8006)
     target = setup.log_filename if os.path.lexists(setup.log_filename) else directory
     if os.path.isdir(setup.log_filename) or not os.access(target, os.W_OK):
-        raise StartFailed(f"the trace log {setup.log_filename} cannot be written")
+        raise StartFailed(f"the trace log {setup.log_filename} cannot be written", code=8006)
 
 
 def make_service(options: TaperOptions, paths: Paths | None = None) -> TaperService:
