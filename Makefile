@@ -65,6 +65,7 @@ check: $(VENV)/.for-tests
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/python -m tests.docs.references
 	$(VENV)/bin/python -m tests.docs.states
+	$(VENV)/bin/python -m tests.docs.errors
 
 bench: $(VENV)/.for-tests
 	$(VENV)/bin/python -m tests.bench $(BENCH)

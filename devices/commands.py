@@ -33,6 +33,8 @@ class CommandFailed(Exception):
     :ivar said: the end of what it said
     """
 
+    taper_code = 2021
+
     def __init__(self, why: str, said: str = "") -> None:
         super().__init__(f"{why}: {said}" if said else why)
         self.why = why

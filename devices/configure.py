@@ -99,7 +99,9 @@ def configure_child(device: IDeviceFacts, properties: Mapping[str, tuple[str, ..
             try:
                 device.properties.set(name, value)
             except DeviceError as error:
-                raise DriveFailed(_refusal(device, name, value, error, places.get(name))) from error
+                raise DriveFailed(
+                    _refusal(device, name, value, error, places.get(name)), code=1005
+                ) from error
 
 
 _EXPECTED = {

@@ -62,6 +62,8 @@ class SocketConnection:
 class GivenUp(DeviceError):
     """A wait was broken off by whoever waited."""
 
+    taper_code = 4011
+
 
 class Wait:
     """Something a lane waits for and the reactor's thread may break off.

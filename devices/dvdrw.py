@@ -53,7 +53,7 @@ class DvdrwDevice(FileDevice):
     def __init__(self, name: str, node: str) -> None:
         cache, colon, self._drive = node.partition(":")
         if not (colon and cache and self._drive):
-            raise DriveFailed(f"{NO_COLON}: '{name}'")
+            raise DriveFailed(f"{NO_COLON}: '{name}'", code=1006)
         super().__init__(name, cache)
         self._stop = threading.Event()
         self._cache = Cache(cache)

@@ -40,6 +40,8 @@ os.rename(mark + b".new", mark)
 class CacheBusy(Exception):
     """Somebody writes or burns this cache."""
 
+    taper_code = 2002
+
 
 class Cache:
     """The directory whose contents become those of a disc.

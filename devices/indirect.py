@@ -53,6 +53,8 @@ def may_ask(peer: Where, ours: Where) -> bool:
 class CannotListenYet(DeviceError):
     """The device can listen, but only once the header is on the volume."""
 
+    taper_code = 6004
+
 
 class ILateListener(IMoverDevice, IAsyncDevice):
     """A device that can be wrapped. Its ``listen`` may fail with :class:`CannotListenYet`."""
@@ -140,7 +142,7 @@ class IndirectTCP:
         try:
             addresses = await self._inner.listen(for_writing)
         except CannotListenYet as refusal:
-            _log.info("%s: IndirectTCP, since %s", self.facts.name, refusal.text)
+            _log.info("%s: IndirectTCP, since %s", self.facts.name, refusal)
             self.facts.reset()
         else:
             return addresses

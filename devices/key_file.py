@@ -17,6 +17,8 @@ _MAY_CHANGE = stat.S_IWGRP | stat.S_IWOTH
 class FileRefused(Exception):
     """A file is not to be used; the text names it and says why."""
 
+    taper_code = 1010
+
 
 def read_key(path: str) -> bytes:
     """The key in a file of ours or root's that its owner alone can read and change; where that is

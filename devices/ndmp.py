@@ -227,7 +227,8 @@ class NdmpDevice(NdmpVolume):
         if connection.record_size != facts.block_size:
             raise DriveFailed(
                 f"the data connection has records of {connection.record_size} bytes, "
-                f"{facts.name} has blocks of {facts.block_size}"
+                f"{facts.name} has blocks of {facts.block_size}",
+                code=2009,
             )
         if connection.control is not self._link.control:
             await self._link.adopt(connection.control)
@@ -302,6 +303,7 @@ class NdmpDevice(NdmpVolume):
             raise VolumeFailed(
                 f"the volume has blocks of {found} bytes, {facts.name} reads {facts.block_size}",
                 Status.VOLUME_ERROR,
+                code=2009,
             )
 
     def _usable(self, what: str, *, writing: bool) -> NdmpConnection:

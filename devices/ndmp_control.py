@@ -68,18 +68,18 @@ def parse_server_name(name: str, node: str) -> tuple[ServerName, str]:
     """
     server, at, device = node.partition("@")
     if not at:
-        raise DriveFailed(f"invalid ndmp device name '{name}'")
+        raise DriveFailed(f"invalid ndmp device name '{name}'", code=1006)
     if server.startswith("[") and "]" in server:
         host, _, rest = server[1:].partition("]")
         colon, port = rest[:1], rest[1:]
         if colon not in ("", ":"):
-            raise DriveFailed(f"invalid ndmp device name '{name}'")
+            raise DriveFailed(f"invalid ndmp device name '{name}'", code=1006)
     else:
         host, colon, port = server.partition(":")
     if not colon:
         return ServerName(host), device
     if not (port.isascii() and port.isdigit() and len(port) <= 9 and int(port) <= 65535):
-        raise DriveFailed(f"invalid ndmp port in device name '{name}'")
+        raise DriveFailed(f"invalid ndmp port in device name '{name}'", code=1006)
     return ServerName(host, int(port)), device
 
 
@@ -149,7 +149,7 @@ class Control:
             limit = ANSWER_PATIENCE if patience is None else patience
             return await self.session.request(message, timeout=limit)
         except NdmpRefused as error:
-            _log.log(self._level, "%s: %s", self.server, error.text)
+            _log.log(self._level, "%s: %s", self.server, error)
             raise
         except NdmpError:
             # a server that was late with one answer is in a state that we no longer know
@@ -182,7 +182,7 @@ class Control:
             else:
                 await self.session.close()
         except NdmpError as error:
-            _log.info("closing the control connection to %s: %s", self.server, error.text)
+            _log.info("closing the control connection to %s: %s", self.server, error)
 
 
 class Link:
@@ -239,7 +239,8 @@ class Link:
             await self.close_drive()
             raise DriveFailed(
                 f"NDMP device has fixed block size {fixed}, "
-                f"but Amanda device is configured with blocksize {wanted}"
+                f"but Amanda device is configured with blocksize {wanted}",
+                code=2009,
             )
 
     async def ask(self, message: Request[R], patience: float | None = None) -> R:
@@ -291,6 +292,6 @@ class Link:
         try:
             await self.close_drive()
         except NdmpError as error:
-            _log.info("closing drive %s of %s: %s", self._drive, self.server, error.text)
+            _log.info("closing drive %s of %s: %s", self._drive, self.server, error)
         await self.leave()
         self.control = control.share()

@@ -69,6 +69,8 @@ _log = logging.getLogger(__name__)
 class WindowRefused(DriveFailed):
     """The server takes no empty window: it can only listen once the header is on the volume."""
 
+    taper_code = 6003
+
 
 class _Phase(enum.Enum):
     """What we know of the mover."""
@@ -199,7 +201,7 @@ class NdmpConnection:
             await deferLater(self._reactor, wait, lambda: None)
             wait = min(2 * wait, 0.5)
         if state.state != MoverState.ACTIVE:
-            raise DriveFailed("mover did not enter the ACTIVE state as expected")
+            raise DriveFailed("mover did not enter the ACTIVE state as expected", code=5014)
         await self.control.ask(MoverRead(0, INFINITY))
 
     # moving
@@ -225,7 +227,9 @@ class NdmpConnection:
             self._watch.over()
         moved = self.moved_last = await self._settle()
         if moved > room:
-            raise DriveFailed(f"the mover moved {moved} bytes, at most {room} were allowed")
+            raise DriveFailed(
+                f"the mover moved {moved} bytes, at most {room} were allowed", code=5014
+            )
         if stop.is_closed:
             return Moved(size=moved, eof=True, eom=False)
         if stop.pause == PauseReason.EOM:
@@ -273,7 +277,9 @@ class NdmpConnection:
             self.moved_last = 0
             raise self._ended_badly(stop)
         if state.state != MoverState.PAUSED:
-            raise DriveFailed(f"the mover is {name_of(MoverState, state.state)}, PAUSED expected")
+            raise DriveFailed(
+                f"the mover is {name_of(MoverState, state.state)}, PAUSED expected", code=5014
+            )
         if state.record_size != self.record_size:
             # some servers forget it when another drive is opened
             await self.control.ask(MoverSetRecordSize(self.record_size))
@@ -288,7 +294,7 @@ class NdmpConnection:
         state = await self.control.ask(MoverGetState())
         moved = state.bytes_moved - self._bytes_moved
         if moved < 0:
-            raise DriveFailed(f"the mover has moved {-moved} bytes less than before")
+            raise DriveFailed(f"the mover has moved {-moved} bytes less than before", code=5014)
         self._bytes_moved = state.bytes_moved
         self._offset += moved
         return moved
@@ -326,7 +332,9 @@ class NdmpConnection:
             forgotten = 0
             listens = state.state == MoverState.LISTEN
             if listens and patience is not None and waited >= patience:
-                raise ConnectionBroken(f"{what}: nothing happened for {patience:g} seconds")
+                raise ConnectionBroken(
+                    f"{what}: nothing happened for {patience:g} seconds", code=5012
+                )
 
     def _note(self, stop: Stop) -> Stop:
         self._last = stop
@@ -365,7 +373,7 @@ class NdmpConnection:
                 await ask_tolerating_state(self.control, MoverStop())
             self._forget_posts()
         except NdmpError as error:
-            _log.info("ending the data connection of %s: %s", self.device_name, error.text)
+            _log.info("ending the data connection of %s: %s", self.device_name, error)
             if not self.writing:
                 # who reads must see an end; with the session the server ends its mover
                 await self.control.give_up()
@@ -398,4 +406,4 @@ class NdmpConnection:
             lost = self.control.lost
             await self.control.leave()
         if lost and not self.writing:
-            raise DriveFailed(f"the control connection to {self.control.server} is lost")
+            raise DriveFailed(f"the control connection to {self.control.server} is lost", code=5013)

@@ -202,7 +202,7 @@ class NdmpVolume:
         except NdmpError as error:
             if writing and not in_error:
                 raise
-            _log.info("closing the drive of %s: %s", facts.name, error.text)
+            _log.info("closing the drive of %s: %s", facts.name, error)
         finally:
             await self._let_go()
 
@@ -318,7 +318,7 @@ class NdmpVolume:
             if record is not None and not await self._tape.is_behind_a_record():
                 return b""
         except NdmpRefused as error:
-            _log.info("%s reads no part of a record: %s", self.facts.name, error.text)
+            _log.info("%s reads no part of a record: %s", self.facts.name, error)
             return b""
         if record is not None and len(record) < BRIEF:
             self._header_size = len(record)

@@ -27,6 +27,8 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 class ProgramFailed(Exception):
     """A program could not be run, or not to its end; the message says why."""
 
+    taper_code = 2021
+
 
 @frozen
 class Ended:

@@ -39,9 +39,11 @@ def open_rait(name: str, node: str, open_child: Callable[[str], IDevice]) -> Rai
     try:
         names = expand_braces(node)
     except BraceError as error:
-        raise DriveFailed(f"Invalid RAIT device name '{name}': {error}") from error
+        raise DriveFailed(f"Invalid RAIT device name '{name}': {error}", code=1006) from error
     if not all(names):
-        raise DriveFailed(f"Invalid RAIT device name '{name}': a list of devices is expected")
+        raise DriveFailed(
+            f"Invalid RAIT device name '{name}': a list of devices is expected", code=1006
+        )
     children: list[IDevice | None] = []
     faults: list[str] = []
     for child in names:
@@ -105,7 +107,7 @@ class RaitDevice(RaitLabels):
         begun = {n: self._all[n] for n, one in starts.items() if one.number}
         _, bad = self._ask(lambda child: child.finish_file(), begun)
         for n, error in bad.items():
-            _log.warning("%s: %s: %s", self.name, self._all[n].name, error.text)
+            _log.warning("%s: %s: %s", self.name, self._all[n].name, error)
 
     def next_run(self, offered: int) -> int:
         lanes = self._data_lanes

@@ -225,9 +225,7 @@ class RaitChildren(BaseDevice):
         if len(bad) > 1 or self._degraded or len(self._children) == 1:
             raise self._joined(bad, what)
         ((n, error),) = bad.items()
-        _log.warning(
-            "%s: %s: %s; going on in degraded mode", self.name, self._all[n].name, error.text
-        )
+        _log.warning("%s: %s: %s; going on in degraded mode", self.name, self._all[n].name, error)
         self._lost.add(n)
 
 

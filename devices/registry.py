@@ -89,7 +89,9 @@ def open_blocking_device(
     scheme, rest = split_device_name(name, config, warn)
     device = make_blocking(scheme, name, rest, config, warn, above)
     if device is None:
-        raise DriveFailed(f'Device type "{scheme}" is asynchronous and cannot be used here')
+        raise DriveFailed(
+            f'Device type "{scheme}" is asynchronous and cannot be used here', code=1006
+        )
     return device
 
 
@@ -132,7 +134,7 @@ def _open_child(
 ) -> IDevice:
     """A child of a device, with the properties of its own section only [volumes 2.7]."""
     if name.lower() in above:
-        raise DriveFailed(f'Device "{name}" is a part of itself')
+        raise DriveFailed(f'Device "{name}" is a part of itself', code=1006)
     device = open_blocking_device(name, config, warn, above)
     section = config.device(name) if config is not None else None
     if section is not None and section.device_property:
@@ -155,7 +157,7 @@ def split_device_name(
     section = config.device(name) if config is not None else None
     if section is not None:
         if not section.tapedev:
-            raise DriveFailed(f'Device "{name}" has no tapedev')
+            raise DriveFailed(f'Device "{name}" has no tapedev', code=1006)
         node = section.tapedev
     if ":" not in node and node:
         if warn is not None:
@@ -166,7 +168,7 @@ def split_device_name(
         node = f"tape:{node}"
     scheme, _, rest = node.partition(":")
     if not scheme:
-        raise DriveFailed(f'"{node}" is not a valid device name')
+        raise DriveFailed(f'"{node}" is not a valid device name', code=1006)
     return scheme, rest
 
 
@@ -178,7 +180,7 @@ def device_factory(scheme: str) -> Callable[..., Any]:
     if scheme not in DEVICES:
         from devices.unknown import unknown_device  # few ever need it
 
-        raise DriveFailed(unknown_device(scheme, DEVICES, CHANGERS))
+        raise DriveFailed(unknown_device(scheme, DEVICES, CHANGERS), code=1006)
     return load_factory(DEVICES[scheme])
 
 

@@ -232,6 +232,8 @@ class RequestFailed(Exception):
     :ivar key: of the object; empty: whoever asked knows
     """
 
+    taper_code = 2020
+
     def __init__(self, error: S3Error, retries: int, key: str = "") -> None:
         super().__init__(error.text(retries))
         self.error = error

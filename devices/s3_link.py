@@ -56,13 +56,13 @@ class S3Link(S3Facts):
         terms: Terms | None = None,
     ) -> None:
         if importlib.util.find_spec("boto3") is None:
-            raise DriveFailed(f"{name}: {_NO_BOTO3}")
+            raise DriveFailed(f"{name}: {_NO_BOTO3}", code=8005)
         if not node.partition("/")[0]:
-            raise DriveFailed(f"Empty bucket name in device {name}")
+            raise DriveFailed(f"Empty bucket name in device {name}", code=1006)
         try:
             place = place_of(node)
         except ValueError as error:
-            raise DriveFailed(f"Invalid name of device {name[:80]}: {error}") from error
+            raise DriveFailed(f"Invalid name of device {name[:80]}: {error}", code=1006) from error
         super().__init__(name, place)
         self.asking = Asking(name, terms)
         self.catalogue = Catalogue(directory, place)
@@ -209,7 +209,7 @@ class S3Link(S3Facts):
             self.volume.abort_uploads()
         except RequestFailed as failure:
             text = "%s: uploads that earlier writers have left in %s stay there: %s"
-            _log.warning(text, self.name, self._bucket_text, failure.text)
+            _log.warning(text, self.name, self._bucket_text, failure)
 
     def _is_there(self, number: int) -> bool:
         """Whether a file has a header, whatever listings say.

@@ -110,7 +110,7 @@ class S3Volume:
         except RequestFailed as failure:
             if failure.error.http not in (405, 501) and failure.error.code not in _NO_MULTI_DELETE:
                 raise
-            _log.warning("objects are deleted one by one from now on: %s", failure.text)
+            _log.warning("objects are deleted one by one from now on: %s", failure)
             self._multi_delete = False
             return False
         if errors:

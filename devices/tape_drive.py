@@ -229,7 +229,7 @@ def check_ready(tape: TapeDrive, *, ignore_online: bool, block_size: int) -> Non
     if state.block_size not in (0, block_size):
         text = f"Device {node} use fixed block size of {state.block_size}"
         advice = f"set BLOCKSIZE to it, or let the drive take any size (`mt -f {node} setblk 0`)"
-        raise VolumeFailed(f"{text} and tapetype use {block_size}: {advice}", BAD_VOLUME)
+        raise VolumeFailed(f"{text} and tapetype use {block_size}: {advice}", BAD_VOLUME, code=2009)
 
 
 def _not_ready(tape: TapeDrive, error: OSError) -> DeviceError:

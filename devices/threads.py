@@ -15,6 +15,8 @@ class ThreadRefused(DriveFailed, OSError):
     written in it: both know what a call that fails means for them.
     """
 
+    taper_code = 8004
+
     def __init__(self, name: str, error: BaseException) -> None:
         super().__init__(f"cannot start thread '{name}': {error or type(error).__name__}")
         self.strerror = self.text

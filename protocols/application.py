@@ -110,6 +110,8 @@ OPTIONS = {
 class RequestError(ValueError):
     """The command line is wrong; the text names the option, its value and what was expected."""
 
+    taper_code = 1001
+
 
 @frozen(kw_only=True)
 class Selection:

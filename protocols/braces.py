@@ -24,6 +24,8 @@ _ESCAPED = re.compile(r"([\\{},])")
 class BraceError(ValueError):
     """Not such a list, or one of more names than there can be."""
 
+    taper_code = 1007
+
 
 def expand_braces(text: str, most: int = MOST) -> tuple[str, ...]:
     """All that ``text`` stands for, in order; the last group varies first.

@@ -24,6 +24,8 @@ ANSWER_LIMIT = 32768
 class AddressError(ValueError):
     """A text is no address, or no list of addresses; the message says which and why."""
 
+    taper_code = 5004
+
 
 @frozen(order=True)
 class Address:

@@ -45,6 +45,8 @@ _CLASSES = {
 class EreError(Exception):
     """Not a valid extended regular expression; the text says why."""
 
+    taper_code = 1007
+
 
 class _Set(Record):
     """One byte out of ``bytes``."""

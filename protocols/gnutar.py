@@ -95,6 +95,8 @@ class Rules:
 class RuleError(ValueError):
     """Not a regular expression; the text names property and expression."""
 
+    taper_code = 1007
+
 
 def total_bytes(line: bytes) -> int | None:
     """The archive's size, if this is the line that tells it."""

@@ -23,6 +23,8 @@ _MAY_BE_MISSING = ("uncompress_path", "kept_amidxtaped")
 class InstallationError(ValueError):
     """This is no record; the text says what is wrong with it, without a name."""
 
+    taper_code = 8007
+
 
 class Installation(Record, kw_only=True):
     """Directories, programs and user of an installation; the defaults are Debian's [config 0].

@@ -42,6 +42,8 @@ class LabelError(Exception):
     :ivar exists: the label was made, but another volume has it: the next volume may do better.
     """
 
+    taper_code = 1008
+
     def __init__(self, text: str, exists: bool = False) -> None:
         super().__init__(text)
         self.text = text
@@ -51,6 +53,8 @@ class LabelError(Exception):
 class LabelUnfit(LabelError):
     """The only label for this volume is one that labelstr does not match: no later scan would
     know the volume by it. The next volume may do better."""
+
+    taper_code = 1009
 
 
 # Matching [config 4.1]

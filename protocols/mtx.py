@@ -28,6 +28,8 @@ _SENSE_KEY = "mtx: Request Sense: Sense Key="
 class MtxError(Exception):
     """What it says cannot be what it was asked for; the message says why."""
 
+    taper_code = 3010
+
 
 def status_arguments(device: str, *, barcodes: bool) -> list[str]:
     """Ask what is where."""

@@ -56,6 +56,8 @@ _DOUBLE_LETTERS = {
 class PerlDataError(ValueError):
     """The text is not Perl data as we know it; the message names the line and the trouble."""
 
+    taper_code = 3011
+
 
 class CharString(str):
     """A string with characters above 255, which Perl keeps as such and not as bytes.

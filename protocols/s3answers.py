@@ -66,6 +66,8 @@ class S3Error(Exception):
     :ivar advice: what an operator should look at; empty: nothing is known.
     """
 
+    taper_code = 2020
+
     def __init__(
         self,
         message: str,

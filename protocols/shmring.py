@@ -47,6 +47,8 @@ PREFIX = "/amanda_"
 class RingError(Exception):
     """A control block is not one."""
 
+    taper_code = 4005
+
 
 class Sizes(Record):
     """What one side would like, in bytes; ``ring`` is at least ``block``."""

@@ -44,6 +44,8 @@ _SENSE_TEXTS = {
 class SmcError(Exception):
     """The robot's answer cannot be read, or is a refusal; the message says what."""
 
+    taper_code = 3010
+
 
 class ElementType(enum.IntEnum):
     """What a place in a library is."""

@@ -18,6 +18,8 @@ MAX_BYTES = 64 << 20
 class TapelistError(Exception):
     """The list, or one entry, is not well formed. The text names file, line and what is there."""
 
+    taper_code = 2014
+
 
 @frozen(kw_only=True)
 class TapelistEntry:

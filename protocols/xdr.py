@@ -17,6 +17,8 @@ class XdrError(Exception):
     :ivar text: what was found and what was expected.
     """
 
+    taper_code = 5014
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text

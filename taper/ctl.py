@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from taper import __version__
-from taper.last_words import guarded
+from taper.last_words import guarded, tell
 from taper.people.commands import COMMANDS, add_commands
 from taper.version import answer
 
@@ -50,6 +50,11 @@ MANUAL = """\
 Writes the manual pages of our programs, made of the same texts as --help, below
 a directory: man1/taperctl.1, man8/taper.8, man8/amdirecttar.8 and
 man8/taper-recovery.8."""
+
+
+EXPLAIN = """\
+Every error of ours has a code. This tells what it means, where it comes from and what to do; the
+same stands in docs/errors.md. Without a code, all are listed."""
 
 
 def main() -> None:
@@ -132,6 +137,13 @@ def _parser(
         help='let the daemon at this socket serve Amanda\'s driver where it can ("none": no more)',
     )
     _add_application(commands)
+    explain = commands.add_parser(
+        "explain",
+        help="say what the code of an error means, and what to do",
+        description=EXPLAIN,
+    )
+    explain.add_argument("codes", metavar="CODE", nargs="*", help="as TAPER-1001, or 1001")
+    explain.set_defaults(run=_explain)
     add_commands(commands, _people)
     _add_usage(commands, lambda: parser)
     return parser
@@ -218,6 +230,12 @@ def _people(options: argparse.Namespace) -> int:
     return run(options)
 
 
+def _explain(options: argparse.Namespace) -> int:
+    from taper.people.explain import explain
+
+    return explain(options.codes)
+
+
 def _demo(options: argparse.Namespace) -> int:
     from taper.demo.play import demo
 
@@ -269,8 +287,7 @@ def _application(options: argparse.Namespace) -> int:
             there = check(directory)
             print(f"amdirecttar is {'' if there else 'not '}in {directory}.")
     except (LinkRefused, Refused, Unusable, OSError) as fault:
-        print(f"taperctl: {fault}", file=sys.stderr)
-        return 1
+        return tell("taperctl", str(fault), fault)
     return 0
 
 

@@ -20,6 +20,8 @@ from taper.places import RECORD, place_of
 class Unusable(CannotStart):
     """There is a record, but it cannot be relied on; the text says why, and what to do."""
 
+    taper_code = 8007
+
 
 def record_path(python: str | None = None) -> str:
     """Where the record of an installation of ours is.

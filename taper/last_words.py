@@ -12,6 +12,8 @@ from contextlib import suppress
 from functools import partial
 from types import TracebackType
 
+from protocols.errorcode import NOT_OPEN, Coded, coded
+
 STDIN, STDOUT, STDERR = 0, 1, 2
 _NAMES = {STDIN: "input", STDOUT: "output", STDERR: "error output"}
 
@@ -24,10 +26,10 @@ def write_stderr(data: bytes) -> None:
     os.write(STDERR, data)
 
 
-def tell(program: str, text: str, write: Callable[[bytes], object] = write_stderr) -> int:
-    """Say why the program ends.
+def say(program: str, text: str, write: Callable[[bytes], object] = write_stderr) -> int:
+    """Say something on an error output.
 
-    :param write: on the error output of whoever is to be told
+    :param write: on that of whoever is to be told
     :return: 1, the exit status of a failure
     """
     data = f"{program}: {text}\n".encode("utf-8", "surrogateescape")
@@ -38,14 +40,29 @@ def tell(program: str, text: str, write: Callable[[bytes], object] = write_stder
     return 1
 
 
+def tell(
+    program: str,
+    text: str,
+    code: int | BaseException,
+    write: Callable[[bytes], object] = write_stderr,
+) -> int:
+    """Say what is wrong, as :func:`say` does, with its code.
+
+    :param code: or the error whose code it is
+    """
+    return say(program, coded(text, code), write)
+
+
 def reason(fault: OSError) -> str:
     """A system's error as part of a sentence: the file, if there is one, and the system's words."""
     text = fault.strerror or str(fault) or type(fault).__name__
     return text if fault.filename is None else f"{os.fsdecode(fault.filename)}: {text}"
 
 
-class CannotStart(Exception):
+class CannotStart(Coded):
     """The program cannot start; the text says what is wrong, where, and what to do."""
+
+    taper_code = 8000
 
 
 def instead_of_tracebacks(program: str) -> None:
@@ -53,7 +70,7 @@ def instead_of_tracebacks(program: str) -> None:
 
     def told(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
         if isinstance(fault, Exception):
-            tell(program, sentence(fault))
+            tell(program, sentence(fault), fault)
         else:
             sys.__excepthook__(kind, fault, trace)
 
@@ -96,14 +113,16 @@ def guarded(
 
     :param run: gives the exit status
     :param keep: is given the whole traceback of what nobody foresaw
-    :param fail: says why it ends, and gives the exit status of a failure (default: :func:`tell`)
+    :param fail: says why it ends, which it is given with its code, and gives the exit status of a
+        failure (default: :func:`say`)
     :return: the exit status
     """
-    fail = fail or partial(tell, program)
+    fail = fail or partial(say, program)
     closed = _closed_descriptor()
     if closed is not None:
         # the first file that is opened would be taken for it
-        return fail(f"standard {_NAMES[closed]} (descriptor {closed}) must be open")
+        text = f"standard {_NAMES[closed]} (descriptor {closed}) must be open"
+        return fail(coded(text, NOT_OPEN))
     try:
         status = run()
     except SystemExit as end:  # of a parser of command lines, which has said why
@@ -111,7 +130,7 @@ def guarded(
     except Exception as fault:
         if keep is not None:
             keep(traceback.format_exc())
-        status = fail(sentence(fault))
+        status = fail(coded(sentence(fault), fault))
     failed = _flush(fail)
     return status if failed is None else failed
 
@@ -135,7 +154,8 @@ def _flush(fail: Callable[[str], int]) -> int | None:
         try:
             stream.flush()
         except OSError as fault:
-            failed = fail(f"cannot write to standard {_NAMES[descriptor]}: {reason(fault)}")
+            text = f"cannot write to standard {_NAMES[descriptor]}: {reason(fault)}"
+            failed = fail(coded(text, fault))
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, descriptor)
             os.close(nowhere)

@@ -17,6 +17,8 @@ MOST_LINKS = 40
 class Untrusted(OSError):
     """A directory in which we put nothing; the text says which and why."""
 
+    taper_code = 8009
+
 
 def changeable(path: str) -> str | None:
     """What on the way to ``path``, which it names too, others than root may change.
@@ -109,6 +111,8 @@ def trusted_users(dumpuser: str | None = None) -> set[int]:
 
 class TooManyLinks(Exception):
     """The text says on which path."""
+
+    taper_code = 8009
 
 
 def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -9,13 +9,17 @@ from typing import Any
 
 from attrs import frozen
 
+from protocols.errorcode import Coded
+
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----\n", b"\n-----END CERTIFICATE-----"
 _LOCKED = b"ENCRYPTED"
 """In the first lines of a key with a passphrase, for which OpenSSL would ask on the terminal."""
 
 
-class TlsRefused(Exception):
+class TlsRefused(Coded):
     """TLS is not to be had with these files, or here at all; the text says why."""
+
+    taper_code = 1011
 
 
 @frozen
@@ -38,7 +42,8 @@ def require_package() -> None:
     except ImportError as fault:
         raise TlsRefused(
             f"TLS needs a package that is not here ({fault}): "
-            "install twisted-taper[tls], which brings pyOpenSSL"
+            "install twisted-taper[tls], which brings pyOpenSSL",
+            code=8005,
         ) from fault
 
 

@@ -271,7 +271,7 @@ class Changer:
         try:
             await device.finish()
         except DeviceError as error:
-            _log.warning("finishing '%s': %s", device.facts.name, error.text)
+            _log.warning("finishing '%s': %s", device.facts.name, error)
         finally:
             await device.close()
 

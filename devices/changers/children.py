@@ -57,7 +57,7 @@ class Children:
             all_of_them = combined(faults, fatal=len(faults) > 1)
             raise ChangerError(setup.placed(all_of_them.message), all_of_them.reason)
         for name, missing in faults:
-            _log.warning("%s: going on without '%s': %s", setup.name, name, missing.message)
+            _log.warning("%s: going on without '%s': %s", setup.name, name, missing)
 
     def _abandon(self) -> None:
         """Close those that were opened for nothing."""

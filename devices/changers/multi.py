@@ -161,7 +161,7 @@ class MultiChanger(Changer):
             if eject:
                 await device.eject()
         except DeviceError as error:
-            _log.warning("cannot eject '%s': %s", self._names[slot], error.text)
+            _log.warning("cannot eject '%s': %s", self._names[slot], error)
         finally:
             await self._drop(slot)
 
@@ -249,7 +249,7 @@ class MultiChanger(Changer):
         try:
             self._check_free(state, slot)
         except ChangerError as error:
-            _log.info("slot %s is not looked at: %s", slot, error.message)
+            _log.info("slot %s is not looked at: %s", slot, error)
             return False
         return True
 
@@ -260,7 +260,7 @@ class MultiChanger(Changer):
         except ChangerError as error:
             if error.reason is not ChangerReason.VOLINUSE:
                 raise
-            _log.info("slot %s is not looked at: %s", slot, error.message)
+            _log.info("slot %s is not looked at: %s", slot, error)
             return
         await reservation.release()
 

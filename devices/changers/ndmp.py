@@ -260,7 +260,7 @@ class SmcRobot:
             try:
                 await session.request(ScsiClose())
             except NdmpError as error:
-                _log.info("closing %s of %s: %s", self._device, self._server, error.text)
+                _log.info("closing %s of %s: %s", self._device, self._server, error)
 
     def _new_session(self) -> Deferred[NdmpSession]:
         if self._connect is None:

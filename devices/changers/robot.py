@@ -308,7 +308,7 @@ class RobotChanger(Changer):
                 try:
                     await self._look_into(state, slot)
                 except ChangerError as error:  # the other slots may be well
-                    _log.warning("slot %s is not looked at: %s", slot, error.message)
+                    _log.warning("slot %s is not looked at: %s", slot, error)
 
     async def _look_into(self, state: RobotState, slot: str) -> None:
         await self._arm.refresh_after_failure(state)

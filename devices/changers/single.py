@@ -99,7 +99,7 @@ class SingleChanger(Changer):
             if eject:
                 await device.eject()
         except DeviceError as error:
-            _log.warning("cannot eject '%s': %s", self._device_name, error.text)
+            _log.warning("cannot eject '%s': %s", self._device_name, error)
         finally:
             self._let_go()
 

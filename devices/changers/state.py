@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 class WaitCancelled(ChangerError):
     """The wait for a lock was given up because the caller asked for it."""
 
+    taper_code = 4011
+
     def __init__(self, path: str) -> None:
         super().__init__(f"Stopped waiting for the lock of '{path}'", ChangerReason.UNKNOWN)
 

@@ -35,6 +35,8 @@ _SHOWN = 40
 class Refused(Exception):
     """The configuration says something it may not; the text is stock's, and what was found."""
 
+    taper_code = 1003
+
 
 def printable(text: str) -> str:
     """``text`` on one line and of a bounded length, for a message."""

@@ -29,6 +29,8 @@ class HeaderError(Exception):
     :ivar too_large: the fields are right, but the text is longer than the region.
     """
 
+    taper_code = 4002
+
     def __init__(self, text: str, too_large: bool = False) -> None:
         super().__init__(text)
         self.text = text

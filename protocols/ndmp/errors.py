@@ -16,6 +16,8 @@ class NdmpError(Exception):
     :ivar text: what happened, for people.
     """
 
+    taper_code = 5000
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
@@ -28,6 +30,8 @@ class NdmpRefused(NdmpError):
     :ivar message: the request.
     :ivar reply: the answer; None if the error stood in the header.
     """
+
+    taper_code = 5010
 
     def __init__(
         self, error: ErrorCode | int, message: Message, reply: Message | None = None
@@ -47,18 +51,28 @@ class NdmpRefused(NdmpError):
 class NdmpLoginRefused(NdmpRefused):
     """The server does not accept the account, or the way of saying it."""
 
+    taper_code = 5011
+
 
 class NdmpTimeout(NdmpError):
     """No answer, or no post, in time. The session goes on, a late answer is ignored."""
+
+    taper_code = 5012
 
 
 class NdmpLost(NdmpError):
     """The session is over: the connection is gone, or the server or we ended it."""
 
+    taper_code = 5013
+
 
 class NdmpGarbage(NdmpError):
     """The server sent what no server may send; the session is over."""
 
+    taper_code = 5014
+
 
 class NdmpInvalid(NdmpError):
     """A message that cannot be sent: not in this version, or a value out of range."""
+
+    taper_code = 5015

@@ -28,6 +28,8 @@ _KNOWN = frozenset(
 class BadRequest(Exception):
     """The request makes no sense; the text is for the person at amrecover."""
 
+    taper_code = 7007
+
 
 @frozen
 class Place:

@@ -32,6 +32,8 @@ MAX_EARLY = 16
 class TalkBroken(Exception):
     """The peer said what it should not, or ended; the text is for people."""
 
+    taper_code = 7007
+
 
 class Turn(enum.Enum):
     """Whose turn it is; the values are for people."""

@@ -25,6 +25,8 @@ MAC_SIZE = 32
 class KeyRefused(Exception):
     """A key is not to be used; the text says why."""
 
+    taper_code = 1010
+
 
 def key_of(content: bytes) -> bytes:
     """The key in a file: all but the white space at its end.

@@ -36,6 +36,8 @@ class Gone(Exception):
 class SpoolError(Exception):
     """A spool does not keep what it is given; the text is for people."""
 
+    taper_code = 6006
+
 
 class ISpool(Protocol):
     """Where blocks go for which there is no memory. Blocks; one thread at a time.

@@ -29,6 +29,8 @@ class IndirectError(Exception):
     :ivar text: why.
     """
 
+    taper_code = 6004
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text

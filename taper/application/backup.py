@@ -163,7 +163,7 @@ def _running(command: list[str], stdout: int, listener: TarListener) -> Iterator
             env=environment(),
         )
     except OSError as error:
-        raise ApplicationError(f"cannot run {command[0]}: {reason(error)}") from None
+        raise ApplicationError(f"cannot run {command[0]}: {reason(error)}", code=4021) from None
     assert tar.stderr is not None
     thread = listen_to(tar, functools.partial(listener.listen, tar.stderr))
     good = False
@@ -184,7 +184,7 @@ def _checked(listener: TarListener, sent: int | None) -> int:
     if listener.failure is not None:
         raise listener.failure
     if listener.total is None:
-        raise ApplicationError("tar did not say how many bytes it wrote")
+        raise ApplicationError("tar did not say how many bytes it wrote", code=4022)
     if sent is not None and sent != listener.total:
         text = f"tar wrote {listener.total} bytes, but {sent} went to the data connection"
         raise ApplicationError(text)

@@ -11,7 +11,7 @@ from protocols.application import COMMANDS, SUPPORT, Request, one_line, parse_re
 from taper import __version__
 from taper.application.errors import ApplicationError, reason
 from taper.installation import installation
-from taper.last_words import guarded, sentence
+from taper.last_words import guarded, sentence, tell
 
 DESCRIPTION = """\
 GNU tar as an application of Amanda's client, whose dumps go by DirectTCP straight to the tape
@@ -49,30 +49,31 @@ def run(arguments: Sequence[str]) -> int:
         except OSError as error:
             raise ApplicationError(f"failed: {reason(error)}") from error
     except (ApplicationError, ValueError) as error:
-        _tell(str(error), arguments[:1])
+        _tell(str(error), arguments[:1], error)
         return 1
     except Exception as error:
-        _tell(sentence(error), arguments[:1])
+        _tell(sentence(error), arguments[:1], error)
         return 1
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    raise ApplicationError(f"stopped by {signal.Signals(number).name}")
+    raise ApplicationError(f"stopped by {signal.Signals(number).name}", code=4011)
 
 
-def _tell(text: str, command: Sequence[str]) -> None:
-    """Say what failed where it is read for this command, even if the rest was not understood."""
+def _tell(text: str, command: Sequence[str], fault: BaseException) -> None:
+    """Say what failed where it is read for this command, even if the rest was not understood. Its
+    code is for people, and in nothing that Amanda's client reads."""
     if command == ["backup"]:
         from taper.application.messages import Messages
 
         try:
             Messages().error(text)
         except OSError as error:
-            sys.stderr.write(f"amdirecttar: {text}; and no message goes out: {reason(error)}\n")
+            tell("amdirecttar", f"{text}; and no message goes out: {reason(error)}", fault)
     elif command in (["estimate"], ["selfcheck"]):
         print(f"ERROR {one_line(text)}", flush=True)
     else:
-        sys.stderr.write(f"amdirecttar: {text}\n")
+        tell("amdirecttar", text, fault)
 
 
 def _run(request: Request) -> int:

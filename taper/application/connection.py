@@ -41,7 +41,7 @@ def connect(
     :raise ApplicationError: none answers, or there is none
     """
     if not addresses:
-        raise ApplicationError("no address for the data connection was given")
+        raise ApplicationError("no address for the data connection was given", code=5004)
     if is_indirect(addresses):
         addresses = resolve(addresses[0].port, connect_timeout, answer_timeout)
     end = time.monotonic() + connect_timeout
@@ -52,7 +52,7 @@ def connect(
             return _connect(address, share), address
         except OSError as error:
             failures.append(f"{place(address)}: {reason(error)}")
-    raise ApplicationError(f"cannot connect to {'; '.join(failures)}")
+    raise ApplicationError(f"cannot connect to {'; '.join(failures)}", code=5002)
 
 
 def _connect(address: Address, timeout: float) -> socket.socket:
@@ -87,7 +87,7 @@ def resolve(port: int, connect_timeout: float, answer_timeout: float) -> tuple[A
                 reader.feed(data)
     except (OSError, AddressError) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
-        raise ApplicationError(f"cannot get an address from {where}: {why}") from None
+        raise ApplicationError(f"cannot get an address from {where}: {why}", code=6004) from None
 
 
 def silence(connection: socket.socket) -> float:

@@ -20,6 +20,8 @@ _KEEPALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEP
 class Unanswered(Exception):
     """No address answered; the text has each with its reason."""
 
+    taper_code = 5002
+
 
 class Dialing:
     """One attempt. Watch :attr:`connection` for output, then call :meth:`ready`; call :meth:`late`

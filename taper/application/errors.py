@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 
+from protocols.errorcode import Coded
 
-class ApplicationError(Exception):
+
+class ApplicationError(Coded):
     """The text is for the report: what failed, on what, and why."""
+
+    taper_code = 4020
 
 
 def reason(error: OSError) -> str:

@@ -58,7 +58,7 @@ def _size(request: Request, command: list[str]) -> int:
             env=environment(),
         )
     except OSError as error:
-        raise ApplicationError(f"cannot run {command[0]}: {reason(error)}") from None
+        raise ApplicationError(f"cannot run {command[0]}: {reason(error)}", code=4021) from None
     total = None
     last = ""
     with tar:
@@ -74,5 +74,5 @@ def _size(request: Request, command: list[str]) -> int:
     except ApplicationError as error:
         raise ApplicationError(f"{error}: {last}") from None
     if total is None:
-        raise ApplicationError(f"tar did not tell a size: {last or 'it said nothing'}")
+        raise ApplicationError(f"tar did not tell a size: {last or 'it said nothing'}", code=4022)
     return total

@@ -19,6 +19,8 @@ _LONGEST_LAUNCHER = 1 << 16
 class LinkRefused(Exception):
     """Nothing was changed; the text says why."""
 
+    taper_code = 8008
+
 
 def is_linked(directory: str) -> bool:
     """Our launcher is there.

@@ -39,7 +39,7 @@ def key_of(properties: Properties) -> bytes:
     try:
         return read_key(path)
     except KeyRefused as refusal:
-        raise ApplicationError(f"property RENDEZVOUS-KEY-FILE: {refusal}") from None
+        raise ApplicationError(f"property RENDEZVOUS-KEY-FILE: {refusal}", code=1010) from None
 
 
 def trust_of(properties: Properties) -> Trust | None:
@@ -55,9 +55,9 @@ def trust_of(properties: Properties) -> Trust | None:
     try:
         return Trust(read_pem(path, secret=False))
     except FileRefused as refusal:
-        raise ApplicationError(f"property RENDEZVOUS-TLS-CA: {refusal}") from None
+        raise ApplicationError(f"property RENDEZVOUS-TLS-CA: {refusal}", code=1011) from None
     except NoAuthority as fault:
-        raise ApplicationError(f"property RENDEZVOUS-TLS-CA: {path}: {fault}") from None
+        raise ApplicationError(f"property RENDEZVOUS-TLS-CA: {path}: {fault}", code=1011) from None
 
 
 def spool_of(properties: Properties) -> FileSpool | None:
@@ -72,9 +72,9 @@ def spool_of(properties: Properties) -> FileSpool | None:
         refuse_strangers(directory)
         return FileSpool(directory, properties.rendezvous_spool_size * _MIB)
     except OSError as error:
-        raise ApplicationError(f"property RENDEZVOUS-SPOOL: {error}") from None
+        raise ApplicationError(f"property RENDEZVOUS-SPOOL: {error}", code=6006) from None
     except SpoolError as error:
-        raise ApplicationError(f"property RENDEZVOUS-SPOOL: {error}") from None
+        raise ApplicationError(f"property RENDEZVOUS-SPOOL: {error}", code=6006) from None
 
 
 def meeting(request: Request) -> Meeting:
@@ -85,7 +85,7 @@ def meeting(request: Request) -> Meeting:
     """
     properties = request.properties
     if not request.addresses:
-        raise ApplicationError("no address for the rendezvous was given")
+        raise ApplicationError("no address for the rendezvous was given", code=5004)
     key, trust = key_of(properties), trust_of(properties)
     disk = request.disk or request.directory
     names = Names(request.host, disk, request.level, NAME)

@@ -87,7 +87,7 @@ def _start(command: list[str], stdout: int | None) -> subprocess.Popen[bytes]:
             command, stdin=subprocess.PIPE, stdout=stdout, env=environment(), bufsize=0
         )
     except OSError as error:
-        raise ApplicationError(f"cannot run {command[0]}: {reason(error)}") from None
+        raise ApplicationError(f"cannot run {command[0]}: {reason(error)}", code=4021) from None
 
 
 def _feed(request: Request, tar: subprocess.Popen[bytes], source: int, where: str) -> None:

@@ -101,7 +101,7 @@ class Lists:
         try:
             names = sorted(os.listdir(directory))
         except OSError as error:
-            raise ApplicationError(f"cannot read {directory}: {reason(error)}") from None
+            raise ApplicationError(f"cannot read {directory}: {reason(error)}", code=4024) from None
         return [name for name in names if fnmatchcase(name, pattern)]
 
     def _patterns(self, chosen: Selection, top: str, kind: str = "include") -> Iterator[str]:
@@ -116,7 +116,7 @@ class Lists:
                 self._note(verdict, f"Can't open {kind} file '{path}': {reason(error)}")
                 continue
             if len(data) > LONGEST_LIST:
-                raise ApplicationError(f"{path} is longer than {LONGEST_LIST} bytes")
+                raise ApplicationError(f"{path} is longer than {LONGEST_LIST} bytes", code=4024)
             yield from (os.fsdecode(line) for line in data.split(b"\n") if line)
 
 

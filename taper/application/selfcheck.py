@@ -67,10 +67,10 @@ def _version(path: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         why = reason(error) if isinstance(error, OSError) else "it does not end"
-        raise ApplicationError(f"cannot run {path}: {why}") from None
+        raise ApplicationError(f"cannot run {path}: {why}", code=4021) from None
     words = done.stdout.decode("utf-8", "replace").split("\n")[0].split()
     if done.returncode or words[:3] != ["tar", "(GNU", "tar)"]:
-        raise ApplicationError(f"{path} is not GNU tar")
+        raise ApplicationError(f"{path} is not GNU tar", code=4021)
     return words[-1]
 
 

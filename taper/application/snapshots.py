@@ -62,17 +62,17 @@ class Snapshot:
                 os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b"
             )
         except OSError as error:
-            raise ApplicationError(f"cannot make {self.path}: {reason(error)}") from None
+            raise ApplicationError(f"cannot make {self.path}: {reason(error)}", code=4023) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             mine = os.fstat(file.fileno())
             there = os.stat(self.path)
         except (BlockingIOError, FileNotFoundError):
             file.close()
-            raise ApplicationError(f"{self.path} is used by another process") from None
+            raise ApplicationError(f"{self.path} is used by another process", code=4023) from None
         if (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino):
             file.close()
-            raise ApplicationError(f"{self.path} was used by another process")
+            raise ApplicationError(f"{self.path} was used by another process", code=4023)
         return file
 
     def _copy(self, start: str, level: int) -> None:
@@ -83,7 +83,9 @@ class Snapshot:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise ApplicationError(f"cannot read {start}_{below}: {reason(error)}") from None
+                raise ApplicationError(
+                    f"cannot read {start}_{below}: {reason(error)}", code=4023
+                ) from None
             with source:
                 shutil.copyfileobj(source, self._file, 1 << 20)
             self._file.flush()
@@ -113,4 +115,6 @@ class Snapshot:
             finally:
                 os.close(directory)
         except OSError as error:
-            raise ApplicationError(f"cannot keep {self._final}: {reason(error)}") from None
+            raise ApplicationError(
+                f"cannot keep {self._final}: {reason(error)}", code=4023
+            ) from None

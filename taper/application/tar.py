@@ -28,7 +28,9 @@ def tar_path(properties: Properties) -> str:
         return properties.gnutar_path
     found = find_tar()
     if found is None:
-        raise ApplicationError(f"no GNU tar at {', '.join(USUAL)}; property GNUTAR-PATH names it")
+        raise ApplicationError(
+            f"no GNU tar at {', '.join(USUAL)}; property GNUTAR-PATH names it", code=4021
+        )
     return found
 
 
@@ -71,7 +73,9 @@ def create(
     if runtar is not None:
         refused = refused_by_runtar(properties)
         if refused:
-            raise ApplicationError(f"{runtar} does not allow property {', '.join(refused)}")
+            raise ApplicationError(
+                f"{runtar} does not allow property {', '.join(refused)}", code=1001
+            )
         start = [runtar, request.config, *start]
     return [
         *start,
@@ -112,8 +116,8 @@ def judge_exit(request: Request, status: int) -> None:
     if request.properties.exit_handling.get(status, status in (0, 1)):
         return
     if status < 0:
-        raise ApplicationError(f"tar was killed by signal {-status}")
-    raise ApplicationError(f"tar exited with status {status}")
+        raise ApplicationError(f"tar was killed by signal {-status}", code=4022)
+    raise ApplicationError(f"tar exited with status {status}", code=4022)
 
 
 def extract(request: Request, selecting: Sequence[str]) -> list[str]:

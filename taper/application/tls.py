@@ -11,6 +11,8 @@ _READ = 1 << 16
 class NoAuthority(Exception):
     """Nobody could be trusted; the text says why."""
 
+    taper_code = 1011
+
 
 class Trust:
     """Whom we take for the taper."""

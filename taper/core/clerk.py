@@ -23,6 +23,7 @@ from devices.interfaces import (
     SlotState,
 )
 from protocols.driver import replies
+from protocols.errorcode import coded
 from taper.core.errors import SourceFault
 from taper.core.interfaces import IClerk
 
@@ -101,7 +102,9 @@ class Clerk:
             reservation = await self._find(label)
             await self._open(reservation, label, ready)
         except CancelledError as fault:
-            raise SourceFault(f"looking for source volume '{label}' was given up") from fault
+            raise SourceFault(
+                f"looking for source volume '{label}' was given up", code=4011
+            ) from fault
         except ChangerError as fault:
             if fault.fatal:  # this changer object is of no further use
                 await self._close_storage(tell=False)
@@ -127,7 +130,7 @@ class Clerk:
             found = device.facts.label
             if found != label:
                 raise SourceFault(
-                    f"expected volume label '{label}', but found volume label '{found}'"
+                    f"expected volume label '{label}', but found volume label '{found}'", code=4009
                 )
         except BaseException:
             await self._give_back(reservation)
@@ -155,7 +158,7 @@ class Clerk:
                 return await self._find_in_turn(label)
             entry = _choose(entries, label, seen)
             if entry is None:
-                raise SourceFault(last_error)
+                raise SourceFault(last_error, code=4009)
             seen.add(entry.slot)
             try:
                 found = await self._load(LoadRequest(slot=entry.slot, mode=AccessMode.READ))
@@ -178,7 +181,7 @@ class Clerk:
                 found = await self._load(request)
             except ChangerError as fault:
                 if fault.fatal or fault.slot is None or fault.slot in seen:
-                    raise SourceFault(f"label '{label}' not found") from fault
+                    raise SourceFault(f"label '{label}' not found", code=4009) from fault
                 slot = fault.slot
             else:
                 if found.reading.label == label:
@@ -186,7 +189,7 @@ class Clerk:
                 slot = found.slot
                 await self._give_back(found)
             if slot in seen:
-                raise SourceFault(f"label '{label}' not found")
+                raise SourceFault(f"label '{label}' not found", code=4009)
             seen.add(slot)
             request = LoadRequest(
                 relative=Relative.NEXT,
@@ -216,7 +219,9 @@ class Clerk:
             await reservation.release()
         except (ChangerError, DeviceError, OSError) as fault:
             # it was only read: nothing depends on how it ended
-            self._world.debug_failure(f"{self._worker}: releasing a source volume: {fault}")
+            self._world.debug_failure(
+                coded(f"{self._worker}: releasing a source volume: {fault}", fault)
+            )
 
     async def close_volume(self, *, tell: bool) -> bool:
         reservation, self._reservation = self._reservation, None
@@ -248,7 +253,9 @@ class Clerk:
         try:
             await changer.close()
         except (ChangerError, DeviceError, OSError) as fault:
-            self._world.debug_failure(f"{self._worker}: closing a source changer: {fault}")
+            self._world.debug_failure(
+                coded(f"{self._worker}: closing a source changer: {fault}", fault)
+            )
 
     async def quit(self) -> None:
         """Give everything back, without a word."""
@@ -278,7 +285,9 @@ def _choose(entries: list[InventoryEntry], label: str, seen: set[str]) -> Invent
     for entry in unseen:
         if entry.label == label and entry.state is not SlotState.EMPTY:
             if entry.reserved:
-                raise SourceFault(f"Source volume '{label}' in slot {entry.slot} is reserved")
+                raise SourceFault(
+                    f"Source volume '{label}' in slot {entry.slot} is reserved", code=3004
+                )
             return entry
     current = next((place for place, entry in enumerate(entries) if entry.current), 0)
     for entry in entries[current:] + entries[:current]:

@@ -15,6 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from devices.errors import DeviceError
 from protocols.driver import commands
+from protocols.errorcode import CHECKSUM, DUMPER_FAILED, SOURCE, coded
 from protocols.tracelog import Info
 from taper.core.errors import (
     DeviceFault,
@@ -90,11 +91,17 @@ class Dump:
 
     # What others tell the dump
 
-    def interrupt(self, reason: str, *, device: bool = False) -> None:
+    def interrupt(
+        self, reason: str, *, device: bool = False, code: int | BaseException = SOURCE
+    ) -> None:
         """End the dump as soon as possible; ``reason`` is an input error, or one of the device.
-        Only the first counts, and none once the result is being told."""
+        Only the first counts, and none once the result is being told.
+
+        :param code: of the error, or the error itself
+        """
         if self._interruption.reason is not None or self._settled:
             return
+        self._note(reason, code)
         errors = self.ledger.device_errors if device else self.ledger.input_errors
         errors.append(reason)
         self._interruption.come(reason, self._stop)
@@ -120,9 +127,9 @@ class Dump:
         if self._verdict_wanted is not None:
             self._dumper_heard()
         elif self._header is None:
-            self.interrupt("Got empty header")
+            self.interrupt("Got empty header", code=DUMPER_FAILED)
         else:
-            self.interrupt("dumper failed")
+            self.interrupt("dumper failed", code=DUMPER_FAILED)
 
     def _dumper_heard(self) -> None:
         wanted, self._verdict_wanted = self._verdict_wanted, None
@@ -148,18 +155,23 @@ class Dump:
         except Interrupted:
             pass  # the reason is among the input errors
         except VolumeDenied as fault:
+            self._note(fault.reason, fault)
             self.ledger.denial = fault.reason
-        except TapeTrouble as fault:
-            self.ledger.device_errors.append(fault.text)
         except SourceFault as fault:
+            self._note(fault.text, fault)
             self.ledger.input_errors.append(fault.text)
-        except (DeviceFault, DeviceError) as fault:
+        except (TapeTrouble, DeviceFault, DeviceError) as fault:
+            self._note(fault.text, fault)
             self.ledger.device_errors.append(fault.text)
         except Exception as fault:
             # One dump that goes wrong in an unforeseen way must not take the others with it.
-            self.world.debug_failure(f"dump {self.handle}: {fault!r}")
+            self.world.debug_failure(coded(f"dump {self.handle}: {fault!r}", fault))
             self.ledger.device_errors.append(_unforeseen(fault))
         await self._finish()
+
+    def _note(self, text: str, code: int | BaseException) -> None:
+        """Tell the debug log what ends the dump, with its code, which nobody else is told."""
+        _log.info("%s: %s", self.handle, coded(text, code))
 
     async def _write(self) -> None:
         """Know first which volumes the dump is read from: none of them is written on meanwhile."""
@@ -244,10 +256,10 @@ class Dump:
 
         def fail(failure: Any) -> None:
             if failure.check(DeviceError):
-                self.interrupt(failure.value.text, device=True)
+                self.interrupt(failure.value.text, device=True, code=failure.value)
             elif failure.trap(DumpFault, CancelledError) is DumpFault:
                 fault = failure.value
-                self.interrupt(fault.text, device=isinstance(fault, DeviceFault))
+                self.interrupt(fault.text, device=isinstance(fault, DeviceFault), code=fault)
 
         self._flowing = flow.ready().addErrback(fail)
         if flow.ready_first:
@@ -282,7 +294,7 @@ class Dump:
         assert plan is not None
         if device.facts.block_size != plan.block_size:
             # parts of one dump are cut for one block size; seen before a label is lost to it
-            raise TapeTrouble(MIXED_BLOCK_SIZES)
+            raise TapeTrouble(MIXED_BLOCK_SIZES, code=2009)
         try:
             self._flow = await self.world.flows.going_on(flow, self.origin, device, plan)
         except DeviceFault as fault:
@@ -311,7 +323,7 @@ class Dump:
         try:
             await self._settle()
         except Exception as fault:
-            self.world.debug_failure(f"dump {self.handle}: {fault!r}")
+            self.world.debug_failure(coded(f"dump {self.handle}: {fault!r}", fault))
             ledger.device_errors.append(_unforeseen(fault))
         self._settled = True  # trace log and driver must be told the same
         if ledger.verdict is not Verdict.DONE:
@@ -320,12 +332,12 @@ class Dump:
             await report.log_result()
         except DeviceFault as fault:
             # The catalogue is made from the trace log: what is not in it cannot be restored.
-            self.world.debug(f"dump {self.handle}: {fault.text}")
+            self.world.debug(coded(f"dump {self.handle}: {fault.text}", fault))
             if fault.text not in ledger.device_errors:
                 ledger.device_errors.append(fault.text)
         except Exception as fault:
             # Whatever it was, the driver waits for an answer.
-            self.world.debug_failure(f"dump {self.handle}: {fault!r}")
+            self.world.debug_failure(coded(f"dump {self.handle}: {fault!r}", fault))
             ledger.device_errors.append(f"cannot write the trace log: {in_words(fault)}")
         shares = self.worker.watch.dump_over(ledger.verdict.value, ledger.messages)
         _log.info("%s: %s; its parts took %s", self.handle, ledger.verdict.value, shares)
@@ -346,10 +358,13 @@ class Dump:
         try:
             if flow is not None:
                 await flow.close()
-                ledger.input_errors.extend(flow.take_errors())
+                errors = flow.take_errors()
+                ledger.input_errors.extend(errors)
+                for text in errors:
+                    self._note(text, SOURCE)
                 ledger.source_crc = flow.source_crc()
                 ledger.dest_crc = flow.dest_crc()
-            ledger.compare_crcs()
+            self._note_crcs(ledger.compare_crcs())
             ledger.count_without_padding()
             if told:
                 self._tell_end(IToldOrigin(self.origin))
@@ -358,7 +373,11 @@ class Dump:
             await self.origin.close()
         if not told:
             await self._hear_dumper()
-        ledger.compare_dumper_crc()
+        self._note_crcs(ledger.compare_dumper_crc())
+
+    def _note_crcs(self, differences: list[str]) -> None:
+        for text in differences:
+            self._note(text, CHECKSUM)
 
     def _tell_end(self, origin: Any) -> None:
         ledger = self.ledger
@@ -385,7 +404,7 @@ class Dump:
         try:
             self._status_file = await self.world.status_files.create(self._progress)
         except OSError as fault:
-            self.world.debug_failure(f"dump {self.handle}: no status file: {fault}")
+            self.world.debug_failure(coded(f"dump {self.handle}: no status file: {fault}", fault))
             return
         self.report.status_file(self._status_file.path)
 

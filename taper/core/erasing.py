@@ -184,9 +184,9 @@ async def erase_held(
     """
     reading, device = held.reading, held.device.facts
     if reading.status != Status.SUCCESS or reading.label != label:
-        raise DeviceError(f"slot {held.slot} holds {reading.label or reading.error}")
+        raise DeviceError(f"slot {held.slot} holds {reading.label or reading.error}", code=2008)
     if not device.properties.flag("full_deletion"):
-        raise DeviceError(f"{device.name} cannot erase")
+        raise DeviceError(f"{device.name} cannot erase", code=2017)
 
     def check(tapelist: Tapelist) -> None:
         refuse_overwrite(

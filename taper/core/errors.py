@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from protocols.errorcode import Coded
+
 
 class VolumeDenied(Exception):
     """The driver refuses a volume: TAPE-CONFIG.
@@ -9,19 +11,23 @@ class VolumeDenied(Exception):
     :ivar reason: the driver's reason.
     """
 
+    taper_code = 2013
+
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-class DumpFault(Exception):
+class DumpFault(Coded):
     """A dump cannot be had, or cannot go on.
 
     :ivar text: what the driver and the trace log are told.
     """
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
+    taper_code = 4000
+
+    def __init__(self, text: str, *, code: int | None = None) -> None:
+        super().__init__(text, code=code)
         self.text = text
 
 
@@ -32,6 +38,8 @@ class SourceFault(DumpFault):
 class DeviceFault(DumpFault):
     """The storage side is to blame: TAPE-ERROR."""
 
+    taper_code = 2000
+
 
 def in_words(fault: BaseException) -> str:
     """What is said of a fault that nobody foresaw, also where it has no text of its own."""
@@ -40,14 +48,16 @@ def in_words(fault: BaseException) -> str:
     return str(fault) or type(fault).__name__
 
 
-class TapeTrouble(Exception):
+class TapeTrouble(Coded):
     """No volume can be had or kept: TAPE-ERROR.
 
     :ivar text: what the driver and the trace log are told.
     """
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
+    taper_code = 2200
+
+    def __init__(self, text: str, *, code: int | None = None) -> None:
+        super().__init__(text, code=code)
         self.text = text
 
 

@@ -47,6 +47,8 @@ class LabellingFailed(Exception):
     :ivar text: for the trace log.
     """
 
+    taper_code = 2300
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text

@@ -71,24 +71,31 @@ class Ledger:
             return Verdict.PARTIAL
         return Verdict.DONE
 
-    def compare_crcs(self) -> None:
-        """Make a difference of checksums an input error, if all seemed well so far."""
+    def compare_crcs(self) -> list[str]:
+        """Make a difference of checksums an input error, if all seemed well so far.
+
+        :return: these errors
+        """
         if self.verdict is not Verdict.DONE:
-            return
+            return []
+        before = len(self.input_errors)
         found = f"source server crc ({self.source_crc}) and"
         if self.header_crc.known and self.source_crc.known and self.header_crc != self.source_crc:
             self.input_errors.append(f"{found} input server crc ({self.header_crc}) differ)")
         if self.source_crc.known and self.dest_crc.known and self.source_crc != self.dest_crc:
             self.input_errors.append(f"{found} dest server crc ({self.dest_crc}) differ)")
+        return self.input_errors[before:]
 
-    def compare_dumper_crc(self) -> None:
+    def compare_dumper_crc(self) -> list[str]:
         """The same, with what the dumper says once it is done [data-plane Q16]."""
         source, dumper = self.source_crc, self.dumper_crc
         if self.verdict is not Verdict.DONE or not (dumper.known and source.known):
-            return
+            return []
         if dumper == source:
-            return
-        self.input_errors.append(f"source server crc ({source}) and dumper crc ({dumper}) differ")
+            return []
+        text = f"source server crc ({source}) and dumper crc ({dumper}) differ"
+        self.input_errors.append(text)
+        return [text]
 
     def count_without_padding(self) -> None:
         """A mover pads its last record; what we gave it ourselves we have counted."""

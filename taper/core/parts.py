@@ -6,6 +6,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from protocols.errorcode import (
+    DEVICE,
+    LARGER_THAN_VOLUME,
+    NOT_CACHED,
+    NOT_MADE_TO_SPLIT,
+    PART_LOST,
+    SOURCE,
+    coded,
+)
 from protocols.tracelog import Info
 from taper.core.behind import MOST_BEHIND, Behind, Part
 from taper.core.errors import Interrupted
@@ -70,7 +79,7 @@ class Parts:
         self._worker.watch.part_begins(number, volume.label)
         result = await self._move(flow, volume.device, part_header(header, number))
         shares = self._worker.watch.part_written()
-        self._ledger.input_errors.extend(flow.take_errors())
+        self._take_errors(flow)
         _log.info("%s: part %d: %s", self._handle, number, result)
         _log.info("%s: part %d took %s", self._handle, number, shares)
         await self._tell_remark(volume)
@@ -109,12 +118,17 @@ class Parts:
         await self._behind.wait()
         lost = self._behind.take_trouble()
         if lost is not None:
-            self._ledger.device_errors.append(lost.result.error or FULL)
+            self._fail(lost.result.error or FULL, PART_LOST)
 
     @property
     def _ending(self) -> bool:
         """The dump is to end, however good its parts are."""
         return self._interruption.reason is not None or bool(self._ledger.input_errors)
+
+    def _fail(self, text: str, code: int) -> None:
+        """The storage side is to blame; the debug log alone is told the code."""
+        _log.info("%s: %s", self._handle, coded(text, code))
+        self._ledger.device_errors.append(text)
 
     def _stop(self) -> None:
         """Let the running part end."""
@@ -199,7 +213,7 @@ class Parts:
         if result.eom:
             return await self._at_end_of_medium(part, plan, flow)
         if not result.successful:
-            self._ledger.device_errors.append(result.error or "the part could not be written")
+            self._fail(result.error or "the part could not be written", DEVICE)
             return True
         return False
 
@@ -209,14 +223,13 @@ class Parts:
         flow.revoke()
         self._number = lost.number
         if self._ending:
-            self._ledger.device_errors.append(lost.result.error or FULL)
+            self._fail(lost.result.error or FULL, PART_LOST)
         return await self._judge(lost, plan, flow)
 
     async def _at_end_of_medium(self, part: Part, plan: SplitPlan, flow: IFlow) -> bool:
         """Go on with another volume, if that can lead anywhere."""
         result, label = part.result, part.volume.label
         trouble = result.error or FULL
-        errors = self._ledger.device_errors
         if result.refused and result.successful:
             # no part tells of it, and nothing is lost yet; but the volume should be looked at
             text = f"volume {label} takes no further file: {trouble}"
@@ -225,22 +238,29 @@ class Parts:
         took_nothing = part.first_file and result.successful and not result.size
         self._barren = self._barren + 1 if took_nothing else 0
         if not plan.allow_split:
-            errors.append(f"{trouble}, splitting not enabled")
+            self._fail(f"{trouble}, splitting not enabled", NOT_MADE_TO_SPLIT)
         elif part.first_file and (not result.successful or self._barren > 1):
             how = "does not fit" if trouble.startswith(FULL) else "cannot be stored"
-            errors.append(f"{trouble}: part {part.number} {how} on the empty volume {label}")
+            text = f"{trouble}: part {part.number} {how} on the empty volume {label}"
+            self._fail(text, LARGER_THAN_VOLUME)
         elif result.successful:
             return False
         elif plan.retry and flow.can_retry():
             await self._report.will_retry()
             return False
         elif not (plan.retry and self._source_failed(flow)):
-            errors.append(f"{trouble}: the failed part was not cached, cannot retry")
+            self._fail(f"{trouble}: the failed part was not cached, cannot retry", NOT_CACHED)
         return True
 
     def _source_failed(self, flow: IFlow) -> bool:
         """Give the source up, and note what was wrong with what was read ahead of the last part."""
         flow.cancel("")
+        return self._take_errors(flow)
+
+    def _take_errors(self, flow: IFlow) -> bool:
+        """Blame the source for what was wrong with it. :return: something was"""
         errors = flow.take_errors()
+        for text in errors:
+            _log.info("%s: %s", self._handle, coded(text, SOURCE))
         self._ledger.input_errors.extend(errors)
         return bool(errors)

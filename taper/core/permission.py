@@ -29,6 +29,8 @@ class VolumeStillActive(Exception):
     :ivar text: which volume, and why; one line for the trace log.
     """
 
+    taper_code = 2006
+
     def __init__(self, label: str, reason: str) -> None:
         self.label = label
         self.reason = reason

@@ -40,7 +40,9 @@ def check_header(header: Header, command: commands.WriteCommand) -> None:
     :raise SourceFault: names what differs, or cannot be written
     """
     if header.type not in DUMP_HEADERS:
-        raise SourceFault(f"Header of dumpfile is not that of a dump (type {int(header.type)})")
+        raise SourceFault(
+            f"Header of dumpfile is not that of a dump (type {int(header.type)})", code=4002
+        )
     for what, found, expected in (
         ("level", str(header.level), command.level),
         ("host", header.host, command.hostname),
@@ -50,13 +52,16 @@ def check_header(header: Header, command: commands.WriteCommand) -> None:
         if found != expected:
             raise SourceFault(
                 "Header of dumpfile does not match command from driver: "
-                + _difference(what, found, expected)
+                + _difference(what, found, expected),
+                code=4002,
             )
     try:
         build_header(part_header(header, 1), SMALLEST_REGION, SMALLEST_REGION)
     except HeaderError as fault:
         # here, where it costs no volume; a device could only fail at it
-        raise SourceFault(f"Header of dumpfile cannot be put on a volume: {fault}") from fault
+        raise SourceFault(
+            f"Header of dumpfile cannot be put on a volume: {fault}", code=4002
+        ) from fault
 
 
 def _difference(what: str, found: str, expected: str) -> str:

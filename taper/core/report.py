@@ -68,7 +68,9 @@ class Report:
         try:
             await self._interruption.see_through(self._world.trace_log.append(*records))
         except OSError as fault:
-            raise DeviceFault(f"cannot write the trace log: {in_words(fault)}") from fault
+            raise DeviceFault(
+                f"cannot write the trace log: {in_words(fault)}", code=8006
+            ) from fault
 
     # Facts
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from devices.errors import ChangerError
+from protocols.errorcode import coded
 from protocols.tracelog import Info, Start
 from taper.core.errors import Interrupted, ScribeTaken, TapeTrouble, VolumeDenied
 from taper.core.labelling import LabellingFailed
@@ -155,7 +156,7 @@ class VolumeRequest:
         try:
             await self._interruption.see_through(scribe.drop_candidate())
         except NotInTime as fault:
-            self._worker.world.debug(f"while releasing a volume: {fault}")
+            self._worker.world.debug(coded(f"while releasing a volume: {fault}", fault))
 
     async def _log_start(self, scribe: Scribe, volume: Volume) -> None:
         """Parts on a volume that the trace log does not name could not be found again."""
@@ -173,7 +174,7 @@ class VolumeRequest:
             self._report.no_new_tape()
             self._interruption.hurry()
             await self.release(scribe)
-            raise TapeTrouble(f"cannot write the trace log: {fault}") from fault
+            raise TapeTrouble(f"cannot write the trace log: {fault}", code=8006) from fault
 
     async def _tell(self, volume: Volume) -> None:
         world = self._worker.world

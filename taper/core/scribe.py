@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 
 from devices.errors import ChangerError, DeviceError, NotOnVolume
 from devices.interfaces import IAsyncDevice, IAsyncReservation
+from protocols.errorcode import coded
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Error, Info, TapeInfo
 from taper.core.erasing import await_space, blank, frees_space, make_room
@@ -99,7 +100,7 @@ class Scribe:
             self._failure = "the scan was cancelled"
         except Exception as fault:
             # A scan that breaks is this scan's failure, never the end of the taper.
-            self._world.debug_failure(f"scan: {fault!r}")
+            self._world.debug_failure(coded(f"scan: {fault!r}", fault))
             self._failure = in_words(fault)
         self._scanning = None
         waiters, self._waiters = self._waiters, []

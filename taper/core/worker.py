@@ -9,6 +9,7 @@ from automat import NoTransition
 from twisted.internet.defer import Deferred, DeferredList
 
 from protocols.driver import commands, replies
+from protocols.errorcode import TOLD_TO_END, coded
 from protocols.tracelog import NoTapeError
 from taper.core.dump import Dump
 from taper.core.errors import TapeTrouble
@@ -26,6 +27,8 @@ class Refused(Exception):
 
     :ivar text: for BAD-COMMAND.
     """
+
+    taper_code = 9001
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -200,7 +203,7 @@ class Worker:
         try:
             await old.quit()
         except TapeTrouble as fault:
-            self.world.debug_failure(f"{self.name}: giving up a scribe: {fault.text}")
+            self.world.debug_failure(coded(f"{self.name}: giving up a scribe: {fault.text}", fault))
         if dump is not None and dump.request.open:
             dump.request.scribe_given()
 
@@ -224,7 +227,7 @@ class Worker:
         try:
             await self.scribe.release_volume()
         except TapeTrouble as fault:
-            self.world.debug_failure(f"{self.name}: closing a volume: {fault.text}")
+            self.world.debug_failure(coded(f"{self.name}: closing a volume: {fault.text}", fault))
         self.rules.closed()
         self.watch.hold(self.scribe.volume)
         self.watch.be("idle")
@@ -253,7 +256,7 @@ class Worker:
         self._quitting = True
         self.watch.be("quitting")
         if self._dump is not None:
-            self._dump.interrupt("taper is quitting")
+            self._dump.interrupt("taper is quitting", code=TOLD_TO_END)
         self.scribe.stop_scan()
         await DeferredList(list(self._running))
         if self._clerk is not None:
@@ -261,4 +264,4 @@ class Worker:
         try:
             await self.scribe.quit()
         except TapeTrouble as fault:
-            self.world.debug_failure(f"{self.name}: quit: {fault.text}")
+            self.world.debug_failure(coded(f"{self.name}: quit: {fault.text}", fault))

@@ -26,6 +26,8 @@ CONNECT_SECONDS = 30.0
 class DumpFailed(Exception):
     """The data of a dump is not good; the text says why."""
 
+    taper_code = 8011
+
 
 def dump_header(disk: str, datestamp: str, host: str = "localhost") -> Header:
     """The header that a dumper sends for a dump of ``disk`` on ``host``."""

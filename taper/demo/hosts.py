@@ -27,6 +27,8 @@ _END_SECONDS = 5.0
 class NoHosts(Exception):
     """Such hosts cannot be had on this machine; the text says why."""
 
+    taper_code = 8011
+
 
 @frozen
 class Carried:

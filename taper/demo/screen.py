@@ -15,6 +15,8 @@ _SECONDS_BETWEEN = 0.1
 class DemoFailed(Exception):
     """The demonstration cannot go on; the text says why, in one or more lines."""
 
+    taper_code = 8011
+
 
 def mib(size: float) -> str:
     """Bytes as people read them: one decimal below 100 MiB."""

@@ -61,7 +61,8 @@ class DataPort:
             raise DeviceFault(text) from fault
         if not addresses:
             raise DeviceFault(
-                f"Error starting DirectTCP listen: '{self._device.facts.name}' has no address"
+                f"Error starting DirectTCP listen: '{self._device.facts.name}' has no address",
+                code=5004,
             )
         if self._find is None or not ISocketFedDevice.providedBy(device):
             self._accept()

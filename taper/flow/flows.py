@@ -59,7 +59,8 @@ def way_between(origin: IOrigin, device: IAsyncDevice, *, reachable: bool = True
         return Way.SENT
     raise DeviceFault(
         f"error; Can't dump DIRECTTCP data-path dle to a device ('{device.facts.name}') "
-        "that doesn't support it"
+        "that doesn't support it",
+        code=6009,
     )
 
 

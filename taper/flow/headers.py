@@ -105,7 +105,7 @@ class HeaderPort:
 
     def _parse(self, received: bytes) -> None:
         if not received:
-            raise SourceFault("Got empty header")
+            raise SourceFault("Got empty header", code=4008)
         self._settle(parse_header(received))
 
     def _fail(self, failure: Failure) -> None:

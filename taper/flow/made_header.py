@@ -27,6 +27,8 @@ _WHY = "no header came, and none can be made: "
 class NoDumptype(Exception):
     """A disk's entry names a dumptype that is not there; the text says which."""
 
+    taper_code = 1015
+
 
 def make_header(command: PortWrite, config: Config) -> Header:
     """Look the disk up, and make its header. Blocks.
@@ -35,7 +37,7 @@ def make_header(command: PortWrite, config: Config) -> Header:
     """
     level = command.level
     if not (level.isascii() and level.isdigit() and len(level) < 4):
-        raise SourceFault(f"{_WHY}level '{level}' is no number")
+        raise SourceFault(f"{_WHY}level '{level}' is no number", code=4008)
     entry = _find_entry(command, config)
     try:
         config, dumptype = _find_dumptype(entry, config)
@@ -64,7 +66,7 @@ def _find_entry(command: PortWrite, config: Config) -> DiskEntry:
     except OSError as fault:
         raise SourceFault(f"{_WHY}{name}: {fault.strerror}") from fault
     if entry is None:
-        raise SourceFault(f"{_WHY}'{host}' '{disk}' is not in the disklist {name}")
+        raise SourceFault(f"{_WHY}'{host}' '{disk}' is not in the disklist {name}", code=1015)
     return entry
 
 
@@ -125,6 +127,6 @@ def _program(config: Config, dumptype: Dumptype) -> tuple[str, Application | Non
         return dumptype.program, None, "tar -xpGf - ..." if dumptype.program == "GNUTAR" else ""
     application = config.application(dumptype.application)
     if application is None or not application.plugin:
-        raise SourceFault(f"{_WHY}dumptype '{dumptype.name}' names no application")
+        raise SourceFault(f"{_WHY}dumptype '{dumptype.name}' names no application", code=1015)
     recover = f"{installation().application_dir}/{application.plugin} restore [./file-to-restore]+"
     return "APPLICATION", application, recover

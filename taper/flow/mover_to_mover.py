@@ -162,7 +162,8 @@ class MoverSender:
             last = self._dump.parts[-1]
             raise SourceError(
                 f"the dump that ends in {last.place} has {self.size} bytes with padding, "
-                f"{self._total} expected"
+                f"{self._total} expected",
+                code=7008,
             )
 
     async def _fetch(self, part: StoredPart) -> IAsyncDevice:
@@ -221,9 +222,7 @@ class MoverSender:
             await connection.close()
         except DeviceError as error:
             self.well = False
-            _log.warning(
-                "closing the data connection of %s: %s", connection.device_name, error.text
-            )
+            _log.warning("closing the data connection of %s: %s", connection.device_name, error)
 
     # what the other end is told
 

@@ -148,6 +148,7 @@ class MoverTransfer:
             if start.number and start.eom:
                 await direct.finish_file()
         except DeviceError as fault:
+            _log.info("%s", fault)
             return _result(eom=True, error=fault.text, refused=True)
         if not start.number or start.eom:
             return _result(eom=True, error=device.facts.error or FULL)
@@ -165,8 +166,10 @@ class MoverTransfer:
             size = device.facts.bytes_written
             return evolve(failed, size=size, eom=True, error=self._refusal)
         except ConnectionBroken as fault:
+            _log.info("%s", fault)
             return await self._break(device, number, fault.text)
         except DeviceError as fault:
+            _log.info("%s", fault)
             failed = evolve(failed, size=device.facts.bytes_written, error=WRITING + fault.text)
             await self._finish_failed(direct)
             rest = await self.leave()
@@ -175,6 +178,7 @@ class MoverTransfer:
         try:
             await direct.finish_file()
         except DeviceError as fault:
+            _log.info("%s", fault)
             rest = await self.leave()
             error = FINISHING + fault.text
             return evolve(failed, size=moved.size, error=error, eom=rest is not None)
@@ -227,7 +231,7 @@ class MoverTransfer:
         try:
             size = await direct.end_broken_file()
         except DeviceError as fault:
-            _log.warning("a part that a broken connection ended: %s", fault.text)
+            _log.warning("a part that a broken connection ended: %s", fault)
             error = f"{WRITING}{text}; {fault.text}"
             await self.leave()
             return evolve(failed, size=device.facts.bytes_written, error=error, eom=True)
@@ -245,7 +249,7 @@ class MoverTransfer:
         try:
             await direct.finish_file()
         except DeviceError as late:
-            _log.warning("after a failed part: %s", late.text)
+            _log.warning("after a failed part: %s", late)
 
     async def leave(self) -> Rest | None:
         """Leave the connection, if what no good part has can be sent again. :return: that"""
@@ -341,9 +345,7 @@ class MoverTransfer:
             await connection.close()
         except DeviceError as fault:
             # what counts was decided before; the next listening will tell if it is broken
-            _log.warning(
-                "closing the data connection of %s: %s", connection.device_name, fault.text
-            )
+            _log.warning("closing the data connection of %s: %s", connection.device_name, fault)
 
     def source_crc(self) -> Crc:
         return UNKNOWN if self._sender is None else self._sender.crc()

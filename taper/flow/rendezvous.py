@@ -192,7 +192,8 @@ class RendezvousOrigin:
         if meeting.window < self._least_window:
             raise SourceFault(
                 f"the application can keep {meeting.window} bytes for a second time, at least "
-                f"{self._least_window} are needed here: see its property RENDEZVOUS-WINDOW"
+                f"{self._least_window} are needed here: see its property RENDEZVOUS-WINDOW",
+                code=6007,
             )
         return header
 
@@ -320,6 +321,7 @@ def _compared(header: Header, fields: dict[str, str]) -> Header:
         if told != ours:
             raise SourceFault(
                 f"the application says that the dump's {what} is '{told}', "
-                f"the configuration that it is '{ours}'"
+                f"the configuration that it is '{ours}'",
+                code=4002,
             )
     return header

@@ -87,12 +87,15 @@ class Feeding:
 
     def _complete(self, offset: int) -> bool:
         meeting = self._meeting
-        fault = self._fault or meeting.failure
-        if fault is not None:
-            raise SourceFault(fault)
+        if self._fault is not None:
+            raise SourceFault(self._fault, code=6008)
+        if meeting.failure is not None:
+            raise SourceFault(meeting.failure, code=4001)
         total = meeting.total
         if total is not None and offset > total:
-            raise SourceFault(f"{offset} bytes came, but the application has sent {total}")
+            raise SourceFault(
+                f"{offset} bytes came, but the application has sent {total}", code=6008
+            )
         return offset == total
 
     async def _hear_end(self, offset: int, lost: str) -> None:
@@ -114,7 +117,7 @@ class Feeding:
             self._last, self._since, self._pause = offset, now, FIRST_PAUSE
             return
         if now - self._since >= self._patience:
-            raise SourceFault(self._nothing_behind(offset))
+            raise SourceFault(self._nothing_behind(offset), code=6008)
         await deferLater(self._reactor, self._pause, lambda: None)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
@@ -157,7 +160,7 @@ class Feeding:
             if isinstance(fault, DeviceError):
                 raise SourceFault(f"waiting for the application's data: {fault.text}") from fault
             if isinstance(fault, CancelledError) and not late.active():
-                raise SourceFault(self._nothing_behind(offset)) from None
+                raise SourceFault(self._nothing_behind(offset), code=6008) from None
             raise fault from None
         finally:
             for each in either:
@@ -211,7 +214,7 @@ class Feeding:
         if answer.reason == Why.KEPT_NO_MORE:
             text += f" (it has kept what follows byte {answer.first_byte_kept})"
         if answer.reason != Why.NOBODY_ANSWERS or not self._connections:
-            raise SourceFault(text)
+            raise SourceFault(text, code=6008)
         _log.info("%s", text)
 
     def _look_after(self, connection: socket.socket, before: Crc) -> None:

@@ -93,7 +93,9 @@ class ResumingSource:
         if sent > self._position:
             return f"nothing comes of {sent} bytes that were sent"
         if waited >= self._patience:
-            raise SourceError(f"the application has sent nothing for {self._patience:g} s")
+            raise SourceError(
+                f"the application has sent nothing for {self._patience:g} s", code=5012
+            )
         return None
 
     def _go_on(self) -> None:

@@ -35,6 +35,8 @@ ANY_PORT = range(1)
 class NoRendezvous(Exception):
     """A dump that wants one cannot get it; the text says why."""
 
+    taper_code = 6001
+
 
 @frozen(kw_only=True)
 class Terms:

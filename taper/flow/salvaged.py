@@ -46,7 +46,7 @@ class SalvagedOrigin(StoredOrigin):
             if header is not None:
                 self._header = header
                 return header
-        raise SourceFault(f"no part of the dump can be read: {'; '.join(faults[:3])}")
+        raise SourceFault(f"no part of the dump can be read: {'; '.join(faults[:3])}", code=7008)
 
     async def _header_of(self, part: StoredPart, faults: list[str]) -> Header | None:
         if part.label in self._gone:

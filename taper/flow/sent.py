@@ -112,7 +112,7 @@ class SentFlow(ListeningFlow):
             rest = await sender.leave(self._rest.done.size)
         if rest is None:
             raise fault
-        _log.warning("the dump is sent anew: %s", fault.text)
+        _log.warning("the dump is sent anew: %s", fault)
         self._rest = rest.evolve(in_vain=self._rest.in_vain + 1)
         self._source, self._sender = rest.source, None
         await sender.close()
@@ -170,7 +170,7 @@ class SentFlow(ListeningFlow):
         try:
             await sender.connect(addresses)
         except PeerUnreachable as refusal:
-            _log.info("the dump passes through this host: %s", refusal.text)
+            _log.info("the dump passes through this host: %s", refusal)
             self._sent_by(None)
             return False
         return True

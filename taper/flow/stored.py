@@ -116,9 +116,9 @@ class StoredOrigin:
         except Exception as fault:
             # whatever a damaged log or tapelist leads to, it is this dump's failure, and none of
             # the volume that would be written on
-            raise SourceFault(f"Dump not found: {fault}") from fault
+            raise SourceFault(f"Dump not found: {fault}", code=7002) from fault
         if self._dump is None:
-            raise SourceFault("Dump not found")
+            raise SourceFault("Dump not found", code=7002)
         return self._dump.labels
 
     def offer(self, plan: SplitPlan) -> Deferred[Offer | None]:

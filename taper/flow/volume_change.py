@@ -38,7 +38,7 @@ class VolumeChange:
         try:
             return self._reactor_side.ask(lambda: self._fetch(label))
         except GivenUp:
-            raise SourceError(GIVEN_UP) from None
+            raise SourceError(GIVEN_UP, code=4011) from None
         except DumpFault as fault:
             raise SourceError(fault.text) from fault
         except Exception as fault:

@@ -36,6 +36,7 @@ from taper.install.refused import Refused
 from taper.install.standin import PROGRAMS, RECOVERY, TAPER, Program
 from taper.install.trying import check_launcher, check_owners, check_paths
 from taper.installation import Unusable, read_record, record_path
+from taper.last_words import tell
 from taper.places import DAEMON, place_of
 from taper.running import running_tapers
 
@@ -100,8 +101,7 @@ def run(action: Callable[[Say], None]) -> int:
     try:
         action(print)
     except (Refused, Unusable, OSError) as fault:
-        sys.stderr.write(f"taperctl: {fault}\n")
-        return 1
+        return tell("taperctl", str(fault), fault)
     return 0
 
 

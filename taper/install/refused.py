@@ -5,3 +5,5 @@ from __future__ import annotations
 
 class Refused(Exception):
     """It cannot be done, and nothing was changed; the text says why."""
+
+    taper_code = 8008

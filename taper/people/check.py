@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from devices.errors import ChangerError, DeviceError, Status
+from protocols.errorcode import coded
 from taper.core.errors import SourceFault
 from taper.core.scan import ScanFailed
 from taper.people import keeping
@@ -88,9 +89,9 @@ async def _foretell(
             stamp_of(site.now()),
         )
     except ScanFailed as fault:
-        return Foretold(storage=storage, failed=fault.text)
+        return Foretold(storage=storage, failed=coded(fault.text, fault))
     except (SourceFault, ChangerError, DeviceError) as fault:
-        return Foretold(storage=storage, failed=str(fault))
+        return Foretold(storage=storage, failed=coded(str(fault), fault))
     return await _scan(storage, paper, night)
 
 

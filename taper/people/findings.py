@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
+from protocols.errorcode import coded, named
 from protocols.stored import DumpName
 from taper.people.telling import moment, printable
 
@@ -28,6 +29,21 @@ class Wrong(enum.Enum):
     """The device could not read on."""
     CHECKSUM = "checksum"
     """What was read of a dump has another checksum than what was written."""
+
+    @property
+    def code(self) -> int:
+        return _CODES[self]
+
+
+_CODES = {
+    Wrong.LABEL: 7020,
+    Wrong.HEADER: 7021,
+    Wrong.MISSING: 7022,
+    Wrong.UNLISTED: 7023,
+    Wrong.LENGTH: 7024,
+    Wrong.UNREADABLE: 7025,
+    Wrong.CHECKSUM: 7026,
+}
 
 
 @frozen(kw_only=True)
@@ -69,13 +85,14 @@ class Finding:
         return ", ".join(words)
 
     def __str__(self) -> str:
-        return f"{self.place}: {printable(self.text)}"
+        return f"{self.place}: {coded(printable(self.text), self.wrong.code)}"
 
     def record(self) -> dict[str, Any]:
         """For ``--json``."""
         dump = self.dump
         return {
             "kind": self.wrong.value,
+            "code": named(self.wrong.code),
             "text": self.text,
             "volume": self.volume,
             "volumes": list(self.volumes or (self.volume,)),

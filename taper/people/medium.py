@@ -56,6 +56,8 @@ class Medium:
 class NotAtHand(SourceFault):
     """A volume is not in the changers, or cannot be had from them now."""
 
+    taper_code = 7003
+
 
 class Volumes:
     """Opens volumes by their labels, one at a time, wherever they are."""
@@ -97,7 +99,7 @@ class Volumes:
 
 def _nobody(label: str, why: str) -> Deferred[str]:
     """Nobody is asked for volumes."""
-    raise SourceFault(why)
+    raise SourceFault(why, code=7003)
 
 
 async def wrong_label(site: Site, label: str, storages: list[str]) -> str | None:
@@ -157,7 +159,7 @@ async def release(site: Site, held: IAsyncReservation) -> None:
     try:
         await held.release()
     except (ChangerError, DeviceError, OSError) as fault:
-        site.screen.warn(f"giving slot {held.slot} back: {fault}")
+        site.screen.warn(f"giving slot {held.slot} back: {fault}", fault)
 
 
 async def read(site: Site, device: IAsyncDevice, work: Callable[[IReader], T]) -> T:

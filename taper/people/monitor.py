@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError
 from devices.errors import ChangerError, DeviceError
 from devices.regular import open_regular
 from protocols.disklist import read_disklist
+from protocols.errorcode import coded
 from protocols.stored import End
 from taper.core.errors import SourceFault
 from taper.core.scan import ScanFailed
@@ -53,7 +54,7 @@ async def monitor(site: Site, options: argparse.Namespace) -> Answer:
         return _unknown(site.config.name, "it was interrupted")
     except Exception as fault:
         text = told(fault) if isinstance(fault, EXPECTED) else sentence(fault)
-        return _unknown(site.config.name, text)
+        return _unknown(site.config.name, coded(text, fault))
 
 
 def _unknown(name: str, text: str) -> Answer:
@@ -137,10 +138,10 @@ def _limits(options: argparse.Namespace) -> Limits:
             volumes_critical=options.volumes_critical,
         )
     except ValueError as fault:
-        raise CannotStart(str(fault)) from fault
+        raise CannotStart(str(fault), code=1001) from fault
     complaint = limits.complaint()
     if complaint is not None:
-        raise CannotStart(complaint)
+        raise CannotStart(complaint, code=1015)
     return limits
 
 
@@ -178,7 +179,7 @@ def _disklist(config: Config) -> list[DiskName]:
         try:
             dumptype = dumptype_of(entry, config)
         except NoDumptype as fault:
-            raise CannotStart(f"the disklist: {fault}") from fault
+            raise CannotStart(f"the disklist: {fault}", code=1015) from fault
         if not dumptype.ignore and dumptype.strategy.lower() != "skip":
             known.append((entry.host, entry.disk))
     return known
@@ -192,13 +193,15 @@ def _choose(config: Config, known: list[DiskName], wanted: Sequence[str]) -> lis
     """
     name = config.path(config.general.diskfile)
     if not known:
-        raise CannotStart(f"{name} has no disk that is to be dumped")
+        raise CannotStart(f"{name} has no disk that is to be dumped", code=1015)
     chosen: dict[DiskName, None] = {}
     for text in wanted:
         host, colon, disk = text.partition(":")
         found = [one for one in known if one[0].lower() == host.lower() and disk in ("", one[1])]
         if not found or (colon and not disk):
-            raise CannotStart(f"--disk {text}: {name} has no such disk that is to be dumped")
+            raise CannotStart(
+                f"--disk {text}: {name} has no such disk that is to be dumped", code=1015
+            )
         chosen |= dict.fromkeys(found)
     return list(chosen) if wanted else known
 
@@ -283,7 +286,7 @@ async def _count(site: Site, storage: Storage, history: History, tapelist: Tapel
         fates = [fated.fate for fated in night.fates()]  # before the first one is written
         refused = await _refused(night) if "usable" in fates else None
     except (ChangerError, DeviceError, SourceFault, ScanFailed) as fault:
-        return Left(storage=storage.name, trouble=str(fault))
+        return Left(storage=storage.name, trouble=coded(str(fault), fault))
     return Left(
         storage=storage.name,
         usable=fates.count("usable"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from attrs import evolve
 
+from protocols.errorcode import coded
 from taper.last_words import STDOUT, CannotStart
 from taper.people.exits import State
 from taper.people.plugin_text import SERVICE, in_line
@@ -41,7 +42,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """:raise CannotStart: always"""
-        raise CannotStart(f"{message}; see {self.prog} --help")
+        raise CannotStart(f"{message}; see {self.prog} --help", code=1001)
 
 
 class PluginScreen(Screen):
@@ -52,11 +53,11 @@ class PluginScreen(Screen):
         super().__init__(style, sys.stdout, time.monotonic)
         self._warnings: list[str] = []
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, code: int | BaseException | None = None) -> None:
         if self.style is Style.JSON:
-            super().warn(text)
+            super().warn(text, code)
         else:
-            self._warnings.append(text)
+            self._warnings.append(text if code is None else coded(text, code))
 
     def answer(self, answer: Answer) -> None:
         told = dict.fromkeys(in_line(text) for text in self._warnings)

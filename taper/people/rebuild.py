@@ -10,6 +10,7 @@ from attrs import define, field
 
 from devices.errors import ChangerError, DeviceError, Status
 from devices.interfaces import AccessMode, LoadRequest, SlotState
+from protocols.errorcode import coded
 from protocols.stored import full_stamp
 from protocols.tapelist import Tapelist
 from taper.last_words import CannotStart
@@ -132,12 +133,12 @@ async def _read_slot(
     except ChangerError as fault:
         if fault.fatal:
             raise
-        gathering.troubles.append(f"slot {slot} of {changer.name}: {fault.message}")
+        gathering.troubles.append(coded(f"slot {slot} of {changer.name}: {fault.message}", fault))
         return
     try:
         await _read_volume(site, storage, held, gathering, progress)
     except (DeviceError, OSError) as fault:
-        gathering.troubles.append(f"slot {slot} of {changer.name}: {fault}")
+        gathering.troubles.append(coded(f"slot {slot} of {changer.name}: {fault}", fault))
     finally:
         await release(site, held)
 

@@ -85,10 +85,11 @@ def make_target(path: str, rights: Rights, *, overwrite: bool) -> bool:
     except OSError as fault:
         raise CannotStart(f"cannot restore into {path}: {fault.strerror}") from fault
     if not writable:
-        raise CannotStart(f"cannot restore into {path}: it is not writable")
+        raise CannotStart(f"cannot restore into {path}: it is not writable", code=8001)
     if not empty and not overwrite:
         raise CannotStart(
             f"{path} is not empty; name another directory, or say --overwrite to restore over "
-            "what is there"
+            "what is there",
+            code=8013,
         )
     return empty

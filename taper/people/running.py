@@ -40,7 +40,9 @@ class _Warnings(logging.Handler):
         self._screen = screen
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._screen.warn(record.getMessage())
+        said = record.args if isinstance(record.args, tuple) else ()
+        faults = [one for one in said if isinstance(one, BaseException)]
+        self._screen.warn(record.getMessage(), faults[0] if faults else None)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -92,10 +94,11 @@ class Work:
         except CancelledError:
             return Exit.INTERRUPTED
         except NotAtHand as fault:
-            self._failed(fault.text)
+            self._site.screen.fail(fault.text, fault)
             return Exit.ABSENT
         except EXPECTED as fault:
-            return self._failed(told(fault))
+            self._site.screen.fail(told(fault), fault)
+            return Exit.FAILED
         finally:
             await self._site.close()
         self._site.screen.answer(answer)
@@ -112,10 +115,6 @@ class Work:
             raise
         finally:
             self._story = None
-
-    def _failed(self, text: str) -> int:
-        self._site.screen.warn(text)
-        return Exit.FAILED
 
     def leave(self) -> None:
         """A signal: let go of drives and changers, and come to the end. Safe to repeat."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
-from taper.last_words import tell
+from protocols.errorcode import code_of, coded, named
+from taper.last_words import say
 from taper.people.telling import Answer, count, printable, size, tell_json, tell_plain
 
 if TYPE_CHECKING:
@@ -72,9 +73,20 @@ class Screen:
         if self.style is Style.TERMINAL and not sys.stderr.isatty():
             self.style = Style.PLAIN
 
-    def warn(self, text: str) -> None:
-        """Tell of something that is not right, on stderr, at once."""
-        tell(PROGRAM, printable(text))
+    def warn(self, text: str, code: int | BaseException | None = None) -> None:
+        """Tell of something that is not right, on stderr, at once.
+
+        :param code: of it, or the error that it is; None: it is for information
+        """
+        shown = printable(text)
+        say(PROGRAM, shown if code is None else coded(shown, code))
+
+    def fail(self, text: str, fault: BaseException) -> None:
+        """Say why the command has failed."""
+        self.warn(text, fault)
+        if self.style is Style.JSON:
+            record = {"schema": "taper/error/1", "code": named(code_of(fault)), "text": text}
+            self.answer(Answer(record=record))
 
     def answer(self, answer: Answer) -> None:
         """Say what the command has found."""

@@ -10,6 +10,7 @@ from attrs import frozen
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from devices.interfaces import InventoryEntry, SlotState
 from devices.registry import find_changer
+from protocols.errorcode import coded
 from protocols.header import HeaderType
 from taper.core.errors import SourceFault
 from taper.people.telling import printable
@@ -60,16 +61,16 @@ async def _look_into(site: Site, name: str, storages: tuple[Storage, ...]) -> Sh
     try:
         changer = site.shelves.open_changer(storages[0].name)
     except SourceFault as fault:
-        return Shelf(name=name, storages=storages, trouble=fault.text)
+        return Shelf(name=name, storages=storages, trouble=coded(fault.text, fault))
     try:
         entries = await changer.inventory()
     except ChangerError as fault:
         text = fault.message
         if fault.reason is ChangerReason.NOTIMPL:
             text = f"{text}: what is in it shows only when it is loaded"
-        return Shelf(name=name, storages=storages, trouble=text)
+        return Shelf(name=name, storages=storages, trouble=coded(text, fault))
     except (DeviceError, OSError) as fault:
-        return Shelf(name=name, storages=storages, trouble=str(fault))
+        return Shelf(name=name, storages=storages, trouble=coded(str(fault), fault))
     finally:
         await site.close_changer(changer)
     return Shelf(name=name, storages=storages, entries=tuple(entries))

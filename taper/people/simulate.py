@@ -43,9 +43,9 @@ class Passed:
 async def simulate(site: Site, options: argparse.Namespace) -> Answer:
     """See :mod:`taper.people.commands`."""
     if not 1 <= options.nights <= MOST_NIGHTS:
-        raise CannotStart(f"{options.nights} nights: 1 to {MOST_NIGHTS} expected")
+        raise CannotStart(f"{options.nights} nights: 1 to {MOST_NIGHTS} expected", code=1001)
     if options.volumes is not None and options.volumes < 1:
-        raise CannotStart(f"--volumes {options.volumes}: 1 or more expected")
+        raise CannotStart(f"--volumes {options.volumes}: 1 or more expected", code=1001)
     catalogue = await site.call(read_catalogue, site.config)
     history = site.history()
     await history.refresh()

@@ -44,7 +44,7 @@ def find_config(
     """
     for override in overrides:
         if "=" not in override:
-            raise CannotStart(f"-o {override}: KEY=VALUE expected")
+            raise CannotStart(f"-o {override}: KEY=VALUE expected", code=1001)
     config = load_config(Options(config_name=name, overrides=overrides), paths)
     dumpuser = config.general.dumpuser
     if keep_root:
@@ -160,7 +160,9 @@ class Site(Station):
             found = config.storage(name)
             if found is None:
                 known = ", ".join(f"'{storage.name}'" for storage in config.storages())
-                raise CannotStart(f"there is no storage '{name}' in {config.name}, but {known}")
+                raise CannotStart(
+                    f"there is no storage '{name}' in {config.name}, but {known}", code=1004
+                )
             return (found,)
         used = dict.fromkeys(config.general.storage)
         for storage_name in tuple(used):
@@ -181,7 +183,7 @@ class Site(Station):
         names = dict.fromkeys(self.config.general.storage)
         found = tuple(one for name in names if (one := self.config.storage(name)) is not None)
         if not found:
-            raise CannotStart(f"{self.config.name} has no storage that a run writes to")
+            raise CannotStart(f"{self.config.name} has no storage that a run writes to", code=1004)
         return found
 
     async def close_changer(self, changer: IAsyncChanger) -> None:
@@ -189,7 +191,7 @@ class Site(Station):
         try:
             await changer.close()
         except (ChangerError, DeviceError, OSError) as fault:
-            self.screen.warn(f"closing changer {changer.name}: {fault}")
+            self.screen.warn(f"closing changer {changer.name}: {fault}", fault)
 
     def hurry(self) -> None:
         """All is to end: nothing is waited for any longer than a moment."""

@@ -119,7 +119,7 @@ async def _look(site: Site, changer: IAsyncChanger, slot: PaperSlot) -> PaperSlo
     try:
         await held.release()
     except (ChangerError, DeviceError, OSError) as fault:
-        site.screen.warn(f"giving slot {slot.name} back: {fault}")
+        site.screen.warn(f"giving slot {slot.name} back: {fault}", fault)
     return PaperSlot(_as_read(entry, reading), reading, None, barcode, meta)
 
 

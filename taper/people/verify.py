@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from devices.errors import ChangerError, DeviceError
+from protocols.errorcode import coded
 from taper.last_words import CannotStart
 from taper.people.exits import Exit
 from taper.people.findings import Finding, Wrong
@@ -91,7 +92,7 @@ def choose(
     """
     ways = [bool(options.volumes), options.all, options.sample is not None]
     if sum(ways) != 1:
-        raise CannotStart("name the volumes to verify, or say --all or --sample PERCENT")
+        raise CannotStart("name the volumes to verify, or say --all or --sample PERCENT", code=1001)
     if options.volumes:
         return Task(tuple(dict.fromkeys(options.volumes)))
     names = {storage.name for storage in storages}
@@ -112,7 +113,7 @@ def _percent(text: str) -> float:
     except ValueError:
         percent = 0.0
     if not 0 < percent <= 100:
-        raise CannotStart(f"--sample {text}: a number over 0 up to 100 expected")
+        raise CannotStart(f"--sample {text}: a number over 0 up to 100 expected", code=1001)
     return percent
 
 
@@ -185,7 +186,7 @@ class Verifying:
         try:
             return await self._inspect(device, label, advance)
         except (ChangerError, DeviceError, OSError) as fault:
-            return Outcome(label, absent=str(fault))
+            return Outcome(label, absent=coded(str(fault), fault))
         finally:
             await volumes.give_back()
 

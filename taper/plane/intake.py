@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from taper.plane.interfaces import ShortOfRoom, SourceError
 if TYPE_CHECKING:
     from protocols.crc import Crc
     from taper.plane.interfaces import ISource
+
+_log = logging.getLogger(__name__)
 
 
 class Intake:
@@ -64,6 +67,8 @@ class Intake:
         :return: it was foreseen; anything else is told too, and the caller should raise it where
             somebody sees it
         """
+        if not halted:
+            _log.info("the source has ended: %s", error)
         if isinstance(error, ShortOfRoom):
             self.trouble = str(error)
         elif isinstance(error, SourceError):

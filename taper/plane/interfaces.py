@@ -8,19 +8,27 @@ from typing import Protocol
 from attrs import frozen
 from zope.interface import Attribute, Interface
 
+from protocols.errorcode import Coded
 
-class SourceError(Exception):
+
+class SourceError(Coded):
     """The source, or the cache of it, failed. Its text is the input error, in stock's words."""
+
+    taper_code = 4000
 
 
 class ShortOfRoom(SourceError):
     """This host has no room, or no memory, for what the source needs: an error of the device's
     side, and none of whoever sends the data."""
 
+    taper_code = 4006
+
 
 class CacheError(Exception):
     """What should keep a part for a second try can not: the fault of this host, not of the source.
     Its text is the error of the device's side."""
+
+    taper_code = 4007
 
 
 def reason(error: OSError) -> str:

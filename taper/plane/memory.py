@@ -21,6 +21,8 @@ _CGROUPS = "/sys/fs/cgroup"
 class NoMemory(Exception):
     """There is no such piece of memory to be had. Its text says why."""
 
+    taper_code = 8004
+
 
 def allocate(size: int) -> memoryview:
     """Get ``size`` bytes, whatever is left. :raise NoMemory: the system refuses"""

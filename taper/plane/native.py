@@ -40,7 +40,7 @@ def load(name: str) -> Any:
     except (MemoryError, SystemError, ImportError, OSError) as error:
         short = isinstance(error, MemoryError | SystemError)
         why = "not enough memory" if short else str(error)
-        raise ShortOfRoom(f"cannot load the library {name}: {why}") from error
+        raise ShortOfRoom(f"cannot load the library {name}: {why}", code=8005) from error
 
 
 def libraries(name: str) -> list[str]:

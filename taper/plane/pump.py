@@ -152,6 +152,7 @@ class Pump:
         try:
             start = self._device.start_file(header)
         except DeviceError as error:
+            _log.info("%s", error)
             self._error, self._refused = error.text, True
             return 0, refused
         if not start.number:
@@ -198,6 +199,7 @@ class Pump:
     def _go_on_uncached(self, error: CacheError) -> bool:
         """A volume that warns before its end loses no part there, so it needs no cache."""
         if not (self._device.leom and self._parts.forgo()):
+            _log.info("%s", error)
             self._error = str(error)
             return False
         self._cached = False
@@ -210,6 +212,7 @@ class Pump:
         try:
             written = self._cloner.clone_blocks(span.fd, span.offset, span.size)
         except DeviceError as error:
+            _log.info("%s", error)
             self._error = error.text
             return _End.FAILED
         if written is None or not (written.accepted or written.end is not WriteEnd.NONE):
@@ -222,6 +225,7 @@ class Pump:
         try:
             written = self._device.write_blocks(data)
         except DeviceError as error:
+            _log.info("%s", error)
             self._error = error.text
             return _End.FAILED
         taken = data[: written.accepted]
@@ -261,6 +265,7 @@ class Pump:
             else:
                 self._device.finish_file()
         except DeviceError as error:
+            _log.info("%s", error)
             self._error = self._error or error.text
             return end if end is _End.STOPPED else _End.FAILED
         return end

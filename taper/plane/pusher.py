@@ -176,7 +176,7 @@ class Pusher:
             if not self._kept.current(self._reader):
                 raise _PeerGone
             if self._cancelled:
-                raise SourceError("sending to the device was given up")
+                raise SourceError("sending to the device was given up", code=4011)
             self.finished = True
         try:
             self._connection.shutdown(socket.SHUT_WR)

@@ -77,7 +77,7 @@ class SalvagedSource(VolumeSource):
 
     def _change_to(self, part: StoredPart) -> None:
         if part.label in self._gone:
-            raise SourceError(f"{part.place}: the volume is not there")
+            raise SourceError(f"{part.place}: the volume is not there", code=7003)
         try:
             super()._change_to(part)
         except SourceError:

@@ -241,7 +241,7 @@ class ShmSource:
         control = self._control
         assert control is not None, "create() comes first"
         if wanted > self._size:
-            raise SourceError(f"shm-ring of {self._size} bytes for blocks of {wanted}")
+            raise SourceError(f"shm-ring of {self._size} bytes for blocks of {wanted}", code=4005)
         lost = None
         enough = max(wanted, min(better, self._size // 4))
         patience: float | None = None
@@ -252,7 +252,9 @@ class ShmSource:
             usable = control.count(shmring.WRITTEN) - self._readx
             if not 0 <= usable <= self._size:
                 self._cancel()
-                raise SourceError(f"shm-ring of {self._size} bytes claims to hold {usable}")
+                raise SourceError(
+                    f"shm-ring of {self._size} bytes claims to hold {usable}", code=4005
+                )
             if usable >= enough or (usable >= wanted and (cancelled or ended)):
                 return usable
             if usable >= wanted:
@@ -262,7 +264,7 @@ class ShmSource:
                     return usable
                 continue
             if cancelled:
-                raise SourceError(CANCELLED)
+                raise SourceError(CANCELLED, code=4011)
             if ended:
                 self._ended = not usable
                 return usable
@@ -317,13 +319,13 @@ class ShmSource:
                 self._map_data(size)
                 return True
             if cancelled:
-                raise SourceError(NOT_SET)
+                raise SourceError(NOT_SET, code=4005)
             lost = self._sleep(control)
             if lost is not None and not control.count(shmring.RING_SIZE):
                 raise self._blame(lost)
             if self._clock() > deadline and len(control.pids()) < 2:
                 self._cancel()
-                raise SourceError(f"{NOT_SET}: no producer in {ATTACH_WITHIN:.0f} s")
+                raise SourceError(f"{NOT_SET}: no producer in {ATTACH_WITHIN:.0f} s", code=4005)
         return False
 
     def _map_data(self, size: int) -> None:
@@ -331,7 +333,7 @@ class ShmSource:
             there = os.fstat(self._data_fd).st_size
             if size > there:
                 # reading past the segment's end would end this process
-                raise SourceError(f"{NOT_SET}: {size} bytes in a segment of {there}")
+                raise SourceError(f"{NOT_SET}: {size} bytes in a segment of {there}", code=4005)
             reserve(self._data_fd, size)
             self._map = mmap(self._data_fd, size, MAP_SHARED, PROT_READ)
         except SourceError:

@@ -91,7 +91,7 @@ class HoldingSource:
         except OSError as error:
             raise SourceError(f"while reading holding file: {reason(error)}") from error
         if not size:
-            raise SourceError("while reading holding file: Unexpected EOF")
+            raise SourceError("while reading holding file: Unexpected EOF", code=4003)
         self._offset += size
         self._left -= size
         self._position += size
@@ -106,7 +106,7 @@ class HoldingSource:
                 self._replay_fd = os.open(_name(path), os.O_RDONLY | os.O_NONBLOCK)
             except OSError as error:
                 text = f"Could not open '{path}' for reading: {reason(error)}"
-                raise SourceError(text) from error
+                raise SourceError(text, code=4003) from error
             self._replayed = piece
         done = position - piece.start
         try:
@@ -114,7 +114,7 @@ class HoldingSource:
         except OSError as error:
             raise SourceError(f"Error reading '{path}': {reason(error)}") from error
         if not size:
-            raise SourceError(f"Error reading '{path}': Unexpected EOF")
+            raise SourceError(f"Error reading '{path}': Unexpected EOF", code=4003)
         return size
 
     def forget(self, position: int) -> None:
@@ -166,14 +166,18 @@ class HoldingSource:
     def _check_skipped(self) -> None:
         """Whoever skips has read those bytes before."""
         if self._skip:
-            raise SourceError(f"while reading holding file: {self._skip} bytes are gone from it")
+            raise SourceError(
+                f"while reading holding file: {self._skip} bytes are gone from it", code=4003
+            )
 
     def _refuse_bad_link(self, path: str) -> None:
         if not path.startswith("/"):
-            raise SourceError(f"while opening holding file '{path}': not an absolute path")
+            raise SourceError(
+                f"while opening holding file '{path}': not an absolute path", code=4003
+            )
         if len(self._seen) >= MAX_CHUNKS:
             text = f"while opening holding file '{path}': more than {MAX_CHUNKS} chunks"
-            raise SourceError(text)
+            raise SourceError(text, code=4003)
 
     def _check_file(self, path: str) -> int:
         """Size of the file now open, if it is a regular one that was not read before."""
@@ -182,15 +186,15 @@ class HoldingSource:
         except OSError as error:
             raise SourceError(f"Can't stat holding file '{path}': {reason(error)}") from error
         if not stat.S_ISREG(found.st_mode):
-            raise SourceError(f"while opening holding file '{path}': not a regular file")
+            raise SourceError(f"while opening holding file '{path}': not a regular file", code=4003)
         key = (found.st_dev, found.st_ino)
         if key in self._seen:
             text = f"while opening holding file '{path}': the chain of chunks comes back to it"
-            raise SourceError(text)
+            raise SourceError(text, code=4003)
         self._seen.add(key)
         if found.st_size < HEADER_SIZE:
             text = f"while reading header from holding file '{path}': Unexpected EOF"
-            raise SourceError(text)
+            raise SourceError(text, code=4003)
         return found.st_size
 
     def _read_chunk_header(self, path: str) -> Header:
@@ -198,18 +202,18 @@ class HoldingSource:
             block = os.pread(self._fd, HEADER_SIZE, 0)
         except OSError as error:
             text = f"while reading header from holding file '{path}': {reason(error)}"
-            raise SourceError(text) from error
+            raise SourceError(text, code=4003) from error
         header = parse_header(block)
         if not header.is_dump:
             text = f"unexpected header type {int(header.type)} in holding file '{path}'"
-            raise SourceError(text)
+            raise SourceError(text, code=4003)
         first = self._first
         if first is not None and _dump_of(header) != _dump_of(first):
             text = (
                 f"unexpected header in holding file '{path}': "
                 f"got {_dump_of(header)}, expected {_dump_of(first)}"
             )
-            raise SourceError(text)
+            raise SourceError(text, code=4003)
         return header
 
     def _close_chunk(self) -> None:

@@ -252,7 +252,7 @@ class Transfer:
                 self._lose()
                 raise
             if self._lost or not self._parts.confirm(held):
-                raise VolumeFailed(PART_BEFORE_LOST, Status.VOLUME_ERROR)
+                raise VolumeFailed(PART_BEFORE_LOST, Status.VOLUME_ERROR, code=2015)
 
         return finish
 

@@ -66,10 +66,10 @@ def judge_part(header: Header | None, file: int, dump: StoredDump, part: StoredP
     :raise SourceError: there is no such file, or it holds something else
     """
     if header is None or header.type is HeaderType.TAPEEND or file != part.fileno:
-        raise SourceError(f"{part.place}: there is no such file on the volume")
+        raise SourceError(f"{part.place}: there is no such file on the volume", code=7008)
     mismatch = dump.mismatch(header, part)
     if mismatch is not None:
-        raise SourceError(mismatch)
+        raise SourceError(mismatch, code=7008)
     return header
 
 

@@ -55,14 +55,14 @@ def find_listed(config: Config, request: Request) -> StoredDump:
     """
     places = request.places
     if not places:
-        raise RecoveryFailed("the request names no volume")
+        raise RecoveryFailed("the request names no volume", code=7007)
     first = places[0]
     files = first.files if any(first.files) else (request.fsf,) if request.fsf else ()
     try:
         tapelist = read_tapelist(config.path(config.general.tapelist))
         entry = tapelist.lookup(first.label)
         if entry is None:
-            raise RecoveryFailed(f"volume '{first.label}' is not in the tapelist")
+            raise RecoveryFailed(f"volume '{first.label}' is not in the tapelist", code=7002)
         for path, stamp in logs_of(config.path(config.general.logdir), [entry.datestamp]):
             lines = dump_lines(path)
             for name in _names(lines, first.label, files, request, config.name):
@@ -71,7 +71,7 @@ def find_listed(config: Config, request: Request) -> StoredDump:
                         return dump
     except (OSError, TapelistError) as fault:
         raise RecoveryFailed(f"where the dump lies cannot be found out: {fault}") from fault
-    raise RecoveryFailed(NOT_FOUND)
+    raise RecoveryFailed(NOT_FOUND, code=7002)
 
 
 def _names(
@@ -111,16 +111,16 @@ def read_holding(config: Config, path: str, request: Request) -> Header:
     disks = [config.holdingdisk(name) for name in config.general.holdingdisk]
     directories = [os.path.realpath(disk.directory) for disk in disks if disk is not None]
     if not any(real.startswith(f"{directory}/") for directory in directories):
-        raise RecoveryFailed(f"'{path}' is in no holding disk of {config.name}")
+        raise RecoveryFailed(f"'{path}' is in no holding disk of {config.name}", code=7007)
     try:
         with open(real, "rb", opener=open_regular) as file:
             header = parse_header(file.read(_HEADER_SIZE))
     except OSError as fault:
         raise RecoveryFailed(f"could not open '{path}': {fault.strerror}") from fault
     if not header.is_dump:
-        raise RecoveryFailed(f"could not open '{path}': missing or not a holding file")
+        raise RecoveryFailed(f"could not open '{path}': missing or not a holding file", code=7007)
     if not is_meant(header.host, header.disk, header.datestamp, request):
-        raise RecoveryFailed("Specified holding file does not match dumpspec")
+        raise RecoveryFailed("Specified holding file does not match dumpspec", code=7007)
     return header
 
 

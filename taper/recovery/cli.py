@@ -56,6 +56,7 @@ def _leave_to(stock: str | None, arguments: list[str]) -> int:
             PROGRAM,
             f"only amandad may start this program, and Amanda's own cannot be run: {stock}: "
             f"{fault.strerror}",
+            fault,
         )
 
 

@@ -107,7 +107,7 @@ class Control(Protocol):
         try:
             self._send(self._talk.receive(data))
         except (BadRequest, TalkBroken) as fault:
-            self._fail(str(fault))
+            self._fail(fault)
             return
         request = self._talk.request
         if request is not None and not self.requested.called:
@@ -121,28 +121,28 @@ class Control(Protocol):
         try:
             line = self._talk.answer()
         except TalkBroken as fault:
-            self._fail(str(fault))
+            self._fail(fault)
             return
         if line is not None:
             answer, self._answer = self._answer, None
             answer.callback(line)
 
-    def _fail(self, text: str) -> None:
-        fault = RecoveryFailed(text)
+    def _fail(self, broken: BadRequest | TalkBroken) -> None:
+        fault = RecoveryFailed(str(broken), code=broken.taper_code)
         answer, self._answer = self._answer, None
         if not self.requested.called:
             self.requested.errback(fault)
         elif answer is not None:
             answer.errback(fault)
         elif not self._ending:
-            _log.info("%s", text)
+            _log.info("%s", broken)
             self._left()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         ending = self._ending
         self._talk.end()
         if not ending:
-            self._fail("amrecover has ended the conversation")
+            self._fail(TalkBroken("amrecover has ended the conversation"))
             self._left()
         if not self._lost.called:
             self._lost.callback(None)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from protocols.errorcode import Coded
 
-class RecoveryFailed(Exception):
+
+class RecoveryFailed(Coded):
     """It cannot go on; the text is for the person at amrecover."""
+
+    taper_code = 7000

@@ -26,6 +26,8 @@ _ABORT = struct.pack("ii", 1, 0)  # close with a reset
 class TakerGone(Exception):
     """Nothing more can be sent; the text says why."""
 
+    taper_code = 7005
+
 
 class Feed:
     """Sends a source into a descriptor, in a thread of its own.
@@ -119,13 +121,13 @@ class Feed:
                 self._send(buffer[:size])
             self._crc.update(buffer[:size])
         if self._cancelled:
-            raise SourceError("the recovery was given up")
+            raise SourceError("the recovery was given up", code=4011)
 
     def _send(self, data: memoryview) -> None:
         while data:
             ready = self._poll.poll(self._patience * 1000)
             if any(descriptor == self._wake for descriptor, _ in ready):
-                raise SourceError("the recovery was given up")
+                raise SourceError("the recovery was given up", code=4011)
             if not ready:
                 raise TakerGone(f"it took nothing for {self._patience:g} s")
             try:

@@ -16,6 +16,7 @@ from devices.errors import DeviceError
 from devices.idirecttcp import IMoverDevice
 from devices.lane import Lane
 from devices.regular import open_regular
+from protocols.errorcode import TOLD_TO_END, coded
 from protocols.header import HeaderError
 from protocols.recovery import talk
 from protocols.recovery.features import Feature
@@ -103,32 +104,33 @@ class Recovery:
             await self._story
             self._well = True
         except StartFailed as fault:
-            self._tell_failure(": ".join((str(fault), *fault.details[:1])))
+            self._tell_failure(": ".join((str(fault), *fault.details[:1])), fault)
         except (RecoveryFailed, DumpFault, HeaderError, CannotStart) as fault:
-            self._tell_failure(str(fault))
+            self._tell_failure(str(fault), fault)
         except CancelledError:
             _log.info("amrecover is gone: the recovery is over")
         except DeviceError as fault:
-            self._tell_failure(fault.text)
+            self._tell_failure(fault.text, fault)
         except OSError as fault:
-            self._tell_failure(reason(fault))
+            self._tell_failure(reason(fault), fault)
         except Exception as fault:
             _log.exception("internal error")
-            self._tell_failure(sentence(fault))
+            self._tell_failure(sentence(fault), fault)
         finally:
             self._story = None
             await self._close_logged()
         return 0 if self._well else 1
 
-    def _tell_failure(self, text: str) -> None:
-        _log.info("the recovery failed: %s", text)
+    def _tell_failure(self, text: str, code: int | BaseException) -> None:
+        """The code is for the debug log: what amrecover shows is as it was."""
+        _log.info("the recovery failed: %s", coded(text, code))
         if not self._gone:
             self._control.message(f"recovery failed: {text}")
 
     def leave(self) -> None:
         """We are to end. Safe to repeat."""
         if self._story is not None:
-            self._tell_failure("the program that serves it was told to end")
+            self._tell_failure("the program that serves it was told to end", TOLD_TO_END)
         self.give_up()
 
     def give_up(self) -> None:
@@ -194,12 +196,12 @@ class Recovery:
         why = await self._lane.call(catalog.check_limit, config, host, disk, self._peer)
         if why is not None:
             _log.warning("refused: %s", why)
-            raise RecoveryFailed(catalog.NO_DUMPS)  # a stranger need not know more
+            raise RecoveryFailed(catalog.NO_DUMPS, code=7010)  # a stranger need not know more
 
     def _ask_for_volume(self, label: str, why: str) -> Deferred[str]:
         """Let amrecover ask its person."""
         if Feature.FEEDME not in self._control.features:
-            raise SourceFault(f"volume '{label}' is not at hand: {why}")
+            raise SourceFault(f"volume '{label}' is not at hand: {why}", code=7003)
         self._control.message(f"volume '{label}' is not at hand: {why}")
 
         def read(line: str) -> str:
@@ -208,7 +210,7 @@ class Recovery:
         def nobody(failure: Failure) -> str:
             failure.trap(RecoveryFailed)
             raise SourceFault(
-                f"nobody brings volume '{label}' ({failure.getErrorMessage()}): {why}"
+                f"nobody brings volume '{label}' ({failure.getErrorMessage()}): {why}", code=7003
             )
 
         asked = self._control.ask(talk.VOLUME, label)

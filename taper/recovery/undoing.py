@@ -101,7 +101,7 @@ class Undone:
                     **self._surroundings,
                 )
             except OSError as fault:
-                raise SourceError(f"cannot run {command[0]}: {reason(fault)}") from fault
+                raise SourceError(f"cannot run {command[0]}: {reason(fault)}", code=7009) from fault
             if self._programs:
                 stdin.close()  # the program has it
             self._programs.append(program)
@@ -153,7 +153,9 @@ class Undone:
             raise SourceError(self._fault)
         for name, status, said in bad:
             words = said.decode("utf-8", "replace").strip()
-            raise SourceError(f"{name} failed with status {status}: {words or 'it says nothing'}")
+            raise SourceError(
+                f"{name} failed with status {status}: {words or 'it says nothing'}", code=7009
+            )
 
     def cancel(self) -> None:
         self._cancelled = True

@@ -172,7 +172,7 @@ class AskingClerk:
 
         while True:
             if self._over:
-                raise SourceFault("the recovery was given up")
+                raise SourceFault("the recovery was given up", code=4011)
             try:
                 await self._clerk.begin(self._where)
                 before = self._clerk.label

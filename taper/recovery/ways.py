@@ -66,7 +66,7 @@ class _Feeding:
         self, source: ISource, descriptor: int, taker: str, *, to_the_end: bool = False
     ) -> Crc:
         if self._cancelled:
-            raise RecoveryFailed("the recovery was given up")
+            raise RecoveryFailed("the recovery was given up", code=4011)
         through: Deferred[None] = Deferred(lambda _: None)
         self._through = through
 
@@ -83,7 +83,9 @@ class _Feeding:
         if feed.error is None:
             return feed.crc()
         if feed.by_taker:
-            raise RecoveryFailed(f"{taker} took only {feed.crc().size} bytes: {feed.error}")
+            raise RecoveryFailed(
+                f"{taker} took only {feed.crc().size} bytes: {feed.error}", code=7005
+            )
         raise RecoveryFailed(feed.error)
 
     def cancel(self) -> None:
@@ -182,7 +184,7 @@ class _Accepting:
             return await waiting
         except CancelledError as fault:
             if late.active():
-                raise RecoveryFailed("the recovery was given up") from fault
+                raise RecoveryFailed("the recovery was given up", code=4011) from fault
             text = f"the application did not connect within {self._patience:g} s"
             raise RecoveryFailed(text) from fault
         except DeviceError as fault:
@@ -272,7 +274,8 @@ class MoverWay:
         if self._stalled:
             raise RecoveryFailed(
                 f"the mover has sent nothing for {self._patience:g} s, {sender.size + self._moved} "
-                "bytes on: the application takes no more, or the drive hangs"
+                "bytes on: the application takes no more, or the drive hangs",
+                code=5012,
             )
         errors = sender.take_errors()
         if errors:
@@ -280,7 +283,7 @@ class MoverWay:
         if sender.broken is not None:
             raise RecoveryFailed(f"{sender.broken}, {sender.size} bytes were read before")
         if not sender.finished:
-            raise RecoveryFailed("the recovery was given up")
+            raise RecoveryFailed("the recovery was given up", code=4011)
         _log.info("the mover has sent %d bytes, padding included", sender.size)
         return None
 

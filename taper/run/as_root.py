@@ -37,7 +37,7 @@ def look_up(user: str) -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(user)
     except KeyError:
-        raise StartFailed(f'cannot look up dumpuser "{user}"') from None
+        raise StartFailed(f'cannot look up dumpuser "{user}"', code=1013) from None
 
 
 def become(user: pwd.struct_passwd) -> None:
@@ -72,5 +72,6 @@ def check_readable(user: pwd.struct_passwd) -> None:
         if not os.access(module.__file__, os.R_OK, effective_ids=True):
             raise StartFailed(
                 f"user {user.pw_name} cannot read {module.__file__}, so we cannot go on as "
-                f"{user.pw_name}: install where he can read it, for example in /opt/twisted-taper"
+                f"{user.pw_name}: install where he can read it, for example in /opt/twisted-taper",
+                code=1013,
             )

@@ -18,6 +18,7 @@ from devices.context import DeviceContext
 from devices.errors import ChangerError, DeviceError
 from devices.lane import Lane
 from devices.tapelist_file import read_tapelist
+from protocols.errorcode import coded
 from protocols.tapelist import TapelistError
 from protocols.tracelog import Info
 from protocols.twisted_transports.haste import Haste
@@ -295,7 +296,7 @@ class Assembly:
                 if one is not None:
                     await one.close()
             except (ChangerError, DeviceError, OSError) as fault:
-                self._setup.debug.write(f"closing the changer: {fault}")
+                self._setup.debug.write(coded(f"closing the changer: {fault}", fault))
         for lane in self._lanes:
             await lane.stop()
         self._watch.conversation_over()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from protocols.driver.codec import BadLine, encode
+from protocols.errorcode import coded
 from protocols.twisted_transports.driver import DriverProtocol
 from taper.core.interfaces import IDriver
 from taper.run.debug_log import is_conversation_kept
@@ -55,6 +56,7 @@ class Conversation:
         self.protocol = DriverProtocol(self._received, self._driver_lost)
         self.session = Session(reactor, setup, Replies(self.protocol, setup), watch)
         self._debug = _keep_of(setup)
+        self._tell = setup.debug.write
 
     def begin(self, refuse: Callable[[str], object] | None = None) -> None:
         """Begin the session and open it; of what it cannot begin for, the trace log is told.
@@ -65,13 +67,19 @@ class Conversation:
         :raise StartFailedLogged: the process cannot start, and the trace log tells it
         :raise SetupFailed: the storage cannot be served; the trace log tells it
         """
-        self.session.begin()
+        try:
+            self.session.begin()
+        except StartFailed as fault:
+            self._tell(coded(str(fault), fault))
+            raise
         try:
             self.session.open()
         except StartFailed as fault:
+            self._tell(coded(str(fault), fault))
             self.session.start_failed(str(fault))
             raise StartFailedLogged(str(fault)) from fault
         except SetupFailed as fault:
+            self._tell(coded(fault.text, fault))
             if refuse is not None:
                 refuse(fault.text)
             self.session.set_up_failed(fault.text)

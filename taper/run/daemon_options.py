@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from twisted.python.usage import Options as CommandLine
 from twisted.python.usage import UsageError
 
+from protocols.errorcode import WRONG_WORDS, coded
 from taper.run.paths import paths_from
 from taper.version import answer
 
@@ -83,7 +84,7 @@ class TaperOptions(CommandLine):
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except UsageError as fault:
-            sys.exit(f"taper: {fault}\nTry: twistd taper --help")
+            sys.exit(coded(f"taper: {fault}\nTry: twistd taper --help", WRONG_WORDS))
 
     def postOptions(self) -> None:
         if not self["config"]:

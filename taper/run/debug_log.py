@@ -18,6 +18,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from protocols.errorcode import INTERNAL, coded, known_code
 from taper.run.paths import give, give_directories, make_private
 from taper.version import OURS, amanda
 
@@ -54,7 +55,7 @@ class DebugLog:
         try:
             self._create(os.path.join(directory, "server"), now)
         except OSError as fault:
-            sys.stderr.write(f"{program}: no debug file: {fault}\n")
+            sys.stderr.write(coded(f"{program}: no debug file: {fault}\n", fault))
 
     def _create(self, directory: str, now: float) -> None:
         self._made = make_private(directory)
@@ -130,7 +131,7 @@ class DebugLog:
         except OSError as fault:
             # no dump ends because nobody can read later how it went
             if not self._lost:
-                sys.stderr.write(f"taper: debug file {self.path}: {fault}\n")
+                sys.stderr.write(coded(f"taper: debug file {self.path}: {fault}\n", fault))
             self._lost = True
 
     def move_to(self, config_name: str, dumpuser: str | None = None) -> None:
@@ -178,11 +179,12 @@ class DebugLog:
                 with suppress(FileNotFoundError):  # another taper is tidying up as well
                     os.unlink(os.path.join(directory, name))
         except OSError as fault:
-            sys.stderr.write(f"taper: cannot remove old debug files: {fault}\n")
+            sys.stderr.write(coded(f"taper: cannot remove old debug files: {fault}\n", fault))
 
 
 class DebugHandler(logging.Handler):
-    """Takes what is logged to the debug log; there is no worse thing that it could do."""
+    """Takes what is logged to the debug log, and tells the code of an error that it speaks of;
+    there is no worse thing that it could do."""
 
     def __init__(self, debug: DebugLog) -> None:
         super().__init__()
@@ -191,10 +193,24 @@ class DebugHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
+            code = _code_in(record)
+            if code is not None:
+                text = coded(text, code)
         except Exception as fault:  # whatever the arguments do when they are formatted
             text = f"{record.msg!r} cannot be formatted: {fault!r}"
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         self._debug.write(f"{record.name}: {level}{text}")
+
+
+def _code_in(record: logging.LogRecord) -> int | None:
+    """The code of the first error of ours among the arguments, or of the one that was handled."""
+    said = record.args if isinstance(record.args, tuple) else ()
+    handled = record.exc_info[1] if record.exc_info else None
+    for one in (*said, handled):
+        code = known_code(one) if isinstance(one, BaseException) else None
+        if code is not None:
+            return code
+    return INTERNAL if handled is not None else None
 
 
 def levels(general: GlobalSettings) -> dict[str, int]:

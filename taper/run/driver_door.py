@@ -42,7 +42,8 @@ def refuse_unverified(description: str) -> None:
         raise StartFailed(
             f"--driver {description} would let whoever connects drive the taper: "
             "say unix:PATH for drivers of this host; those of other hosts come by mtls:, "
-            "which demands a certificate, or through ssh"
+            "which demands a certificate, or through ssh",
+            code=1014,
         )
 
 

@@ -27,6 +27,8 @@ _AT_REST = 60.0
 class HistoryError(OSError):
     """What retention must know cannot be read. The text names the file and the reason."""
 
+    taper_code = 7001
+
 
 class LogCatalog:
     """Reads logs, and knows those that it, or an index beside them, has seen in this state.

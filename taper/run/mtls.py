@@ -45,7 +45,7 @@ def tls_endpoint(
     named = {"privateKey": privateKey, "certKey": certKey, "clients": clients}
     for word, path in named.items():
         if not path:
-            raise StartFailed(f"--driver mtls:{port} needs {word}=FILE")
+            raise StartFailed(f"--driver mtls:{port} needs {word}=FILE", code=1011)
     options = _options(privateKey, certKey, clients)
     return SSL4ServerEndpoint(reactor, int(port), options, int(backlog), interface)
 
@@ -60,7 +60,7 @@ def _options(private_key: str, cert_key: str, clients: str) -> Any:
             _read("clients", clients, _MAY_CHANGE, "changed by others"),
         )
     except TlsRefused as refusal:
-        raise StartFailed(f"--driver mtls: {refusal}") from refusal
+        raise StartFailed(f"--driver mtls: {refusal}", code=1011) from refusal
 
 
 def _read(word: str, path: str, forbidden: int, what: str) -> Pem:
@@ -69,15 +69,17 @@ def _read(word: str, path: str, forbidden: int, what: str) -> Pem:
     try:
         descriptor = open_regular(path, os.O_RDONLY)
     except OSError as fault:
-        raise StartFailed(f"{name} cannot be read: {fault.strerror or fault}") from fault
+        raise StartFailed(f"{name} cannot be read: {fault.strerror or fault}", code=1011) from fault
     with open(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if found.st_uid not in trusted_users():
-            raise StartFailed(f"{name} belongs to user {found.st_uid}")
+            raise StartFailed(f"{name} belongs to user {found.st_uid}", code=1011)
         if found.st_mode & forbidden:
             mode = stat.S_IMODE(found.st_mode)
-            raise StartFailed(f"{name} may be {what}: its mode is {mode:o}; chmod 600 {path}")
+            raise StartFailed(
+                f"{name} may be {what}: its mode is {mode:o}; chmod 600 {path}", code=1011
+            )
         data = read_at_most(file, LARGEST_PEM + 1)
     if len(data) > LARGEST_PEM:
-        raise StartFailed(f"{name} is longer than {LARGEST_PEM} bytes")
+        raise StartFailed(f"{name} is longer than {LARGEST_PEM} bytes", code=1011)
     return Pem(f"{word}={path}", path, data)

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 
+from protocols.errorcode import CANNOT_LISTEN, WRONG_WORDS
 from taper.run.as_root import become, dump_user, look_up
 from taper.run.daemon_options import STDIO, SYSTEMD, TaperOptions
 from taper.run.door import Door
@@ -38,7 +39,8 @@ class Inherited:
         link = inherited_socket((socket.AF_UNIX,))
         if link is None:
             raise StartFailed(
-                "--driver systemd: systemd hands over no socket; is this started by a socket unit?"
+                "--driver systemd: systemd hands over no socket; is this started by a socket unit?",
+                code=1014,
             )
         port = InheritedPort(link, factory, self._reactor)
         port.startListening()
@@ -61,7 +63,8 @@ def endpoint_of(reactor: Any, text: str) -> Any:
     except Exception as fault:
         raise StartFailed(
             f"--driver {text} is no endpoint: {fault}; "
-            "expected stdio, systemd, or for example unix:/run/amanda/taper.sock"
+            "expected stdio, systemd, or for example unix:/run/amanda/taper.sock",
+            code=1014,
         ) from fault
     return serverFromString(Listening(reactor), private_endpoint(text))
 
@@ -82,9 +85,9 @@ def _listen(endpoint: Any, door: Door, driver: str) -> IListeningPort:
     failures: list[Any] = []
     endpoint.listen(door).addCallbacks(found.append, failures.append)
     for failure in failures:
-        raise StartFailed(why_deaf(driver, failure))
+        raise StartFailed(why_deaf(driver, failure), code=CANNOT_LISTEN)
     if not found:
-        raise StartFailed(f"--driver {driver} is none that root can open at once")
+        raise StartFailed(f"--driver {driver} is none that root can open at once", code=1014)
     return found[0]
 
 
@@ -122,7 +125,8 @@ def open_as_root(
     parent = getattr(options, "parent", None)
     if parent is not None and any(parent[name] is not None for name in ("uid", "gid")):
         raise StartFailed(
-            f"twistd's --uid and --gid are not for the taper: it becomes {user}, the dump user"
+            f"twistd's --uid and --gid are not for the taper: it becomes {user}, the dump user",
+            code=WRONG_WORDS,
         )
     owner = look_up(user)
     door = make_door(driver, options["waiting"])

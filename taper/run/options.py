@@ -33,6 +33,8 @@ _SHORT = "".join(f"{name[1]}:" for name, _, _ in ARGUMENTS if name[0] == "-" and
 class UsageError(Exception):
     """The command line is wrong; the text says how."""
 
+    taper_code = 1001
+
 
 class Options(Record, kw_only=True):
     """What the command line says.

@@ -8,6 +8,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
+from protocols.errorcode import coded
 from taper.last_words import guarded, tell
 from taper.run.late import without_optional
 from taper.run.options import HELP, USAGE, Options, UsageError, parse_options
@@ -40,7 +41,7 @@ class _Process:
         try:
             options = parse_options(sys.argv[1:])
         except UsageError as fault:
-            return tell("taper", f"{fault}\n{USAGE.rstrip()}")
+            return tell("taper", f"{fault}\n{USAGE.rstrip()}", fault)
         if options.help:
             sys.stdout.write(HELP)
             return 0
@@ -63,10 +64,10 @@ class _Process:
         try:
             setup = make_setup(options, paths, debug, options.log_filename)
             if options.log_filename is None:
-                raise StartFailed("--log-filename is missing: the trace log of the run")
+                raise StartFailed("--log-filename is missing: the trace log of the run", code=1001)
         except StartFailed as fault:
-            debug.write(str(fault))
-            return tell("taper", str(fault))
+            debug.write(coded(str(fault), fault))
+            return tell("taper", str(fault), fault)
         import_reactor()
         from taper.run.stdio import converse
 

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from protocols.errorcode import CANNOT_LISTEN
 from protocols.greeting import Greeting
 from protocols.twisted_transports.haste import Haste
 from taper.installation import installation
@@ -125,7 +126,7 @@ class TaperService(Service):
         else:
             self._listening(self._port)
         if self._refused is not None:
-            raise StartFailed(self._refused)
+            raise StartFailed(self._refused, code=CANNOT_LISTEN)
         self._begun = True
         self._watched.begin()
         self._handler = signal.signal(
@@ -161,7 +162,7 @@ class TaperService(Service):
         log.critical("{text}", text=self._refused)
         if self._begun and self.running:
             # nobody is left to raise it to: a daemon that no driver can reach is none
-            tell("taper", self._refused)
+            tell("taper", self._refused, CANNOT_LISTEN)
             fail_at_exit()
             self._give_up()
 
@@ -322,10 +323,10 @@ def _check_for_every_driver(setup: Setup) -> None:
         raise StartFailed(fault.text) from fault
     directory = os.path.dirname(setup.log_filename)
     if not os.path.isdir(directory):
-        raise StartFailed(f"{setup.log_filename}: there is no directory {directory}")
+        raise StartFailed(f"{setup.log_filename}: there is no directory {directory}", code=8006)
     target = setup.log_filename if os.path.lexists(setup.log_filename) else directory
     if os.path.isdir(setup.log_filename) or not os.access(target, os.W_OK):
-        raise StartFailed(f"the trace log {setup.log_filename} cannot be written")
+        raise StartFailed(f"the trace log {setup.log_filename} cannot be written", code=8006)
 
 
 def _reader(wanted: Options, log_filename: str | None, first: Setup, directory: str | None) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from devices.patience import Patience
+from protocols.errorcode import TRACE_LOG, coded
 from protocols.tracelog import Fatal, NoTapeError, PidDone, PidStart
 from taper.core.controller import Controller
 from taper.core.watch import Watch
@@ -72,8 +73,8 @@ class Session:
                 self.log(record)
         except OSError as fault:
             text = log_trouble(self._setup.log_filename, fault)
-            self._setup.debug.write(text)
-            tell("taper", text, self._setup.error_output)
+            self._setup.debug.write(coded(text, TRACE_LOG))
+            tell("taper", text, TRACE_LOG, self._setup.error_output)
 
     def begin(self) -> None:
         """First line of the trace log.
@@ -91,7 +92,9 @@ class Session:
         try:
             self.log(PidStart(self._pid))
         except OSError as fault:
-            raise StartFailed(log_trouble(self._setup.log_filename, fault)) from fault
+            raise StartFailed(
+                log_trouble(self._setup.log_filename, fault), code=TRACE_LOG
+            ) from fault
 
     def open(self) -> None:
         """Assemble what the conversation works with, and make the controller.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from devices.regular import open_regular
 from protocols.conf import load
+from protocols.errorcode import Coded
 from protocols.records import Record
 from protocols.tapelist import TapelistError, check_name
 from taper.installation import installation
@@ -31,19 +32,21 @@ class StartFailed(CannotStart):
     :ivar details: what stderr was told before.
     """
 
-    def __init__(self, text: str, details: Sequence[str] = ()) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, details: Sequence[str] = (), *, code: int | None = None) -> None:
+        super().__init__(text, code=code)
         self.details = tuple(details)
 
 
-class SetupFailed(Exception):
+class SetupFailed(Coded):
     """The storage cannot be served: TAPE-ERROR SETUP, exit status 0.
 
     :ivar text: for driver and trace log.
     """
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
+    taper_code = 1100
+
+    def __init__(self, text: str, *, code: int | None = None) -> None:
+        super().__init__(text, code=code)
         self.text = text
 
 
@@ -71,7 +74,7 @@ class Setup(Record, kw_only=True):
         """
         found = None if self.storage_name is None else self.config.storage(self.storage_name)
         if found is None:
-            raise SetupFailed(f"Storage '{self.storage_name or ''}' not found")
+            raise SetupFailed(f"Storage '{self.storage_name or ''}' not found", code=1004)
         try:
             check_name("configuration", self.config.name)
             check_name("storage", found.name)
@@ -91,7 +94,8 @@ def _working_directory(whose: str) -> str:
     except OSError as fault:
         raise StartFailed(
             f"{whose} is relative to the working directory, which cannot be found: "
-            f"{fault.strerror}; start from a directory that exists, or give an absolute path"
+            f"{fault.strerror}; start from a directory that exists, or give an absolute path",
+            code=8003,
         ) from fault
 
 
@@ -142,7 +146,7 @@ def load_config(
         say(message.text)
     errors = [message.text for message in loaded.messages if message.level == "error"]
     if errors:
-        raise StartFailed("Errors processing config file", errors)
+        raise StartFailed("Errors processing config file", errors, code=1003)
     return loaded.config
 
 
@@ -155,13 +159,17 @@ def check_user(dumpuser: str) -> None:
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
-        raise StartFailed(f"current userid {uid} not found in password database") from None
+        raise StartFailed(
+            f"current userid {uid} not found in password database", code=1013
+        ) from None
     try:
         wanted = pwd.getpwnam(dumpuser).pw_uid
     except KeyError:
-        raise StartFailed(f'cannot look up dumpuser "{dumpuser}"') from None
+        raise StartFailed(f'cannot look up dumpuser "{dumpuser}"', code=1013) from None
     if os.geteuid() != uid or uid != wanted:
-        raise StartFailed(f'must be executed as the "{dumpuser}" user instead of the "{name}" user')
+        raise StartFailed(
+            f'must be executed as the "{dumpuser}" user instead of the "{name}" user', code=1013
+        )
 
 
 def change_directory(paths: Paths) -> None:

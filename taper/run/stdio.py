@@ -36,7 +36,7 @@ def _tell_failure(event: Any) -> None:
     """A sentence of it to whoever reads the amdump log."""
     failure = event.get("log_failure")
     if failure is not None:
-        tell("taper", f"internal error: {failure.getErrorMessage()}")
+        tell("taper", f"internal error: {failure.getErrorMessage()}", failure.value)
 
 
 def converse(setup: Setup) -> int:
@@ -50,7 +50,7 @@ def converse(setup: Setup) -> int:
     except StartFailedLogged:
         return 1
     except StartFailed as fault:
-        return tell("taper", str(fault))
+        return tell("taper", str(fault), fault)
     except SetupFailed:
         return 0  # driver and trace log were told
     connect(reactor, conversation, watched)

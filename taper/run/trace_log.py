@@ -37,6 +37,8 @@ CATALOGUE = (Start, Part, Done, Partial, Fail)
 class LogLocked(OSError):
     """Another program holds the lock of the log, and it was waited for long enough."""
 
+    taper_code = 8006
+
 
 def append_record(path: str, record: Any, patience: Patience | None = None) -> None:
     """Append one record under the lock that all Amanda programs take, whole or not at all; blocks.

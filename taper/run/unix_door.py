@@ -108,7 +108,7 @@ def clear_way(path: str) -> None:
     except FileNotFoundError:
         return  # the way is clear, or there is none, which is told when it is listened on
     except Untrusted as fault:
-        raise StartFailed(f"no socket {path}: {fault}") from fault
+        raise StartFailed(f"no socket {path}: {fault}", code=5001) from fault
     if not stat.S_ISSOCK(found.st_mode):
         return  # told when it cannot be listened on
     with socket.socket(socket.AF_UNIX) as caller, contextlib.suppress(OSError):

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from taper.last_words import tell
+from protocols.errorcode import coded
+from taper.last_words import say as say_on_stderr
 
 
 class IWork(Protocol):
@@ -26,10 +27,11 @@ def run_until_over(
 ) -> int:
     """Run the reactor until the work is done.
 
-    :param fail: says what nobody foresaw, and gives the exit status then (default: :func:`tell`)
+    :param fail: says what nobody foresaw, and gives the exit status then (default:
+        :func:`taper.last_words.say`)
     :return: its exit status
     """
-    say = fail or partial(tell, program)
+    say = fail or partial(say_on_stderr, program)
     ended: Deferred[None] = Deferred()
     status = 1
 
@@ -38,7 +40,8 @@ def run_until_over(
         if isinstance(result, int):
             status = result
         else:
-            status = say(f"internal error: {result.getErrorMessage()}")
+            text = f"internal error: {result.getErrorMessage()}"
+            status = say(coded(text, result.value))
         ended.callback(None)
         if reactor.running and not stopping:
             reactor.stop()

@@ -226,7 +226,7 @@ class DriverConnection(Protocol):
         except SetupFailed:
             status = 0  # driver and trace log were told
         except Exception as fault:
-            status = tell("taper", sentence(fault), guest.write_error)
+            status = tell("taper", sentence(fault), fault, guest.write_error)
         else:
             self._connect(conversation)
             return

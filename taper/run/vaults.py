@@ -35,12 +35,13 @@ class Vaults:
     def open_changer(self, storage: str) -> IAsyncChanger:
         found = self._config.storage(storage)
         if found is None:
-            raise SourceFault(f"Storage '{storage}' not found")
+            raise SourceFault(f"Storage '{storage}' not found", code=1004)
         drive = only_drive(self._config, found)
         if drive is not None and drive == only_drive(self._config, self._own):
             raise SourceFault(
                 f"{storage} and {self._own.name} have the same single drive '{drive}': "
-                "a dump cannot be copied within one drive"
+                "a dump cannot be copied within one drive",
+                code=1016,
             )
         try:
             return self._open_changer(found)

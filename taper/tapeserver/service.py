@@ -14,6 +14,7 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.usage import Options as CommandLine
 from twisted.python.usage import UsageError
 
+from protocols.errorcode import CANNOT_LISTEN, WRONG_WORDS
 from taper.last_words import CannotStart, guarded, instead_of_tracebacks, tell
 from taper.plane.crc import prepare
 from taper.systemd import Notifier, inherited_socket
@@ -44,7 +45,7 @@ class ServerOptions(CommandLine):
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except UsageError as fault:
-            tell(PROGRAM, f"{fault}\nTry: taper ndmp-tape --help")
+            tell(PROGRAM, f"{fault}\nTry: taper ndmp-tape --help", WRONG_WORDS)
             sys.exit(1)
 
     def postOptions(self) -> None:
@@ -75,7 +76,9 @@ class TapeService(Service):
             port = self.server.start(self._settings.port, host, link)
         except CannotListenError as fault:
             where = f"{host}:{self._settings.port}"
-            raise CannotStart(f"cannot listen on {where}: {fault.socketError}") from fault
+            raise CannotStart(
+                f"cannot listen on {where}: {fault.socketError}", code=CANNOT_LISTEN
+            ) from fault
         log.info("listening on {host}:{port}", host=host, port=port)
         text = f"listening on {host}:{port}"
         self._reactor.callWhenRunning(self._notifier.ready, text)

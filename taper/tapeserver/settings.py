@@ -53,6 +53,8 @@ _KNOWN = {
 class BadSettings(CannotStart):
     """The text names the file, the section, the setting, and what was expected."""
 
+    taper_code = 1012
+
 
 @frozen
 class DriveSettings:

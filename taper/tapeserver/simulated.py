@@ -29,6 +29,8 @@ EARLY_ROOM = 65536
 class SimulatedTapeError(Exception):
     """The file holds no tape of ndmjob's; the message says what is wrong and where."""
 
+    taper_code = 2016
+
 
 @frozen
 class Limits:

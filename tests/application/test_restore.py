@@ -132,7 +132,7 @@ def test_nobody_listens(disk: Disk, target: Path) -> None:
     done = run(disk.place, "restore", *disk.options(), *words, cwd=target)
     assert done.status == 1
     assert done.err == (
-        f"amdirecttar: cannot connect to 127.0.0.1 port {port}: Connection refused\n"
+        f"amdirecttar: cannot connect to 127.0.0.1 port {port}: Connection refused [TAPER-5002]\n"
     )
 
 

@@ -17,6 +17,7 @@ from twisted.internet import reactor
 from protocols.conf import Config, load
 from protocols.driver.codec import decode_command
 from protocols.driver.messages import Message
+from protocols.errorcode import code_of
 from protocols.header import Header, HeaderType, build_header
 from taper import ctl
 from taper.people.commands import COMMANDS
@@ -93,12 +94,14 @@ class Dump:
 class Nights:
     """The directories of one configuration.
 
-    :ivar said: what commands have told of on stderr.
+    :ivar said: what commands have told of on stderr, without codes.
+    :ivar codes: which they have told there.
     """
 
     root: Path
     settings: dict[str, Any] = field(factory=dict)
     said: list[str] = field(factory=list)
+    codes: list[int] = field(factory=list)
 
     def make(self, slots: int = 4) -> Nights:
         """Make all that is needed before the first night."""
@@ -224,7 +227,13 @@ class Nights:
         options = parse(words[0], "C", *words[1:])
         out = io.StringIO()
         screen = Screen(style, out, lambda: 0.0)
-        screen.warn = self.said.append  # type: ignore[method-assign]
+
+        def warn(text: str, code: int | BaseException | None = None) -> None:
+            self.said.append(text)
+            if code is not None:
+                self.codes.append(code if isinstance(code, int) else code_of(code))
+
+        screen.warn = warn  # type: ignore[method-assign]
         site = Site(
             reactor, self.config(*getattr(options, "o", ())), self.paths, screen, now=lambda: NOW
         )

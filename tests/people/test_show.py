@@ -105,9 +105,10 @@ async def test_what_differs_from_the_log(tmp_path: Path) -> None:
         "3 localhost /home 2026-01-07 0 1 tar 100 B differs",
         "4 localhost /srv 2026-01-07 0 1 tar does not tell of it",
         "volume C01, file 3, part 1 of localhost:/srv level 0 of 2026-01-07: "
-        "header on 'C01' file 3 does not match expectations: got disk '/home'; expected '/srv'",
-        "volume C01, file 4: no trace log tells of it",
-        f"volume C01, file 2, part 2 of {where}: the file is not on the volume",
+        "header on 'C01' file 3 does not match expectations: got disk '/home'; expected '/srv' "
+        "[TAPER-7021]",
+        "volume C01, file 4: no trace log tells of it [TAPER-7023]",
+        f"volume C01, file 2, part 2 of {where}: the file is not on the volume [TAPER-7022]",
     ]
     record = await nights.record("show", "C01", exit=Exit.FOUND)
     assert [(one["kind"], one["file"], one["part"]) for one in record["findings"]] == [
@@ -124,7 +125,7 @@ async def test_another_volume_of_the_same_label(tmp_path: Path) -> None:
     label.write_bytes(label.read_bytes().replace(b"20260107", b"20250107"))
     *_, finding = await nights.lines("show", "C01", exit=Exit.FOUND)
     assert finding == (
-        "volume C01: it was labelled 20250107000000, the tapelist says 20260107000000"
+        "volume C01: it was labelled 20250107000000, the tapelist says 20260107000000 [TAPER-7020]"
     )
 
 

@@ -67,7 +67,7 @@ def test_what_others_may_change_is_neither_installed_nor_run(tmp_path: Path) -> 
     os.chown(tmp_path, 65534, 0)
     refused = ctl("install", *where)
     text = f"{tmp_path} belongs to user 65534, but {tmp_path} must be root's alone"
-    assert (refused.returncode, refused.stderr) == (1, f"taperctl: {text}\n")
+    assert (refused.returncode, refused.stderr) == (1, f"taperctl: {text} [TAPER-8008]\n")
     assert not list(tmp_path.iterdir())
     os.chown(tmp_path, 0, 0)
     assert ctl("install", *where).returncode == 0

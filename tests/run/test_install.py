@@ -148,7 +148,7 @@ def test_not_root(machine: Machine) -> None:
     """Only root can install."""
     command = ["runuser", "-u", USER, "--", machine.python, "-m", "taper.ctl", "install"]
     done = machine.inside(*command)
-    assert (done.returncode, done.stderr) == (1, "taperctl: install needs root\n")
+    assert (done.returncode, done.stderr) == (1, "taperctl: install needs root [TAPER-8008]\n")
     machine.check_untouched()
 
 

@@ -215,7 +215,7 @@ def test_what_amanda_says_now(fedora: Fedora) -> None:
     fedora.answer(evolve(FEDORA, config_dir="/srv/conf"))
     said = fedora.inside(fedora.python, "-m", "taper.ctl", "status").stderr
     text = "/srv/sbin/amgetconf says: config_dir /srv/conf, not /srv/etc/amanda."
-    assert said == f'taperctl: {text} "taperctl install" records that\n'
+    assert said == f'taperctl: {text} "taperctl install" records that [TAPER-8008]\n'
     fedora.ctl("install")
     assert "config_dir /srv/conf\n" in fedora.ctl("status")
     # in her global configuration, which is read after the record

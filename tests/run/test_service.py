@@ -398,5 +398,5 @@ def test_an_endpoint_that_fails_later_ends_the_daemon(tmp_path: Path) -> None:
         cwd=tmp_path,
         timeout=60,
     )
-    why = "taper: cannot listen on --driver late:: Cannot assign requested address\n"
+    why = "taper: cannot listen on --driver late:: Cannot assign requested address [TAPER-5001]\n"
     assert (done.returncode, done.stderr) == (1, why)

@@ -65,6 +65,7 @@ LATE = {
         "taper.demo.play",
         "taper.install",
         "taper.installation",
+        "taper.people.explain",
         "taper.people.plugin",
         "taper.people.running",
         "taper.usage.asked",

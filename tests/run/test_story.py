@@ -178,7 +178,8 @@ def test_what_nobody_foresaw(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 1
-    assert re.fullmatch(r"taper: internal error: RuntimeError: boom \(.*, line 2\)\n", done.stderr)
+    text = r"taper: internal error: RuntimeError: boom \(.*, line 2\) \[TAPER-9000\]\n"
+    assert re.fullmatch(text, done.stderr)
     lines = told(place)
     assert "Traceback (most recent call last):" in lines
     assert "RuntimeError: boom" in lines
@@ -188,7 +189,7 @@ def test_a_failure_that_nobody_waited_for(capfd: pytest.CaptureFixture[str]) -> 
     """Twisted's last words are a sentence for the amdump log."""
     _tell_failure({"log_failure": Failure(ValueError("lost"))})
     _tell_failure({"log_format": "nothing wrong"})
-    assert capfd.readouterr().err == "taper: internal error: lost\n"
+    assert capfd.readouterr().err == "taper: internal error: lost [TAPER-9000]\n"
 
 
 def test_only_the_latest_log_is_written(tmp_path: Path) -> None:

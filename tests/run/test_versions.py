@@ -61,5 +61,6 @@ def test_a_wrong_configuration_is_told_before_a_missing_log(tmp_path: Path) -> N
     assert "log" not in done.stderr
     (tmp_path / "again").mkdir()
     done = said(tmp_path / "again", "taper", "C")
-    assert done.stderr == "taper: --log-filename is missing: the trace log of the run\n"
+    text = "--log-filename is missing: the trace log of the run [TAPER-1001]"
+    assert done.stderr == f"taper: {text}\n"
     assert done.returncode == 1

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from devices.errors import ChangerError, DeviceError
 from devices.shield import undisturbed
+from protocols.errorcode import coded
 from protocols.labels import LabelError
 from protocols.tapelist import TapelistError
 from taper.core.scan import texts
@@ -65,11 +66,11 @@ class BaseScan:
         try:
             return await self.search(await self.make_judge(write_timestamp))
         except (ChangerError, DeviceError, LabelError, TapelistError, OSError) as fault:
-            _log.info("the scan failed: %s", texts.one_line(fault))
+            _log.info("the scan failed: %s", coded(texts.one_line(fault), fault))
             await self._let_go()
             raise ScanFailed(texts.one_line(fault)) from fault
         except Exception as fault:
-            _log.info("the scan failed: %s", str(fault) or type(fault).__name__)
+            _log.info("the scan failed: %s", coded(str(fault) or type(fault).__name__, fault))
             await self._let_go()
             raise
 

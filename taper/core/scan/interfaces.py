@@ -26,6 +26,8 @@ class ScanFailed(Exception):
     :ivar text: what the driver and the trace log are told; one line.
     """
 
+    taper_code = 2200
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text

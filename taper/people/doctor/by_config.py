@@ -34,16 +34,13 @@ def part_size(
         if largest > length * _ROOM:
             yield Advice(
                 check="part-size",
+                code=1030,
                 weight=Weight.WRONG,
                 what=(
                     f"Storage {printable(storage.name)} has no part-size; its volumes hold "
                     f"{size(length)}, and a dump has {size(largest)}."
                 ),
-                cause="A dump that is not divided must fit on one volume, and fails otherwise.",
-                remedy=(
-                    f"Set part-size in tapetype {printable(tapetype.name)}, to about "
-                    f"{size(length // 20)}."
-                ),
+                values={"TAPETYPE": printable(tapetype.name), "SIZE": size(length // 20)},
             )
 
 
@@ -76,27 +73,24 @@ def retention(config: Config, storages: Iterable[Storage]) -> Iterator[Advice]:
         if kept < storage.runtapes:
             yield Advice(
                 check="tapecycle",
+                code=1031,
                 weight=Weight.WRONG,
                 what=(
                     f"Storage {name} keeps {count(kept, 'volume')}, and a run may write "
                     f"{storage.runtapes}."
                 ),
-                cause="A run may write over what the run before has written.",
-                remedy=f"Set tapecycle to at least {needed + storage.runtapes}.",
+                values={"VOLUMES": str(needed + storage.runtapes)},
             )
         elif kept < needed:
             yield Advice(
                 check="tapecycle",
+                code=1032,
                 weight=Weight.RISK,
                 what=(
                     f"Storage {name} keeps {count(kept, 'volume')}; the {runs} runs of a dumpcycle "
                     f"may write {needed}."
                 ),
-                cause="A full dump may be written over before the next one is made.",
-                remedy=(
-                    f"Set tapecycle to at least {needed + storage.runtapes}, or a policy with "
-                    "retention-full or retention-recover."
-                ),
+                values={"VOLUMES": str(needed + storage.runtapes)},
             )
 
 
@@ -110,13 +104,12 @@ def slots(config: Config, shelves: Sequence[Shelf]) -> Iterator[Advice]:
         if shelf.trouble is None and 0 < there < kept + runtapes:
             yield Advice(
                 check="slots",
+                code=3021,
                 weight=Weight.RISK,
                 what=(
                     f"Changer {printable(shelf.name)} has {count(there, 'slot')}; "
                     f"{count(kept, 'volume')} are kept, and a run may write {runtapes} more."
                 ),
-                cause="A night comes on which no volume may be written over.",
-                remedy="Add slots, lower tapecycle, or change volumes by hand in time.",
             )
 
 
@@ -126,9 +119,8 @@ def changers(shelves: Iterable[Shelf]) -> Iterator[Advice]:
         if shelf.trouble is not None:
             yield Advice(
                 check="changer",
+                code=3020,
                 weight=Weight.WRONG,
                 what=f"Changer {printable(shelf.name)} does not tell what it has: "
                 f"{printable(shelf.trouble)}.",
-                cause="No volume can be found by a changer that cannot be asked.",
-                remedy="See what the text says; when another program holds it, wait for its end.",
             )

@@ -32,28 +32,27 @@ def disks(
         if not dumps:
             yield Advice(
                 check="no-dump",
+                code=7030,
                 weight=Weight.WRONG,
                 what=f"There is no dump of {name} that can be restored.",
-                cause="It was never dumped, its dumps failed, or they were written over.",
-                remedy=f"See what amreport and `taperctl dumps` tell of {name}, and run amdump.",
+                values={"DISK": name},
             )
             continue
         newest = max(_stamp(dump) for dump in dumps)
         if not any(_level(dump) == "0" for dump in dumps):
             yield Advice(
                 check="no-full-dump",
+                code=7031,
                 weight=Weight.WRONG,
                 what=f"There is no full dump of {name}; only what changed can be restored.",
-                cause="The full dump was written over, or failed.",
-                remedy=f"Have one made: amadmin CONFIG force {name}; and see check tapecycle.",
+                values={"DISK": name},
             )
         if newest < ago(2 * max(dumpcycle, 1)):
             yield Advice(
                 check="old-dump",
+                code=7032,
                 weight=Weight.RISK,
                 what=f"The newest dump of {name} is of {moment(newest)}.",
-                cause="It was not dumped for two dumpcycles.",
-                remedy="See why in the reports of the last runs.",
             )
 
 
@@ -75,14 +74,13 @@ def last_run(catalogue: Catalogue) -> Iterator[Advice]:
             name = copy.dump.name
             yield Advice(
                 check="last-run",
+                code=7033,
                 weight=Weight.WRONG,
                 what=(
                     f"The run of {moment(newest)} has not written all of "
                     f"{printable(name.host)} {printable(name.disk)} level {name.level}: "
                     f"{printable(lacks)}."
                 ),
-                cause="The dump cannot be restored as a whole from the volumes.",
-                remedy="amflush writes it if it is held; else the next run dumps the disk.",
             )
 
 
@@ -92,13 +90,12 @@ def held(catalogue: Catalogue, ago: DaysAgo) -> Iterator[Advice]:
     if old:
         yield Advice(
             check="held",
+            code=7034,
             weight=Weight.RISK,
             what=(
                 f"{count(len(old), 'dump')} on holding disks since "
                 f"{moment(min(dump.datestamp for dump in old))}."
             ),
-            cause="They are on no volume, and take the room that the next runs need.",
-            remedy="amflush writes them; with autoflush each run does.",
         )
 
 
@@ -110,8 +107,7 @@ def clock(catalogue: Catalogue, ago: DaysAgo) -> Iterator[Advice]:
     if late is not None:
         yield Advice(
             check="clock",
+            code=8023,
             weight=Weight.WRONG,
             what=f"The tapelist has a volume that was written on {moment(late)}, which is to come.",
-            cause="This machine's clock is wrong, or was; volumes are kept too long or not enough.",
-            remedy="Set the clock, and keep it by NTP.",
         )

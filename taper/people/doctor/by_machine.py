@@ -42,19 +42,19 @@ def places(config: Config, storages: Iterable[Storage]) -> Iterator[Advice]:
         if trouble is not None:
             yield Advice(
                 check="places",
+                code=8020,
                 weight=Weight.RISK if what == "indexdir" else Weight.WRONG,
                 what=f"The directory of the {what}, {printable(path)}, {trouble}.",
-                cause="Runs cannot write what belongs there, and fail.",
-                remedy=f"Make it, and give it to the dump user {printable(general.dumpuser)}.",
+                values={"DUMPUSER": printable(general.dumpuser)},
             )
     tapelist = config.path(general.tapelist)
     if os.path.exists(tapelist) and not os.access(tapelist, os.R_OK | os.W_OK, effective_ids=True):
         yield Advice(
             check="places",
+            code=8021,
             weight=Weight.WRONG,
             what=f"The tapelist {printable(tapelist)} is closed to the dump user.",
-            cause="No volume can be labelled.",
-            remedy=f"Give it to the dump user {printable(general.dumpuser)}.",
+            values={"DUMPUSER": printable(general.dumpuser)},
         )
 
 
@@ -97,13 +97,12 @@ def shared_disks(config: Config, storages: Iterable[Storage]) -> Iterator[Advice
             if same:
                 yield Advice(
                     check="shared-disk",
+                    code=1033,
                     weight=Weight.RISK,
                     what=(
                         f"The holding disk {printable(holding)} and the vtapes in "
                         f"{printable(directory)} are on one file system."
                     ),
-                    cause="Dumps that wait take the room of the volumes, and are lost with them.",
-                    remedy="Have the holding disk elsewhere, or bound it with use.",
                 )
 
 
@@ -126,13 +125,12 @@ def room(config: Config, storages: Iterable[Storage], catalogue: Catalogue) -> I
             if free < night:
                 yield Advice(
                     check="room",
+                    code=8022,
                     weight=Weight.RISK,
                     what=(
                         f"The disk of the {what} {printable(path)} has {size(free)} left; the last "
                         f"night had {size(night)}."
                     ),
-                    cause="The next night may find the disk full. What is written over makes room.",
-                    remedy="Make room, or have smaller volumes or fewer of them.",
                 )
 
 
@@ -151,13 +149,13 @@ def run_in_progress(config: Config) -> Iterator[Advice]:
         return
     yield Advice(
         check="stale-run",
+        code=8024,
         weight=Weight.WRONG,
         what=(
             f"{printable(path)} is the log of a run, and none of its programs is there any more "
             f"(pids {', '.join(sorted(pids, key=int)) or 'unknown'})."
         ),
-        cause="The run died; the next one does not begin before its log is put away.",
-        remedy=f"amcleanup {printable(config.name)}",
+        values={"CONFIG": printable(config.name)},
     )
 
 
@@ -175,8 +173,7 @@ def taper_in_place() -> Iterator[Advice]:
         what = f"Amanda starts {printable(path)}, which is not our taper."
     yield Advice(
         check="taper",
+        code=8025,
         weight=Weight.RISK,
         what=what,
-        cause="Runs are as Amanda's own taper makes them, or fail.",
-        remedy="If ours is wanted: taperctl install. taperctl status tells more.",
     )

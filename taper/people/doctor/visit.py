@@ -74,10 +74,10 @@ def _disks(config: Config) -> tuple[list[tuple[str, str]], list[Advice]]:
         faults.append(
             Advice(
                 check="disklist",
+                code=1015,
                 weight=Weight.WRONG,
                 what=what,
-                cause="What the disklist does not tell is not dumped.",
-                remedy=f"Mend {name}; amcheck tells whether it is good.",
+                values={"DISKLIST": name},
             )
         )
 
@@ -112,6 +112,7 @@ def tell(name: str, found: list[Advice]) -> Answer:
 def _record(advice: Advice) -> dict[str, Any]:
     return {
         "check": advice.check,
+        "code": advice.kind.label,
         "weight": advice.weight.value,
         "what": advice.what,
         "cause": advice.cause,
@@ -120,7 +121,7 @@ def _record(advice: Advice) -> dict[str, Any]:
 
 
 def _lines(advice: Advice) -> Iterator[str]:
-    yield f"{advice.weight.value.upper()}  {advice.what}  [{advice.check}]"
+    yield f"{advice.weight.value.upper()}  {advice.what}  [{advice.check}, {advice.kind.label}]"
     yield f"  {advice.cause}"
     yield f"  -> {advice.remedy}"
 

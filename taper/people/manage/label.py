@@ -219,12 +219,15 @@ async def _see(site: Site, held: IAsyncReservation, wanted: str) -> None:
     if (now.status, now.label, now.timestamp) != (Status.SUCCESS, wanted, UNWRITTEN):
         raise CannotStart(
             f"slot {held.slot} was labelled {wanted}, but what is read there now is "
-            f"{now.label or now.error}"
+            f"{now.label or now.error}",
+            code=8013,
         )
     try:
         await held.set_label(wanted)
     except ChangerError as fault:
-        site.screen.warn(f"the changer does not know yet of volume {wanted}: {fault.message}")
+        site.screen.warn(
+            f"the changer does not know yet of volume {wanted}: {fault.message}", fault
+        )
 
 
 def _told(plan: _Plan) -> list[Table | str]:

@@ -123,7 +123,7 @@ async def move(site: Site, options: argparse.Namespace) -> Answer:
             exit = Exit.WELL if refused is None else Exit.FOUND
             return Answer(record={**record, "done": False}, shown=shown, exit=exit)
         if refused is not None:
-            raise CannotStart(f"nothing was moved: {printable(refused)}")
+            raise CannotStart(f"nothing was moved: {printable(refused)}", code=8013)
         dialogue_of(site).show(Answer(record={}, shown=(plan,)))
         await changer.move(source, target)
         shown = [f"It is in slot {printable(target)} now."]

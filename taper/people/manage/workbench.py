@@ -138,7 +138,7 @@ async def agree(
     :raise CannotStart: it may not, or somebody has not named them
     """
     if refused is not None:
-        raise CannotStart(f"nothing was done: {printable(refused)}")
+        raise CannotStart(f"nothing was done: {printable(refused)}", code=8013)
     dialogue = dialogue_of(site)
     dialogue.show(Answer(record={}, shown=told))
     for label in active:
@@ -149,13 +149,15 @@ async def agree(
 async def _have_named(dialogue: Dialogue, label: str) -> None:
     shown = printable(label)
     if not dialogue.interactive:
-        raise CannotStart(f"nothing was done, as {shown} is active; --name {shown} gives it up")
+        raise CannotStart(
+            f"nothing was done, as {shown} is active; --name {shown} gives it up", code=8013
+        )
     try:
         typed = await dialogue.ask(f"To lose what is on {shown}, type its name: ")
     except EOFError:
         typed = ""
     if typed not in (label, shown):
-        raise CannotStart(f"nothing was done, as the name of {shown} was not typed")
+        raise CannotStart(f"nothing was done, as the name of {shown} was not typed", code=8013)
 
 
 # what is on a volume, and what is lost with it

@@ -28,6 +28,8 @@ _DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[ T]?(\d\d):?(\d\d)(?::?(\d\d))?)
 class NothingToRestore(CannotStart):
     """There is no such dump; the text says what there is instead."""
 
+    taper_code = 7002
+
 
 def latest(date: str) -> str:
     """The last moment that a date means, as 14 digits: the end of the day, if no time is told.

@@ -44,6 +44,8 @@ PATIENCE = 7 * 86400.0
 class Refused(CannotStart):
     """The dump cannot be unpacked like that; the text says what can be done."""
 
+    taper_code = 7006
+
 
 class StepAtWork:
     """One dump that is being restored."""

@@ -47,13 +47,17 @@ def read_wish(options: argparse.Namespace) -> Wish:
         paths = tuple(dict.fromkeys(plain_path(path) for path in options.path))
         until = None if options.date is None else latest(options.date)
     except ValueError as fault:
-        raise CannotStart(str(fault)) from fault
+        raise CannotStart(str(fault), code=1001) from fault
     if options.to is None:
-        raise CannotStart("--to is missing: a directory to restore into, or - for standard output")
+        raise CannotStart(
+            "--to is missing: a directory to restore into, or - for standard output", code=1001
+        )
     if options.to == "-" and paths:
-        raise CannotStart("--path needs a directory to restore into: it does not go with --to -")
+        raise CannotStart(
+            "--path needs a directory to restore into: it does not go with --to -", code=1001
+        )
     if options.level is not None and not 0 <= options.level < 1000:
-        raise CannotStart(f"--level {options.level}: 0 to 999 expected")
+        raise CannotStart(f"--level {options.level}: 0 to 999 expected", code=1001)
     return Wish(
         host=options.host,
         disk=options.disk,
