@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from protocols import tracelog
 from protocols.driver import commands, replies
+from protocols.errorcode import coded
 from taper.core.moment import NotInTime, at_most_a_moment
 from taper.core.worker import Refused, Worker
 
@@ -73,6 +74,7 @@ class Controller:
                 raise Refused(f"{command.name} is not supported by this taper")
             action(command)
         except Refused as fault:
+            self._world.debug(coded(fault.text, fault))
             self._world.driver.send(replies.BadCommand(fault.text))
 
     def bad_line_received(self, line: BadLine) -> Deferred[None] | None:

@@ -12,6 +12,7 @@ import time
 from types import FrameType
 
 from devices.errors import DeviceError
+from protocols.errorcode import coded
 from taper.demo.compare import Comparison, compare
 from taper.demo.hosts_act import play_three_hosts
 from taper.demo.progress import bar
@@ -53,7 +54,7 @@ def demo(source: str | None, keep: str | None, screen: Screen | None = None) -> 
         return FAILED
     except (DemoFailed, OSError) as fault:
         screen.line()
-        for number, line in enumerate(str(fault).split("\n")):
+        for number, line in enumerate(coded(str(fault), fault).split("\n")):
             screen.line(f"{'' if number else 'Failed: '}{printable(line)}")
         return FAILED
     except KeyboardInterrupt:

@@ -296,7 +296,7 @@ def test_dumper_fails(top: Path, source: Path, spoil: str, expected: str) -> Non
     program = [sys.executable, "-c", PATCHED.format(patch=patch)]
     status, said = play("--source", str(source), tmp=tmp, program=program)
     assert status == 1
-    assert f"Failed: PORT-WRITE: the data could not be sent: {expected}\n" in said
+    assert f"Failed: PORT-WRITE: the data could not be sent: {expected} [TAPER-8011]\n" in said
     assert ("  woe\n" in said) is ("woe" in spoil)
     assert "Traceback" not in said
     assert list(tmp.iterdir()) == []
