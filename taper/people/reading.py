@@ -12,6 +12,7 @@ from devices.tapelist_file import read_tapelist
 from protocols.header import Header, HeaderType, parse_header
 from protocols.stored import ToldDump, full_stamp, told_dumps
 from taper.people.catalogue import Catalogue, HeldDump, make_catalogue
+from taper.people.last_night import log_names
 from taper.run.history import holding_files
 from taper.run.log_catalog import HistoryError, dump_lines, logs_of
 
@@ -36,14 +37,42 @@ def read_catalogue(config: Config) -> Catalogue:
 def _told(config: Config, tapelist: Tapelist) -> Iterator[ToldDump]:
     stamps = sorted({entry.datestamp for entry in tapelist.entries}, key=full_stamp)
     for path, stamp in logs_of(config.path(config.general.logdir), stamps):
+        yield from _told_by(config, path, stamp)
+
+
+def _told_by(config: Config, path: str, stamp: str) -> list[ToldDump]:
+    try:
+        lines = dump_lines(path)
+    except FileNotFoundError:
+        return []  # tidied away since the directory was read
+    except OSError as fault:
+        text = f"cannot read the trace log {path}: {fault.strerror or fault}"
+        raise HistoryError(text) from fault
+    return list(told_dumps(lines, stamp, default_storage=config.name))
+
+
+def read_past(config: Config, tapelist: Tapelist, since: str) -> Catalogue:
+    """The dumps of runs since then of which the tapelist has no volume any more. Their logs stay
+    where they are until a program of Amanda's moves them to ``oldlog``.
+
+    :param since: 14 digits
+    :raise HistoryError: a log cannot be read
+    """
+    there = {full_stamp(entry.datestamp) for entry in tapelist.entries}
+    told: list[ToldDump] = []
+    logdir = config.path(config.general.logdir)
+    for directory in (logdir, os.path.join(logdir, "oldlog")):
         try:
-            lines = dump_lines(path)
+            names = os.listdir(directory)
         except FileNotFoundError:
-            continue  # tidied away since the directory was read
+            continue  # nothing was ever moved there
         except OSError as fault:
-            text = f"cannot read the trace log {path}: {fault.strerror or fault}"
+            text = f"cannot read the directory {directory}: {fault.strerror or fault}"
             raise HistoryError(text) from fault
-        yield from told_dumps(lines, stamp, default_storage=config.name)
+        for name, stamp in log_names(names):
+            if since <= full_stamp(stamp) and full_stamp(stamp) not in there:
+                told += _told_by(config, os.path.join(directory, name), stamp)
+    return make_catalogue(tapelist, told)
 
 
 def read_held(config: Config) -> list[HeldDump]:

@@ -111,6 +111,35 @@ async def test_disks_that_cannot_be_restored(tmp_path: Path) -> None:
 
 
 @ensureDeferred
+async def test_a_dump_whose_base_is_gone(tmp_path: Path) -> None:
+    """An older full dump is there still; but the newest one does not build on it."""
+    nights = Nights(tmp_path).make(slots=8)
+    (tmp_path / "index").mkdir()
+    nights.configure(tapecycle=6, runtapes=1, more=f'{GENERAL}\nindexdir "{tmp_path}/index"')
+    (tmp_path / "etc/C/disklist").write_text("localhost /home plain\nlocalhost /srv plain\n")
+    await nights.hold("20260105000000", Dump("/home", 1000), Dump("/srv", 1000))
+    await nights.hold("20260106000000", Dump("/home", 1000))
+    await nights.hold(FULL, Dump("/home", 100, level=1))
+    await nights.hold(LAST, Dump("/home", 10, level=2), Dump("/srv", 10, level=1))
+    assert await found(nights) == {}
+    tapelist = tmp_path / "tapelist"
+    kept = tapelist.read_text().splitlines(keepends=True)
+    for gone, below in (
+        ("20260106", "level 0 of 2026-01-06"),
+        ("20260107", "level 1 of 2026-01-07"),
+    ):
+        tapelist.write_text("".join(line for line in kept if not line.startswith(gone)))
+        advice = await found(nights)
+        assert set(advice) == {"base-gone"}
+        assert advice["base-gone"]["what"] == (
+            f"The newest dump of localhost /home, level 2 of 2026-01-08, builds on {below}, which "
+            "can not be restored any more."
+        )
+        assert advice["base-gone"]["code"] == "TAPER-7035"
+        assert "amadmin CONFIG force localhost /home." in advice["base-gone"]["remedy"]
+
+
+@ensureDeferred
 async def test_old_dumps_and_a_wrong_clock(tmp_path: Path) -> None:
     nights = Nights(tmp_path).make(slots=8)
     (tmp_path / "index").mkdir()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from taper.people.catalogue import HeldDump
@@ -54,6 +54,73 @@ def disks(
                 weight=Weight.RISK,
                 what=f"The newest dump of {name} is of {moment(newest)}.",
             )
+
+
+def oldest_base(known: Sequence[tuple[str, str]], catalogue: Catalogue) -> str | None:
+    """Since when something was made that the newest dumps may build on: the oldest of the disks'
+    newest full dumps. None: there is no full dump."""
+    newest = (
+        max((_stamp(dump) for dump in catalogue.of(*disk) if _is_full(dump)), default=None)
+        for disk in known
+    )
+    return min((stamp for stamp in newest if stamp is not None), default=None)
+
+
+def _is_full(dump: Copy | HeldDump) -> bool:
+    return dump.restorable and _level(dump) == "0"
+
+
+def chains(
+    known: Sequence[tuple[str, str]], catalogue: Catalogue, past: Catalogue
+) -> Iterator[Advice]:
+    """Disks whose newest dump builds on one that is gone. A dump builds on the last one of a lower
+    level before it that was whole.
+
+    :param past: of runs of which no volume is in the tapelist any more
+    """
+    for host, disk in known:
+        there: dict[tuple[str, int], bool] = {}
+        for dump in (*catalogue.of(host, disk), *past.of(host, disk)):
+            if _level(dump).isdecimal() and (dump.restorable or _was_whole(dump)):
+                key = _stamp(dump), int(_level(dump))
+                there[key] = there.get(key, False) or dump.restorable
+        broken = _broken_link(there)
+        full = any(restorable and level == 0 for (_, level), restorable in there.items())
+        if broken is None or not full:  # that there is no full dump at all is another check's
+            continue
+        (newest, level), (gone, below) = broken
+        name = f"{printable(host)} {printable(disk)}"
+        yield Advice(
+            check="base-gone",
+            code=7035,
+            weight=Weight.WRONG,
+            what=(
+                f"The newest dump of {name}, level {level} of {moment(newest)}, builds on level "
+                f"{below} of {moment(gone)}, which can not be restored any more."
+            ),
+            values={"DISK": name},
+        )
+
+
+def _broken_link(
+    there: Mapping[tuple[str, int], bool],
+) -> tuple[tuple[str, int], tuple[str, int]] | None:
+    """The newest dump, and the first of those that it builds on that is gone; None: none is.
+
+    :param there: datestamps and levels of whole dumps, and whether they can be restored still
+    """
+    newest = max((key for key, restorable in there.items() if restorable), default=None)
+    here = newest
+    while newest is not None and here is not None:
+        stamp, level = here
+        here = max((key for key in there if key[0] < stamp and key[1] < level), default=None)
+        if here is not None and not there[here]:
+            return newest, here
+    return None
+
+
+def _was_whole(dump: Copy | HeldDump) -> bool:
+    return not isinstance(dump, HeldDump) and dump.dump.is_whole
 
 
 def _stamp(dump: Copy | HeldDump) -> str:

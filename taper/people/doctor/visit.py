@@ -13,7 +13,7 @@ from taper.flow.made_header import NoDumptype, dumptype_of
 from taper.people.doctor import by_config, by_dumps, by_machine
 from taper.people.doctor.advice import Advice, Weight
 from taper.people.exits import Exit
-from taper.people.reading import read_catalogue
+from taper.people.reading import read_catalogue, read_past
 from taper.people.shelf import look
 from taper.people.telling import Answer, count
 
@@ -38,6 +38,8 @@ async def doctor(site: Site, options: argparse.Namespace) -> Answer:
 
     def check() -> list[Advice]:
         known, faults = _disks(config)
+        since = by_dumps.oldest_base(known, catalogue)
+        past = catalogue if since is None else read_past(config, catalogue.tapelist, since)
         return [
             *faults,
             *chain(
@@ -49,6 +51,7 @@ async def doctor(site: Site, options: argparse.Namespace) -> Answer:
                 by_config.slots(config, shelves),
                 by_dumps.last_run(catalogue),
                 by_dumps.disks(known, catalogue, config.general.dumpcycle, ago),
+                by_dumps.chains(known, catalogue, past),
                 by_dumps.held(catalogue, ago),
                 by_dumps.clock(catalogue, ago),
                 by_machine.room(config, storages, catalogue),
