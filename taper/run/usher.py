@@ -218,8 +218,9 @@ class DriverConnection(Protocol):
         assert transport is not None
         status = 1
         try:
-            lines = "".join(f"{line}\n" for line in offer.said)
-            guest.write_error(lines.encode("utf-8", "surrogateescape"))
+            if offer.said:
+                lines = "".join(f"{line}\n" for line in offer.said)
+                guest.write_error(lines.encode("utf-8", "surrogateescape"))
             conversation = self._service.open_conversation(
                 offer.taken(), lambda text: transport.write(encode(TapeError(SETUP, text)))
             )
