@@ -21,6 +21,7 @@ standard input and output; for people there is taperctl.
   --log-filename FILE  the trace log of the run
   --storage-name NAME  the storage to serve; without it, the configuration's first
   -o KEY=VALUE         replaces one value of the configuration
+  --daemon unix:PATH   lets the daemon (twistd taper) at this socket serve the driver, if it does
 """
 
 

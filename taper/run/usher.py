@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from protocols.daemon import GO, LONGEST, OFFER, REFUSED, WAIT, answer
+from protocols.daemon import BEGUN, GO, LONGEST, OFFER, REFUSED, WAIT, answer
 from protocols.driver.codec import encode
 from protocols.driver.replies import SETUP, BadCommand, TapeError
 from protocols.greeting import Greeting, GreetingError, begins_greeting, parse
@@ -194,6 +194,8 @@ class DriverConnection(Protocol):
         offer, self._offered = self._offered, None
         assert offer is not None
         self._said = self._said[len(GO) :]
+        assert self.transport is not None
+        self.transport.write(BEGUN)
         self._serve_guest(offer)
 
     # Inside
