@@ -3,9 +3,11 @@
 The command says a greeting: a line ``TAPER-CLIENT 1 LENGTH``, and behind it so many bytes of
 fields, each ``NAME=VALUE`` and a NUL. With its first byte come two descriptors: the command's error
 output, and the end of a pipe on which the daemon tells the exit status. The daemon answers a line:
-``WAIT REASON`` and later another one, ``REFUSED REASON``, or ``OFFER``. Nothing has been begun
-until the command says ``GO``; from then on the connection is the driver's. A connection that ends
-while nothing was told on the pipe is that of a daemon that died.
+``WAIT REASON`` and later another one, ``REFUSED REASON``, or ``OFFER``. The daemon begins nothing
+until the command says ``GO``, and the command takes nothing of the driver's until the daemon says
+``BEGUN``; so a connection that ends before costs nobody anything, and the command can go on by
+itself. From then on the connection is the driver's, and one that ends while nothing was told on the
+pipe is that of a daemon that died.
 
 Here is what the command needs, which is to be there in no time: this module imports next to
 nothing. What the daemon makes of a greeting is in :mod:`protocols.greeting`.
@@ -23,6 +25,7 @@ LONGEST_ANSWER = 4096
 
 OFFER = b"OFFER\n"
 GO = b"GO\n"
+BEGUN = b"BEGUN\n"
 REFUSED = "REFUSED"
 WAIT = "WAIT"
 

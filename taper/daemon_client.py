@@ -2,8 +2,8 @@
 
 It is there in no time: nothing of Twisted is imported. What the driver says it passes on, and back
 what the daemon says; neither can tell it from a process that does the work itself. Where no daemon
-serves, this process goes on and is such a one: until the daemon was told to go, it has begun
-nothing, and nothing of the driver's was read.
+serves, this process goes on and is such a one: until the daemon has begun, nothing of the driver's
+was read.
 """
 
 from __future__ import annotations
@@ -212,8 +212,21 @@ def _hear(link: socket) -> None:
 
 
 def _go(link: socket) -> None:
-    """From now on the driver is served by the daemon, whatever becomes of that."""
-    from protocols.daemon import GO
+    """From now on the driver is served by the daemon, whatever becomes of that.
+
+    :raise NotServed: it has gone, and has heard nothing of the driver
+    """
+    from protocols.daemon import BEGUN, GO
 
     link.sendall(GO)
+    # it may begin at any moment now, so what keeps it has to be waited for
+    link.settimeout(None)
+    heard = b""
+    while len(heard) < len(BEGUN):
+        more = link.recv(len(BEGUN) - len(heard))
+        if not more:
+            raise NotServed("it hung up")
+        heard += more
+    if heard != BEGUN:
+        raise NotServed(f"it said {heard!r}, expected {BEGUN!r}")
     link.setblocking(False)

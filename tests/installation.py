@@ -137,6 +137,9 @@ def twistd_beside(launcher: Path) -> Path:
     if not found.exists():
         imported = "from twisted.scripts.twistd import run"
         text = text.replace("from taper.cli import main", imported).replace("\nmain()", "\nrun()")
+        # where there is no taper to be about to start, the reactor is watched from now on
+        watched = "from twisted.internet import reactor; reactor_alarm.watch(reactor, "
+        text = text.replace("reactor_alarm.arm(", watched)
         found.write_text(text)
         shutil.copymode(launcher, found)
     return found

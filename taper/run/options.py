@@ -21,6 +21,11 @@ ARGUMENTS = (
     ("--log-filename", "FILE", "the trace log of the run"),
     ("--storage-name", "NAME", "the storage to serve; without it, the configuration's first"),
     ("-o", "KEY=VALUE", "replaces one value of the configuration"),
+    (
+        "--daemon",
+        "unix:PATH",
+        "lets the daemon (twistd taper) at this socket serve the driver, if it does",
+    ),
 )
 """Name, what its value is called, and what it means; one that is no option has its place."""
 HELP = f"{USAGE}\n{DESCRIPTION}\n" + "".join(

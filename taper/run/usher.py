@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from protocols.daemon import GO, LONGEST, OFFER, REFUSED, WAIT, answer
+from protocols.daemon import BEGUN, GO, LONGEST, OFFER, REFUSED, WAIT, answer
 from protocols.driver.codec import encode
 from protocols.driver.replies import SETUP, BadCommand, TapeError
 from protocols.greeting import Greeting, GreetingError, begins_greeting, parse
@@ -194,6 +194,8 @@ class DriverConnection(Protocol):
         offer, self._offered = self._offered, None
         assert offer is not None
         self._said = self._said[len(GO) :]
+        assert self.transport is not None
+        self.transport.write(BEGUN)
         self._serve_guest(offer)
 
     # Inside
@@ -218,8 +220,9 @@ class DriverConnection(Protocol):
         assert transport is not None
         status = 1
         try:
-            lines = "".join(f"{line}\n" for line in offer.said)
-            guest.write_error(lines.encode("utf-8", "surrogateescape"))
+            if offer.said:
+                lines = "".join(f"{line}\n" for line in offer.said)
+                guest.write_error(lines.encode("utf-8", "surrogateescape"))
             conversation = self._service.open_conversation(
                 offer.taken(), lambda text: transport.write(encode(TapeError(SETUP, text)))
             )

@@ -14,7 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 
-from protocols.daemon import OFFER, render
+from protocols.daemon import BEGUN, GO, OFFER, render
 from taper import __version__
 from taper.places import record_stamp
 from taper.run.driver_door import MOST_UNKNOWN
@@ -170,8 +170,13 @@ async def test_an_offer_that_is_not_taken(tmp_path: Path) -> None:
     assert await deferToThread(other.link.recv, 1) == b""
     await turn()
     clock.advance(0)
-    driver = await call(place)
-    await driver.ask(START, "TAPER-OK")
+    third = Guest(place)
+    assert await deferToThread(third.greet) == OFFER
+    third.link.send(GO)
+    assert await deferToThread(third.link.recv, 100) == BEGUN
+    third.link.send(f"{START}\n".encode())
+    assert (await deferToThread(third.link.recv, 100)).startswith(b"TAPER-OK")
+    third.link.close()
     await service.stopService()
     assert place.logged().count("INFO taper taper pid") == 1
     silent.link.close()

@@ -1,9 +1,8 @@
-"""Nights of which a daemon does the taper's work."""
+"""A night of which a daemon does the taper's work."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import tempfile
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.installation import twistd_beside
-from tests.system.amanda import Amanda, Options
+from tests.system.amanda import TAPER, Amanda, Options
 from tests.system.conftest import MakeAmanda
 
 pytestmark = pytest.mark.system
@@ -74,23 +73,22 @@ def wait_for(come: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_two_nights(make_amanda: MakeAmanda, installed_taper: Path, launcher: Path) -> None:
-    """Of one daemon, with Amanda's own driver: what is dumped can be had back, nothing is said of
-    trouble, and no turn of the daemon's reactor was too long."""
+def test_a_night(make_amanda: MakeAmanda, installed_taper: Path, launcher: Path) -> None:
+    """With Amanda's own driver: what is dumped can be had back, nothing is said of trouble, and no
+    turn of the daemon's reactor was too long."""
     amanda = make_amanda(OPTIONS)
-    amanda.inside("mount", "--bind", str(launcher), "/usr/lib/amanda/taper")
+    amanda.inside("mount", "--bind", str(launcher), TAPER)
     for disk, mib in (("home", 3), ("big", 12)):
         amanda.fill(disk, mib)
     with daemon(amanda, installed_taper):
-        for label in ("SYS-01", "SYS-02"):
-            amanda.ask("amdump")
-            log = amanda.driver_log()
-            assert "so we go on without" not in log
-            assert " exited with " not in log
-            assert len(amanda.trace_log("DONE taper")) == 2
-            assert amanda.tapelist()[0] == label
-            (line,) = amanda.trace_log("INFO taper taper pid")
-            assert re.search(rf"pid-done {line.split()[-1]}$", "\n".join(amanda.trace_log()), re.M)
+        amanda.ask("amdump")
+        log = amanda.driver_log()
+        assert "so we go on without" not in log
+        assert " exited with " not in log
+        assert len(amanda.trace_log("DONE taper")) == 2
+        assert amanda.tapelist() == ["SYS-01"]
+        (line,) = amanda.trace_log("INFO taper taper pid")
+        assert f"INFO taper pid-done {line.split()[-1]}" in amanda.trace_log()
         amanda.check_restored("big", amanda.fetch("big"))
     assert "Traceback" not in amanda.read(SAID)
-    amanda.check_turns()
+    amanda.check_ours()
