@@ -146,12 +146,12 @@ class FileDevice(FileBackedDevice):
             wanted = _first_from(number, files)
         if wanted is None or (number == 0 and wanted.number != 0):
             return self._seek_past(number, files)
+        self.file = wanted.number  # whose header it is that cannot be read
         fd, header = self._open_header(wanted)
         if wanted.number == 0:
             os.close(fd)
             if header.type is not HeaderType.TAPESTART:
                 raise self._fail(INVALID_HEADER, Status.VOLUME_ERROR, VolumeFailed)
-            self.file = 0
             return header
         if header.type not in DUMPS:
             os.close(fd)

@@ -145,6 +145,8 @@ class IDevice(IDeviceFacts):
         """Position at file ``number`` or the next existing one (mode READ; 0: the label).
 
         :return: its Header; a TAPEEND header for one past the last; None beyond
+        :raise DeviceError: its header cannot be read; where files may be missing, ``file`` tells
+            which one that is
         """
 
     def read_blocks(buffer: memoryview) -> int:

@@ -240,7 +240,7 @@ class S3Device(S3Retention):
             following = [each for each in headers if each >= number]
             if not following:
                 return self._seek_past(number, headers[-1] if headers else 0)
-            number = following[0]
+            self.file = number = following[0]  # whose header it is that cannot be read
             data = self._get_file_header(number)
         header = parse_header(data or b"")
         if header.type not in DUMPS:

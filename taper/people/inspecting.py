@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _MOST_FAILURES = 3
-"""So many files in a row, behind the last one that is known, may fail before the volume counts as
-over."""
+"""So many files in a row may fail before the drive counts as broken, if that is what it says; or,
+behind the last one that is known, before the volume counts as over."""
 
 
 @frozen
@@ -120,10 +120,12 @@ class Inspection:
                 header = reader.seek_file(number)
             except DeviceError as fault:
                 failures += 1
+                number = max(reader.file, number)  # the next one that is there
                 self._no_header(number, fault, expected.pop(number, None))
-                if fault.status == Status.DEVICE_ERROR:
-                    break  # it is the drive, and no other file would be read
                 number += 1
+                if fault.status == Status.DEVICE_ERROR and failures >= _MOST_FAILURES:
+                    self._not_reached(expected, fault)  # it is the drive, and not a file
+                    break
                 continue
             if header is None or header.type is HeaderType.TAPEEND:
                 break
@@ -182,6 +184,16 @@ class Inspection:
         copy, part = expected or (None, None)
         self._find(Wrong.HEADER, f"its header cannot be read: {fault.text}", number, copy, part)
         self.files.append(SeenFile(number, None, copy, part))
+
+    def _not_reached(
+        self, expected: dict[int, tuple[Copy, StoredPart | BrokenPart]], fault: DeviceError
+    ) -> None:
+        """Nobody knows what is in these files."""
+        for number, (copy, part) in sorted(expected.items()):
+            text = f"it was not looked at, as the device does not go on: {fault.text}"
+            self._find(Wrong.UNREADABLE, text, number, copy, part)
+            self.files.append(SeenFile(number, None, copy, part))
+        expected.clear()
 
     def _missing(self, number: int, copy: Copy, part: StoredPart | BrokenPart) -> None:
         if isinstance(part, BrokenPart):

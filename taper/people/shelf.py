@@ -76,6 +76,20 @@ async def _look_into(site: Site, name: str, storages: tuple[Storage, ...]) -> Sh
     return Shelf(name=name, storages=storages, entries=tuple(entries))
 
 
+def doubled(shelves: Iterable[Shelf]) -> dict[str, str]:
+    """Labels that several volumes in one changer have, each with where these are, for people."""
+    found: dict[str, str] = {}
+    for shelf in shelves:
+        slots: dict[str, list[str]] = {}
+        for entry in shelf.entries:
+            if entry.label is not None:
+                slots.setdefault(entry.label, []).append(entry.slot)
+        for label, those in slots.items():
+            if len(those) > 1:
+                found[label] = f"slots {', '.join(those)} of {shelf.name}"
+    return found
+
+
 def content(entry: InventoryEntry) -> str:
     """What a changer says of a slot, in a word: ``empty``, ``unknown``, ``labelled``, ``blank``,
     ``foreign`` (not Amanda's) or ``error``."""

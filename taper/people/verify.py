@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -17,6 +17,7 @@ from taper.people.inspecting import Inspection, Watch
 from taper.people.medium import NotAtHand, Volumes, read, wrong_label
 from taper.people.reading import read_catalogue
 from taper.people.rebuild import rebuild
+from taper.people.shelf import doubled, look
 from taper.people.show import where
 from taper.people.telling import Answer, Column, Table, count, moment, printable, size
 from taper.people.weighing import Verdict, Weighed, Weighing
@@ -75,7 +76,7 @@ async def verify(site: Site, options: argparse.Namespace) -> Answer:
     storages = site.storages(options.storage)
     catalogue = await site.call(read_catalogue, site.config)
     task = choose(catalogue, storages, options, random.SystemRandom())
-    verifying = Verifying(site, catalogue, task, [storage.name for storage in storages])
+    verifying = Verifying(site, catalogue, task, storages)
     await verifying.run()
     return verifying.answer()
 
@@ -141,7 +142,9 @@ class Verifying:
     :ivar outcomes: of all of them.
     """
 
-    def __init__(self, site: Site, catalogue: Catalogue, task: Task, storages: list[str]) -> None:
+    def __init__(
+        self, site: Site, catalogue: Catalogue, task: Task, storages: Sequence[Storage]
+    ) -> None:
         self._site = site
         self._catalogue = catalogue
         self._task = task
@@ -155,10 +158,15 @@ class Verifying:
     async def run(self) -> None:
         """Verify them all."""
         volumes = Volumes(self._site)
+        twice = doubled(await look(self._site, self._storages))
         progress = self._site.screen.progress("verifying", self._total())
         try:
             for label in self._task.labels:
-                self.outcomes.append(await self._verify(volumes, label, progress.advance))
+                outcome = await self._verify(volumes, label, progress.advance)
+                if label in twice:
+                    text = f"several volumes have this label: {twice[label]}"
+                    outcome.findings.append(Finding(wrong=Wrong.LABEL, text=text, volume=label))
+                self.outcomes.append(outcome)
                 progress.advance(self._done, label)
         finally:
             progress.close()
@@ -191,9 +199,7 @@ class Verifying:
             await volumes.give_back()
 
     def _where(self, label: str) -> list[str]:
-        known = [self._site.config.storage(name) for name in self._storages]
-        found = [storage for storage in known if storage is not None]
-        return where(label, self._catalogue.tapelist, found)
+        return where(label, self._catalogue.tapelist, self._storages)
 
     async def _not_had(self, label: str, storages: list[str], fault: NotAtHand) -> Outcome:
         """A volume that is there, and whose label cannot be read, is a damaged one."""
@@ -272,7 +278,8 @@ class Verifying:
 
     def _verdict(self, label: str) -> str:
         found = [finding for finding in self.findings if finding.wrong is not Wrong.UNLISTED]
-        if any(finding.volume == label and not finding.volumes for finding in found):
+        those = [finding for finding in found if finding.volume == label]
+        if any(finding.file is not None or not finding.volumes for finding in those):
             return "damaged"
         if any(label in finding.volumes for finding in found):
             return "in doubt: it has parts of a damaged dump"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import enum
 import functools
+import operator
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field, fields, frozen
+from attrs import define, field, fields, frozen
 
 from protocols.crc import UNKNOWN, Crc
 from protocols.header import Header
@@ -125,7 +126,7 @@ def _odd_headers(pile: _Pile) -> Iterator[Finding]:
     """Headers that differ from those of the other parts, or from the log."""
     dump = pile.copy.dump
     shared = {number: _common(header) for number, header in pile.headers.items()}
-    usual = _usual(list(shared.values()))
+    usual = _usual(shared.values())
     for part in dump.parts:
         header = pile.headers.get(part.number)
         if header is None:
@@ -140,6 +141,11 @@ def _odd_headers(pile: _Pile) -> Iterator[Finding]:
             )
             if found.known and expected.known and found != expected
         ]
+        if dump.is_whole and header.is_partial:
+            told.append("its header says that the dump is not whole, the log that it is")
+        if dump.is_whole and 0 < header.totalparts != dump.count:
+            parts = count(header.totalparts, "part")
+            told.append(f"its header tells of {parts}, the log of {dump.count}")
         if odd:
             told.append(f"its header differs from those of other parts in {', '.join(odd)}")
         for text in told:
@@ -153,24 +159,28 @@ def _odd_headers(pile: _Pile) -> Iterator[Finding]:
             )
 
 
-def _usual(headers: list[Header]) -> list[Header]:
+def _usual(headers: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """What most parts have; where it is as many as have something else, both of them."""
     counted = Counter(headers).most_common()
     return [header for header, number in counted if number == counted[0][1]]
 
 
-def _common(header: Header) -> Header:
-    """What all parts of a dump have in common."""
-    return evolve(header, partnum=0, totalparts=0)
+_COMMON = tuple(
+    attribute.name
+    for attribute in fields(Header)
+    if attribute.name not in ("partnum", "totalparts")
+)
+_common = operator.attrgetter(*_COMMON)
+"""What all parts of a dump have in common."""
 
 
-def _differing(header: Header, usual: list[Header]) -> list[str]:
+def _differing(header: tuple[Any, ...], usual: list[tuple[Any, ...]]) -> list[str]:
     """The fields in which a header is not one of the usual, or not the only one of these."""
-    names = [attribute.name for attribute in fields(Header)]
     others = [other for other in usual if other != header]
     if len(usual) == 1 and not others:
         return []
-    return [name for name in names if getattr(header, name) != getattr(others[0], name)]
+    pairs = zip(_COMMON, header, others[0], strict=True)
+    return [name for name, value, other in pairs if value != other]
 
 
 def _expected(pile: _Pile) -> list[tuple[str, Crc]]:
@@ -197,26 +207,23 @@ def _wrong_sum(pile: _Pile, found: Crc, expected: Crc, told: str) -> Finding:
     parts = dump.parts[: dump.count]
     text = f"its checksum is {found}, {told}"
     part, byte = _explained(pile, found, expected)
-    if part is not None:
-        text += "; one flipped bit explains it"
-    elif len(parts) == 1:
+    if len(parts) == 1:
         (part,) = parts
-    if part is None:
+        text += "" if byte is None else "; one flipped bit explains it"
+    else:
+        # other damage looks like one flipped bit as well, and the larger a dump is the more often
+        where = "the damage is in" if part is None else "one flipped bit here explains it, as would"
+        some = "one" if part is None else "more damage in one"
         places = ", ".join(part.place for part in parts)
-        return Finding(
-            wrong=Wrong.CHECKSUM,
-            text=f"{text}; the damage is in one of its {count(len(parts), 'part')}: {places}",
-            volume=parts[0].label,
-            volumes=dump.labels,
-            dump=dump.name,
-        )
+        text += f"; {where} {some} of its {count(len(parts), 'part')}: {places}"
     return Finding(
         wrong=Wrong.CHECKSUM,
         text=text,
-        volume=part.label,
-        file=part.fileno,
+        volume=(part or parts[0]).label,
+        volumes=() if len(parts) == 1 else dump.labels,
+        file=None if part is None else part.fileno,
         dump=dump.name,
-        part=part.number,
+        part=None if part is None else part.number,
         block=None if byte is None else byte // pile.block_size,
         byte=byte,
     )

@@ -134,6 +134,7 @@ def flipped_bit(found: Crc, expected: Crc) -> tuple[int, int] | None:
     return None
 
 
+@functools.lru_cache(maxsize=16)
 def _multiplier(factor: int) -> Callable[[int], int]:
     """What multiplies by always the same polynomial: eight powers at a time are looked up."""
     tables = []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,14 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.threads import blockingCallFromThread
 
+from devices.errors import DriveFailed
+from devices.file import FileDevice
+from taper.people import inspecting
 from taper.people.exits import Exit
 from taper.people.inspecting import Inspection
 from taper.people.running import Work
 from tests.people.nights import PART, Dump, Nights
+from tests.plane.dumping import crc_of
 from tests.tapeserver.process import TapeServerProcess
 
 FIRST, SECOND = "20260107000000", "20260108210000"
@@ -259,3 +266,139 @@ async def test_what_makes_no_sense(tmp_path: Path) -> None:
         assert await nights.run("verify", *words) == (Exit.FAILED, "")
     assert nights.said[0] == "name the volumes to verify, or say --all or --sample PERCENT"
     assert nights.said[-1] == "--sample x: a number over 0 up to 100 expected"
+
+
+@ensureDeferred
+async def test_two_volumes_with_one_label(tmp_path: Path) -> None:
+    """One of them alone is read, and whoever restores gets any of them."""
+    nights = await two_nights(tmp_path)
+    shutil.copytree(tmp_path / "vtapes/slot1", tmp_path / "vtapes/slot3", dirs_exist_ok=True)
+    (found,) = await findings(nights)
+    assert (found["kind"], found["volume"], found["file"]) == ("label", "C01", None)
+    assert found["text"] == "several volumes have this label: slots 1, 3 of vtapes"
+    file_of(nights, 0, 2).rename(tmp_path / "vtapes/slot2/00000.C01")
+    found = await findings(nights, "C01")
+    assert [one["text"] for one in found] == [
+        "several volumes have this label: slots 1, 2, 3 of vtapes"
+    ]
+
+
+@ensureDeferred
+async def test_labels_of_two_volumes_that_were_exchanged(tmp_path: Path) -> None:
+    """It is the label that counts, and not the name by which the changer goes."""
+    nights = await two_nights(tmp_path)
+    one, two = file_of(nights, 0, 1), file_of(nights, 0, 2)
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+    found = await findings(nights)
+    assert [(one["kind"], one["volume"], one["text"]) for one in found] == [
+        ("label", "C01", "its label says 'C02' (slot 1)"),
+        ("label", "C02", "its label says 'C01' (slot 2)"),
+    ]
+
+
+@ensureDeferred
+async def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    """Those behind it are read all the same."""
+    nights = await two_nights(tmp_path)
+    path = file_of(nights, 2)
+    open_file = os.open
+
+    def refuse(name: Any, *args: Any, **named: Any) -> int:
+        if os.fsencode(name).endswith(os.fsencode(path.name)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return open_file(name, *args, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        found = await findings(nights)
+    assert [(one["kind"], one["file"], one["part"]) for one in found] == [("header", 2, 2)]
+    assert found[0]["text"].startswith("its header cannot be read: Couldn't open file ")
+
+
+@ensureDeferred
+async def test_a_drive_that_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is said of what is on the volume behind that."""
+    nights = await two_nights(tmp_path)
+    monkeypatch.setattr(inspecting, "_MOST_FAILURES", 2)
+
+    def fail(device: FileDevice, number: int) -> None:
+        raise DriveFailed("the drive is on fire")
+
+    monkeypatch.setattr(FileDevice, "seek_file", fail)
+    found = await findings(nights, "C01")
+    assert [(one["kind"], one["file"]) for one in found] == [
+        ("header", 1),
+        ("header", 2),
+        ("unreadable", 3),
+        ("unreadable", 4),
+    ]
+    text = "it was not looked at, as the device does not go on: the drive is on fire"
+    assert found[-1]["text"] == text
+
+
+@ensureDeferred
+async def test_a_file_far_behind_whose_header_cannot_be_read(tmp_path: Path) -> None:
+    """It is that file that is named, and not the place where the next one was looked for."""
+    nights = await two_nights(tmp_path)
+    (tmp_path / "vtapes/slot1/00077.a._b.0").write_bytes(b"rubbish" * 9000)
+    (found,) = await findings(nights, "C01")
+    assert (found["kind"], found["file"]) == ("header", 77)
+
+
+def disguise(data: bytes, bit: int) -> bytes:
+    """The last four bytes of data that give it the checksum that it has if one bit is flipped."""
+
+    def changed_by(number: int) -> int:
+        other = bytearray(data)
+        other[number // 8] ^= 1 << number % 8
+        return crc_of(bytes(other)).value ^ crc_of(data).value
+
+    # which of the last 32 bits change the checksum in this way: 32 equations
+    rows: dict[int, tuple[int, int]] = {}
+    for place in range(32):
+        value, used = changed_by(8 * len(data) - 32 + place), 1 << place
+        while value and (known := rows.get(value.bit_length())):
+            value, used = value ^ known[0], used ^ known[1]
+        rows[value.bit_length()] = value, used
+    value, flipped = changed_by(bit), 0
+    while value:
+        known = rows[value.bit_length()]
+        value, flipped = value ^ known[0], flipped ^ known[1]
+    return (int.from_bytes(data[-4:], "little") ^ flipped).to_bytes(4, "little")
+
+
+@ensureDeferred
+async def test_damage_that_looks_like_one_flipped_bit_elsewhere(tmp_path: Path) -> None:
+    """In a large dump that is no rare case, so the parts where it can be are named all the same."""
+    nights = await two_nights(tmp_path)
+    data = Dump("/home", 2 * PART + 5).data(FIRST)
+    path = file_of(nights, 3)
+    path.write_bytes(path.read_bytes()[:-4] + disguise(data, 8 * 100_000 + 5))
+    (found,) = await findings(nights)
+    assert (found["kind"], found["file"], found["byte"]) == ("checksum", 2, 100_000 - PART)
+    assert found["text"].endswith(
+        "; one flipped bit here explains it, as would more damage in one of its 3 parts: "
+        "'C01' file 1, 'C01' file 2, 'C01' file 3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        (b"SERVER-CRC", b"PARTIAL=YES\nSERVER-CRC", "says that the dump is not whole, the log"),
+        (b"part 1/-1", b"part 1/17", "its header tells of 17 parts, the log of 1"),
+    ],
+)
+@ensureDeferred
+async def test_what_a_header_says_of_the_whole_dump(
+    tmp_path: Path, old: bytes, new: bytes, text: str
+) -> None:
+    nights = await two_nights(tmp_path)
+    path = file_of(nights, 4)
+    header, data = path.read_bytes()[:32768], path.read_bytes()[32768:]
+    path.write_bytes(header.replace(old, new, 1)[:32768] + data)
+    (found,) = await findings(nights)
+    assert (found["kind"], found["file"]) == ("header", 4)
+    assert text in found["text"]
