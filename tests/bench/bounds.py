@@ -30,6 +30,8 @@ SHARE = Row("CPU in flow", "% of core", 2, lambda figures: figures.share)
 STOPS = Row("back-hitches", "of a dump", 0, lambda figures: figures.stops)
 SPREAD = Row("slowest/fastest", "dump", 2, lambda figures: figures.spread)
 
+PAGE = Row("slowest page", "s", 3, lambda figures: figures.seconds)
+
 
 def rows(case: Case) -> tuple[Row, ...]:
     """What is shown of a case."""
@@ -37,6 +39,8 @@ def rows(case: Case) -> tuple[Row, ...]:
         return (START, LIFE, MEMORY)
     if case.way is Way.TAPE:
         return (STOPS,)
+    if case.way is Way.PAGE:
+        return (PAGE,)
     if case.restored:
         return (RATE, COST)
     if case.grown:
@@ -101,6 +105,8 @@ STORED = [Bound(RATE, LOOP, least=2.0)]
 """Requests beside each other, against one after the other."""
 STREAMED = [Bound(STOPS, "", most=0)]
 """A tape never stops where the feed is fast enough in the mean."""
+SHOWN = [Bound(PAGE, "", most=0.3)]
+"""Nobody waits for a page, however much there is."""
 STARTED = [Bound(START, most=1.0)]
 GROWN = [Bound(START, most=1.2)]
 SMALL = 45.0
@@ -121,6 +127,8 @@ def bounds(case: Case) -> list[Bound]:
         return [*STORED, Bound(MEMORY, "", most=IN_FLIGHT)]
     if case.way is Way.TAPE:
         return STREAMED
+    if case.way is Way.PAGE:
+        return SHOWN
     if case.way is Way.MOVER:
         beside = MOVED if case.block <= NDMJOB_MOST else []
         return [*beside, Bound(MEMORY, "", most=SERVING)]

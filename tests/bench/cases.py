@@ -17,7 +17,8 @@ CHUNK = 64 * MIB
 class Way(Enum):
     """How a dump comes to the taper; ``IDLE``: none comes, the process starts and ends; ``TAPE``:
     in virtual time, see :mod:`tests.bench.tapes`; ``MOVER``: there is no taper, the tape servers
-    themselves are measured, see :mod:`tests.bench.servers`."""
+    themselves are measured, see :mod:`tests.bench.servers`; ``PAGE``: a browser waits for pages,
+    see :mod:`tests.bench.pages`."""
 
     IDLE = "idle"
     FILE = "FILE-WRITE"
@@ -27,6 +28,7 @@ class Way(Enum):
     DIRECT = "DirectTCP"
     TAPE = "tape"
     MOVER = "mover"
+    PAGE = "page"
 
 
 class Ground(Enum):
@@ -86,7 +88,7 @@ class Case:
     @property
     def large(self) -> bool:
         """Its dump is as large as the command line says; others have none, or small ones."""
-        return self.way not in (Way.IDLE, Way.TAPE) and not self.grown
+        return self.way not in (Way.IDLE, Way.TAPE, Way.PAGE) and not self.grown
 
     @property
     def from_ready(self) -> bool:
@@ -133,6 +135,7 @@ CASES = (
     Case("rait", "FILE-WRITE, onto three vtapes with parity", Way.FILE, rait=3),
     Case("s3", "FILE-WRITE, into a bucket, blocks of 10 MiB", Way.FILE, block=10240, bucket=True),
     Case("tape", "bursts onto a simulated drive, in virtual time", Way.TAPE, quick=True),
+    Case("pages", "the slowest page, of 20,000 dumps on 1,000 volumes", Way.PAGE),
     Case("restore", "read by amrestore, which FILE-WRITE wrote", Way.FILE, restored=True),
     Case("ndmp-32", "DirectTCP, 32 KiB records, onto ndmjob", Way.DIRECT),
     Case("ndmp-64", "DirectTCP, 64 KiB records, onto ndmjob", Way.DIRECT, block=64),

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from taper.install import LAUNCHER, MARK
-from tests.bench import buckets, grounds, tapes
+from tests.bench import buckets, grounds, pages, tapes
 from tests.bench.axes import AXES, Axis
 from tests.bench.cases import CASES, MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import Measured
@@ -119,6 +119,9 @@ def measure(programs: Sequence[Program], point: Point, rounds: int) -> Measured:
     found = Measured(name, title(case), value)
     if case.way is Way.TAPE:
         found.rounds.extend(tapes.round_of(number) for number in range(rounds))
+        return found
+    if case.way is Way.PAGE:
+        found.rounds.extend(pages.round_of(number) for number in range(rounds))
         return found
     with grounds.stage(case) as world:
         for number in range(rounds + 1):

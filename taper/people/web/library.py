@@ -32,7 +32,7 @@ FRESH = 5.0
 OLD = 60.0
 """Seconds after which it is put together anew though no file has changed: retention depends on the
 day, and advice on what no log tells of."""
-PATIENCE = 0.1
+PATIENCE = 0.05
 """Seconds that a request waits for news, if there is something older to be shown."""
 
 

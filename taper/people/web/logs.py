@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from protocols.tapelist import Tapelist
 
 _OF_DUMPS = (b"START taper ", b"START amvault ", b"PART ", b"PARTPARTIAL ", b"DONE ")
+_OF_PARTS = ("START taper ", "PART ", "PARTPARTIAL ")
 _KINDS = tuple(dict.fromkeys((*KINDS, *_OF_DUMPS)))
 
 _State = tuple[int, int, int]
@@ -81,7 +82,7 @@ class Logs:
             path=path,
             stamp=full_stamp(stamp),
             dumps=tuple(told_dumps(lines, stamp, default_storage=self._storage)),
-            run=read_run(lines, stamp),
+            run=read_run((line for line in lines if not line.startswith(_OF_PARTS)), stamp),
         )
 
 

@@ -31,6 +31,7 @@ async def web(site: Site, options: argparse.Namespace) -> Answer:
     served = await site.call(_load)
     pages: Any = served(site)
     try:
+        await pages.begin()
         port = await _listen(site, place, pages.factory(options.host))
         try:
             where = place.told(getattr(port.getHost(), "port", 0))

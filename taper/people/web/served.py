@@ -33,6 +33,10 @@ class Pages:
         self._lane = Lane(site.reactor, "pages")
         self._prepared = self._lane.call(prepare)
 
+    async def begin(self) -> None:
+        """Read all that there is, so that no browser waits for it."""
+        await self._library.books()
+
     def factory(self, names: Sequence[str]) -> WrappingFactory:
         """What answers connections.
 
