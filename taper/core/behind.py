@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 
 from devices.errors import DeviceError
 from taper.core.errors import in_words
+from taper.core.watch import NOT_WRITTEN, Shares
 
 if TYPE_CHECKING:
     from devices.interfaces import PartResult
@@ -33,12 +34,14 @@ class Part:
 
     :ivar number: of the part, from 1 on.
     :ivar first_file: it is the first on its volume.
+    :ivar shares: who waited for whom while it was written.
     """
 
     volume: Volume
     number: int
     result: PartResult
     first_file: bool
+    shares: Shares = NOT_WRITTEN
 
 
 class Behind:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
     from protocols.header import Header
     from taper.core.host import Host
-    from taper.core.interfaces import IFlow, IOrigin, IStatusFile
+    from taper.core.interfaces import IFlow, IMeasured, IOrigin, IStatusFile
     from taper.core.scribe import Scribe, Volume
     from taper.core.splitting import SplitPlan
 
@@ -165,7 +165,8 @@ class Dump:
         """Know first which volumes the dump is read from: none of them is written on meanwhile."""
         if IUndecidedOrigin.providedBy(self.origin):
             self.origin = await self.wait(IUndecidedOrigin(self.origin).decide())
-        labels = await self.wait(self.origin.find())
+        with self.worker.watch.waiting("source", "the dump is looked up"):
+            labels = await self.wait(self.origin.find())
         reading = self.world.history.reading
         reading.update(labels)
         try:
@@ -188,7 +189,8 @@ class Dump:
             self.worker.rules.header_awaited()
             _log.info("%s: %s", self.handle, offer)
             self.report.offer(offer)
-        self._header = header = await self.wait(self.origin.header())
+        with self.worker.watch.waiting("header", "the dump's header has not come"):
+            self._header = header = await self.wait(self.origin.header())
         check_header(header, self.command)
         if header.is_partial and not self.origin.result_follows:
             self.ledger.dumper = DumperResult.FAILED
@@ -199,6 +201,8 @@ class Dump:
         await self._show_progress()
         if IToldOrigin.providedBy(self.origin):
             IToldOrigin(self.origin).follow(self._how_far, self.interrupt)
+        self.worker.watch.flows(self._measured)
+        self.worker.watch.be("writing")
         await self._begin_to_flow(flow)
         try:
             while not await self._write_part(await self._volume(), plan):
@@ -210,7 +214,7 @@ class Dump:
 
     async def _first_device(self) -> IAsyncDevice:
         """The device that the dump begins on."""
-        device = await self._device_at_hand(self.wait(self.scribe.device_at_hand()))
+        device = await self._device_at_hand(self._scanned())
         if self.world.flows.listens(self.origin, device):
             device = await self._device_at_hand(self._device_to_listen_on())
         return device
@@ -219,7 +223,13 @@ class Dump:
         """The device that the next part will go to: no full volume's."""
         if self.scribe.volume is not None and not self.scribe.usable:
             await self.request.release(self.scribe)
-        return await self.wait(self.scribe.device_at_hand())
+        return await self._scanned()
+
+    async def _scanned(self) -> IAsyncDevice:
+        if self.scribe.volume is not None:
+            return await self.wait(self.scribe.device_at_hand())
+        with self.worker.watch.waiting("scan", "a volume is looked for"):
+            return await self.wait(self.scribe.device_at_hand())
 
     async def _device_at_hand(
         self, sought: Coroutine[Deferred[Any], Any, IAsyncDevice]
@@ -241,7 +251,11 @@ class Dump:
 
         self._flowing = flow.ready().addErrback(fail)
         if flow.ready_first:
-            await self.wait(self._flowing)
+            await self._wait_for_data(self._flowing)
+
+    async def _wait_for_data(self, flowing: Deferred[None]) -> None:
+        with self.worker.watch.waiting("source", "nobody has connected to send the data"):
+            await self.wait(flowing)
 
     async def _volume(self) -> Volume:
         """A volume that can take the next part."""
@@ -282,7 +296,7 @@ class Dump:
         assert flow is not None
         assert header is not None
         assert flowing is not None
-        await self.wait(flowing)
+        await self._wait_for_data(flowing)
         self._interruption.check()
         over = await self._parts.write(volume, flow, header, plan)
         if IToldOrigin.providedBy(self.origin):
@@ -293,6 +307,7 @@ class Dump:
 
     async def _finish(self) -> None:
         report, ledger = self.report, self.ledger
+        self.worker.watch.be("finishing")
         try:
             await self._settle()
         except Exception as fault:
@@ -312,6 +327,8 @@ class Dump:
             # Whatever it was, the driver waits for an answer.
             self.world.debug_failure(f"dump {self.handle}: {fault!r}")
             ledger.device_errors.append(f"cannot write the trace log: {in_words(fault)}")
+        shares = self.worker.watch.dump_over(ledger.verdict.value, ledger.messages)
+        _log.info("%s: %s; its parts took %s", self.handle, ledger.verdict.value, shares)
         self.worker.rules.dump_ended()
         self.worker.dump_over(self.handle)
         report.result()
@@ -358,7 +375,8 @@ class Dump:
             self._verdict_wanted = wanted = Deferred[None]()
             self.report.dumper_status()
             try:
-                await self.wait(wanted)
+                with self.worker.watch.waiting("dumper", "the driver has not told its result"):
+                    await self.wait(wanted)
             except Interrupted:
                 self._verdict_wanted = None
 
@@ -373,6 +391,11 @@ class Dump:
 
     def _progress(self) -> int:
         return 0 if self._flow is None else self._flow.bytes_written
+
+    def _measured(self) -> IMeasured:
+        assert self._flow is not None, "it flows"
+        measured: IMeasured = self._flow.measured
+        return measured
 
     def _how_far(self) -> tuple[int, int]:
         """Bytes in good parts, and bytes written."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from taper.core.rules import Rules
     from taper.core.scribe import Scribe
+    from taper.core.watch import WorkerWatch
     from taper.core.world import World
 
 
@@ -21,6 +22,8 @@ class Host(Protocol):
     def taper_name(self) -> str: ...
     @property
     def rules(self) -> Rules: ...
+    @property
+    def watch(self) -> WorkerWatch: ...
     @property
     def scribe(self) -> Scribe:
         """The one it has now: TAKE-SCRIBE-FROM may give another."""

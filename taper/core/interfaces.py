@@ -7,7 +7,7 @@ what takes time returns a Deferred.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import Attribute, Interface
 
@@ -235,6 +235,21 @@ class Rest(Record):
     offered: bool = True
 
 
+class IMeasured(Protocol):
+    """How far a dump is, and what it took; see :class:`taper.plane.interfaces.Measured`."""
+
+    @property
+    def written(self) -> int: ...
+    @property
+    def read(self) -> int | None: ...
+    @property
+    def seconds(self) -> float | None: ...
+    @property
+    def without_data(self) -> float | None: ...
+    @property
+    def without_room(self) -> float | None: ...
+
+
 class IFlow(Interface):
     """One dump on its way from its origin to volumes, part by part [data-plane 2, 4].
 
@@ -246,6 +261,7 @@ class IFlow(Interface):
     bytes_written = Attribute(
         "int: of finished good parts and the current one, for the status file"
     )
+    measured = Attribute("IMeasured: the same, and who waited for whom")
 
     def offer() -> Deferred[Offer | None]:
         """Begin to listen, once. None: nobody needs to connect. Fails with DumpFault."""

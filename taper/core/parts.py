@@ -67,15 +67,24 @@ class Parts:
         self._flow, number, behind = flow, self._number, self._behind
         first_file = volume.device.facts.file < 1
         _log.info("%s: part %d begins on %s", self._handle, number, volume.label)
+        self._worker.watch.part_begins(number, volume.label)
         result = await self._move(flow, volume.device, part_header(header, number))
+        shares = self._worker.watch.part_written()
         self._ledger.input_errors.extend(flow.take_errors())
         _log.info("%s: part %d: %s", self._handle, number, result)
+        _log.info("%s: part %d took %s", self._handle, number, shares)
         await self._tell_remark(volume)
-        part = Part(volume=volume, number=number, result=result, first_file=first_file)
+        part = Part(
+            volume=volume, number=number, result=result, first_file=first_file, shares=shares
+        )
         if result.stored is not None:
             behind.add(part)
         goes_on = result.stored is not None and not (result.eof or result.eom)
-        await behind.wait(MOST_BEHIND if goes_on and not self._ending else 0)
+        if goes_on and not self._ending:
+            await behind.wait(MOST_BEHIND)
+        else:
+            with self._worker.watch.waiting("disk", "what was written is not stored yet"):
+                await behind.wait()
         lost = behind.take_trouble() if behind.troubled else None
         if lost is not None:
             return await self._write_again(lost, plan, flow)
@@ -136,7 +145,8 @@ class Parts:
         if self._behind.troubled:
             return False  # the part is in vain
         try:
-            return await self._interruption.wait(self._worker.scribe.make_room())
+            with self._worker.watch.waiting("space", "an old volume is erased to make room"):
+                return await self._interruption.wait(self._worker.scribe.make_room())
         except Interrupted:
             return False
 
@@ -156,6 +166,20 @@ class Parts:
             why = ledger.input_errors[-1]
         last = result.successful and result.eof and self._end_follows
         await self._report.part(volume.label, part.number, result, why, last=last)
+        self._tell_over(part, why)
+
+    def _tell_over(self, part: Part, why: str | None) -> None:
+        """Let whoever watches know what became of a part."""
+        result, volume, watch = part.result, part.volume, self._worker.watch
+        watch.part_over(
+            number=part.number,
+            label=volume.label,
+            file=result.fileno,
+            size=result.size,
+            error=None if result.successful else why or result.error or FULL,
+            shares=part.shares,
+        )
+        watch.hold(self._worker.scribe.volume)
 
     # What follows from it
 
@@ -164,6 +188,7 @@ class Parts:
         result, volume = part.result, part.volume
         if result.eom:
             volume.full = True
+            self._worker.watch.hold(self._worker.scribe.volume)
         if result.refused or (not result.successful and self._interruption.reason is None):
             # with a part cache nothing but the text tells an error from the end of the medium
             volume.trouble = None if (result.error or FULL).startswith(FULL) else result.error

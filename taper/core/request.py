@@ -82,18 +82,23 @@ class VolumeRequest:
         :raise TapeTrouble: none was found, or the old one could not be released
         :raise Interrupted: the dump is to end; a scan goes on, for the next one
         """
+        watch = self._worker.watch
         await self.release(scribe)
         while scribe.volume is None:
-            await self._ask(scribe)
+            with watch.waiting("driver", "the driver is asked for one more volume"):
+                await self._ask(scribe)
             try:
-                found = await self._find(scribe)
-                volume = await scribe.label_found(found, self._interruption)
+                with watch.waiting("scan", "a volume is looked for"):
+                    found = await self._find(scribe)
+                with watch.waiting("volume", f"{found.label} is labelled"):
+                    volume = await scribe.label_found(found, self._interruption)
             except LabellingFailed:
                 self._report.no_new_tape()  # the trace log says why; another volume may do
                 continue
             except BaseException:
                 self._report.no_new_tape()
                 raise
+            watch.hold(volume)
             await self._log_start(scribe, volume)
             await self._tell(volume)
 
@@ -102,10 +107,18 @@ class VolumeRequest:
 
         :raise TapeTrouble: that failed, or is not done soon enough for a dump that is to end
         """
+        watch = self._worker.watch
+        if scribe.volume is None:
+            reason = "a volume that was given back before is not free yet"
+        else:
+            reason = f"{scribe.volume.label} is given back"
         try:
-            await self._interruption.see_through(scribe.release_volume())
+            with watch.waiting("volume", reason):
+                await self._interruption.see_through(scribe.release_volume())
         except NotInTime as fault:
             raise TapeTrouble(f"while releasing a volume: {fault}") from fault
+        finally:
+            watch.hold(scribe.volume)
 
     async def _ask(self, scribe: Scribe) -> None:
         """Send REQUEST-NEW-TAPE and wait for the answer; interrupted, the request stands."""

@@ -43,6 +43,7 @@ class Worker:
         self.world = world
         self.name = name
         self.taper_name = taper_name
+        self.watch = world.watch.worker(name)
         self.rules = make_rules()
         self.scribe = Scribe(world, timestamp)
         self._dump: Dump | None = None
@@ -66,7 +67,8 @@ class Worker:
 
     async def _start(self) -> None:
         try:
-            found = await self.scribe.find_volume()
+            with self.watch.waiting("scan", "the first volume is looked for"):
+                found = await self.scribe.find_volume()
         except TapeTrouble as fault:
             if self._quitting:
                 # a volume was not missing, so the trace log need not say so
@@ -74,9 +76,11 @@ class Worker:
                 return
             await self.world.note(NoTapeError(fault.text))
             self.rules.scan_failed()
+            self.watch.be("failed")
             self.world.driver.send(replies.TapeError(self.name, fault.text))
             return
         self.rules.scan_succeeded()
+        self.watch.be("idle")
         allowed = found.reservation.device.facts.allow_take_scribe_from
         word = replies.ALLOW_TAKE_SCRIBE_FROM if allowed else replies.NO_TAKE_SCRIBE_FROM
         self.world.driver.send(replies.TaperOk(self.name, word))
@@ -109,6 +113,7 @@ class Worker:
         self._allow(self.rules.write, command)
         origin = self.world.origins.of(command, self._own_clerk)
         self._withdrawn = None
+        self.watch.dump_begins(command)
         self._dump = dump = Dump(self, command, origin)
         self._spawn(dump.run())
 
@@ -182,6 +187,8 @@ class Worker:
             self.rules.answer()
         mine, self.scribe = self.scribe, other.scribe
         other.scribe = mine
+        self.watch.hold(self.scribe.volume)
+        self.world.watch.worker_gone(other.name)
         clerk, other._clerk = other._clerk, None
         self._spawn(self._hand_over(mine, dump, clerk))
 
@@ -213,11 +220,14 @@ class Worker:
         self._spawn(self._close_volume())
 
     async def _close_volume(self) -> None:
+        self.watch.be("closing")
         try:
             await self.scribe.release_volume()
         except TapeTrouble as fault:
             self.world.debug_failure(f"{self.name}: closing a volume: {fault.text}")
         self.rules.closed()
+        self.watch.hold(self.scribe.volume)
+        self.watch.be("idle")
         self.world.driver.send(replies.ClosedVolume(self.name))
 
     def close_source_volume(self, command: commands.CloseSourceVolume) -> None:
@@ -241,6 +251,7 @@ class Worker:
     async def quit(self) -> None:
         """Stop the dump, release the volumes; the trace log tells what became of it."""
         self._quitting = True
+        self.watch.be("quitting")
         if self._dump is not None:
             self._dump.interrupt("taper is quitting")
         self.scribe.stop_scan()

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from protocols.tracelog import encode
 from taper.core.errors import in_words
 from taper.core.moment import at_most_a_moment
+from taper.core.watch import Watch
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -53,6 +55,7 @@ class World:
     """What is around the core of one taper process.
 
     :ivar debug: writes one text to the debug log.
+    :ivar watch: is told what happens, for whoever watches.
     :ivar clerks: of all workers that have vaulted.
     :ivar written: labels of the volumes that this process has written.
     :ivar tapes: numbers of the volumes labelled by this process, 1, 2, ... over all workers.
@@ -74,6 +77,7 @@ class World:
     status_files: IStatusFiles
     clock: IClock
     debug: Callable[[str], None]
+    watch: Watch = field(factory=Watch)
     clerks: list[IClerk] = field(factory=list)
     written: set[str] = field(factory=set)
     tapes: Iterator[int] = field(factory=_from_one)
@@ -86,6 +90,7 @@ class World:
 
         The lines that the catalogue is made of (START, PART and the dump's end) are no notes.
         """
+        self.watch.note(encode(record).decode("utf-8", "surrogateescape").rstrip("\n"))
         try:
             await at_most_a_moment(self.clock, self.trace_log.append(record))
         except OSError as fault:

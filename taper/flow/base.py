@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 
 from protocols.crc import UNKNOWN
+from taper.plane.interfaces import Measured
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice, PartResult
     from protocols.crc import Crc
     from protocols.header import Header
-    from taper.core.interfaces import Rest
+    from taper.core.interfaces import IMeasured, Rest
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext, ITransfer
 
 _log = logging.getLogger(__name__)
+
+NOTHING = Measured(0)
+"""Of a dump whose data do not flow yet."""
 
 
 class BaseFlow(ABC):
@@ -70,6 +74,10 @@ class BaseFlow(ABC):
     @property
     def bytes_written(self) -> int:
         return 0 if self._transfer is None else self._transfer.bytes_written
+
+    @property
+    def measured(self) -> IMeasured:
+        return NOTHING if self._transfer is None else self._transfer.measured
 
     def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
         return self._parts.write_part(device, header)

@@ -169,6 +169,7 @@ class ITransfer(Interface):
     """Moves the parts of one flow; see :class:`taper.core.interfaces.IFlow` for the members."""
 
     bytes_written = Attribute("int: as of IFlow")
+    measured = Attribute("taper.core.interfaces.IMeasured: as of IFlow")
 
     def start() -> None:
         """Begin reading ahead; called once the data can be had."""

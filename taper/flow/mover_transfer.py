@@ -15,6 +15,7 @@ from devices.idirecttcp import IMoverDevice
 from devices.values import PartResult
 from protocols.crc import UNKNOWN, Crc
 from taper.flow.interfaces import ITransfer
+from taper.plane.interfaces import Measured
 
 if TYPE_CHECKING:
     from devices.idirecttcp import IDirectTCPConnection, Moved
@@ -104,6 +105,11 @@ class MoverTransfer:
     def bytes_written(self) -> int:
         current = 0 if self._device is None else self._device.facts.bytes_written
         return self._done + self._certain(current)
+
+    @property
+    def measured(self) -> Measured:
+        """The bytes pass between others: what they wait for they alone know."""
+        return Measured(self.bytes_written, None if self._sender is None else self._sender.size)
 
     def _certain(self, moved: int) -> int:
         """What would stay of the current part if its connection broke now, and the dump went on."""

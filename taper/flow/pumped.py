@@ -15,7 +15,7 @@ from taper.core.errors import DeviceFault
 from taper.core.interfaces import IFlow, Offer, Rest
 from taper.flow.base import BaseFlow
 from taper.flow.interfaces import ITransfer
-from taper.plane.interfaces import IKeptSource
+from taper.plane.interfaces import IKeptSource, Measured
 from taper.plane.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ class PumpedTransfer:
     @property
     def bytes_written(self) -> int:
         return self._transfer.bytes_written
+
+    @property
+    def measured(self) -> Measured:
+        return self._transfer.measured
 
     def start(self) -> None:
         self._lane.begin()  # else all might be stored, and then no thread be there to end with

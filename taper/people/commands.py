@@ -325,6 +325,21 @@ pip install 'twisted-taper[web]'.""",
                 ),
             ),
         ),
+        Command(
+            name="watch",
+            help="watch what the running tapers do, as they do it",
+            description="""\
+Shows what all tapers do that this user, the dump user, runs: their workers, the dump, part and
+volume that each is at, how fast the source gives and the device takes, who of them waits for whom
+("empty": the device waits for data; "full": the source waits for the device), and what else is
+waited for. On a terminal it is a picture that changes, elsewhere there are lines; it goes on until
+it is interrupted, whatever tapers come and go meanwhile.
+
+No taper is slower because somebody watches it, or waits for who does.""",
+            run="watch:watch",
+            configured=False,
+            arguments=(Argument(names=("--once",), help="show how things are now, and end"),),
+        ),
         *MANAGING,
     )
 }

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable
 
-    from taper.people.site import Site
     from taper.people.telling import Answer
 
 
@@ -59,9 +58,11 @@ class Command:
 
     :ivar help: what it does, in a clause.
     :ivar description: the same at length; paragraphs are divided by empty lines.
-    :ivar run: ``module:function`` below this package; a coroutine of site and options.
+    :ivar run: ``module:function`` below this package; a coroutine of site, or of station, and
+        options.
     :ivar arguments: besides those that every command has, in the order of the usage line.
     :ivar as_root: where root runs it, what it writes is root's; all else is the dump user's.
+    :ivar configured: it works with a configuration; else naming one only limits what it shows.
     :ivar plugin: a monitoring system runs it: it ends as :mod:`taper.people.plugin` says.
     """
 
@@ -71,13 +72,16 @@ class Command:
     run: str
     arguments: tuple[Argument, ...] = field(factory=tuple)
     as_root: bool = False
+    configured: bool = True
     plugin: bool = False
 
     @property
     def all_arguments(self) -> tuple[Argument, ...]:
-        return (CONFIG, *self.arguments, *EVERYWHERE)
+        if self.configured:
+            return (CONFIG, *self.arguments, *EVERYWHERE, OVERRIDE)
+        return (ANY_CONFIG, *self.arguments, *EVERYWHERE)
 
-    def load(self) -> Callable[[Site, argparse.Namespace], Awaitable[Answer]]:
+    def load(self) -> Callable[[Any, argparse.Namespace], Awaitable[Answer]]:
         """Import what runs it."""
         module, _, function = self.run.partition(":")
         found: Any = getattr(import_module(f"taper.people.{module}"), function)
@@ -90,15 +94,22 @@ CONFIG = Argument(
     help='name of a configuration of Amanda\'s; "." is the working directory',
     kind="config",
 )
+ANY_CONFIG = Argument(
+    names=("config",),
+    metavar="CONFIG",
+    repeat="?",
+    help="only what belongs to this configuration",
+    kind="config",
+)
 EVERYWHERE = (
     Argument(names=("--json",), help="say it as one JSON object"),
     Argument(names=("--plain",), help="say it in lines, on a terminal too"),
-    Argument(
-        names=("-o",),
-        metavar="KEY=VALUE",
-        repeat="append",
-        help="replace one value of the configuration",
-    ),
+)
+OVERRIDE = Argument(
+    names=("-o",),
+    metavar="KEY=VALUE",
+    repeat="append",
+    help="replace one value of the configuration",
 )
 STORAGE = Argument(
     names=("--storage",),

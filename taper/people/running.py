@@ -19,7 +19,7 @@ from taper.people.exits import Exit
 from taper.people.medium import NotAtHand
 from taper.people.plugin import make_plugin_screen, unknown
 from taper.people.screen import PROGRAM, Screen, make_screen
-from taper.people.site import Site, find_config
+from taper.people.site import Site, Station, be_watcher, find_config
 from taper.people.telling import printable
 from taper.run.paths import paths_from
 from taper.run.process import import_reactor
@@ -57,21 +57,28 @@ def run(options: argparse.Namespace) -> int:
         screen, fail = make_plugin_screen(json=options.json), unknown
     else:
         screen = make_screen(json=options.json, plain=options.plain)
-    config = screen.quietly(
-        lambda: find_config(options.config, tuple(options.o), paths, keep_root=command.as_root)
-    )
+    if command.configured:
+        config = screen.quietly(
+            lambda: find_config(options.config, tuple(options.o), paths, keep_root=command.as_root)
+        )
+    else:
+        config = None
+        be_watcher(paths)
     logging.getLogger().addHandler(_Warnings(screen))
     import_reactor()
     from twisted.internet import reactor
 
-    site = Site(reactor, config, paths, screen)
+    if config is None:
+        site = Station(reactor, paths, screen)
+    else:
+        site = Site(reactor, config, paths, screen)
     return run_until_over(PROGRAM, reactor, Work(site, command, options), fail)
 
 
 class Work:
     """One command, from its beginning to the end of its threads."""
 
-    def __init__(self, site: Site, command: Command, options: argparse.Namespace) -> None:
+    def __init__(self, site: Station, command: Command, options: argparse.Namespace) -> None:
         self._site = site
         self._command = command
         self._options = options

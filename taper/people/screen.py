@@ -6,15 +6,15 @@ import enum
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 from taper.last_words import tell
-from taper.people.telling import count, printable, size, tell_json, tell_plain
+from taper.people.telling import Answer, count, printable, size, tell_json, tell_plain
 
 if TYPE_CHECKING:
-    from taper.people.telling import Answer
+    from taper.people.telling import Table
 
 T = TypeVar("T")
 
@@ -40,6 +40,16 @@ class IProgress(Protocol):
         :param done: bytes, in all
         :param what: that is being done now
         """
+
+    def close(self) -> None:
+        """It is over."""
+
+
+class IPicture(Protocol):
+    """What changes on a terminal, until it is closed and stays."""
+
+    def draw(self, shown: Sequence[Table | str]) -> None:
+        """Draw this, instead of what was there."""
 
     def close(self) -> None:
         """It is over."""
@@ -75,6 +85,16 @@ class Screen:
         else:
             tell_plain(answer, self._stdout)
         self._stdout.flush()  # a plan is seen before it is followed
+
+    def show(self, part: Table | str) -> None:
+        """Say a part of an answer before it is complete, in lines."""
+        tell_plain(Answer(record={}, shown=(part,)), self._stdout)
+        self._stdout.flush()
+
+    def picture(self) -> IPicture:
+        """Begin to draw on the terminal."""
+        made: IPicture = _terminal().Picture(self._stdout)
+        return made
 
     def quietly(self, function: Callable[[], T]) -> T:
         """Call what may write to stderr by itself. A screen that has no stderr tells it as

@@ -14,12 +14,14 @@ from devices.errors import ChangerError, DeviceError
 from devices.lane import Lane
 from protocols.twisted_transports.haste import Haste
 from taper.last_words import CannotStart
+from taper.ownership import refuse_strangers
 from taper.people.rights import Rights
 from taper.recovery.volumes import Shelves
 from taper.run.as_root import become, look_up
 from taper.run.history import History
 from taper.run.options import Options
 from taper.run.setup import check_user, load_config
+from taper.run.status_sockets import folder_of
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -55,13 +57,61 @@ def find_config(
     return config
 
 
-class Site:
-    """A configuration with its storages, and who waits for them.
+def be_watcher(paths: Paths) -> None:
+    """Be the user whose tapers are to be watched, if we are root: the one whose directory has their
+    sockets.
+
+    :raise CannotStart: he could not run us
+    """
+    if os.geteuid() != 0:
+        return
+    try:
+        refuse_strangers(folder_of(paths.tmpdir))
+        owner = os.stat(folder_of(paths.tmpdir)).st_uid
+    except FileNotFoundError:
+        return  # there is no taper
+    except OSError as fault:
+        raise CannotStart(str(fault)) from fault
+    if owner:
+        become(pwd.getpwuid(owner))
+
+
+class Station:
+    """What a command works with that needs no configuration.
 
     :ivar now: seconds since the epoch.
     :ivar screen: where people are told what goes on.
-    :ivar shelves: the changers of all storages.
     :ivar leaving: what is to be called when all is to end.
+    """
+
+    def __init__(
+        self, reactor: Any, paths: Paths, screen: Screen, now: Callable[[], float] = time.time
+    ) -> None:
+        self.reactor = reactor
+        self.paths = paths
+        self.screen = screen
+        self.now = now
+        self.leaving: list[Callable[[], object]] = []
+        self._lane = Lane(reactor, "files")
+
+    def call(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Run a function that blocks in a thread; one after the other."""
+        return self._lane.call(function, *args)
+
+    def hurry(self) -> None:
+        """All is to end: nothing is waited for any longer than a moment."""
+        for leave in tuple(self.leaving):
+            leave()
+
+    async def close(self) -> None:
+        """End the threads."""
+        await self._lane.stop()
+
+
+class Site(Station):
+    """A configuration with its storages, and who waits for them.
+
+    :ivar shelves: the changers of all storages.
     """
 
     def __init__(
@@ -72,19 +122,10 @@ class Site:
         screen: Screen,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.reactor = reactor
+        super().__init__(reactor, paths, screen, now)
         self.config = config
-        self.paths = paths
-        self.screen = screen
-        self.now = now
         self._haste = Haste(reactor)
         self.shelves = Shelves(reactor, config, paths, self._haste)
-        self.leaving: list[Callable[[], object]] = []
-        self._lane = Lane(reactor, "files")
-
-    def call(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        """Run a function that blocks in a thread; one after the other."""
-        return self._lane.call(function, *args)
 
     def history(self) -> History:
         """What retention must know; it keeps no index, as nothing is to be written."""
@@ -154,9 +195,4 @@ class Site:
         """All is to end: nothing is waited for any longer than a moment."""
         self._haste.begin()
         self.shelves.stop.set()
-        for leave in tuple(self.leaving):
-            leave()
-
-    async def close(self) -> None:
-        """End the threads."""
-        await self._lane.stop()
+        super().hurry()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -45,6 +47,34 @@ def _drawn(table: Table, console: Console) -> RichTable:
     for row in table.rows:
         drawn.add_row(*(Text(_fitting(cell, console)) for cell in row))
     return drawn
+
+
+class Picture:
+    """What changes on the terminal; see :class:`taper.people.screen.IPicture`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = make_console(stream)
+        # drawn when it is told to: no thread, and nothing is drawn twice
+        self._live = Live(
+            console=self._console, auto_refresh=False, screen=True, vertical_overflow="crop"
+        )
+        self._last: RenderableType = Text()
+        self._live.start()
+
+    def draw(self, shown: Sequence[Table | str]) -> None:
+        console = self._console
+        self._last = Group(
+            *(
+                Text(_fitting(part, console)) if isinstance(part, str) else _drawn(part, console)
+                for part in shown
+            )
+        )
+        self._live.update(self._last, refresh=True)
+
+    def close(self) -> None:
+        """The last one stays where people can read it."""
+        self._live.stop()
+        self._console.print(self._last)
 
 
 class Bar:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from taper.plane.straight import Straight
 
 if TYPE_CHECKING:
     from taper.plane.intake import Intake
-    from taper.plane.interfaces import Span
+    from taper.plane.interfaces import Span, Waits
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,9 @@ class Adaptive:
         self._filler: Filler | None = None
         self._place: threading.Semaphore | None = None
         self.without_data = self.without_room = 0.0
+        self._alone_seconds = self._alone_reading = 0.0
+        self._alone_since = time.monotonic()
+        self._read_before = intake.spent()
         self._pace: Pace | None = pace or Pace()
 
     def allocate(self) -> None:
@@ -141,6 +145,17 @@ class Adaptive:
         self._straight.release()
         self._give_place_back()
 
+    def waits(self) -> Waits:
+        """In one thread the device waits while it reads, and the source while it writes."""
+        data = self.without_data + self._alone_reading
+        room = self.without_room + self._alone_seconds - self._alone_reading
+        stream = self._stream
+        if isinstance(stream, Ring):
+            data_there, room_there = stream.waits()
+            return data + data_there, room + (room_there or 0.0)
+        reading = self._intake.spent() - self._read_before
+        return data + reading, room + time.monotonic() - self._alone_since - reading
+
     @property
     def _alone(self) -> bool:
         return self._stream is self._straight
@@ -204,6 +219,11 @@ class Adaptive:
 
     def _take(self, stream: Straight | Ring) -> None:
         """Go on with another stream, at the same place of the dump."""
+        now, read = time.monotonic(), self._intake.spent()
+        if self._alone:
+            self._alone_seconds += now - self._alone_since
+            self._alone_reading += read - self._read_before
+        self._alone_since, self._read_before = now, read
         self._before = self.cursor - stream.cursor
         self._stream = stream
         if self._straight.halted:

@@ -20,6 +20,7 @@ class Intake:
     :ivar read_error: the source's failure, an input error, if it failed.
     :ivar trouble: what this host lacked, if that ended the reading: an error of the device's side.
     :ivar seconds: spent reading.
+    :ivar size: bytes read.
     """
 
     def __init__(self, source: ISource, done: Crc) -> None:
@@ -28,6 +29,8 @@ class Intake:
         self.read_error: str | None = None
         self.trouble: str | None = None
         self.seconds = 0.0
+        self.size = 0
+        self._reading: float | None = None
         self.source = source
 
     def prepare(self) -> None:
@@ -39,12 +42,20 @@ class Intake:
 
     def read_into(self, space: memoryview) -> int:
         """Fill the front of ``space`` and count it. :return: bytes; 0: the end, or cancelled"""
-        began = time.monotonic()
+        began = self._reading = time.monotonic()
         size = self.source.read_into(space)
         if size:
             self.crc.update(space[:size])
+            self.size += size
+        self._reading = None
         self.seconds += time.monotonic() - began
         return size
+
+    def spent(self) -> float:
+        """Seconds spent reading until now; from any thread, and a little less than true now and
+        then."""
+        seconds, began = self.seconds, self._reading
+        return seconds if began is None else seconds + max(time.monotonic() - began, 0.0)
 
     def note(self, error: BaseException, *, halted: bool) -> bool:
         """Keep what ended the reading.

@@ -44,6 +44,29 @@ class Span:
     last: bool
 
 
+@frozen
+class Measured:
+    """How far a dump is, and what it took; all of it grows while parts are written.
+
+    :ivar written: bytes of good parts and of the running one.
+    :ivar read: bytes that came from the source; None: nobody counts.
+    :ivar seconds: of writing parts; None: nobody measures.
+    :ivar without_data: of these, seconds in which the device waited for data; None: likewise.
+    :ivar without_room: of these, seconds in which the source waited for the device; None: likewise.
+    """
+
+    written: int
+    read: int | None = None
+    seconds: float | None = None
+    without_data: float | None = None
+    without_room: float | None = None
+
+
+Waits = tuple[float, float | None]
+"""Seconds that the device has waited for data so far, the present moment included, and the source
+for the device; None: nobody here can know."""
+
+
 class IStream(Protocol):
     """What the device is given; members as of :class:`taper.plane.ring.Ring`."""
 
@@ -77,6 +100,8 @@ class IStream(Protocol):
     def stop(self) -> None: ...
 
     def fail(self) -> None: ...
+
+    def waits(self) -> Waits: ...
 
     def release(self) -> None: ...
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 
-from taper.plane.interfaces import CacheError
+from taper.plane.interfaces import CacheError, Waits
 from taper.plane.memory import NoMemory, allocate, allocate_more
 
 CHUNK = 1024 * 1024
@@ -70,6 +70,8 @@ class Ring:
         self.keep = keep
         self.cursor = 0
         self.without_data = self.without_room = 0.0
+        self._data_wanted: float | None = None
+        self._room_wanted: float | None = None
         self._write_size = chunk_size(block_size)
         self._read_size = min(self._write_size, capacity // 2)
         # no block lies across the end of one
@@ -133,6 +135,16 @@ class Ring:
             self._left = True
             self._readable.notify()
 
+    def waits(self) -> Waits:
+        """Who has waited how long until now; from any thread."""
+        with self._readable:
+            now = time.monotonic()
+            data, room = self._data_wanted, self._room_wanted
+            return (
+                self.without_data + (0.0 if data is None else now - data),
+                self.without_room + (0.0 if room is None else now - room),
+            )
+
     def space(self) -> memoryview | None:
         """The reader's next bytes to fill; sleeps while there is no room. None: stopped, or
         dismissed."""
@@ -151,8 +163,9 @@ class Ring:
                     return self._view(start, size)
                 self._stalled = True
                 self._readable.notify()
-                began = time.monotonic()
+                began = self._room_wanted = time.monotonic()
                 self._writable.wait()
+                self._room_wanted = None
                 self.without_room += time.monotonic() - began
             return None
 
@@ -302,7 +315,8 @@ class Ring:
         if self._stopped:
             raise Stopped
         self._hungry = True
-        began = time.monotonic()
+        began = self._data_wanted = time.monotonic()
         self._readable.wait()
+        self._data_wanted = None
         self.without_data += time.monotonic() - began
         self._hungry = False

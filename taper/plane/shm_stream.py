@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
-from taper.plane.interfaces import SourceError
+from taper.plane.interfaces import SourceError, Waits
 from taper.plane.ring import Stopped, chunk_size
 
 
@@ -48,6 +49,8 @@ class ShmStream:
         self._spare = memoryview(b"")
         self._attached = threading.Event()
         self._stopped = False
+        self._waited = 0.0
+        self._waiting: float | None = None
 
     @property
     def halted(self) -> bool:
@@ -100,17 +103,26 @@ class ShmStream:
         self._wait_for(max(self._source.size // 2, 1))
 
     def _wait_for(self, size: int, better: int = 0) -> int:
-        self._attached.wait()
-        if self._stopped:
-            raise Stopped
+        began = self._waiting = time.monotonic()
         try:
+            self._attached.wait()
+            if self._stopped:
+                raise Stopped
             rest = self._source.wait_for(size, better)
         except SourceError as error:
             self._failed(str(error))
             raise Stopped from error
+        finally:
+            self._waiting = None
+            self._waited += time.monotonic() - began
         if rest is None:
             raise Stopped
         return rest
+
+    def waits(self) -> Waits:
+        """How long the producer waits it alone knows."""
+        seconds, began = self._waited, self._waiting
+        return seconds + (0.0 if began is None else time.monotonic() - began), None
 
     def advance(self, size: int) -> None:
         self.cursor += size

@@ -29,6 +29,7 @@ from taper.plane.interfaces import (
     ISource,
     IStream,
     IStreamSource,
+    Measured,
     ShortOfRoom,
 )
 from taper.plane.memory import NoMemory
@@ -39,6 +40,7 @@ from taper.plane.ring import Ring, ring_size
 if TYPE_CHECKING:
     from devices.interfaces import IDevice
     from protocols.header import Header
+    from taper.plane.interfaces import Waits
 
 RING_SIZE = 3 * 1024 * 1024
 """Bytes between source and device where two threads are at work, unless the configuration wants
@@ -130,6 +132,9 @@ class Transfer:
         self._once = self._make_replay() is None
         self._pump: Pump | None = None
         self._seconds = 0.0
+        self._without_data = 0.0
+        self._without_room: float | None = 0.0
+        self._writing: tuple[float, Waits] | None = None
         self._shared = 0
 
     def start(self) -> None:
@@ -193,20 +198,49 @@ class Transfer:
             pump.abandon()
         result: PartResult | None = None
         held: Held | None = None
+        self._writing = self._clock(), self._stream.waits()
         try:
             result = work()
             trouble = self._intake.trouble
             if not result.successful and result.error is None and trouble is not None:
                 result = evolve(result, error=trouble)
         finally:
+            self._count()
             if result is None or not result.paused:
                 self._pump = None
-                self._seconds += result.duration if result is not None else 0.0
                 self._shared += pump.shared
                 held = self._settle(result)
         if result.store is not None and held is not None:
             result = evolve(result, store=self._storing(result.store, held))
         return result
+
+    def _count(self) -> None:
+        """Writing rests: keep what it took."""
+        with self._lock:
+            measured = self._measure()
+            self._seconds, self._without_data, self._without_room = measured
+            self._writing = None
+
+    def _measure(self) -> tuple[float, float, float | None]:
+        if self._writing is None:
+            return self._seconds, self._without_data, self._without_room
+        began, (data_then, room_then) = self._writing
+        data, room = self._stream.waits()
+        return (
+            self._seconds + max(self._clock() - began, 0.0),
+            self._without_data + max(data - data_then, 0.0),
+            None
+            if room is None or room_then is None or self._without_room is None
+            else self._without_room + max(room - room_then, 0.0),
+        )
+
+    @property
+    def measured(self) -> Measured:
+        """How far it is, and who waited for whom while parts were written. Any thread."""
+        with self._lock:
+            seconds, data, room = self._measure()
+        read = self._intake.size if self._direct is None else self._direct.cursor
+        return Measured(self.bytes_written, self._done + read, seconds, data, room)
 
     def _storing(self, store: Callable[[], None], held: Held) -> Callable[[], None]:
         """What stores a part, and says whether it counts."""

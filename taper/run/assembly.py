@@ -34,7 +34,7 @@ from taper.run.history import History
 from taper.run.look import Look
 from taper.run.setup import Setup, SetupFailed, StartFailed
 from taper.run.status_files import StatusFiles
-from taper.run.story import ToldTraceLog, tell_settings
+from taper.run.story import ToldTraceLog, WatchedOperator, tell_settings
 from taper.run.tapelist_store import TapelistStore
 from taper.run.trace_log import TraceLog
 from taper.run.vaults import Vaults
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from protocols.conf import Storage
     from protocols.stored import DumpName, StoredDump
     from taper.core.interfaces import IDriver
-    from taper.core.scan import IScan
+    from taper.core.scan import IInteractivity, IScan
+    from taper.core.watch import Watch
     from taper.run.interactivity import Operator
 
 _log = logging.getLogger(__name__)
@@ -94,16 +95,18 @@ class Assembly:
 
     :param setup: the configuration and where things are
     :param driver: takes our replies
+    :param watch: is told what happens
     :ivar world: once :meth:`build` is over
     """
 
     world: World
     _tapelists: TapelistStore
 
-    def __init__(self, reactor: Any, setup: Setup, driver: IDriver) -> None:
+    def __init__(self, reactor: Any, setup: Setup, driver: IDriver, watch: Watch) -> None:
         self._reactor = reactor
         self._setup = setup
         self._driver = driver
+        self._watch = watch
         self._lanes: list[ILane] = []
         self._log_lane = Lane(reactor, "trace log")  # the last one to end
         self._changer: IAsyncChanger | None = None
@@ -162,7 +165,9 @@ class Assembly:
             ),
             clock=Clock(self._reactor),
             debug=self._setup.debug.write,
+            watch=self._watch,
         )
+        self._watch.conversation(storage.name, self._setup.log_filename)
         files.call(sweep_up, self._setup.paths.tmpdir).addErrback(self.world.log_failure)
         tapelists.sweep().addErrback(self.world.log_failure)
         return self.world
@@ -214,7 +219,7 @@ class Assembly:
             warn=self._setup.debug.write,
         )
 
-    def _make_operator(self, storage: Storage) -> Operator | None:
+    def _make_operator(self, storage: Storage) -> IInteractivity | None:
         if not storage.interactivity:
             return None
         from taper.run.interactivity import make_operator  # few have one
@@ -227,7 +232,7 @@ class Assembly:
             self._lane("operator").call,
             self._setup.debug.write,
         )
-        return self._operator
+        return WatchedOperator(self._operator, self._watch) if self._operator else None
 
     def _make_scan(
         self,
@@ -252,6 +257,7 @@ class Assembly:
                 refresh=history.refresh,
                 clock=self._reactor,
                 interactivity=self._make_operator(storage),
+                look=lambda found: self._watch.note(f"scan: {found}"),
             )
         except ScanFailed as fault:
             raise SetupFailed(fault.text) from fault
@@ -279,6 +285,7 @@ class Assembly:
                 self._setup.debug.write(f"closing the changer: {fault}")
         for lane in self._lanes:
             await lane.stop()
+        self._watch.conversation_over()
 
     async def close_log(self) -> None:
         """End the lane of the trace log, once what was asked for is written."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from protocols.driver.messages import Message
+    from taper.core.watch import Watch
 
 
 class StartFailedLogged(StartFailed):
@@ -46,12 +47,13 @@ class Replies:
 class Conversation:
     """A session and the protocol that carries it.
 
+    :param watch: is told what happens
     :ivar protocol: to be connected after :meth:`begin`
     """
 
-    def __init__(self, reactor: object, setup: Setup) -> None:
+    def __init__(self, reactor: object, setup: Setup, watch: Watch | None = None) -> None:
         self.protocol = DriverProtocol(self._received, self._driver_lost)
-        self.session = Session(reactor, setup, Replies(self.protocol, setup))
+        self.session = Session(reactor, setup, Replies(self.protocol, setup), watch)
         self._debug = _keep_of(setup)
 
     def begin(self, refuse: Callable[[str], object] | None = None) -> None:

@@ -30,6 +30,7 @@ from taper.run.setup import Setup, SetupFailed, StartFailed, check_user, make_se
 from taper.run.title import show, show_again
 from taper.run.unix_door import Listening, socket_path
 from taper.run.usher import Door
+from taper.run.watched import WatchedProcess
 from taper.version import answer
 
 STDIO = "stdio"
@@ -193,6 +194,7 @@ class TaperService(Service):
             self._endpoint = _endpoint(reactor, driver)
         self.opened_to_others = opened_to_others(driver)
         self.conversation: Conversation | None = None
+        self._watched = WatchedProcess(reactor, setup, "stdio" if driver == STDIO else "daemon")
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
@@ -206,6 +208,7 @@ class TaperService(Service):
         if self._refused is not None:
             raise StartFailed(self._refused)
         self._begun = True
+        self._watched.begin()
 
     def _serve_stdio(self) -> None:
         try:
@@ -213,7 +216,7 @@ class TaperService(Service):
         except SetupFailed:
             self._give_up()
             return
-        stdio.connect(self._reactor, conversation)
+        stdio.connect(self._reactor, conversation, self._watched)
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> Any:
         return self._reactor.callLater(seconds, call)
@@ -240,7 +243,7 @@ class TaperService(Service):
         :param refuse: see :meth:`Conversation.begin`
         :raise SetupFailed, StartFailed: it cannot be; the trace log says why
         """
-        conversation = Conversation(self._reactor, self._setup)
+        conversation = Conversation(self._reactor, self._setup, self._watched.watch)
         title = show([self._setup.config.name, "--log-filename", self._setup.log_filename])
         conversation.session.ended.addBoth(self._over, title)
         try:
@@ -261,6 +264,7 @@ class TaperService(Service):
             await maybeDeferred(self._port.stopListening)
         if self.conversation is not None:
             await self.conversation.session.quit()
+        await self._watched.close()
 
     def stopService(self) -> Any:
         super().stopService()  # type: ignore[no-untyped-call]

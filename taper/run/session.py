@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from devices.patience import Patience
 from protocols.tracelog import Fatal, NoTapeError, PidDone, PidStart
 from taper.core.controller import Controller
+from taper.core.watch import Watch
 from taper.last_words import tell
 from taper.run.assembly import Assembly
 from taper.run.setup import Setup, StartFailed, check_user
@@ -40,13 +41,16 @@ class Session:
 
     :param setup: the configuration and where things are
     :param driver: takes our replies
+    :param watch: is told what happens
     :ivar controller: takes the driver's commands, once :meth:`open` is over
     :ivar ended: fires when all is released, after QUIT or the driver's end of file
     """
 
-    def __init__(self, reactor: Any, setup: Setup, driver: IDriver) -> None:
+    def __init__(
+        self, reactor: Any, setup: Setup, driver: IDriver, watch: Watch | None = None
+    ) -> None:
         self._setup = setup
-        self._assembly = Assembly(reactor, setup, driver)
+        self._assembly = Assembly(reactor, setup, driver, watch or Watch())
         self.controller: Controller | None = None
         self.ended: Deferred[None] = Deferred()
 

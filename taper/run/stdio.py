@@ -19,6 +19,7 @@ from taper.last_words import STDOUT, tell
 from taper.run.conversation import Conversation, StartFailedLogged
 from taper.run.session import Session
 from taper.run.setup import Setup, SetupFailed, StartFailed
+from taper.run.watched import WatchedProcess
 
 FLUSH_SECONDS = 2.0
 """How long a driver that does not read may keep us from ending."""
@@ -42,7 +43,8 @@ def converse(setup: Setup) -> int:
     """Serve the driver on fd 0 and 1 until it is done with us. :return: the exit status"""
     from twisted.internet import reactor
 
-    conversation = Conversation(reactor, setup)
+    watched = WatchedProcess(reactor, setup, "stdio")
+    conversation = Conversation(reactor, setup, watched.watch)
     try:
         conversation.begin(refuse)
     except StartFailedLogged:
@@ -51,7 +53,7 @@ def converse(setup: Setup) -> int:
         return tell("taper", str(fault))
     except SetupFailed:
         return 0  # driver and trace log were told
-    connect(reactor, conversation)
+    connect(reactor, conversation, watched)
     setup.debug.write_from_now_on_beside()
     keep_what_twisted_logs()
     gc.freeze()  # what was made so far stays: no collection need look at it
@@ -66,11 +68,12 @@ def refuse(text: str) -> None:
     os.write(STDOUT, encode(TapeError(SETUP, text)))
 
 
-def connect(reactor: Any, conversation: Conversation) -> None:
+def connect(reactor: Any, conversation: Conversation, watched: WatchedProcess) -> None:
     """Let stdin and stdout carry a conversation that has begun, and reactor and session end
     together."""
     pipes = Pipes(reactor, conversation.protocol)
-    stop_with(reactor, conversation.session, pipes)
+    watched.begin()
+    stop_with(reactor, conversation.session, pipes, watched)
 
 
 class Pipes:
@@ -95,14 +98,15 @@ def _forget(result: None, timer: Any) -> None:
         timer.cancel()
 
 
-def stop_with(reactor: Any, session: Session, pipes: Pipes) -> None:
+def stop_with(reactor: Any, session: Session, pipes: Pipes, watched: WatchedProcess) -> None:
     """Let session and reactor end together, whichever is first; a signal is a QUIT."""
     stopping = False
 
     def before_shutdown() -> object:
         nonlocal stopping
         stopping = True
-        return session.quit().addCallback(lambda _: pipes.leave())
+        leaving = session.quit().addCallback(lambda _: pipes.leave())
+        return leaving.addCallback(lambda _: watched.close())
 
     def session_ended(_: object) -> None:
         if not stopping:

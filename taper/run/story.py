@@ -1,4 +1,4 @@
-"""What the debug log tells of a run beside what each part tells of itself."""
+"""What debug log and watchers are told of a run beside what each part tells of itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from zope.interface import implementer
 
 from protocols.tracelog import encode
 from taper.core.interfaces import ITraceLog
+from taper.core.scan.interfaces import IInteractivity
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.defer import Deferred
 
+    from devices.interfaces import IAsyncChanger
     from protocols.conf import Config, Storage
+    from taper.core.watch import Watch
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +44,25 @@ class _Line:
 
     def __str__(self) -> str:
         return encode(self._record).decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+@implementer(IInteractivity)
+class WatchedOperator:
+    """An operator of whose questions whoever watches knows too."""
+
+    def __init__(self, operator: IInteractivity, watch: Watch) -> None:
+        self._operator = operator
+        self._watch = watch
+        self.open_changer: Callable[[str], Deferred[IAsyncChanger]] = operator.open_changer
+
+    def ask(self, text: str, changer_name: str) -> Deferred[str]:
+        self._watch.asks(text, changer_name)
+
+        def over(outcome: Any) -> Any:
+            self._watch.asks_no_more()
+            return outcome
+
+        return self._operator.ask(text, changer_name).addBoth(over)
 
 
 def tell_settings(config: Config, storage: Storage, log_filename: str) -> None:

@@ -225,7 +225,9 @@ class Nights:
         out = io.StringIO()
         screen = Screen(style, out, lambda: 0.0)
         screen.warn = self.said.append  # type: ignore[method-assign]
-        site = Site(reactor, self.config(*options.o), self.paths, screen, now=lambda: NOW)
+        site = Site(
+            reactor, self.config(*getattr(options, "o", ())), self.paths, screen, now=lambda: NOW
+        )
         status = await Work(site, COMMANDS[options.command], options).run()
         return status, out.getvalue()
 

@@ -117,6 +117,11 @@ LATE = {
         "twisted.internet",
     ),
     "taper.run.service": (REACTOR, "twisted.internet"),
+    "taper.run.watched": (
+        "in a thread, after the start",
+        "taper.run.status_door",
+        "taper.run.status_sockets",
+    ),
     "taper.run.stdio": (REACTOR, "twisted.internet"),
     "taper.tapeserver.service": (REACTOR, "twisted.internet"),
     "taper.tls": (SELDOM, "OpenSSL", "twisted.internet"),

@@ -59,6 +59,7 @@ def make_scan(
     refresh: Callable[[], Deferred[None]] | None = None,
     clock: Timers | None = None,
     interactivity: IInteractivity | None = None,
+    look: Callable[[str], object] | None = None,
 ) -> IScan:
     """The one scan of a storage, shared by all workers [changers 1.1].
 
@@ -68,6 +69,7 @@ def make_scan(
     :param refresh: brings what ``retention`` knows besides the tapelist up to date.
     :param clock: anything with ``callLater``; needed with ``interactivity`` only.
     :param interactivity: the operator; None: a scan without a volume fails at once.
+    :param look: takes what was found in each slot that was loaded, in words.
     :raise ScanFailed: there is no such algorithm.
     """
     algorithm = _algorithm(name or "", config)
@@ -88,6 +90,7 @@ def make_scan(
             refresh=refresh,
             clock=clock,
             interactivity=interactivity,
+            look=look,
         )
     )
 

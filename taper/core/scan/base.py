@@ -112,8 +112,12 @@ class BaseScan:
             raise ValueError(f"slot {self._held.slot} is still held")
         _log.debug("load %s", request)
         self._held = await self.changer.load(request)
-        if self._judge is not None and _log.isEnabledFor(logging.INFO):
-            _log.info("%s", self._judge.described(SeenVolume.loaded(self._held)))
+        look = self.around.look
+        if self._judge is not None and (look is not None or _log.isEnabledFor(logging.INFO)):
+            found = self._judge.described(SeenVolume.loaded(self._held))
+            _log.info("%s", found)
+            if look is not None:
+                look(found)
         return self._held
 
     async def release(self, *, need_another: bool = False) -> None:

@@ -97,6 +97,7 @@ class ScanContext(Record, kw_only=True):
         returns fires when the line is there, and never fails; None: it is there at once.
     :ivar refresh: reads again, before each scan, what ``retention`` knows besides the tapelist.
     :ivar clock: needed with ``interactivity`` only.
+    :ivar look: takes what was found in each slot that was loaded, in words; None: nobody looks on.
     """
 
     config: Config
@@ -108,3 +109,4 @@ class ScanContext(Record, kw_only=True):
     refresh: Callable[[], Deferred[None]] | None = None
     clock: Timers | None = None
     interactivity: IInteractivity | None = None
+    look: Callable[[str], object] | None = None

@@ -1,0 +1,505 @@
+"""What happens in a taper, for whoever watches: a snapshot of how things are, and events.
+
+The core tells a :class:`Watch` what it does. Nobody waits for that, and nothing depends on it. What
+it tells of is in docs/status.md; :func:`protocols.status.fold` makes the next snapshot of an event.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from protocols.records import Record
+from protocols.status import MOST_NOTES, NOTHING_YET, clipped
+
+if TYPE_CHECKING:
+    from protocols.driver.commands import WriteCommand
+    from protocols.status import Event, Snapshot
+    from taper.core.interfaces import IMeasured
+    from taper.core.scribe import Volume
+
+RATE_SECONDS = 5.0
+"""Rates are those of so many seconds, about."""
+
+
+class Shares(Record):
+    """Who waited for whom while a part, or a dump, was written.
+
+    :ivar seconds: that it took to write.
+    :ivar empty: share of them in which the device waited for data; None: nobody here can know.
+    :ivar full: share in which the source waited for the device; likewise.
+    """
+
+    seconds: float
+    empty: float | None
+    full: float | None
+
+    def __str__(self) -> str:
+        if self.empty is None and self.full is None:
+            return f"{self.seconds:.3f} s; who waited for whom cannot be seen from here"
+        waited = [f"of these the device waited {_percent(self.empty)} for data"]
+        if self.full is not None:
+            waited.append(f"the source {_percent(self.full)} for the device")
+        return f"{self.seconds:.3f} s; {', '.join(waited)}"
+
+
+NOT_WRITTEN = Shares(0.0, None, None)
+"""Of what was not written."""
+
+
+def _percent(share: float | None) -> str:
+    return f"{100 * (share or 0.0):.0f} %"
+
+
+class _Waited:
+    """Seconds that add up."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.data: float | None = None
+        self.room: float | None = None
+
+    def add(self, seconds: float, data: float | None, room: float | None) -> None:
+        self.seconds += seconds
+        if data is not None:
+            self.data = (self.data or 0.0) + data
+        if room is not None:
+            self.room = (self.room or 0.0) + room
+
+    def shares(self) -> Shares:
+        return Shares(
+            round(self.seconds, 3),
+            _share(self.data, self.seconds),
+            _share(self.room, self.seconds),
+        )
+
+
+def _share(part: float | None, whole: float) -> float | None:
+    if part is None:
+        return None
+    return round(min(max(part / whole, 0.0), 1.0), 3) if whole > 0 else 0.0
+
+
+class _Part:
+    """The part that is being written."""
+
+    def __init__(self, number: int, label: str, now: float, before: IMeasured | None) -> None:
+        self.number = number
+        self.label = label
+        self.begun = now
+        self.before = before
+
+
+class _Dump:
+    """The dump that a worker has.
+
+    :ivar measure: how far it is; None: its data do not flow yet.
+    """
+
+    def __init__(self, command: WriteCommand, now: float) -> None:
+        self.facts: Mapping[str, Any] = {
+            "handle": clipped(command.handle),
+            "host": clipped(command.hostname),
+            "disk": clipped(command.diskname),
+            "datestamp": clipped(command.datestamp),
+            "level": clipped(command.level),
+            "command": command.name,
+            "begun": now,
+        }
+        self.measure: Callable[[], IMeasured] | None = None
+        self.part: _Part | None = None
+        self.waited = _Waited()
+        self.stored = 0
+        self.parts = 0
+        self._samples: deque[tuple[float, int | None, int]] = deque()
+
+    def record(self, now: float) -> dict[str, Any]:
+        return {**self.facts, "progress": self.progress(now)}
+
+    def progress(self, now: float) -> dict[str, Any]:
+        measured = None if self.measure is None else self.measure()
+        written = 0 if measured is None else measured.written
+        read = None if measured is None else measured.read
+        return {
+            "read": read,
+            "written": written,
+            "stored": self.stored,
+            "parts": self.parts,
+            "rates": self._rates(),
+            "part": None if self.part is None else self._part_now(self.part, measured, now),
+        }
+
+    def sample(self, now: float) -> None:
+        """Take note of how far it is, for the rates."""
+        if self.measure is None:
+            return
+        measured, samples = self.measure(), self._samples
+        if samples and now <= samples[-1][0]:
+            return  # the clock was set back, or nothing can be told so soon
+        while len(samples) > 1 and samples[1][0] < now - RATE_SECONDS:
+            samples.popleft()
+        samples.append((now, measured.read, measured.written))
+
+    def _rates(self) -> dict[str, int | None] | None:
+        if len(self._samples) < 2:
+            return None
+        (began, read_then, then), (now, read_now, written) = self._samples[0], self._samples[-1]
+        seconds = now - began
+        source: int | None = None
+        if read_then is not None and read_now is not None:
+            source = round(max(read_now - read_then, 0) / seconds)
+        return {"source": source, "device": round(max(written - then, 0) / seconds)}
+
+    def _part_now(self, part: _Part, measured: IMeasured | None, now: float) -> dict[str, Any]:
+        shares = _between(part, measured, now).shares()
+        written = 0
+        if measured is not None:
+            written = max(measured.written - (part.before.written if part.before else 0), 0)
+        return {
+            "number": part.number,
+            "label": clipped(part.label),
+            "begun": part.begun,
+            "written": written,
+            "seconds": shares.seconds,
+            "empty": shares.empty,
+            "full": shares.full,
+        }
+
+
+def _between(part: _Part, measured: IMeasured | None, now: float) -> _Waited:
+    """What was waited from the part's begin until now."""
+    waited, before = _Waited(), part.before
+    if measured is None or before is None or measured.seconds is None or before.seconds is None:
+        waited.add(max(now - part.begun, 0.0), None, None)
+        return waited
+    waited.add(
+        max(measured.seconds - before.seconds, 0.0),
+        _less(measured.without_data, before.without_data),
+        _less(measured.without_room, before.without_room),
+    )
+    return waited
+
+
+def _less(now: float | None, before: float | None) -> float | None:
+    return None if now is None or before is None else max(now - before, 0.0)
+
+
+class WorkerWatch:
+    """What one worker tells."""
+
+    def __init__(self, watch: Watch, name: str) -> None:
+        self._watch = watch
+        self._name = name
+        self._state = "starting"
+        self._since = watch.now()
+        self._waits: list[dict[str, Any]] = []
+        self._volume: dict[str, Any] | None = None
+        self._dump: _Dump | None = None
+        self._last: dict[str, Any] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """It, as it is now."""
+        return {
+            "state": self._state,
+            "since": self._since,
+            "wait": self._waits[-1] if self._waits else None,
+            "volume": self._volume,
+            "dump": None if self._dump is None else self._dump.record(self._watch.now()),
+            "last": self._last,
+        }
+
+    def _changed(self) -> None:
+        self._watch.worker_changed(self._name)
+
+    def be(self, state: str) -> None:
+        """Its state is another one; from quitting no way leads back."""
+        if state != self._state != "quitting":
+            self._state, self._since = state, self._watch.now()
+            self._changed()
+
+    @contextmanager
+    def waiting(self, what: str, reason: str) -> Iterator[None]:
+        """Something is waited for.
+
+        :param what: one of those of docs/status.md
+        :param reason: a clause for people
+        """
+        wait = {"for": what, "reason": clipped(reason), "since": self._watch.now()}
+        self._waits.append(wait)
+        self._changed()
+        try:
+            yield
+        finally:
+            self._waits.remove(wait)
+            self._changed()
+
+    def hold(self, volume: Volume | None) -> None:
+        """This is the volume in hand, as it is now."""
+        held = None
+        if volume is not None:
+            held = {
+                "label": clipped(volume.label),
+                "slot": clipped(volume.reservation.slot),
+                "bytes": volume.payload,
+                "parts": volume.good_parts,
+                "full": volume.full,
+            }
+        if held != self._volume:
+            self._volume = held
+            self._changed()
+
+    # Its dump
+
+    def dump_begins(self, command: WriteCommand) -> None:
+        self.be("preparing")
+        self._dump = _Dump(command, self._watch.now())
+        self._changed()
+
+    def flows(self, measure: Callable[[], IMeasured]) -> None:
+        """The data flow from now on, and it can be seen how far they are."""
+        if self._dump is not None:
+            self._dump.measure = measure
+
+    def part_begins(self, number: int, label: str) -> None:
+        dump, now = self._dump, self._watch.now()
+        if dump is None:
+            return
+        before = None if dump.measure is None else dump.measure()
+        dump.part = _Part(number, label, now, before)
+        dump.sample(now)
+        self._changed()
+
+    def part_written(self) -> Shares:
+        """The part's end, good or bad; stored or not. :return: who waited for whom"""
+        dump = self._dump
+        if dump is None or dump.part is None:
+            return NOT_WRITTEN
+        measured = None if dump.measure is None else dump.measure()
+        waited = _between(dump.part, measured, self._watch.now())
+        dump.waited.add(waited.seconds, waited.data, waited.room)
+        dump.part = None
+        dump.sample(self._watch.now())
+        return waited.shares()
+
+    def part_over(
+        self,
+        *,
+        number: int,
+        label: str,
+        file: int,
+        size: int,
+        error: str | None,
+        shares: Shares,
+    ) -> None:
+        """It is known what became of a part.
+
+        :param error: why it is not good; None: it is good, and stored
+        """
+        dump = self._dump
+        if dump is None:
+            return
+        good = error is None
+        if good:
+            dump.stored += size
+            dump.parts += 1
+        part = {
+            "handle": dump.facts["handle"],
+            "number": number,
+            "label": clipped(label),
+            "file": file,
+            "bytes": size,
+            "good": good,
+            "error": None if error is None else clipped(error),
+            "seconds": shares.seconds,
+            "empty": shares.empty,
+            "full": shares.full,
+        }
+        self._watch.part_over(self._name, part)
+        self._changed()
+
+    def dump_over(self, result: str, message: str) -> Shares:
+        """The result is about to be told.
+
+        :param result: DONE, PARTIAL or FAILED
+        :return: who waited for whom, over all its parts
+        """
+        dump = self._dump
+        if dump is None:
+            return NOT_WRITTEN
+        shares = dump.waited.shares()
+        over = {
+            **dump.facts,
+            "ended": self._watch.now(),
+            "result": result,
+            "message": clipped(message),
+            "stored": dump.stored,
+            "parts": dump.parts,
+            "seconds": shares.seconds,
+            "empty": shares.empty,
+            "full": shares.full,
+        }
+        self._dump, self._last = None, over
+        self.be("idle")
+        self._watch.dump_over(self._name, over)
+        self._changed()
+        return shares
+
+    def progress(self) -> dict[str, Any] | None:
+        """How far the dump is; to be asked now and then, as the rates are those since. None: there
+        is none, or its data do not flow yet."""
+        dump = self._dump
+        if dump is None or (dump.measure is None and dump.part is None):
+            return None
+        now = self._watch.now()
+        dump.sample(now)
+        return dump.progress(now)
+
+
+class Watch:
+    """What one process tells. In the reactor's thread.
+
+    :param process: what never changes: see docs/status.md
+    :param now: seconds since the epoch
+    """
+
+    def __init__(
+        self, process: Mapping[str, Any] | None = None, now: Callable[[], float] = time.time
+    ) -> None:
+        self._process = dict(process or {})
+        self._clock = now
+        self._wake: Callable[[], object] | None = None
+        self._news: list[Event] = []
+        self._changed: dict[str, None] = {}
+        self._conversation: dict[str, Any] | None = None
+        self._question: dict[str, Any] | None = None
+        self._totals: dict[str, int] = dict(NOTHING_YET)
+        self._notes: deque[dict[str, Any]] = deque(maxlen=MOST_NOTES)
+        self._workers: dict[str, WorkerWatch] = {}
+
+    def now(self) -> float:
+        """Seconds since the epoch, in whole milliseconds."""
+        return round(self._clock(), 3)
+
+    def attend(self, wake: Callable[[], object] | None) -> None:
+        """Keep news from now on, or keep none.
+
+        :param wake: called when there is the first of them; it must not fail, and ask for
+            :meth:`news` soon
+        """
+        self._wake = wake
+        self._news, self._changed = [], {}
+
+    def news(self) -> list[Event]:
+        """What has happened since this was last asked: with all of it folded in, a snapshot of then
+        is one of now."""
+        news, self._news = self._news, []
+        changed, self._changed = self._changed, {}
+        for name in changed:
+            worker = self._workers.get(name)
+            record = None if worker is None else worker.record()
+            news.append({"event": "worker", "at": self.now(), "name": name, "worker": record})
+        return news
+
+    def snapshot(self) -> Snapshot:
+        """How things are now."""
+        return {
+            **self._process,
+            "at": self.now(),
+            "conversation": self._conversation,
+            "question": self._question,
+            "totals": dict(self._totals),
+            "workers": {name: worker.record() for name, worker in self._workers.items()},
+            "notes": list(self._notes),
+        }
+
+    def progress(self) -> list[Event]:
+        """How far the dumps are that are being written; to be asked now and then."""
+        found = ((name, worker.progress()) for name, worker in self._workers.items())
+        return [
+            {"event": "progress", "at": self.now(), "name": name, "progress": progress}
+            for name, progress in found
+            if progress is not None
+        ]
+
+    # What the core tells
+
+    def conversation(self, storage: str, trace_log: str) -> None:
+        """A driver is there, and nothing was done yet."""
+        begun = self.now()
+        self._conversation = {
+            "storage": clipped(storage),
+            "log": clipped(trace_log),
+            "begun": begun,
+        }
+        self._begin_anew()
+
+    def conversation_over(self) -> None:
+        """It is gone, and all is released."""
+        self._conversation = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._question = None
+        self._totals = dict(NOTHING_YET)
+        self._notes.clear()
+        self._workers = {}
+        self._changed = {}
+        self._tell("conversation", conversation=self._conversation)
+
+    def worker(self, name: str) -> WorkerWatch:
+        """A new worker, in the place of another one of its name if there is one."""
+        name = clipped(name)
+        made = self._workers[name] = WorkerWatch(self, name)
+        self.worker_changed(name)
+        return made
+
+    def worker_gone(self, name: str) -> None:
+        """It is no more."""
+        name = clipped(name)
+        if self._workers.pop(name, None) is not None:
+            self.worker_changed(name)
+
+    def note(self, text: str) -> None:
+        """A line of the trace log for people, or what a scan has found in a slot."""
+        note = {"at": self.now(), "text": clipped(text)}
+        self._notes.append(note)
+        self._tell("note", **note)
+
+    def asks(self, text: str, changer: str) -> None:
+        """An operator is asked for a volume."""
+        self._question = {"text": clipped(text), "changer": clipped(changer), "since": self.now()}
+        self._tell("question", question=self._question)
+
+    def asks_no_more(self) -> None:
+        """He has answered, or need not any more."""
+        self._question = None
+        self._tell("question", question=None)
+
+    # What its workers tell
+
+    def worker_changed(self, name: str) -> None:
+        if self._wake is not None:
+            self._changed[name] = None
+            self._awake()
+
+    def part_over(self, name: str, part: dict[str, Any]) -> None:
+        if part["good"]:
+            self._totals["parts"] += 1
+            self._totals["bytes"] += part["bytes"]
+        self._tell("part", name=name, part=part)
+
+    def dump_over(self, name: str, dump: dict[str, Any]) -> None:
+        self._totals["dumps" if dump["result"] == "DONE" else "failed"] += 1
+        self._tell("dump", name=name, dump=dump)
+
+    def _tell(self, event: str, **facts: Any) -> None:
+        if self._wake is not None:
+            self._news.append({"event": event, "at": self.now(), **facts})
+            self._awake()
+
+    def _awake(self) -> None:
+        if self._wake is not None and len(self._news) + len(self._changed) == 1:
+            self._wake()
