@@ -42,7 +42,11 @@ HEADERS = {
 HTML = "text/html; charset=utf-8"
 PLAIN = "text/plain; charset=utf-8"
 _MISDIRECTED = 421
-_STATIC = {"style.css": "text/css; charset=utf-8", "now.js": "text/javascript; charset=utf-8"}
+_STATIC = {
+    "icon.svg": "image/svg+xml",
+    "now.js": "text/javascript; charset=utf-8",
+    "style.css": "text/css; charset=utf-8",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -164,9 +168,8 @@ def make_factory(
         app.route(path, methods=["GET"], endpoint=path)(stream)
     for name, kind in _STATIC.items():
         file = files("taper.people.web") / "static" / name
-        if file.is_file():
-            reply = Reply(body=file.read_bytes(), kind=kind)
-            app.route(f"/{name}", methods=["GET"], endpoint=name)(_page(_always(reply)))
+        reply = Reply(body=file.read_bytes(), kind=kind)
+        app.route(f"/{name}", methods=["GET"], endpoint=name)(_page(_always(reply)))
 
     @app.handle_errors(Exception)
     def fail(request: Any, failure: Any) -> bytes:

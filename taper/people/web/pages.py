@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -15,12 +15,14 @@ from taper.people.catalogue import Copy, HeldDump
 from taper.people.last_night import Fate
 from taper.people.restore.finding import level_number, lost, restorables
 from taper.people.restore.plan import HOLDING, choose, make_plan
+from taper.people.watch_view import view
 from taper.people.watching import about, seconds_of
 from taper.people.web.asked import Asked, address, leaf_of
 from taper.people.web.charts import MOST_SEGMENTS, draw, heat_map, segments
 from taper.people.web.sheets import ask, of_volume, sheet
 
 if TYPE_CHECKING:
+    from protocols.status import Snapshot
     from taper.people.restore.plan import Plan
     from taper.people.web.books import Books, Dump
     from taper.people.web.runs import Runs
@@ -50,12 +52,14 @@ class Room:
 
     :ivar now: seconds since the epoch.
     :ivar trouble: why the books are not those of this moment; None: they are.
+    :ivar running: what tapers do at this moment.
     """
 
     books: Books
     runs: Runs
     now: float
     trouble: str | None
+    running: Sequence[Snapshot]
 
     def page(self, name: str, asked: Asked) -> str:
         """Make a page.
@@ -104,6 +108,7 @@ def _now(room: Room, asked: Asked) -> dict[str, Any]:
         "total": len(volumes),
         "free": sum(volume["overwritable"] is True for volume in volumes),
         "held": books.catalogue.held,
+        "shown": view(room.running, room.now),
     }
 
 
