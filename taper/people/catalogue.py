@@ -119,9 +119,16 @@ class Catalogue:
     copies: tuple[Copy, ...]
     held: tuple[HeldDump, ...] = ()
     _on: dict[str, list[Copy]] = field(init=False, factory=dict, eq=False, repr=False)
+    _of: dict[tuple[str, str], list[Copy | HeldDump]] = field(
+        init=False, factory=dict, eq=False, repr=False
+    )
 
     def __attrs_post_init__(self) -> None:
+        for held in self.held:
+            self._of.setdefault((held.host.lower(), held.disk), []).append(held)
         for copy in self.copies:
+            name = copy.dump.name
+            self._of.setdefault((name.host.lower(), name.disk), []).append(copy)
             places = {part.label for part in copy.dump.places}
             for label in places:
                 if is_written_as(self.tapelist.lookup(label), copy.dump.written):
@@ -134,6 +141,9 @@ class Catalogue:
         :param host: its case does not matter; None: all hosts
         :param disk: None: all disks
         """
+        if host is not None and disk is not None:
+            yield from self._of.get((host.lower(), disk), ())
+            return
         for held in self.held:
             if _is_of(held.host, held.disk, host, disk):
                 yield held

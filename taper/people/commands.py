@@ -292,6 +292,40 @@ Nothing is written; how the changer is looked at is told by "taperctl check --he
             ),
         ),
         Command(
+            name="web",
+            help="serve pages for a browser, and metrics for Prometheus",
+            description="""\
+Serves pages that show the volumes, the dumps, how each night went, and what is wrong; and, as
+/metrics, numbers for Prometheus. Everything is read, and nothing can be changed there; the changers
+are not asked. It goes on until a signal ends it.
+
+There is no password: whoever reaches the pages reads them. By default that is who is on this host;
+with unix:PATH it is the dump user alone. It needs packages that no other command does:
+pip install 'twisted-taper[web]'.""",
+            run="web.serve:web",
+            arguments=(
+                Argument(
+                    names=("--listen",),
+                    metavar="PLACE",
+                    help="unix:PATH or tcp:ADDRESS:PORT (default: tcp:127.0.0.1:7480; port 0 is "
+                    "any that is free)",
+                ),
+                Argument(
+                    names=("--expose",),
+                    help="let --listen be an address that other hosts reach: whoever reaches it "
+                    "reads the names of all hosts, disks and volumes, unencrypted",
+                ),
+                Argument(
+                    names=("--host",),
+                    metavar="NAME",
+                    repeat="append",
+                    help="a name by which browsers may call this server, besides localhost and "
+                    "numbers, as behind a proxy",
+                    kind="host",
+                ),
+            ),
+        ),
+        Command(
             name="watch",
             help="watch what the running tapers do, as they do it",
             description="""\

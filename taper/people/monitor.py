@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from protocols.conf import Config, Storage
     from protocols.tapelist import Tapelist
-    from taper.people.catalogue import HeldDump
+    from taper.people.catalogue import Catalogue, HeldDump
     from taper.people.last_night import DiskName
     from taper.people.site import Site
     from taper.run.history import History
@@ -149,21 +149,26 @@ def _limits(options: argparse.Namespace) -> Limits:
 
 
 def _read(config: Config, wanted: Sequence[str]) -> _Facts:
-    names = _choose(config, _disklist(config), wanted)
+    names = _choose(config, read_disks(config), wanted)
     catalogue = read_catalogue(config)
-    dumps: dict[DiskName, list[Copy | HeldDump]] = {}
-    for dump in catalogue.of():
-        dumps.setdefault(_key(*disk_of(dump)), []).append(dump)
     runs, under_way = _read_runs(config, names)
     return _Facts(
         tapelist=catalogue.tapelist,
-        disks=tuple(_known(name, dumps.get(_key(*name), ())) for name in names),
+        disks=known_disks(names, catalogue),
         runs=tuple(runs),
         under_way=under_way,
     )
 
 
-def _disklist(config: Config) -> list[DiskName]:
+def known_disks(names: Iterable[DiskName], catalogue: Catalogue) -> tuple[KnownDisk, ...]:
+    """Disks with the dumps that the catalogue has of them."""
+    dumps: dict[DiskName, list[Copy | HeldDump]] = {}
+    for dump in catalogue.of():
+        dumps.setdefault(_key(*disk_of(dump)), []).append(dump)
+    return tuple(_known(name, dumps.get(_key(*name), ())) for name in names)
+
+
+def read_disks(config: Config) -> list[DiskName]:
     """The disks that are to be dumped.
 
     :raise CannotStart: a dumptype is not there
@@ -242,7 +247,7 @@ def _read_runs(config: Config, names: Sequence[DiskName]) -> tuple[list[Run], bo
             raise HistoryError(text) from fault
         if run is None:
             continue
-        if not run.finished and run.pid is not None and _lives(run.pid):
+        if not run.finished and run.pid is not None and lives(run.pid):
             under_way = True
             continue
         runs.append(run)
@@ -261,7 +266,8 @@ def _listed(logdir: str) -> list[str]:
         raise HistoryError(f"cannot read the directory {logdir}: {fault.strerror}") from fault
 
 
-def _lives(pid: str) -> bool:
+def lives(pid: str) -> bool:
+    """There is a process of this number."""
     return pid.isascii() and pid.isdigit() and os.path.exists(f"/proc/{pid}")
 
 

@@ -80,7 +80,7 @@ async def volumes(site: Site, options: argparse.Namespace) -> Answer:
     retention = history.retention(catalogue.tapelist)
     shelves = [] if options.offline else await look(site, storages)
     found = find(catalogue, retention, storages, shelves, all_storages=options.storage is None)
-    telling = _Telling(site.config, catalogue, retention, storages)
+    telling = Telling(site.config, catalogue, retention, storages)
     troubles = [f"changer {it.name}: {it.trouble}" for it in shelves if it.trouble is not None]
     troubles += [
         f"volume {printable(one.label)} is in more than one slot"
@@ -161,7 +161,7 @@ def _natural(label: str) -> list[tuple[int, str]]:
     return [(int(word[:18]), "") if word[:1].isdigit() else (-1, word) for word in words]
 
 
-class _Telling:
+class Telling:
     """Volumes in words and as records."""
 
     def __init__(

@@ -31,6 +31,8 @@ STOPS = Row("back-hitches", "of a dump", 0, lambda figures: figures.stops)
 STALL = Row("source's stall", "ms", 0, lambda figures: 1000 * figures.stall)
 SPREAD = Row("slowest/fastest", "dump", 2, lambda figures: figures.spread)
 
+PAGE = Row("slowest page", "s", 3, lambda figures: figures.seconds)
+
 
 def rows(case: Case) -> tuple[Row, ...]:
     """What is shown of a case."""
@@ -40,6 +42,8 @@ def rows(case: Case) -> tuple[Row, ...]:
         return (STOPS,)
     if case.way.changes:
         return (STALL,)
+    if case.way is Way.PAGE:
+        return (PAGE,)
     if case.restored:
         return (RATE, COST)
     if case.grown:
@@ -106,6 +110,8 @@ STREAMED = [Bound(STOPS, "", most=0)]
 """A tape never stops where the feed is fast enough in the mean."""
 CHANGED = [Bound(STALL, "", most=50)]
 """The source waits for the mount, and hardly longer."""
+SHOWN = [Bound(PAGE, "", most=0.3)]
+"""Nobody waits for a page, however much there is."""
 STARTED = [Bound(START, most=1.0)]
 SERVED = [Bound(START, most=0.5)]
 GROWN = [Bound(START, most=1.2)]
@@ -129,6 +135,8 @@ def bounds(case: Case) -> list[Bound]:
         return STREAMED
     if case.way.changes:
         return CHANGED
+    if case.way is Way.PAGE:
+        return SHOWN
     if case.way is Way.MOVER:
         beside = MOVED if case.block <= NDMJOB_MOST else []
         return [*beside, Bound(MEMORY, "", most=SERVING)]

@@ -18,7 +18,8 @@ class Way(Enum):
     """How a dump comes to the taper; ``IDLE``: none comes, the process starts and ends; ``TAPE``:
     in virtual time, see :mod:`tests.bench.tapes`; ``MOVER``: there is no taper, the tape servers
     themselves are measured, see :mod:`tests.bench.servers`. ``CHANGE_...``: what is measured is how
-    long the source stands still, see :mod:`tests.bench.changes`."""
+    long the source stands still, see :mod:`tests.bench.changes`. ``PAGE``: a browser waits for
+    pages, see :mod:`tests.bench.pages`."""
 
     @property
     def changes(self) -> bool:
@@ -35,6 +36,7 @@ class Way(Enum):
     MOVER = "mover"
     CHANGE_HELD = "FILE-WRITE over devices that share no connection"
     CHANGE_MET = "the same by rendezvous"
+    PAGE = "page"
 
 
 class Ground(Enum):
@@ -96,7 +98,7 @@ class Case:
     @property
     def large(self) -> bool:
         """Its dump is as large as the command line says; others have none, or small ones."""
-        small = self.way in (Way.IDLE, Way.TAPE) or self.way.changes
+        small = self.way in (Way.IDLE, Way.TAPE, Way.PAGE) or self.way.changes
         return not small and not self.grown
 
     @property
@@ -145,6 +147,7 @@ CASES = (
     Case("rait", "FILE-WRITE, onto three vtapes with parity", Way.FILE, rait=3),
     Case("s3", "FILE-WRITE, into a bucket, blocks of 10 MiB", Way.FILE, block=10240, bucket=True),
     Case("tape", "bursts onto a simulated drive, in virtual time", Way.TAPE, quick=True),
+    Case("pages", "the slowest page, of 20,000 dumps on 1,000 volumes", Way.PAGE),
     Case("restore", "read by amrestore, which FILE-WRITE wrote", Way.FILE, restored=True),
     Case("ndmp-32", "DirectTCP, 32 KiB records, onto ndmjob", Way.DIRECT),
     Case("ndmp-64", "DirectTCP, 64 KiB records, onto ndmjob", Way.DIRECT, block=64),

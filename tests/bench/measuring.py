@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from taper.install import LAUNCHER, MARK
-from tests.bench import buckets, changes, grounds, tapes
+from tests.bench import buckets, changes, grounds, pages, tapes
 from tests.bench.axes import AXES, Axis
 from tests.bench.cases import CASES, MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import Measured
@@ -122,6 +122,9 @@ def measure(programs: Sequence[Program], point: Point, rounds: int) -> Measured:
         return found
     if case.way.changes:
         found.rounds.extend(changes.round_of(programs[0], case) for _ in range(rounds))
+        return found
+    if case.way is Way.PAGE:
+        found.rounds.extend(pages.round_of(number) for number in range(rounds))
         return found
     with grounds.stage(case) as world:
         for number in range(rounds + 1):

@@ -14,6 +14,7 @@ from taper.people.exits import MEANINGS, STATES, Exit, State
 from taper.people.screen import Style
 from tests.docs.markdown import ROOT
 from tests.people.nights import PART, Dump, Nights
+from tests.people.served import served_record
 
 PAGE = (ROOT / "docs" / "commands.md").read_text()
 FIRST, SECOND = "20260107000000", "20260108210000"
@@ -97,6 +98,8 @@ async def test_all_keys_are_documented_and_all_that_are_documented_are_there(
         assert status in ends, (words, nights.said)
         record = nights.read(said)
         seen.setdefault(record["schema"], set()).update(paths(record))
+    async with served_record(nights, "--listen", "tcp:127.0.0.1:0") as record:
+        seen[record["schema"]] = set(paths(record))
     told = documented()
     rarely = {
         "taper/show/1": {"files[].header", "files[].logged"},

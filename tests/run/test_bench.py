@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import changes, machine, tapes
+from tests.bench import changes, machine, pages, tapes
 from tests.bench.__main__ import main, parse, sentence
 from tests.bench.bounds import COST, MEMORY, RATE, SHARE, Bound, bounds, judge, rows
 from tests.bench.cases import CASES, GIB
@@ -320,3 +320,16 @@ def test_real_tapers_can_be_compared(
         assert len(line) <= 100
         numbers = [float(text) for text in re.findall(r"\d+\.?\d*", line[24:])]
         assert all(0 <= number < 1e6 for number in numbers), line
+
+
+def test_a_page_that_keeps_people_waiting_breaks_its_bound() -> None:
+    (bound,) = bounds(case("pages"))
+    for seconds, holds in ((0.02, True), (0.31, False)):
+        assert judge(bound, [{OURS: Figures(seconds=seconds)}]).holds is holds
+    assert rows(case("pages"))[0] is bound.row
+
+
+def test_pages_are_asked_for_while_the_log_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All addresses are there, with few dumps."""
+    monkeypatch.setattr(pages, "FRESH", 0.0)
+    assert pages.round_of(1, dumps=60, volumes=3)[OURS].seconds > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ from taper.people.telling import Answer, count
 if TYPE_CHECKING:
     import argparse
 
-    from protocols.conf import Config
+    from protocols.conf import Config, Storage
+    from taper.people.catalogue import Catalogue
+    from taper.people.shelf import Shelf
     from taper.people.site import Site
 
 _DAY = 86400
@@ -31,36 +33,50 @@ async def doctor(site: Site, options: argparse.Namespace) -> Answer:
     config, storages = site.config, site.storages(None)
     catalogue = await site.call(read_catalogue, config)
     shelves = await look(site, storages)
+    found = await site.call(examine, config, storages, catalogue, shelves, site.now())
+    return tell(config.name, found)
+
+
+def examine(
+    config: Config,
+    storages: Sequence[Storage],
+    catalogue: Catalogue,
+    shelves: Sequence[Shelf],
+    now: float,
+) -> list[Advice]:
+    """All checks, the worst first; it blocks.
+
+    :param shelves: what the changers have; none: nobody asked them
+    :param now: seconds since the epoch
+    """
 
     def ago(days: int) -> str:
-        moment = time.localtime(max(site.now() - days * _DAY, 0))
+        moment = time.localtime(max(now - days * _DAY, 0))
         return time.strftime("%Y%m%d%H%M%S", moment)
 
-    def check() -> list[Advice]:
-        known, faults = _disks(config)
-        since = by_dumps.oldest_base(known, catalogue)
-        past = catalogue if since is None else read_past(config, catalogue.tapelist, since)
-        return [
-            *faults,
-            *chain(
-                by_machine.run_in_progress(config),
-                by_machine.places(config, storages),
-                by_config.changers(shelves),
-                by_config.part_size(config, storages, catalogue),
-                by_config.retention(config, storages),
-                by_config.slots(config, shelves),
-                by_dumps.last_run(catalogue),
-                by_dumps.disks(known, catalogue, config.general.dumpcycle, ago),
-                by_dumps.chains(known, catalogue, past),
-                by_dumps.held(catalogue, ago),
-                by_dumps.clock(catalogue, ago),
-                by_machine.room(config, storages, catalogue),
-                by_machine.shared_disks(config, storages),
-                by_machine.taper_in_place(),
-            ),
-        ]
-
-    return tell(config.name, await site.call(check))
+    known, faults = _disks(config)
+    since = by_dumps.oldest_base(known, catalogue)
+    past = catalogue if since is None else read_past(config, catalogue.tapelist, since)
+    found = [
+        *faults,
+        *chain(
+            by_machine.run_in_progress(config),
+            by_machine.places(config, storages),
+            by_config.changers(shelves),
+            by_config.part_size(config, storages, catalogue),
+            by_config.retention(config, storages),
+            by_config.slots(config, shelves),
+            by_dumps.last_run(catalogue),
+            by_dumps.disks(known, catalogue, config.general.dumpcycle, ago),
+            by_dumps.chains(known, catalogue, past),
+            by_dumps.held(catalogue, ago),
+            by_dumps.clock(catalogue, ago),
+            by_machine.room(config, storages, catalogue),
+            by_machine.shared_disks(config, storages),
+            by_machine.taper_in_place(),
+        ),
+    ]
+    return sorted(found, key=lambda advice: advice.weight is Weight.RISK)
 
 
 def _disks(config: Config) -> tuple[list[tuple[str, str]], list[Advice]]:
@@ -98,17 +114,16 @@ def _disks(config: Config) -> tuple[list[tuple[str, str]], list[Advice]]:
     return known, faults
 
 
-def tell(name: str, found: list[Advice]) -> Answer:
-    """The worst first."""
-    ordered = sorted(found, key=lambda advice: advice.weight is Weight.RISK)
+def tell(name: str, found: Sequence[Advice]) -> Answer:
+    """What was found, in this order."""
     return Answer(
         record={
             "schema": "taper/doctor/1",
             "config": name,
-            "found": [_record(advice) for advice in ordered],
+            "found": [_record(advice) for advice in found],
         },
-        shown=[*(line for advice in ordered for line in _lines(advice)), _sum(ordered)],
-        exit=Exit.FOUND if ordered else Exit.WELL,
+        shown=[*(line for advice in found for line in _lines(advice)), _sum(found)],
+        exit=Exit.FOUND if found else Exit.WELL,
     )
 
 
@@ -129,7 +144,7 @@ def _lines(advice: Advice) -> Iterator[str]:
     yield f"  -> {advice.remedy}"
 
 
-def _sum(found: list[Advice]) -> str:
+def _sum(found: Sequence[Advice]) -> str:
     wrong = sum(advice.weight is Weight.WRONG for advice in found)
     if not found:
         return "Nothing wrong was found."

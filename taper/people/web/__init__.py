@@ -1,0 +1,1 @@
+"""``taperctl web``: pages for a browser, and metrics. Everything is read, nothing is written."""
