@@ -103,6 +103,12 @@ def sentence(fault: Exception) -> str:
     return f"internal error: {type(fault).__name__}: {fault}{place}"
 
 
+def whole(fault: Exception) -> str:
+    """All that is known of what ended a program, for a debug log: the traceback, and the sentence
+    with its code."""
+    return "".join((*traceback.format_exception(fault), coded(sentence(fault), fault)))
+
+
 def guarded(
     program: str,
     run: Callable[[], int],
@@ -129,7 +135,7 @@ def guarded(
         status = end.code if isinstance(end.code, int) else 0
     except Exception as fault:
         if keep is not None:
-            keep(traceback.format_exc())
+            keep(whole(fault))
         status = fail(coded(sentence(fault), fault))
     failed = _flush(fail)
     return status if failed is None else failed

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-import traceback
 from typing import TYPE_CHECKING
 
-from taper.last_words import sentence
+from taper.last_words import sentence, whole
 from taper.recovery.streams import features_in, open_streams, read_packet, refuse
 from taper.run.debug_log import DebugLog
 from taper.run.paths import Paths, paths_from
@@ -42,7 +41,7 @@ def serve(program: str, auth: str) -> int:
         return _recover(program, paths, debug, features_in(packet, auth))
     except Exception as fault:
         refuse(sentence(fault))
-        debug.write(traceback.format_exc())
+        debug.write(whole(fault))
         raise
     finally:
         debug.close(KEEP_DAYS, time.time())

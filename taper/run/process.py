@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-import traceback
 from typing import TYPE_CHECKING
 
 from protocols.errorcode import coded
-from taper.last_words import guarded, tell
+from taper.last_words import guarded, tell, whole
 from taper.run.late import without_optional
 from taper.run.options import HELP, USAGE, Options, UsageError, parse_options
 from taper.run.paths import paths_from
@@ -73,8 +72,8 @@ class _Process:
 
         try:
             return converse(setup)
-        except Exception:
-            self.keep(traceback.format_exc())  # while there is a log to keep it in
+        except Exception as fault:
+            self.keep(whole(fault))  # while there is a log to keep it in
             raise
         finally:
             debug.close(setup.config.general.debug_days, time.time())

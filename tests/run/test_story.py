@@ -183,6 +183,7 @@ def test_what_nobody_foresaw(tmp_path: Path) -> None:
     lines = told(place)
     assert "Traceback (most recent call last):" in lines
     assert "RuntimeError: boom" in lines
+    assert any(re.fullmatch(r"internal error: .*boom .* \[TAPER-9000\]", line) for line in lines)
 
 
 def test_a_failure_that_nobody_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
