@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from protocols.rendezvous.frames import Outcome
 from tests.bench.cases import KIB, MIB, Case, Way
@@ -122,11 +123,16 @@ def _mount(label: str) -> float:
     return MOUNT if int(label[-2:]) % 3 else 0.0
 
 
-def _options(changer: str) -> Options:
-    more = "runtapes 40"
-    return Options(
-        slots=VOLUMES, usage_kib=None, leom=None, changer=changer, tapecycle=60, properties=more
-    )
+def _knobs(changer: str) -> dict[str, Any]:
+    """Of the configuration."""
+    return {
+        "slots": VOLUMES,
+        "usage_kib": None,
+        "leom": None,
+        "changer": changer,
+        "tapecycle": 60,
+        "properties": "runtapes 40",
+    }
 
 
 # the two sources
@@ -138,16 +144,7 @@ def _dump() -> bytes:
 
 
 def _met(world: World, changer: str, watch: Watch) -> list[Change]:
-    chosen = _options(changer)
-    story = Story(
-        world,
-        slots=VOLUMES,
-        usage_kib=None,
-        leom=None,
-        changer=changer,
-        tapecycle=60,
-        properties=chosen.properties,
-    )
+    story = Story(world, **_knobs(changer))
     try:
         story.begin(PART)
         application = story.send(_dump(), on_sent=watch.moved)
@@ -161,7 +158,7 @@ def _met(world: World, changer: str, watch: Watch) -> list[Change]:
 
 
 def _held(world: World, changer: str, watch: Watch) -> list[Change]:
-    talk = begin(world, _options(changer))
+    talk = begin(world, Options(**_knobs(changer)))
     path = world.holding(_dump())
     with _watched(talk.process.pid, watch):
         talk.file_write(path, split_by(PART))
