@@ -28,13 +28,13 @@ _CONF = """
 dumpuser "{user}"
 logdir "{root}/log"
 tapelist "{root}/tapelist"
-tapecycle {volumes}
+tapecycle {kept}
 tapetype T
 define tapetype T {{
-  length 20000 mbytes
+  length 800 mbytes
 }}
 define policy KEEP {{
-  retention-tapes 900
+  retention-tapes {kept}
   retention-full 2
   retention-recover 10
 }}
@@ -60,7 +60,7 @@ def make(root: Path, dumps: int = DUMPS, volumes: int = VOLUMES) -> None:
     """A configuration with so many dumps on so many volumes, each written in a night of its own."""
     for name in ("etc/C", "log", "tmp", "dbg", "state", "vtapes"):
         (root / name).mkdir(parents=True)
-    text = _CONF.format(root=root, user=getpass.getuser(), volumes=volumes)
+    text = _CONF.format(root=root, user=getpass.getuser(), kept=volumes // 2)
     (root / "etc/C/amanda.conf").write_text(text)
     each = dumps // volumes
     disks = [(f"host{n % 7}.example.com", f"/srv/data{n}") for n in range(each)]
@@ -88,7 +88,8 @@ def _log(stamp: str, label: str, night: int, disks: Sequence[tuple[str, str]]) -
         ]
         for part in range(1, PARTS + 1):
             file = number * PARTS + part
-            lines.append(f"PART taper {_POOL} {label} {file} {dump} {part}/-1 {level} {_STATS}")
+            stats = f"[sec 0.1 bytes {(1 + (night + 3 * number) % 9) << 20} kps 1 orig-kb 1024]"
+            lines.append(f"PART taper {_POOL} {label} {file} {dump} {part}/-1 {level} {stats}")
         lines.append(f"DONE taper {_POOL} {dump} {PARTS} {level} {_CRC} {_CRC} {_CRC} {_STATS}")
     lines += [f"FINISH driver date {stamp} time 900.0", "INFO amdump pid-done 1", ""]
     return "\n".join(lines)

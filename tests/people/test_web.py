@@ -595,6 +595,7 @@ class Silent:
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.lost = False
+        self.transport = self
 
     def notifyFinish(self) -> Deferred[None]:
         return Deferred()
@@ -608,5 +609,5 @@ class Silent:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
-    def loseConnection(self) -> None:
+    def abortConnection(self) -> None:
         self.lost = True

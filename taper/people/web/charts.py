@@ -114,7 +114,7 @@ def heat_map(nights: Iterable[Night], now: float) -> HeatMap:
     most = max((_size(by_day.get(name, ())) for name in shown), default=0)
     for number, name in enumerate(shown):
         x, y = number // 7 * _CELL, number % 7 * _CELL
-        if name.endswith("01") or number == 0:
+        if (name.endswith("01") or number == 0) and x < (WEEKS - 3) * _CELL:
             months.append((x, f"{name[:4]}-{name[4:6]}"))
         days.append(_day(name, by_day.get(name, []), most, x, y))
     if len(months) > 1 and months[1][0] - months[0][0] < 4 * _CELL:

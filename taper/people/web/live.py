@@ -54,7 +54,7 @@ class _Stream:
             return
         self.missed += 1
         if self.missed > PATIENCE:
-            self.request.loseConnection()
+            self.request.transport.abortConnection()  # what is on its way is never read
 
     def pauseProducing(self) -> None:
         """See IPushProducer."""

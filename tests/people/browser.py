@@ -1,0 +1,166 @@
+"""A real browser, Debian's chromium without a screen, led by its own protocol over a pipe."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+CHROMIUM = shutil.which("chromium")
+_TO, _FROM = 3, 4
+"""The descriptors of the pipe, in the browser."""
+_OPTIONS = (
+    *("--headless=new", "--no-sandbox", "--remote-debugging-pipe", "--disable-gpu"),
+    *("--no-first-run", "--disable-dev-shm-usage", "--disable-background-networking"),
+    *("--disable-component-update", "--hide-scrollbars", "--force-device-scale-factor=1"),
+)
+
+
+class Browser(ProcessProtocol):
+    """The process, and one page in it.
+
+    :ivar complaints: what the page's console has of errors.
+    :ivar requests: addresses that the page asked for.
+    """
+
+    def __init__(self) -> None:
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.ended: Deferred[None] = Deferred()
+        self.said = b""
+        self._heard = b""
+        self._number = 0
+        self._answers: dict[int, Deferred[Any]] = {}
+        self._events: dict[str, list[Deferred[Any]]] = {}
+        self._session: str | None = None
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        if childFD != _FROM:
+            self.said = (self.said + data)[-10_000:]
+            return
+        *messages, self._heard = (self._heard + data).split(b"\0")
+        for message in messages:
+            self._take(json.loads(message))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "id" in message:
+            answer = self._answers.pop(message["id"])
+            if "error" in message:
+                answer.errback(RuntimeError(message["error"]["message"]))
+            else:
+                answer.callback(message["result"])
+            return
+        method, said = message["method"], message["params"]
+        if method == "Network.requestWillBeSent":
+            self.requests.append(said["request"]["url"])
+        elif method == "Log.entryAdded" and said["entry"]["level"] == "error":
+            self.complaints.append(said["entry"]["text"])
+        elif method == "Runtime.exceptionThrown":
+            self.complaints.append(str(said["exceptionDetails"]))
+        for waiting in self._events.pop(method, []):
+            waiting.callback(said)
+
+    def processEnded(self, reason: Failure) -> None:
+        for answer in (*self._answers.values(), *chain(*self._events.values())):
+            answer.errback(RuntimeError(f"the browser has ended: {self.said.decode()}"))
+        self.ended.callback(None)
+
+    def call(self, method: str, **params: object) -> Deferred[Any]:
+        """Have something done."""
+        self._number += 1
+        message: dict[str, object] = {"id": self._number, "method": method, "params": params}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        answer = self._answers[self._number] = Deferred()
+        assert self.transport is not None
+        self.transport.writeToChild(_TO, json.dumps(message).encode() + b"\0")  # type: ignore[attr-defined]
+        return answer
+
+    async def open(self) -> None:
+        """Have a page."""
+        target = await self.call("Target.createTarget", url="about:blank")
+        attached = await self.call(
+            "Target.attachToTarget", targetId=target["targetId"], flatten=True
+        )
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            await self.call(f"{domain}.enable")
+
+    async def go(self, address: str) -> None:
+        """Load an address, to the end."""
+        loaded: Deferred[Any] = Deferred()
+        self._events.setdefault("Page.loadEventFired", []).append(loaded)
+        await self.call("Page.navigate", url=address)
+        await loaded
+
+    async def follow(self, selector: str) -> None:
+        """Click on a link, and wait for its page."""
+        loaded: Deferred[Any] = Deferred()
+        self._events.setdefault("Page.loadEventFired", []).append(loaded)
+        await self.run(f"document.querySelector({json.dumps(selector)}).click()")
+        await loaded
+
+    async def run(self, script: str) -> Any:
+        """The value of an expression, or of the promise that it is."""
+        found = await self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    async def prefer(self, scheme: str) -> None:
+        """``dark`` or ``light``."""
+        await self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
+
+    async def be_wide(self, width: int, height: int = 800) -> None:
+        """The size of the window, in pixels."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    async def picture(self) -> bytes:
+        """What is to be seen, as PNG."""
+        shot = await self.call("Page.captureScreenshot", format="png", optimizeForSpeed=False)
+        return base64.b64decode(shot["data"])
+
+
+@asynccontextmanager
+async def browsing(profile: Path) -> AsyncIterator[Browser]:
+    """Start a browser.
+
+    :param profile: a directory of its own
+    """
+    assert CHROMIUM is not None
+    browser = Browser()
+    arguments = [CHROMIUM, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+    process: Any = reactor.spawnProcess(  # type: ignore[attr-defined]
+        browser,
+        CHROMIUM,
+        arguments,
+        env={"HOME": str(profile), "PATH": "/usr/bin:/bin"},
+        childFDs={0: "w", 1: "r", 2: "r", _TO: "w", _FROM: "r"},
+    )
+    try:
+        await browser.open()
+        yield browser
+    finally:
+        if not browser.ended.called:
+            process.signalProcess("KILL")
+        await browser.ended

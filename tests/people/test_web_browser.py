@@ -1,0 +1,110 @@
+"""The pages of ``taperctl web`` in a real browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytest_twisted import ensureDeferred
+
+from tests.people.browser import CHROMIUM, Browser, browsing
+from tests.people.nights import Nights
+from tests.people.served import served_record
+from tests.people.test_watch import Served as Status
+from tests.people.test_web import FIRST, THIRD, hostile_logs, three_nights
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+
+PAGES = ("", "volumes", "volume?label=C01", "dumps", "nights", f"night?run={THIRD}", "errors")
+
+CONTRAST = """
+(() => {
+  const numbers = (colour) => (colour.match(/[0-9.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((value) => value / 255).map(
+    (value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
+  ).reduce((sum, value, place) => sum + value * [0.2126, 0.7152, 0.0722][place], 0);
+  const behind = (element) => {
+    for (; element; element = element.parentElement) {
+      const colour = numbers(getComputedStyle(element).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  for (const element of document.querySelectorAll("body *:not(svg *)")) {
+    const own = [...element.childNodes].some((one) => one.nodeType === 3 && one.data.trim());
+    if (!own || element.closest("noscript")) continue;
+    const [one, other] = [numbers(getComputedStyle(element).color), behind(element)].map(light);
+    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    if (ratio < 4.5) faint.push(`${element.tagName} ${element.textContent.trim()}: ${ratio}`);
+  }
+  return faint;
+})()
+"""
+"""Texts that are hard to read."""
+
+CHANGED = """
+new Promise((tell) => {
+  const place = document.getElementById("live");
+  const look = () => { if (place.textContent.includes("No taper")) tell(place.textContent); };
+  new MutationObserver(look).observe(place, {childList: true});
+  look();
+})
+"""
+
+
+async def look_at_all(browser: Browser, where: str) -> None:
+    """Every page fits, can be read, and asks for nothing from elsewhere."""
+    for page in PAGES:
+        await browser.go(f"{where}{page}")
+        assert await browser.run("document.querySelector('h1').textContent"), page
+        assert await browser.run(CONTRAST) == [], page
+        wide = "[document.documentElement.scrollWidth, innerWidth]"
+        needed, there = await browser.run(wide)
+        assert needed <= there, page
+    assert browser.complaints == []
+    assert all(address.startswith(where) for address in browser.requests if "about:" not in address)
+
+
+@ensureDeferred
+async def test_in_a_browser(tmp_path: Path) -> None:
+    """On small and large, light and dark screens; what runs now comes by itself."""
+    nights = await three_nights(tmp_path)
+    taper = Status(tmp_path / "tmp")
+    taper.write()
+    try:
+        async with served_record(nights) as record, browsing(tmp_path / "profile") as browser:
+            where = record["listening"]
+            for width, scheme in ((1200, "light"), (360, "dark")):
+                await browser.be_wide(width)
+                await browser.prefer(scheme)
+                await look_at_all(browser, where)
+            await browser.go(where)
+            assert "worker0-0" in await browser.run("document.getElementById('live').textContent")
+            taper.end()
+            assert "No taper is running." in await browser.run(CHANGED)
+            await browser.go(f"{where}nights")
+            await browser.follow(f"th a[href*='{FIRST}']")
+            assert "2026-01-06" in await browser.run("document.title")
+            await browser.call("Emulation.setScriptExecutionDisabled", value=True)
+            await browser.go(where)
+            shown = await browser.call("Page.captureScreenshot", format="png")
+            assert len(shown["data"]) > 10_000
+            assert browser.complaints == []
+    finally:
+        taper.end()
+
+
+@ensureDeferred
+async def test_nothing_from_a_volume_is_run(tmp_path: Path) -> None:
+    nights = Nights(tmp_path).make()
+    hostile_logs(nights)
+    async with served_record(nights) as record, browsing(tmp_path / "profile") as browser:
+        where = record["listening"]
+        await browser.go(f"{where}dumps")
+        links = await browser.run("[...document.querySelectorAll('td a, th a')].map((a) => a.href)")
+        assert len(links) >= 8
+        for link in (f"{where}errors", f"{where}night?run={FIRST}", *links[:4]):
+            await browser.go(link)
+            assert await browser.run("document.querySelectorAll('script').length") == 0
+        assert browser.complaints == []
