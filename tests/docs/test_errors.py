@@ -54,6 +54,7 @@ INSIDE = {
     "taper.core.errors.ScribeTaken": "the way on, and no fault",
     "taper.core.labelling._NotStarted": "told as what it was caused by",
     "taper.flow.reactor_side.GivenUp": "nobody waits any more",
+    "taper.people.web.pages.NoSuchPage": "a page of the answer 404",
     "taper.people.inspecting.Stopped": "nobody waits any more",
     "taper.plane.pusher._PeerGone": "caught by whoever sends",
     "taper.plane.ring.Left": "the way on, and no fault",
