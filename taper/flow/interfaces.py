@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import frozen
 from zope.interface import Attribute, Interface
 
+from protocols.crc import UNKNOWN, Crc
 from taper.core.interfaces import IOrigin
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from devices.callers import Callers
     from devices.interfaces import IAsyncDevice, ILane, PartResult
     from protocols.conf import Config
-    from protocols.crc import Crc
     from protocols.directtcp import Address
     from protocols.header import Header
     from protocols.stored import DumpName, StoredDump
@@ -87,9 +87,11 @@ class IConnectingOrigin(IOrigin):
 class IMoverOrigin(IBlockOrigin):
     """An origin whose own mover, or whose application, may send the dump."""
 
-    def own_sender(block_size: int, position: int = 0) -> IOwnSender | None:
-        """That mover, where what it sends from byte ``position`` on comes out right in blocks of
-        this size; after ``ready``."""
+    def own_sender(block_size: int, done: Crc = UNKNOWN) -> IOwnSender | None:
+        """That mover, where what it sends comes out right in blocks of this size; after ``ready``.
+
+        :param done: checksum and number of the bytes that it need not send any more
+        """
 
 
 class ISender(Protocol):

@@ -220,13 +220,13 @@ class RendezvousOrigin:
             context.reactor, feeding.next, lambda: self._meeting.sent, context.patience, position
         )
 
-    def own_sender(self, block_size: int, position: int = 0) -> ApplicationSender:
+    def own_sender(self, block_size: int, done: Crc = UNKNOWN) -> ApplicationSender:
         self._padding = block_size
         context = self._context
         self._sender = ApplicationSender(
             context.reactor,
             self._meeting,
-            position,
+            done,
             context.patience,
             begin=self._retire,
             acknowledge=self._tell,

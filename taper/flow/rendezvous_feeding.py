@@ -221,7 +221,7 @@ class Feeding:
         """The application knows that this one brings no more, but we may not: what is there can
         still be read. Or it brings what cannot follow what was read."""
         meeting = self._meeting
-        self._fault = self._fault or self._difference(before)
+        self._fault = self._fault or meeting.difference(before)
         if self._fault is None and meeting.broken is None and meeting.failure is None:
             return
         meeting.told = lambda: None
@@ -229,19 +229,6 @@ class Feeding:
             connection.shutdown(socket.SHUT_RD)
         except OSError:
             return  # it is gone already, which its reader will see
-
-    def _difference(self, before: Crc) -> str | None:
-        """Why it is another dump that is sent now, as far as the application has said."""
-        answer = self._meeting.answer
-        if not isinstance(answer, Sending) or not before.known:
-            return None
-        told = Crc(answer.crc, answer.offset)
-        if told == before:
-            return None
-        return (
-            f"the application's bytes cannot follow those that were read: of what was sent before, "
-            f"source server crc ({before}) and application crc ({told}) differ"
-        )
 
     def retire(self) -> None:
         """Seek no more: others do. What is connected can still be read; safe to repeat."""

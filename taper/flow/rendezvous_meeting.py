@@ -321,6 +321,21 @@ class Meeting:
             return UNKNOWN
         return Crc(self.end.crc, self.end.size)
 
+    def difference(self, before: Crc) -> str | None:
+        """Why it is another dump that it sends now, as far as its last answer tells.
+
+        :param before: of the bytes that came before those which it was ordered to send
+        """
+        if not isinstance(self.answer, Sending) or not before.known:
+            return None
+        told = Crc(self.answer.crc, self.answer.offset)
+        if told == before:
+            return None
+        return (
+            f"the application's bytes cannot follow those that were read: of what was sent before, "
+            f"source server crc ({before}) and application crc ({told}) differ"
+        )
+
     # waiting
 
     def when(self, happened: Callable[[], bool]) -> Deferred[None]:

@@ -32,7 +32,7 @@ class ApplicationSender:
     """The application, which connects to where a device listens; see
     :class:`taper.flow.interfaces.IOwnSender`.
 
-    :param position: byte from which on it is to send
+    :param before: checksum and number of the bytes that it need not send any more
     :param patience: seconds for an answer
     :param begin: called when the application is about to be sent here: nobody else may any more
     :param acknowledge: tells the application how far the device is
@@ -42,7 +42,7 @@ class ApplicationSender:
         self,
         clock: Any,
         meeting: Meeting,
-        position: int,
+        before: Crc,
         patience: float,
         *,
         begin: Callable[[], object],
@@ -53,7 +53,8 @@ class ApplicationSender:
         self.broken: str | None = None
         self._clock = clock
         self._meeting = meeting
-        self._position = position
+        self._before = before
+        self._position = before.size
         self._patience = patience
         self._begin = begin
         self._acknowledge = acknowledge
@@ -94,6 +95,10 @@ class ApplicationSender:
                 text += f" (it has kept what follows byte {answer.first_byte_kept})"
             raise self._failed(text)
         if isinstance(answer, Sending):
+            difference = meeting.difference(self._before)
+            if difference is not None:
+                self._leave()
+                raise self._failed(difference)
             _log.info("the application sends from byte %d on", answer.offset)
             self._silence = self._clock.callLater(
                 max(self._patience, LEAST_SILENCE), self._sent_nothing

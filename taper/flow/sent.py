@@ -163,7 +163,7 @@ class SentFlow(ListeningFlow):
         """Let the origin's own mover connect. :return: False: there is none that can"""
         if self._source is not None or not IMoverOrigin.providedBy(self._origin):
             return False
-        sender = IMoverOrigin(self._origin).own_sender(self._plan.block_size, self._rest.done.size)
+        sender = IMoverOrigin(self._origin).own_sender(self._plan.block_size, self._rest.done)
         if sender is None:
             return False
         self._sent_by(sender)  # the device may hear of an end before we do

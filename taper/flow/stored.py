@@ -12,6 +12,7 @@ from devices.errors import DeviceError
 from devices.idirecttcp import IMoverDevice
 from devices.interfaces import IPumpedDevice
 from devices.shield import shield
+from protocols.crc import UNKNOWN, Crc
 from protocols.stored import DumpName, StoredDump, full_stamp
 from taper.core.errors import SourceFault
 from taper.flow.interfaces import IMoverOrigin
@@ -23,7 +24,6 @@ from taper.plane.volumes import VolumeSource, judge_part, known_size, seek_part
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
-    from protocols.crc import Crc
     from protocols.driver.commands import VaultWrite
     from protocols.header import Header
     from protocols.stored import StoredPart
@@ -172,9 +172,9 @@ class StoredOrigin:
     def _make_source(self, volumes: VolumeChange) -> VolumeSource:
         return VolumeSource(self.dump, self.total, self._reader_of(self.device), volumes)
 
-    def own_sender(self, block_size: int, position: int = 0) -> MoverSender | None:
+    def own_sender(self, block_size: int, done: Crc = UNKNOWN) -> MoverSender | None:
         device = self.device
-        if position or not IMoverDevice.providedBy(device):
+        if done.size or not IMoverDevice.providedBy(device):
             return None
         if not pads_alike(self.dump, self.total, device.facts.block_size, block_size):
             return None

@@ -91,11 +91,11 @@ class Room:
     def lose(self, link: FakeLink) -> None:
         self.meeting.lost(cast("Link", link), "it broke")
 
-    def sender(self, position: int = 0) -> ApplicationSender:
+    def sender(self, position: int = 0, crc: int = 0) -> ApplicationSender:
         return ApplicationSender(
             self.clock,
             self.meeting,
-            position,
+            Crc(crc, position),
             PATIENCE,
             begin=lambda: None,
             acknowledge=lambda stored, written: self.acknowledged.append((stored, written)),
@@ -327,6 +327,21 @@ def test_a_sender_whose_connection_breaks(room: Room) -> None:
     room.hear(link, Halted(1, 300, 9))
     rest = outcome(leaving)
     assert (rest.done, rest.source) == (Crc(9, 300), None)
+
+
+@pytest.mark.parametrize(("told", "same"), [(7, True), (8, False)])
+def test_bytes_that_do_not_follow(room: Room, told: int, same: bool) -> None:
+    """What is known of the bytes before is compared with what the application says of them."""
+    link = room.come()
+    sender = room.sender(50, 7)
+    connecting = Deferred.fromCoroutine(sender.connect(THERE))
+    room.hear(link, Sending(1, 50, told))
+    fault = outcome(connecting)
+    assert (fault is None) is same
+    errors = sender.take_errors()
+    assert [text for text in errors if "cannot follow those that were read" in text] == errors
+    assert bool(errors) is not same
+    assert sender.goes_on is same
 
 
 def test_a_break_of_the_connection_before(room: Room) -> None:
