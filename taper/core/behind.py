@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from devices.errors import DeviceError
 from taper.core.errors import in_words
-from taper.core.watch import NOT_WRITTEN, Shares
+from taper.core.shares import NOT_WRITTEN, Shares
 
 if TYPE_CHECKING:
     from devices.interfaces import PartResult

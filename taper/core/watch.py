@@ -12,179 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from protocols.records import Record
 from protocols.status import MOST_NOTES, NOTHING_YET, clipped
+from taper.core.dump_watch import DumpWatch, PartWatch, waited_since
+from taper.core.shares import NOT_WRITTEN, Shares
 
 if TYPE_CHECKING:
     from protocols.driver.commands import WriteCommand
     from protocols.status import Event, Snapshot
     from taper.core.interfaces import IMeasured
     from taper.core.scribe import Volume
-
-RATE_SECONDS = 5.0
-"""Rates are those of so many seconds, about."""
-
-
-class Shares(Record):
-    """Who waited for whom while a part, or a dump, was written.
-
-    :ivar seconds: that it took to write.
-    :ivar empty: share of them in which the device waited for data; None: nobody here can know.
-    :ivar full: share in which the source waited for the device; likewise.
-    """
-
-    seconds: float
-    empty: float | None
-    full: float | None
-
-    def __str__(self) -> str:
-        if self.empty is None and self.full is None:
-            return f"{self.seconds:.3f} s; who waited for whom cannot be seen from here"
-        waited = [f"of these the device waited {_percent(self.empty)} for data"]
-        if self.full is not None:
-            waited.append(f"the source {_percent(self.full)} for the device")
-        return f"{self.seconds:.3f} s; {', '.join(waited)}"
-
-
-NOT_WRITTEN = Shares(0.0, None, None)
-"""Of what was not written."""
-
-
-def _percent(share: float | None) -> str:
-    return f"{100 * (share or 0.0):.0f} %"
-
-
-class _Waited:
-    """Seconds that add up."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.data: float | None = None
-        self.room: float | None = None
-
-    def add(self, seconds: float, data: float | None, room: float | None) -> None:
-        self.seconds += seconds
-        if data is not None:
-            self.data = (self.data or 0.0) + data
-        if room is not None:
-            self.room = (self.room or 0.0) + room
-
-    def shares(self) -> Shares:
-        return Shares(
-            round(self.seconds, 3),
-            _share(self.data, self.seconds),
-            _share(self.room, self.seconds),
-        )
-
-
-def _share(part: float | None, whole: float) -> float | None:
-    if part is None:
-        return None
-    return round(min(max(part / whole, 0.0), 1.0), 3) if whole > 0 else 0.0
-
-
-class _Part:
-    """The part that is being written."""
-
-    def __init__(self, number: int, label: str, now: float, before: IMeasured | None) -> None:
-        self.number = number
-        self.label = label
-        self.begun = now
-        self.before = before
-
-
-class _Dump:
-    """The dump that a worker has.
-
-    :ivar measure: how far it is; None: its data do not flow yet.
-    """
-
-    def __init__(self, command: WriteCommand, now: float) -> None:
-        self.facts: Mapping[str, Any] = {
-            "handle": clipped(command.handle),
-            "host": clipped(command.hostname),
-            "disk": clipped(command.diskname),
-            "datestamp": clipped(command.datestamp),
-            "level": clipped(command.level),
-            "command": command.name,
-            "begun": now,
-        }
-        self.measure: Callable[[], IMeasured] | None = None
-        self.part: _Part | None = None
-        self.waited = _Waited()
-        self.stored = 0
-        self.parts = 0
-        self._samples: deque[tuple[float, int | None, int]] = deque()
-
-    def record(self, now: float) -> dict[str, Any]:
-        return {**self.facts, "progress": self.progress(now)}
-
-    def progress(self, now: float) -> dict[str, Any]:
-        measured = None if self.measure is None else self.measure()
-        written = 0 if measured is None else measured.written
-        read = None if measured is None else measured.read
-        return {
-            "read": read,
-            "written": written,
-            "stored": self.stored,
-            "parts": self.parts,
-            "rates": self._rates(),
-            "part": None if self.part is None else self._part_now(self.part, measured, now),
-        }
-
-    def sample(self, now: float) -> None:
-        """Take note of how far it is, for the rates."""
-        if self.measure is None:
-            return
-        measured, samples = self.measure(), self._samples
-        if samples and now <= samples[-1][0]:
-            return  # the clock was set back, or nothing can be told so soon
-        while len(samples) > 1 and samples[1][0] < now - RATE_SECONDS:
-            samples.popleft()
-        samples.append((now, measured.read, measured.written))
-
-    def _rates(self) -> dict[str, int | None] | None:
-        if len(self._samples) < 2:
-            return None
-        (began, read_then, then), (now, read_now, written) = self._samples[0], self._samples[-1]
-        seconds = now - began
-        source: int | None = None
-        if read_then is not None and read_now is not None:
-            source = round(max(read_now - read_then, 0) / seconds)
-        return {"source": source, "device": round(max(written - then, 0) / seconds)}
-
-    def _part_now(self, part: _Part, measured: IMeasured | None, now: float) -> dict[str, Any]:
-        shares = _between(part, measured, now).shares()
-        written = 0
-        if measured is not None:
-            written = max(measured.written - (part.before.written if part.before else 0), 0)
-        return {
-            "number": part.number,
-            "label": clipped(part.label),
-            "begun": part.begun,
-            "written": written,
-            "seconds": shares.seconds,
-            "empty": shares.empty,
-            "full": shares.full,
-        }
-
-
-def _between(part: _Part, measured: IMeasured | None, now: float) -> _Waited:
-    """What was waited from the part's begin until now."""
-    waited, before = _Waited(), part.before
-    if measured is None or before is None or measured.seconds is None or before.seconds is None:
-        waited.add(max(now - part.begun, 0.0), None, None)
-        return waited
-    waited.add(
-        max(measured.seconds - before.seconds, 0.0),
-        _less(measured.without_data, before.without_data),
-        _less(measured.without_room, before.without_room),
-    )
-    return waited
-
-
-def _less(now: float | None, before: float | None) -> float | None:
-    return None if now is None or before is None else max(now - before, 0.0)
 
 
 class WorkerWatch:
@@ -197,7 +33,7 @@ class WorkerWatch:
         self._since = watch.now()
         self._waits: list[dict[str, Any]] = []
         self._volume: dict[str, Any] | None = None
-        self._dump: _Dump | None = None
+        self._dump: DumpWatch | None = None
         self._last: dict[str, Any] | None = None
 
     def record(self) -> dict[str, Any]:
@@ -255,7 +91,7 @@ class WorkerWatch:
 
     def dump_begins(self, command: WriteCommand) -> None:
         self.be("preparing")
-        self._dump = _Dump(command, self._watch.now())
+        self._dump = DumpWatch(command, self._watch.now())
         self._changed()
 
     def flows(self, measure: Callable[[], IMeasured]) -> None:
@@ -268,7 +104,7 @@ class WorkerWatch:
         if dump is None:
             return
         before = None if dump.measure is None else dump.measure()
-        dump.part = _Part(number, label, now, before)
+        dump.part = PartWatch(number, label, now, before)
         dump.sample(now)
         self._changed()
 
@@ -278,7 +114,7 @@ class WorkerWatch:
         if dump is None or dump.part is None:
             return NOT_WRITTEN
         measured = None if dump.measure is None else dump.measure()
-        waited = _between(dump.part, measured, self._watch.now())
+        waited = waited_since(dump.part, measured, self._watch.now())
         dump.waited.add(waited.seconds, waited.data, waited.room)
         dump.part = None
         dump.sample(self._watch.now())

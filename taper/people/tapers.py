@@ -30,7 +30,8 @@ MOST_TAPERS = 100
 """Tapers that are followed at a time."""
 FRESH = 60.0
 """Seconds for which a socket nobody listens to may still be one that is about to be used."""
-_CONNECTING = 2.0
+_CONNECTING = 0.5
+"""Seconds for one that is too busy to take us."""
 _SOCKET = re.compile(r"[0-9]{1,10}-[0-9a-f]{8}")
 
 
@@ -210,8 +211,7 @@ class Tapers:
                 self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, _Ears(ear))
 
     def _failed(self, failure: Any) -> None:
-        failure.trap(OSError)
-        text = str(failure.value)
+        text: str = failure.getErrorMessage()
         if text != self._last_trouble and not self._closed:
             self._last_trouble = text
             self._trouble(text)

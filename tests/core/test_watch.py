@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from protocols.driver import commands
 from protocols.driver.messages import SplitFields
 from protocols.status import Hearing, encode, first_line, fold
-from taper.core.watch import NOT_WRITTEN, Shares, Watch, WorkerWatch
+from taper.core.shares import NOT_WRITTEN, Shares
+from taper.core.watch import Watch, WorkerWatch
 from tests.core.conversing import START, Conversation, file_write
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped

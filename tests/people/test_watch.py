@@ -36,6 +36,8 @@ from taper.run.status_door import StatusDoor
 from taper.run.status_sockets import folder_of, open_socket
 from tests.core.test_watch import Measured, command, volume
 from tests.people.nights import parse
+from tests.run.sessions import START, make_place
+from tests.run.test_service import call, serve
 
 PATIENCE = 60
 PROCESS = {"version": "0", "service": "stdio", "started": 1.0}
@@ -379,3 +381,34 @@ def test_a_picture_takes_what_no_terminal_can_show() -> None:
     picture.draw(["\ud800 [bold]x[/bold]"])
     picture.close()
     assert "[bold]x[/bold]" in out.getvalue()
+
+
+@ensureDeferred
+async def test_a_daemon_is_watched_from_driver_to_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tapers_module, "LOOK", 0.01)
+    place = make_place(tmp_path)
+    service = serve(place)
+    told = Told(Path(place.paths.tmpdir))
+    told.tapers.begin()
+    await told.until(lambda: told.tapers.running and told.told)
+    (taper,) = told.tapers.running.values()
+
+    def now(key: str) -> Any:
+        assert taper.snapshot is not None
+        return taper.snapshot[key]
+
+    assert (now("service"), now("conversation")) == ("daemon", None)
+    driver = await call(place)
+    await driver.ask(START, "TAPER-OK")
+    await told.until(lambda: any(one["state"] == "idle" for one in now("workers").values()))
+    assert now("conversation")["log"] == str(place.log)
+    driver.say("QUIT")
+    await told.until(lambda: now("conversation") is None)
+    assert now("workers") == {}
+    assert taper.over is None
+    await service.stopService()
+    await told.until(lambda: taper.over is not None)
+    assert not Path(taper.path).exists()
+    told.tapers.close()
