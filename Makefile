@@ -1,6 +1,8 @@
 # Two commands for newcomers, each of which does all its own set-up:
 #   make demo   watch a real taper write, span and restore real files
 #   make test   run every check there is
+# for those who read:
+#   make docs   build the documents into a site, build/site
 # and for those who change the data plane:
 #   make bench  compare speed, CPU, start and memory with the stock taper, and with the kernel alone
 
@@ -12,7 +14,7 @@ BENCH ?=
 PYTEST ?=
 SLOWLY ?=
 
-.PHONY: demo test test-pieces test-programs test-nights test-any-taper test-slowly bench check
+.PHONY: demo test test-pieces test-programs test-nights test-any-taper test-slowly bench check docs
 
 # what starts programs of ours, and mostly waits for them
 PROGRAMS = tests/crash tests/docs tests/application tests/recovery tests/run tests/tapeserver
@@ -52,6 +54,9 @@ check: $(VENV)/.for-tests
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/python -m tests.docs.references
 	$(VENV)/bin/python -m tests.docs.states
+
+docs: $(VENV)/.for-tests
+	$(VENV)/bin/python -m mkdocs build --strict
 
 bench: $(VENV)/.for-tests
 	$(VENV)/bin/python -m tests.bench $(BENCH)
