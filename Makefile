@@ -4,6 +4,8 @@
 # for those who publish it:
 #   make deb    build the Debian package, and try it in a Debian of its own; needs root
 #   make dist   build wheel and sdist, and check both
+# for those who read:
+#   make docs   build the documents into a site, build/site
 # and for those who change the data plane:
 #   make bench  compare speed, CPU, start and memory with the stock taper, and with the kernel alone
 
@@ -21,7 +23,7 @@ NIGHTS = test-nights-a-q test-nights-r-z
 ANY_TAPER = test-any-taper-a-r test-any-taper-s-z
 
 .PHONY: demo test test-pieces test-programs test-nights $(NIGHTS) test-any-taper $(ANY_TAPER) \
-    test-slowly bench check deb dist
+    test-slowly bench check docs deb dist
 
 # what starts programs of ours, and mostly waits for them
 PROGRAMS = tests/crash tests/docs tests/application tests/recovery tests/run tests/tapeserver
@@ -66,6 +68,9 @@ check: $(VENV)/.for-tests
 	$(VENV)/bin/python -m tests.docs.references
 	$(VENV)/bin/python -m tests.docs.states
 	$(VENV)/bin/python -m tests.docs.errors
+
+docs: $(VENV)/.for-tests
+	$(VENV)/bin/python -m mkdocs build --strict
 
 bench: $(VENV)/.for-tests
 	$(VENV)/bin/python -m tests.bench $(BENCH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from protocols.crc import Crc
+from protocols.crc import UNKNOWN, Crc
 from protocols.quoting import split_line, unquote
 from protocols.records import Record
 from protocols.tracelog.layout import PREFIXES, ROWS
@@ -77,6 +77,8 @@ def _read_field(name: str, kind: str, words: list[str]) -> Any:
         return _read_prefixed(PREFIXES[name], words)
     if name == "vault":
         return bool(words and words[-1] == "VAULT" and words.pop())
+    if kind == "Crc" and words and words[-1].startswith("[sec"):
+        return UNKNOWN  # amvault writes none, nor did anybody before 3.4
     if name == "stats":
         return _read_stats(words)
     if name == "text":

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.docs.markdown import ROOT
@@ -121,6 +122,22 @@ class Machine(Namespace):
             text=True,
             timeout=SECONDS,
         )
+
+    @contextmanager
+    def lent(self, packages: Path) -> Iterator[None]:
+        """Meanwhile the installed programs find the packages of a directory behind their own."""
+        there = "/opt/taper/lent"
+        named = "/opt/taper/lib/python*/site-packages"
+        steps = (
+            f"mkdir -p {there}",
+            f"mount --bind {packages} {there}",
+            f"for place in {named}; do echo {there} > $place/lent.pth; done",
+        )
+        self.inside("sh", "-ec", "\n".join(steps))
+        try:
+            yield
+        finally:
+            self.inside("sh", "-ec", f"rm {named}/lent.pth; umount {there}")
 
     def hold_a_night(self, date: str) -> None:
         """Let the taper that is in place run, as Amanda's driver would start it."""

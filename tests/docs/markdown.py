@@ -82,17 +82,20 @@ def anchors(text: str) -> list[str]:
         found += _ANCHOR.findall(line)
         heading = _HEADING.match(line)
         if heading is not None:
-            slug = _slug(_ANCHOR.sub("", heading["text"]))
-            seen = slugs.get(slug, 0)
-            slugs[slug] = seen + 1
-            found.append(f"{slug}-{seen}" if seen else slug)
+            name = slug(_ANCHOR.sub("", heading["text"]))
+            seen = slugs.get(name, 0)
+            slugs[name] = seen + 1
+            found.append(f"{name}-{seen}" if seen else name)
     return found
 
 
-def _slug(heading: str) -> str:
-    """The anchor that a heading gets by itself, as GitHub makes it."""
+def slug(heading: str, blank: str = "-") -> str:
+    """The anchor that a heading gets by itself, as GitHub makes it.
+
+    :param blank: what becomes of one; mkdocs.yml has this function called with it
+    """
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading.strip()).lower()
-    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", blank)
 
 
 def links(text: str) -> Iterator[tuple[int, str]]:

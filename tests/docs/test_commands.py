@@ -30,6 +30,7 @@ from taper.tapeserver.settings import read_settings
 from tests.bench import __main__ as bench
 from tests.docs.machine import TAPER, Machine
 from tests.docs.markdown import ROOT, Block, blocks, documents, name_of, prose
+from tests.docs.stages import STAGES, acted, plain, told
 from tests.namespace import missing
 
 BIN = Path(sys.prefix) / "bin"
@@ -360,20 +361,18 @@ def test_on_the_machine(machine: Machine, block: Block, output: Block | None) ->
     compare(output, done.stdout)
 
 
-TUTORIAL = "/tmp/tutorial"
-
-
 @on_a_machine
 @pytest.mark.parametrize("document", sorted({it.document for it in blocks_of("sh tutorial")}))
 def test_sessions(installed: tuple[Machine, str], document: str) -> None:
-    """Command after command, word for word, but for the directory; each says what is shown."""
+    """Command after command, word for word, but for names of what is simulated or borrowed; each
+    says what is shown."""
     machine = installed[0]
-    place_of_ours = str(machine.base / Path(document).stem)
     steps = [step for step in with_output("sh tutorial") if step[0].document == document]
     border = "end of a step of the tutorial"
     script = f"\necho '{border}'\n".join(block.text for block, _ in steps)
-    done = machine.script(script.replace(TUTORIAL, place_of_ours))
-    said = done.stdout.replace(place_of_ours, TUTORIAL).split(f"{border}\n")
+    with STAGES.get(document, plain)(machine, document) as names:
+        done = machine.script(acted(names, script))
+    said = told(names, done.stdout).split(f"{border}\n")
     assert done.returncode == 0, f"{place(steps[len(said) - 1][0])}:\n{said[-1]}"
     for (_, output), text in zip(steps, said, strict=True):
         compare(output, text)

@@ -68,6 +68,11 @@ def test_logs_of_old_versions() -> None:
     assert told(line, "20200101000000") == {copy: (("host", "disk"),)}
 
 
+def test_copies_of_amvault() -> None:
+    """It writes as taper does, with fewer words."""
+    assert told(LOG.replace(f"{CRC} {CRC} {CRC} ", "").replace('"POOL:p" ', "")) == TOLD
+
+
 def test_other_line_ends_change_nothing() -> None:
     """A log that went through another system, and one whose last line has no end."""
     assert told(LOG.replace("\n", "\r\n")) == TOLD

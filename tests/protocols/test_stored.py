@@ -116,6 +116,13 @@ def test_lines_of_amvault_and_of_before_storages() -> None:
     assert len(found(*old, name=evolve(NAME, storage="CONF"))) == 1
 
 
+def test_amvault_tells_no_checksums() -> None:
+    """What it copies is a whole dump all the same."""
+    (dump,) = found(start("A"), part("A", 1, 1), done(1).replace(" 1:1 2:2 0000000a:200", ""))
+    assert dump.labels == ("A",)
+    assert not dump.crc.known
+
+
 def test_whole_kib_tell_no_size() -> None:
     (dump,) = found(start("A"), part("A", 1, 1).replace("bytes 100", "kb 100"), done(1))
     assert dump.parts[0].size is None

@@ -1,0 +1,69 @@
+"""The documents as MkDocs reads them: hooks of mkdocs.yml.
+
+They are written for whoever reads them in the tree, as GitHub shows it. What is otherwise there is
+changed on the way to the site, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from tests.docs.markdown import ROOT
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+ABOUT = "about.md"
+"""What the README is there, which lies beside docs."""
+
+_FENCE = re.compile(r"^(?P<indent> *)(?P<mark>`{3,}|~{3,})(?P<language>[\w-]*)(?P<more>.*)$")
+_TO_README = re.compile(r"\]\((?:\.\./)+README\.md(?=[)#])")
+_INTO_DOCS = re.compile(r"\]\(docs/")
+_OUT_OF_DOCS = re.compile(r"\[([^\]]*)\]\((?!https?:|#|docs/)[^)]*\)")
+_STEP = 4
+"""Blanks by which Python-Markdown has something belong to a list; GitHub is content with fewer."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Let the README be a page."""
+    from mkdocs.structure.files import File
+
+    text = _OUT_OF_DOCS.sub(r"\1", (ROOT / "README.md").read_text())
+    files.append(File.generated(config, ABOUT, content=_INTO_DOCS.sub("](", text)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    """Let a page be what MkDocs understands."""
+    return for_site(markdown, page.file.src_uri)
+
+
+def for_site(text: str, place: str) -> str:
+    """A document as Python-Markdown understands it.
+
+    :param place: its path below docs
+    """
+    return "".join(f"{line}\n" for line in _lines(text, place))
+
+
+def _lines(text: str, place: str) -> list[str]:
+    about = posixpath.relpath(ABOUT, posixpath.dirname(place) or ".")
+    lines: list[str] = []
+    end = ""  # of the fenced block that a line is in
+    more = ""
+    for line in text.splitlines():
+        fence = _FENCE.match(line)
+        if end:
+            lines.append(f"{more}{line}" if line else line)
+            end = "" if line.strip() == end else end
+        elif fence is not None:
+            end = fence["mark"]
+            more = " " * (-len(fence["indent"]) % _STEP)
+            lines.append(f"{more}{fence['indent']}{end}{fence['language']}")
+        else:
+            lines.append(_TO_README.sub(f"]({about}", line))
+    return lines

@@ -1,0 +1,57 @@
+"""The site of the documents can be built, without a link or anchor that leads nowhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.docs.markdown import ROOT, name_of
+from tests.docs.site import for_site
+
+SECONDS = 300
+
+
+def build(place: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(place)]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+    )
+
+
+def test_the_site(tmp_path: Path) -> None:
+    """Every page is there, code as code."""
+    done = build(tmp_path / "site")
+    assert done.returncode == 0, done.stdout
+    found = {str(path.relative_to(tmp_path / "site")) for path in tmp_path.rglob("*.html")}
+    for document in (ROOT / "docs").rglob("*.md"):
+        if not document.name.startswith("+"):
+            page = re.sub(r"README$", "index", name_of(document).removesuffix(".md"))
+            assert f"{page.removeprefix('docs/')}.html" in found
+    about = (tmp_path / "site/about.html").read_text()
+    assert 'href="docs/' not in about
+    assert '<a href="tutorial.html">' in about
+    told = re.sub(r"<[^>]*>", "", (tmp_path / "site/administrator.html").read_text())
+    assert "```" not in told
+
+
+def test_fences_are_understood() -> None:
+    """What stands behind the language is for the tests; in lists four blanks are wanted."""
+    text = "1. One:\n\n   ```sh machine\n   a\n\n     b\n   ```\n\n````text output\n```x y\n````\n"
+    assert for_site(text, "a.md") == (
+        "1. One:\n\n    ```sh\n    a\n\n      b\n    ```\n\n````text\n```x y\n````\n"
+    )
+
+
+def test_links_to_the_readme() -> None:
+    """It is a page, too."""
+    text = "[R](../README.md#install), [D](../../README.md) and [other](facts/README.md)\n"
+    wanted = "[R](about.md#install), [D](about.md) and [other](facts/README.md)\n"
+    assert for_site(text, "administrator.md") == wanted
+    assert for_site("[R](../../README.md)\n", "howto/x.md") == "[R](../about.md)\n"
