@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from taper import __version__
 from taper.last_words import guarded
 from taper.people.commands import COMMANDS, add_commands
+from taper.run.late import execute_when_used
 from taper.version import answer
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ amidxtaped, which Amanda's amandad starts for amrecover."""
 def main() -> None:
     """Run the command line, and end with its exit status."""
     command = COMMANDS.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if command is not None:
+        # what a start makes is not garbage; see also what the taper itself does
+        gc.disable()
+        execute_when_used()
     if command is not None and command.plugin:
         from taper.people.plugin import Parser, unknown
 
@@ -141,6 +147,7 @@ def _add_application(commands: Any) -> None:
 def _people(options: argparse.Namespace) -> int:
     from taper.people.running import run
 
+    gc.enable()
     return run(options)
 
 
