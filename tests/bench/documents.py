@@ -16,6 +16,7 @@ from tests.bench.bounds import (
     SPREAD,
     START,
     STOPS,
+    TIME,
     Row,
     bounds,
     judge,
@@ -77,6 +78,8 @@ def _line(one: Measured) -> Line:
     speed, cost = (RATE, COST) if case.large else (START, LIFE)
     if case.grown == "dumps":
         speed, cost = SLOW_RATE, COST
+    if case.read and case.grown:
+        speed = TIME
     if case.way.name == "DIRECT":
         cost = SHARE
     if case.way.name == "TAPE":
