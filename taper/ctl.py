@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from taper import __version__
 from taper.last_words import guarded, tell
 from taper.people.commands import COMMANDS, add_commands
+from taper.run.late import execute_when_used
 from taper.version import answer
 
 if TYPE_CHECKING:
@@ -60,6 +62,10 @@ same stands in docs/errors.md. Without a code, all are listed."""
 def main() -> None:
     """Run the command line, and end with its exit status."""
     command = COMMANDS.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if command is not None:
+        # what a start makes is not garbage; see also what the taper itself does
+        gc.disable()
+        execute_when_used()
     if command is not None and command.plugin:
         from taper.people.plugin import Parser, unknown
 
@@ -227,6 +233,7 @@ def _manual(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
 def _people(options: argparse.Namespace) -> int:
     from taper.people.running import run
 
+    gc.enable()
     return run(options)
 
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from taper.people.weighing import Weighing
     from taper.plane.volumes import IReader
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 19
+"""Bytes that are read, and summed, in one go, about; of more the first have left the processor's
+cache before they are summed."""
 _MOST_FAILURES = 3
 """So many files in a row may fail before the drive counts as broken, if that is what it says; or,
 behind the last one that is known, before the volume counts as over."""

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 from devices.threads import start_thread
 from taper.plane.crc import RunningCrc, prepare
 from taper.plane.interfaces import SourceError, reason
+from taper.recovery.ahead import Ahead
 
 if TYPE_CHECKING:
     from protocols.crc import Crc
     from taper.plane.interfaces import ISource
 
-CHUNK = 1024 * 1024
-"""Bytes moved at a time, made whole blocks."""
 _ABORT = struct.pack("ii", 1, 0)  # close with a reset
 
 
@@ -115,11 +114,14 @@ class Feed:
 
     def _send_all(self) -> None:
         prepare()
-        buffer = memoryview(bytearray(CHUNK))
-        while size := self._source.read_into(buffer):
-            if self._taken:
-                self._send(buffer[:size])
-            self._crc.update(buffer[:size])
+        ahead = Ahead(self._source)
+        try:
+            for chunk in ahead.chunks():
+                if self._taken:
+                    self._send(chunk)
+                self._crc.update(chunk)
+        finally:
+            ahead.end()
         if self._cancelled:
             raise SourceError("the recovery was given up", code=4011)
 

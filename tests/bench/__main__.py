@@ -46,6 +46,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--size", type=int, default=1024, metavar="MIB", help="size of the dump (default 1024)")
     add("--many", type=int, default=3000, metavar="N", help="logs, slots, dumps (default 3000)")
     add("--only", action="append", default=[], choices=names, help="this alone; can be repeated")
+    add("--parts", type=int, default=10000, metavar="N", help="on 100 vtapes (default 10000)")
     add("--quick", action="store_true", help="only the cases that say most")
     add("--growth", action="store_true", help="also how cost grows with sizes and numbers")
     add("--to", type=int, default=0, metavar="N", help="no more than so many of what grows")
@@ -58,8 +59,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--plots", type=Path, metavar="DIR", help="draw plots (SVG)")
     add("--write-docs", action="store_true", help="put figures and plots into docs/performance.md")
     options = parser.parse_args(arguments)
-    if options.pairs < 1 or options.size < 1 or options.many < 2:
-        parser.error("--pairs and --size are at least 1, --many is at least 2")
+    if min(options.pairs, options.size, options.parts) < 1 or options.many < 2:
+        parser.error("--pairs, --size and --parts are at least 1, --many is at least 2")
     return options
 
 

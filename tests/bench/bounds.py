@@ -23,6 +23,7 @@ class Row:
 RATE = Row("rate", "MB/s", 0, lambda figures: figures.rate)
 SLOW_RATE = Row("rate", "MB/s", 2, lambda figures: figures.rate)
 COST = Row("CPU of the dump", "s/GiB", 2, lambda figures: figures.cost)
+TIME = Row("time", "s", 1, lambda figures: figures.seconds)
 START = Row("TAPER-OK after", "s", 3, lambda figures: figures.start)
 LIFE = Row("CPU of the process", "s", 3, lambda figures: figures.life)
 MEMORY = Row("peak memory", "MiB", 1, lambda figures: figures.memory)
@@ -36,6 +37,8 @@ PAGE = Row("slowest page", "s", 3, lambda figures: figures.seconds)
 
 def rows(case: Case) -> tuple[Row, ...]:
     """What is shown of a case."""
+    if case.read:
+        return (TIME, LIFE) if case.grown else (RATE, COST)
     if case.way is Way.IDLE:
         return (START, LIFE, MEMORY)
     if case.way is Way.TAPE:
@@ -104,6 +107,10 @@ MOVED = [Bound(RATE, least=1.0), Bound(COST, most=0.5)]
 """A mover of ours against ndmjob's."""
 READ = [Bound(RATE, least=0.95)]
 """What we wrote is read as fast as what Amanda wrote."""
+TOLD = [Bound(RATE, least=1.0)]
+"""People wait no longer for our commands than for Amanda's."""
+REBUILT = [Bound(TIME, "", most=60.0)]
+"""Nor long where all was lost."""
 STORED = [Bound(RATE, LOOP, least=2.0)]
 """Requests beside each other, against one after the other."""
 STREAMED = [Bound(STOPS, "", most=0)]
@@ -129,6 +136,8 @@ def bounds(case: Case) -> list[Bound]:
     """What must hold of a case. A part cache in memory is as large as it is."""
     if case.restored:
         return READ
+    if case.read:
+        return REBUILT if case.grown else TOLD
     if case.bucket:
         return [*STORED, Bound(MEMORY, "", most=IN_FLIGHT)]
     if case.way is Way.TAPE:

@@ -68,8 +68,10 @@ class Case:
     :ivar rait: onto so many vtapes, of which the last has the parity; 0: onto one.
     :ivar bucket: onto a volume in a bucket of a local store.
     :ivar restored: what was written is read by Amanda's amrestore, and that is measured.
-    :ivar grown: what there is much of, as :mod:`tests.bench.growth` makes it: ``logs``, ``slots``
-        or ``dumps``; idle but for the last, where so many small dumps go onto one volume.
+    :ivar read: what is measured is no taper, but a command for people that reads volumes of ours,
+        as :mod:`tests.bench.readers` has them: ``restore``, ``verify`` or ``rebuild``.
+    :ivar grown: what there is much of, as :mod:`tests.bench.growth` makes it: ``logs``, ``slots``,
+        ``parts`` or ``dumps``; idle but for the last, where so many small dumps go onto one volume.
     :ivar many: of that; 0: as the command line says.
     :ivar anew: no log was ever read.
     :ivar served: by a daemon that is there already, if the taper is ours.
@@ -89,6 +91,7 @@ class Case:
     rait: int = 0
     bucket: bool = False
     restored: bool = False
+    read: str = ""
     grown: str = ""
     many: int = 0
     anew: bool = False
@@ -148,7 +151,10 @@ CASES = (
     Case("s3", "FILE-WRITE, into a bucket, blocks of 10 MiB", Way.FILE, block=10240, bucket=True),
     Case("tape", "bursts onto a simulated drive, in virtual time", Way.TAPE, quick=True),
     Case("pages", "the slowest page, of 20,000 dumps on 1,000 volumes", Way.PAGE),
-    Case("restore", "read by amrestore, which FILE-WRITE wrote", Way.FILE, restored=True),
+    Case("amrestore", "read by amrestore, which FILE-WRITE wrote", Way.FILE, restored=True),
+    Case("restore", "taperctl restore, beside amfetchdump", Way.FILE, part=64, read="restore"),
+    Case("verify", "taperctl verify, beside amcheckdump", Way.FILE, part=64, read="verify"),
+    Case("rebuild", "a catalogue made anew, on 100 vtapes", grown="parts", read="rebuild"),
     Case("ndmp-32", "DirectTCP, 32 KiB records, onto ndmjob", Way.DIRECT),
     Case("ndmp-64", "DirectTCP, 64 KiB records, onto ndmjob", Way.DIRECT, block=64),
     Case("ndmp-128", f"DirectTCP, 128 KiB records, {_OUR_SERVER}", Way.DIRECT, block=128),

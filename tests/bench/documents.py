@@ -17,6 +17,7 @@ from tests.bench.bounds import (
     STALL,
     START,
     STOPS,
+    TIME,
     Row,
     bounds,
     judge,
@@ -78,6 +79,8 @@ def _line(one: Measured) -> Line:
     speed, cost = (RATE, COST) if case.large else (START, LIFE)
     if case.grown == "dumps":
         speed, cost = SLOW_RATE, COST
+    if case.read and case.grown:
+        speed = TIME
     if case.way.name == "DIRECT":
         cost = SHARE
     if case.way.name == "TAPE":

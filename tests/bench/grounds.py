@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.bench import growth
+from tests.bench import growth, readers
 from tests.bench.cases import CHUNK, MIB, SMALL, Case, Ground, Way
 from tests.bench.loops import HEADER, Piece
 from tests.conformance.harness import ETC, HOLDING, LOG, VTAPES, Options, Program, World
@@ -86,7 +86,7 @@ def kind_of(path: str) -> str:
 
 def _mount(world: World, case: Case) -> None:
     """Put the file system there. What is not written takes no memory and no disk."""
-    taken = 2 * case.many * SMALL if case.grown == "dumps" else case.size
+    taken = 2 * case.many * SMALL if case.grown in ("dumps", "parts") else case.size
     room = 4 * taken + 512 * MIB
     if case.ground is Ground.TMPFS:
         world.mount_small(ROOM, room // 1024)
@@ -111,6 +111,8 @@ def _configure(world: World, case: Case) -> None:
     if case.rait:
         knobs["slots"] = case.rait
         knobs["changer"] = f'tpchanger "rait:file:{VTAPES}/slot{{1..{case.rait}}}"'
+    if case.read:
+        world.write(f"{ETC}/disklist", "")  # amfetchdump looks for one
     if case.workers > 1:
         knobs["slots"] = case.workers
         knobs["extra"] = f"taper-parallel-write {case.workers}"
@@ -118,6 +120,8 @@ def _configure(world: World, case: Case) -> None:
         Library(world, SHELF).configure(**knobs)
     elif case.grown == "logs":
         growth.make_logs(world, case.many, **knobs)
+    elif case.grown == "parts":
+        growth.make_parts(world, case.many, **knobs)
     elif case.grown == "slots":
         growth.make_slots(world, case.many, **knobs)
     else:
@@ -137,6 +141,8 @@ def stage(case: Case) -> Iterator[World]:
             wanted = tasks(case)
             for task in {task.path: task for task in (first_of(wanted[0]), *wanted)}.values():
                 _write_holding(world, task, CHUNK if case.chunks else task.size)
+                if case.read:
+                    readers.make_archive(world.path(task.path), task.size)
         settle(world, case)
         yield world
     finally:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from datetime import datetime, timedelta
 
+from crc32c import crc32c
+
 from taper.run.log_index import NAME
 from tests.conformance.harness import CONFIG, LOG, STAMP, TAPELIST, VTAPES, Options, World
+from tests.conformance.harness_files import Dump, dump_header, label_header
 
 LOGDIR = os.path.dirname(LOG)
 DUMPS_IN_LOG = 100
@@ -84,3 +87,29 @@ def forget(world: World, *, index: bool) -> None:
         world.path(rest).unlink(missing_ok=True)
     if index:
         world.path(f"{LOGDIR}/{NAME}").unlink(missing_ok=True)
+
+
+VOLUMES, PARTS_OF_DUMP, PAYLOAD = 100, 10, 16 * 1024
+"""Vtapes at most, parts of a dump, and bytes of one."""
+
+
+def make_parts(world: World, count: int, **knobs: object) -> None:
+    """Vtapes with so many parts on them, of dumps that go over from one to the next; no tapelist
+    and no log."""
+    volumes = min(count, VOLUMES)
+    world.configure(Options(slots=volumes, **knobs))  # type: ignore[arg-type]
+    noise = os.urandom(PAYLOAD)
+    for number in range(count):
+        slot = number * volumes // count + 1
+        directory = world.path(f"{VTAPES}/slot{slot}")
+        files = len(list(directory.iterdir()))
+        if not files:
+            label = f"V{slot:05d}"
+            world.write(f"{VTAPES}/slot{slot}/00000.{label}", label_header(label, STAMP))
+            files = 1
+        dump, part = Dump(f"/srv/data{number // PARTS_OF_DUMP}"), number % PARTS_OF_DUMP + 1
+        of_this = min(PARTS_OF_DUMP, count - number + part - 1)
+        crc = f"{crc32c(noise * of_this):08x}:{PAYLOAD * of_this}"
+        header = dump_header(dump, "SPLIT_FILE", f"SERVER-CRC={crc}\n", f"part {part}/-1 ")
+        name = f"{files:05d}.{dump.host}.{dump.disk.replace('/', '_')}.0"
+        world.write(f"{VTAPES}/slot{slot}/{name}", header + noise)

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from taper.install import LAUNCHER, MARK
-from tests.bench import buckets, changes, grounds, pages, tapes
+from tests.bench import buckets, changes, grounds, pages, readers, tapes
 from tests.bench.axes import AXES, Axis
-from tests.bench.cases import CASES, MIB, SMALL, Case, Ground, Way
+from tests.bench.cases import CASES, KIB, MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import Measured
 from tests.bench.machine import available_memory
 from tests.bench.runs import round_of
@@ -39,7 +39,9 @@ def chosen(options: argparse.Namespace) -> list[Point]:
     for case in CASES:
         if case.name in options.only or (not options.only and (case.quick or not options.quick)):
             size = options.size * MIB if case.large else 0
-            many = options.many if case.grown else 0
+            many = 0
+            if case.grown:
+                many = options.parts if case.grown == "parts" else options.many
             points.append((None, 0, replace(case, size=size, many=many)))
     for axis in AXES:
         if axis.name in options.only or (not options.only and options.growth):
@@ -70,7 +72,9 @@ def unmeasurable(case: Case) -> str | None:
         return reason
     if case.restored and not shutil.which("amrestore"):
         return "needs amrestore"
-    need = (3 if case.restored else 2) * case.size // MIB + SPARE
+    if program := readers.lacking(case):
+        return f"needs {program}"
+    need = (3 if case.restored or case.read else 2) * case.size // MIB + SPARE
     if case.ground is Ground.TMPFS:
         what, have = "memory for a file system in it", available_memory()
     else:
@@ -81,7 +85,7 @@ def unmeasurable(case: Case) -> str | None:
 @contextmanager
 def our_taper(path: str | None) -> Iterator[str]:
     """The taper to be measured, as people run it: a venv of its own, and the launcher that
-    ``taperctl`` puts in Amanda's place."""
+    ``taperctl`` puts in Amanda's place; beside it one of ``taperctl`` itself."""
     if path is not None:
         yield os.path.abspath(path)
         return
@@ -92,19 +96,20 @@ def our_taper(path: str | None) -> Iterator[str]:
         site = sysconfig.get_path("purelib", "venv", {"base": str(home)})
         os.rmdir(site)
         os.symlink(plain.parent / "packages", site)
-        launcher = plain.parent / "launcher"
-        launcher.write_text(
-            LAUNCHER.format(mark=MARK, python=home / "bin" / "python", module="taper.cli")
-        )
-        launcher.chmod(0o755)
+        for name, module in (("taper", "taper.cli"), ("taperctl", "taper.ctl")):
+            launcher = home / "bin" / name
+            launcher.write_text(
+                LAUNCHER.format(mark=MARK, python=home / "bin" / "python", module=module)
+            )
+            launcher.chmod(0o755)
         os.umask(before)
-        yield str(launcher)
+        yield str(home / "bin" / "taper")
 
 
 def title(case: Case) -> str:
     """A case in words, with all that was chosen."""
     if case.grown:
-        each = f" of {SMALL // 1024} KiB" if case.way is Way.FILE else ""
+        each = f" of {SMALL // KIB} KiB" if case.way is Way.FILE else ""
         return f"{case.text}, {case.many} {case.grown}{each}"
     return f"{case.text}, {case.size // MIB} MiB, {case.ground.value}" if case.size else case.text
 

@@ -10,13 +10,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from crc32c import crc32c
-
-from tests.bench import buckets, servers, straight
+from tests.bench import buckets, readers, servers, straight
 from tests.bench.cases import MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import LIMIT, LOOP, OURS, STOCK, Figures, Round
 from tests.bench.grounds import BESIDE, LABEL, clean, first_of, pieces, settle, tasks
 from tests.bench.machine import high_water
+from tests.bench.readers import crc_of
 from tests.bench.serving import served
 from tests.bench.talks import PATIENCE, Flow, sender, write, write_many
 from tests.conformance.harness import HOLDING, STAMP, USER, VTAPES, Program, World
@@ -46,6 +45,8 @@ def round_of(world: World, programs: Sequence[Program], case: Case, *, back: boo
     :param back: in the opposite order, so that none always follows the same other
     :return: in the order of the columns; all have written the same bytes
     """
+    if case.read:
+        return _read(world, programs, case, back=back)
     loops = limits(case)
     found: Round = {}
     order = [*(servers.columns(case) if case.way is Way.MOVER else (OURS, STOCK)), *loops]
@@ -60,6 +61,15 @@ def round_of(world: World, programs: Sequence[Program], case: Case, *, back: boo
     crcs = {figures.crc for figures in found.values() if figures.crc}
     assert len(crcs) <= 1, f"{case.name}: CRCs differ: {found}"
     return {column: found[column] for column in order}
+
+
+def _read(world: World, programs: Sequence[Program], case: Case, *, back: bool) -> Round:
+    """Let commands read what our taper has written before the first round."""
+    if not case.grown and not readers.written(world):
+        _life(world, programs[0], case)
+    found = readers.round_of(world, programs[0], case, back=back)
+    assert len({figures.crc for figures in found.values()}) == 1, f"{case.name}: {found}"
+    return found
 
 
 # a plain loop
@@ -204,19 +214,11 @@ def _restored(world: World, written: Figures, case: Case) -> Figures:
         _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
-    crc = _crc_of(path)
+    crc = crc_of(path)
     assert crc == written.crc, f"amrestore found {crc}, not {written.crc}"
     path.unlink()
     rate, cpu = case.size / 1e6 / seconds, usage.ru_utime + usage.ru_stime
     return Figures(seconds=seconds, rate=rate, cpu=cpu, crc=crc)
-
-
-def _crc_of(path: Path) -> str:
-    value = size = 0
-    with path.open("rb") as file:
-        while data := file.read(MIB):
-            value, size = crc32c(data, value), size + len(data)
-    return f"{value:08x}:{size}"
 
 
 def peak_memory(pid: int) -> float:

@@ -70,7 +70,8 @@ class Damage:
 
 def _label_differs(old: bytes | None, new: bytes | None) -> bool:
     one, other = parse((old or b"")[:HEADER]), parse((new or b"")[:HEADER])
-    return (one.type, one.label, one.datestamp) != (other.type, other.label, other.datestamp)
+    said = [(it.type, it.label, full_stamp(it.datestamp)) for it in (one, other)]
+    return said[0] != said[1]
 
 
 def _part_differs(copy: Copy, part: StoredPart, old: bytes, new: bytes | None) -> bool:

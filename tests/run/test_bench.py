@@ -23,10 +23,11 @@ from tests.bench.talks import cpu_seconds
 
 MEASURED = (
     *("start", "served", "logs", "slots", "dumps", "file", "cached", "shm", "vault", "four"),
-    *("disk-port", "clone", "restore", "ndmp-32", "ndmp-256", "change-met"),
+    *("disk-port", "clone", "amrestore", "restore", "verify", "rebuild", "ndmp-32", "ndmp-256"),
+    "change-met",
 )
 """One of each kind; the others differ in sizes only."""
-ARGUMENTS = ["--pairs", "1", "--size", "8", "--many", "5", "--judge-anyway"]
+ARGUMENTS = ["--pairs", "1", "--size", "8", "--many", "5", "--parts", "40", "--judge-anyway"]
 ARGUMENTS += [f"--only={name}" for name in (*MEASURED, "by-dumps")]
 ARGUMENTS += ["--to", "10"]
 BUSY = {"idle": "no", "load at start": "2.00"}
