@@ -370,7 +370,7 @@ async def test_nobody_reads_any_more(tmp_path: Path, served: Served) -> None:
 
     out.write = broken  # type: ignore[method-assign]
     warned: list[str] = []
-    site.screen.warn = warned.append  # type: ignore[method-assign]
+    site.screen.warn = lambda text, _code=None: warned.append(text)  # type: ignore[method-assign]
     assert await work(site).run() == Exit.FAILED
     assert warned == ["Broken pipe"]
 
