@@ -14,7 +14,8 @@ since one of them may starve while it holds the interpreter lock that the reacto
 is left is our own doing: computing, a file, a lock, or the interpreter lock. One thing more is not:
 a page of the program itself that the kernel had dropped and had to read from a busy disk (a major
 fault; we map no file of data), which stops all threads if it is met under the interpreter lock.
-So a turn with such a fault, into which not even the watching thread could look, is excused.
+So a turn with such a fault, into which not even the watching thread could look, is excused; and so
+is one in which a thread ran that has ended since, of which nobody knows how long it starved.
 Nor does the time count for which somebody stopped the process (SIGSTOP): the signal that lets it go
 on is counted, and the watching thread knows for how long it could not look.
 """
@@ -37,6 +38,8 @@ LIMIT = 0.050
 """Seconds that a turn may last."""
 
 _WATCH = 0.010
+_ENDED = 0.010
+"""Seconds by which the kernel may count less for a thread that runs at the moment."""
 _TASKS = "/proc/self/task"
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -88,6 +91,7 @@ class Starvation:
         self._threads = scheduled_by_thread()
         self._stolen = stolen()
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
+        self._cpu = time.process_time()
 
     def since(self) -> float:
         """Seconds since then; too much rather than too little, as threads starve side by side."""
@@ -97,14 +101,21 @@ class Starvation:
         """A page of this process came from the disk since then."""
         return resource.getrusage(resource.RUSAGE_SELF).ru_majflt > self._usage.ru_majflt
 
+    def ended(self) -> float:
+        """Seconds that threads ran since then which are no more; how long they starved, perhaps
+        with the interpreter lock in their hands, nobody knows."""
+        living = sum(thread.ran for thread in self._deltas().values())
+        return max(time.process_time() - self._cpu - living, 0.0)
+
     def evidence(self) -> str:
         """What every thread has done since then, for who looks for the cause of a long turn."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         lines = [
             f"  major faults {usage.ru_majflt - self._usage.ru_majflt}, "
             f"waits {usage.ru_nvcsw - self._usage.ru_nvcsw}, "
-            f"preemptions {usage.ru_nivcsw - self._usage.ru_nivcsw}"
+            f"preemptions {usage.ru_nivcsw - self._usage.ru_nivcsw}",
         ]
+        lines.append(f"  threads that have ended: ran {self.ended():.3f} s")
         names = {str(thread.native_id): thread.name for thread in threading.enumerate()}
         lines += [
             f"  {names.get(task, task)}: ran {thread.ran:.3f} s, starved {thread.starved:.3f} s"
@@ -170,7 +181,7 @@ class Alarm:
         wall = own = self._clock() - began
         if wall > LIMIT:
             own = max(wall - self._stopped_by_now() - self._starvation.since(), 0.0)
-        if own > LIMIT and not self._stack and self._starvation.paged():
+        if own > LIMIT and not self._stack and self._is_excused():
             own = 0.0
         self.longest = max(self.longest, own)
         if own > LIMIT:
@@ -179,6 +190,9 @@ class Alarm:
                 f"reactor blocked for {own:.3f} s (turn of {wall:.3f} s, from {began:.3f}):\n"
                 f"{stack}{self._starvation.evidence()}"
             )
+
+    def _is_excused(self) -> bool:
+        return bool(self._starvation.paged() or self._starvation.ended() > _ENDED)
 
     def look(self) -> None:
         """From another thread: keep the stack of a turn that is getting long."""

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 from pytest_twisted import async_yield_fixture, ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 
 from protocols.directtcp import Address
 from protocols.ndmp import messages as m
@@ -186,6 +188,8 @@ async def test_several_addresses_may_be_offered(make: Make) -> None:
         assert len(good) == 1
         assert len(reply.address.addresses) == (3 if version == 4 else 1)
         await session.close()
+        while talk.server.sessions:  # the drive is busy as long as the server has not seen that
+            await deferLater(reactor, 0.01, lambda: None)
 
 
 def test_limits_are_read_from_a_text() -> None:

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 from tests.reactor_alarm import LIMIT, Alarm, Starvation, peak_memory
@@ -18,6 +20,7 @@ class Fake:
         self.now = 0.0
         self.starved = 0.0
         self.faulted = False
+        self.vanished = 0.0
         self.complaints: list[str] = []
         self.alarm = Alarm(self.complaints.append, self, self.clock)
 
@@ -32,6 +35,9 @@ class Fake:
 
     def paged(self) -> bool:
         return self.faulted
+
+    def ended(self) -> float:
+        return self.vanished
 
     def evidence(self) -> str:
         return "  all threads slept\n"
@@ -97,6 +103,27 @@ def test_a_page_from_the_disk_is_an_excuse() -> None:
     assert fake.alarm.longest == 0.0
     fake.turn(1.2, look_at=0.04)
     assert "in turn" in fake.complaints[0]
+
+
+def test_a_thread_that_is_no_more_is_an_excuse() -> None:
+    """What it starved cannot be known; where the reactor's own thread was seen, that counts."""
+    fake = Fake()
+    fake.vanished = 0.02
+    fake.turn(0.2)
+    assert fake.complaints == []
+    fake.turn(0.2, look_at=0.04)
+    assert "in turn" in fake.complaints[0]
+
+
+def test_threads_that_are_no_more() -> None:
+    """Their time is what the process ran and no living thread did."""
+    starvation = Starvation()
+    thread = threading.Thread(target=lambda: sum(range(6_000_000)))
+    thread.start()
+    thread.join()
+    while os.path.exists(f"/proc/self/task/{thread.native_id}"):
+        time.sleep(0.001)  # the system's part of it ends a little later
+    assert starvation.ended() > 0.010
 
 
 def test_who_is_stopped_is_excused() -> None:

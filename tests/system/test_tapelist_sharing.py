@@ -150,7 +150,7 @@ def test_two_hundred_updates_each_and_nothing_lost(tmp_path: Path) -> None:
             ["perl", "-e", STOCK, str(path), str(UPDATES)],
             capture_output=True,
             cwd=tmp_path,
-            timeout=120,
+            timeout=900,
         )
         assert (stock.returncode, stock.stderr) == (0, b"")
     tapelist = read(path)
@@ -234,7 +234,7 @@ def test_amadmin_marks_volumes_while_we_write(config: Path) -> None:
     script = "\n".join(["set -e", *marks, f"{AMADMIN} SHARE reuse {volumes[0]}"])
     with ours_on(path, UPDATES, in_step=False, uid=pwd.getpwnam(USER).pw_uid):
         stock = subprocess.run(
-            as_dump_user(config, "sh", "-c", script), capture_output=True, cwd="/", timeout=120
+            as_dump_user(config, "sh", "-c", script), capture_output=True, cwd="/", timeout=900
         )
         assert stock.returncode == 0, stock.stderr
     tapelist = read(path)
