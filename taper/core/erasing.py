@@ -46,22 +46,38 @@ async def blank(
     rest: Callable[[TapelistEntry], TapelistEntry] | None = as_unused,
 ) -> None:
     """Empty a volume, in the tapelist first: what is listed as empty may still hold something,
-    but what is listed as a dump must never be gone. Cancelling ends the wait for the tapelist's
-    lock; a volume that has lost its label gets it again all the same.
+    but what is listed as a dump must never be gone. A device that refuses and has touched nothing
+    still knows the label: the volume is listed as before then. Cancelling ends the wait for the
+    tapelist's lock; a volume that has lost its label gets it again all the same.
 
     :param check: called with the list under its lock; what it raises stops everything.
     :param rest: what becomes of the entry; None: the volume loses its label, too, and its entry.
     """
 
+    before: TapelistEntry | None = None
+
     def unused(tapelist: Tapelist) -> Tapelist:
+        nonlocal before
         check(tapelist)
-        entry = tapelist.lookup(label)
+        before = entry = tapelist.lookup(label)
         if entry is None:
             return tapelist
         return tapelist.removing(label) if rest is None else tapelist.replacing(rest(entry))
 
+    def as_before(tapelist: Tapelist) -> Tapelist:
+        found = tapelist.lookup(label)
+        expected = None if before is None or rest is None else rest(before)
+        if before is None or found != expected:
+            return tapelist  # somebody else has had it meanwhile
+        return tapelist.replacing(before)
+
     async def empty() -> None:
-        await device.erase()
+        try:
+            await device.erase()
+        except DeviceError:
+            if device.facts.label == label:
+                await world.tapelists.update(as_before)
+            raise
         if rest is not None:
             await device.start(AccessMode.WRITE, label, UNWRITTEN)
         await device.finish()

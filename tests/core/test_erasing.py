@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devices.errors import ChangerError, ChangerReason, DriveFailed
+from devices.errors import ChangerError, ChangerReason, DriveFailed, VolumeFailed
 from protocols.tapelist import TapelistEntry, TapelistError
 from taper.core.erasing import EraseFirst, erase_reusable
 from taper.core.scan import ScanResult
@@ -22,6 +22,7 @@ from tests.core.conversing import (
 )
 from tests.core.stocked import Tape
 from tests.core.surroundings import Dumped
+from tests.fakes.device import FakeDevice
 
 BLOCK = 1024
 DATA = content(20 * BLOCK)
@@ -113,6 +114,27 @@ def test_the_same_part_goes_on_after_volumes_were_erased() -> None:
     ]
     talk.quit()
     talk.check_sound()
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_a_device_that_refuses(touched: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of a volume that it has not touched is lost, so the tapelist knows it as before."""
+
+    def refuse(device: FakeDevice) -> None:
+        if touched:
+            device.label = device.timestamp = None
+        raise VolumeFailed("it is locked")
+
+    monkeypatch.setattr(FakeDevice, "erase", refuse)
+    talk = Full(old(1), old(2), more="erase-volume yes")
+    scan = EraseFirst(talk.world.scan, lambda timestamp: erase_reusable(talk.world, timestamp))
+    scan.scan(RUN)
+    talk.settle()
+    assert "INFO taper cannot erase volume PROTO01: it is locked" in talk.logged("INFO taper")
+    entry = talk.tapelists.store.tapelist.lookup("PROTO01")
+    assert entry is not None
+    assert entry.datestamp == ("0" if touched else old(1).datestamp)
+    assert (entry == old(1)) is not touched
 
 
 def test_active_volumes_are_never_erased() -> None:

@@ -46,8 +46,9 @@ def nights(make_lasting_amanda: MakeAmanda) -> tuple[Amanda, Amanda]:
             amanda.fill(disk, mib)
     running = ours.start("amdump", CONFIG)
     while running.poll() is None:
-        if ours.driver_log():
-            LOOKS.append(ours.satisfied("amstatus"))
+        looked = ours.run("amstatus", CONFIG)
+        if looked.returncode == 0:  # else amdump has no log yet, or gives it another name just now
+            LOOKS.append(looked.stdout)
         time.sleep(0.1)
     assert running.returncode == 0
     stock.ask("amdump")
