@@ -20,9 +20,9 @@ from devices.callers import Callers, plain_host
 from devices.directtcp import Wait, accept_one, wait_in_lane
 from devices.door import Door, peer
 from devices.errors import DeviceError
-from protocols.crc import Crc
+from protocols.crc import UNKNOWN, Crc
 from protocols.rendezvous.frames import Cannot, Sending, Why
-from protocols.rendezvous.times import END_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE
+from protocols.rendezvous.times import END_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE, VERDICT_PATIENCE
 from taper.core.errors import SourceFault
 from taper.flow.rendezvous_ports import open_ports
 from taper.plane.interfaces import reason
@@ -55,6 +55,7 @@ class Feeding:
         self._seeking: Deferred[socket.socket | None] | None = None
         self._retired = False
         self._fault: str | None = None
+        self._before = UNKNOWN
 
     def next(self, offset: int, before: Crc, lost: str | None) -> Deferred[socket.socket | None]:
         """A connection that brings the dump from byte ``offset`` on.
@@ -76,6 +77,7 @@ class Feeding:
         if lost is not None:
             _log.info("the data connection is lost at byte %d: %s", offset, lost or "it ended")
             await self._hear_end(offset, lost)
+            await self._hear_answer()
         while not self._complete(offset):
             await self._not_too_often(offset)
             found = await self._attempt(offset, before)
@@ -110,6 +112,18 @@ class Feeding:
         except TimeoutError:
             _log.info("the application does not say that byte %d is the last", offset)
 
+    async def _hear_answer(self) -> None:
+        """Data may be faster than the word that goes before them."""
+        meeting = self._meeting
+        if not self._before.known or self._fault is not None or meeting.failure is not None:
+            return
+        answered = meeting.when(lambda: meeting.answer is not None)
+        try:
+            await answered.addTimeout(VERDICT_PATIENCE, self._reactor)
+        except TimeoutError:
+            _log.info("the application does not say from where on it has sent")
+        self._fault = meeting.difference(self._before)
+
     async def _not_too_often(self, offset: int) -> None:
         """Nobody may break the connection again and again for ever, or at full speed."""
         now = self._reactor.seconds()
@@ -138,6 +152,7 @@ class Feeding:
 
         accepted = wait_in_lane(self._lane, accept, listeners)
         accepted.addCallback(self._keep)
+        self._before = before
         meeting.send(offset, addresses)
         lost = Deferred.fromCoroutine(self._take_silent(waits))
         told = meeting.when(

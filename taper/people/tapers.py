@@ -44,7 +44,7 @@ def connect_to_new(tmpdir: str, known: frozenset[str]) -> list[tuple[str, socket
     """
     found: list[tuple[str, socket.socket]] = []
     with suppress(FileNotFoundError), opened_folder(tmpdir) as folder:
-        for name in sorted(filter(_SOCKET.fullmatch, os.listdir(folder))):
+        for name in sorted(name for name in os.listdir(folder) if _SOCKET.fullmatch(name)):
             path = os.path.join(folder_of(tmpdir), name)
             if path not in known and len(known) + len(found) < MOST_TAPERS:
                 connection = _connect(path, folder)

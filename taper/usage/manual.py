@@ -25,8 +25,9 @@ ENVIRONMENT = {
 }
 ELSEWHERE = ("amanda(8)", "amanda.conf(5)", "amrecover(8)")
 
-_MARKED = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*|`[^`]*`")
-"""What stands in bold type in a text."""
+_MARKED = re.compile(r"[\w-]+|`[^`]*`")
+"""Words, some of which are options, and what stands in bold type in a text."""
+_OPTION = re.compile(r"--?[a-zA-Z][\w-]*")
 _LETTERS = {"\\": r"\e", "^": r"\(ha", "~": r"\(ti", "`": r"\(ga", "'": r"\(aq", '"': r"\(dq"}
 
 
@@ -181,6 +182,8 @@ def _plain(text: str) -> list[str]:
     pieces = []
     end = 0
     for match in _MARKED.finditer(text):
+        if not (match[0].startswith("`") or _OPTION.fullmatch(match[0])):
+            continue
         pieces += [_escaped(text[end : match.start()]), rf"\fB{_literal(match[0].strip('`'))}\fR"]
         end = match.end()
     whole = "".join((*pieces, _escaped(text[end:])))

@@ -108,8 +108,9 @@ class Terminal:
     def read_until(self, mark: str) -> str:
         """What was shown since, up to a mark that it shows; without the mark."""
         while mark.encode() not in self._seen:
-            ready, _, _ = select.select([self._ours], [], [], PATIENCE)
-            assert ready, f"{mark!r} never came: {self._seen!r}"
+            poll = select.poll()  # descriptors may be large
+            poll.register(self._ours, select.POLLIN)
+            assert poll.poll(PATIENCE * 1000), f"{mark!r} never came: {self._seen!r}"
             self._seen += os.read(self._ours, 4096)
         shown, _, self._seen = self._seen.partition(mark.encode())
         return shown.decode("utf-8", "replace")
