@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def pick_up(root: Path) -> Image:
     for where, directories, names in os.walk(root):
         for name in (*directories, *names):
             path = os.path.join(where, name)
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                continue  # it means nothing without its process
             node: Node = None
             if os.path.islink(path):
                 node = os.readlink(path)

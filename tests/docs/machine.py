@@ -20,7 +20,7 @@ LIBEXEC = "/usr/lib/amanda"
 TAPER = f"{LIBEXEC}/taper"
 CONFIG = "DailySet1"
 LOGDIR = f"/var/log/amanda/{CONFIG}"
-SECONDS = 300
+SECONDS = 1200
 """How long one block may take; pip may have to download."""
 
 _SUDO = """#!/bin/sh

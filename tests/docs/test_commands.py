@@ -34,7 +34,7 @@ from tests.docs.stages import STAGES, acted, plain, told
 from tests.namespace import missing
 
 BIN = Path(sys.prefix) / "bin"
-SECONDS = 300
+SECONDS = 1200
 
 KNOWN = {
     "sh demo": "run here; it makes no change but in temporary directories",
