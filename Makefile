@@ -18,30 +18,37 @@ PYTEST ?=
 SLOWLY ?=
 DEB ?=
 
-# The longest two are cut where their halves take alike, by the first letters of their files.
+# The longest are cut where their halves take alike, some by the first letters of their files.
 NIGHTS = test-nights-a-q test-nights-r-z
 ANY_TAPER = test-any-taper-a-r test-any-taper-s-z
+HALVES = test-documents test-commands
 
-.PHONY: demo test test-pieces test-programs test-nights $(NIGHTS) test-any-taper $(ANY_TAPER) \
+.PHONY: demo test test-pieces test-programs $(HALVES) test-nights $(NIGHTS) test-any-taper $(ANY_TAPER) \
     test-slowly bench check docs deb dist
 
 # what starts programs of ours, and mostly waits for them
-PROGRAMS = tests/crash tests/docs tests/application tests/recovery tests/run tests/tapeserver
-SUITES = $(NIGHTS) $(ANY_TAPER) test-pieces test-programs
+DOCUMENTS = tests/crash tests/docs
+COMMANDS = tests/application tests/recovery tests/run tests/tapeserver
+SUITES = $(NIGHTS) $(ANY_TAPER) test-pieces $(HALVES)
 
 demo: $(VENV)/.for-use
 	$(VENV)/bin/taperctl demo $(DEMO)
 
 test: check
-	$(MAKE) --no-print-directory --jobs=6 --output-sync=target $(SUITES)
+	$(MAKE) --no-print-directory --jobs=7 --output-sync=target $(SUITES)
 
 # All of them mostly wait for processes, so they run beside each other.
 test-pieces: $(VENV)/.for-tests
 	$(VENV)/bin/python -m pytest --ignore=tests/conformance --ignore=tests/system \
-	    $(addprefix --ignore=,$(PROGRAMS)) $(PYTEST)
+	    $(addprefix --ignore=,$(DOCUMENTS) $(COMMANDS)) $(PYTEST)
 
-test-programs: $(VENV)/.for-tests
-	$(VENV)/bin/python -m pytest $(PROGRAMS) $(PYTEST)
+test-programs: $(HALVES)
+
+test-documents: $(VENV)/.for-tests
+	$(VENV)/bin/python -m pytest $(DOCUMENTS) $(PYTEST)
+
+test-commands: $(VENV)/.for-tests
+	$(VENV)/bin/python -m pytest $(COMMANDS) $(PYTEST)
 
 test-nights: $(NIGHTS)
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from taper.flow.rendezvous_meeting import Meeting
     from taper.flow.rendezvous_terms import Terms
 
+COME_PATIENCE = END_PATIENCE
+"""Seconds for a data connection that the application has made to come here."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -196,10 +199,10 @@ class Feeding:
         One that was reset before it was looked at is lost: its application may not know of it."""
         meeting = self._meeting
         await meeting.when(lambda: isinstance(meeting.answer, Sending))
-        await deferLater(self._reactor, END_PATIENCE, lambda: None)
+        await deferLater(self._reactor, COME_PATIENCE, lambda: None)
         for wait in waits:
             wait.be_content()
-        await deferLater(self._reactor, END_PATIENCE, lambda: None)
+        await deferLater(self._reactor, COME_PATIENCE, lambda: None)
         _log.info("the application has made a data connection, but it has not come here")
 
     def _nothing_behind(self, offset: int) -> str:

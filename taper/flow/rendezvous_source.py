@@ -15,6 +15,7 @@ from protocols.crc import UNKNOWN, Crc
 from protocols.rendezvous.times import SILENCE
 from taper.core.errors import DumpFault
 from taper.flow.reactor_side import GivenUp, ReactorSide
+from taper.plane.crc import RunningCrc
 from taper.plane.interfaces import IComparedSource, SourceError
 from taper.plane.sources import SocketSource
 
@@ -46,6 +47,7 @@ class ResumingSource:
         self._patience = patience
         self._step = min(SILENCE, patience)
         self._position = position
+        self._crc = RunningCrc() if position == 0 else None
         self._lock = threading.Lock()
         self._source: SocketSource | None = None
         self._lost: str | None = None
@@ -59,6 +61,8 @@ class ResumingSource:
                 size = self._read(self._source, buffer)
                 if size:
                     self._position += size
+                    if self._crc is not None:
+                        self._crc.update(buffer[:size])
                     return size
         return 0
 
@@ -101,7 +105,7 @@ class ResumingSource:
     def _go_on(self) -> None:
         """Have a connection, or know that all is there."""
         try:
-            before = self.counted()  # who reads has counted what it got, or it would not be back
+            before = self._before()
             found = self._reactor_side.ask(
                 lambda: self._connect(self._position, before, self._lost)
             )
@@ -119,6 +123,12 @@ class ResumingSource:
             given_up = self._reactor_side.given_up
         if given_up:
             self._source.cancel()
+
+    def _before(self) -> Crc:
+        """The checksum of all before the present position; unknown where that begins in the middle
+        of the dump, and whoever reads has more of it in hand than he has counted."""
+        found = self.counted() if self._crc is None else self._crc.value()
+        return found if found.size == self._position else UNKNOWN
 
     def cancel(self) -> None:
         with self._lock:
