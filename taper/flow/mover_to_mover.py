@@ -13,6 +13,7 @@ from devices.idirecttcp import IMoverDevice
 from protocols.crc import UNKNOWN, Crc
 from taper.core.errors import DumpFault, SourceFault
 from taper.flow.mover_reader import move_whole_file
+from taper.flow.verdict import Waiting
 from taper.plane.interfaces import SourceError
 from taper.plane.volumes import judge_part, reading_failed, too_long, truncated, with_place
 
@@ -93,9 +94,8 @@ class MoverSender:
         self._connection: IDirectTCPConnection | None = None
         self._errors: list[str] = []
         self._over = self._ending = False
-        self._waiting: list[Deferred[None]] = []
+        self._waiting = Waiting(reactor, self._too_late)
         self._story: Deferred[None] | None = None
-        self._deadline: Any = None
         self._part = dump.parts[0]
 
     async def connect(self, addresses: tuple[Address, ...]) -> None:
@@ -244,14 +244,9 @@ class MoverSender:
     def settled(self) -> Deferred[None]:
         if self._over:
             return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
-        if self._deadline is None:
-            self._deadline = self._reactor.callLater(VERDICT_PATIENCE, self._too_late)
-        return waiting
+        return self._waiting.wait(VERDICT_PATIENCE)
 
     def _too_late(self) -> None:
-        self._deadline = None
         self.broken = (
             f"{self._part.place}: the data connection ended before "
             f"'{self._device.facts.name}' had sent all"
@@ -261,12 +256,7 @@ class MoverSender:
 
     def _settle(self) -> None:
         self._over = True
-        deadline, self._deadline = self._deadline, None
-        if deadline is not None:
-            deadline.cancel()
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
+        self._waiting.tell()
 
     @property
     def delivered(self) -> bool:

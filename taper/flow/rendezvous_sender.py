@@ -16,6 +16,7 @@ from protocols.rendezvous.frames import Cannot, Halted, Sending, Why
 from protocols.rendezvous.times import ALIVE_SECONDS, VERDICT_PATIENCE
 from taper.core.errors import SourceFault
 from taper.core.interfaces import Rest
+from taper.flow.verdict import Waiting
 from taper.plane.interfaces import SourceError
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ class ApplicationSender:
         self._told_failure = False
         self._told_broken = False
         self._cancelled = False
-        self._waiting: list[Deferred[None]] = []
-        self._deadline: Any = None
+        self._waiting = Waiting(clock, self._too_late)
         self._silence: Any = None
         self._begun = False
 
@@ -129,7 +129,7 @@ class ApplicationSender:
     def _failed(self, text: str) -> SourceError:
         self._errors.append(text)
         self._told_failure = True
-        self._settle()
+        self._waiting.tell()
         return SourceError(text)
 
     # what the other end is told
@@ -166,21 +166,16 @@ class ApplicationSender:
     def settled(self) -> Deferred[None]:
         if self._is_settled:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiting)
-        if self._deadline is None:
-            self._deadline = self._clock.callLater(VERDICT_PATIENCE, self._too_late)
-        return waiting
+        return self._waiting.wait(VERDICT_PATIENCE)
 
     def _too_late(self) -> None:
         if self._meeting.host is None:  # that it is away for too long is for others to find out
-            self._deadline = self._clock.callLater(VERDICT_PATIENCE, self._too_late)
+            self._waiting.wait_on(VERDICT_PATIENCE)
             return
-        self._deadline = None
         self.broken = (
             "the data connection ended, and the application does not say that all was taken"
         )
-        self._settle()
+        self._waiting.tell()
 
     @property
     def _is_settled(self) -> bool:
@@ -198,18 +193,10 @@ class ApplicationSender:
         elif None not in (taken, total) and self.broken is None:
             self.broken = f"the application ended its data at byte {taken} of {total}"
         if self._is_settled:
-            self._settle()
+            self._waiting.tell()
         if self.broken is not None and not self._told_broken:
             self._told_broken = True
             self.tells_broken()
-
-    def _settle(self) -> None:
-        deadline, self._deadline = self._deadline, None
-        if deadline is not None and deadline.active():
-            deadline.cancel()
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
 
     # what it is told
 
@@ -254,7 +241,7 @@ class ApplicationSender:
     def cancel(self) -> None:
         self._cancelled = True
         self._leave()
-        self._settle()
+        self._waiting.tell()
 
     def close(self) -> Deferred[None]:
         self.cancel()

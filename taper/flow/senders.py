@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 
 from taper.core.interfaces import Rest
+from taper.flow.verdict import Waiting
 
 if TYPE_CHECKING:
     from devices.interfaces import ILane
@@ -38,11 +39,9 @@ class ThreadSender:
         self._pusher = pusher
         self._lane = lane
         self._again = again
-        self._reactor = reactor
         self._over = False
         self._late: str | None = None
-        self._waiting: list[Deferred[None]] = []
-        self._deadline: Any = None
+        self._waiting = Waiting(reactor, self._too_late)
         pusher.kept.wants_progress = lambda: reactor.callFromThread(self._want_progress)
         pusher.tells_broken = lambda: reactor.callFromThread(self._tell_broken)
         pusher.tells_over = lambda: reactor.callFromThread(self._settle)
@@ -79,27 +78,15 @@ class ThreadSender:
     def settled(self) -> Deferred[None]:
         if self._over or self._late is not None or not self.finished:
             return succeed(None)  # it says why before it lets the connection end
-        waiting: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiting)
-        if self._deadline is None:
-            self._deadline = self._reactor.callLater(VERDICT_PATIENCE, self._too_late)
-        return waiting
+        return self._waiting.wait(VERDICT_PATIENCE)
 
     def _too_late(self) -> None:
         self._late = "the device has not ended the data connection that all was sent on"
-        self._fire()
+        self._waiting.tell()
 
     def _settle(self) -> None:
         self._over = True
-        self._fire()
-
-    def _fire(self) -> None:
-        deadline, self._deadline = self._deadline, None
-        if deadline is not None and deadline.active():
-            deadline.cancel()
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
+        self._waiting.tell()
 
     @property
     def goes_on(self) -> bool:
@@ -118,7 +105,7 @@ class ThreadSender:
 
     def cancel(self) -> None:
         self._pusher.cancel()
-        self._fire()
+        self._waiting.tell()
 
     def close(self) -> Deferred[None]:
         return self._lane.call_surely(self._pusher.close)

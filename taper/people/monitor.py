@@ -236,7 +236,7 @@ def _read_runs(config: Config, names: Sequence[DiskName]) -> tuple[list[Run], bo
     missing = {_key(*name) for name in names}
     runs: list[Run] = []
     under_way = False
-    for name, stamp in log_names(_listed(logdir)):
+    for name, stamp in log_names(listed(logdir)):
         path = f"{logdir}/{name}"
         try:
             run = read_run(dump_lines(path, KINDS), stamp)
@@ -257,7 +257,11 @@ def _read_runs(config: Config, names: Sequence[DiskName]) -> tuple[list[Run], bo
     return runs, under_way
 
 
-def _listed(logdir: str) -> list[str]:
+def listed(logdir: str) -> list[str]:
+    """Names of what is in the directory of the logs.
+
+    :raise HistoryError: it cannot be read
+    """
     try:
         return os.listdir(logdir)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from protocols.stored import ToldDump, full_stamp, told_dumps
 from taper.people.last_night import KINDS, Run, log_names, read_run
+from taper.people.monitor import listed
 from taper.run.log_catalog import HistoryError, dump_lines, logs_of
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Logs:
     def _paths(self, tapelist: Tapelist) -> list[tuple[str, str]]:
         stamps = {entry.datestamp for entry in tapelist.entries}
         found = dict(logs_of(self._logdir, sorted(stamps, key=full_stamp)))
-        for name, stamp in reversed(log_names(_listed(self._logdir))):
+        for name, stamp in reversed(log_names(listed(self._logdir))):
             found.setdefault(f"{self._logdir}/{name}", stamp)
         return sorted(found.items(), key=lambda one: full_stamp(one[1]))  # stable: by sequence
 
@@ -89,15 +90,6 @@ class Logs:
 def _state(path: str) -> _State:
     facts = os.stat(path)
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
-def _listed(logdir: str) -> list[str]:
-    try:
-        return os.listdir(logdir)
-    except FileNotFoundError:
-        return []  # nothing was ever logged
-    except OSError as fault:
-        raise HistoryError(f"cannot read the directory {logdir}: {fault.strerror}") from fault
 
 
 def of_volumes(logs: Iterable[ToldLog], tapelist: Tapelist) -> list[ToldDump]:
