@@ -133,7 +133,7 @@ def _rendezvous(command: PortWrite, config: Config) -> Callable[[FlowContext], I
 
     :raise SourceFault: none can be offered
     """
-    from taper.flow.rendezvous_terms import NoRendezvous, find_terms
+    from taper.flow.rendezvous.terms import NoRendezvous, find_terms
 
     try:
         terms = find_terms(command, config)
@@ -142,7 +142,7 @@ def _rendezvous(command: PortWrite, config: Config) -> Callable[[FlowContext], I
         raise SourceFault(f"no rendezvous can be offered: {refusal}") from refusal
     if terms is None:
         return None
-    from taper.flow.rendezvous import RendezvousOrigin, prepare
+    from taper.flow.rendezvous.origin import RendezvousOrigin, prepare
 
     prepare(terms)
     return lambda context: RendezvousOrigin(context, command, terms)

@@ -7,7 +7,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from taper.flow.rendezvous_link import Link, Lobby
+from taper.flow.rendezvous.link import Link, Lobby
 
 KEY = b"a key of sixteen bytes or more"
 

@@ -31,8 +31,8 @@ from taper.core.interfaces import IClerk, IOrigin, Offer
 from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext
 from taper.flow.port import ClientOrigin, PortOrigin
-from taper.flow.rendezvous import RendezvousOrigin
-from taper.flow.rendezvous_terms import Terms
+from taper.flow.rendezvous.origin import RendezvousOrigin
+from taper.flow.rendezvous.terms import Terms
 from taper.flow.ring import RingOrigin
 from taper.flow.stored import StoredOrigin
 from tests.conformance.producer import Cancelled, Producer

@@ -23,11 +23,11 @@ from protocols.rendezvous.frames import HeaderBlock, HeaderFields, Outcome, Send
 from taper.core.errors import SourceFault
 from taper.core.interfaces import IFlow, IOrigin, IToldOrigin
 from taper.core.outcome import Verdict
-from taper.flow import rendezvous, rendezvous_feeding, rendezvous_sender
 from taper.flow.flows import Flows
 from taper.flow.interfaces import IMoverOrigin
-from taper.flow.rendezvous import RendezvousOrigin
-from taper.flow.rendezvous_terms import Terms
+from taper.flow.rendezvous import feeding, origin, sender
+from taper.flow.rendezvous.origin import RendezvousOrigin
+from taper.flow.rendezvous.terms import Terms
 from tests.contract.flow import DATA as APPLICANTS
 from tests.devices.ndmp_world import World
 from tests.fakes.device import FakeDevice, FakeVolume
@@ -300,9 +300,9 @@ def test_cuts(
     """Wherever the data connection is cut, the dump goes on at the very byte; so it does where the
     rendezvous is cut as well, where nobody is told of the cut, and where the application has read
     all long before."""
-    monkeypatch.setattr(rendezvous_feeding, "END_PATIENCE", 0.1)
-    monkeypatch.setattr(rendezvous_feeding, "COME_PATIENCE", 0.5)
-    monkeypatch.setattr(rendezvous_sender, "VERDICT_PATIENCE", 0.1)
+    monkeypatch.setattr(feeding, "END_PATIENCE", 0.1)
+    monkeypatch.setattr(feeding, "COME_PATIENCE", 0.5)
+    monkeypatch.setattr(sender, "VERDICT_PATIENCE", 0.1)
     points = [0, 100_000, len(DATA) - 1]
     cuts = [Cut(at, how, link) for at in points]
     meeting = meet(target, Script(cuts=cuts, reads_ahead=ahead))
@@ -348,7 +348,7 @@ def test_what_it_does_not_say(
     turning: Turning, meet: Any, monkeypatch: pytest.MonkeyPatch, target: Any, script: Script
 ) -> None:
     """Each ends, with its reason, once patience is over."""
-    monkeypatch.setattr(rendezvous_sender, "LEAST_SILENCE", 0.3)
+    monkeypatch.setattr(sender, "LEAST_SILENCE", 0.3)
     meeting = meet(target, script, later=0.3)
     check_failed(meeting, turning, *LATE, str(len(DATA) + 40_000))
 
@@ -378,7 +378,7 @@ def test_other_bytes_the_second_time(
 ) -> None:
     """What an application sends again must follow what was read: its checksum is compared then,
     not only at the end."""
-    monkeypatch.setattr(rendezvous_feeding, "END_PATIENCE", 0.1)
+    monkeypatch.setattr(feeding, "END_PATIENCE", 0.1)
     script = Script(cuts=[Cut(400_000, "closed")], cannot=cannot, other_start=True)
     meeting = meet(target, script)
     check_failed(meeting, turning, "bytes cannot follow those that were read")
@@ -398,7 +398,7 @@ def test_a_header_that_is_not_the_configurations(
     turning: Turning, meet: Any, monkeypatch: pytest.MonkeyPatch, told: str
 ) -> None:
     """What the application says of it is compared with what we make of the configuration."""
-    monkeypatch.setattr(rendezvous, "make_header", lambda command, config: HEADER)
+    monkeypatch.setattr(origin, "make_header", lambda command, config: HEADER)
     meeting = meet(Pumped)
     meeting.script.header = HeaderFields((("application", told), ("unheard-of", "x")))
     if told == HEADER.application:
@@ -421,7 +421,7 @@ def test_one_that_does_not_see_a_reset(
     turning: Turning, meet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its data connection is gone before we look at it: it is sent anew, long before dtimeout."""
-    monkeypatch.setattr("taper.flow.rendezvous_feeding.COME_PATIENCE", 0.05)
+    monkeypatch.setattr("taper.flow.rendezvous.feeding.COME_PATIENCE", 0.05)
     meeting = meet(Pumped, Script(loses_first=True), patience=60.0)
     assert turning.run(meeting.run()) is Verdict.DONE
     assert [order.offset for order in meeting.application.orders] == [0, 0]

@@ -31,9 +31,9 @@ from protocols.rendezvous.frames import (
     Why,
 )
 from taper.core.errors import SourceFault
-from taper.flow.rendezvous_link import Link
-from taper.flow.rendezvous_meeting import Meeting, Names, Presence
-from taper.flow.rendezvous_sender import VERDICT_PATIENCE, ApplicationSender
+from taper.flow.rendezvous.link import Link
+from taper.flow.rendezvous.meeting import Meeting, Names, Presence
+from taper.flow.rendezvous.sender import VERDICT_PATIENCE, ApplicationSender
 from taper.plane.interfaces import SourceError
 
 THERE = (Address("192.0.2.7", 5000),)

@@ -10,7 +10,7 @@ import pytest
 
 from devices.directtcp import close_all
 from protocols.directtcp import Address
-from taper.flow.rendezvous_ports import open_ports
+from taper.flow.rendezvous.ports import open_ports
 
 GATEWAY = "192.0.2.55"
 """Of no host."""

@@ -24,9 +24,9 @@ from protocols.rendezvous.window import Window
 from taper.application.calls import Patience
 from taper.application.conversation import Conversation
 from taper.application.states import Call, Dial, Finish, HangUp, Leave
-from taper.flow.rendezvous_link import Lobby
-from taper.flow.rendezvous_meeting import Meeting
-from taper.flow.rendezvous_meeting import Names as Wanted
+from taper.flow.rendezvous.link import Lobby
+from taper.flow.rendezvous.meeting import Meeting
+from taper.flow.rendezvous.meeting import Names as Wanted
 from tests.flow.rendezvous_wire import KEY, Wire
 
 NAMES = Names("client", "/home", 0, "amdirecttar")
@@ -230,7 +230,7 @@ class World:
         self._act()
 
     def _order(self) -> None:
-        """What :class:`taper.flow.rendezvous_feeding.Feeding` does."""
+        """What :class:`taper.flow.rendezvous.feeding.Feeding` does."""
         meeting, offset = self.meeting, len(self.stored)
         if meeting.total == offset:
             if not self._finished and self.reading is None:

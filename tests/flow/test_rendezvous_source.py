@@ -10,8 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 
 from protocols.crc import Crc
-from taper.flow import rendezvous_source
-from taper.flow.rendezvous_source import ResumingSource
+from taper.flow.rendezvous.source import ResumingSource
 from taper.plane.interfaces import SourceError
 
 
@@ -49,7 +48,7 @@ class Connections:
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connections]:
-    monkeypatch.setattr(rendezvous_source, "SILENCE", 0.02)
+    monkeypatch.setattr("taper.flow.rendezvous.source.SILENCE", 0.02)
     made = Connections()
     yield made
     made.close()

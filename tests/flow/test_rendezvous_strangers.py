@@ -30,9 +30,9 @@ from protocols.rendezvous.frames import (
 )
 from protocols.rendezvous.times import ALIVE_SECONDS, MOST_UNPROVEN, PROOF_PATIENCE, SILENCE
 from taper.core.outcome import Verdict
-from taper.flow.rendezvous_link import CLOSE_PATIENCE, MOST_TOLD, Lobby
-from taper.flow.rendezvous_meeting import Meeting
-from taper.flow.rendezvous_meeting import Names as Wanted
+from taper.flow.rendezvous.link import CLOSE_PATIENCE, MOST_TOLD, Lobby
+from taper.flow.rendezvous.meeting import Meeting
+from taper.flow.rendezvous.meeting import Names as Wanted
 from tests.fakes.stranger import Stranger, needs_root
 from tests.fakes.turning import turning_reactor
 from tests.flow.rendezvous_peer import Cut, Script

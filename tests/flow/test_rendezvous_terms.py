@@ -18,8 +18,8 @@ from protocols.driver.messages import SplitFields
 from taper.core.errors import SourceFault
 from taper.flow.interfaces import FlowContext
 from taper.flow.port import ClientOrigin, UndecidedOrigin, from_port
-from taper.flow.rendezvous import RendezvousOrigin
-from taper.flow.rendezvous_terms import NoRendezvous, Terms, find_terms
+from taper.flow.rendezvous.origin import RendezvousOrigin
+from taper.flow.rendezvous.terms import NoRendezvous, Terms, find_terms
 from tests.fakes.certificates import Authority
 
 CONF = """

@@ -18,10 +18,10 @@ from protocols.rendezvous.frames import Outcome
 from protocols.rendezvous.times import MOST_UNPROVEN, PROOF_PATIENCE
 from taper.application.tls import Trust
 from taper.core.outcome import Verdict
-from taper.flow.rendezvous_link import Link, Lobby
-from taper.flow.rendezvous_meeting import Meeting, Presence
-from taper.flow.rendezvous_meeting import Names as Wanted
-from taper.flow.rendezvous_tls import by_tls
+from taper.flow.rendezvous.link import Link, Lobby
+from taper.flow.rendezvous.meeting import Meeting, Presence
+from taper.flow.rendezvous.meeting import Names as Wanted
+from taper.flow.rendezvous.tls import by_tls
 from taper.tls import Pem, make_options
 from tests.application.taper_side import Application
 from tests.fakes.certificates import Authority

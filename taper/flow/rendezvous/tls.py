@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
 if TYPE_CHECKING:
-    from taper.flow.rendezvous_link import Lobby
+    from taper.flow.rendezvous.link import Lobby
 
 
 class Secured(TLSMemoryBIOProtocol):

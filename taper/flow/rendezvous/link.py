@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class IMeets(Shape):
-    """What connections are for; see :class:`taper.flow.rendezvous_meeting.Meeting`."""
+    """What connections are for; see :class:`taper.flow.rendezvous.meeting.Meeting`."""
 
     @property
     def written(self) -> int:

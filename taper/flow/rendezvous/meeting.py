@@ -45,7 +45,7 @@ from taper.core.errors import SourceFault
 if TYPE_CHECKING:
     from protocols.directtcp import Address
     from protocols.rendezvous.frames import Frame, Proof
-    from taper.flow.rendezvous_link import Link
+    from taper.flow.rendezvous.link import Link
 
 _log = logging.getLogger(__name__)
 

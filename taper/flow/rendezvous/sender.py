@@ -21,7 +21,7 @@ from taper.plane.interfaces import SourceError
 
 if TYPE_CHECKING:
     from protocols.directtcp import Address
-    from taper.flow.rendezvous_meeting import Meeting
+    from taper.flow.rendezvous.meeting import Meeting
 
 LEAST_SILENCE = 3 * ALIVE_SECONDS
 """Seconds in which an application that sends has said so."""

@@ -27,7 +27,7 @@ class ResumingSource:
     """The dump's bytes from ``position`` on: a connection that breaks is followed by another one,
     and whoever reads does not notice.
 
-    :param connect: see :meth:`taper.flow.rendezvous_feeding.Feeding.next`
+    :param connect: see :meth:`taper.flow.rendezvous.feeding.Feeding.next`
     :param sent: bytes that the application has sent, as it last said; any thread
     :param patience: seconds for something to come
     """

@@ -24,14 +24,14 @@ from protocols.crc import UNKNOWN, Crc
 from protocols.rendezvous.frames import Cannot, Sending, Why
 from protocols.rendezvous.times import END_PATIENCE, FIRST_PAUSE, LONGEST_PAUSE, VERDICT_PATIENCE
 from taper.core.errors import SourceFault
-from taper.flow.rendezvous_ports import open_ports
+from taper.flow.rendezvous.ports import open_ports
 from taper.plane.interfaces import reason
 
 if TYPE_CHECKING:
     from protocols.directtcp import Address
     from taper.flow.interfaces import FlowContext
-    from taper.flow.rendezvous_meeting import Meeting
-    from taper.flow.rendezvous_terms import Terms
+    from taper.flow.rendezvous.meeting import Meeting
+    from taper.flow.rendezvous.terms import Terms
 
 COME_PATIENCE = END_PATIENCE
 """Seconds for a data connection that the application has made to come here."""

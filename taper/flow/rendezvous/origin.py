@@ -29,12 +29,12 @@ from taper.core.splitting import MIN_BUFFER_BLOCKS
 from taper.flow.headers import HeaderPort
 from taper.flow.interfaces import IMoverOrigin
 from taper.flow.made_header import make_header
-from taper.flow.rendezvous_feeding import Feeding
-from taper.flow.rendezvous_link import Lobby
-from taper.flow.rendezvous_meeting import Meeting, Names
-from taper.flow.rendezvous_ports import open_ports
-from taper.flow.rendezvous_sender import ApplicationSender
-from taper.flow.rendezvous_source import ResumingSource
+from taper.flow.rendezvous.feeding import Feeding
+from taper.flow.rendezvous.link import Lobby
+from taper.flow.rendezvous.meeting import Meeting, Names
+from taper.flow.rendezvous.ports import open_ports
+from taper.flow.rendezvous.sender import ApplicationSender
+from taper.flow.rendezvous.source import ResumingSource
 from taper.flow.resolving import find_callers
 from taper.plane.transfer import RING_SIZE
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from taper.core.splitting import SplitPlan
     from taper.flow.interfaces import FlowContext
-    from taper.flow.rendezvous_terms import Terms
+    from taper.flow.rendezvous.terms import Terms
     from taper.plane.interfaces import ISource
 
 _OUTCOMES = {
@@ -61,7 +61,7 @@ _log = logging.getLogger(__name__)
 def prepare(terms: Terms) -> None:
     """Import what a rendezvous on these terms needs besides. Blocks."""
     if terms.tls is not None:
-        importlib.import_module("taper.flow.rendezvous_tls")  # brings pyOpenSSL
+        importlib.import_module("taper.flow.rendezvous.tls")  # brings pyOpenSSL
 
 
 @implementer(IMoverOrigin, IToldOrigin)
@@ -143,7 +143,7 @@ class RendezvousOrigin:
         """What a port leads to."""
         if self._terms.tls is None:
             return self._lobby
-        from taper.flow.rendezvous_tls import by_tls  # see prepare()
+        from taper.flow.rendezvous.tls import by_tls  # see prepare()
 
         return by_tls(self._context.reactor, self._terms.tls, self._lobby)
 
