@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 OUR_OWN = frozenset(
     {
-        *("fsync", "directtcp-address", "directtcp-peer-address", "degraded-write"),
+        *("fsync", "direct-io", "directtcp-address", "directtcp-peer-address", "degraded-write"),
         *("s3-retention", "s3-retention-mode"),
     }
 )

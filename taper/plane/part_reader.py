@@ -11,6 +11,7 @@ from attrs import frozen
 from protocols.crc import UNKNOWN, Crc
 from taper.plane.crc import RunningCrc, Snapshot
 from taper.plane.interfaces import IReplay, ISpans, IStream, SourceError, Span
+from taper.plane.memory import allocate
 from taper.plane.ring import Stopped, chunk_size
 
 
@@ -188,7 +189,7 @@ class PartReader:
         if self._ring.halted:
             raise Stopped
         if not self._buffer:
-            self._buffer = memoryview(bytearray(chunk_size(self._ring.block_size)))
+            self._buffer = allocate(chunk_size(self._ring.block_size))
         data = self._buffer[:size]
         done = 0
         try:

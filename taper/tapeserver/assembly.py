@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 from devices.errors import ChangerError
@@ -63,7 +64,7 @@ def _drive(reactor: Any, settings: DriveSettings) -> TapeDrive:
     lane = Lane(reactor, f"drive {settings.name}")
     protected = settings.write_protected
     if settings.kind == "vtape":
-        load = functools.partial(VtapeTape, settings.path, settings.block, settings.limit)
+        load = functools.partial(_vtape_tape(settings), settings.path)
         drive = TapeDrive(lane, keeper=FixedVolume(settings.path, load), write_protected=protected)
         drive.record_size = settings.block
         return drive
@@ -76,6 +77,13 @@ def _drive(reactor: Any, settings: DriveSettings) -> TapeDrive:
     except (OSError, SimulatedTapeError) as fault:
         raise BadSettings(f"[drive {settings.name}] file = {settings.path}: {fault}") from fault
     return TapeDrive(lane, keeper=FixedVolume(settings.path, in_file), write_protected=protected)
+
+
+def _vtape_tape(settings: DriveSettings | LibrarySettings) -> Callable[[str], VtapeTape]:
+    """What makes tapes of directories."""
+    return functools.partial(
+        VtapeTape, block=settings.block, limit=settings.limit, direct=settings.direct
+    )
 
 
 def _real_library(
@@ -113,8 +121,7 @@ def _library(
         )
         drive.record_size = settings.block
         own[name] = drives[name] = drive
-    load = functools.partial(VtapeTape, block=settings.block, limit=settings.limit)
-    robot = TreeRobot(Lane(reactor, f"library {settings.name}"), tree, own, load)
+    robot = TreeRobot(Lane(reactor, f"library {settings.name}"), tree, own, _vtape_tape(settings))
     lanes.append(robot.lane)
     try:
         robot.begin()

@@ -15,6 +15,7 @@ import struct
 from protocols.directtcp import Address
 from protocols.ndmp_server.interfaces import MoveEnd, Progress, Tape, TapeEnd
 from taper.plane.crc import RunningCrc
+from taper.plane.memory import allocate
 
 BUFFER = 4 << 20
 """Bytes that are moved at a time, or two records if that is more. One that is smaller costs a tenth
@@ -106,7 +107,7 @@ class DataChannel:
         """Let the buffer have room for whole records, two at least."""
         wanted = max(BUFFER // size, 2) * size
         if len(self._buffer) != wanted and self._count <= wanted:
-            other = memoryview(bytearray(wanted))
+            other = allocate(wanted)  # whole pages, as disks want them
             other[: self._count] = self._buffer[: self._count]
             self._buffer = other
 

@@ -42,9 +42,9 @@ _KNOWN = {
         "ipv6",
         "personality",
     },
-    "drive": {"vtape", "file", "tape", "block-size", "limit", "write-protected"},
+    "drive": {"vtape", "file", "tape", "block-size", "limit", "write-protected", "direct-io"},
     "library": {
-        *("disk", "drives", "state", "block-size", "limit", "write-protected"),
+        *("disk", "drives", "state", "block-size", "limit", "write-protected", "direct-io"),
         *("robot", "tapes", "mtx"),
     },
 }
@@ -63,6 +63,7 @@ class DriveSettings:
     :ivar kind: ``vtape``: a directory; ``file``: a tape in ndmjob's format; ``tape``: the
         device file of a drive.
     :ivar limit: bytes; 0: none.
+    :ivar direct: what is written to a directory goes to its disk past the page cache.
     """
 
     name: str
@@ -71,6 +72,7 @@ class DriveSettings:
     block: int = PREFERRED_BLOCK
     limit: int = 0
     write_protected: bool = False
+    direct: bool = True
 
 
 @frozen
@@ -89,6 +91,7 @@ class LibrarySettings:
     block: int = PREFERRED_BLOCK
     limit: int = 0
     write_protected: bool = False
+    direct: bool = True
     robot: str = ""
     tapes: tuple[str, ...] = ()
     mtx: str = MTX
@@ -136,8 +139,8 @@ class _Section:
             self.refuse(key, text, "bytes, with k, m, g or t behind them if need be,")
         return int(digits) * _UNITS[unit]
 
-    def switch(self, key: str) -> bool:
-        text = self.text(key, "no").lower()
+    def switch(self, key: str, default: str = "no") -> bool:
+        text = self.text(key, default).lower()
         if text not in ("yes", "no"):
             self.refuse(key, text, "yes or no")
         return text == "yes"
@@ -258,9 +261,11 @@ def _real_library(name: str, section: _Section) -> LibrarySettings:
     )
 
 
-def _volumes(section: _Section) -> tuple[int, int, bool]:
-    """What drives and libraries have alike: block, limit, write protection."""
-    return section.block(), section.size("limit"), section.switch("write-protected")
+def _volumes(section: _Section) -> tuple[int, int, bool, bool]:
+    """What drives and libraries have alike: block, limit, write protection, and whether they write
+    past the page cache."""
+    protected, direct = section.switch("write-protected"), section.switch("direct-io", "yes")
+    return section.block(), section.size("limit"), protected, direct
 
 
 def _address(server: _Section) -> tuple[str, int]:

@@ -25,11 +25,15 @@ class VtapeReader:
     :param node: the directory, as of a ``file:`` device
     :param block: bytes of a record
     :param limit: bytes that the volume may have; 0: as many as the file system takes
+    :param direct: see :class:`devices.datafile.DataFile`
     """
 
-    def __init__(self, node: str, block: int = PREFERRED_BLOCK, limit: int = 0) -> None:
+    def __init__(
+        self, node: str, block: int = PREFERRED_BLOCK, limit: int = 0, *, direct: bool = True
+    ) -> None:
         self.node = node
         self._block = block
+        self._direct = direct
         self._terms = Terms(block_size=block, limit=limit, leom=True, monitor=True)
         self._vtape = VtapeDirectory(node)
         self._room = Room(self._free_space)

@@ -89,9 +89,12 @@ class VtapeTape(VtapeReader):
         self._vtape.relabel(name, block, durable=True)
         self._scan()
         self._end = 0  # the label's own mark is still to come
-        self._writing = DataFile(os.open(self._vtape.full(name), os.O_RDWR), HEADER_SIZE, True)
+        self._writing = self._data_file(os.open(self._vtape.full(name), os.O_RDWR))
         self.blockno = 1
         self._warned = False
+
+    def _data_file(self, fd: int) -> DataFile:
+        return DataFile(fd, HEADER_SIZE, durable=True, direct=self._direct)
 
     def _create(self, header: Header, block: bytes) -> TapeEnd | None:
         self._cut(self.file_num)
@@ -105,7 +108,7 @@ class VtapeTape(VtapeReader):
         self._files[self.file_num] = Numbered(self.file_num, name, HEADER_SIZE)
         self._vtape.forget()
         self._end = self.file_num
-        self._writing = DataFile(fd, HEADER_SIZE, True)
+        self._writing = self._data_file(fd)
         self._room.wrote(HEADER_SIZE)
         self.blockno = 1
         return None
@@ -171,7 +174,7 @@ class VtapeTape(VtapeReader):
         self._cut(self.file_num + 1)
         file = self._files[self.file_num]
         fd = os.open(self._vtape.full(file.name), os.O_RDWR)
-        writing = self._writing = DataFile(fd, HEADER_SIZE, True)
+        writing = self._writing = self._data_file(fd)
         writing.cut_back(min(size, max(file.size - HEADER_SIZE, 0)))
         self._room.wrote(HEADER_SIZE + writing.stored - file.size)
         self._end = self.file_num

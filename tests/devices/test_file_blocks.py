@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from devices.errors import DeviceError, Status, VolumeFailed
 from devices.file import FileDevice
 from devices.interfaces import AccessMode, FileStart, WriteEnd, Written
 from protocols.header import HeaderType
+from taper.plane.memory import allocate
 from tests.contract.device import (
     BLOCK,
     PART,
@@ -174,11 +176,143 @@ def test_few_system_calls(labelled: FileDevice, monkeypatch: Any) -> None:
 
     for name in calls:
         monkeypatch.setattr(os, name, counting(name, getattr(os, name)))
-    data = some_bytes(2**20)
+    data = allocate(2**20)
     for _ in range(8):
         assert labelled.write_blocks(data).end is WriteEnd.NONE
     assert calls["write"] == 8
     assert calls["statvfs"] <= 1
+
+
+# -- past the page cache -------------------------------------------------------------------------
+
+
+class Past:
+    """os.write that notes what goes past the page cache: offset and size.
+
+    :param refuses: it does not go there: the file system, or this memory, is not fit for it.
+    """
+
+    def __init__(self, monkeypatch: Any, *, refuses: bool = False) -> None:
+        self.past: list[tuple[int, int]] = []
+        self.by_cache: list[tuple[int, int]] = []
+        self._refuses = refuses
+        self._real = os.write
+        monkeypatch.setattr(os, "write", self)
+        monkeypatch.setattr(datafile, "_on_a_disk", lambda fd: True)
+        monkeypatch.setattr(datafile, "WORTH", 32768)
+
+    def __call__(self, fd: int, data: Any) -> int:
+        past = bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT)
+        if past and self._refuses:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        (self.past if past else self.by_cache).append((os.lseek(fd, 0, os.SEEK_CUR), len(data)))
+        return self._real(fd, data)
+
+
+def content(size: int) -> memoryview:
+    """Random bytes in whole pages of memory, as the data plane has them."""
+    memory = allocate(size)
+    memory[:] = some_bytes(size)
+    return memory
+
+
+def written(device: FileDevice, *pieces: memoryview) -> None:
+    """A part of these pieces."""
+    device.start_file(PART)
+    for piece in pieces:
+        assert device.write_blocks(piece).end is WriteEnd.NONE
+    device.finish_file()
+
+
+def test_whole_pages_go_past_the_page_cache(
+    labelled: FileDevice, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """What is left of a page, and all that comes behind it, goes the usual way."""
+    seen = Past(monkeypatch)
+    data = content(2 * 32768 + 5000)
+    written(labelled, data[:32768], data[32768:])
+    assert seen.past == [(32768, 32768), (2 * 32768, 32768 + 4096)]
+    assert (3 * 32768 + 4096, 904) in seen.by_cache
+    path = tmp_path / "00001.client.example.com._home.0"
+    assert path.read_bytes()[32768:] == data
+
+
+def test_where_nothing_goes_past_the_page_cache(
+    labelled: FileDevice, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """It is tried once a file."""
+    seen = Past(monkeypatch, refuses=True)
+    data = content(3 * 32768)
+    written(labelled, data[:32768], data[32768:])
+    assert not seen.past
+    assert seen.by_cache[-2:] == [(32768, 32768), (2 * 32768, 2 * 32768)]
+    assert (tmp_path / "00001.client.example.com._home.0").read_bytes()[32768:] == data
+
+
+@pytest.mark.parametrize("name", ["direct_io", "fsync"])
+def test_a_device_that_uses_the_page_cache(tmp_path: Path, monkeypatch: Any, name: str) -> None:
+    """Who waits for no disk gains nothing by going there."""
+    device = FileDevice("v", str(tmp_path))
+    device.properties.set(name, "no")
+    device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+    seen = Past(monkeypatch)
+    written(device, content(32768))
+    assert not seen.past
+
+
+def test_a_file_system_that_fills_up_past_the_page_cache(
+    labelled: FileDevice, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """It keeps its whole blocks, and goes on there."""
+    seen = Past(monkeypatch)
+    data = content(8 * 32768)
+    labelled.start_file(PART)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", FullAfter(2 * 32768 + 4096))
+        assert labelled.write_blocks(data) == Written(2 * 32768, WriteEnd.SPACE)
+    labelled.reset()
+    assert labelled.write_blocks(data[2 * 32768 :]) == Written(6 * 32768, WriteEnd.NONE)
+    labelled.finish_file()
+    assert (3 * 32768, 6 * 32768) in seen.past
+    assert (tmp_path / "00001.client.example.com._home.0").read_bytes()[32768:] == data
+
+
+def test_little_at_a_time_is_kept_for_the_disk(
+    labelled: FileDevice, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A source that trickles does not wait for the disk with every block."""
+    seen = Past(monkeypatch)
+    data = content(4 * 32768)
+    monkeypatch.setattr(datafile, "WORTH", 2 * 32768)
+    written(labelled, data[:32768], data[32768 : 3 * 32768], data[3 * 32768 :])
+    assert seen.past == [(2 * 32768, 2 * 32768)]
+    assert (tmp_path / "00001.client.example.com._home.0").read_bytes()[32768:] == data
+
+
+@pytest.mark.parametrize(
+    ("facts", "past"),
+    [
+        ({"queue/rotational": "0\n", "queue/write_cache": "write through\n"}, True),
+        ({"queue/rotational": "1\n", "queue/write_cache": "write back\n"}, True),
+        ({"queue/rotational": "1\n", "queue/write_cache": "write through\n"}, False),
+        ({"../queue/rotational": "0\n"}, True),
+        ({}, False),
+    ],
+)
+def test_disks_to_which_single_writes_cost_little(
+    tmp_path: Path, monkeypatch: Any, facts: dict[str, str], past: bool
+) -> None:
+    """The kernel tells of disks; of a partition its disk's folder does."""
+    with open(tmp_path / "file", "w") as file:
+        device = os.fstat(file.fileno()).st_dev
+        root = tmp_path / f"{os.major(device)}:{os.minor(device)}"
+        root.mkdir()
+        for name, text in facts.items():
+            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).write_text(text)
+        places = tuple(each.replace("/sys/dev/block", str(tmp_path)) for each in datafile._QUEUES)
+        monkeypatch.setattr(datafile, "_QUEUES", places)
+        assert datafile._on_a_disk(file.fileno()) is (past and os.major(device) != 0)
 
 
 # -- free space, durability, properties ---------------------------------------------------------
