@@ -104,7 +104,10 @@ DURABLE = [Bound(RATE, least=0.95)]
 OTHERS = [Bound(RATE, least=0.8), Bound(LIFE, most=1.2)]
 """Dumps in other circumstances: caches, several volumes or dumps at once, many small ones."""
 MOVED = [Bound(RATE, least=1.0), Bound(COST, most=0.5)]
-"""A mover of ours against ndmjob's."""
+"""A mover of ours against ndmjob's, onto a disk."""
+MOVED_IN_MEMORY = [Bound(RATE, least=1.0), Bound(COST, most=1.0)]
+"""The same where the file system is memory: both copies of the data are to be made, and ours sums
+them too."""
 READ = [Bound(RATE, least=0.95)]
 """What we wrote is read as fast as what Amanda wrote."""
 TOLD = [Bound(RATE, least=1.0)]
@@ -147,7 +150,8 @@ def bounds(case: Case) -> list[Bound]:
     if case.way is Way.PAGE:
         return SHOWN
     if case.way is Way.MOVER:
-        beside = MOVED if case.block <= NDMJOB_MOST else []
+        moved = MOVED if case.ground is Ground.DISK else MOVED_IN_MEMORY
+        beside = moved if case.block <= NDMJOB_MOST else []
         return [*beside, Bound(MEMORY, "", most=SERVING)]
     most = SMALL_MANY if case.workers > 1 else SMALL
     memory = [Bound(MEMORY, "", most=most + (case.part if case.cache == "memory" else 0))]
