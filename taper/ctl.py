@@ -12,7 +12,6 @@ from taper import __version__
 from taper.last_words import guarded, tell
 from taper.people.commands import COMMANDS, add_commands
 from taper.run.late import execute_when_used
-from taper.version import answer
 
 if TYPE_CHECKING:
     from taper.install import Wanted
@@ -63,18 +62,18 @@ def main() -> None:
     """Run the command line, and end with its exit status."""
     command = COMMANDS.get(sys.argv[1]) if len(sys.argv) > 1 else None
     if command is not None:
-        # what a start makes is not garbage; see also what the taper itself does
+        # what a start makes is not garbage; collected is from the moment when the command begins
         gc.disable()
         execute_when_used()
     if command is not None and command.plugin:
         from taper.people.plugin import Parser, unknown
 
-        sys.exit(guarded("taperctl", lambda: _run(Parser), fail=unknown))
-    sys.exit(guarded("taperctl", _run))
+        sys.exit(guarded("taperctl", lambda: _run(command.name, Parser), fail=unknown))
+    sys.exit(guarded("taperctl", lambda: _run(None if command is None else command.name)))
 
 
-def _run(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> int:
-    options = _parser(kind).parse_args()
+def _run(only: str | None, kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> int:
+    options = _parser(kind, only).parse_args()
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -86,19 +85,25 @@ class _Version(argparse.Action):
     """Tells the version; only who asks for it needs Amanda's."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from taper.version import answer
+
         sys.stdout.write(answer("taperctl", __version__))
         parser.exit()
 
 
 def _parser(
-    kind: type[argparse.ArgumentParser] = argparse.ArgumentParser,
+    kind: type[argparse.ArgumentParser] = argparse.ArgumentParser, only: str | None = None
 ) -> argparse.ArgumentParser:
+    """:param only: the one command for people that is called: no other need be known then"""
     parser = kind(
         prog="taperctl",
         description="Try taper, put it in Amanda's place, and see what it has written.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="tell the version, and end")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    if only is not None:
+        add_commands(commands, _people, [COMMANDS[only]])
+        return parser
 
     demo = commands.add_parser(
         "demo",
@@ -150,7 +155,7 @@ def _parser(
     )
     explain.add_argument("codes", metavar="CODE", nargs="*", help="as TAPER-1001, or 1001")
     explain.set_defaults(run=_explain)
-    add_commands(commands, _people)
+    add_commands(commands, _people, COMMANDS.values())
     _add_usage(commands, lambda: parser)
     return parser
 
@@ -233,7 +238,6 @@ def _manual(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
 def _people(options: argparse.Namespace) -> int:
     from taper.people.running import run
 
-    gc.enable()
     return run(options)
 
 

@@ -345,13 +345,15 @@ No taper is slower because somebody watches it, or waits for who does.""",
 }
 
 
-def add_commands(parsers: Any, run: Callable[[argparse.Namespace], int]) -> None:
-    """Let a parser of command lines know all commands.
+def add_commands(
+    parsers: Any, run: Callable[[argparse.Namespace], int], commands: Iterable[Command]
+) -> None:
+    """Let a parser of command lines know commands.
 
     :param parsers: what ``add_subparsers`` gave
     :param run: is given the parsed options of a command, whose ``command`` is its name
     """
-    for command in COMMANDS.values():
+    for command in commands:
         parser = parsers.add_parser(
             command.name,
             help=command.help,

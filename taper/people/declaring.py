@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from protocols.records import Record
 
 if TYPE_CHECKING:
     import argparse
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from taper.people.telling import Answer
 
 
-@frozen(kw_only=True)
-class Argument:
+class Argument(Record, kw_only=True):
     """One argument of a command.
 
     :ivar names: options, which begin with ``-``; or the one name of a value that has its place.
@@ -52,8 +51,7 @@ class Argument:
         vars(parser.add_argument(*self.names, **settings))["kind"] = self.kind
 
 
-@frozen(kw_only=True)
-class Command:
+class Command(Record, kw_only=True):
     """One command.
 
     :ivar help: what it does, in a clause.
@@ -70,7 +68,7 @@ class Command:
     help: str
     description: str
     run: str
-    arguments: tuple[Argument, ...] = field(factory=tuple)
+    arguments: tuple[Argument, ...] = ()
     as_root: bool = False
     configured: bool = True
     plugin: bool = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
+from taper.core.errors import SourceFault
+
 
 class Exit(enum.IntEnum):
     """Exit statuses; docs/commands.md has them as a table."""
@@ -21,6 +23,13 @@ class Exit(enum.IntEnum):
     """Volumes are needed that are not at hand; the output says which."""
     INTERRUPTED = 130
     """A signal ended it."""
+
+
+class NotAtHand(SourceFault):
+    """A volume is not in the changers, or cannot be had from them now; the command ends with
+    :attr:`Exit.ABSENT`."""
+
+    taper_code = 7003
 
 
 class State(enum.IntEnum):

@@ -189,22 +189,6 @@ def _unquoted(text: str) -> list[str]:
     return [unquote(word) for word in split_line(text)]
 
 
-def log_names(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Names and datestamps of the logs in a directory, the newest first."""
-    found = []
-    for name in names:
-        head, *numbers = name.split(".")
-        if head == "log" and len(numbers) == 2 and all(map(_is_number, numbers)):
-            stamp, sequence = numbers
-            if len(stamp) in (8, 14):
-                found.append((full_stamp(stamp), int(sequence), name, stamp))
-    return [(name, stamp) for _, _, name, stamp in sorted(found, reverse=True)]
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 14
-
-
 @frozen(kw_only=True)
 class Judged:
     """A disk, and the last run that was to dump it.

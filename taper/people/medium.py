@@ -17,6 +17,7 @@ from devices.lane import Lane
 from devices.shield import undisturbed
 from taper.core.errors import SourceFault
 from taper.flow.mover_reader import MoverReader
+from taper.people.exits import NotAtHand
 from taper.people.inspecting import Stopped
 from taper.recovery.volumes import AskingClerk
 
@@ -51,12 +52,6 @@ class Medium:
     @property
     def label(self) -> str | None:
         return self.reading.label if self.reading.status is Status.SUCCESS else None
-
-
-class NotAtHand(SourceFault):
-    """A volume is not in the changers, or cannot be had from them now."""
-
-    taper_code = 7003
 
 
 class Volumes:

@@ -21,9 +21,9 @@ from taper.last_words import CannotStart, sentence
 from taper.people import watching
 from taper.people.catalogue import Copy
 from taper.people.exits import State
-from taper.people.last_night import KINDS, Run, last_of, log_names, read_run
+from taper.people.last_night import KINDS, Run, last_of, read_run
 from taper.people.plugin_text import Finding, report, worst
-from taper.people.reading import read_catalogue
+from taper.people.reading import log_names, read_catalogue
 from taper.people.restore.finding import as_restorable, disk_of, level_number
 from taper.people.restore.plan import Restorable
 from taper.people.running import EXPECTED, told

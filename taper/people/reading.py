@@ -12,7 +12,6 @@ from devices.tapelist_file import read_tapelist
 from protocols.header import Header, HeaderType, parse_header
 from protocols.stored import ToldDump, full_stamp, told_dumps
 from taper.people.catalogue import Catalogue, HeldDump, make_catalogue
-from taper.people.last_night import log_names
 from taper.run.history import holding_files
 from taper.run.log_catalog import HistoryError, dump_lines, logs_of
 
@@ -123,3 +122,19 @@ def _held(chunks: dict[str, tuple[Header, int]]) -> Iterable[HeldDump]:
             size=size,
             lacks=lacks,
         )
+
+
+def log_names(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Names and datestamps of the logs in a directory, the newest first."""
+    found = []
+    for name in names:
+        head, *numbers = name.split(".")
+        if head == "log" and len(numbers) == 2 and all(map(_is_number, numbers)):
+            stamp, sequence = numbers
+            if len(stamp) in (8, 14):
+                found.append((full_stamp(stamp), int(sequence), name, stamp))
+    return [(name, stamp) for _, _, name, stamp in sorted(found, reverse=True)]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 14

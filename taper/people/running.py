@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,7 @@ from taper.core.errors import SourceFault
 from taper.core.scan import ScanFailed
 from taper.last_words import CannotStart, reason
 from taper.people.commands import COMMANDS
-from taper.people.exits import Exit
-from taper.people.medium import NotAtHand
-from taper.people.plugin import make_plugin_screen, unknown
+from taper.people.exits import Exit, NotAtHand
 from taper.people.screen import PROGRAM, Screen, make_screen
 from taper.people.site import Site, Station, be_watcher, find_config
 from taper.people.telling import printable
@@ -56,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
     command = COMMANDS[options.command]
     fail: Callable[[str], int] | None = None
     if command.plugin:
+        from taper.people.plugin import make_plugin_screen, unknown
+
         screen, fail = make_plugin_screen(json=options.json), unknown
     else:
         screen = make_screen(json=options.json, plain=options.plain)
@@ -105,7 +106,10 @@ class Work:
         return answer.exit
 
     async def _answer(self) -> Answer:
-        story: Any = self._command.load()(self._site, self._options)
+        command = self._command.load()
+        gc.freeze()  # what was made so far stays: no collection need look at it, nor the last one
+        gc.enable()
+        story: Any = command(self._site, self._options)
         self._story = Deferred.fromCoroutine(story)
         try:
             return await self._story

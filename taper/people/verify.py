@@ -11,10 +11,10 @@ from attrs import define, field, frozen
 from devices.errors import ChangerError, DeviceError
 from protocols.errorcode import coded
 from taper.last_words import CannotStart
-from taper.people.exits import Exit
+from taper.people.exits import Exit, NotAtHand
 from taper.people.findings import Finding, Wrong
 from taper.people.inspecting import Inspection, Watch
-from taper.people.medium import NotAtHand, Volumes, read, wrong_label
+from taper.people.medium import Volumes, read, wrong_label
 from taper.people.reading import read_catalogue
 from taper.people.rebuild import rebuild
 from taper.people.shelf import doubled, look

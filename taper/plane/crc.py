@@ -65,7 +65,7 @@ def crc32c(data: memoryview, before: int) -> int:
 @functools.cache
 def _library() -> Callable[[memoryview, int], int]:
     """The function that computes; its package imports much, for which no start should wait."""
-    found: Callable[[memoryview, int], int] = load("crc32c").crc32c
+    found: Callable[[memoryview, int], int] = load("crc32c", "_crc32c").crc32c
     return found
 
 

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
 from typing import Any
 
 from taper.plane.interfaces import ShortOfRoom
@@ -28,19 +28,40 @@ def warm(name: str) -> None:
                 pass
 
 
-def load(name: str) -> Any:
+def load(name: str, part: str | None = None) -> Any:
     """The package, imported without holding up anybody.
 
+    :param part: the module of C in it that does the work: it is loaded alone, for the package may
+        import much that nobody here needs; the package is given where it is there already, or has
+        no such module
     :raise ShortOfRoom: it cannot be had, in words
     """
     try:
         warm(name)
-        return importlib.import_module(name)
+        alone = None if part is None or name in sys.modules else _alone(name, part)
+        return importlib.import_module(name) if alone is None else alone
     # without memory an import ends in a SystemError, or where a library is mapped, an ImportError
     except (MemoryError, SystemError, ImportError, OSError) as error:
         short = isinstance(error, MemoryError | SystemError)
         why = "not enough memory" if short else str(error)
         raise ShortOfRoom(f"cannot load the library {name}: {why}", code=8005) from error
+
+
+def _alone(name: str, part: str) -> Any:
+    """A module of C of a package, which is not imported; None: there is none."""
+    full = f"{name}.{part}"
+    if full in sys.modules:
+        return sys.modules[full]
+    for path in libraries(name):
+        if os.path.basename(path).partition(".")[0] == part:
+            loader = ExtensionFileLoader(full, path)
+            spec = importlib.util.spec_from_file_location(full, path, loader=loader)
+            assert spec is not None, "there is a loader"
+            module = importlib.util.module_from_spec(spec)
+            loader.exec_module(module)
+            sys.modules[full] = module  # the package finds it there, when it is imported
+            return module
+    return None
 
 
 def libraries(name: str) -> list[str]:

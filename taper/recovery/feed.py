@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from devices.threads import start_thread
-from taper.plane.crc import RunningCrc, prepare
 from taper.plane.interfaces import SourceError, reason
 from taper.recovery.ahead import Ahead
 
@@ -62,7 +61,8 @@ class Feed:
         self._over = over
         self._to_the_end = to_the_end
         self._taken = True
-        self._crc = RunningCrc()
+        self._sent = 0
+        self._ahead = Ahead(source)
         self._wake, self._waker = os.pipe()
         os.set_blocking(descriptor, False)
         self._poll = select.poll()
@@ -78,8 +78,13 @@ class Feed:
         start_thread("recovery feed", self._run)
 
     def crc(self) -> Crc:
-        """Of what was sent so far. Any thread."""
-        return self._crc.value()
+        """Of what was read so far, which is all that was sent when that is finished. Any thread."""
+        return self._ahead.crc()
+
+    @property
+    def sent(self) -> int:
+        """Bytes so far. Any thread."""
+        return self._sent
 
     def cancel(self) -> None:
         """Stop soon. The reactor's thread; never blocks; safe to repeat, before :meth:`close`."""
@@ -113,29 +118,23 @@ class Feed:
             self._over()
 
     def _send_all(self) -> None:
-        prepare()
-        ahead = Ahead(self._source)
         try:
-            for chunk in ahead.chunks():
+            for chunk in self._ahead.chunks():
                 if self._taken:
                     self._send(chunk)
-                self._crc.update(chunk)
         finally:
-            ahead.end()
+            self._ahead.end()
         if self._cancelled:
             raise SourceError("the recovery was given up", code=4011)
 
     def _send(self, data: memoryview) -> None:
         while data:
-            ready = self._poll.poll(self._patience * 1000)
-            if any(descriptor == self._wake for descriptor, _ in ready):
-                raise SourceError("the recovery was given up", code=4011)
-            if not ready:
-                raise TakerGone(f"it took nothing for {self._patience:g} s")
             try:
-                data = data[os.write(self._descriptor, data) :]
+                wrote = os.write(self._descriptor, data)
+                self._sent += wrote
+                data = data[wrote:]
             except BlockingIOError:
-                continue
+                self._wait()
             except BrokenPipeError as fault:
                 self._taken = False
                 if not self._to_the_end:
@@ -143,6 +142,14 @@ class Feed:
                 return
             except OSError as fault:
                 raise TakerGone(reason(fault)) from fault
+
+    def _wait(self) -> None:
+        """Until more can be sent."""
+        ready = self._poll.poll(self._patience * 1000)
+        if any(descriptor == self._wake for descriptor, _ in ready):
+            raise SourceError("the recovery was given up", code=4011)
+        if not ready:
+            raise TakerGone(f"it took nothing for {self._patience:g} s")
 
     def end_well(self) -> None:
         """Let whoever reads see the end."""

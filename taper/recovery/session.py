@@ -278,8 +278,11 @@ class Recovery:
 
     def _source(self, undoing: Undoing) -> ISource:
         assert self._origin is not None, "the header was read"
-        stored = self._stored = Counted(self._origin.source())
-        return Undone(stored, undoing.commands) if undoing.commands else stored
+        source = self._origin.source()
+        if not undoing.commands:
+            return source  # what is sent is what was read
+        self._stored = Counted(source)
+        return Undone(self._stored, undoing.commands)
 
     # the end
 
@@ -288,9 +291,9 @@ class Recovery:
 
         :raise RecoveryFailed: they differ
         """
-        if sent is None or self._stored is None:
+        if sent is None:
             return  # the mover has counted bytes, and its sender compared them
-        stored = self._stored.crc()
+        stored = sent if self._stored is None else self._stored.crc()
         found = differences(header, self._dump, undoing, stored, sent, padding_of(self._origin))
         for text in found:
             raise RecoveryFailed(text)

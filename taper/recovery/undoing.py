@@ -15,6 +15,7 @@ from zope.interface import implementer
 from devices.threads import start_thread
 from taper.plane.crc import RunningCrc, prepare
 from taper.plane.interfaces import ISource, SourceError, reason
+from taper.recovery.pipes import widen
 
 if TYPE_CHECKING:
     from protocols.crc import Crc
@@ -104,6 +105,9 @@ class Undone:
                 raise SourceError(f"cannot run {command[0]}: {reason(fault)}", code=7009) from fault
             if self._programs:
                 stdin.close()  # the program has it
+            for pipe in (program.stdin, program.stdout):
+                if pipe is not None:
+                    widen(pipe.fileno())
             self._programs.append(program)
             said = bytearray()
             self._said.append(said)

@@ -61,6 +61,12 @@ class _Feeding:
         self._feed: Feed | None = None
         self._through: Deferred[None] | None = None
         self._cancelled = False
+        self._read = 0
+
+    @property
+    def read(self) -> int:
+        """Bytes that were read so far, to be sent."""
+        return self._read if self._feed is None else self._feed.crc().size
 
     async def _send(
         self, source: ISource, descriptor: int, taker: str, *, to_the_end: bool = False
@@ -83,9 +89,7 @@ class _Feeding:
         if feed.error is None:
             return feed.crc()
         if feed.by_taker:
-            raise RecoveryFailed(
-                f"{taker} took only {feed.crc().size} bytes: {feed.error}", code=7005
-            )
+            raise RecoveryFailed(f"{taker} took only {feed.sent} bytes: {feed.error}", code=7005)
         raise RecoveryFailed(feed.error)
 
     def cancel(self) -> None:
@@ -101,6 +105,7 @@ class _Feeding:
             feed.cancel()
         assert self._through is not None, "made with the feed"
         await _wait_for(self._through)
+        self._read = feed.crc().size
         if well:
             feed.end_well()
         feed.close()

@@ -16,9 +16,10 @@ from pytest_twisted import ensureDeferred
 
 from taper.last_words import CannotStart
 from taper.people.exits import State
-from taper.people.last_night import Fate, Run, last_of, log_names, read_run
+from taper.people.last_night import Fate, Run, last_of, read_run
 from taper.people.plugin import Parser, PluginScreen
 from taper.people.plugin_text import Datum, Finding, label_of, report, worst
+from taper.people.reading import log_names
 from taper.people.restore.plan import Restorable
 from taper.people.screen import Style
 from taper.people.telling import Answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ import crc32c
 import posix_ipc
 import pytest
 
-from taper.plane.native import libraries, warm
+from taper.plane.native import libraries, load, warm
 
 
 @pytest.mark.parametrize("module", [crc32c, posix_ipc])
@@ -44,3 +45,20 @@ def test_a_library_is_read_whole_and_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert not writer.is_alive(), "not all of it was read"
     monkeypatch.setitem(sys.modules, "has_library", sys)
     warm("has_library")  # would wait for a writer for ever
+
+
+def test_what_computes_is_loaded_without_its_package() -> None:
+    """No start waits for what the package imports besides; imported later, it has the same."""
+    program = (
+        "import sys; from taper.plane.crc import prepare, crc32c; prepare()\n"
+        "assert 'crc32c' not in sys.modules and 'importlib.metadata' not in sys.modules\n"
+        "value = crc32c(memoryview(b'123456789'), 0)\n"
+        "import crc32c as package; from taper.plane.native import load\n"
+        "assert load('crc32c', '_crc32c') is package\n"
+        "assert value == package.crc32c(b'123456789') == 0xe3069283"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_package_without_that_module_is_had_as_a_whole() -> None:
+    assert load("colorsys", "_no_such_part") is sys.modules["colorsys"]

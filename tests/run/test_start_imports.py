@@ -71,6 +71,7 @@ LATE = {
         "taper.usage.asked",
         "taper.usage.manual",
         "taper.usage.shells",
+        "taper.version",
     ),
     "taper.daemon_client": (
         SELDOM,
@@ -91,7 +92,8 @@ LATE = {
         "taper.flow.resolving",
     ),
     "taper.flow.rendezvous.origin": (SELDOM, "taper.flow.rendezvous.tls"),
-    "taper.people.running": (REACTOR, "twisted.internet"),
+    "taper.people.restore.finding": (SELDOM, "difflib"),
+    "taper.people.running": (COMMAND, "taper.people.plugin", "twisted.internet"),
     "taper.plane.cache": (SELDOM, "tempfile"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),
     "taper.plane.spool": (SELDOM, "tempfile"),

@@ -13,7 +13,7 @@ from devices.shield import undisturbed
 from taper.core.erasing import erase_held
 from taper.core.permission import VolumeStillActive
 from taper.last_words import CannotStart
-from taper.people.exits import Exit
+from taper.people.exits import Exit, NotAtHand
 from taper.people.manage.workbench import (
     agree,
     described,
@@ -24,7 +24,7 @@ from taper.people.manage.workbench import (
     tell_planner,
     workbench,
 )
-from taper.people.medium import NotAtHand, release
+from taper.people.medium import release
 from taper.people.reading import read_catalogue
 from taper.people.show import where
 from taper.people.telling import Answer, Table, printable

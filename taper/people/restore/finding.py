@@ -3,7 +3,6 @@ All of it blocks."""
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import os
 import re
@@ -45,6 +44,8 @@ def find_disk_name(catalogue: Catalogue, host: str, disk: str) -> tuple[str, str
     if not known:
         raise NothingToRestore("no trace log tells of any dump")
     spelled = {f"{one} {other}": (one, other) for one, other in known}
+    import difflib
+
     close = difflib.get_close_matches(f"{host} {disk}", spelled, cutoff=0.5) or sorted(spelled)
     raise NothingToRestore(
         f"there is no dump of {printable(f'{host} {disk}')}; there are dumps of "

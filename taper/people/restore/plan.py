@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from protocols.records import Record
 from taper.last_words import CannotStart
 from taper.people.telling import moment
 
@@ -69,8 +70,7 @@ class Restorable:
         return self.datestamp, self.level
 
 
-@frozen(kw_only=True)
-class Need:
+class Need(Record, kw_only=True):
     """A volume that is read.
 
     :ivar parts: how many of them are wanted.
@@ -92,8 +92,7 @@ class Need:
         return self.slot is None and not self.hidden
 
 
-@frozen(kw_only=True)
-class Step:
+class Step(Record, kw_only=True):
     """One dump that is restored.
 
     :ivar paths: what is wanted of it; none: everything.
@@ -107,8 +106,7 @@ class Step:
     others: tuple[str, ...] = ()
 
 
-@frozen(kw_only=True)
-class Plan:
+class Plan(Record, kw_only=True):
     """What is going to be done, and in which order.
 
     :ivar base_missing: the first dump builds on one that is nowhere any more.
@@ -144,8 +142,7 @@ class Plan:
         return None if None in sizes else sum(size or 0 for size in sizes)
 
 
-@frozen
-class Contents:
+class Contents(Record):
     """What the changer of a storage has.
 
     :ivar slots: label to slot.

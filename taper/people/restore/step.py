@@ -70,6 +70,7 @@ class StepAtWork:
         self._ask_trust = ask_trust
         self._origin: SalvagedOrigin | HoldingOrigin | None = None
         self._way: AmandaWay | None = None
+        self._through = False
         self._taker: unpack.Taker | None = None
         self._stored: Counted | None = None
         self._watched: Watched | None = None
@@ -77,7 +78,9 @@ class StepAtWork:
 
     def done(self) -> int:
         """Bytes read so far. Any thread."""
-        return 0 if self._stored is None else self._stored.crc().size
+        if self._stored is not None:
+            return self._stored.crc().size
+        return 0 if self._way is None else self._way.read
 
     async def run(self, opener: Opener, clerk: AskingClerk | None, *, alone: bool) -> Outcome:
         """Do it.
@@ -113,7 +116,7 @@ class StepAtWork:
         given = await way.send()
         assert given is not None, "this way counts"
         await way.close(well=True)
-        self._way = None
+        self._through = True
         await self._lane.call(taker.wait)
         return self._judge(header, undoing, given, taker)
 
@@ -173,10 +176,10 @@ class StepAtWork:
     def _source(self, undoing: Undoing) -> ISource:
         origin = self._origin
         assert origin is not None, "it was opened"
-        stored = self._stored = Counted(origin.source())
-        source: ISource = stored
-        if undoing.commands:
-            source = Undone(source, undoing.commands, self._rights.of_filters)
+        source: ISource = origin.source()
+        if undoing.commands:  # else what is sent is what was read
+            stored = self._stored = Counted(source)
+            source = Undone(stored, undoing.commands, self._rights.of_filters)
         salvaged = origin if isinstance(origin, SalvagedOrigin) else None
         self._watched = Watched(source, salvaged, self._contents)
         return self._watched
@@ -184,12 +187,11 @@ class StepAtWork:
     # the verdict
 
     def _judge(self, header: Header, undoing: Undoing, given: Crc, taker: unpack.Taker) -> Outcome:
-        assert self._stored is not None, "all was read"
         assert self._watched is not None, "all was read"
         origin, contents, fault = self._origin, self._contents, self._watched.fault
         losses = origin.losses if isinstance(origin, SalvagedOrigin) else ()
         filled = isinstance(origin, SalvagedOrigin) and origin.fill
-        read = self._stored.crc()
+        read = given if self._stored is None else self._stored.crc()
         faults = [] if fault is None else [fault]
         if not losses and fault is None:
             dump = self._step.copy.dump
@@ -220,7 +222,7 @@ class StepAtWork:
         )
 
     async def _close(self) -> None:
-        if self._way is not None:
+        if self._way is not None and not self._through:
             self._way.cancel()
             await self._way.close(well=False)
         if self._taker is not None:

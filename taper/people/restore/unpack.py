@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from devices.threads import start_thread
 from taper.last_words import STDOUT, CannotStart, reason
+from taper.recovery.pipes import widen
 
 if TYPE_CHECKING:
     from protocols.conf import Config
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 _MOST_SAID = 65536
 """Bytes of what a program says that are kept."""
-_PIPE = 1 << 20
-"""Bytes that may be on their way to a program."""
 _SUMMARY = "Exiting with failure status due to previous errors"
 _NOT_FOUND = "Not found in archive"
 """How lines of tar end, in no language but C."""
@@ -57,6 +54,7 @@ class Output:
         self.name = "the reader of standard output"
         self._blocked = os.get_blocking(STDOUT)
         self.descriptor = os.dup(STDOUT)
+        widen(self.descriptor)
 
     def kill(self) -> None:
         """Whoever reads sees the end."""
@@ -77,8 +75,7 @@ class Program:
         """
         self.name = command[0].rpartition("/")[2]
         reading, self.descriptor = os.pipe()
-        with suppress(OSError):  # it is only faster so
-            fcntl.fcntl(self.descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
+        widen(self.descriptor)
         try:
             # a session of its own: the terminal's Ctrl-C is for us alone
             self._process = subprocess.Popen(

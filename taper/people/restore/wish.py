@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from attrs import frozen
-
+from protocols.records import Record
 from taper.last_words import CannotStart
 from taper.people.restore.finding import plain_path
 from taper.people.restore.plan import latest
 
 
-@frozen(kw_only=True)
-class Wish:
+class Wish(Record, kw_only=True):
     """What the command line says.
 
     :ivar until: the last datestamp that counts; None: any.

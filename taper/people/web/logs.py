@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from protocols.stored import ToldDump, full_stamp, told_dumps
-from taper.people.last_night import KINDS, Run, log_names, read_run
+from taper.people.last_night import KINDS, Run, read_run
 from taper.people.monitor import listed
+from taper.people.reading import log_names
 from taper.run.log_catalog import HistoryError, dump_lines, logs_of
 
 if TYPE_CHECKING:
