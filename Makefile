@@ -74,6 +74,7 @@ check: $(VENV)/.for-tests
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/python -m tests.docs.references
 	$(VENV)/bin/python -m tests.docs.states
+	$(VENV)/bin/python -m tests.docs.pictures
 	$(VENV)/bin/python -m tests.docs.errors
 
 docs: $(VENV)/.for-tests

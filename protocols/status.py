@@ -136,7 +136,7 @@ def fold(snapshot: Snapshot, event: Event) -> Snapshot:
     known = _FOLDS.get(str(event.get("event")))
     try:
         after = snapshot if known is None else {**snapshot, **known(snapshot, event)}
-    except (KeyError, TypeError, AttributeError, ValueError) as fault:
+    except (LookupError, TypeError, AttributeError, ValueError) as fault:
         raise StatusError(
             f"event {event.get('event')!r} is not as it should be: {fault!r}"[:200]
         ) from fault

@@ -40,7 +40,7 @@ def make_header(command: PortWrite, config: Config) -> Header:
         raise SourceFault(f"{_WHY}level '{level}' is no number", code=4008)
     entry = _find_entry(command, config)
     try:
-        config, dumptype = _find_dumptype(entry, config)
+        config, dumptype = find_dumptype(entry, config)
     except NoDumptype as fault:
         raise SourceFault(f"{_WHY}{fault}") from fault
     program, application, recover = _program(config, dumptype)
@@ -76,7 +76,7 @@ def application_of(command: PortWrite, config: Config) -> Application | None:
     :raise SourceFault: it is not in the disklist, or that cannot be understood
     :raise NoDumptype: it has no dumptype
     """
-    config, dumptype = _find_dumptype(_find_entry(command, config), config)
+    config, dumptype = find_dumptype(_find_entry(command, config), config)
     return config.application(dumptype.application)
 
 
@@ -85,12 +85,15 @@ def dumptype_of(entry: DiskEntry, config: Config) -> Dumptype:
 
     :raise NoDumptype: it has none
     """
-    return _find_dumptype(entry, config)[1]
+    return find_dumptype(entry, config)[1]
 
 
-def _find_dumptype(entry: DiskEntry, config: Config) -> tuple[Config, Dumptype]:
-    """The disk's dumptype, and the configuration in which its application and scripts are to be
-    looked up."""
+def find_dumptype(entry: DiskEntry, config: Config) -> tuple[Config, Dumptype]:
+    """A disk's dumptype, and the configuration in which its application and scripts are to be
+    looked up. Blocks.
+
+    :raise NoDumptype: it has none
+    """
     wanted = entry.dumptype
     if isinstance(wanted, Block):
         config, wanted = _with_block(config, wanted.text), _INLINE

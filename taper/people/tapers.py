@@ -65,7 +65,8 @@ def _connect(path: str, folder: int) -> socket.socket | None:
             return caller
     except ConnectionRefusedError:
         if time.time() - facts.st_ctime > FRESH:
-            with suppress(FileNotFoundError):  # somebody else is looking, too
+            # somebody else is looking, too; or it cannot be taken away, and hides no other
+            with suppress(OSError):
                 os.unlink(name, dir_fd=folder)
     except OSError:
         caller.close()  # it has just ended, or is too busy: the next look tells

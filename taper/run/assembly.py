@@ -56,11 +56,14 @@ def sweep_up(tmpdir: str) -> None:
     """Remove what tapers that died have left in shared memory and beside it; blocks."""
     from taper.run import shm_sweep, status_files  # no start need wait for these
 
-    shm_sweep.sweep()
-    try:
-        status_files.sweep(tmpdir, time.time())
-    except OSError as fault:
-        _log.warning("cannot look for old status files: %s", fault)
+    for what, sweep in (
+        ("rings", shm_sweep.sweep),
+        ("old status files", lambda: status_files.sweep(tmpdir, time.time())),
+    ):
+        try:
+            sweep()
+        except OSError as fault:
+            _log.warning("cannot remove all %s that were left over: %s", what, fault)
 
 
 @implementer(IConsole)

@@ -14,12 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from protocols.errorcode import INTERNAL, coded, known_code
 from taper.run.paths import give, give_directories, make_private
+from taper.run.tidying import tidy
 from taper.version import OURS, amanda
 
 if TYPE_CHECKING:
@@ -175,9 +175,8 @@ class DebugLog:
         oldest = time.strftime("%Y%m%d%H%M%S", time.localtime(now - keep_days * SECONDS_A_DAY))
         directory = os.path.dirname(self.path)
         try:
-            for name in expired(os.listdir(directory), f"{self._program}.{oldest}.debug"):
-                with suppress(FileNotFoundError):  # another taper is tidying up as well
-                    os.unlink(os.path.join(directory, name))
+            old = expired(os.listdir(directory), f"{self._program}.{oldest}.debug")
+            tidy(old, lambda name: os.unlink(os.path.join(directory, name)))
         except OSError as fault:
             sys.stderr.write(coded(f"taper: cannot remove old debug files: {fault}\n", fault))
 

@@ -17,6 +17,7 @@ from protocols.shmring import (
     parse_names,
     parse_pids,
 )
+from taper.run.tidying import tidy
 
 DIRECTORY = "/dev/shm"
 CONTROLS = "amanda_shm_control-"
@@ -29,19 +30,21 @@ def sweep(directory: str = DIRECTORY) -> list[str]:
     whose processes are all dead, with the objects they name.
 
     :return: the names of the control segments removed
-    :raise OSError: they cannot be looked at, or not be removed
+    :raise OSError: they cannot be looked at, or one cannot be removed; all others are
     """
     try:
         found = [entry.name for entry in os.scandir(directory)]
     except FileNotFoundError:
         return []
-    removed = []
-    for name in sorted(found):
-        if name.startswith(CONTROLS):
-            names = _left_over(directory, name)
-            if names is not None:
-                _remove(directory, names)
-                removed.append(names.control)
+    removed: list[str] = []
+
+    def remove(name: str) -> None:
+        names = _left_over(directory, name)
+        if names is not None:
+            _remove(directory, names)
+            removed.append(names.control)
+
+    tidy((name for name in sorted(found) if name.startswith(CONTROLS)), remove)
     return removed
 
 

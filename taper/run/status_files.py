@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import string
@@ -14,6 +15,7 @@ from zope.interface import implementer
 from taper.core.interfaces import IStatusFile, IStatusFiles
 from taper.ownership import refuse_strangers
 from taper.run.paths import make_private
+from taper.run.tidying import tidy
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -32,7 +34,7 @@ def sweep(directory: str, now: float) -> None:
     """Remove our user's status files that tapers which died have left; blocks.
 
     :param now: seconds since the epoch
-    :raise OSError: they cannot be looked at, or not be removed
+    :raise OSError: they cannot be looked at, or one cannot be removed; all others are
     :raise Untrusted: the directory is a stranger's
     """
     try:
@@ -40,15 +42,15 @@ def sweep(directory: str, now: float) -> None:
         found = list(os.scandir(directory))
     except FileNotFoundError:
         return
-    for entry in found:
-        if not entry.name.startswith(PREFIX) or not entry.is_file(follow_symlinks=False):
-            continue
-        try:
-            facts = entry.stat(follow_symlinks=False)
-            if facts.st_uid == os.geteuid() and now - facts.st_mtime > OLD:
-                os.unlink(entry.path)
-        except FileNotFoundError:
-            continue  # its taper lives, or somebody else is sweeping too
+    tidy(found, functools.partial(_remove_old, now=now))
+
+
+def _remove_old(entry: os.DirEntry[str], now: float) -> None:
+    if not entry.name.startswith(PREFIX) or not entry.is_file(follow_symlinks=False):
+        return
+    facts = entry.stat(follow_symlinks=False)
+    if facts.st_uid == os.geteuid() and now - facts.st_mtime > OLD:
+        os.unlink(entry.path)
 
 
 def _create(directory: str, dumpuser: str | None) -> tuple[int, str]:

@@ -15,6 +15,7 @@ _HEADING = re.compile(r"^#{1,6} +(?P<text>.*?)(?: +#+)?$")
 _ANCHOR = re.compile(r'<a id="(?P<id>[^"]+)"></a>')
 _CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
 _LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\[\]]*\])*\]\((?P<target>[^()\s]+)\)")
+_IMAGE = re.compile(r"!\[(?P<told>[^\[\]]*)\]\((?P<target>[^()\s]+)\)")
 
 
 @frozen
@@ -103,3 +104,10 @@ def links(text: str) -> Iterator[tuple[int, str]]:
     for number, line in prose(text):
         for link in _LINK.finditer(_CODE.sub("", line)):
             yield number, link["target"]
+
+
+def images(text: str) -> Iterator[tuple[int, str, str]]:
+    """The images in a document: line, what is told of each, and where it is."""
+    for number, line in prose(text):
+        for image in _IMAGE.finditer(_CODE.sub("", line)):
+            yield number, image["told"], image["target"]

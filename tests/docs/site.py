@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 ABOUT = "about.md"
 """What the README is there, which lies beside docs."""
+OUTPUT = "output"
+"""The language, there, of what a command prints: it looks otherwise, and nobody copies it."""
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<mark>`{3,}|~{3,})(?P<language>[\w-]*)(?P<more>.*)$")
 _TO_README = re.compile(r"\]\((?:\.\./)+README\.md(?=[)#])")
 _INTO_DOCS = re.compile(r"\]\(docs/")
 _OUT_OF_DOCS = re.compile(r"\[([^\]]*)\]\((?!https?:|#|docs/)[^)]*\)")
+_NAMED_AS_FILE = re.compile(r"\[[\w./-]+\.md\]\((?P<target>[\w./-]+\.md)(?P<anchor>#[\w-]+)?\)")
 _STEP = 4
 """Blanks by which Python-Markdown has something belong to a list; GitHub is content with fewer."""
 
@@ -63,7 +66,18 @@ def _lines(text: str, place: str) -> list[str]:
         elif fence is not None:
             end = fence["mark"]
             more = " " * (-len(fence["indent"]) % _STEP)
-            lines.append(f"{more}{fence['indent']}{end}{fence['language']}")
+            kind = OUTPUT if fence["more"].strip() == OUTPUT else fence["language"]
+            lines.append(f"{more}{fence['indent']}{end}{kind}")
         else:
+            line = _NAMED_AS_FILE.sub(lambda link: _titled(link, place), line)
             lines.append(_TO_README.sub(f"]({about}", line))
     return lines
+
+
+def _titled(link: re.Match[str], place: str) -> str:
+    """A link whose text is a file's name, with the title of that document instead."""
+    path = ROOT / "docs" / posixpath.dirname(place) / link["target"]
+    title = next(line for line in path.read_text().splitlines() if line.startswith("# ")).strip(
+        "# "
+    )
+    return f"[{title}]({link['target']}{link['anchor'] or ''})"

@@ -1,12 +1,13 @@
-"""State machines as diagrams, made from the machines themselves.
+"""State machines in the documents, made from the machines themselves.
 
-``python -m tests.docs.states --write`` puts them into the documents; without ``--write`` the exit
-status is 1 if one there is another.
+``python -m tests.docs.states --write`` puts their tables into the documents, beside their pictures
+(:mod:`tests.docs.pictures`); without ``--write`` the exit status is 1 if one there is another.
 """
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from taper.core import rules
 from tests.docs.markdown import ROOT
 
 DOCS = ROOT / "docs"
+_WIDTH = 30
+"""Characters of a line beside an arrow."""
 
 
 @frozen
@@ -25,13 +28,15 @@ class Machine:
     """A state machine of ours.
 
     :ivar whose: for people: the states of whom.
-    :ivar document: where the diagram stands.
+    :ivar document: where it stands.
+    :ivar picture: the name of its picture.
     :ivar first: where it begins.
     :ivar silent: inputs that only ask, or that lead to the first state from everywhere.
     """
 
     whose: str
     document: str
+    picture: str
     built: Any
     first: str
     silent: frozenset[str] = frozenset()
@@ -54,26 +59,49 @@ class Machine:
             if str(symbol) not in self.silent
         )
 
-    def diagram(self) -> str:
-        """The machine in the words of Mermaid; inputs between two states share an arrow."""
-        arrows: dict[tuple[str, str], list[str]] = {}
+    def arrows(self) -> list[tuple[str, str, str]]:
+        """State, inputs, next state: inputs between two states share an arrow."""
+        shared: dict[tuple[str, str], list[str]] = {}
         for before, symbol, after in self.transitions():
-            arrows.setdefault((before, after), []).append(symbol)
-        names = sorted({name for arrow in arrows for name in arrow})
-        lines = ["stateDiagram-v2"]
-        lines += [f'    state "{name}" as {_key(name)}' for name in names if name != _key(name)]
-        lines.append(f"    [*] --> {self.first}")
-        for (before, after), symbols in sorted(arrows.items()):
-            lines.append(f"    {_key(before)} --> {_key(after)} : {', '.join(symbols)}")
-        return "\n".join(["```mermaid", *lines, "```", ""])
+            shared.setdefault((before, after), []).append(symbol)
+        return [
+            (before, ", ".join(symbols), after)
+            for (before, after), symbols in sorted(shared.items())
+        ]
+
+    def graph(self) -> str:
+        """The source of its picture."""
+        lines = [
+            "digraph {",
+            f'    label="The {self.whose}"',
+            '    comment="States, and what leads from one to another; the table below it has all."',
+            "    nodesep=0.35",
+            '    begin [shape=point, width=0.12, label=""]',
+            f'    begin -> "{self.first}"',
+        ]
+        for before, symbols, after in self.arrows():
+            told = "\\n".join(textwrap.wrap(symbols, _WIDTH))
+            lines.append(f'    "{before}" -> "{after}" [label="{told}"]')
+        return "\n".join([*lines, "}", ""])
+
+    def shown(self) -> str:
+        """What stands in the document: the picture, and for all who cannot see it a table."""
+        rows = "".join(f"| {' | '.join(arrow)} |\n" for arrow in self.arrows())
+        return (
+            f"![The {self.whose}, as in the table below](pictures/{self.picture}.svg)\n\n"
+            f'<details markdown="1"><summary>The {self.whose} as a table</summary>\n\n'
+            "| from | by | to |\n|---|---|---|\n"
+            f"| the beginning | | {self.first} |\n{rows}\n</details>\n"
+        )
 
 
 _ASKED = frozenset({"phase", "close"})
 
-WORKER = Machine("worker's states", "architecture.md", rules._build, "init")
+WORKER = Machine("worker's states", "architecture.md", "worker-states", rules._build, "init")
 MOVER = Machine(
     "mover's states",
     "architecture.md",
+    "mover-states",
     mover_states._factory,
     "idle",
     frozenset({"state", "abandon"}),
@@ -81,23 +109,25 @@ MOVER = Machine(
 APPLICATION = Machine(
     "application's states at a rendezvous",
     "rendezvous.md",
+    "rendezvous-application",
     rendezvous_states._application,
     "new",
     _ASKED,
 )
 TAPER = Machine(
-    "taper's states at a rendezvous", "rendezvous.md", rendezvous_states._taper, "new", _ASKED
+    "taper's states at a rendezvous",
+    "rendezvous.md",
+    "rendezvous-taper",
+    rendezvous_states._taper,
+    "new",
+    _ASKED,
 )
 MACHINES = (WORKER, MOVER, APPLICATION, TAPER)
 DOCUMENTS = tuple(dict.fromkeys(machine.document for machine in MACHINES))
 
 
-def _key(name: str) -> str:
-    return "".join(char if char.isalnum() or char == "_" else "_" for char in name)
-
-
-def with_diagrams(document: str, text: str) -> str:
-    """A document with its diagrams as they should be.
+def with_tables(document: str, text: str) -> str:
+    """A document with its machines as they should be.
 
     :raise ValueError: it has no place for one
     """
@@ -108,8 +138,8 @@ def with_diagrams(document: str, text: str) -> str:
         _, end, after = rest.partition(machine.end)
         if not (begin and end):
             place = machine.begin.strip()
-            raise ValueError(f"{document} has no place for the diagram: {place}")
-        text = before + begin + machine.diagram() + end + after
+            raise ValueError(f"{document} has no place for: {place}")
+        text = before + begin + machine.shown() + end + after
     return text
 
 
@@ -119,7 +149,7 @@ def main(arguments: Sequence[str]) -> int:
     for document in DOCUMENTS:
         path = DOCS / document
         text = path.read_text()
-        wanted = with_diagrams(document, text)
+        wanted = with_tables(document, text)
         if "--write" in arguments:
             path.write_text(wanted)
         elif text != wanted:

@@ -50,7 +50,6 @@ KNOWN = {
     "text": "a picture or a form, for people",
     "text bytes": "made and read by tests/docs/test_rendezvous.py",
     "python program": "run there",
-    "mermaid": "a picture; tests/docs/test_states.py compares it",
     "conf": "parsed as amanda.conf",
     "ini settings": "read as the tape server's settings",
     "sh server": "not run: the tape server of those settings; arguments are parsed",

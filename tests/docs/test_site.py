@@ -39,13 +39,36 @@ def test_the_site(tmp_path: Path) -> None:
     assert '<a href="tutorial.html">' in about
     told = re.sub(r"<[^>]*>", "", (tmp_path / "site/administrator.html").read_text())
     assert "```" not in told
+    assert all_that_is_fetched(tmp_path / "site") == set()
+
+
+def all_that_is_fetched(site: Path) -> set[str]:
+    """What a browser would ask other servers for: a site is to be whole by itself."""
+    fetched = re.compile(
+        r"<(?:link|script|img|iframe|source)\b[^>]*?\b(?:src|href)=\"(https?:)?//[^>]*>"
+    )
+    imported = re.compile(r"(?:@import|url\()\s*[\"']?(?:https?:)?//[^;)]*")
+    return {
+        found[0]
+        for ending, expected in (("html", fetched), ("css", imported))
+        for path in site.rglob(f"*.{ending}")
+        for found in expected.finditer(path.read_text())
+    }
+
+
+def test_what_would_be_fetched_is_seen(tmp_path: Path) -> None:
+    page = '<link href="site.css"><a href="https://a.example/"><script src="//b.example/x.js">'
+    (tmp_path / "a.html").write_text(page)
+    (tmp_path / "a.css").write_text("@import 'https://c.example/x.css'; a{background:url(x.png)}")
+    found = {'<script src="//b.example/x.js">', "@import 'https://c.example/x.css'"}
+    assert all_that_is_fetched(tmp_path) == found
 
 
 def test_fences_are_understood() -> None:
-    """What stands behind the language is for the tests; in lists four blanks are wanted."""
+    """What stands behind the language is for the tests, mostly; in lists four blanks are wanted."""
     text = "1. One:\n\n   ```sh machine\n   a\n\n     b\n   ```\n\n````text output\n```x y\n````\n"
     assert for_site(text, "a.md") == (
-        "1. One:\n\n    ```sh\n    a\n\n      b\n    ```\n\n````text\n```x y\n````\n"
+        "1. One:\n\n    ```sh\n    a\n\n      b\n    ```\n\n````output\n```x y\n````\n"
     )
 
 
@@ -55,3 +78,10 @@ def test_links_to_the_readme() -> None:
     wanted = "[R](about.md#install), [D](about.md) and [other](facts/README.md)\n"
     assert for_site(text, "administrator.md") == wanted
     assert for_site("[R](../../README.md)\n", "howto/x.md") == "[R](../about.md)\n"
+
+
+def test_links_that_show_the_name_of_a_file() -> None:
+    """In the tree that is of use; on the site a page has a title."""
+    text = "[errors.md](../errors.md#1001), [codes](../errors.md)\n"
+    wanted = "[Codes of errors](../errors.md#1001), [codes](../errors.md)\n"
+    assert for_site(text, "howto/x.md") == wanted

@@ -9,7 +9,7 @@ import pytest
 from tests.docs import states
 
 
-def test_the_diagrams_are_as_the_machines_are() -> None:
+def test_the_tables_are_as_the_machines_are() -> None:
     """``python -m tests.docs.states --write`` makes it so."""
     assert states.main([]) == 0
 
@@ -25,7 +25,7 @@ def test_all_transitions_are_seen() -> None:
     assert ("finished", "end", "finished") in states.TAPER.transitions()
 
 
-def test_another_diagram_is_noticed(
+def test_another_table_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And mended, with all around it kept."""
@@ -47,5 +47,5 @@ def test_another_diagram_is_noticed(
         assert text.endswith("after\n")
         assert "old" not in text
     (tmp_path / states.DOCUMENTS[-1]).write_text("nothing of it")
-    with pytest.raises(ValueError, match="has no place for the diagram"):
+    with pytest.raises(ValueError, match="has no place for"):
         states.main([])

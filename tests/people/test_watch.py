@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import io
 import json
@@ -188,6 +189,24 @@ def test_sockets_of_the_dead_are_swept(
     assert Path(served.path).exists()
 
 
+def test_a_dead_socket_that_cannot_be_removed_hides_no_living_one(
+    tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the directory is on a disk that is read-only now."""
+    made, dead = open_socket(str(tmp_path), getpass.getuser())
+    made.close()
+
+    def refuse(path: str, *, dir_fd: int | None = None) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    age(dead, 90, monkeypatch)
+    monkeypatch.setattr(tapers_module.os, "unlink", refuse)
+    ((path, connection),) = connect_to_new(str(tmp_path), frozenset())
+    connection.close()
+    monkeypatch.undo()
+    assert (path, Path(dead).exists()) == (served.path, True)
+
+
 def test_a_directory_that_others_may_change_is_not_looked_at(tmp_path: Path) -> None:
     folder = Path(folder_of(str(tmp_path)))
     folder.mkdir()
@@ -254,6 +273,13 @@ def places(value: Any) -> list[tuple[Any, Any]]:
         if isinstance(inner, dict | list):
             found += places(inner)
     return found
+
+
+@pytest.mark.parametrize("workers", [[1], "w", {"w": []}, 5])
+def test_workers_that_are_none(workers: Any) -> None:
+    lines = in_lines(view([snapshot_of() | {"workers": workers}, snapshot_of()], 1_800_000_000.0))
+    assert lines[0].startswith("a taper tells what nobody understands")
+    assert any(line.startswith("C: storage disk, pid 4711") for line in lines)
 
 
 @settings(max_examples=100, deadline=None)

@@ -11,10 +11,10 @@ from protocols.recovery.features import Features
 from protocols.recovery.filters import undo_for, with_sums
 from taper.core.errors import DumpFault
 from taper.flow.salvaged import SalvagedOrigin
-from taper.gnutar import USUAL, environment, find_tar
+from taper.gnutar import USUAL, environment
 from taper.installation import installation
 from taper.last_words import CannotStart
-from taper.people.restore import trust, unpack
+from taper.people.restore import applications, trust, unpack
 from taper.people.restore.telling import Outcome
 from taper.people.restore.watched import Contents, Watched
 from taper.people.telling import printable
@@ -152,7 +152,7 @@ class StepAtWork:
         paths, target = self._step.paths, self._wish.to
         whose = self._rights.of_restoring
         if trust.is_tar(header):
-            tar = find_tar()
+            tar = await self._lane.call(applications.tar_for, self._config, header)
             if tar is None:
                 raise Refused(f"no GNU tar is at {', '.join(USUAL)}")
             command = unpack.extracting(tar, target, paths, alone=alone, root=self._rights.root)
@@ -170,7 +170,9 @@ class StepAtWork:
                 f"the dump was made by the application {name}, which the configuration does not "
                 f"know; say --trust {name} to run it"
             )
-        command = unpack.by_application(self._config, header, program, target, paths)
+        command = await self._lane.call(
+            applications.restoring, self._config, header, program, target, paths
+        )
         return unpack.Program(command, {**whose, "env": environment()})
 
     def _source(self, undoing: Undoing) -> ISource:

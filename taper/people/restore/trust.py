@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from devices.regular import open_regular
 from protocols.disklist import find_disk
-from taper.flow.made_header import NoDumptype, dumptype_of
+from taper.flow.made_header import NoDumptype, find_dumptype
 
 if TYPE_CHECKING:
     from protocols.conf import Config
     from protocols.conf.sections import Dumptype
+    from protocols.disklist import DiskEntry
     from protocols.header import Header
 
 Command = tuple[str, ...]
@@ -22,7 +23,8 @@ def known_filters(config: Config, host: str, disk: str) -> frozenset[Command]:
     """Command lines that decrypt or decompress, by the dumptypes and the disk's entry in the
     disklist. Blocks."""
     found: set[Command] = set()
-    for dumptype in (*config.dumptypes(), *_of_disk(config, host, disk)):
+    its = (dumptype for _, _, dumptype in of_disk(config, host, disk))
+    for dumptype in (*config.dumptypes(), *its):
         for program in (dumptype.server_custom_compress, dumptype.client_custom_compress):
             found.add((program, "-d"))
         for program, option in (
@@ -33,7 +35,10 @@ def known_filters(config: Config, host: str, disk: str) -> frozenset[Command]:
     return frozenset(command for command in found if command[0])
 
 
-def _of_disk(config: Config, host: str, disk: str) -> Iterator[Dumptype]:
+def of_disk(config: Config, host: str, disk: str) -> Iterator[tuple[DiskEntry, Config, Dumptype]]:
+    """A disk's entry in the disklist, its dumptype, and before that the configuration in which the
+    dumptype's application is; nothing where there is none. Blocks."""
+
     def read(path: str) -> bytes:
         with open(config.path(path), "rb", opener=open_regular) as file:
             return file.read()
@@ -41,7 +46,7 @@ def _of_disk(config: Config, host: str, disk: str) -> Iterator[Dumptype]:
     try:
         entry = find_disk(config.path(config.general.diskfile), read, host, disk)
         if entry is not None:
-            yield dumptype_of(entry, config)
+            yield entry, *find_dumptype(entry, config)
     except (OSError, NoDumptype):
         return  # then it names no program
 

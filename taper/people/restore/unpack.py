@@ -7,21 +7,19 @@ import os
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from devices.threads import start_thread
 from taper.last_words import STDOUT, CannotStart, reason
 from taper.recovery.pipes import widen
-
-if TYPE_CHECKING:
-    from protocols.conf import Config
-    from protocols.header import Header
 
 _MOST_SAID = 65536
 """Bytes of what a program says that are kept."""
 _SUMMARY = "Exiting with failure status due to previous errors"
 _NOT_FOUND = "Not found in archive"
 """How lines of tar end, in no language but C."""
+_NOT_SET = ": Cannot set "
+"""What tar says of an attribute or access control list that it leaves out, and ends well."""
 
 
 class Taker(Protocol):
@@ -107,9 +105,9 @@ class Program:
 
     def complaints(self, not_found: int = 0) -> list[str]:
         status = self._process.returncode
-        if not status:
-            return []
         said = self._said.decode("utf-8", "surrogateescape").splitlines()
+        if not status:
+            return [line for line in said if _NOT_SET in line]
         absent = [line for line in said if line.endswith(_NOT_FOUND)]
         lines = [line for line in said if not line.endswith((_SUMMARY, _NOT_FOUND))]
         if len(absent) != not_found:
@@ -145,6 +143,8 @@ def extracting(
         "--preserve-permissions",
         "--numeric-owner",
         "--same-owner" if root else "--no-same-owner",
+        *("--acls", "--selinux", "--xattrs"),  # if the archive has them
+        *(["--xattrs-include=*"] if root else []),  # else the user's alone, others need root
         *(["--incremental"] if alone else []),
         "--no-wildcards",
         "--",
@@ -155,25 +155,3 @@ def extracting(
 def spellings(path: str) -> tuple[str, str]:
     """How the members of an archive may be named."""
     return f"./{path}", path
-
-
-def by_application(
-    config: Config, header: Header, program: str, directory: str, paths: Sequence[str]
-) -> list[str]:
-    """The command by which an application restores its own dumps, with the properties that the
-    configuration gives it."""
-    command = [
-        *(program, "restore"),
-        *("--config", config.name),
-        *("--host", header.host),
-        *("--disk", header.disk),
-        *("--level", str(header.level)),
-        *("--target", directory),
-    ]
-    for section in config.applications():
-        if section.plugin == header.application:
-            for name, its in section.property.items():
-                for value in its:
-                    command += [f"--{name.lower()}", value]
-            break
-    return [*command, *(f"./{path}" for path in paths)]
