@@ -27,7 +27,10 @@ class SocketPort(unix.Port):
 
 
 class InheritedPort(unix.Port):
-    """A port on a socket that somebody else has opened, whose name and mode are his."""
+    """A port on a socket that somebody else has opened, whose name and mode are his, and who goes
+    on listening when we do no more."""
+
+    _shouldShutdown = False  # as tcp.Port has it for what it adopts, and unix.Port forgets
 
     def __init__(self, link: socket.socket, factory: Any, reactor: Any) -> None:
         super().__init__(os.fsencode(link.getsockname()), factory, reactor=reactor)

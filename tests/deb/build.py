@@ -13,6 +13,8 @@ from tests.deb.rooms import Failed, Room, room, say, stock
 ROOT = Path(__file__).parents[2]
 NO_ADDRESS = "bogus-mail-host,bogus-mail-host-in-debian-changelog"
 """The project has no address where mail is read; whoever publishes the package has one."""
+UNUSED = ("test", "docs")
+"""Extras of the project that debian/rules leaves out."""
 TOOLS = ("build-essential", "debhelper", "lintian", "python3", "python3-pip", "python3-venv")
 
 
@@ -53,7 +55,7 @@ def _collect(wheels: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
-    wanted += [each for name, extra in extras.items() if name != "test" for each in extra]
+    wanted += [each for name, extra in extras.items() if name not in UNUSED for each in extra]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:"]
     subprocess.run([*command, "--dest", str(wheels), *wanted], check=True)
 

@@ -129,6 +129,15 @@ def activated(
             process.wait()
 
 
+def check_listens(link: socket.socket) -> None:
+    """Whoever calls now waits for the next service: none has shut down what systemd listens on."""
+    with socket.socket(link.family) as caller:
+        caller.settimeout(PATIENCE)
+        caller.connect(link.getsockname())
+        link.settimeout(PATIENCE)
+        link.accept()[0].close()
+
+
 def hear(told: socket.socket, word: str) -> str:
     while word not in (said := told.recv(4096).decode()):
         pass
@@ -137,7 +146,7 @@ def hear(told: socket.socket, word: str) -> str:
 
 def test_a_taper_on_a_socket_of_systemds(tmp_path: Path) -> None:
     """It serves whoever has come before it was there, tells how it goes, and leaves the socket and
-    its mode alone."""
+    its mode alone, also when it ends."""
     place = make_place(tmp_path)
     path = tmp_path / "door"
     with closing(socket.socket(socket.AF_UNIX)) as link:
@@ -159,6 +168,7 @@ def test_a_taper_on_a_socket_of_systemds(tmp_path: Path) -> None:
             assert amanda.wait() == 0
             assert process.wait(PATIENCE) == -signal.SIGTERM
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        check_listens(link)
 
 
 def test_a_tape_server_on_a_socket_of_systemds(tmp_path: Path) -> None:
@@ -181,6 +191,7 @@ def test_a_tape_server_on_a_socket_of_systemds(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             hear(told, "STOPPING=1")
             assert process.wait(PATIENCE) == -signal.SIGTERM
+        check_listens(link)
 
 
 def test_a_socket_that_everybody_reaches() -> None:
