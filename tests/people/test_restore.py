@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -343,6 +344,60 @@ async def test_a_dump_of_an_application(tmp_path: Path, monkeypatch: pytest.Monk
     held.write_bytes(build_header(header, 32768, None) + data)
     assert (await nights.run(*words))[0] == Exit.FAILED
     assert "which is not known here" in nights.said[-1]
+
+
+class Listed(Dump):
+    """A dump as Amanda makes it: GNU tar's, with what it knows of the dumps before.
+
+    :ivar root: what is dumped; what tar knows of it lies beside it.
+    """
+
+    def data(self, stamp: str) -> bytes:
+        root = Path(self.disk)
+        command = [
+            *(str(find_tar()), "--create", "--file=-", f"--directory={root}", "--sparse"),
+            *("--one-file-system", f"--listed-incremental={root}.known", "."),
+        ]
+        done = subprocess.run(command, capture_output=True, check=True)
+        return done.stdout
+
+
+async def renamed(tmp_path: Path) -> tuple[Nights, str]:
+    """A full dump, and one behind which a directory has another name. :return: the disk"""
+    nights = Nights(tmp_path).make()
+    disk = tmp_path / "disk"
+    (disk / "old/below").mkdir(parents=True)
+    (disk / "old/kept").write_text("kept")
+    (disk / "top").write_text("top")
+    await nights.hold(FULL, Listed(str(disk), 0))
+    (disk / "old").rename(disk / "new")
+    (disk / "new/late").write_text("late")
+    await nights.hold(LATER, Listed(str(disk), 0, level=1))
+    return nights, str(disk)
+
+
+@ensureDeferred
+async def test_a_directory_that_was_renamed(tmp_path: Path) -> None:
+    """Tar does it, too, where it may; else it is told what is not there."""
+    nights, disk = await renamed(tmp_path)
+    words = ("restore", "localhost", disk, "--to")
+    await nights.lines(*words, str(tmp_path / "all"))
+    assert found(tmp_path / "all") == {"new/kept": b"kept", "new/late": b"late", "top": b"top"}
+
+    record = await nights.record(*words, str(tmp_path / "one"), "--path", "new", exit=Exit.FOUND)
+    assert record["left_out"] == ["new/kept"]
+    assert not record["whole"]
+    said = await nights.lines(*words, str(tmp_path / "two"), "--path", "new", exit=Exit.FOUND)
+    assert "Not restored: new/kept" in said
+    assert "restore it by its old name, too" in "\n".join(said)
+    await nights.lines(*words, str(tmp_path / "three"), "--path", "new/late", "--path", "top")
+
+    (tmp_path / "over").mkdir()
+    (tmp_path / "over/mine").write_text("mine")
+    said = await nights.lines(*words, str(tmp_path / "over"), "--overwrite", exit=Exit.FOUND)
+    assert any("directory old was renamed to new before this dump" in line for line in said)
+    assert found(tmp_path / "over").keys() == {"mine", "old/kept", "new/late", "top"}
+    await nights.lines(*words, str(tmp_path / "level"), "--level", "1", "--path", "new")
 
 
 class Terminal(io.StringIO):

@@ -116,6 +116,7 @@ class Plan:
         and that one of these may build on.
     :ivar gap: a dump builds on one of the level below it, which nothing tells of.
     :ivar passed_over: dumps that have nothing that is wanted.
+    :ivar alone: what the dump builds on is not wanted.
     """
 
     host: str
@@ -125,6 +126,7 @@ class Plan:
     lost: tuple[tuple[str, int], ...] = ()
     gap: bool = False
     passed_over: tuple[Restorable, ...] = ()
+    alone: bool = False
 
     @property
     def complete(self) -> bool:
@@ -233,6 +235,7 @@ def make_plan(
         lost=tuple(sorted(key for pair in pairwise(keys) for key in lost if _between(key, *pair))),
         gap=any(later[1] - before[1] > 1 for before, later in pairwise(keys)),
         passed_over=tuple(passed_over),
+        alone=alone,
     )
 
 

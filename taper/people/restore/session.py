@@ -99,7 +99,8 @@ class Restore:
             outcomes.append(await self._one(plan, step, alone))
             if self._site.shelves.stop.is_set():
                 raise CancelledError
-        return tell_outcome(plan, outcomes, wish.to, self._not_found(outcomes))
+        left_out = () if plan.alone else _left_out(outcomes)
+        return tell_outcome(plan, outcomes, wish.to, self._not_found(outcomes), left_out)
 
     # what is to be done
 
@@ -238,3 +239,14 @@ class Restore:
         except EOFError:
             return False
         return answer.lower() in ("y", "yes")
+
+
+def _left_out(outcomes: list[Outcome]) -> tuple[str, ...]:
+    """What was there when the last dump was made, and is in no dump by this name, as the directory
+    that it is in was renamed; as far as whole archives tell."""
+    contents = [outcome.contents for outcome in outcomes if outcome.whole]
+    known = [one for one in contents if one is not None and one.names_known]
+    if not known or len(known) < len(outcomes):
+        return ()
+    there = set[str]().union(*(one.members for one in known))
+    return tuple(sorted(known[-1].kept - there))
