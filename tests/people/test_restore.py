@@ -135,11 +135,12 @@ async def test_a_path_of_an_archive_without_dots(tmp_path: Path) -> None:
 
 @ensureDeferred
 async def test_held_and_on_volumes(tmp_path: Path) -> None:
-    """The holding disk is read without a volume; one that is not whole is no dump."""
+    """The holding disk is read without a volume; one that is not whole is not restored."""
     nights = await two_nights(tmp_path)
     nights.hold_back("20260109000000", Archive("/home", 1, level=2, more={"held": b"x"}))
     nights.hold_back("20260110000000", Archive("/home", 1, level=3), partial=True)
-    said = await nights.lines("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    said = await nights.lines(*words, exit=Exit.FOUND)
     assert any(line.endswith("the holding disk") for line in said)
     assert found(tmp_path / "back")["held"] == b"x"
 
@@ -344,6 +345,39 @@ async def test_a_dump_of_an_application(tmp_path: Path, monkeypatch: pytest.Monk
     held.write_bytes(build_header(header, 32768, None) + data)
     assert (await nights.run(*words))[0] == Exit.FAILED
     assert "which is not known here" in nights.said[-1]
+
+
+@pytest.mark.parametrize("how", ["log cut", "part unlogged", "forgotten", "held", "goes on"])
+@ensureDeferred
+async def test_a_newer_dump_that_is_not_there(tmp_path: Path, how: str) -> None:
+    """What is older does not pass for the newest; unless that is what is asked for, or the newer
+    one is being written."""
+    nights = await two_nights(tmp_path)
+    log, tapelist = nights.log(LATER), tmp_path / "tapelist"
+    lines = log.read_text().splitlines(keepends=True)
+    if how in ("log cut", "goes on"):
+        pid = os.getpid() if how == "goes on" else 1 << 30
+        told = [line for line in lines if not line.startswith("DONE")]
+        log.write_text(f"INFO amdump amdump pid {pid}\n{''.join(told)}")
+    elif how == "part unlogged":
+        log.write_text("".join(line for line in lines if not line.startswith("PART")))
+    elif how == "forgotten":
+        entries = tapelist.read_text().splitlines(keepends=True)
+        tapelist.write_text("".join(line for line in entries if " C02 " not in line))
+    else:
+        log.unlink()
+        nights.hold_back(LATER, AGAIN, partial=True)
+    words = ("restore", "localhost", "/home", "--to")
+    end = Exit.WELL if how == "goes on" else Exit.FOUND
+    record = await nights.record(*words, str(tmp_path / "one"), exit=end)
+    assert [one["datestamp"] for one in record["newer"]] == [LATER] * (end is Exit.FOUND)
+    assert record["whole"] is (end is Exit.WELL)
+    assert found(tmp_path / "one") == HOME.files()
+    if end is Exit.FOUND:
+        said = "\n".join(await nights.lines(*words, str(tmp_path / "two"), exit=end))
+        assert "Level 1 of 2026-01-08 is newer, and cannot be restored: " in said
+        assert 'the date behind its name says that this is wanted: "2026-01-07"' in said
+    await nights.lines(*(*words[:-1], "2026-01-07", "--to", str(tmp_path / "three")))
 
 
 class Listed(Dump):

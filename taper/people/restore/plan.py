@@ -108,6 +108,18 @@ class Step:
 
 
 @frozen(kw_only=True)
+class Newer:
+    """A dump that is newer than all that is restored, and cannot be restored.
+
+    :ivar why: what is missing of it.
+    """
+
+    datestamp: str
+    level: int
+    why: str
+
+
+@frozen(kw_only=True)
 class Plan:
     """What is going to be done, and in which order.
 
@@ -117,6 +129,7 @@ class Plan:
     :ivar gap: a dump builds on one of the level below it, which nothing tells of.
     :ivar passed_over: dumps that have nothing that is wanted.
     :ivar alone: what the dump builds on is not wanted.
+    :ivar newer: what would have been restored instead, if it were there.
     """
 
     host: str
@@ -127,6 +140,7 @@ class Plan:
     gap: bool = False
     passed_over: tuple[Restorable, ...] = ()
     alone: bool = False
+    newer: tuple[Newer, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -205,6 +219,7 @@ def make_plan(
     *,
     alone: bool = False,
     lost: Collection[tuple[str, int]] = (),
+    newer: tuple[Newer, ...] = (),
 ) -> Plan:
     """Settle from which copies.
 
@@ -214,6 +229,7 @@ def make_plan(
     :param paths: what is wanted at all; none: everything
     :param alone: what the dump builds on is not wanted
     :param lost: datestamp and level of dumps that are known, and cannot be restored
+    :param newer: those of them that would have been the last one
     """
     keys = [copies[0].key for copies in chain]
     steps: list[Step] = []
@@ -236,6 +252,7 @@ def make_plan(
         gap=any(later[1] - before[1] > 1 for before, later in pairwise(keys)),
         passed_over=tuple(passed_over),
         alone=alone,
+        newer=newer,
     )
 
 

@@ -127,7 +127,15 @@ class Restore:
         contents = await self._contents_of(storages)
         lost = finding.lost(catalogue, host, disk)
         alone = wish.level is not None
-        return make_plan(host, disk, chain, contents, wanted, wish.paths, alone=alone, lost=lost)
+        stamp = chain[-1][0].datestamp
+        newer = tuple(
+            one
+            for one in await call(finding.newer, config, catalogue, host, disk, stamp)
+            if (wish.until is None or one.datestamp <= wish.until)
+            and (not alone or one.level == wish.level)
+        )
+        words = (host, disk, chain, contents, wanted, wish.paths)
+        return make_plan(*words, alone=alone, lost=lost, newer=newer)
 
     async def _contents_of(self, names: Iterable[str]) -> dict[str, Contents]:
         """What the changers of storages have, as far as they know."""

@@ -105,6 +105,18 @@ def _plan_lines(plan: Plan, target: str) -> Iterator[Table | str]:
             f"Level {level} of {moment(stamp)} cannot be restored, and the next one may build on "
             "it: what changed in between may be missing, or be as it was before."
         )
+    for one in plan.newer:
+        yield (
+            f"Level {one.level} of {moment(one.datestamp)} is newer, and cannot be restored: "
+            f"{printable(one.why)}"
+        )
+    if plan.newer:
+        stamps = [*(step.copy.datestamp for step in plan.steps)]
+        stamps += [copy.datestamp for copy in plan.passed_over]
+        yield (
+            "So the disk is restored as it was before; the date behind its name says that this is "
+            f'wanted: "{moment(max(stamps))}"'
+        )
     if plan.gap and not plan.lost:
         yield (
             "A level between these is nowhere any more: what changed in between may be missing, or "
@@ -140,6 +152,9 @@ def plan_record(plan: Plan, target: str) -> dict[str, Any]:
         "base_missing": plan.base_missing,
         "lost": len(plan.lost),
         "gap": plan.gap,
+        "newer": [
+            {"datestamp": one.datestamp, "level": one.level, "why": one.why} for one in plan.newer
+        ],
         "missing": list(plan.missing),
         "steps": [_step_record(step) for step in plan.steps],
     }
@@ -197,7 +212,7 @@ def tell_outcome(
     :param left_out: names that were there by the last dump, and that none of the dumps has
     """
     whole = all(outcome.whole for outcome in outcomes) and plan.complete
-    whole = whole and not not_found and not left_out
+    whole = whole and not (plan.newer or not_found or left_out)
     record = plan_record(plan, target)
     record["outcomes"] = [_outcome_record(outcome) for outcome in outcomes]
     record["not_found"] = list(not_found)
