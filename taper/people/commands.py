@@ -61,6 +61,10 @@ before it was asked for.""",
                     help="restore this file or directory alone, named below the disk's directory",
                 ),
                 Argument(
+                    names=("--no-index",),
+                    help="with --path: read all of these dumps, whatever their indexes say",
+                ),
+                Argument(
                     names=("--level",),
                     metavar="N",
                     type=int,

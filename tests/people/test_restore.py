@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import shutil
@@ -121,6 +122,34 @@ async def test_a_date_and_a_path(tmp_path: Path) -> None:
     target = str(tmp_path / "three")
     record = await nights.record(*words, target, "--path", "no", exit=Exit.FOUND)
     assert record["not_found"] == ["no"]
+
+
+def index(nights: Nights, stamp: str, level: int, names: str) -> None:
+    """Write an index of /home."""
+    place = nights.root / "index/localhost/_home"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / f"{stamp}_{level}.gz").write_bytes(gzip.compress(names.encode()) if names else b"")
+
+
+@ensureDeferred
+async def test_an_index_that_lies(tmp_path: Path) -> None:
+    """One that is empty is none; what another one has not is not told for certain."""
+    nights = await two_nights(tmp_path)
+    nights.configure(more=f'indexdir "{tmp_path}/index"')
+    words = ("restore", "localhost", "/home", "--path", "dir/f6", "--to")
+    index(nights, LATER, 1, "")
+    await nights.lines(*words, str(tmp_path / "one"))
+    assert found(tmp_path / "one") == {"dir/f6": b"new"}
+    for stamp, level in ((FULL, 0), (LATER, 1)):
+        index(nights, stamp, level, "/\n/../../etc/passwd\n/-x\n")
+    said = await nights.lines(*words, str(tmp_path / "two"), exit=Exit.FOUND)
+    assert said[-3:] == [
+        "In none of these dumps: dir/f6",
+        "Some were not read, by their indexes; with --no-index all of them are.",
+        "NOT ALL was restored; what is wrong stands above.",
+    ]
+    await nights.lines(*words, str(tmp_path / "three"), "--no-index")
+    assert found(tmp_path / "three") == {"dir/f6": b"new"}
 
 
 @ensureDeferred

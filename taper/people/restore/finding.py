@@ -201,13 +201,15 @@ def _unescaped(text: str) -> str:
 def paths_in(
     config: Config, host: str, disk: str, dump: Restorable, paths: tuple[str, ...]
 ) -> tuple[str, ...] | None:
-    """Those of the paths that a dump has; None: no index tells."""
+    """Those of the paths that a dump has; None: no index tells. One without any name is what is
+    left where making it has failed: every dump has a name at least."""
     try:
         names = listed(config, host, disk, dump, _INDEXES + _SORTED)
         if names is None:
             return None
-        left, found = set(paths), set()
+        left, found, empty = set(paths), set(), True
         for name in names:
+            empty = False
             here = {path for path in left if covers(path, name.rstrip("/"))}
             found |= here
             left -= here
@@ -215,6 +217,8 @@ def paths_in(
                 break
     except OSError:
         return None  # the dump itself has to tell
+    if empty:
+        return None
     return tuple(path for path in paths if path in found)
 
 

@@ -119,7 +119,7 @@ class Restore:
                 f"it with --level {levels}"
             )
         wanted = {}
-        for copies in chain if wish.paths else ():
+        for copies in chain if wish.paths and wish.by_index else ():
             its = await call(finding.paths_in, config, host, disk, copies[0], wish.paths)
             if its is not None:
                 wanted[copies[0].key] = its

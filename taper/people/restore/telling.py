@@ -220,6 +220,8 @@ def tell_outcome(
     record["whole"] = whole
     lines = [line for outcome in outcomes for line in _faults(outcome)]
     lines += [f"In none of these dumps: {printable(path)}" for path in not_found]
+    if not_found and plan.passed_over:
+        lines.append("Some were not read, by their indexes; with --no-index all of them are.")
     lines += _some([f"Not restored: {printable(name)}" for name in left_out])
     if left_out:
         lines.append(
