@@ -18,6 +18,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from devices.interfaces import AccessMode, LoadRequest
 from protocols.header import Header, HeaderType, build_header
 from taper.gnutar import find_tar
 from taper.installation import installation
@@ -25,7 +26,8 @@ from taper.people.exits import Exit
 from taper.people.restore import session, step
 from taper.people.restore.dialogue import Dialogue
 from taper.people.running import Work
-from taper.people.screen import Screen
+from taper.people.screen import Screen, Style
+from taper.people.site import Site
 from tests.people.nights import PART, Dump, Nights
 from tests.plane.dumping import crc_of
 from tests.tapeserver.process import TapeServerProcess
@@ -513,6 +515,40 @@ async def test_a_volume_that_is_brought(tmp_path: Path, monkeypatch: pytest.Monk
     at_terminal(monkeypatch, Terminal("s\n"))
     await nights.lines(*words, str(tmp_path / "next"), exit=Exit.FOUND)
     assert found(tmp_path / "next") == AGAIN.files()
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@ensureDeferred
+async def test_a_volume_that_somebody_else_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, partial: bool
+) -> None:
+    """It is waited for, as nothing is wrong with it; but where somebody says to go on without, and
+    then that is what is told."""
+    nights = await two_nights(tmp_path)
+    other = Site(reactor, nights.config(), nights.paths, Screen(Style.PLAIN, io.StringIO(), float))
+    changer = other.shelves.open_changer("C")
+    held = await changer.load(LoadRequest(slot="1", mode=AccessMode.READ))
+    waits = 0
+
+    def wait(clock: Any, seconds: float, then: Any) -> Deferred[None]:
+        nonlocal waits
+        waits += 1
+        return deferLater(clock, 0, then) if waits < 3 else held.release()
+
+    monkeypatch.setattr(session, "deferLater", wait)
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    if partial:
+        said = await nights.lines(*words, "--partial", exit=Exit.FOUND)
+        assert "volume is not there" not in "\n".join(said)
+        assert "reserved" in "\n".join(said)
+        await held.release()
+    else:
+        said = await nights.lines(*words)
+        assert sum(line.startswith("Waiting for volume C01, which") for line in said) == 1
+        assert waits == 3
+        assert found(tmp_path / "back") == HOME.files() | AGAIN.files()
+    await changer.close()
+    await other.close()
 
 
 @pytest.mark.parametrize("answer", ["yes\n", "no\n", ""])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 
 from devices.lane import Lane
 from taper.core.errors import SourceFault
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from taper.recovery.volumes import AskingClerk
 
 
+IN_USE_SECONDS = 2.0
+"""Until it is looked again whether a volume that somebody else has is free."""
+
+
 async def restore(site: Site, options: argparse.Namespace) -> Answer:
     """See :mod:`taper.people.commands`."""
     wish = read_wish(options)
@@ -65,6 +69,7 @@ class Restore:
         self._site = site
         self._opener = Opener(site.reactor, site.config, site.shelves, self._lane)
         self._clerks: dict[str, AskingClerk] = {}
+        self._waited_for: set[str] = set()
 
     async def run(self) -> Answer:
         """Do it.
@@ -154,6 +159,9 @@ class Restore:
 
     async def _one(self, plan: Plan, step: Step, alone: bool) -> Outcome:
         """Restore one dump, as far as it can be."""
+        for storage, clerk in self._clerks.items():
+            if storage != step.copy.storage:
+                await clerk.close_volume(tell=False)  # nobody is to wait for what is not needed
         at_work = StepAtWork(
             self._reactor, self._lane, self._config, self._rights, self._wish, step, self._ask_trust
         )
@@ -196,7 +204,11 @@ class Restore:
         storage = copy.storage
         if storage not in self._clerks:
             self._clerks[storage] = self._opener.clerk(
-                storage, self._ask_for_volume, self._wanted, self._opened
+                storage,
+                self._ask_for_volume,
+                self._wanted,
+                self._opened,
+                None if self._wish.partial else self._in_use,
             )
         return self._clerks[storage]
 
@@ -205,6 +217,15 @@ class Restore:
 
     def _opened(self, label: str) -> None:
         self._dialogue.doing(f"Reading volume {printable(label)}")
+
+    def _in_use(self, label: str, why: str) -> Deferred[None]:
+        """Somebody else has the volume: a taper, or another restore."""
+        text = f"Waiting for volume {printable(label)}, which somebody else has: {printable(why)}"
+        if label not in self._waited_for:
+            self._waited_for.add(label)
+            self._dialogue.say(text)
+        self._dialogue.waiting(text)
+        return deferLater(self._reactor, IN_USE_SECONDS, lambda: None)
 
     def _not_found(self, outcomes: list[Outcome]) -> tuple[str, ...]:
         seen = frozenset[str]().union(*(outcome.seen for outcome in outcomes))
