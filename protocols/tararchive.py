@@ -23,6 +23,8 @@ _TEXTS = (_LONG_NAME, _LONG_LINK, _PAX, _PAX_ALL)
 _WITHOUT_DATA = b"123456"
 _SPARSE_MORE_IN_HEADER, _SPARSE_MORE = 482, 504
 _DIRECTORIES = b"5D"
+_LISTING = b"D"
+_PAX_LISTING = "GNU.dumpdir"
 
 
 @frozen
@@ -64,13 +66,24 @@ class ArchiveScanner:
     :ivar holes: where members may have been that nobody can name.
     """
 
-    def __init__(self, tell: Callable[[Member], object]) -> None:
-        """:param tell: is given each member when its end has come"""
+    def __init__(
+        self,
+        tell: Callable[[Member], object],
+        listed: Callable[[str, str, str], object] | None = None,
+    ) -> None:
+        """:param tell: is given each member when its end has come
+        :param listed: is given what an incremental archive says of the content of its directories:
+            the directory's name, a letter as GNU tar has it (``N`` stands before a name that is
+            there and was dumped before; ``R`` and ``T`` before the old and the new name of a
+            directory), and the name
+        """
         self.position = 0
         self.ended = False
         self.members = 0
         self.holes: list[Hole] = []
         self._tell = tell
+        self._listed = listed
+        self._entry: bytearray | None = None  # of a listing, as far as it has come
         self._block = bytearray()
         self._skip = 0  # bytes up to the next block that matters
         self._text: bytearray | None = None
@@ -124,6 +137,7 @@ class ArchiveScanner:
         self._damaged = self._damaged or (self._open and self._data > 0)
         at_a_header = self._text is not None or self._sparse or bool(self._block)
         room = 0 if at_a_header else self._skip
+        self._entry = None
         self.position += size
         if size <= room:
             self._skip -= size
@@ -162,6 +176,8 @@ class ArchiveScanner:
                 self._end_text()
             return taken
         taken = min(len(data), self._skip)
+        if self._entry is not None:
+            self._list(self._entry + data[: min(taken, self._data)])
         self._skip -= taken
         self._data = max(0, self._data - taken)
         self.position += taken
@@ -198,6 +214,7 @@ class ArchiveScanner:
                 self._end_text()
             return
         name = self._pax.get("GNU.sparse.name") or self._pax.get("path") or self._long_name
+        listing = self._pax.get(_PAX_LISTING)
         size = _decimal(self._pax.get("size"), size)
         self._forget_texts()
         self._name = name if name is not None else _plain_name(block)
@@ -209,6 +226,10 @@ class ArchiveScanner:
         self._type = type_[0]
         self._open = True
         self._data = 0 if type_ in _WITHOUT_DATA else size
+        self._entry = bytearray() if self._listed is not None and type_ == _LISTING else None
+        if self._listed is not None and listing is not None:
+            self._list(bytearray(listing.encode("utf-8", "surrogateescape")))
+            self._entry = None
         self._sparse = type_ == _SPARSE and bool(block[_SPARSE_MORE_IN_HEADER])
         if not self._sparse:
             self._begin_data()
@@ -228,6 +249,17 @@ class ArchiveScanner:
         self._before = self._name
         self.members += 1
         self._tell(Member(self._name, self._type in _DIRECTORIES, self._damaged))
+
+    def _list(self, data: bytearray) -> None:
+        """Tell of the entries that are complete; each ends with a zero byte."""
+        assert self._listed is not None, "somebody wants to know"
+        *entries, rest = data.split(b"\0")
+        for entry in entries:
+            if entry:
+                text = _decode(bytes(entry))
+                self._listed(self._name, text[0], text[1:])
+        # more than that is no name
+        self._entry = rest if len(rest) <= _MOST_TEXT else bytearray()
 
     def _end_text(self) -> None:
         text, self._text = self._text or bytearray(), None

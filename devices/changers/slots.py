@@ -36,7 +36,7 @@ class SlotDirectories:
         try:
             with os.scandir(self._root) as entries:
                 for entry in entries:
-                    if _DIRECTORY.fullmatch(entry.name) and entry.is_dir():
+                    if _DIRECTORY.fullmatch(entry.name) and self._is_directory(entry):
                         number = int(entry.name[4:])
                         if number not in names or entry.name == f"slot{number}":
                             names[number] = entry.name
@@ -45,6 +45,15 @@ class SlotDirectories:
         except OSError as error:
             raise ChangerError(f"Can't read '{self._root}': {error.strerror}") from error
         return names
+
+    def _is_directory(self, entry: os.DirEntry[str]) -> bool:
+        """One that cannot even be looked at, as where a disk has failed, is no slot: the others
+        are [changers 3.1]."""
+        try:
+            return entry.is_dir()
+        except OSError as error:
+            _log.warning("passing over '%s': %s", entry.path, error.strerror)
+            return False
 
     def numbers(self) -> list[int]:
         return sorted(self._names())

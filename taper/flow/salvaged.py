@@ -39,7 +39,7 @@ class SalvagedOrigin(StoredOrigin):
         return () if self._salvaged is None else tuple(self._salvaged.losses)
 
     async def _read_header(self) -> Header:
-        self._gone: set[str] = set()
+        self._gone: dict[str, str] = {}
         faults: list[str] = []
         for part in self.dump.parts:
             header = await self._header_of(part, faults)
@@ -56,7 +56,7 @@ class SalvagedOrigin(StoredOrigin):
         except SourceFault as fault:
             if self._given_up:
                 raise
-            self._gone.add(part.label)
+            self._gone[part.label] = fault.text
             faults.append(fault.text)
             return None
         self._device = self._read = device

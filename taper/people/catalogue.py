@@ -47,11 +47,12 @@ class Copy:
         if self.dump.end is not End.DONE:
             reasons.append(f"{self.dump.end.value}: {self.dump.why}")
         elif not self.dump.is_whole:
-            reasons.append(_missing(self.dump))
+            reasons.append(missing_of(self.dump))
         return "; ".join(reasons)
 
 
-def _missing(dump: ToldDump) -> str:
+def missing_of(dump: ToldDump) -> str:
+    """What the log does not tell of a dump that is not whole, as a clause for people."""
     there = {part.number for part in dump.parts}
     missing = []
     for number in range(1, dump.count + 1):

@@ -29,7 +29,8 @@ or by the application that made it, the full dump first; what was deleted betwee
 deleted. All that is read is compared with the checksums of the trace log.
 
 A volume that is not in the changer is asked for, where there is a terminal to ask on; elsewhere
-nothing is restored, and the list of what is missing is told. Parts that cannot be read are passed
+nothing is restored, and the list of what is missing is told. One that somebody else has is waited
+for. Parts that cannot be read are passed
 over: all other files are restored, and those that are damaged are named.
 
 Started by root, files get back their owners; everything but the unpacking is done as the dump
@@ -61,6 +62,10 @@ before it was asked for.""",
                     help="restore this file or directory alone, named below the disk's directory",
                 ),
                 Argument(
+                    names=("--no-index",),
+                    help="with --path: read all of these dumps, whatever their indexes say",
+                ),
+                Argument(
                     names=("--level",),
                     metavar="N",
                     type=int,
@@ -75,7 +80,8 @@ before it was asked for.""",
                 Argument(names=("--dry-run",), help="show the plan, and do nothing"),
                 Argument(
                     names=("--partial",),
-                    help="do not ask for volumes that are missing; restore what the others have",
+                    help="do not ask for volumes that are missing, nor wait for those that "
+                    "somebody else has; restore what the others have",
                 ),
                 Argument(
                     names=("--overwrite",),

@@ -23,7 +23,7 @@ from taper.people.catalogue import Copy
 from taper.people.exits import State
 from taper.people.last_night import KINDS, Run, last_of, read_run
 from taper.people.plugin_text import Finding, report, worst
-from taper.people.reading import log_names, read_catalogue
+from taper.people.reading import lives, log_names, read_catalogue
 from taper.people.restore.finding import as_restorable, disk_of, level_number
 from taper.people.restore.plan import Restorable
 from taper.people.running import EXPECTED, told
@@ -268,11 +268,6 @@ def listed(logdir: str) -> list[str]:
         return []  # nothing was ever logged
     except OSError as fault:
         raise HistoryError(f"cannot read the directory {logdir}: {fault.strerror}") from fault
-
-
-def lives(pid: str) -> bool:
-    """There is a process of this number."""
-    return pid.isascii() and pid.isdigit() and os.path.exists(f"/proc/{pid}")
 
 
 def _key(host: str, disk: str) -> DiskName:

@@ -50,6 +50,32 @@ def _told_by(config: Config, path: str, stamp: str) -> list[ToldDump]:
     return list(told_dumps(lines, stamp, default_storage=config.name))
 
 
+def is_under_way(config: Config, stamp: str) -> bool:
+    """Whether the run of this datestamp goes on.
+
+    :raise HistoryError: its log cannot be read
+    """
+    from taper.people.last_night import KINDS, read_run  # seldom wanted
+
+    names = [stamp, stamp.removesuffix("000000")]  # without usetimestamps it has eight digits
+    for path, _ in logs_of(config.path(config.general.logdir), dict.fromkeys(names)):
+        try:
+            run = read_run(dump_lines(path, KINDS), stamp)
+        except FileNotFoundError:
+            continue  # tidied away since the directory was read
+        except OSError as fault:
+            text = f"cannot read the trace log {path}: {fault.strerror or fault}"
+            raise HistoryError(text) from fault
+        if run is not None and not run.finished and run.pid is not None and lives(run.pid):
+            return True
+    return False
+
+
+def lives(pid: str) -> bool:
+    """There is a process of this number."""
+    return pid.isascii() and pid.isdigit() and os.path.exists(f"/proc/{pid}")
+
+
 def read_past(config: Config, tapelist: Tapelist, since: str) -> Catalogue:
     """The dumps of runs since then of which the tapelist has no volume any more. Their logs stay
     where they are until a program of Amanda's moves them to ``oldlog``.

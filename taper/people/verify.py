@@ -75,7 +75,7 @@ async def verify(site: Site, options: argparse.Namespace) -> Answer:
         return await rebuild(site, options)
     storages = site.storages(options.storage)
     catalogue = await site.call(read_catalogue, site.config)
-    task = choose(catalogue, storages, options, random.SystemRandom())
+    task = choose(catalogue, storages, options, random.SystemRandom(), site.config.name)
     verifying = Verifying(site, catalogue, task, storages)
     await verifying.run()
     return verifying.answer()
@@ -86,9 +86,12 @@ def choose(
     storages: Iterable[Storage],
     options: argparse.Namespace,
     dice: random.Random,
+    config: str,
 ) -> Task:
-    """What the command line asks for.
+    """What the command line asks for. Where it names no storage, also volumes of one that is no
+    more: they may be in any changer.
 
+    :param config: name of the configuration
     :raise CannotStart: it asks for nothing, or for several things at once
     """
     ways = [bool(options.volumes), options.all, options.sample is not None]
@@ -100,7 +103,11 @@ def choose(
     labels = tuple(
         entry.label
         for entry in reversed(catalogue.tapelist.entries)
-        if entry.datestamp not in ("0", "1") and entry.storage in (None, *names)
+        if entry.datestamp not in ("0", "1")
+        and (
+            entry.storage in (None, *names)
+            or (options.storage is None and entry.config in (None, config))
+        )
     )
     if options.all:
         return Task(labels)
@@ -154,11 +161,16 @@ class Verifying:
         self.outcomes: list[Outcome] = []
         self._of_dumps: list[Finding] = []
         self._weighed: list[Weighed] = []
+        self._unlisted: list[str] = []
 
     async def run(self) -> None:
         """Verify them all."""
         volumes = Volumes(self._site)
-        twice = doubled(await look(self._site, self._storages))
+        shelves = await look(self._site, self._storages)
+        twice = doubled(shelves)
+        known = self._catalogue.tapelist.lookup
+        labels = [entry.label for shelf in shelves for entry in shelf.entries]
+        self._unlisted = sorted({label for label in labels if label and known(label) is None})
         progress = self._site.screen.progress("verifying", self._total())
         try:
             for label in self._task.labels:
@@ -250,7 +262,7 @@ class Verifying:
     def answer(self) -> Answer:
         findings = self.findings
         absent = [outcome for outcome in self.outcomes if outcome.absent is not None]
-        if findings:
+        if findings or not self.outcomes:
             end = Exit.FOUND
         else:
             end = Exit.ABSENT if absent else Exit.WELL
@@ -261,6 +273,7 @@ class Verifying:
                 "volumes": [_record(outcome) for outcome in self.outcomes],
                 "dumps": [_record_of(one) for one in self._weighed],
                 "findings": [finding.record() for finding in findings],
+                "unlisted": self._unlisted,
             },
             shown=(
                 Table(_COLUMNS, [self._row(outcome) for outcome in self.outcomes]),
@@ -287,6 +300,11 @@ class Verifying:
 
     def _summary(self) -> list[str]:
         lines = []
+        if not self.outcomes:
+            lines.append("Nothing was verified: the tapelist has no volume with what is asked for.")
+        if self._unlisted:
+            labels = ", ".join(map(printable, self._unlisted))
+            lines.append(f"In a changer, and not in the tapelist: {labels}")
         for verdict, text in (
             (Verdict.GOOD, "as it was written: lengths and checksum"),
             (Verdict.UNCOMPARED, "as long as it was written; nobody has told its checksum"),

@@ -17,7 +17,8 @@ from attrs import define, field, fields, frozen
 
 from protocols.crc import UNKNOWN, Crc
 from protocols.header import Header
-from taper.people.catalogue import Copy
+from protocols.stored import End
+from taper.people.catalogue import Copy, missing_of
 from taper.people.findings import Finding, Wrong
 from taper.people.telling import count
 from taper.plane.crc import flipped_bit, joined
@@ -90,7 +91,7 @@ class Weighing:
         """What is wrong besides, when all that there is to see was seen."""
         found = []
         for pile in self._piles.values():
-            odd = [*_odd_headers(pile), *_wrong_sums(pile)]
+            odd = [*_odd_headers(pile), *_wrong_sums(pile), *_unlogged(pile)]
             pile.spoiled = pile.spoiled or bool(odd)
             found += odd
         return found
@@ -157,6 +158,19 @@ def _odd_headers(pile: _Pile) -> Iterator[Finding]:
                 dump=dump.name,
                 part=part.number,
             )
+
+
+def _unlogged(pile: _Pile) -> Iterator[Finding]:
+    """Parts that a dump must have had, as it is done, and of which its log does not tell."""
+    dump = pile.copy.dump
+    if dump.end is End.DONE and not dump.is_whole and dump.parts:
+        yield Finding(
+            wrong=Wrong.MISSING,
+            text=f"it is done, and {missing_of(dump)}",
+            volume=dump.parts[0].label,
+            volumes=dump.labels,
+            dump=dump.name,
+        )
 
 
 def _usual(headers: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from attrs import frozen
 
 from taper.plane.interfaces import SourceError
-from taper.plane.volumes import VolumeSource
+from taper.plane.volumes import VolumeSource, with_place
 
 if TYPE_CHECKING:
     from protocols.stored import StoredDump, StoredPart
@@ -42,9 +42,15 @@ class SalvagedSource(VolumeSource):
     """
 
     def __init__(
-        self, dump: StoredDump, total: int | None, volumes: IVolumes, gone: set[str], *, fill: bool
+        self,
+        dump: StoredDump,
+        total: int | None,
+        volumes: IVolumes,
+        gone: dict[str, str],
+        *,
+        fill: bool,
     ) -> None:
-        """:param gone: labels of volumes that cannot be had, and are not asked for again
+        """:param gone: labels of volumes that cannot be had, and are not asked for again; why
         :param fill: give bytes in the place of those that are lost; else the dump ends there
         """
         super().__init__(dump, total, cast("IReader", None), volumes)
@@ -76,13 +82,14 @@ class SalvagedSource(VolumeSource):
         return 0
 
     def _change_to(self, part: StoredPart) -> None:
-        if part.label in self._gone:
-            raise SourceError(f"{part.place}: the volume is not there", code=7003)
+        why = self._gone.get(part.label)
+        if why is not None:
+            raise SourceError(with_place(part, why), code=7003)
         try:
             super()._change_to(part)
-        except SourceError:
+        except SourceError as fault:
             self._label = ""
-            self._gone.add(part.label)
+            self._gone[part.label] = str(fault.__cause__ or fault)
             raise
 
     def _lose(self, text: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from devices.interfaces import ILane
     from protocols.conf import Config
     from protocols.stored import StoredDump
-    from taper.recovery.volumes import Ask, Shelves
+    from taper.recovery.volumes import Ask, Busy, Shelves
 
 T = TypeVar("T", bound=StoredOrigin)
 
@@ -42,6 +42,7 @@ class Opener:
         ask: Ask,
         wanted: Callable[[str], object] = lambda label: None,
         opened: Callable[[str], object] = lambda label: None,
+        in_use: Busy | None = None,
     ) -> AskingClerk:
         """Who fetches volumes, for one dump or for several of one storage.
 
@@ -49,8 +50,9 @@ class Opener:
         :param ask: asks a person for those that are not there
         :param wanted: is told the label of each volume that is going to be loaded
         :param opened: is told it when the volume is open
+        :param in_use: waits for volumes that somebody else has; None: a person is asked
         """
-        return AskingClerk(self._shelves, where, ask, wanted, opened)
+        return AskingClerk(self._shelves, where, ask, wanted, opened, in_use)
 
     def from_volumes(self, dump: StoredDump, clerk: AskingClerk, kind: type[T]) -> T:
         """A dump on volumes; the origin's ``find`` comes next.

@@ -7,15 +7,17 @@ import functools
 import logging
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from devices.asynchronous import open_changer
 from devices.context import DeviceContext
 from devices.errors import ChangerError, DeviceError
 from devices.lane import Lane
+from protocols.errorcode import code_of
 from protocols.twisted_transports.haste import Haste
 from taper.core.clerk import Clerk
 from taper.core.errors import SourceFault
@@ -27,11 +29,19 @@ if TYPE_CHECKING:
     from protocols.driver.messages import Message
     from taper.run.paths import Paths
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 
 Ask = Callable[[str, str], "Deferred[str]"]
 """Asks a person for the volume of a label, and says why: the answer is the name of a storage or
 changer to look in from now on, or nothing. Fails with SourceFault if nobody can be asked."""
+
+Busy = Callable[[str, str], "Deferred[None]"]
+"""Waits a while for the volume of a label, which somebody else has at this moment, and says why."""
+
+_IN_USE = frozenset({3004, 3005})
+"""Codes of volumes and drives that somebody else has."""
 
 
 @implementer(IVaults)
@@ -123,6 +133,7 @@ class AskingClerk:
     :param where: the storage or changer that is looked in
     :param wanted: is told the label of each volume that is going to be loaded
     :param opened: is told it when the volume is open
+    :param in_use: waits for those that somebody else has; None: they are asked for like the others
     """
 
     busy = False
@@ -134,7 +145,9 @@ class AskingClerk:
         ask: Ask,
         wanted: Callable[[str], object] = lambda label: None,
         opened: Callable[[str], object] = lambda label: None,
+        in_use: Busy | None = None,
     ) -> None:
+        self._in_use = in_use
         self._shelves = shelves
         self._where = where
         self._ask = ask
@@ -142,7 +155,7 @@ class AskingClerk:
         self._opened = opened
         self._clerk = Clerk(_Around(shelves), "recovery")
         self._over = False
-        self._asked: Deferred[str] | None = None
+        self._asked: Deferred[Any] | None = None
 
     @property
     def label(self) -> str | None:
@@ -187,14 +200,21 @@ class AskingClerk:
             except SourceFault as fault:
                 if self._over or refused:
                     raise
-                await self._ask_for(label, fault.text)
+                if self._in_use is not None and code_of(fault) in _IN_USE:
+                    with suppress(CancelledError):  # then it is over
+                        await self._wait_for(self._in_use(label, fault.text))
+                else:
+                    await self._ask_for(label, fault.text)
 
-    async def _ask_for(self, label: str, why: str) -> None:
-        self._asked = self._ask(label, why)
+    async def _wait_for(self, awaited: Deferred[T]) -> T:
+        self._asked = awaited
         try:
-            answer = await self._asked
+            return await awaited
         finally:
             self._asked = None
+
+    async def _ask_for(self, label: str, why: str) -> None:
+        answer = await self._wait_for(self._ask(label, why))
         if answer:
             self._where = self._shelves.where(answer, self._where)
 

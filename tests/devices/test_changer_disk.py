@@ -407,6 +407,16 @@ def test_a_label_is_found_by_file_name(root):
         reservation.release()
 
 
+def test_a_slot_that_cannot_be_looked_at_hides_no_other(root, caplog):
+    """As with Amanda's changer: a link that leads to a disk that has failed, or round and round."""
+    (root / "slot9").symlink_to("slot9")
+    changer = disk(root)
+    assert "9" not in [entry.slot for entry in changer.inventory()]
+    held = changer.load(LoadRequest(slot="1"))
+    held.release()
+    assert f"passing over '{root}/slot9': Too many levels of symbolic links" in caplog.text
+
+
 def test_a_file_name_that_lies_is_found_out(root):
     """A volume loaded by label but bearing another one is given back [changers quirk 32]."""
     changer = disk(root)

@@ -106,9 +106,11 @@ async def test_all_keys_are_documented_and_all_that_are_documented_are_there(
         "taper/check/1": {"storages[].unknown_slots[]", "storages[].notes[]"},
         "taper/watch/1": {"tapers[].socket", "tapers[].snapshot"},
         "taper/simulate/1": {"storages[].unknown_slots[]"},
+        "taper/verify/1": {"unlisted[]"},
         "taper/restore/1": {
             *("missing[]", "not_found[]", "steps[].paths[]", "steps[].other_copies[]"),
-            *("outcomes[].damaged[]", "outcomes[].names_lost[]"),
+            *("outcomes[].damaged[]", "outcomes[].names_lost[]", "left_out[]"),
+            *("newer[].datestamp", "newer[].level", "newer[].why"),
         },
         "taper/rebuild/1": {key for key in told["taper/rebuild/1"] if key.startswith("findings")},
     }

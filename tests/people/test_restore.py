@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from devices.interfaces import AccessMode, LoadRequest
 from protocols.header import Header, HeaderType, build_header
 from taper.gnutar import find_tar
 from taper.installation import installation
@@ -23,7 +26,8 @@ from taper.people.exits import Exit
 from taper.people.restore import session, step
 from taper.people.restore.dialogue import Dialogue
 from taper.people.running import Work
-from taper.people.screen import Screen
+from taper.people.screen import Screen, Style
+from taper.people.site import Site
 from tests.people.nights import PART, Dump, Nights
 from tests.plane.dumping import crc_of
 from tests.tapeserver.process import TapeServerProcess
@@ -122,6 +126,34 @@ async def test_a_date_and_a_path(tmp_path: Path) -> None:
     assert record["not_found"] == ["no"]
 
 
+def index(nights: Nights, stamp: str, level: int, names: str) -> None:
+    """Write an index of /home."""
+    place = nights.root / "index/localhost/_home"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / f"{stamp}_{level}.gz").write_bytes(gzip.compress(names.encode()) if names else b"")
+
+
+@ensureDeferred
+async def test_an_index_that_lies(tmp_path: Path) -> None:
+    """One that is empty is none; what another one has not is not told for certain."""
+    nights = await two_nights(tmp_path)
+    nights.configure(more=f'indexdir "{tmp_path}/index"')
+    words = ("restore", "localhost", "/home", "--path", "dir/f6", "--to")
+    index(nights, LATER, 1, "")
+    await nights.lines(*words, str(tmp_path / "one"))
+    assert found(tmp_path / "one") == {"dir/f6": b"new"}
+    for stamp, level in ((FULL, 0), (LATER, 1)):
+        index(nights, stamp, level, "/\n/../../etc/passwd\n/-x\n")
+    said = await nights.lines(*words, str(tmp_path / "two"), exit=Exit.FOUND)
+    assert said[-3:] == [
+        "In none of these dumps: dir/f6",
+        "Some were not read, by their indexes; with --no-index all of them are.",
+        "NOT ALL was restored; what is wrong stands above.",
+    ]
+    await nights.lines(*words, str(tmp_path / "three"), "--no-index")
+    assert found(tmp_path / "three") == {"dir/f6": b"new"}
+
+
 @ensureDeferred
 async def test_a_path_of_an_archive_without_dots(tmp_path: Path) -> None:
     """Members may be named either way."""
@@ -134,11 +166,12 @@ async def test_a_path_of_an_archive_without_dots(tmp_path: Path) -> None:
 
 @ensureDeferred
 async def test_held_and_on_volumes(tmp_path: Path) -> None:
-    """The holding disk is read without a volume; one that is not whole is no dump."""
+    """The holding disk is read without a volume; one that is not whole is not restored."""
     nights = await two_nights(tmp_path)
     nights.hold_back("20260109000000", Archive("/home", 1, level=2, more={"held": b"x"}))
     nights.hold_back("20260110000000", Archive("/home", 1, level=3), partial=True)
-    said = await nights.lines("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    said = await nights.lines(*words, exit=Exit.FOUND)
     assert any(line.endswith("the holding disk") for line in said)
     assert found(tmp_path / "back")["held"] == b"x"
 
@@ -345,6 +378,93 @@ async def test_a_dump_of_an_application(tmp_path: Path, monkeypatch: pytest.Monk
     assert "which is not known here" in nights.said[-1]
 
 
+@pytest.mark.parametrize("how", ["log cut", "part unlogged", "forgotten", "held", "goes on"])
+@ensureDeferred
+async def test_a_newer_dump_that_is_not_there(tmp_path: Path, how: str) -> None:
+    """What is older does not pass for the newest; unless that is what is asked for, or the newer
+    one is being written."""
+    nights = await two_nights(tmp_path)
+    log, tapelist = nights.log(LATER), tmp_path / "tapelist"
+    lines = log.read_text().splitlines(keepends=True)
+    if how in ("log cut", "goes on"):
+        pid = os.getpid() if how == "goes on" else 1 << 30
+        told = [line for line in lines if not line.startswith("DONE")]
+        log.write_text(f"INFO amdump amdump pid {pid}\n{''.join(told)}")
+    elif how == "part unlogged":
+        log.write_text("".join(line for line in lines if not line.startswith("PART")))
+    elif how == "forgotten":
+        entries = tapelist.read_text().splitlines(keepends=True)
+        tapelist.write_text("".join(line for line in entries if " C02 " not in line))
+    else:
+        log.unlink()
+        nights.hold_back(LATER, AGAIN, partial=True)
+    words = ("restore", "localhost", "/home", "--to")
+    end = Exit.WELL if how == "goes on" else Exit.FOUND
+    record = await nights.record(*words, str(tmp_path / "one"), exit=end)
+    assert [one["datestamp"] for one in record["newer"]] == [LATER] * (end is Exit.FOUND)
+    assert record["whole"] is (end is Exit.WELL)
+    assert found(tmp_path / "one") == HOME.files()
+    if end is Exit.FOUND:
+        said = "\n".join(await nights.lines(*words, str(tmp_path / "two"), exit=end))
+        assert "Level 1 of 2026-01-08 is newer, and cannot be restored: " in said
+        assert 'the date behind its name says that this is wanted: "2026-01-07"' in said
+    await nights.lines(*(*words[:-1], "2026-01-07", "--to", str(tmp_path / "three")))
+
+
+class Listed(Dump):
+    """A dump as Amanda makes it: GNU tar's, with what it knows of the dumps before.
+
+    :ivar root: what is dumped; what tar knows of it lies beside it.
+    """
+
+    def data(self, stamp: str) -> bytes:
+        root = Path(self.disk)
+        command = [
+            *(str(find_tar()), "--create", "--file=-", f"--directory={root}", "--sparse"),
+            *("--one-file-system", f"--listed-incremental={root}.known", "."),
+        ]
+        done = subprocess.run(command, capture_output=True, check=True)
+        return done.stdout
+
+
+async def renamed(tmp_path: Path) -> tuple[Nights, str]:
+    """A full dump, and one behind which a directory has another name. :return: the disk"""
+    nights = Nights(tmp_path).make()
+    disk = tmp_path / "disk"
+    (disk / "old/below").mkdir(parents=True)
+    (disk / "old/kept").write_text("kept")
+    (disk / "top").write_text("top")
+    await nights.hold(FULL, Listed(str(disk), 0))
+    (disk / "old").rename(disk / "new")
+    (disk / "new/late").write_text("late")
+    await nights.hold(LATER, Listed(str(disk), 0, level=1))
+    return nights, str(disk)
+
+
+@ensureDeferred
+async def test_a_directory_that_was_renamed(tmp_path: Path) -> None:
+    """Tar does it, too, where it may; else it is told what is not there."""
+    nights, disk = await renamed(tmp_path)
+    words = ("restore", "localhost", disk, "--to")
+    await nights.lines(*words, str(tmp_path / "all"))
+    assert found(tmp_path / "all") == {"new/kept": b"kept", "new/late": b"late", "top": b"top"}
+
+    record = await nights.record(*words, str(tmp_path / "one"), "--path", "new", exit=Exit.FOUND)
+    assert record["left_out"] == ["new/kept"]
+    assert not record["whole"]
+    said = await nights.lines(*words, str(tmp_path / "two"), "--path", "new", exit=Exit.FOUND)
+    assert "Not restored: new/kept" in said
+    assert "restore it by its old name, too" in "\n".join(said)
+    await nights.lines(*words, str(tmp_path / "three"), "--path", "new/late", "--path", "top")
+
+    (tmp_path / "over").mkdir()
+    (tmp_path / "over/mine").write_text("mine")
+    said = await nights.lines(*words, str(tmp_path / "over"), "--overwrite", exit=Exit.FOUND)
+    assert any("directory old was renamed to new before this dump" in line for line in said)
+    assert found(tmp_path / "over").keys() == {"mine", "old/kept", "new/late", "top"}
+    await nights.lines(*words, str(tmp_path / "level"), "--level", "1", "--path", "new")
+
+
 class Terminal(io.StringIO):
     """What is shown, and who types."""
 
@@ -395,6 +515,40 @@ async def test_a_volume_that_is_brought(tmp_path: Path, monkeypatch: pytest.Monk
     at_terminal(monkeypatch, Terminal("s\n"))
     await nights.lines(*words, str(tmp_path / "next"), exit=Exit.FOUND)
     assert found(tmp_path / "next") == AGAIN.files()
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@ensureDeferred
+async def test_a_volume_that_somebody_else_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, partial: bool
+) -> None:
+    """It is waited for, as nothing is wrong with it; but where somebody says to go on without, and
+    then that is what is told."""
+    nights = await two_nights(tmp_path)
+    other = Site(reactor, nights.config(), nights.paths, Screen(Style.PLAIN, io.StringIO(), float))
+    changer = other.shelves.open_changer("C")
+    held = await changer.load(LoadRequest(slot="1", mode=AccessMode.READ))
+    waits = 0
+
+    def wait(clock: Any, seconds: float, then: Any) -> Deferred[None]:
+        nonlocal waits
+        waits += 1
+        return deferLater(clock, 0, then) if waits < 3 else held.release()
+
+    monkeypatch.setattr(session, "deferLater", wait)
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    if partial:
+        said = await nights.lines(*words, "--partial", exit=Exit.FOUND)
+        assert "volume is not there" not in "\n".join(said)
+        assert "reserved" in "\n".join(said)
+        await held.release()
+    else:
+        said = await nights.lines(*words)
+        assert sum(line.startswith("Waiting for volume C01, which") for line in said) == 1
+        assert waits == 3
+        assert found(tmp_path / "back") == HOME.files() | AGAIN.files()
+    await changer.close()
+    await other.close()
 
 
 @pytest.mark.parametrize("answer", ["yes\n", "no\n", ""])

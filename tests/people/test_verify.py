@@ -88,6 +88,7 @@ async def test_as_json(tmp_path: Path) -> None:
             for disk, size in (("/home", 2 * PART + 5), ("/srv", 100))
         ],
         "findings": [],
+        "unlisted": [],
     }
 
 
@@ -266,6 +267,36 @@ async def test_what_makes_no_sense(tmp_path: Path) -> None:
         assert await nights.run("verify", *words) == (Exit.FAILED, "")
     assert nights.said[0] == "name the volumes to verify, or say --all or --sample PERCENT"
     assert nights.said[-1] == "--sample x: a number over 0 up to 100 expected"
+
+
+@ensureDeferred
+async def test_a_tapelist_that_lies(tmp_path: Path) -> None:
+    """Nothing is good of which nobody has looked at anything; and nothing is passed over because
+    its storage has another name now."""
+    nights = await two_nights(tmp_path)
+    tapelist = tmp_path / "tapelist"
+    whole = tapelist.read_text()
+    tapelist.write_text(whole.replace("STORAGE:C", "STORAGE:old"))
+    assert len((await nights.record("verify", "--all"))["volumes"]) == 2
+    tapelist.write_text("".join(line + "\n" for line in whole.splitlines() if " C01 " in line))
+    assert "In a changer, and not in the tapelist: C02" in await nights.lines("verify", "--all")
+    tapelist.write_text("")
+    for words in (("--all",), ("--sample", "100%")):
+        said = await nights.lines("verify", *words, exit=Exit.FOUND)
+        assert "Nothing was verified" in "\n".join(said)
+
+
+@ensureDeferred
+async def test_a_log_that_has_lost_a_part(tmp_path: Path) -> None:
+    """A dump that cannot be restored is not good, though all that is left of it is."""
+    nights = await two_nights(tmp_path)
+    log = nights.log(FIRST)
+    lines = log.read_text().splitlines(keepends=True)
+    (done,) = (line for line in lines if line.startswith("DONE") and " /home " in line)
+    log.write_text("".join(lines).replace(done, done.replace(f" {FIRST} 3 0 ", f" {FIRST} 4 0 ")))
+    (found,) = await findings(nights)
+    assert (found["kind"], found["volume"], found["disk"]) == ("missing", "C01", "/home")
+    assert found["text"] == "it is done, and the log does not tell of part 4"
 
 
 @ensureDeferred

@@ -125,7 +125,7 @@ def test_all_that_can_be_read_is_where_it_belongs(
         good = 0 if found is None else found.failing.get(part.fileno, part.size)
         lost[at + good : at + part.size] = b"x" * (part.size - good)
         at += part.size
-    source = SalvagedSource(dump, None, shelf, set(), fill=True)
+    source = SalvagedSource(dump, None, shelf, {}, fill=True)
     got, holes = drain(source)
     assert len(got) == len(expected)
     told = bytearray(len(data))
@@ -143,7 +143,7 @@ def test_what_is_undone_ends_where_something_is_lost() -> None:
     """No program can go on behind a gap."""
     dump, shelf, data = make([2, 2, 2], 3)
     shelf.volumes["V0"].failing[2] = BLOCK
-    source = SalvagedSource(dump, None, shelf, set(), fill=False)
+    source = SalvagedSource(dump, None, shelf, {}, fill=False)
     verifyObject(ISource, source)
     assert drain(source) == (data[: 3 * BLOCK], [])
     assert [loss.part.number for loss in source.losses] == [2]
@@ -152,14 +152,15 @@ def test_what_is_undone_ends_where_something_is_lost() -> None:
 
 def test_volumes_that_are_known_to_be_gone() -> None:
     dump, shelf, _ = make([1, 1, 1], 1)
-    source = SalvagedSource(dump, None, shelf, {"V1"}, fill=True)
+    source = SalvagedSource(dump, None, shelf, {"V1": "somebody has it"}, fill=True)
     drain(source)
     assert shelf.asked == ["V0", "V2"]
+    assert [loss.text for loss in source.losses] == ["'V1' file 1: somebody has it"]
 
 
 def test_whoever_gives_up_hears_of_it() -> None:
     dump, shelf, _ = make([1, 1], 1)
-    source = SalvagedSource(dump, None, shelf, set(), fill=True)
+    source = SalvagedSource(dump, None, shelf, {}, fill=True)
     buffer = memoryview(bytearray(BLOCK))
     assert source.read_into(buffer) == BLOCK
     source.cancel()
@@ -177,7 +178,7 @@ def test_sizes_that_nobody_knows() -> None:
     )
     dump = StoredDump(name=NAME, written=NAME.datestamp, parts=parts, crc=UNKNOWN)
     shelf.volumes["V0"].failing[1] = BLOCK
-    got, holes = drain(SalvagedSource(dump, None, shelf, set(), fill=True), 1024)
+    got, holes = drain(SalvagedSource(dump, None, shelf, {}, fill=True), 1024)
     assert holes == [(BLOCK, BLOCK + 512)]
     assert got[:BLOCK] + got[BLOCK + 512 :] == data[:BLOCK] + data[2 * BLOCK :]
 
@@ -185,4 +186,4 @@ def test_sizes_that_nobody_knows() -> None:
 @pytest.mark.parametrize("size", [BLOCK - 1, 1])
 def test_a_reader_with_little_room(size: int) -> None:
     dump, shelf, data = make([2, 1], 2)
-    assert drain(SalvagedSource(dump, None, shelf, set(), fill=True), size) == (data, [])
+    assert drain(SalvagedSource(dump, None, shelf, {}, fill=True), size) == (data, [])

@@ -171,3 +171,39 @@ def test_what_gnu_tar_writes(tmp_path: Path, form: str) -> None:
         name for name in listed.stdout.decode().splitlines() if name.endswith("/")
     ]
     assert scanner.whole
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="there is no tar")
+@pytest.mark.parametrize("form", ["gnu", "posix"])
+def test_what_an_incremental_archive_lists(tmp_path: Path, form: str) -> None:
+    """However it is cut; what is lost in a listing is not made up."""
+    root = tmp_path / "root"
+    (root / "old").mkdir(parents=True)
+    for number in range(60):
+        (root / "old" / f"f{number:02}").write_text("x")
+    command = [
+        *("tar", "--create", "--file=-", f"--format={form}", f"--directory={root}"),
+        *(f"--listed-incremental={tmp_path}/known", "."),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    (root / "old").rename(root / "new")
+    data = subprocess.run(command, check=True, capture_output=True).stdout
+
+    def listed(*pieces: bytes | int) -> list[tuple[str, str, str]]:
+        told: list[tuple[str, str, str]] = []
+        scanner = ArchiveScanner(lambda _: None, lambda *entry: told.append(entry))
+        for piece in pieces:
+            if isinstance(piece, int):
+                scanner.lose(piece)
+            else:
+                scanner.feed(memoryview(piece))
+        scanner.end()
+        return told
+
+    whole = listed(data)
+    assert ("./", "R", "./old") in whole
+    assert ("./", "T", "./new") in whole
+    assert {("./new/", "N", f"f{number:02}") for number in range(60)} <= {*whole}
+    assert listed(*(data[at : at + 7] for at in range(0, len(data), 7))) == whole
+    at = data.index(b"f30\0")
+    assert {*listed(data[: at + 1], 30, data[at + 31 :])} < {*whole}

@@ -12,8 +12,10 @@ from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, cast
 
 from devices.regular import open_regular
+from protocols.stored import End
 from taper.people.catalogue import HeldDump
-from taper.people.restore.plan import NothingToRestore, Restorable
+from taper.people.reading import is_under_way, read_past
+from taper.people.restore.plan import Newer, NothingToRestore, Restorable
 from taper.people.telling import printable
 from taper.recovery.catalog import index_stem
 
@@ -65,14 +67,51 @@ def restorables(catalogue: Catalogue, host: str, disk: str) -> list[Restorable]:
     return [as_restorable(dump) for dump in catalogue.of(host, disk) if dump.restorable]
 
 
-def lost(catalogue: Catalogue, host: str, disk: str) -> frozenset[tuple[str, int]]:
-    """Datestamp and level of the dumps of a disk of which no copy is there as a whole."""
+def lost(catalogue: Catalogue, host: str, disk: str) -> dict[tuple[str, int], str]:
+    """Datestamp and level of the dumps of a disk of which no copy is there as a whole, each with
+    what is missing."""
     there = {copy.key for copy in restorables(catalogue, host, disk)}
-    known = set()
+    found: dict[tuple[str, int], str] = {}
     for dump in catalogue.of(host, disk):
         told = dump if isinstance(dump, HeldDump) else dump.dump.name
-        known.add((told.datestamp, level_number(told.level)))
-    return frozenset(known - there)
+        key = told.datestamp, level_number(told.level)
+        if key not in there:
+            found[key] = dump.lacks or ""
+    return found
+
+
+def newer(
+    config: Config, catalogue: Catalogue, host: str, disk: str, stamp: str
+) -> tuple[Newer, ...]:
+    """The dumps of a disk that are newer than this datestamp, and of which no copy is there as a
+    whole; but for those that are being written.
+
+    :raise HistoryError: a log cannot be read
+    """
+    past = read_past(config, catalogue.tapelist, stamp)
+    known = lost(past, host, disk) | lost(catalogue, host, disk)
+    there = {copy.key for copy in restorables(catalogue, host, disk)}
+    being_written = {
+        key
+        for dump in (*catalogue.of(host, disk), *past.of(host, disk))
+        for run, key in _unfinished(dump)
+        if key[0] > stamp and is_under_way(config, run)
+    }
+    return tuple(
+        Newer(datestamp=key[0], level=key[1], why=why)
+        for key, why in sorted(known.items())
+        if key[0] > stamp and key not in there and key not in being_written
+    )
+
+
+def _unfinished(dump: Copy | HeldDump) -> Iterator[tuple[str, tuple[str, int]]]:
+    """The run that may be writing a dump, and which dump that is."""
+    if isinstance(dump, HeldDump):
+        if dump.path.endswith(".tmp"):
+            yield dump.datestamp, (dump.datestamp, level_number(dump.level))
+    elif dump.dump.end is End.OPEN:
+        name = dump.dump.name
+        yield dump.dump.written, (name.datestamp, level_number(name.level))
 
 
 def as_restorable(dump: Copy | HeldDump) -> Restorable:
@@ -163,13 +202,15 @@ def _unescaped(text: str) -> str:
 def paths_in(
     config: Config, host: str, disk: str, dump: Restorable, paths: tuple[str, ...]
 ) -> tuple[str, ...] | None:
-    """Those of the paths that a dump has; None: no index tells."""
+    """Those of the paths that a dump has; None: no index tells. One without any name is what is
+    left where making it has failed: every dump has a name at least."""
     try:
         names = listed(config, host, disk, dump, _INDEXES + _SORTED)
         if names is None:
             return None
-        left, found = set(paths), set()
+        left, found, empty = set(paths), set(), True
         for name in names:
+            empty = False
             here = {path for path in left if covers(path, name.rstrip("/"))}
             found |= here
             left -= here
@@ -177,6 +218,8 @@ def paths_in(
                 break
     except OSError:
         return None  # the dump itself has to tell
+    if empty:
+        return None
     return tuple(path for path in paths if path in found)
 
 

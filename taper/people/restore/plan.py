@@ -106,6 +106,17 @@ class Step(Record, kw_only=True):
     others: tuple[str, ...] = ()
 
 
+class Newer(Record, kw_only=True):
+    """A dump that is newer than all that is restored, and cannot be restored.
+
+    :ivar why: what is missing of it.
+    """
+
+    datestamp: str
+    level: int
+    why: str
+
+
 class Plan(Record, kw_only=True):
     """What is going to be done, and in which order.
 
@@ -114,6 +125,8 @@ class Plan(Record, kw_only=True):
         and that one of these may build on.
     :ivar gap: a dump builds on one of the level below it, which nothing tells of.
     :ivar passed_over: dumps that have nothing that is wanted.
+    :ivar alone: what the dump builds on is not wanted.
+    :ivar newer: what would have been restored instead, if it were there.
     """
 
     host: str
@@ -123,6 +136,8 @@ class Plan(Record, kw_only=True):
     lost: tuple[tuple[str, int], ...] = ()
     gap: bool = False
     passed_over: tuple[Restorable, ...] = ()
+    alone: bool = False
+    newer: tuple[Newer, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -200,6 +215,7 @@ def make_plan(
     *,
     alone: bool = False,
     lost: Collection[tuple[str, int]] = (),
+    newer: tuple[Newer, ...] = (),
 ) -> Plan:
     """Settle from which copies.
 
@@ -209,6 +225,7 @@ def make_plan(
     :param paths: what is wanted at all; none: everything
     :param alone: what the dump builds on is not wanted
     :param lost: datestamp and level of dumps that are known, and cannot be restored
+    :param newer: those of them that would have been the last one
     """
     keys = [copies[0].key for copies in chain]
     steps: list[Step] = []
@@ -230,6 +247,8 @@ def make_plan(
         lost=tuple(sorted(key for pair in pairwise(keys) for key in lost if _between(key, *pair))),
         gap=any(later[1] - before[1] > 1 for before, later in pairwise(keys)),
         passed_over=tuple(passed_over),
+        alone=alone,
+        newer=newer,
     )
 
 

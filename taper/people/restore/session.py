@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 
 from devices.lane import Lane
 from taper.core.errors import SourceFault
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from taper.recovery.volumes import AskingClerk
 
 
+IN_USE_SECONDS = 2.0
+"""Until it is looked again whether a volume that somebody else has is free."""
+
+
 async def restore(site: Site, options: argparse.Namespace) -> Answer:
     """See :mod:`taper.people.commands`."""
     wish = read_wish(options)
@@ -65,6 +69,7 @@ class Restore:
         self._site = site
         self._opener = Opener(site.reactor, site.config, site.shelves, self._lane)
         self._clerks: dict[str, AskingClerk] = {}
+        self._waited_for: set[str] = set()
 
     async def run(self) -> Answer:
         """Do it.
@@ -99,7 +104,8 @@ class Restore:
             outcomes.append(await self._one(plan, step, alone))
             if self._site.shelves.stop.is_set():
                 raise CancelledError
-        return tell_outcome(plan, outcomes, wish.to, self._not_found(outcomes))
+        left_out = () if plan.alone else _left_out(outcomes)
+        return tell_outcome(plan, outcomes, wish.to, self._not_found(outcomes), left_out)
 
     # what is to be done
 
@@ -118,7 +124,7 @@ class Restore:
                 f"it with --level {levels}"
             )
         wanted = {}
-        for copies in chain if wish.paths else ():
+        for copies in chain if wish.paths and wish.by_index else ():
             its = await call(finding.paths_in, config, host, disk, copies[0], wish.paths)
             if its is not None:
                 wanted[copies[0].key] = its
@@ -126,7 +132,15 @@ class Restore:
         contents = await self._contents_of(storages)
         lost = finding.lost(catalogue, host, disk)
         alone = wish.level is not None
-        return make_plan(host, disk, chain, contents, wanted, wish.paths, alone=alone, lost=lost)
+        stamp = chain[-1][0].datestamp
+        newer = tuple(
+            one
+            for one in await call(finding.newer, config, catalogue, host, disk, stamp)
+            if (wish.until is None or one.datestamp <= wish.until)
+            and (not alone or one.level == wish.level)
+        )
+        words = (host, disk, chain, contents, wanted, wish.paths)
+        return make_plan(*words, alone=alone, lost=lost, newer=newer)
 
     async def _contents_of(self, names: Iterable[str]) -> dict[str, Contents]:
         """What the changers of storages have, as far as they know."""
@@ -145,6 +159,9 @@ class Restore:
 
     async def _one(self, plan: Plan, step: Step, alone: bool) -> Outcome:
         """Restore one dump, as far as it can be."""
+        for storage, clerk in self._clerks.items():
+            if storage != step.copy.storage:
+                await clerk.close_volume(tell=False)  # nobody is to wait for what is not needed
         at_work = StepAtWork(
             self._reactor, self._lane, self._config, self._rights, self._wish, step, self._ask_trust
         )
@@ -187,7 +204,11 @@ class Restore:
         storage = copy.storage
         if storage not in self._clerks:
             self._clerks[storage] = self._opener.clerk(
-                storage, self._ask_for_volume, self._wanted, self._opened
+                storage,
+                self._ask_for_volume,
+                self._wanted,
+                self._opened,
+                None if self._wish.partial else self._in_use,
             )
         return self._clerks[storage]
 
@@ -196,6 +217,15 @@ class Restore:
 
     def _opened(self, label: str) -> None:
         self._dialogue.doing(f"Reading volume {printable(label)}")
+
+    def _in_use(self, label: str, why: str) -> Deferred[None]:
+        """Somebody else has the volume: a taper, or another restore."""
+        text = f"Waiting for volume {printable(label)}, which somebody else has: {printable(why)}"
+        if label not in self._waited_for:
+            self._waited_for.add(label)
+            self._dialogue.say(text)
+        self._dialogue.waiting(text)
+        return deferLater(self._reactor, IN_USE_SECONDS, lambda: None)
 
     def _not_found(self, outcomes: list[Outcome]) -> tuple[str, ...]:
         seen = frozenset[str]().union(*(outcome.seen for outcome in outcomes))
@@ -238,3 +268,14 @@ class Restore:
         except EOFError:
             return False
         return answer.lower() in ("y", "yes")
+
+
+def _left_out(outcomes: list[Outcome]) -> tuple[str, ...]:
+    """What was there when the last dump was made, and is in no dump by this name, as the directory
+    that it is in was renamed; as far as whole archives tell."""
+    contents = [outcome.contents for outcome in outcomes if outcome.whole]
+    known = [one for one in contents if one is not None and one.names_known]
+    if not known or len(known) < len(outcomes):
+        return ()
+    there = set[str]().union(*(one.members for one in known))
+    return tuple(sorted(known[-1].kept - there))

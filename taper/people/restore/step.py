@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from devices.errors import DeviceError
 from protocols.header import HeaderError
 from protocols.recovery.features import Features
@@ -16,7 +18,7 @@ from taper.installation import installation
 from taper.last_words import CannotStart
 from taper.people.restore import applications, trust, unpack
 from taper.people.restore.telling import Outcome
-from taper.people.restore.watched import Contents, Watched
+from taper.people.restore.watched import Contents, Watched, moved_away
 from taper.people.telling import printable
 from taper.recovery.errors import RecoveryFailed
 from taper.recovery.judging import differences, padding_of
@@ -118,7 +120,11 @@ class StepAtWork:
         await way.close(well=True)
         self._through = True
         await self._lane.call(taker.wait)
-        return self._judge(header, undoing, given, taker)
+        outcome = self._judge(header, undoing, given, taker)
+        contents = self._contents
+        if contents is not None and not alone and not self._step.paths:
+            outcome = evolve(outcome, faults=(*outcome.faults, *moved_away(contents.renamed)))
+        return outcome
 
     async def _open(self, opener: Opener, clerk: AskingClerk | None) -> Header:
         copy = self._step.copy
@@ -221,6 +227,7 @@ class StepAtWork:
             faults=tuple(faults),
             checked=known and not losses and not faults,
             seen=frozenset() if contents is None else frozenset(contents.seen),
+            contents=contents,
         )
 
     async def _close(self) -> None:

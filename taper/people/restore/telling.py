@@ -14,6 +14,7 @@ from taper.people.telling import Answer, Column, Table, count, moment, printable
 if TYPE_CHECKING:
     from protocols.tararchive import Hole
     from taper.people.restore.plan import Need, Plan, Step
+    from taper.people.restore.watched import Contents
     from taper.plane.salvage import Loss
 
 _SHOWN = 20
@@ -33,6 +34,7 @@ class Outcome:
     :ivar faults: what else was wrong.
     :ivar checked: a checksum was known, and is that of what was read.
     :ivar seen: of the paths that are wanted, those that were found.
+    :ivar contents: what the archive had; None: it is none.
     """
 
     step: Step
@@ -45,6 +47,7 @@ class Outcome:
     faults: tuple[str, ...] = ()
     checked: bool = False
     seen: frozenset[str] = frozenset()
+    contents: Contents | None = None
 
     @property
     def whole(self) -> bool:
@@ -102,6 +105,18 @@ def _plan_lines(plan: Plan, target: str) -> Iterator[Table | str]:
             f"Level {level} of {moment(stamp)} cannot be restored, and the next one may build on "
             "it: what changed in between may be missing, or be as it was before."
         )
+    for one in plan.newer:
+        yield (
+            f"Level {one.level} of {moment(one.datestamp)} is newer, and cannot be restored: "
+            f"{printable(one.why)}"
+        )
+    if plan.newer:
+        stamps = [*(step.copy.datestamp for step in plan.steps)]
+        stamps += [copy.datestamp for copy in plan.passed_over]
+        yield (
+            "So the disk is restored as it was before; the date behind its name says that this is "
+            f'wanted: "{moment(max(stamps))}"'
+        )
     if plan.gap and not plan.lost:
         yield (
             "A level between these is nowhere any more: what changed in between may be missing, or "
@@ -137,6 +152,9 @@ def plan_record(plan: Plan, target: str) -> dict[str, Any]:
         "base_missing": plan.base_missing,
         "lost": len(plan.lost),
         "gap": plan.gap,
+        "newer": [
+            {"datestamp": one.datestamp, "level": one.level, "why": one.why} for one in plan.newer
+        ],
         "missing": list(plan.missing),
         "steps": [_step_record(step) for step in plan.steps],
     }
@@ -182,16 +200,35 @@ def tell_missing(plan: Plan, target: str) -> Answer:
 
 
 def tell_outcome(
-    plan: Plan, outcomes: list[Outcome], target: str, not_found: tuple[str, ...]
+    plan: Plan,
+    outcomes: list[Outcome],
+    target: str,
+    not_found: tuple[str, ...],
+    left_out: tuple[str, ...] = (),
 ) -> Answer:
-    """What was done."""
-    whole = all(outcome.whole for outcome in outcomes) and not not_found and plan.complete
+    """What was done.
+
+    :param not_found: paths that no dump has
+    :param left_out: names that were there by the last dump, and that none of the dumps has
+    """
+    whole = all(outcome.whole for outcome in outcomes) and plan.complete
+    whole = whole and not (plan.newer or not_found or left_out)
     record = plan_record(plan, target)
     record["outcomes"] = [_outcome_record(outcome) for outcome in outcomes]
     record["not_found"] = list(not_found)
+    record["left_out"] = list(left_out)
     record["whole"] = whole
     lines = [line for outcome in outcomes for line in _faults(outcome)]
     lines += [f"In none of these dumps: {printable(path)}" for path in not_found]
+    if not_found and plan.passed_over:
+        lines.append("Some were not read, by their indexes; with --no-index all of them are.")
+    lines += _some([f"Not restored: {printable(name)}" for name in left_out])
+    if left_out:
+        lines.append(
+            "These did not change before the last dump, and those before it have them under no "
+            "such name. Where a directory was renamed, restore it by its old name, too, or the "
+            "whole disk."
+        )
     checked = all(outcome.checked for outcome in outcomes)
     if whole and checked:
         lines.append("Restored. All checksums are as they were when it was dumped.")

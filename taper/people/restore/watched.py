@@ -9,10 +9,15 @@ from zope.interface import implementer
 
 from protocols.tararchive import ArchiveScanner, Hole, Member
 from taper.people.restore.finding import covers, member_name
+from taper.people.telling import printable
 from taper.plane.interfaces import ISource, SourceError
 
 if TYPE_CHECKING:
     from taper.flow.salvaged import SalvagedOrigin
+
+
+_MOST_NAMES = 500_000
+"""So many names of an archive are kept; of an archive with more nobody says what it left out."""
 
 
 class Contents:
@@ -22,6 +27,10 @@ class Contents:
     :ivar damaged: names of members of which bytes are missing; those that are wanted only.
     :ivar seen: of the paths that are wanted, those that are there.
     :ivar not_found: of how many spellings of paths there is no member.
+    :ivar members: names of the members, if paths are wanted.
+    :ivar kept: names that the archive lists below the paths that are wanted, and has no member of,
+        as they were dumped before.
+    :ivar renamed: old and new names of directories, since the dump that this one builds on.
     """
 
     def __init__(self, paths: tuple[str, ...]) -> None:
@@ -29,8 +38,12 @@ class Contents:
         self.damaged: list[str] = []
         self.seen: set[str] = set()
         self._spelled: set[tuple[str, bool]] = set()
+        self.members: set[str] = set()
+        self.kept: set[str] = set()
+        self.renamed: list[tuple[str, str]] = []
+        self._old_name = ""
         self._paths = paths
-        self._scanner = ArchiveScanner(self._take)
+        self._scanner = ArchiveScanner(self._take, self._list)
 
     def _take(self, member: Member) -> None:
         name = member_name(member.name)
@@ -40,8 +53,25 @@ class Contents:
         self.seen.update(wanted)
         self._spelled.update((path, member.name.startswith("./")) for path in wanted)
         self.files += not member.is_directory
+        if wanted and len(self.members) < _MOST_NAMES:
+            self.members.add(name)
         if member.damaged:
             self.damaged.append(name)
+
+    def _list(self, directory: str, mark: str, name: str) -> None:
+        if mark == "N" and self._paths and len(self.kept) < _MOST_NAMES:
+            whole = member_name(f"{member_name(directory)}/{name}")
+            if any(covers(path, whole) for path in self._paths):
+                self.kept.add(whole)
+        elif mark == "R":
+            self._old_name = member_name(name)
+        elif mark == "T" and self._old_name and len(self.renamed) < _MOST_NAMES:
+            self.renamed.append((self._old_name, member_name(name)))
+
+    @property
+    def names_known(self) -> bool:
+        """All names that are wanted are in ``members`` and ``kept``."""
+        return max(len(self.members), len(self.kept)) < _MOST_NAMES
 
     def feed(self, data: memoryview) -> None:
         self._scanner.feed(data)
@@ -65,6 +95,15 @@ class Contents:
     def ended(self) -> bool:
         """The archive came to its end."""
         return self._scanner.ended
+
+
+def moved_away(renamed: list[tuple[str, str]]) -> list[str]:
+    """What is wrong where directories were renamed, and tar was not told to rename them."""
+    return [
+        f"directory {printable(old)} was renamed to {printable(new)} before this dump: what did "
+        "not change in it since is under its old name"
+        for old, new in renamed
+    ]
 
 
 @implementer(ISource)

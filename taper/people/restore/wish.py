@@ -17,6 +17,7 @@ class Wish(Record, kw_only=True):
     :ivar to: a directory; ``-``: standard output.
     :ivar level: only this one.
     :ivar paths: below the disk's directory; none: everything.
+    :ivar by_index: dumps that have none of the paths by their indexes are not read.
     :ivar storage: of the copies that will do; None: any.
     :ivar partial: go on without volumes that are not there.
     :ivar overwrite: the directory need not be empty.
@@ -29,6 +30,7 @@ class Wish(Record, kw_only=True):
     until: str | None = None
     level: int | None = None
     paths: tuple[str, ...] = ()
+    by_index: bool = True
     storage: str | None = None
     dry_run: bool = False
     partial: bool = False
@@ -63,6 +65,7 @@ def read_wish(options: argparse.Namespace) -> Wish:
         until=until,
         level=options.level,
         paths=paths,
+        by_index=not options.no_index,
         storage=options.storage,
         dry_run=options.dry_run,
         partial=options.partial,

@@ -13,8 +13,8 @@ from devices.tapelist_file import read_tapelist
 from taper.last_words import CannotStart, sentence
 from taper.people.catalogue import make_catalogue
 from taper.people.doctor.visit import examine
-from taper.people.monitor import known_disks, lives, read_disks
-from taper.people.reading import read_held
+from taper.people.monitor import known_disks, read_disks
+from taper.people.reading import lives, read_held
 from taper.people.running import EXPECTED, told
 from taper.people.volumes import Telling, find
 from taper.people.web.books import Books, nights_of
