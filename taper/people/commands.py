@@ -332,10 +332,11 @@ pip install 'twisted-taper[web]'.""",
 Shows what all tapers do that this user, the dump user, runs: their workers, the dump, part and
 volume that each is at, how fast the source gives and the device takes, who of them waits for whom
 ("empty": the device waits for data; "full": the source waits for the device), and what else is
-waited for. On a terminal it is a picture that changes, elsewhere there are lines; it goes on until
+waited for. Restores and verifications are shown as well: what they are at, and how long they will
+take. On a terminal it is a picture that changes, elsewhere there are lines; it goes on until
 it is interrupted, whatever tapers come and go meanwhile.
 
-No taper is slower because somebody watches it, or waits for who does.""",
+Nothing is slower because somebody watches it, or waits for who does.""",
             run="watch:watch",
             configured=False,
             arguments=(Argument(names=("--once",), help="show how things are now, and end"),),

@@ -29,10 +29,14 @@ class Column:
 
 @frozen
 class Table:
-    """Rows of words, one for each column; a word may be empty."""
+    """Rows of words, one for each column; a word may be empty.
+
+    :ivar title: what it is, where it stands on a page.
+    """
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
+    title: str = ""
 
 
 @frozen(kw_only=True)

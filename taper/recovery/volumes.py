@@ -148,6 +148,11 @@ class AskingClerk:
     def label(self) -> str | None:
         return self._clerk.label
 
+    @property
+    def slot(self) -> str | None:
+        """Of the volume that is open."""
+        return self._clerk.slot
+
     async def begin(self, storage: str) -> None:
         """The dump's storage; whether it is where the volumes are is found out by ``fetch``."""
 

@@ -23,6 +23,7 @@ class Dialogue:
     """Tells what goes on, and asks.
 
     :ivar interactive: somebody is there who can be asked.
+    :ivar heard: is told all lines that are said.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Dialogue:
         self._phase: tuple[str, int | None, Callable[[], int]] | None = None
         self._what = ""
         self._bar: IProgress | None = None
+        self.heard: Callable[[str], object] = lambda text: None
 
     def show(self, answer: Answer) -> None:
         """Tables and lines, at once; not where all is told as one object in the end."""
@@ -53,6 +55,7 @@ class Dialogue:
 
     def say(self, text: str) -> None:
         """One line, likewise."""
+        self.heard(text)
         self.show(Answer(record={}, shown=(text,)))
 
     def ask(self, text: str) -> Deferred[str]:
@@ -92,7 +95,9 @@ class Dialogue:
     def doing(self, what: str) -> None:
         """What of the phase is done now: a line, or, on a terminal, part of one."""
         self._what = what
-        if self._screen.style is not Style.TERMINAL:
+        if self._screen.style is Style.TERMINAL:
+            self.heard(what)
+        else:
             self.say(what)
 
     def waiting(self, what: str) -> None:

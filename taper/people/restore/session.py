@@ -11,7 +11,9 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import LoopingCall
 
 from devices.lane import Lane
+from protocols.status import clipped
 from taper.core.errors import SourceFault
+from taper.people.read_watch import NOWHERE, Place, begin_telling
 from taper.people.reading import read_catalogue
 from taper.people.restore import finding
 from taper.people.restore.dialogue import REFRESH_SECONDS, Dialogue, rate
@@ -31,9 +33,10 @@ from taper.recovery.opening import Opener
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
-    from taper.people.restore.plan import Plan, Restorable, Step
+    from taper.people.read_watch import ReadWatch
+    from taper.people.restore.plan import Need, Plan, Restorable, Step
     from taper.people.restore.telling import Outcome
     from taper.people.restore.wish import Wish
     from taper.people.site import Site
@@ -47,7 +50,11 @@ async def restore(site: Site, options: argparse.Namespace) -> Answer:
     if wish.to == "-":
         site.screen.use_stderr()
     dialogue = Dialogue(site.screen, functools.partial(Lane, site.reactor))
-    answer = await Restore(site, wish, dialogue).run()
+    process, watch = begin_telling(site, "restore")
+    try:
+        answer = await Restore(site, wish, dialogue, watch, process.settled).run()
+    finally:
+        await process.close("the restore has ended")
     head = {"schema": "taper/restore/1", "config": site.config.name}
     return evolve(answer, record={**head, **answer.record})
 
@@ -55,7 +62,23 @@ async def restore(site: Site, options: argparse.Namespace) -> Answer:
 class Restore:
     """One restore."""
 
-    def __init__(self, site: Site, wish: Wish, dialogue: Dialogue) -> None:
+    def __init__(
+        self,
+        site: Site,
+        wish: Wish,
+        dialogue: Dialogue,
+        watch: ReadWatch,
+        settled: Callable[[], Coroutine[Deferred[None], Any, None]],
+    ) -> None:
+        """:param watch: is told what happens
+        :param settled: waits until no thread makes a file of the dump user's
+        """
+        self._watch = watch
+        self._settled = settled
+        self._step: StepAtWork | None = None
+        self._before = 0
+        self._loading: str | None = None
+        self._needs: list[Need] = []
         self._reactor = site.reactor
         self._config = site.config
         self._rights = Rights(site.config.general.dumpuser)
@@ -65,6 +88,9 @@ class Restore:
         self._site = site
         self._opener = Opener(site.reactor, site.config, site.shelves, self._lane)
         self._clerks: dict[str, AskingClerk] = {}
+        watch.done = self._done
+        watch.waited_for = self._waited_for
+        dialogue.heard = watch.note
 
     async def run(self) -> Answer:
         """Do it.
@@ -86,6 +112,10 @@ class Restore:
         wish = self._wish
         plan = await self._plan()
         told = tell_plan(plan, wish.to)
+        self._needs = [need for step in plan.steps for need in step.needs]
+        self._watch.know(
+            host=plan.host, disk=plan.disk, to=wish.to, steps=len(plan.steps), total=plan.size
+        )
         if wish.dry_run:
             return told
         self._dialogue.show(told)
@@ -93,9 +123,11 @@ class Restore:
             return tell_missing(plan, wish.to)
         alone = True
         if wish.to != "-" and plan.steps:
+            await self._settled()
             alone = make_target(wish.to, self._rights, overwrite=wish.overwrite)
         outcomes = []
-        for step in plan.steps:
+        for number, step in enumerate(plan.steps, 1):
+            self._watch.know(step=number, dump=_facts(plan, step))
             outcomes.append(await self._one(plan, step, alone))
             if self._site.shelves.stop.is_set():
                 raise CancelledError
@@ -145,7 +177,7 @@ class Restore:
 
     async def _one(self, plan: Plan, step: Step, alone: bool) -> Outcome:
         """Restore one dump, as far as it can be."""
-        at_work = StepAtWork(
+        at_work = self._step = StepAtWork(
             self._reactor, self._lane, self._config, self._rights, self._wish, step, self._ask_trust
         )
         began = self._reactor.seconds()
@@ -160,6 +192,7 @@ class Restore:
         finally:
             refreshing.stop()
             self._dialogue.end()
+            self._before, self._step = self._before + at_work.done(), None
         self._dialogue.say(tell_step(outcome, rate(outcome.read, self._reactor.seconds() - began)))
         return outcome
 
@@ -192,10 +225,48 @@ class Restore:
         return self._clerks[storage]
 
     def _wanted(self, label: str) -> None:
+        self._loading = label
+        self._watch.drive(1).be("loading", label)
         self._dialogue.waiting(f"Loading volume {printable(label)}")
 
     def _opened(self, label: str) -> None:
+        self._loading = None
         self._dialogue.doing(f"Reading volume {printable(label)}")
+        slots = [clerk.slot for clerk in self._clerks.values() if clerk.label == label]
+        sizes = [need.size for need in self._needs if need.label == label]
+        total = None if None in sizes else sum(size or 0 for size in sizes)
+        where = functools.partial(self._where, label, self._done())
+        self._watch.drive(1).reads(label, next(iter(slots), None), total, where)
+
+    def _where(self, label: str, before: int) -> Place:
+        """Where on a volume it is read.
+
+        :param before: bytes that were read of others
+        """
+        step = self._step
+        part = None if step is None else step.part
+        if step is None or part is None or part.label != label:
+            return NOWHERE
+        return Place(
+            dump=self._watch.dump,
+            part=part.number,
+            parts=step.parts,
+            file=part.fileno,
+            read=self._done() - before,
+        )
+
+    def _done(self) -> int:
+        """Bytes read so far, of all dumps."""
+        return self._before + (0 if self._step is None else self._step.done())
+
+    def _step_storage(self) -> str:
+        """That of the dump at hand."""
+        return "" if self._step is None else self._step.storage
+
+    def _waited_for(self) -> tuple[str, str] | None:
+        if self._loading is not None:
+            return "drive", f"volume {self._loading} is loaded"
+        return None if self._step is None else self._step.waited_for()
 
     def _not_found(self, outcomes: list[Outcome]) -> tuple[str, ...]:
         seen = frozenset[str]().union(*(outcome.seen for outcome in outcomes))
@@ -208,11 +279,18 @@ class Restore:
         text = f"volume '{label}' is not at hand: {why}"
         if self._wish.partial or not self._dialogue.interactive:
             return fail(SourceFault(text))
+        self._watch.asks(text, self._step_storage())
         asked = self._dialogue.ask(
             f"Volume {printable(label)} is not at hand: {printable(why)}\n"
             "Load it and press Enter, or name the storage or changer that has it; "
             "s goes on without it: "
         )
+
+        def over(result: Any) -> Any:
+            self._watch.asks_no_more()
+            return result
+
+        asked.addBoth(over)
 
         def read(line: str) -> str:
             if line == "s":
@@ -231,10 +309,21 @@ class Restore:
             return False
         words = " ".join(printable(repr(word)) for word in command)
         try:
-            answer = await self._dialogue.ask(
-                f"The dump says that it is read with {words}.\n"
-                "The configuration does not know this program. Run it? (yes or no) "
-            )
+            with self._watch.waiting("person", f"an answer on the terminal: may {words} be run?"):
+                answer = await self._dialogue.ask(
+                    f"The dump says that it is read with {words}.\n"
+                    "The configuration does not know this program. Run it? (yes or no) "
+                )
         except EOFError:
             return False
         return answer.lower() in ("y", "yes")
+
+
+def _facts(plan: Plan, step: Step) -> dict[str, str]:
+    """A dump, as whoever watches is told of it."""
+    return {
+        "host": clipped(plan.host),
+        "disk": clipped(plan.disk),
+        "datestamp": clipped(step.copy.datestamp),
+        "level": str(step.copy.level),
+    }
