@@ -222,6 +222,9 @@ random, that they make up that share of all bytes. A checksum is that of a whole
 several parts, and one of them lies on a volume that is not read, lengths and headers alone are
 compared.
 
+With --drives, several volumes are read side by side, each in a drive of its own. Only drives are
+used that no other program has; where these are fewer, fewer volumes are read at a time.
+
 With --rebuild-catalogue, all volumes in the changers are read, and a tapelist and trace logs are
 made of what stands on them, in a new directory: for whoever has lost his own. No log is needed for
 it. In that tapelist no volume may be written over before somebody says so.""",
@@ -245,6 +248,12 @@ it. In that tapelist no volume may be written over before somebody says so.""",
                     metavar="DIR",
                     help="make a tapelist and trace logs of all volumes, in this new directory",
                     kind="directory",
+                ),
+                Argument(
+                    names=("--drives",),
+                    metavar="N",
+                    type=int,
+                    help="read so many volumes side by side, where drives are free (default: 1)",
                 ),
                 STORAGE,
             ),

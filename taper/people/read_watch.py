@@ -22,6 +22,7 @@ from taper.run.watched import WatchedProcess
 
 if TYPE_CHECKING:
     from protocols.status import Event, Snapshot
+    from protocols.stored import DumpName
     from taper.people.site import Site
 
 _log = logging.getLogger(__name__)
@@ -32,11 +33,21 @@ STUCK_SECONDS = 1.0
 """So long nothing comes, and it is told who is waited for."""
 
 
+def facts_of(name: DumpName) -> dict[str, Any]:
+    """A dump, as whoever watches is told of it."""
+    return {
+        "host": clipped(name.host),
+        "disk": clipped(name.disk),
+        "datestamp": clipped(name.datestamp),
+        "level": clipped(name.level),
+    }
+
+
 @frozen(kw_only=True)
 class Place:
     """Where on a volume it is read.
 
-    :ivar dump: its host, disk, datestamp and level.
+    :ivar dump: of :func:`facts_of`.
     :ivar part: from 1 on; of ``parts``.
     :ivar file: number of the file on the volume.
     :ivar read: bytes of this volume.

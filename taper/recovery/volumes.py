@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+DRIVE_IN_USE = 3005
+"""The code of a fault that another drive would have helped against."""
+
 Ask = Callable[[str, str], "Deferred[str]"]
 """Asks a person for the volume of a label, and says why: the answer is the name of a storage or
 changer to look in from now on, or nothing. Fails with SourceFault if nobody can be asked."""
@@ -121,6 +124,7 @@ class AskingClerk:
     """A clerk that asks for volumes that it does not find, as often as it takes.
 
     :param where: the storage or changer that is looked in
+    :param ask: None: nobody is asked, and :meth:`fetch` fails
     :param wanted: is told the label of each volume that is going to be loaded
     :param opened: is told it when the volume is open
     """
@@ -131,7 +135,7 @@ class AskingClerk:
         self,
         shelves: Shelves,
         where: str,
-        ask: Ask,
+        ask: Ask | None,
         wanted: Callable[[str], object] = lambda label: None,
         opened: Callable[[str], object] = lambda label: None,
     ) -> None:
@@ -190,12 +194,12 @@ class AskingClerk:
                     self._opened(label)
                 return device
             except SourceFault as fault:
-                if self._over or refused:
+                if self._over or refused or self._ask is None:
                     raise
-                await self._ask_for(label, fault.text)
+                await self._ask_for(self._ask, label, fault.text)
 
-    async def _ask_for(self, label: str, why: str) -> None:
-        self._asked = self._ask(label, why)
+    async def _ask_for(self, ask: Ask, label: str, why: str) -> None:
+        self._asked = ask(label, why)
         try:
             answer = await self._asked
         finally:
