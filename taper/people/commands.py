@@ -29,14 +29,19 @@ or by the application that made it, the full dump first; what was deleted betwee
 deleted. All that is read is compared with the checksums of the trace log.
 
 A volume that is not in the changer is asked for, where there is a terminal to ask on; elsewhere
-nothing is restored, and the list of what is missing is told. Parts that cannot be read are passed
+nothing is restored, and the list of what is missing is told. The changer is looked at meanwhile,
+so it is enough to put the volume in. Parts that cannot be read are passed
 over: all other files are restored, and those that are damaged are named.
+
+It may be left: when its terminal goes away it goes on to its end, and says all that it says to a
+debug log, which it names when it begins; "taperctl watch" shows what it is at.
 
 Started by root, files get back their owners; everything but the unpacking is done as the dump
 user. A program that decrypts, decompresses or unpacks, and that only a volume names, is not run
 before it was asked for.""",
             run="restore.session:restore",
             as_root=True,
+            leavable=True,
             arguments=(
                 Argument(names=("host",), metavar="HOST", help="whose disk it is", kind="host"),
                 Argument(

@@ -169,6 +169,12 @@ class ReadWatch(Watch):
         found: Mapping[str, Any] | None = self._facts["dump"]
         return found
 
+    @property
+    def log(self) -> str | None:
+        """Where all is said besides."""
+        found: str | None = self._facts["log"]
+        return found
+
     def drive(self, number: int) -> DriveWatch:
         """A drive that volumes are read with.
 

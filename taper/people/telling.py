@@ -101,6 +101,16 @@ def tell_plain(answer: Answer, stream: TextIO) -> None:
             stream.write(f"{_encodable(line, stream)}\n")
 
 
+def in_lines(answer: Answer) -> str:
+    """The same as one text."""
+    lines = [
+        line
+        for part in answer.shown
+        for line in ([part] if isinstance(part, str) else _lines(part))
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
 def _encodable(line: str, stream: TextIO) -> str:
     """As far as the locale has letters for it."""
     encoding = stream.encoding or "ascii"

@@ -13,9 +13,11 @@ from twisted.internet.task import LoopingCall
 from devices.lane import Lane
 from protocols.status import clipped
 from taper.core.errors import SourceFault
+from taper.people.left_log import keep_what_is_said
 from taper.people.read_watch import NOWHERE, Place, begin_telling
 from taper.people.reading import read_catalogue
 from taper.people.restore import finding
+from taper.people.restore.bringing import Bringing
 from taper.people.restore.dialogue import REFRESH_SECONDS, Dialogue, rate
 from taper.people.restore.plan import Contents, NothingToRestore, choose, make_plan
 from taper.people.restore.step import StepAtWork
@@ -51,11 +53,13 @@ async def restore(site: Site, options: argparse.Namespace) -> Answer:
         site.screen.use_stderr()
     dialogue = Dialogue(site.screen, functools.partial(Lane, site.reactor))
     process, watch = begin_telling(site, "restore")
+    if not wish.dry_run:
+        watch.know(log=keep_what_is_said(site, "restore"))
     try:
         answer = await Restore(site, wish, dialogue, watch, process.settled).run()
     finally:
         await process.close("the restore has ended")
-    head = {"schema": "taper/restore/1", "config": site.config.name}
+    head = {"schema": "taper/restore/1", "config": site.config.name, "log": watch.log}
     return evolve(answer, record={**head, **answer.record})
 
 
@@ -88,6 +92,7 @@ class Restore:
         self._site = site
         self._opener = Opener(site.reactor, site.config, site.shelves, self._lane)
         self._clerks: dict[str, AskingClerk] = {}
+        self._bringing = Bringing(site, dialogue, watch)
         watch.done = self._done
         watch.waited_for = self._waited_for
         dialogue.heard = watch.note
@@ -104,6 +109,7 @@ class Restore:
             raise
         finally:
             self._dialogue.end()
+            self._bringing.over()
             for clerk in self._clerks.values():
                 await clerk.quit()
             await self._lane.stop()
@@ -125,6 +131,11 @@ class Restore:
         if wish.to != "-" and plan.steps:
             await self._settled()
             alone = make_target(wish.to, self._rights, overwrite=wish.overwrite)
+        if self._watch.log is not None:
+            self._dialogue.say(
+                "It may be left: it goes on when the terminal goes away. All that it says is in "
+                f"{printable(self._watch.log)}, and taperctl watch shows it."
+            )
         outcomes = []
         for number, step in enumerate(plan.steps, 1):
             self._watch.know(step=number, dump=_facts(plan, step))
@@ -231,6 +242,7 @@ class Restore:
 
     def _opened(self, label: str) -> None:
         self._loading = None
+        self._bringing.came(label)
         self._dialogue.doing(f"Reading volume {printable(label)}")
         slots = [clerk.slot for clerk in self._clerks.values() if clerk.label == label]
         sizes = [need.size for need in self._needs if need.label == label]
@@ -276,32 +288,11 @@ class Restore:
     # questions
 
     def _ask_for_volume(self, label: str, why: str) -> Deferred[str]:
-        text = f"volume '{label}' is not at hand: {why}"
-        if self._wish.partial or not self._dialogue.interactive:
-            return fail(SourceFault(text))
-        self._watch.asks(text, self._step_storage())
-        asked = self._dialogue.ask(
-            f"Volume {printable(label)} is not at hand: {printable(why)}\n"
-            "Load it and press Enter, or name the storage or changer that has it; "
-            "s goes on without it: "
-        )
-
-        def over(result: Any) -> Any:
-            self._watch.asks_no_more()
-            return result
-
-        asked.addBoth(over)
-
-        def read(line: str) -> str:
-            if line == "s":
-                raise SourceFault(text)
-            return line
-
-        def nobody(failure: Any) -> str:
-            failure.trap(EOFError)
-            raise SourceFault(text)
-
-        return asked.addCallbacks(read, nobody)
+        if self._wish.partial or not (self._dialogue.interactive or self._dialogue.left):
+            return fail(SourceFault(f"volume '{label}' is not at hand: {why}"))
+        self._loading = None
+        self._watch.drive(1).be("empty")
+        return self._bringing.wait_for(label, why, self._step_storage())
 
     async def _ask_trust(self, command: tuple[str, ...]) -> bool:
         """Whether a program may be run that only a dump names."""
