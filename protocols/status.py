@@ -1,7 +1,7 @@
-"""What a taper tells on its status socket, as lines: docs/status.md has what is in them.
+"""What a process tells on its status socket, as lines: docs/status.md has what is in them.
 
-The first line has a snapshot, each one after it an event. Whoever folds the events into the
-snapshot has what the taper's next snapshot would be.
+It is a taper, or one that restores or verifies. The first line has a snapshot, each one after it an
+event. Whoever folds the events into the snapshot has what its next snapshot would be.
 """
 
 from __future__ import annotations
@@ -128,6 +128,11 @@ def config_of(snapshot: Snapshot) -> Any:
     return snapshot.get("config") if served is None else served
 
 
+def reading_of(snapshot: Snapshot) -> Any:
+    """What a process that reads volumes has told of it; None: it is a taper, which has not."""
+    return snapshot.get("reading")
+
+
 def fold(snapshot: Snapshot, event: Event) -> Snapshot:
     """The snapshot after an event; of a kind that is not known it stays as it is.
 
@@ -194,6 +199,19 @@ def _note(snapshot: Snapshot, event: Event) -> Snapshot:
     return {"notes": [*snapshot["notes"], note][-MOST_NOTES:]}
 
 
+def _reading(snapshot: Snapshot, event: Event) -> Snapshot:
+    return {"reading": {**event["reading"]}}
+
+
+def _read(snapshot: Snapshot, event: Event) -> Snapshot:
+    reading, places = snapshot["reading"], event["places"]
+    drives = {
+        name: {**drive, "place": places[name]} if name in places else drive
+        for name, drive in reading["drives"].items()
+    }
+    return {"reading": {**reading, "progress": {**event["progress"]}, "drives": drives}}
+
+
 NOTHING_YET: Mapping[str, int] = {"dumps": 0, "failed": 0, "parts": 0, "bytes": 0}
 """Totals of a conversation in which nothing was written yet."""
 
@@ -205,4 +223,6 @@ _FOLDS = {
     "dump": _dump,
     "question": _question,
     "note": _note,
+    "reading": _reading,
+    "read": _read,
 }

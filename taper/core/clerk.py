@@ -69,6 +69,11 @@ class Clerk:
         self._leaving: list[Deferred[bool]] | None = None
         world.clerks.append(self)
 
+    @property
+    def slot(self) -> str | None:
+        """Of the volume that is open."""
+        return None if self._reservation is None else self._reservation.slot
+
     # One dump
 
     async def begin(self, storage: str) -> None:

@@ -207,6 +207,7 @@ class Watch:
         self._process = dict(process or {})
         self._clock = now
         self._wake: Callable[[], object] | None = None
+        self._woken = False
         self._news: list[Event] = []
         self._changed: dict[str, None] = {}
         self._conversation: dict[str, Any] | None = None
@@ -225,12 +226,13 @@ class Watch:
         :param wake: called when there is the first of them; it must not fail, and ask for
             :meth:`news` soon
         """
-        self._wake = wake
+        self._wake, self._woken = wake, False
         self._news, self._changed = [], {}
 
     def news(self) -> list[Event]:
         """What has happened since this was last asked: with all of it folded in, a snapshot of then
         is one of now."""
+        self._woken = False
         news, self._news = self._news, []
         changed, self._changed = self._changed, {}
         for name in changed:
@@ -243,12 +245,14 @@ class Watch:
         """How things are now."""
         return {
             **self._process,
+            "kind": "taper",
             "at": self.now(),
             "conversation": self._conversation,
             "question": self._question,
             "totals": dict(self._totals),
             "workers": {name: worker.record() for name, worker in self._workers.items()},
             "notes": list(self._notes),
+            "reading": None,
         }
 
     def progress(self) -> list[Event]:
@@ -338,5 +342,6 @@ class Watch:
             self._awake()
 
     def _awake(self) -> None:
-        if self._wake is not None and len(self._news) + len(self._changed) == 1:
+        if self._wake is not None and not self._woken:
+            self._woken = True
             self._wake()

@@ -29,15 +29,20 @@ or by the application that made it, the full dump first; what was deleted betwee
 deleted. All that is read is compared with the checksums of the trace log.
 
 A volume that is not in the changer is asked for, where there is a terminal to ask on; elsewhere
-nothing is restored, and the list of what is missing is told. One that somebody else has is waited
-for. Parts that cannot be read are passed
+nothing is restored, and the list of what is missing is told. The changer is looked at meanwhile,
+so it is enough to put the volume in. One that somebody else has is waited for. Parts that cannot
+be read are passed
 over: all other files are restored, and those that are damaged are named.
+
+It may be left: when its terminal goes away it goes on to its end, and says all that it says to a
+debug log, which it names when it begins; "taperctl watch" shows what it is at.
 
 Started by root, files get back their owners; everything but the unpacking is done as the dump
 user. A program that decrypts, decompresses or unpacks, and that only a volume names, is not run
 before it was asked for.""",
             run="restore.session:restore",
             as_root=True,
+            leavable=True,
             arguments=(
                 Argument(names=("host",), metavar="HOST", help="whose disk it is", kind="host"),
                 Argument(
@@ -228,6 +233,9 @@ random, that they make up that share of all bytes. A checksum is that of a whole
 several parts, and one of them lies on a volume that is not read, lengths and headers alone are
 compared.
 
+With --drives, several volumes are read side by side, each in a drive of its own. Only drives are
+used that no other program has; where these are fewer, fewer volumes are read at a time.
+
 With --rebuild-catalogue, all volumes in the changers are read, and a tapelist and trace logs are
 made of what stands on them, in a new directory: for whoever has lost his own. No log is needed for
 it. In that tapelist no volume may be written over before somebody says so.""",
@@ -251,6 +259,12 @@ it. In that tapelist no volume may be written over before somebody says so.""",
                     metavar="DIR",
                     help="make a tapelist and trace logs of all volumes, in this new directory",
                     kind="directory",
+                ),
+                Argument(
+                    names=("--drives",),
+                    metavar="N",
+                    type=int,
+                    help="read so many volumes side by side, where drives are free (default: 1)",
                 ),
                 STORAGE,
             ),
@@ -338,10 +352,11 @@ pip install 'twisted-taper[web]'.""",
 Shows what all tapers do that this user, the dump user, runs: their workers, the dump, part and
 volume that each is at, how fast the source gives and the device takes, who of them waits for whom
 ("empty": the device waits for data; "full": the source waits for the device), and what else is
-waited for. On a terminal it is a picture that changes, elsewhere there are lines; it goes on until
+waited for. Restores and verifications are shown as well: what they are at, and how long they will
+take. On a terminal it is a picture that changes, elsewhere there are lines; it goes on until
 it is interrupted, whatever tapers come and go meanwhile.
 
-No taper is slower because somebody watches it, or waits for who does.""",
+Nothing is slower because somebody watches it, or waits for who does.""",
             run="watch:watch",
             configured=False,
             arguments=(Argument(names=("--once",), help="show how things are now, and end"),),

@@ -61,6 +61,7 @@ class Command(Record, kw_only=True):
     :ivar arguments: besides those that every command has, in the order of the usage line.
     :ivar as_root: where root runs it, what it writes is root's; all else is the dump user's.
     :ivar configured: it works with a configuration; else naming one only limits what it shows.
+    :ivar leavable: it goes on to its end when its terminal goes away.
     :ivar plugin: a monitoring system runs it: it ends as :mod:`taper.people.plugin` says.
     """
 
@@ -72,6 +73,7 @@ class Command(Record, kw_only=True):
     as_root: bool = False
     configured: bool = True
     plugin: bool = False
+    leavable: bool = False
 
     @property
     def all_arguments(self) -> tuple[Argument, ...]:

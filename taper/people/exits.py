@@ -27,9 +27,16 @@ class Exit(enum.IntEnum):
 
 class NotAtHand(SourceFault):
     """A volume is not in the changers, or cannot be had from them now; the command ends with
-    :attr:`Exit.ABSENT`."""
+    :attr:`Exit.ABSENT`.
+
+    :ivar no_drive: it is there, and no drive is free for it.
+    """
 
     taper_code = 7003
+
+    def __init__(self, text: str, *, no_drive: bool = False) -> None:
+        super().__init__(text)
+        self.no_drive = no_drive
 
 
 class State(enum.IntEnum):

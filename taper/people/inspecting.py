@@ -60,10 +60,13 @@ class Watch:
 
     :ivar stopped: nobody wants to know any more.
     :ivar advance: is told how many bytes have been read since.
+    :ivar begins: is told the number of each file that is going to be read, and the dump and part
+        that the log has there.
     """
 
     stopped: Callable[[], bool] = lambda: False
     advance: Callable[[int], None] = lambda size: None
+    begins: Callable[[int, Copy | None, StoredPart | None], None] = lambda file, copy, part: None
 
 
 @frozen(kw_only=True)
@@ -247,6 +250,7 @@ class Inspection:
         copy: Copy | None = None,
     ) -> Payload:
         """Read the file that the reader is at."""
+        self.watch.begins(number, copy, part)
         block_size = reader.block_size
         buffer = self._buffer(block_size)
         limit = None if part is None else part.size

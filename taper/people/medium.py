@@ -15,11 +15,12 @@ from devices.idirecttcp import IMoverDevice
 from devices.interfaces import AccessMode, IPumpedDevice, LoadRequest, Relative
 from devices.lane import Lane
 from devices.shield import undisturbed
+from protocols.errorcode import known_code
 from taper.core.errors import SourceFault
 from taper.flow.mover_reader import MoverReader
 from taper.people.exits import NotAtHand
 from taper.people.inspecting import Stopped
-from taper.recovery.volumes import AskingClerk
+from taper.recovery.volumes import DRIVE_IN_USE, AskingClerk
 
 if TYPE_CHECKING:
     from devices.interfaces import (
@@ -61,6 +62,12 @@ class Volumes:
         self._site = site
         self._clerks: dict[str, AskingClerk] = {}
 
+    @property
+    def slot(self) -> str | None:
+        """Of the volume that is open."""
+        slots = [clerk.slot for clerk in self._clerks.values() if clerk.label is not None]
+        return next(iter(slots), None)
+
     async def fetch(self, label: str, storages: list[str]) -> IAsyncDevice:
         """A device that reads the volume, started.
 
@@ -68,17 +75,20 @@ class Volumes:
         :raise NotAtHand: it is in none of them, or cannot be had; with the last reason
         """
         last: SourceFault | None = None
+        no_drive = False
         for storage in storages:
             clerk = self._clerks.get(storage)
             if clerk is None:
-                clerk = AskingClerk(self._site.shelves, storage, _nobody)
+                clerk = AskingClerk(self._site.shelves, storage, None)
                 self._clerks[storage] = clerk
                 self._site.leaving.append(clerk.interrupt)
             try:
                 return await clerk.fetch(label, "taperctl")
             except SourceFault as fault:
                 last = fault
-        raise NotAtHand(f"volume '{label}' is not at hand: {last or 'there is no storage'}")
+                no_drive = no_drive or known_code(fault) == DRIVE_IN_USE
+        text = f"volume '{label}' is not at hand: {last or 'there is no storage'}"
+        raise NotAtHand(text, no_drive=no_drive)
 
     async def give_back(self) -> None:
         """Give back the volume that was fetched last."""
@@ -90,11 +100,6 @@ class Volumes:
         """Give everything back."""
         for clerk in self._clerks.values():
             await clerk.quit()
-
-
-def _nobody(label: str, why: str) -> Deferred[str]:
-    """Nobody is asked for volumes."""
-    raise SourceFault(why, code=7003)
 
 
 async def wrong_label(site: Site, label: str, storages: list[str]) -> str | None:

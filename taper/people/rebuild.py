@@ -19,6 +19,7 @@ from taper.people.exits import Exit
 from taper.people.findings import Finding, Wrong
 from taper.people.inspecting import Inspection, Watch
 from taper.people.medium import read, release
+from taper.people.read_watch import Place, begin_telling
 from taper.people.relogging import (
     FoundDump,
     FoundFile,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from devices.interfaces import IAsyncChanger, IAsyncReservation
     from protocols.conf import Storage
+    from taper.people.read_watch import DriveWatch, ReadWatch
     from taper.people.screen import IProgress
     from taper.people.site import Site
     from taper.plane.volumes import IReader
@@ -71,11 +73,15 @@ async def rebuild(site: Site, options: argparse.Namespace) -> Answer:
     await site.call(_make_directory, directory)
     gathering = Gathering()
     progress = site.screen.progress("reading all volumes", None)
+    process, watch = begin_telling(site, "rebuild")
+    watch.know(to=directory)
+    watch.done = lambda: gathering.size
     try:
         for storage in site.storages(options.storage):
-            await _read_all(site, storage, gathering, progress)
+            await _read_all(site, storage, gathering, progress, watch)
     finally:
         progress.close()
+        await process.close("all volumes are read")
     dumps = put_together(gathering.volumes)
     await site.call(_write, directory, gathering.volumes, dumps)
     return _answer(site, directory, gathering, dumps)
@@ -107,16 +113,20 @@ def _write_new(path: str, data: bytes) -> None:
 
 
 async def _read_all(
-    site: Site, storage: Storage, gathering: Gathering, progress: IProgress
+    site: Site, storage: Storage, gathering: Gathering, progress: IProgress, watch: ReadWatch
 ) -> None:
     changer = site.shelves.open_changer(storage.name)
+    drive = watch.drive(1)
     try:
         info = await changer.info()
-        for entry in await entries_of(changer, info.slots):
-            if entry.state is SlotState.EMPTY:
-                continue
-            await _read_slot(site, storage, changer, entry.slot, gathering, progress)
+        entries = await entries_of(changer, info.slots)
+        full = [entry for entry in entries if entry.state is not SlotState.EMPTY]
+        for number, entry in enumerate(full, 1):
+            watch.know(step=number, steps=len(full))
+            drive.be("loading", entry.label, entry.slot)
+            await _read_slot(site, storage, changer, entry.slot, gathering, progress, drive)
     finally:
+        drive.be("empty")
         await site.close_changer(changer)
 
 
@@ -127,6 +137,7 @@ async def _read_slot(
     slot: str,
     gathering: Gathering,
     progress: IProgress,
+    drive: DriveWatch,
 ) -> None:
     try:
         held = await changer.load(LoadRequest(slot=slot, mode=AccessMode.READ))
@@ -136,7 +147,7 @@ async def _read_slot(
         gathering.troubles.append(coded(f"slot {slot} of {changer.name}: {fault.message}", fault))
         return
     try:
-        await _read_volume(site, storage, held, gathering, progress)
+        await _read_volume(site, storage, held, gathering, progress, drive)
     except (DeviceError, OSError) as fault:
         gathering.troubles.append(coded(f"slot {slot} of {changer.name}: {fault}", fault))
     finally:
@@ -149,6 +160,7 @@ async def _read_volume(
     held: IAsyncReservation,
     gathering: Gathering,
     progress: IProgress,
+    drive: DriveWatch,
 ) -> None:
     label, stamp = held.reading.label, held.reading.timestamp
     if held.reading.status is not Status.SUCCESS or label is None or stamp is None:
@@ -160,16 +172,26 @@ async def _read_volume(
         return
     await held.device.start(AccessMode.READ)
 
+    before, at = gathering.size, 0
+
     def advance(more: int) -> None:
         gathering.size += more
         progress.advance(gathering.size, label or "")
+
+    def begins(number: int, *_: object) -> None:
+        nonlocal at
+        at = number
+
+    drive.reads(
+        label, held.slot, None, lambda: Place(file=at or None, read=gathering.size - before)
+    )
 
     inspection = Inspection(
         label=label,
         catalogue=Catalogue(Tapelist(), ()),
         weighing=Weighing(),
         wanted=lambda _: True,
-        watch=Watch(site.shelves.stop.is_set, advance),
+        watch=Watch(site.shelves.stop.is_set, advance, begins),
     )
 
     def work(reader: IReader) -> None:

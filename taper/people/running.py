@@ -6,6 +6,7 @@ import argparse
 import gc
 import logging
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,7 +15,7 @@ from devices.errors import ChangerError, DeviceError
 from protocols.tapelist import TapelistError
 from taper.core.errors import SourceFault
 from taper.core.scan import ScanFailed
-from taper.last_words import CannotStart, reason
+from taper.last_words import CannotStart, reason, whole
 from taper.people.commands import COMMANDS
 from taper.people.exits import Exit, NotAtHand
 from taper.people.screen import PROGRAM, Screen, make_screen
@@ -67,6 +68,9 @@ def run(options: argparse.Namespace) -> int:
     else:
         config = None
         be_watcher(paths)
+    if command.leavable:
+        # programs that we start are spared as well: those that decrypt, or carry a volume
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.getLogger().addHandler(_Warnings(screen))
     import_reactor()
     from twisted.internet import reactor
@@ -90,6 +94,17 @@ class Work:
 
     async def run(self) -> int:
         """Run it, and say what it has found. :return: the exit status"""
+        screen = self._site.screen
+        try:
+            status = await self._run()
+        except Exception as fault:
+            screen.heard(whole(fault))
+            screen.over(Exit.FAILED)
+            raise
+        screen.over(status)
+        return status
+
+    async def _run(self) -> int:
         try:
             answer = await self._answer()
         except CancelledError:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import enum
 import os
+import select
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 from protocols.errorcode import code_of, coded, named
-from taper.last_words import say
-from taper.people.telling import Answer, count, printable, size, tell_json, tell_plain
+from taper.last_words import STDERR, STDIN, STDOUT, reason, say
+from taper.people.telling import Answer, count, in_lines, printable, size, tell_json, tell_plain
 
 if TYPE_CHECKING:
     from taper.people.telling import Table
@@ -59,13 +62,35 @@ class IPicture(Protocol):
 class Screen:
     """Stdout and stderr of one command.
 
+    Nobody need see it to its end, where the command is one that may be left: then what nobody
+    takes any more is said to ``heard`` alone.
+
     :ivar style: how it speaks.
+    :ivar left: nobody is at the terminal any more, or reads what is said.
+    :ivar may_be_left: that is no reason to end.
+    :ivar heard: is told all lines that are said.
+    :ivar over: is told the exit status in the end.
     """
 
-    def __init__(self, style: Style, stdout: TextIO, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        style: Style,
+        stdout: TextIO,
+        clock: Callable[[], float],
+        terminals: tuple[int, ...] = (),
+    ) -> None:
+        """:param terminals: descriptors of the standard streams that are terminals"""
         self.style = style
+        self.left = self.may_be_left = False
+        self.heard: Callable[[str], object] = lambda text: None
+        self.over: Callable[[int], object] = lambda status: None
         self._stdout = stdout
         self._clock = clock
+        self._terminals = terminals
+        self._leaving = threading.Lock()
+        self._poll = select.poll()
+        for descriptor in terminals:
+            self._poll.register(descriptor, 0)  # that it has gone is told all the same
 
     def use_stderr(self) -> None:
         """Speak on stderr from now on: stdout is for data."""
@@ -79,6 +104,7 @@ class Screen:
         :param code: of it, or the error that it is; None: it is for information
         """
         shown = printable(text)
+        self.heard(shown if code is None else coded(shown, code))
         say(PROGRAM, shown if code is None else coded(shown, code))
 
     def fail(self, text: str, fault: BaseException) -> None:
@@ -90,13 +116,19 @@ class Screen:
 
     def answer(self, answer: Answer) -> None:
         """Say what the command has found."""
+        if self.may_be_left:
+            self.heard(in_lines(answer))
+        with self.lasting():
+            self._answer(answer)
+            self._stdout.flush()  # a plan is seen before it is followed
+
+    def _answer(self, answer: Answer) -> None:
         if self.style is Style.JSON:
             tell_json(answer, self._stdout)
         elif self.style is Style.TERMINAL:
             _terminal().tell_on_terminal(answer, self._stdout)
         else:
             tell_plain(answer, self._stdout)
-        self._stdout.flush()  # a plan is seen before it is followed
 
     def show(self, part: Table | str) -> None:
         """Say a part of an answer before it is complete, in lines."""
@@ -118,12 +150,81 @@ class Screen:
 
         :param total: bytes that there are; None: nobody knows
         """
+        if self.may_be_left:
+            return _Lasting(self, title, total)
+        return self.progress_now(title, total)
+
+    def progress_now(self, title: str, total: int | None) -> IProgress:
+        """The same, for as long as somebody sees it."""
         if self.style is Style.TERMINAL and sys.stderr.isatty():
             made: IProgress = _terminal().Bar(title, total, sys.stderr)
             return made
         if self.style is Style.JSON:
             return _Silence()
         return _Lines(self, title, total, self._clock)
+
+    # being left
+
+    def look(self) -> None:
+        """See whether anybody is still there. Any thread; does not block."""
+        gone = select.POLLHUP | select.POLLERR | select.POLLNVAL
+        if not self.left and any(event & gone for _, event in self._poll.poll(0)):
+            self.leave("its terminal is gone")
+
+    def leave(self, why: str, *broken: int) -> None:
+        """Nobody is there any more: from now on all is said to ``heard`` alone. Any thread; safe to
+        repeat.
+
+        :param broken: descriptors that take nothing any more, besides the terminals
+        """
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (*self._terminals, *broken):
+            os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+        with self._leaving:
+            if self.left:
+                return
+            self.left = True
+        if self.style is Style.TERMINAL:
+            self.style = Style.PLAIN
+        self.heard(f"Nobody is there any more, and it goes on: {why}")
+
+    @contextmanager
+    def lasting(self) -> Iterator[None]:
+        """What cannot be said is no reason to end, where the command may be left."""
+        try:
+            yield
+        except OSError as fault:
+            if not self.may_be_left:
+                raise
+            ours = {id(sys.stdout): STDOUT, id(sys.stderr): STDERR}
+            broken = ours.get(id(self._stdout))
+            self.leave(reason(fault), *(() if broken is None else (broken,)))
+
+
+class _Lasting:
+    """How far something is, whether or not anybody sees it to its end."""
+
+    def __init__(self, screen: Screen, title: str, total: int | None) -> None:
+        self._screen = screen
+        self._title = title
+        self._total = total
+        self._left = screen.left
+        self._shown = screen.progress_now(title, total)
+
+    def advance(self, done: int, what: str = "") -> None:
+        screen = self._screen
+        screen.look()
+        if screen.left and not self._left:
+            self.close()
+            self._left = True
+            self._shown = screen.progress_now(self._title, self._total)
+        self._shown.advance(done, what)
+
+    def close(self) -> None:
+        """See IProgress."""
+        with self._screen.lasting():
+            self._shown.close()
 
 
 class _Silence:
@@ -178,4 +279,5 @@ def make_screen(*, json: bool, plain: bool) -> Screen:
         style = Style.TERMINAL
     else:
         style = Style.PLAIN
-    return Screen(style, sys.stdout, time.monotonic)
+    terminals = tuple(one for one in (STDIN, STDOUT, STDERR) if os.isatty(one))
+    return Screen(style, sys.stdout, time.monotonic, terminals)

@@ -29,10 +29,14 @@ class Column:
 
 @frozen
 class Table:
-    """Rows of words, one for each column; a word may be empty."""
+    """Rows of words, one for each column; a word may be empty.
+
+    :ivar title: what it is, where it stands on a page.
+    """
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
+    title: str = ""
 
 
 @frozen(kw_only=True)
@@ -95,6 +99,16 @@ def tell_plain(answer: Answer, stream: TextIO) -> None:
     for part in answer.shown:
         for line in [part] if isinstance(part, str) else _lines(part):
             stream.write(f"{_encodable(line, stream)}\n")
+
+
+def in_lines(answer: Answer) -> str:
+    """The same as one text."""
+    lines = [
+        line
+        for part in answer.shown
+        for line in ([part] if isinstance(part, str) else _lines(part))
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _encodable(line: str, stream: TextIO) -> str:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, field
+from twisted.internet.defer import Deferred, DeferredList
 
 from devices.errors import ChangerError, DeviceError
 from protocols.errorcode import coded
 from taper.last_words import CannotStart
+from taper.people.choosing import Task, choose, drives_of
 from taper.people.exits import Exit, NotAtHand
 from taper.people.findings import Finding, Wrong
 from taper.people.inspecting import Inspection, Watch
 from taper.people.medium import Volumes, read, wrong_label
+from taper.people.read_watch import Place, begin_telling, facts_of
 from taper.people.reading import read_catalogue
 from taper.people.rebuild import rebuild
 from taper.people.shelf import doubled, look
@@ -27,7 +32,10 @@ if TYPE_CHECKING:
 
     from devices.interfaces import IAsyncDevice
     from protocols.conf import Storage
+    from protocols.stored import StoredPart
     from taper.people.catalogue import Catalogue, Copy
+    from taper.people.read_watch import ReadWatch
+    from taper.people.screen import IProgress
     from taper.people.site import Site
     from taper.plane.volumes import IReader
 
@@ -37,22 +45,6 @@ _COLUMNS = (
     Column("read", right=True),
     Column("verdict"),
 )
-
-
-@frozen
-class Task:
-    """What is to be verified.
-
-    :ivar labels: the volumes, in the order of loading.
-    :ivar copies: the dumps that are read; None: all that is on the volumes.
-    """
-
-    labels: tuple[str, ...]
-    copies: frozenset[int] | None = None
-
-    def wants(self, copy: Copy | None) -> bool:
-        """A part of this dump is to be read; None: one that no log tells of."""
-        return self.copies is None or (copy is not None and id(copy) in self.copies)
 
 
 @define
@@ -71,173 +63,225 @@ class Outcome:
 
 async def verify(site: Site, options: argparse.Namespace) -> Answer:
     """See :mod:`taper.people.commands`."""
+    drives = drives_of(options.drives, 1)
     if options.rebuild_catalogue is not None:
+        if drives > 1:
+            text = "--drives does not go with --rebuild-catalogue, which reads slot after slot"
+            raise CannotStart(text, code=1001)
         return await rebuild(site, options)
     storages = site.storages(options.storage)
     catalogue = await site.call(read_catalogue, site.config)
     task = choose(catalogue, storages, options, random.SystemRandom(), site.config.name)
-    verifying = Verifying(site, catalogue, task, storages)
-    await verifying.run()
+    process, watch = begin_telling(site, "verify")
+    try:
+        verifying = Verifying(site, catalogue, task, storages, watch, drives)
+        await verifying.run()
+    finally:
+        await process.close("the verification has ended")
     return verifying.answer()
 
 
-def choose(
-    catalogue: Catalogue,
-    storages: Iterable[Storage],
-    options: argparse.Namespace,
-    dice: random.Random,
-    config: str,
-) -> Task:
-    """What the command line asks for. Where it names no storage, also volumes of one that is no
-    more: they may be in any changer.
+@define
+class _Volume:
+    """A volume that is being read; its thread writes here, and anybody reads.
 
-    :param config: name of the configuration
-    :raise CannotStart: it asks for nothing, or for several things at once
+    :ivar total: bytes that are to be read, about.
     """
-    ways = [bool(options.volumes), options.all, options.sample is not None]
-    if sum(ways) != 1:
-        raise CannotStart("name the volumes to verify, or say --all or --sample PERCENT", code=1001)
-    if options.volumes:
-        return Task(tuple(dict.fromkeys(options.volumes)))
-    names = {storage.name for storage in storages}
-    labels = tuple(
-        entry.label
-        for entry in reversed(catalogue.tapelist.entries)
-        if entry.datestamp not in ("0", "1")
-        and (
-            entry.storage in (None, *names)
-            or (options.storage is None and entry.config in (None, config))
+
+    label: str
+    total: int
+    read: int = 0
+    file: int | None = None
+    copy: Copy | None = None
+    part: StoredPart | None = None
+
+    def place(self) -> Place:
+        """For whoever watches."""
+        copy, part = self.copy, self.part
+        name = None if copy is None else copy.dump.name
+        return Place(
+            dump=None if name is None else facts_of(name),
+            part=None if part is None else part.number,
+            parts=None if copy is None else len(copy.dump.parts),
+            file=self.file,
+            read=self.read,
         )
-    )
-    if options.all:
-        return Task(labels)
-    return _sample(catalogue, labels, _percent(options.sample), dice)
 
-
-def _percent(text: str) -> float:
-    """:raise CannotStart: it is none"""
-    try:
-        percent = float(text.removesuffix("%"))
-    except ValueError:
-        percent = 0.0
-    if not 0 < percent <= 100:
-        raise CannotStart(f"--sample {text}: a number over 0 up to 100 expected", code=1001)
-    return percent
-
-
-def _sample(
-    catalogue: Catalogue, labels: tuple[str, ...], percent: float, dice: random.Random
-) -> Task:
-    """Whole dumps, as only they have checksums, drawn until there are so many bytes."""
-    known = set(labels)
-    there = [copy for copy in catalogue.copies if copy.restorable and known & {*copy.dump.labels}]
-    wanted = sum(copy.dump.size for copy in there) * percent / 100
-    dice.shuffle(there)
-    chosen: list[Copy] = []
-    size_of_all = 0
-    while there and (not chosen or size_of_all < wanted):
-        chosen.append(there.pop())
-        size_of_all += chosen[-1].dump.size
-    needed = {label for copy in chosen for label in copy.dump.labels}
-    order = [entry.label for entry in reversed(catalogue.tapelist.entries)]
-    return Task(tuple(label for label in order if label in needed), frozenset(map(id, chosen)))
+    def __str__(self) -> str:
+        share = 100 * self.read // self.total if self.total else 0
+        return f"{self.label} {min(share, 100)} %"
 
 
 class Verifying:
-    """The volumes of one task, one after the other.
+    """The volumes of one task, as many at a time as there are drives.
 
-    :ivar outcomes: of all of them.
+    :ivar outcomes: of all of them, in their order.
     """
 
     def __init__(
-        self, site: Site, catalogue: Catalogue, task: Task, storages: Sequence[Storage]
+        self,
+        site: Site,
+        catalogue: Catalogue,
+        task: Task,
+        storages: Sequence[Storage],
+        watch: ReadWatch,
+        drives: int = 1,
     ) -> None:
+        """:param watch: is told what happens
+        :param drives: that may be used at a time
+        """
         self._site = site
         self._catalogue = catalogue
         self._task = task
         self._storages = storages
-        self._weighing = Weighing()
-        self._done = 0
+        self._watch = watch
+        self._drives = min(drives, len(task.labels))
+        self._left = deque(enumerate(task.labels))
+        self._alone = self._drives <= 1
+        self._found: dict[int, Outcome] = {}
+        self._weighings: dict[int, Weighing] = {}
+        self._at_work: dict[int, _Volume] = {}
+        self._read = 0
+        self._counting = threading.Lock()
+        self._showing = threading.Lock()
         self.outcomes: list[Outcome] = []
         self._of_dumps: list[Finding] = []
         self._weighed: list[Weighed] = []
         self._unlisted: list[str] = []
+        watch.know(steps=len(task.labels), total=self._total(task.labels))
+        watch.done = self._done
 
     async def run(self) -> None:
         """Verify them all."""
-        volumes = Volumes(self._site)
         shelves = await look(self._site, self._storages)
         twice = doubled(shelves)
         known = self._catalogue.tapelist.lookup
         labels = [entry.label for shelf in shelves for entry in shelf.entries]
         self._unlisted = sorted({label for label in labels if label and known(label) is None})
-        progress = self._site.screen.progress("verifying", self._total())
+        progress = self._site.screen.progress("verifying", self._total(self._task.labels))
         try:
-            for label in self._task.labels:
-                outcome = await self._verify(volumes, label, progress.advance)
-                if label in twice:
-                    text = f"several volumes have this label: {twice[label]}"
-                    outcome.findings.append(Finding(wrong=Wrong.LABEL, text=text, volume=label))
-                self.outcomes.append(outcome)
-                progress.advance(self._done, label)
+            await self._by_drives(progress)
+            if self._left:
+                # another program has the drives that some of ours would have had
+                self._alone = True
+                await self._by_drives(progress)
         finally:
             progress.close()
-            await volumes.close()
-        self._of_dumps = self._weighing.findings()
-        weighed = self._weighing.weighed()
+        weighing = Weighing()
+        for index, label in enumerate(self._task.labels):
+            outcome = self._found[index]
+            if label in twice:
+                text = f"several volumes have this label: {twice[label]}"
+                outcome.findings.append(Finding(wrong=Wrong.LABEL, text=text, volume=label))
+            self.outcomes.append(outcome)
+            weighing.absorb(self._weighings[index])
+        self._of_dumps = weighing.findings()
+        weighed = weighing.weighed()
         self._weighed = [one for one in weighed if self._task.wants(one.copy)]
 
-    def _total(self) -> int:
+    def _total(self, labels: Iterable[str]) -> int:
         return sum(
             part.about
-            for label in self._task.labels
+            for label in labels
             for copy, part in self._catalogue.parts_on(label)
             if self._task.wants(copy)
         )
 
+    def _done(self) -> int:
+        """Bytes read so far. Any thread."""
+        with self._counting:
+            return self._read + sum(volume.read for volume in self._at_work.values())
+
+    async def _by_drives(self, progress: IProgress) -> None:
+        """Volume after volume in each drive, until none is left."""
+        numbers = (1,) if self._alone else range(1, self._drives + 1)
+        working = [Deferred.fromCoroutine(self._by_drive(one, progress)) for one in numbers]
+        # one that cannot go on lets the others come to their end
+        ended: Any = await DeferredList(working, consumeErrors=True)
+        for well, result in ended:
+            if not well:
+                raise result.value
+
+    async def _by_drive(self, number: int, progress: IProgress) -> None:
+        volumes, drive = Volumes(self._site), self._watch.drive(number)
+        try:
+            while self._left:
+                index, label = self._left.popleft()
+                drive.be("loading", label)
+                self._watch.know(step=len(self._task.labels) - len(self._left))
+                outcome = await self._verify(volumes, number, index, label, progress)
+                if outcome is None:
+                    self._left.appendleft((index, label))
+                    return
+                self._found[index] = outcome
+                progress.advance(self._done(), label)
+        finally:
+            drive.be("empty")
+            await volumes.close()
+
     async def _verify(
-        self, volumes: Volumes, label: str, advance: Callable[[int, str], None]
-    ) -> Outcome:
+        self, volumes: Volumes, number: int, index: int, label: str, progress: IProgress
+    ) -> Outcome | None:
+        """:return: None: there is no drive for it, as long as others are at work"""
         storages = self._where(label)
+        weighing = self._weighings[index] = Weighing()
         try:
             device = await volumes.fetch(label, storages)
         except NotAtHand as fault:
-            return await self._not_had(label, storages, fault)
+            if fault.no_drive and not self._alone:
+                return None
+            return await self._not_had(weighing, label, storages, fault)
+        volume = _Volume(label, self._total((label,)))
+        self._watch.drive(number).reads(label, volumes.slot, volume.total, volume.place)
+        with self._counting:
+            self._at_work[number] = volume
         try:
-            return await self._inspect(device, label, advance)
+            return await self._inspect(device, weighing, volume, progress)
         except (ChangerError, DeviceError, OSError) as fault:
             return Outcome(label, absent=coded(str(fault), fault))
         finally:
+            with self._counting:
+                del self._at_work[number]
+                self._read += volume.read
             await volumes.give_back()
 
     def _where(self, label: str) -> list[str]:
         return where(label, self._catalogue.tapelist, self._storages)
 
-    async def _not_had(self, label: str, storages: list[str], fault: NotAtHand) -> Outcome:
+    async def _not_had(
+        self, weighing: Weighing, label: str, storages: list[str], fault: NotAtHand
+    ) -> Outcome:
         """A volume that is there, and whose label cannot be read, is a damaged one."""
         wrong = await wrong_label(self._site, label, storages)
         if wrong is None:
             return Outcome(label, absent=fault.text)
         for copy in self._catalogue.on(label):
             if label in copy.dump.labels:
-                self._weighing.spoilt(copy)
+                weighing.spoilt(copy)
         return Outcome(label, findings=[Finding(wrong=Wrong.LABEL, text=wrong, volume=label)])
 
     async def _inspect(
-        self, device: IAsyncDevice, label: str, advance: Callable[[int, str], None]
+        self, device: IAsyncDevice, weighing: Weighing, volume: _Volume, progress: IProgress
     ) -> Outcome:
         def read_on(size: int) -> None:
-            self._done += size
-            advance(self._done, label)
+            volume.read += size
+            with self._counting:
+                at_work = tuple(self._at_work.values())
+            what = volume.label if len(at_work) < 2 else ", ".join(map(str, at_work))
+            with self._showing:
+                progress.advance(self._done(), what)
+
+        def begins(file: int, copy: Copy | None, part: StoredPart | None) -> None:
+            volume.file, volume.copy, volume.part = file, copy, part
 
         inspection = Inspection(
-            label=label,
+            label=volume.label,
             catalogue=self._catalogue,
-            weighing=self._weighing,
+            weighing=weighing,
             wanted=self._task.wants,
-            watch=Watch(self._site.shelves.stop.is_set, read_on),
+            watch=Watch(self._site.shelves.stop.is_set, read_on, begins),
         )
-        timestamp, before = device.facts.timestamp, self._done
+        timestamp = device.facts.timestamp
 
         def work(reader: IReader) -> None:
             inspection.run(reader, timestamp)
@@ -245,9 +289,9 @@ class Verifying:
         await read(self._site, device, work)
         files = inspection.files
         return Outcome(
-            label,
+            volume.label,
             files=sum(file.header is not None for file in files),
-            size=self._done - before,
+            size=volume.read,
             findings=inspection.findings,
         )
 

@@ -1,4 +1,5 @@
-"""What people are shown of running tapers. Pure: what the tapers have told goes in.
+"""What people are shown of running tapers, restores and verifications. Pure: what they have told
+goes in.
 
 Nothing of it is believed to be as documented: one taper that tells nonsense must not hide others.
 """
@@ -9,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from protocols.status import config_of
+from protocols.status import config_of, reading_of
 from taper.people.telling import Column, Table, count, printable, size
 
 if TYPE_CHECKING:
@@ -31,6 +32,22 @@ WRITING = (
     Column("full", right=True),
 )
 """``empty`` and ``full`` are those of the ring between source and device: who is slow."""
+
+DRIVES = (
+    Column("drive"),
+    Column("state"),
+    Column("volume"),
+    Column("dump"),
+    Column("part", right=True),
+    Column("file", right=True),
+    Column("read", right=True),
+    Column("of", right=True),
+)
+_DOING = {
+    "restore": "restore",
+    "verify": "verification",
+    "rebuild": "catalogue from the volumes",
+}
 
 
 def view(snapshots: Iterable[Snapshot], now: float) -> list[Table | str]:
@@ -54,7 +71,9 @@ def _short(thing: object) -> str:
 
 
 def _taper(snapshot: Snapshot, now: float) -> list[Table | str]:
-    """One taper."""
+    """One taper, or whoever else tells."""
+    if reading_of(snapshot) is not None:
+        return [*_reading(snapshot, now), *_question(snapshot, now), *_notes(snapshot)]
     return [_head(snapshot), *_workers(snapshot, now), *_question(snapshot, now), *_notes(snapshot)]
 
 
@@ -78,10 +97,16 @@ def _head(snapshot: Snapshot) -> str:
 def _workers(snapshot: Snapshot, now: float) -> Iterator[Table]:
     workers = snapshot["workers"]
     if workers:
-        yield Table(WORKERS, [_worker(name, workers[name], now) for name in workers])
+        rows = [_worker(name, workers[name], now) for name in workers]
+        yield Table(WORKERS, rows, "Workers")
     rows = [_writing(name, workers[name]) for name in workers]
     if any(any(row[1:]) for row in rows):
-        yield Table(WRITING, [row for row in rows if any(row[1:])])
+        yield Table(
+            WRITING,
+            [row for row in rows if any(row[1:])],
+            "What they write; empty: the device waits for data, full: the source waits for the "
+            "device",
+        )
 
 
 def _worker(name: str, worker: dict[str, Any], now: float) -> list[str]:
@@ -126,6 +151,69 @@ def name_of(dump: dict[str, Any]) -> str:
     """A dump, in words."""
     host, disk, level = (printable(dump[key]) for key in ("host", "disk", "level"))
     return f"{host}:{disk} level {level}"
+
+
+# Whoever reads volumes
+
+
+def _reading(snapshot: Snapshot, now: float) -> Iterator[Table | str]:
+    reading = snapshot["reading"]
+    config, doing = printable(config_of(snapshot)), _doing(snapshot)
+    words = [f"{config}: {doing}{_whereto(reading)}, pid {snapshot['pid']:d}"]
+    words.append(f"since {_clock(snapshot['started'])}")
+    if reading["steps"]:
+        step = "dump" if snapshot["kind"] == "restore" else "volume"
+        words.append(f"{step} {reading['step']:d} of {reading['steps']:d}")
+    yield ", ".join(words)
+    yield ", ".join(_far(reading))
+    drives = reading["drives"]
+    if drives:
+        rows = [_drive(name, drives[name], now) for name in drives]
+        yield Table(DRIVES, rows, "Drives")
+    if reading["wait"] is not None:
+        yield f"It waits: {_wait(reading, now)}"
+    if reading["log"] is not None:
+        yield f"What it says is in {printable(reading['log'])}"
+
+
+def _doing(snapshot: Snapshot) -> str:
+    kind = snapshot["kind"]
+    return _DOING.get(kind, printable(kind))
+
+
+def _whereto(reading: dict[str, Any]) -> str:
+    who = [printable(reading[key]) for key in ("host", "disk") if reading[key] is not None]
+    target = reading["to"]
+    where = "standard output" if target == "-" else None if target is None else printable(target)
+    words = f" of {':'.join(who)}" if who else ""
+    return words if where is None else f"{words} to {where}"
+
+
+def _far(reading: dict[str, Any]) -> Iterator[str]:
+    """How far it is."""
+    progress, total = reading["progress"], reading["total"]
+    yield f"{size(progress['done'])} read" + ("" if total is None else f" of {size(total)}")
+    if progress["rate"] is not None:
+        yield _rate(progress["rate"])
+    if progress["left"] is not None:
+        yield f"about {lasting(progress['left'])} left"
+
+
+def _drive(name: str, drive: dict[str, Any], now: float) -> list[str]:
+    place, label, slot = drive["place"], drive["label"], drive["slot"]
+    volume = "" if label is None else printable(label)
+    part = "" if place["part"] is None else f"{place['part']:d}"
+    reads = drive["state"] == "reading"
+    return [
+        printable(name),
+        f"{printable(drive['state'])} {lasting(now - drive['since'])}",
+        volume if slot is None else f"{volume} ({printable(slot)})",
+        "" if place["dump"] is None else name_of(place["dump"]),
+        part if place["parts"] is None else f"{part} of {place['parts']:d}",
+        "" if place["file"] is None else f"{place['file']:d}",
+        size(place["read"]) if reads else "",
+        "" if drive["total"] is None else size(drive["total"]),
+    ]
 
 
 def _rate(rate: int | None) -> str:
@@ -220,6 +308,10 @@ def progress_of(snapshot: Snapshot, now: float) -> list[str]:
 
 def _progress(snapshot: Snapshot, now: float) -> Iterator[str]:
     head = f"{_clock(now)} {printable(snapshot['config'])}"
+    reading = reading_of(snapshot)
+    if reading is not None:
+        waits = "" if reading["wait"] is None else f", waits: {_wait(reading, now)}"
+        yield f"{head} {_doing(snapshot)}{_whereto(reading)}: {', '.join(_far(reading))}{waits}"
     for name, worker in snapshot["workers"].items():
         if worker["dump"] is None:
             continue

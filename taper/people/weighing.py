@@ -87,6 +87,15 @@ class Weighing:
         """Something of it is wrong, or not there; that was told already."""
         self._pile(copy).spoiled = True
 
+    def absorb(self, other: Weighing) -> None:
+        """Take over all that another one has, of volumes that come next."""
+        for pile in other._piles.values():
+            mine = self._pile(pile.copy)
+            mine.headers |= pile.headers
+            mine.crcs |= pile.crcs
+            mine.block_size = pile.block_size if pile.crcs else mine.block_size
+            mine.spoiled = mine.spoiled or pile.spoiled
+
     def findings(self) -> list[Finding]:
         """What is wrong besides, when all that there is to see was seen."""
         found = []

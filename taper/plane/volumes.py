@@ -180,6 +180,11 @@ class VolumeSource:
         self._rest = self._spare = memoryview(b"")
 
     @property
+    def at(self) -> StoredPart:
+        """The part that is read, or is the first to be. Any thread."""
+        return self._dump.parts[max(self._index, 0)]
+
+    @property
     def _part(self) -> StoredPart:
         return self._dump.parts[self._index]
 

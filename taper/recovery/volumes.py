@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+DRIVE_IN_USE = 3005
+"""The code of a fault that another drive would have helped against."""
+
 Ask = Callable[[str, str], "Deferred[str]"]
 """Asks a person for the volume of a label, and says why: the answer is the name of a storage or
 changer to look in from now on, or nothing. Fails with SourceFault if nobody can be asked."""
@@ -131,6 +134,7 @@ class AskingClerk:
     """A clerk that asks for volumes that it does not find, as often as it takes.
 
     :param where: the storage or changer that is looked in
+    :param ask: None: nobody is asked, and :meth:`fetch` fails
     :param wanted: is told the label of each volume that is going to be loaded
     :param opened: is told it when the volume is open
     :param in_use: waits for those that somebody else has; None: they are asked for like the others
@@ -142,7 +146,7 @@ class AskingClerk:
         self,
         shelves: Shelves,
         where: str,
-        ask: Ask,
+        ask: Ask | None,
         wanted: Callable[[str], object] = lambda label: None,
         opened: Callable[[str], object] = lambda label: None,
         in_use: Busy | None = None,
@@ -160,6 +164,11 @@ class AskingClerk:
     @property
     def label(self) -> str | None:
         return self._clerk.label
+
+    @property
+    def slot(self) -> str | None:
+        """Of the volume that is open."""
+        return self._clerk.slot
 
     async def begin(self, storage: str) -> None:
         """The dump's storage; whether it is where the volumes are is found out by ``fetch``."""
@@ -198,13 +207,13 @@ class AskingClerk:
                     self._opened(label)
                 return device
             except SourceFault as fault:
-                if self._over or refused:
+                if self._over or refused or self._ask is None:
                     raise
                 if self._in_use is not None and code_of(fault) in _IN_USE:
                     with suppress(CancelledError):  # then it is over
                         await self._wait_for(self._in_use(label, fault.text))
                 else:
-                    await self._ask_for(label, fault.text)
+                    await self._ask_for(self._ask, label, fault.text)
 
     async def _wait_for(self, awaited: Deferred[T]) -> T:
         self._asked = awaited
@@ -213,8 +222,8 @@ class AskingClerk:
         finally:
             self._asked = None
 
-    async def _ask_for(self, label: str, why: str) -> None:
-        answer = await self._wait_for(self._ask(label, why))
+    async def _ask_for(self, ask: Ask, label: str, why: str) -> None:
+        answer = await self._wait_for(ask(label, why))
         if answer:
             self._where = self._shelves.where(answer, self._where)
 

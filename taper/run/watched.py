@@ -14,7 +14,7 @@ from taper.core.watch import Watch
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from protocols.conf import Config
     from taper.run.paths import Paths
@@ -42,11 +42,13 @@ class WatchedProcess:
         paths: Paths,
         config: Config | None,
         note: Callable[[str], object],
+        make: Callable[[Mapping[str, Any]], Watch] = Watch,
     ) -> None:
         """
-        :param service: ``stdio``, or ``daemon``: drivers come and go
+        :param service: ``stdio``; ``daemon``: drivers come and go; ``command``: a person's
         :param config: of the process; None: each driver brings its own
         :param note: writes one text to the debug log
+        :param make: of what never changes, a watch
         """
         self._reactor = reactor
         self._tmpdir = paths.tmpdir
@@ -54,10 +56,11 @@ class WatchedProcess:
         self._note = note
         self._lane = Lane(reactor, "status")
         self._timer: Any = None
+        self._opening: Deferred[None] | None = None
         self._door: StatusDoor | None = None
         self._path: str | None = None
         self._closed = False
-        self.watch = Watch(
+        self.watch = make(
             {
                 "pid": os.getpid(),
                 "version": __version__,
@@ -72,8 +75,15 @@ class WatchedProcess:
         self._timer = self._reactor.callLater(BEFORE, self._open)
 
     def _open(self) -> None:
-        opened = self._lane.call(self._prepare)
-        opened.addCallback(self._opened).addErrback(self._failed)
+        opening = self._lane.call(self._prepare).addCallback(self._opened)
+        self._opening = opening.addErrback(self._failed)
+
+    async def settled(self) -> None:
+        """Wait until the thread is not at work, if it is; it works under the rights of then."""
+        if self._opening is not None:
+            over: Deferred[None] = Deferred()
+            self._opening.addCallback(over.callback)
+            await over
 
     def _prepare(self) -> tuple[socket.socket, type[StatusDoor]]:
         """In a thread, as is all that takes time: import, directory, socket."""

@@ -36,6 +36,8 @@ OBJECTS: dict[str, dict[str, str]] = {
 }
 STATES = {row[0].strip("`") for row in SECTIONS["states"]}
 WAITS = {row[0].strip("`") for row in SECTIONS["waits"]}
+READING_WAITS = {row[0].strip("`") for row in SECTIONS["reading waits"]}
+DRIVE_STATES = {row[0].strip("`") for row in SECTIONS["drive states"]}
 
 
 def _events() -> dict[str, dict[str, str]]:
@@ -74,7 +76,10 @@ def _check_object(keys: dict[str, str], found: Any, where: str) -> None:
     if where.endswith(".worker"):
         assert found["state"] in STATES, where
     if where.endswith(".wait"):
-        assert found["for"] in WAITS, where
+        reads = where.endswith("reading.wait")
+        assert found["for"] in (READING_WAITS if reads else WAITS), where
+    if where.endswith(".drive"):
+        assert found["state"] in DRIVE_STATES, where
 
 
 def _check(kind: str, found: Any, where: str) -> None:

@@ -11,9 +11,13 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import LoopingCall, deferLater
 
 from devices.lane import Lane
+from protocols.status import clipped
 from taper.core.errors import SourceFault
+from taper.people.left_log import keep_what_is_said
+from taper.people.read_watch import NOWHERE, Place, begin_telling
 from taper.people.reading import read_catalogue
 from taper.people.restore import finding
+from taper.people.restore.bringing import Bringing
 from taper.people.restore.dialogue import REFRESH_SECONDS, Dialogue, rate
 from taper.people.restore.plan import Contents, NothingToRestore, choose, make_plan
 from taper.people.restore.step import StepAtWork
@@ -31,9 +35,10 @@ from taper.recovery.opening import Opener
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
-    from taper.people.restore.plan import Plan, Restorable, Step
+    from taper.people.read_watch import ReadWatch
+    from taper.people.restore.plan import Need, Plan, Restorable, Step
     from taper.people.restore.telling import Outcome
     from taper.people.restore.wish import Wish
     from taper.people.site import Site
@@ -51,15 +56,37 @@ async def restore(site: Site, options: argparse.Namespace) -> Answer:
     if wish.to == "-":
         site.screen.use_stderr()
     dialogue = Dialogue(site.screen, functools.partial(Lane, site.reactor))
-    answer = await Restore(site, wish, dialogue).run()
-    head = {"schema": "taper/restore/1", "config": site.config.name}
+    process, watch = begin_telling(site, "restore")
+    if not wish.dry_run:
+        watch.know(log=keep_what_is_said(site, "restore"))
+    try:
+        answer = await Restore(site, wish, dialogue, watch, process.settled).run()
+    finally:
+        await process.close("the restore has ended")
+    head = {"schema": "taper/restore/1", "config": site.config.name, "log": watch.log}
     return evolve(answer, record={**head, **answer.record})
 
 
 class Restore:
     """One restore."""
 
-    def __init__(self, site: Site, wish: Wish, dialogue: Dialogue) -> None:
+    def __init__(
+        self,
+        site: Site,
+        wish: Wish,
+        dialogue: Dialogue,
+        watch: ReadWatch,
+        settled: Callable[[], Coroutine[Deferred[None], Any, None]],
+    ) -> None:
+        """:param watch: is told what happens
+        :param settled: waits until no thread makes a file of the dump user's
+        """
+        self._watch = watch
+        self._settled = settled
+        self._step: StepAtWork | None = None
+        self._before = 0
+        self._loading: str | None = None
+        self._needs: list[Need] = []
         self._reactor = site.reactor
         self._config = site.config
         self._rights = Rights(site.config.general.dumpuser)
@@ -69,7 +96,11 @@ class Restore:
         self._site = site
         self._opener = Opener(site.reactor, site.config, site.shelves, self._lane)
         self._clerks: dict[str, AskingClerk] = {}
-        self._waited_for: set[str] = set()
+        self._told_in_use: set[str] = set()
+        self._bringing = Bringing(site, dialogue, watch)
+        watch.done = self._done
+        watch.waited_for = self._waited_for
+        dialogue.heard = watch.note
 
     async def run(self) -> Answer:
         """Do it.
@@ -83,6 +114,7 @@ class Restore:
             raise
         finally:
             self._dialogue.end()
+            self._bringing.over()
             for clerk in self._clerks.values():
                 await clerk.quit()
             await self._lane.stop()
@@ -91,6 +123,10 @@ class Restore:
         wish = self._wish
         plan = await self._plan()
         told = tell_plan(plan, wish.to)
+        self._needs = [need for step in plan.steps for need in step.needs]
+        self._watch.know(
+            host=plan.host, disk=plan.disk, to=wish.to, steps=len(plan.steps), total=plan.size
+        )
         if wish.dry_run:
             return told
         self._dialogue.show(told)
@@ -98,9 +134,16 @@ class Restore:
             return tell_missing(plan, wish.to)
         alone = True
         if wish.to != "-" and plan.steps:
+            await self._settled()
             alone = make_target(wish.to, self._rights, overwrite=wish.overwrite)
+        if self._watch.log is not None:
+            self._dialogue.say(
+                "It may be left: it goes on when the terminal goes away. All that it says is in "
+                f"{printable(self._watch.log)}, and taperctl watch shows it."
+            )
         outcomes = []
-        for step in plan.steps:
+        for number, step in enumerate(plan.steps, 1):
+            self._watch.know(step=number, dump=_facts(plan, step))
             outcomes.append(await self._one(plan, step, alone))
             if self._site.shelves.stop.is_set():
                 raise CancelledError
@@ -162,7 +205,7 @@ class Restore:
         for storage, clerk in self._clerks.items():
             if storage != step.copy.storage:
                 await clerk.close_volume(tell=False)  # nobody is to wait for what is not needed
-        at_work = StepAtWork(
+        at_work = self._step = StepAtWork(
             self._reactor, self._lane, self._config, self._rights, self._wish, step, self._ask_trust
         )
         began = self._reactor.seconds()
@@ -177,6 +220,7 @@ class Restore:
         finally:
             refreshing.stop()
             self._dialogue.end()
+            self._before, self._step = self._before + at_work.done(), None
         self._dialogue.say(tell_step(outcome, rate(outcome.read, self._reactor.seconds() - began)))
         return outcome
 
@@ -213,16 +257,55 @@ class Restore:
         return self._clerks[storage]
 
     def _wanted(self, label: str) -> None:
+        self._loading = label
+        self._watch.drive(1).be("loading", label)
         self._dialogue.waiting(f"Loading volume {printable(label)}")
 
     def _opened(self, label: str) -> None:
+        self._loading = None
+        self._bringing.came(label)
         self._dialogue.doing(f"Reading volume {printable(label)}")
+        slots = [clerk.slot for clerk in self._clerks.values() if clerk.label == label]
+        sizes = [need.size for need in self._needs if need.label == label]
+        total = None if None in sizes else sum(size or 0 for size in sizes)
+        where = functools.partial(self._where, label, self._done())
+        self._watch.drive(1).reads(label, next(iter(slots), None), total, where)
+
+    def _where(self, label: str, before: int) -> Place:
+        """Where on a volume it is read.
+
+        :param before: bytes that were read of others
+        """
+        step = self._step
+        part = None if step is None else step.part
+        if step is None or part is None or part.label != label:
+            return NOWHERE
+        return Place(
+            dump=self._watch.dump,
+            part=part.number,
+            parts=step.parts,
+            file=part.fileno,
+            read=self._done() - before,
+        )
+
+    def _done(self) -> int:
+        """Bytes read so far, of all dumps."""
+        return self._before + (0 if self._step is None else self._step.done())
+
+    def _step_storage(self) -> str:
+        """That of the dump at hand."""
+        return "" if self._step is None else self._step.storage
+
+    def _waited_for(self) -> tuple[str, str] | None:
+        if self._loading is not None:
+            return "drive", f"volume {self._loading} is loaded"
+        return None if self._step is None else self._step.waited_for()
 
     def _in_use(self, label: str, why: str) -> Deferred[None]:
         """Somebody else has the volume: a taper, or another restore."""
         text = f"Waiting for volume {printable(label)}, which somebody else has: {printable(why)}"
-        if label not in self._waited_for:
-            self._waited_for.add(label)
+        if label not in self._told_in_use:
+            self._told_in_use.add(label)
             self._dialogue.say(text)
         self._dialogue.waiting(text)
         return deferLater(self._reactor, IN_USE_SECONDS, lambda: None)
@@ -235,25 +318,11 @@ class Restore:
     # questions
 
     def _ask_for_volume(self, label: str, why: str) -> Deferred[str]:
-        text = f"volume '{label}' is not at hand: {why}"
-        if self._wish.partial or not self._dialogue.interactive:
-            return fail(SourceFault(text))
-        asked = self._dialogue.ask(
-            f"Volume {printable(label)} is not at hand: {printable(why)}\n"
-            "Load it and press Enter, or name the storage or changer that has it; "
-            "s goes on without it: "
-        )
-
-        def read(line: str) -> str:
-            if line == "s":
-                raise SourceFault(text)
-            return line
-
-        def nobody(failure: Any) -> str:
-            failure.trap(EOFError)
-            raise SourceFault(text)
-
-        return asked.addCallbacks(read, nobody)
+        if self._wish.partial or not (self._dialogue.interactive or self._dialogue.left):
+            return fail(SourceFault(f"volume '{label}' is not at hand: {why}"))
+        self._loading = None
+        self._watch.drive(1).be("empty")
+        return self._bringing.wait_for(label, why, self._step_storage())
 
     async def _ask_trust(self, command: tuple[str, ...]) -> bool:
         """Whether a program may be run that only a dump names."""
@@ -261,10 +330,11 @@ class Restore:
             return False
         words = " ".join(printable(repr(word)) for word in command)
         try:
-            answer = await self._dialogue.ask(
-                f"The dump says that it is read with {words}.\n"
-                "The configuration does not know this program. Run it? (yes or no) "
-            )
+            with self._watch.waiting("person", f"an answer on the terminal: may {words} be run?"):
+                answer = await self._dialogue.ask(
+                    f"The dump says that it is read with {words}.\n"
+                    "The configuration does not know this program. Run it? (yes or no) "
+                )
         except EOFError:
             return False
         return answer.lower() in ("y", "yes")
@@ -279,3 +349,13 @@ def _left_out(outcomes: list[Outcome]) -> tuple[str, ...]:
         return ()
     there = set[str]().union(*(one.members for one in known))
     return tuple(sorted(known[-1].kept - there))
+
+
+def _facts(plan: Plan, step: Step) -> dict[str, str]:
+    """A dump, as whoever watches is told of it."""
+    return {
+        "host": clipped(plan.host),
+        "disk": clipped(plan.disk),
+        "datestamp": clipped(step.copy.datestamp),
+        "level": str(step.copy.level),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from protocols.crc import Crc
     from protocols.header import Header
     from protocols.recovery.filters import Undoing
+    from protocols.stored import StoredPart
     from taper.flow.holding import HoldingOrigin
     from taper.people.restore.plan import Step
     from taper.people.restore.wish import Wish
@@ -72,17 +74,47 @@ class StepAtWork:
         self._ask_trust = ask_trust
         self._origin: SalvagedOrigin | HoldingOrigin | None = None
         self._way: AmandaWay | None = None
-        self._through = False
         self._taker: unpack.Taker | None = None
         self._stored: Counted | None = None
         self._watched: Watched | None = None
         self._contents: Contents | None = None
+        self._given = False
 
     def done(self) -> int:
         """Bytes read so far. Any thread."""
         if self._stored is not None:
             return self._stored.crc().size
         return 0 if self._way is None else self._way.read
+
+    @property
+    def storage(self) -> str:
+        """Where the dump is read."""
+        return self._step.copy.storage
+
+    @property
+    def parts(self) -> int:
+        """Of the dump on its volumes."""
+        dump = self._step.copy.dump
+        return 0 if dump is None else len(dump.parts)
+
+    @property
+    def part(self) -> StoredPart | None:
+        """The part that is read; None: none, or the dump is on no volume."""
+        origin = self._origin
+        salvaged = origin.salvaged if isinstance(origin, SalvagedOrigin) else None
+        return None if salvaged is None else salvaged.at
+
+    def waited_for(self) -> tuple[str, str] | None:
+        """Who it is that nothing comes from, as :class:`~taper.people.read_watch.ReadWatch` wants
+        to know it."""
+        taker = self._taker
+        if taker is None or self._watched is None:
+            return None
+        if self._given:
+            return "program", f"{taker.name} has got all, and has not ended"
+        if self._way is not None and not _takes_more(taker.descriptor):
+            return "program", f"{taker.name} takes no more"
+        return "source", "nothing comes from where the dump is read"
 
     async def run(self, opener: Opener, clerk: AskingClerk | None, *, alone: bool) -> Outcome:
         """Do it.
@@ -118,7 +150,7 @@ class StepAtWork:
         given = await way.send()
         assert given is not None, "this way counts"
         await way.close(well=True)
-        self._through = True
+        self._given = True
         await self._lane.call(taker.wait)
         outcome = self._judge(header, undoing, given, taker)
         contents = self._contents
@@ -231,11 +263,19 @@ class StepAtWork:
         )
 
     async def _close(self) -> None:
-        if self._way is not None and not self._through:
+        taker, self._taker = self._taker, None
+        if self._way is not None and not self._given:
             self._way.cancel()
             await self._way.close(well=False)
-        if self._taker is not None:
-            self._taker.kill()
-            await self._lane.call(self._taker.wait)
+        if taker is not None:
+            taker.kill()
+            await self._lane.call(taker.wait)
         if self._origin is not None:
             await self._origin.close()
+
+
+def _takes_more(descriptor: int) -> bool:
+    """Something can be written to it at this moment; whoever is gone does not keep us waiting."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))
