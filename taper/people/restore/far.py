@@ -89,7 +89,7 @@ class Connection:
 
         :param answered: whether what was heard will do
         :return: it was said
-        :raise LinkFailed: the host has not answered in time
+        :raise LinkFailed: the host has not answered in time, or at too great a length
         """
         until = time.monotonic() + ANSWER_SECONDS
         with self._changed:
@@ -97,6 +97,8 @@ class Connection:
                 left = until - time.monotonic()
                 if self._over:
                     return False
+                if len(self._heard) == MOST_SAID:
+                    raise LinkFailed(f"{self.host} says other things than it is asked for")
                 if left <= 0:
                     raise LinkFailed(f"{self.host} has not answered within {ANSWER_SECONDS:g} s")
                 self._changed.wait(left)
