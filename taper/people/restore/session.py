@@ -19,16 +19,18 @@ from taper.people.reading import read_catalogue
 from taper.people.restore import finding
 from taper.people.restore.bringing import Bringing
 from taper.people.restore.dialogue import REFRESH_SECONDS, Dialogue, rate
+from taper.people.restore.place import place_of
 from taper.people.restore.plan import Contents, NothingToRestore, choose, make_plan
 from taper.people.restore.step import StepAtWork
 from taper.people.restore.telling import (
+    Outcome,
     tell_missing,
     tell_outcome,
     tell_plan,
     tell_step,
 )
 from taper.people.restore.wish import read_wish
-from taper.people.rights import Rights, make_target
+from taper.people.rights import Rights
 from taper.people.shelf import content, look
 from taper.people.telling import printable
 from taper.recovery.opening import Opener
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
     from taper.people.read_watch import ReadWatch
     from taper.people.restore.plan import Need, Plan, Restorable, Step
-    from taper.people.restore.telling import Outcome
     from taper.people.restore.wish import Wish
     from taper.people.site import Site
     from taper.people.telling import Answer
@@ -53,7 +54,7 @@ IN_USE_SECONDS = 2.0
 async def restore(site: Site, options: argparse.Namespace) -> Answer:
     """See :mod:`taper.people.commands`."""
     wish = read_wish(options)
-    if wish.to == "-":
+    if wish.to_stdout:
         site.screen.use_stderr()
     dialogue = Dialogue(site.screen, functools.partial(Lane, site.reactor))
     process, watch = begin_telling(site, "restore")
@@ -91,6 +92,8 @@ class Restore:
         self._config = site.config
         self._rights = Rights(site.config.general.dumpuser)
         self._wish = wish
+        self._place = place_of(wish, self._rights)
+        self._place = place_of(wish, self._rights)
         self._dialogue = dialogue
         self._lane = Lane(site.reactor, "restore")
         self._site = site
@@ -115,6 +118,8 @@ class Restore:
         finally:
             self._dialogue.end()
             self._bringing.over()
+            if self._place is not None:
+                self._place.leave()
             for clerk in self._clerks.values():
                 await clerk.quit()
             await self._lane.stop()
@@ -122,7 +127,7 @@ class Restore:
     async def _restore(self) -> Answer:
         wish = self._wish
         plan = await self._plan()
-        told = tell_plan(plan, wish.to)
+        told = tell_plan(plan, wish.to, None if wish.far is None else wish.far.host)
         self._needs = [need for step in plan.steps for need in step.needs]
         self._watch.know(
             host=plan.host, disk=plan.disk, to=wish.to, steps=len(plan.steps), total=plan.size
@@ -132,23 +137,33 @@ class Restore:
         self._dialogue.show(told)
         if plan.missing and not (wish.partial or self._dialogue.interactive):
             return tell_missing(plan, wish.to)
-        alone = True
-        if wish.to != "-" and plan.steps:
-            await self._settled()
-            alone = make_target(wish.to, self._rights, overwrite=wish.overwrite)
+        alone = await self._prepare() if plan.steps else True
         if self._watch.log is not None:
             self._dialogue.say(
                 "It may be left: it goes on when the terminal goes away. All that it says is in "
                 f"{printable(self._watch.log)}, and taperctl watch shows it."
             )
-        outcomes = []
+        outcomes: list[Outcome] = []
         for number, step in enumerate(plan.steps, 1):
+            if self._place is not None and self._place.lost:
+                outcomes.append(Outcome(step=step, faults=("it was not begun",)))
+                continue
             self._watch.know(step=number, dump=_facts(plan, step))
             outcomes.append(await self._one(plan, step, alone))
             if self._site.shelves.stop.is_set():
                 raise CancelledError
         left_out = () if plan.alone else _left_out(outcomes)
         return tell_outcome(plan, outcomes, wish.to, self._not_found(outcomes), left_out)
+
+    async def _prepare(self) -> bool:
+        """See that there is a directory. :return: nothing else is in it"""
+        wish = self._wish
+        if self._place is None:
+            return True
+        if wish.far is not None:
+            self._dialogue.say(f"Connecting to {printable(wish.far.host)}")
+        await self._settled()
+        return await self._place.prepare(self._lane, overwrite=wish.overwrite)
 
     # what is to be done
 
@@ -160,7 +175,7 @@ class Restore:
         if wish.storage is not None:
             copies = [copy for copy in copies if copy.storage == wish.storage]
         chain = choose(copies, wish.until, wish.level)
-        if wish.to == "-" and len(chain) > 1:
+        if wish.to_stdout and len(chain) > 1:
             levels = " or ".join(str(copies[0].level) for copies in chain)
             raise NothingToRestore(
                 f"there are {len(chain)} dumps to restore, and standard output takes one: choose "
@@ -206,7 +221,14 @@ class Restore:
             if storage != step.copy.storage:
                 await clerk.close_volume(tell=False)  # nobody is to wait for what is not needed
         at_work = self._step = StepAtWork(
-            self._reactor, self._lane, self._config, self._rights, self._wish, step, self._ask_trust
+            self._reactor,
+            self._lane,
+            self._config,
+            self._rights,
+            self._wish,
+            self._place,
+            step,
+            self._ask_trust,
         )
         began = self._reactor.seconds()
         self._dialogue.begin(f"Level {step.copy.level}", step.copy.size, at_work.done)

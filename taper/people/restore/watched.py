@@ -26,6 +26,7 @@ class Contents:
     :ivar files: how many members are no directories.
     :ivar damaged: names of members of which bytes are missing; those that are wanted only.
     :ivar seen: of the paths that are wanted, those that are there.
+    :ivar last: name of the last file of which all was seen; empty: there was none.
     :ivar not_found: of how many spellings of paths there is no member.
     :ivar members: names of the members, if paths are wanted.
     :ivar kept: names that the archive lists below the paths that are wanted, and has no member of,
@@ -36,6 +37,7 @@ class Contents:
     def __init__(self, paths: tuple[str, ...]) -> None:
         self.files = 0
         self.damaged: list[str] = []
+        self.last = ""
         self.seen: set[str] = set()
         self._spelled: set[tuple[str, bool]] = set()
         self.members: set[str] = set()
@@ -57,6 +59,8 @@ class Contents:
             self.members.add(name)
         if member.damaged:
             self.damaged.append(name)
+        elif not member.is_directory:
+            self.last = name
 
     def _list(self, directory: str, mark: str, name: str) -> None:
         if mark == "N" and self._paths and len(self.kept) < _MOST_NAMES:
