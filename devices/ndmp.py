@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from zope.interface import implementer
 
+from devices import ndmp_session
 from devices.errors import (
     ConnectionBroken,
     DriveFailed,
@@ -78,15 +79,11 @@ class NdmpDevice(NdmpVolume):
         self._reactor = reactor
         self._patience = patience
         self._haste = haste
-        self._connect = connect
+        self._connect = connect or ndmp_session.connect
         self._connection: NdmpConnection | None = None
         self._handed_out = False
 
     def _new_session(self) -> Deferred[NdmpSession]:
-        if self._connect is None:
-            from protocols.twisted_transports.ndmp import connect_session  # only when one is made
-
-            self._connect = connect_session
         server, text = self._link.server, self.facts.text
         return self._connect(
             self._reactor,

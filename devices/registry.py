@@ -6,7 +6,8 @@ A new device or changer is one file and one line here. Nothing is imported befor
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from devices.errors import ChangerError, DriveFailed
@@ -182,6 +183,14 @@ def device_factory(scheme: str) -> Callable[..., Any]:
 
         raise DriveFailed(unknown_device(scheme, DEVICES, CHANGERS), code=1006)
     return load_factory(DEVICES[scheme])
+
+
+def import_devices(names: Iterable[str], config: DeviceSections | None = None) -> None:
+    """Import what makes these devices, so that nobody waits for it when one is opened while a dump
+    stands still. What is wrong with a name is told then."""
+    for name in names:
+        with suppress(DriveFailed, ImportError):
+            device_factory(split_device_name(name, config)[0])
 
 
 class FoundChanger(Record):

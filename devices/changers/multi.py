@@ -15,6 +15,7 @@ from devices.changers.setup import ChangerSetup
 from devices.changers.state import RELEASE_GRACE
 from devices.errors import ChangerError, ChangerReason, DeviceError
 from devices.interfaces import ChangerInfo, InventoryEntry, LoadRequest, Relative, VolumeReading
+from devices.registry import import_devices
 from protocols.braces import BraceError, expand_braces
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class MultiChanger(Changer):
         self._names = {str(slot): name for slot, name in enumerate(names, first or 0)}
         self._devices = {slot: _unaliased(setup, name) for slot, name in self._names.items()}
         self._slots = {device: slot for slot, device in self._devices.items()}
+        import_devices(names, setup.config)
         self._current_slot: str | None = None
         # reservations whose release could not be recorded [changers quirk 20]
         self._unrecorded: set[str] = set()

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from devices import ndmp_session
 from devices.changers.robot import RobotChanger
 from devices.changers.robot_arm import IRobot
 from devices.changers.robot_settings import read_settings
@@ -135,7 +136,7 @@ class SmcRobot:
         self._server = server
         self._device = device
         self._account = account
-        self._connect = connect
+        self._connect = connect or ndmp_session.connect
         self._haste = haste
         self._layout: _Layout | None = None
 
@@ -263,10 +264,6 @@ class SmcRobot:
                 _log.info("closing %s of %s: %s", self._device, self._server, error)
 
     def _new_session(self) -> Deferred[NdmpSession]:
-        if self._connect is None:
-            from protocols.twisted_transports.ndmp import connect_session  # only when one is made
-
-            self._connect = connect_session
         account = self._account
         return self._connect(
             self._reactor,

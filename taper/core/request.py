@@ -101,7 +101,7 @@ class VolumeRequest:
                 raise
             watch.hold(volume)
             await self._log_start(scribe, volume)
-            await self._tell(volume)
+            self._tell(volume)
 
     async def release(self, scribe: Scribe) -> None:
         """Give the volume in hand back; other programs may hold up what belongs to it.
@@ -176,11 +176,16 @@ class VolumeRequest:
             await self.release(scribe)
             raise TapeTrouble(f"cannot write the trace log: {fault}", code=8006) from fault
 
-    async def _tell(self, volume: Volume) -> None:
+    def _tell(self, volume: Volume) -> None:
+        """No dump stands still for what the changer is told, which only finds volumes sooner by it;
+        what it is asked next comes after that."""
         world = self._worker.world
         world.console.write_line(f"taper: wrote label '{volume.label}'")
         self._report.new_tape(volume.label)
+        Deferred.fromCoroutine(self._tell_changer(volume)).addErrback(world.log_failure)
+
+    async def _tell_changer(self, volume: Volume) -> None:
         try:
-            await self._interruption.see_through(volume.reservation.set_label(volume.label))
+            await volume.reservation.set_label(volume.label)
         except (ChangerError, OSError) as fault:
-            await world.note(Info(f"Error from set_label: {fault}"))
+            await self._worker.world.note(Info(f"Error from set_label: {fault}"))

@@ -453,3 +453,16 @@ def test_any_state_can_be_read(state: dict[str, Any], name: str) -> None:
     assert mine.holder("file:/a") == os.getpid()
     mine.drop("file:/a")
     assert mine.holder("file:/a") is None
+
+
+def test_the_devices_of_all_slots_are_imported_with_the_changer(tmp_path: Path) -> None:
+    """While a dump stands still at a change of volumes, nobody waits for an import; a device that
+    there is not, or that cannot be imported, is told when its slot is opened."""
+    program = (
+        "import sys; sys.modules['devices.s3'] = None\n"
+        "from devices.registry import import_devices\n"
+        "assert 'devices.file' not in sys.modules\n"
+        "import_devices(['nosuch:x', 's3:bucket/x', ':', f'file:{sys.argv[1]}'])\n"
+        "assert 'devices.file' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)

@@ -23,10 +23,9 @@ SELDOM = "few runs come to where it is wanted, and all would wait for it"
 
 LATE = {
     "devices.changers.setup": (SELDOM, "devices.configure"),
-    "devices.changers.ndmp": (SELDOM, "protocols.twisted_transports.ndmp"),
     "devices.changers.vtape_changer": (SELDOM, "devices.changers.removable"),
     "devices.directtcp": (SELDOM, "devices.addresses"),
-    "devices.ndmp": (SELDOM, "protocols.twisted_transports.ndmp"),
+    "devices.ndmp_session": ("in a thread", "protocols.twisted_transports.ndmp"),
     "devices.registry": (SELDOM, "devices.configure", "devices.unknown"),
     "devices.s3_link": (SELDOM, "devices.s3_store"),
     "devices.s3_retention": (SELDOM, "devices.s3_locked"),
