@@ -1,93 +1,29 @@
 """One bucket of a store that speaks S3, by boto3: one try of each request [volumes 5.6].
 
-The only module that knows boto3. Whatever goes wrong is an S3Error.
+Whatever goes wrong is an S3Error. Beside :mod:`devices.s3_client` the only module that knows boto3.
 """
 
 from __future__ import annotations
 
-import base64
 import datetime
-import functools
-import hashlib
 import logging
-import os
 import re
-import ssl
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
-import boto3
-import botocore.session
-import urllib3.exceptions
-from botocore import exceptions as boto_errors
-from botocore.config import Config
-
-from devices.s3_facts import MOST_THREADS, Settings
-from devices.s3_values import (
-    CONNECT_PATIENCE,
-    STALL_PATIENCE,
-    Got,
-    Listed,
-    Lock,
-    Speed,
-    Waiter,
-)
-from protocols.s3answers import CERTIFICATE, NETWORK, S3Error
+from devices.s3_client import Body, GivenUp, base64_of, client_for, md5_of, translated
+from devices.s3_facts import Settings
+from devices.s3_values import Got, Listed, Lock, Speed, Waiter
+from protocols.s3answers import S3Error
 
 _log = logging.getLogger(__name__)
-
-_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/usr/local/share/certs/ca-root-nss.crt",
-)
-"""Where Debian, Fedora, SUSE and FreeBSD have it."""
 
 _READ_AT_ONCE = 256 * 1024
 _MOST_LISTED = 1000
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MD5_OF_PARTS = re.compile(r"([0-9a-f]{32})-([0-9]+)")
 _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
-
-
-class _GivenUp(Exception):
-    """Nobody waits for this request any more."""
-
-
-class _Body:
-    """The bytes of a request, as a file: they are sent as fast as they may, and no longer than
-    somebody waits for what comes of it."""
-
-    def __init__(self, data: memoryview, speed: Speed, waiter: Waiter) -> None:
-        self._data = data
-        self._at = 0
-        self._speed = speed
-        self._waiter = waiter
-        self.sending = False
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
-        self._at = base + place
-        return self._at
-
-    def read(self, size: int = -1) -> memoryview:
-        if self._waiter.given_up:
-            raise _GivenUp
-        end = len(self._data) if size is None or size < 0 else self._at + size
-        piece = self._data[self._at : end]
-        self._at += len(piece)
-        if self.sending:
-            self._speed.take(len(piece), self._waiter)
-        return piece
 
 
 class S3Store:
@@ -127,7 +63,7 @@ class S3Store:
         begun = time.monotonic()
         outcome = "done"
         try:
-            method = getattr(_client(self._settings), operation)
+            method = getattr(client_for(self._settings), operation)
             return method(Bucket=self._bucket, **arguments)
         except Exception as error:
             found = self._translated(error)
@@ -150,12 +86,12 @@ class S3Store:
     def put(self, key: str, data: memoryview, waiter: Waiter) -> None:
         """Store an object. The server compares what it got with the MD5 sum that it is told, and
         what it says about it is compared here."""
-        md5 = _md5(data)
+        md5 = md5_of(data)
         answer = self._do(
             "put_object",
             Key=key,
-            Body=_Body(data, self._sending, waiter),
-            ContentMD5=_base64(md5),
+            Body=Body(data, self._sending, waiter),
+            ContentMD5=base64_of(md5),
             **self._stored,
         )
         _check_tag(answer, md5.hex())
@@ -192,7 +128,7 @@ class S3Store:
             left = size
             while left:
                 if waiter.given_up:
-                    raise _GivenUp
+                    raise GivenUp
                 piece = body.read(min(left, _READ_AT_ONCE))
                 if not piece:
                     raise S3Error(f"{left} of {size} bytes are missing", "IncompleteBody")
@@ -207,7 +143,7 @@ class S3Store:
             body.close()
         data = b"".join(pieces)
         tag = str(answer.get("ETag", "")).strip('"')
-        sound = whole is not None or not _is_md5(answer, tag) or _md5(data).hex() == tag
+        sound = whole is not None or not _is_md5(answer, tag) or md5_of(data).hex() == tag
         return Got(data, size if whole is None else whole, sound)
 
     def size(self, key: str) -> int:
@@ -270,14 +206,14 @@ class S3Store:
         self, key: str, upload: str, number: int, data: memoryview, waiter: Waiter
     ) -> tuple[str, bytes]:
         """Store a part, from 1. :return: its ETag and MD5 sum"""
-        md5 = _md5(data)
+        md5 = md5_of(data)
         answer = self._do(
             "upload_part",
             Key=key,
             UploadId=upload,
             PartNumber=number,
-            Body=_Body(data, self._sending, waiter),
-            ContentMD5=_base64(md5),
+            Body=Body(data, self._sending, waiter),
+            ContentMD5=base64_of(md5),
         )
         _check_tag(answer, md5.hex())
         return str(answer["ETag"]), md5
@@ -306,7 +242,7 @@ class S3Store:
     @staticmethod
     def tag_of(parts: Sequence[tuple[str, bytes]]) -> str:
         """The ETag of an object that is made of these parts."""
-        return f"{_md5(b''.join(md5 for _, md5 in parts)).hex()}-{len(parts)}"
+        return f"{md5_of(b''.join(md5 for _, md5 in parts)).hex()}-{len(parts)}"
 
     def abort(self, key: str, upload: str) -> None:
         """Give up an upload; its parts go."""
@@ -339,47 +275,6 @@ class S3Store:
         return str(self._do("get_bucket_location").get("LocationConstraint") or "")
 
 
-def translated(error: Exception) -> S3Error:
-    """What boto3 and what is below it raises."""
-    if isinstance(error, S3Error):
-        return error
-    if isinstance(error, boto_errors.ClientError):
-        told = error.response.get("Error", {})
-        http = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        code = str(told.get("Code", ""))
-        return S3Error(str(told.get("Message") or f"{error}"), code, http)
-    if isinstance(error, _GivenUp) or isinstance(_cause(error), _GivenUp):
-        return S3Error("given up", repeat=False)
-    text = f"{error}" or type(error).__name__
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return S3Error(text, repeat=False, advice=CERTIFICATE)
-    if isinstance(error, _NETWORK_ERRORS):
-        return S3Error(text, repeat=True, advice=NETWORK)
-    return S3Error(f"{type(error).__name__}: {text}", repeat=False)
-
-
-_NETWORK_ERRORS = (
-    boto_errors.HTTPClientError,
-    boto_errors.ConnectionError,
-    boto_errors.IncompleteReadError,
-    boto_errors.ResponseStreamingError,
-    urllib3.exceptions.HTTPError,
-    OSError,
-)
-
-
-def _cause(error: BaseException) -> object:
-    return error.kwargs.get("error") if isinstance(error, boto_errors.HTTPClientError) else None
-
-
-def _md5(data: bytes | memoryview) -> bytes:
-    return hashlib.md5(data, usedforsecurity=False).digest()
-
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
-
-
 def _is_md5(answer: Any, tag: str) -> bool:
     """The ETag is the MD5 sum of the bytes, as far as one can know."""
     encryption = str(answer.get("ServerSideEncryption", ""))
@@ -393,84 +288,3 @@ def _check_tag(answer: Any, md5: str) -> None:
         raise S3Error(
             f"the server has stored data with MD5 sum {tag}, but {md5} was sent", "BadDigest"
         )
-
-
-# -- clients --------------------------------------------------------------------------------------
-
-_making = threading.Lock()
-
-
-def _client(settings: Settings) -> Any:
-    with _making:  # a session is no thing for several threads
-        return _make_client(settings)
-
-
-@functools.lru_cache(maxsize=16)
-def _make_client(settings: Settings) -> Any:
-    """One client for all devices that are reached alike: to make one takes its time."""
-    # nothing but the properties counts: no profile, no files, no variables of the environment
-    nothing: tuple[None, None, None, None] = (None, None, None, None)
-    core = botocore.session.Session(
-        {name: nothing for name in ("profile", "config_file", "credentials_file")}
-    )
-    session = boto3.session.Session(
-        botocore_session=core,
-        aws_access_key_id=settings.access_key,
-        aws_secret_access_key=settings.secret_key,
-        aws_session_token=settings.session_token or None,
-        region_name=settings.region or "us-east-1",
-    )
-    proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None
-    config = Config(
-        signature_version="s3v4",
-        s3={"addressing_style": "virtual" if settings.virtual else "path"},
-        connect_timeout=CONNECT_PATIENCE,
-        read_timeout=STALL_PATIENCE,
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        max_pool_connections=MOST_THREADS,
-        proxies=proxies,
-        tcp_keepalive=True,
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        ignore_configured_endpoint_urls=True,
-    )
-    endpoint = None
-    if settings.host:
-        path = f"/{settings.path}" if settings.path else ""
-        endpoint = f"{'https' if settings.tls else 'http'}://{settings.host}{path}"
-    client = session.client(
-        "s3",
-        config=config,
-        endpoint_url=endpoint,
-        use_ssl=settings.tls,
-        verify=settings.ca_file or system_authorities(),
-    )
-    client.meta.events.register("before-send.s3", _begin_sending)
-    client.meta.events.register("before-call.s3.DeleteObjects", _sum_up)
-    if not settings.keep_alive:
-        client.meta.events.register("before-call.s3", _close_after)
-    return client
-
-
-def system_authorities() -> str | None:
-    """The file of the authorities that this system trusts, as Amanda's own programs do; None:
-    boto3's own has to do."""
-    known = ssl.get_default_verify_paths().cafile
-    return next((path for path in (known, *_BUNDLES) if path and os.path.isfile(path)), None)
-
-
-def _begin_sending(request: Any, **_: Any) -> None:
-    """From here on its body is read to be sent, and no more to be signed."""
-    if isinstance(request.body, _Body):
-        request.body.sending = True
-
-
-def _sum_up(params: Any, **_: Any) -> None:
-    """Older stores want this sum, newer boto3s send another one only."""
-    body = params["body"]
-    data = body if isinstance(body, bytes) else str(body).encode()
-    params["headers"]["Content-MD5"] = _base64(_md5(data))
-
-
-def _close_after(params: Any, **_: Any) -> None:
-    params["headers"]["Connection"] = "close"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +20,12 @@ from typing import Any
 from protocols.rendezvous.frames import Outcome
 from tests.bench.cases import KIB, MIB, Case, Way
 from tests.bench.figures import OURS, Figures, Round
-from tests.conformance.harness import ETC, VTAPES, Options, Program, World
+from tests.conformance.harness import Options, Program, World
 from tests.conformance.harness_rendezvous import Story
 from tests.conformance.harness_talk import DEADLINE, HANDLE, WORKER, Conversation, split_by
 from tests.conformance.harness_text import split_line
 from tests.fakes.ndmp_process import NdmpProcess
-from tests.fakes.ndmp_runs import BLOCK, begin, close_volume
+from tests.fakes.ndmp_runs import BLOCK, begin, by_turns, close_volume
 
 MOUNT = 0.3
 """Seconds."""
@@ -79,7 +79,7 @@ def round_of(program: Program, case: Case) -> Round:
         servers = [stack.enter_context(_server(kind)) for kind in ("lenient", "strict")]
         watch = Watch()
         run = _met if case.way is Way.CHANGE_MET else _held
-        changes = run(world, _changer(servers), watch)
+        changes = run(world, by_turns(servers, VOLUMES, RECORDS * BLOCK), watch)
     excess = [
         watch.longest(change.asked, change.came) - _mount(change.label) for change in changes[1:]
     ]
@@ -92,30 +92,6 @@ def _server(kind: str) -> NdmpProcess:
     return NdmpProcess(
         tapes, arguments=[f"--{kind}", "--fault", f"reply:TAPE_OPEN:1+:delay={MOUNT}"]
     )
-
-
-def _changer(servers: Sequence[NdmpProcess]) -> str:
-    names, text = [], ""
-    for slot in range(1, VOLUMES + 1):
-        turn, number = slot % 3, (slot - 1) // 3
-        if turn:
-            names.append(servers[turn - 1].url(f"t{number}"))
-            continue
-        names.append(f"dir{slot}")
-        text += f"""
-define device dir{slot} {{
-  tapedev "file:{VTAPES}/slot{slot}"
-  device-property "MAX_VOLUME_USAGE" "{RECORDS * BLOCK}"
-  device-property "LEOM" "true"
-}}
-"""
-    return f'''{text}
-define changer shelf {{
-  tpchanger "chg-multi:{{{",".join(names)}}}"
-  changerfile "{ETC}/shelf"
-}}
-tpchanger "shelf"
-'''
 
 
 def _mount(label: str) -> float:

@@ -7,12 +7,21 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.conformance.harness import ETC, VTAPES, World
+from tests.conformance.harness import World
 from tests.conformance.harness_rendezvous import Story
 from tests.conformance.harness_talk import HANDLE, WORKER, split_by
 from tests.conformance.harness_text import crc, payload
 from tests.fakes.ndmp_process import NdmpProcess
-from tests.fakes.ndmp_runs import BLOCK, begin, carry_on, close_volume, on_tapes, options, padded
+from tests.fakes.ndmp_runs import (
+    BLOCK,
+    begin,
+    by_turns,
+    carry_on,
+    close_volume,
+    on_tapes,
+    options,
+    padded,
+)
 
 pytestmark = pytest.mark.known_stock_failure("it does not go on on another kind of device")
 
@@ -28,27 +37,7 @@ class Shelf:
         self._world = world
         self._servers = servers
         self._files = range(3, count + 1, 3)
-        names, text = [], ""
-        for slot in range(1, count + 1):
-            turn, number = slot % 3, (slot - 1) // 3
-            if turn:
-                names.append(servers[turn - 1].url(f"t{number}"))
-                continue
-            names.append(f"dir{slot}")
-            text += f"""
-define device dir{slot} {{
-  tapedev "file:{VTAPES}/slot{slot}"
-  device-property "MAX_VOLUME_USAGE" "{13 * BLOCK}"
-  device-property "LEOM" "true"
-}}
-"""
-        self.changer = f'''{text}
-define changer shelf {{
-  tpchanger "chg-multi:{{{",".join(names)}}}"
-  changerfile "{ETC}/shelf"
-}}
-tpchanger "shelf"
-'''
+        self.changer = by_turns(servers, count, 13 * BLOCK)
         self.options = options(self.changer)
         self.options.slots = count  # the directories
 

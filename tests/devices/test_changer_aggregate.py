@@ -21,6 +21,7 @@ from devices.interfaces import AccessMode, LoadRequest, Relative
 from protocols.conf.sections import ChangerSection, Storage
 from protocols.perldata import format_perl_data, parse_perl_data
 from tests.contract.changer import ChangerContract
+from tests.devices.refusals import assert_told_with_place, failure
 from tests.fakes.changers import SteppedLanes, open_waited
 from tests.fakes.config import make_config
 
@@ -64,12 +65,6 @@ def label(changer: Any, slot: str, name: str) -> None:
     reservation.device.start(AccessMode.WRITE, name, "20260102030405")
     reservation.set_label(name)
     reservation.release()
-
-
-def failure(changer: Any, request: LoadRequest) -> tuple[str, ChangerReason | None, str | None]:
-    with pytest.raises(ChangerError) as caught:
-        changer.load(request)
-    return caught.value.message, caught.value.reason, caught.value.slot
 
 
 class TestAggregateOfDisks(ChangerContract):
@@ -211,12 +206,8 @@ def test_a_slot_that_the_child_has_not(root: Path) -> None:
 )
 def test_bad_names_are_told_with_their_place(root: Path, children: str, text: str) -> None:
     """File, line and value are named, and what was expected."""
-    with pytest.raises(ChangerError) as caught:
-        aggregate(root, children)
-    assert caught.value.fatal
-    assert caught.value.message.startswith(text)
     place = "(changer 'myagg', defined in '/etc/amanda/DailySet/amanda.conf', line 9)"
-    assert caught.value.message.endswith(f"expected {place}")
+    assert_told_with_place(lambda: aggregate(root, children), text, place)
 
 
 def test_children_that_cannot_be_opened(root: Path) -> None:

@@ -22,6 +22,7 @@ from protocols.conf.sections import ChangerSection, DeviceSection, Storage
 from protocols.header import HeaderType
 from protocols.perldata import format_perl_data, parse_perl_data
 from tests.contract.changer import ChangerContract
+from tests.devices.refusals import assert_told_with_place, failure
 from tests.fakes.changers import SteppedLanes, open_waited
 from tests.fakes.config import make_config
 
@@ -75,12 +76,6 @@ def label(changer: Any, slot: str, name: str) -> None:
     reservation.device.start(AccessMode.WRITE, name, "20260102030405")
     reservation.set_label(name)
     reservation.release()
-
-
-def failure(changer: Any, request: LoadRequest) -> tuple[str, ChangerReason | None, str | None]:
-    with pytest.raises(ChangerError) as caught:
-        changer.load(request)
-    return caught.value.message, caught.value.reason, caught.value.slot
 
 
 class TestMultiChanger(ChangerContract):
@@ -390,12 +385,8 @@ def test_an_unrecorded_release_is_recorded_later(root: Path) -> None:
 )
 def test_bad_names_are_told_with_their_place(root: Path, devices: str, text: str) -> None:
     """File, line and value are named, and what was expected."""
-    with pytest.raises(ChangerError) as caught:
-        multi(root, devices)
-    assert caught.value.fatal
-    assert caught.value.message.startswith(text)
     place = "(changer 'mymulti', defined in '/etc/amanda/DailySet/amanda.conf', line 7)"
-    assert caught.value.message.endswith(f"expected {place}")
+    assert_told_with_place(lambda: multi(root, devices), text, place)
 
 
 def test_without_a_changerfile_there_is_no_changer(root: Path) -> None:

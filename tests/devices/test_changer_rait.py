@@ -18,6 +18,7 @@ from protocols.conf.sections import ChangerSection, Storage, Tapetype
 from protocols.header import HeaderType
 from tests.contract.changer import ChangerContract
 from tests.contract.device import PART, some_bytes, write_part
+from tests.devices.refusals import assert_told_with_place, failure
 from tests.fakes.changers import open_waited
 from tests.fakes.config import make_config
 
@@ -56,12 +57,6 @@ def label(changer: Any, slot: str, name: str) -> None:
     reservation.device.start(AccessMode.WRITE, name, STAMP)
     reservation.set_label(name)
     reservation.release()
-
-
-def failure(changer: Any, request: LoadRequest) -> tuple[str, ChangerReason | None, str | None]:
-    with pytest.raises(ChangerError) as caught:
-        changer.load(request)
-    return caught.value.message, caught.value.reason, caught.value.slot
 
 
 class TestRaitOfDisks(ChangerContract):
@@ -257,12 +252,8 @@ def test_eject_names_the_drives_of_children(root: Path) -> None:
 )
 def test_bad_names_are_told_with_their_place(root: Path, children: str, text: str) -> None:
     """File, line and value are named, and what was expected."""
-    with pytest.raises(ChangerError) as caught:
-        rait(root, children)
-    assert caught.value.fatal
-    assert caught.value.message.startswith(text)
     place = "(changer 'raid', defined in '/etc/amanda/DailySet/amanda.conf', line 4)"
-    assert caught.value.message.endswith(f"expected {place}")
+    assert_told_with_place(lambda: rait(root, children), text, place)
 
 
 def test_a_child_that_cannot_be_opened(root: Path) -> None:

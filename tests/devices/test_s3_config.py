@@ -13,7 +13,7 @@ from devices.configure import configure_device
 from devices.errors import ChangerError, DriveFailed
 from devices.registry import open_blocking_device
 from devices.s3 import S3Device
-from devices.s3_store import system_authorities
+from devices.s3_client import system_authorities
 from protocols.conf import load
 
 CONF = """org "cloud"

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 from botocore.exceptions import ClientError
 
-from devices import s3_retention, s3_store
+from devices import s3_client, s3_retention, s3_store
 from devices.errors import DeviceError, DriveFailed, VolumeFailed
 from devices.interfaces import AccessMode, WriteEnd
 from devices.s3 import S3Device
@@ -314,7 +314,7 @@ def test_a_dump_whose_parts_cannot_be_held_is_no_good(
 def test_nothing_asks_to_bypass(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """No request of writing, relabelling and erasing has such a header."""
     sent: list[dict[str, Any]] = []
-    client = s3_store._client(vault.device().settings())
+    client = s3_client.client_for(vault.device().settings())
     client.meta.events.register(
         "before-send.s3", lambda request, **_: sent.append(dict(request.headers))
     )

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from devices import s3_store, s3_values
+from devices import s3_client, s3_values
 from devices.s3_facts import Settings
 from devices.s3_store import S3Store
 from devices.s3_values import Speed
@@ -435,11 +435,11 @@ def test_a_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         server.answers = [Answer(200, b"data")]
         known = store(server, tls=True, ca_file=str(authority.file))
         assert known.get("key", WAITER, 10).data == b"data"
-        monkeypatch.setattr(s3_store, "system_authorities", lambda: str(authority.file))
+        monkeypatch.setattr(s3_client, "system_authorities", lambda: str(authority.file))
         server.answers = [Answer(200, b"data")]
         trusted = store(server, tls=True, region="other")  # so that boto3 makes another client
         assert trusted.get("key", WAITER, 10).data == b"data"
-        monkeypatch.setattr(s3_store, "system_authorities", lambda: None)
+        monkeypatch.setattr(s3_client, "system_authorities", lambda: None)
         found = failure(lambda: store(server, tls=True).get("key", WAITER, 10))
         assert not found.repeat
         assert "SSL_CA_INFO" in found.advice

@@ -93,7 +93,7 @@ def anchors(text: str) -> list[str]:
 def slug(heading: str, blank: str = "-") -> str:
     """The anchor that a heading gets by itself, as GitHub makes it.
 
-    :param blank: what becomes of one; mkdocs.yml has this function called with it
+    :param blank: what becomes of one
     """
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading.strip()).lower()
     return re.sub(r"[^\w\- ]", "", text).replace(" ", blank)

@@ -10,6 +10,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from tests.docs import markdown
 from tests.docs.markdown import ROOT
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ _OUT_OF_DOCS = re.compile(r"\[([^\]]*)\]\((?!https?:|#|docs/)[^)]*\)")
 _NAMED_AS_FILE = re.compile(r"\[[\w./-]+\.md\]\((?P<target>[\w./-]+\.md)(?P<anchor>#[\w-]+)?\)")
 _STEP = 4
 """Blanks by which Python-Markdown has something belong to a list; GitHub is content with fewer."""
+
+
+def slug(heading: str, blank: str) -> str:
+    """The anchor of a heading on the site, for mkdocs.yml: the theme's script breaks at one that
+    begins with a digit. Links lead to anchors of ours there."""
+    anchor = markdown.slug(heading, blank)
+    return f"s-{anchor}" if anchor[:1].isdigit() else anchor
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -305,9 +305,19 @@ def test_commands_of_a_tape_server(block: Block) -> None:
 @pytest.mark.parametrize("block", blocks_of("sh systemd"), ids=place)
 def test_units_of_systemd(block: Block) -> None:
     """Those that are named are there; tests/run/test_systemd.py looks into them."""
-    for program, *words, unit in lines_of(block):
-        assert (program, words) == ("systemctl", ["enable", "--now"])
-        assert (ROOT / "packaging" / "systemd" / unit).exists()
+    units = ROOT / "packaging" / "systemd"
+    for program, *words in lines_of(block):
+        if program == "cp":
+            *sources, target = words
+            assert target == "/etc/systemd/system/"
+            assert all((ROOT / source).parent == units for source in sources)
+        else:
+            assert program == "systemctl"
+            action, *_ = words
+            assert action in ("daemon-reload", "enable", "disable", "restart")
+        named = [Path(word).name for word in words if word.endswith((".service", ".socket"))]
+        assert named or words == ["daemon-reload"]
+        assert all((units / name).exists() for name in named)
 
 
 # On a machine of our own

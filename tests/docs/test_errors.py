@@ -37,7 +37,7 @@ INSIDE = {
     "devices.changers.state._NoRoom": "caught where the state is written",
     "devices.patience.StopSet": "ends a wait; whoever waited says what that means",
     "devices.patience.TimeIsUp": "likewise",
-    "devices.s3_store._GivenUp": "told as an S3Error",
+    "devices.s3_client.GivenUp": "told as an S3Error",
     "devices.tape_position.EndOfData": "a place on a tape, and no fault",
     "devices.tape_reading.TooLong": "a record that is read again in another size",
     "protocols.driver.codec._BadValue": "told by the BAD-COMMAND of its line",

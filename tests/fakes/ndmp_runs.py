@@ -8,10 +8,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tests.conformance.harness import ETC, STAMP, Options, World
+from tests.conformance.harness import ETC, STAMP, VTAPES, Options, World
 from tests.conformance.harness_files import Dump, dump_header
 from tests.conformance.harness_talk import HANDLE, WORKER, Conversation
 from tests.conformance.harness_text import split_line
+from tests.fakes.ndmp_process import NdmpProcess
 
 BLOCK = 32768
 POOL = '"ST:PROTO" "POOL:PROTO"'
@@ -52,6 +53,35 @@ def library(port: int, *, indirect: bool = True, robot: str = "robot", drives: i
     devices = " ".join(f'"{n}=ndmp:127.0.0.1:{port}@d{n}"' for n in range(drives))
     text = LIBRARY.format(port=port, robot=robot, drives=devices, etc=ETC, indirect=_word(indirect))
     return options("", extra=text)
+
+
+def by_turns(servers: Sequence[NdmpProcess], count: int, usage: int) -> str:
+    """A changer ``shelf`` of so many volumes: by turns a tape of one server, of another, each from
+    ``t0`` on, and a directory, which share no connection.
+
+    :param usage: bytes that a directory takes
+    """
+    names, text = [], ""
+    for slot in range(1, count + 1):
+        turn, number = slot % 3, (slot - 1) // 3
+        if turn:
+            names.append(servers[turn - 1].url(f"t{number}"))
+            continue
+        names.append(f"dir{slot}")
+        text += f"""
+define device dir{slot} {{
+  tapedev "file:{VTAPES}/slot{slot}"
+  device-property "MAX_VOLUME_USAGE" "{usage}"
+  device-property "LEOM" "true"
+}}
+"""
+    return f'''{text}
+define changer shelf {{
+  tpchanger "chg-multi:{{{",".join(names)}}}"
+  changerfile "{ETC}/shelf"
+}}
+tpchanger "shelf"
+'''
 
 
 def begin(world: World, chosen: Options, *overrides: str, take: bool = False) -> Conversation:

@@ -179,3 +179,27 @@ class Page(HTMLParser):
     @property
     def words(self) -> str:
         return " ".join(" ".join(self.texts).split())
+
+
+def look_at(page: Page) -> None:
+    """What holds for each page."""
+    assert page.all("html") == [{"lang": "en"}]
+    for landmark in ("header", "main", "footer", "h1"):
+        assert len(page.all(landmark)) == 1, landmark
+    assert page.elements[1][0] == "head"
+    assert page.all("title")
+    assert all(one.get("aria-label") for one in page.all("nav"))
+    assert all(one.get("scope") in ("col", "row") for one in page.all("th"))
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all(one.get("role") and one.get("aria-label") for one in page.all("svg"))
+    labelled = {one["for"] for one in page.all("label")}
+    assert {one["id"] for one in page.all("input")} == labelled
+    for name, attributes in page.elements:
+        assert name != "style"
+        assert "style" not in attributes, (name, attributes)
+        assert not any(key.startswith("on") for key in attributes), (name, attributes)
+        for key in ("href", "src", "action"):
+            assert attributes.get(key, "/").startswith(("/", "#")), (name, attributes)
+    assert [one for one in page.all("script") if set(one) != {"src", "defer"}] == []
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)

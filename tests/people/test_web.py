@@ -1,78 +1,20 @@
-"""``taperctl web``: the pages, as a browser gets them."""
+"""``taperctl web``: the pages, as a browser gets them, and who gets none."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
-from zope.interface.verify import verifyObject
 
-from protocols.quoting import quote
-from taper.last_words import CannotStart
-from taper.people.web import serve
 from taper.people.web.asked import Asked, address, leaf_of
-from taper.people.web.books import Books
 from taper.people.web.doors import HEADERS, MOST_CONNECTIONS, is_ours
-from taper.people.web.library import FRESH, PATIENCE, Library
-from taper.people.web.listening import read_place
-from taper.people.web.live import MOST_STREAMS, _Stream
-from taper.people.web.live import PATIENCE as PATIENCE_OF_STREAMS
-from tests.people.nights import PART, Dump, Nights
-from tests.people.served import GET, Page, Served, served_record, serving
-from tests.people.test_watch import Served as Status
-
-FIRST, SECOND, THIRD = "20260106000000", "20260107000000", "20260108210000"
-
-AMDUMP = """\
-amdump: starttime 20260108210000
-driver: start time 0.044 inparallel 4 bandwidth 80000 diskspace 1024  dir OBSOLETE
-driver: state time 0.044 free kps: 80000 space: 1024 taper: idle idle-dumpers: 4 qlen
-driver: send-cmd time 1.5 to dumper0: SHM-DUMP 00-00001 40671 NULL 4 localhost ff /home NODEVICE 0
-driver: state time 1.6 free kps: 80000 space: 512 taper: idle idle-dumpers: 3 qlen
-driver: result time 4.0 from dumper0: DONE 00-00001 5140 5140 1 x x "[sec 0.6 kb 5 kps 7 orig-kb 5]"
-driver: send-cmd time 5.0 to taper0: FILE-WRITE worker0-0 00-00002 /x localhost /home 0
-driver: result time 5.1 from taper0: REQUEST-NEW-TAPE worker0-0 00-00002
-driver: result time 9.5 from taper0: NEW-TAPE worker0-0 00-00002 C03
-driver: result time 9.6 from taper0: READY worker0-0 00-00002
-driver: result time 11.0 from taper0: PARTDONE worker0-0 00-00002 C03 1 5120 "[sec 0.8]"
-driver: result time 12.5 from taper0: DONE worker0-0 00-00002 INPUT-GOOD TAPE-GOOD "6f:5" "" "" ""
-driver: send-cmd time 13.0 to dumper1: PORT-DUMP 00-00003 4 NULL 4 localhost ff /lost NODEVICE 1
-driver: result time 14.0 from dumper1: FAILED 00-00003 "[no such \\"thing\\"]"
-driver: FINISHED time 15.000
-"""
-
-
-async def three_nights(tmp_path: Path) -> Nights:
-    """One with two dumps, one that failed and is known by its logs, one that is held."""
-    nights = Nights(tmp_path).make()
-    await nights.hold(FIRST, Dump("/home", 2 * PART + 5), Dump("/srv", 100))
-    await nights.hold(SECOND, Dump("/home", 10, level=1))
-    nights.hold_back(THIRD, Dump("/home", 7, level=1))
-    disks = "".join(f'localhost {name} {{\n  program "GNUTAR"\n}}\n' for name in ("/home", "/lost"))
-    (tmp_path / "etc/C/disklist").write_text(disks)
-    nights.log(THIRD).write_text(
-        "INFO amdump amdump pid 999999999\n"
-        "DISK planner localhost /home\nDISK planner localhost /lost\n"
-        f"FAIL dumper localhost /lost {THIRD} 1 [no such thing]\n"
-    )
-    (tmp_path / f"log/amdump.{THIRD}").write_text(AMDUMP)
-    return nights
+from tests.people.nights import Nights
+from tests.people.served import GET, Page, Served, look_at, serving
+from tests.people.written import FIRST, HOSTILE, SECOND, THIRD, hostile_logs, three_nights
 
 
 async def crawl(served: Served) -> dict[str, Page]:
@@ -87,30 +29,6 @@ async def crawl(served: Served) -> dict[str, Page]:
         new = [link for link in page.links if link.startswith("/") and link not in found]
         left += [link for link in dict.fromkeys(new) if link not in left]
     return found
-
-
-def look_at(page: Page) -> None:
-    """What holds for each page."""
-    assert page.all("html") == [{"lang": "en"}]
-    for landmark in ("header", "main", "footer", "h1"):
-        assert len(page.all(landmark)) == 1, landmark
-    assert page.elements[1][0] == "head"
-    assert page.all("title")
-    assert all(one.get("aria-label") for one in page.all("nav"))
-    assert all(one.get("scope") in ("col", "row") for one in page.all("th"))
-    assert len(page.all("caption")) == len(page.all("table"))
-    assert all(one.get("role") and one.get("aria-label") for one in page.all("svg"))
-    labelled = {one["for"] for one in page.all("label")}
-    assert {one["id"] for one in page.all("input")} == labelled
-    for name, attributes in page.elements:
-        assert name != "style"
-        assert "style" not in attributes, (name, attributes)
-        assert not any(key.startswith("on") for key in attributes), (name, attributes)
-        for key in ("href", "src", "action"):
-            assert attributes.get(key, "/").startswith(("/", "#")), (name, attributes)
-    assert [one for one in page.all("script") if set(one) != {"src", "defer"}] == []
-    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
-    assert len(set(ids)) == len(ids)
 
 
 @ensureDeferred
@@ -143,38 +61,6 @@ async def test_all_pages(tmp_path: Path) -> None:
         assert "from the holding disk" in held
         assert "none that can be restored" in words["/"]
     assert nights.snapshot() == before
-
-
-HOSTILE = (
-    *(
-        "<script>alert(1)</script>",
-        "\"'><svg onload=x>",
-        "{{ 7 * 7 }}",
-        "a&b=c#d?e%41",
-        "\udcff\udc80",
-    ),
-    *("a\x1b[31mb", "\u202egnp.exe", "javascript:alert(1)", "../../etc/passwd", "C" * 3000),
-)
-
-
-def hostile_logs(nights: Nights) -> None:
-    lines, entries, stats = [], [], "[sec 1 bytes 10 kps 1 orig-kb 1]"
-    for number, name in enumerate(HOSTILE, start=1):
-        label, word = quote(name.replace(" ", "_")), quote(name)
-        lines += [
-            f'START taper datestamp {FIRST} "ST:C" "POOL:C" label {label} tape {number}',
-            f'PART taper "ST:C" "POOL:C" {label} 1 {word} {word} {FIRST} 1/-1 0 {stats}',
-            f'DONE taper "ST:C" "POOL:C" {word} {word} {FIRST} 1 0 {stats}',
-            f"FAIL dumper {word} {word} {FIRST} 0 [{name}]",
-        ]
-    text = "\n".join(("INFO amdump amdump pid 1", *lines, "FINISH driver date x", ""))
-    nights.log(FIRST).write_bytes(text.encode("utf-8", "surrogateescape"))
-    for name in HOSTILE:
-        if name.isascii() and name.isprintable() and " " not in name:
-            entries.append(f"{FIRST} {name} reuse POOL:C STORAGE:C CONFIG:C\n")
-    (nights.root / "tapelist").write_text("".join(entries))
-    driver = AMDUMP.replace("/home", quote(HOSTILE[0])).replace("C03", quote(HOSTILE[1]))
-    (nights.root / f"log/amdump.{FIRST}").write_text(driver)
 
 
 @ensureDeferred
@@ -320,149 +206,6 @@ async def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         assert (await served.get("/metrics", 503)).headers["content-type"].startswith("text/plain")
 
 
-def books() -> Books:
-    return Nothing()  # type: ignore[return-value]
-
-
-class Nothing:
-    """Stands for books that nobody opens."""
-
-
-class Threads(Clock):
-    """A reactor whose threads end when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.running: list[Deferred[Books]] = []
-
-    def call(self, _: object) -> Deferred[Books]:
-        self.running.append(Deferred())
-        return self.running[-1]
-
-
-def library(monkeypatch: pytest.MonkeyPatch) -> tuple[Threads, Library]:
-    clock = Threads()
-    found = Library(clock, books)
-    monkeypatch.setattr(found, "_lane", clock)
-    return clock, found
-
-
-def test_the_first_who_asks_waits_and_nobody_else_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, found = library(monkeypatch)
-    first = [Deferred.fromCoroutine(found.books()) for _ in range(2)]
-    clock.advance(1000)
-    assert not any(one.called for one in first)
-    old, new = books(), books()
-    (reading,) = clock.running
-    reading.callback(old)
-    assert [one.result for one in first] == [old, old]
-    clock.advance(FRESH)
-    patient, hasty = (Deferred.fromCoroutine(found.books()) for _ in range(2))
-    assert not patient.called
-    clock.advance(PATIENCE)
-    assert patient.result is hasty.result is old
-    clock.running[-1].callback(new)
-    assert Deferred.fromCoroutine(found.books()).result is new
-    assert len(clock.running) == 2
-    assert clock.getDelayedCalls() == []
-
-
-def test_old_books_are_better_than_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, found = library(monkeypatch)
-    first = Deferred.fromCoroutine(found.books())
-    clock.running[-1].errback(PermissionError(13, "Permission denied", "/x"))
-    assert first.result is None
-    assert found.trouble is not None
-    assert "Permission denied" in found.trouble
-    clock.advance(FRESH)
-    second = Deferred.fromCoroutine(found.books())
-    clock.running[-1].callback(old := books())
-    assert (second.result, found.trouble) == (old, None)
-    clock.advance(FRESH)
-    third = Deferred.fromCoroutine(found.books())
-    clock.running[-1].errback(ValueError("nobody foresaw it"))
-    assert third.result is old
-    assert "nobody foresaw it" in str(found.trouble)
-
-
-def test_where_it_may_listen() -> None:
-    assert read_place("tcp:127.0.0.1:0", exposed=False).told(81) == "http://127.0.0.1:81/"
-    assert read_place("tcp:[::1]:7", exposed=False).told(7) == "http://[::1]:7/"
-    assert read_place("unix:/run/x", exposed=False).told(0) == "unix:/run/x"
-    for open_to_all in ("tcp:0.0.0.0:80", "tcp:10.1.2.3:80", "tcp:[::]:80"):
-        with pytest.raises(CannotStart, match="--expose"):
-            read_place(open_to_all, exposed=False)
-        assert not read_place(open_to_all, exposed=True).is_private
-    for senseless in (
-        "",
-        "7480",
-        "tcp:80",
-        "tcp:localhost:80",
-        "unix:",
-        "tcp:127.0.0.1:99999",
-        "x:1:1",
-    ):
-        with pytest.raises(CannotStart, match="unix:PATH or tcp:ADDRESS:PORT expected"):
-            read_place(senseless, exposed=False)
-
-
-@ensureDeferred
-async def test_a_socket_for_the_dump_user_alone(tmp_path: Path) -> None:
-    nights = Nights(tmp_path).make()
-    path = tmp_path / "web"
-    async with served_record(nights, "--listen", f"unix:{path}") as record:
-        assert record == {"schema": "taper/web/1", "config": "C", "listening": f"unix:{path}"}
-        assert path.stat().st_mode & 0o777 == 0o600
-    assert not path.exists()
-
-
-@ensureDeferred
-async def test_a_port_that_somebody_has(tmp_path: Path) -> None:
-    nights = Nights(tmp_path).make()
-    async with serving(nights) as served:
-        status, _ = await nights.run("web", "--listen", f"tcp:127.0.0.1:{served.port}")
-    assert status == 1
-    assert any("cannot listen at" in text for text in nights.said)
-
-
-def test_a_process(tmp_path: Path) -> None:
-    """It says where it is at once, and a signal ends it."""
-    nights = Nights(tmp_path).make()
-    command = [sys.executable, "-m", "taper.ctl", "web", "C", "--listen", "tcp:127.0.0.1:0"]
-    environment = {
-        **os.environ,
-        "AMANDA_CONFIG_DIR": nights.paths.config_root,
-        "AMANDA_TMPDIR": nights.paths.tmpdir,
-        "AMANDA_DBGDIR": nights.paths.dbgdir,
-        "AMANDA_STATE_DIR": nights.paths.statedir,
-    }
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        try:
-            assert process.stdout is not None
-            where = process.stdout.readline().removeprefix("Serving C at ").rstrip()
-            assert where.startswith("http://127.0.0.1:"), where or process.communicate()[1]
-            with urllib.request.urlopen(f"{where}metrics") as reply:
-                assert b"taper_catalogue_up 1.0" in reply.read()
-            process.send_signal(signal.SIGTERM)
-            assert process.communicate() == ("", "")
-            assert process.returncode == 130
-        finally:
-            process.kill()
-
-
-def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacking(name: str) -> None:
-        raise ImportError(name=name)
-
-    monkeypatch.setattr(serve, "import_module", lacking)
-    with pytest.raises(
-        CannotStart, match=r"klein is not there: pip install 'twisted-taper\[web\]'"
-    ):
-        serve._load()
-
-
 def test_pages_of_lists() -> None:
     rows = list(range(25))
     first = leaf_of(rows, Asked({}), 10, "/x", find="a b")
@@ -483,131 +226,3 @@ def test_names_survive_addresses() -> None:
         assert unescape(word) == word
         raw = unquote_to_bytes(word)
         assert Asked({b"name": [raw]}).text("name") == name
-
-
-class Browser(Protocol):
-    """Hears events; :meth:`until` waits for a text among them."""
-
-    def __init__(self) -> None:
-        self.heard = b""
-        self._waiting: list[tuple[bytes, Deferred[None]]] = []
-
-    def dataReceived(self, data: bytes) -> None:
-        self.heard += data
-        for waiting in tuple(self._waiting):
-            if waiting[0] in self.heard:
-                self._waiting.remove(waiting)
-                waiting[1].callback(None)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.heard += b"END"
-        self.dataReceived(b"")
-
-    def until(self, text: bytes) -> Deferred[None]:
-        self.heard = self.heard if text in self.heard else b""
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append((text, waiting))
-        self.dataReceived(b"")
-        return waiting
-
-
-async def open_browser(served: Served) -> Browser:
-    browser = Browser()
-    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", served.port)
-    await connectProtocol(endpoint, browser)
-    assert browser.transport is not None
-    browser.transport.write(GET.format(path="/now/events").encode())
-    return browser
-
-
-@ensureDeferred
-async def test_what_runs_now(tmp_path: Path) -> None:
-    """On the page for everybody, and as events for whoever listens; of this configuration only."""
-    nights = Nights(tmp_path).make()
-    other = Status(tmp_path / "tmp", pid=2, config="OTHER")
-    taper = Status(tmp_path / "tmp")
-    try:
-        taper.write()
-        async with serving(nights) as served:
-            browser = await open_browser(served)
-            await browser.until(b"worker0-0")
-            assert b"text/event-stream" in browser.heard
-            assert b"OTHER" not in browser.heard
-            page = Page((await served.get("/")).text)
-            look_at(page)
-            assert "worker0-0" in page.words
-            assert "C01" in page.words
-            taper.end()
-            await browser.until(b"No taper is running.")
-            assert (
-                (await served.get("/now.js")).headers["content-type"].startswith("text/javascript")
-            )
-        await browser.until(b"END")
-    finally:
-        taper.end()
-        other.end()
-
-
-@ensureDeferred
-async def test_more_who_watch_than_anybody_needs(tmp_path: Path) -> None:
-    nights = Nights(tmp_path).make()
-    async with serving(nights) as served:
-        browsers = [await open_browser(served) for _ in range(MOST_STREAMS)]
-        for browser in browsers:
-            await browser.until(b"No taper is running.")
-        reply = await served.get("/now/events", 503)
-        assert b"There are too many who watch.\n" in reply.body
-        head = await served.ask(GET.format(path="/now/events").replace("GET", "HEAD"))
-        assert (head.code, head.body) == (200, b"")
-        await served.get("/")
-        transport = browsers[0].transport
-        assert transport is not None
-        transport.loseConnection()
-        await browsers[0].until(b"END")
-        late = await open_browser(served)
-        await late.until(b"HTTP/1.1")  # there may be room for it already, or not yet
-        assert (await served.get("/")).code == 200
-
-
-def test_a_browser_that_does_not_read() -> None:
-    """It misses pictures, and is let go; the others are told."""
-    deaf = Silent()
-    stream = _Stream(deaf, lambda _: None)
-    stream.tell(b"1")
-    stream.pauseProducing()
-    for _ in range(3):
-        stream.tell(b"2")
-    stream.resumeProducing()
-    stream.tell(b"3")
-    assert deaf.written == [b"1", b"3"]
-    stream.pauseProducing()
-    for _ in range(PATIENCE_OF_STREAMS):
-        stream.tell(b"4")
-    assert not deaf.lost
-    stream.tell(b"5")
-    assert deaf.lost
-    assert verifyObject(IPushProducer, stream)
-
-
-class Silent:
-    """A request of somebody who reads when he likes."""
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.lost = False
-        self.transport = self
-
-    def notifyFinish(self) -> Deferred[None]:
-        return Deferred()
-
-    def setHeader(self, name: str, value: str) -> None:
-        pass
-
-    def registerProducer(self, producer: object, streaming: bool) -> None:
-        assert streaming
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-
-    def abortConnection(self) -> None:
-        self.lost = True

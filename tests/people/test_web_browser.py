@@ -11,7 +11,7 @@ from tests.people.browser import CHROMIUM, Browser, browsing
 from tests.people.nights import Nights
 from tests.people.served import served_record
 from tests.people.test_watch import Served as Status
-from tests.people.test_web import FIRST, THIRD, hostile_logs, three_nights
+from tests.people.written import FIRST, THIRD, hostile_logs, three_nights
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
 

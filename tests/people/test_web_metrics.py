@@ -15,7 +15,7 @@ from pytest_twisted import ensureDeferred
 from tests.docs.markdown import ROOT
 from tests.people.nights import Nights
 from tests.people.served import serving
-from tests.people.test_web import hostile_logs, three_nights
+from tests.people.written import hostile_logs, three_nights
 
 PAGE = (ROOT / "docs" / "commands.md").read_text()
 ALERTS = ROOT / "docs" / "examples" / "prometheus-alerts.yml"

@@ -19,7 +19,7 @@ from taper.people.web.timeline import (
     read_timeline,
 )
 from tests.people.nights import NOW
-from tests.people.test_web import AMDUMP
+from tests.people.written import AMDUMP
 
 STAMP = "20260108210000"
 

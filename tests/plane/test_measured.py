@@ -14,8 +14,8 @@ from taper.plane import adaptive, intake, ring
 from taper.plane.interfaces import Measured
 from taper.plane.ring import Ring
 from taper.plane.transfer import Transfer
-from tests.plane.dumping import PiecesSource, Plan
-from tests.plane.test_transfer import BLOCK, DATA, HEADER, started
+from tests.plane.dumping import HEADER, PiecesSource, Plan
+from tests.plane.transferring import BLOCK, DATA, started
 
 PATIENCE = 60.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -19,24 +19,23 @@ from protocols.header import build_header
 from protocols.twisted_transports import haste
 from protocols.twisted_transports import ndmp as tx_ndmp
 from tests.fakes.ndmp_server import LENIENT, Limits, Medium, NdmpServer, Phase
-from tests.plane.dumping import HEADER, write_holding
-from tests.run.sessions import HANDLE, PATIENCE, START, WORKER, first, make_place, write_line
-from tests.run.test_session import open_session, tell
+from tests.plane.dumping import HEADER
+from tests.run.sessions import HANDLE, PATIENCE, START, WORKER, first
+from tests.run.silent import DATA, ENDS, SilentRun
+from tests.run.test_session import tell
 
-DATA = bytes(range(256)) * 400
 FEW = 0.05
 """Seconds that stand for CLOSE_PATIENCE; all other deadlines are as they are, minutes and more."""
-ENDS = ("DONE", "PARTIAL", "FAILED")
 
 
 @define(eq=False)
 class Mute:
     """From here on the server says nothing and does nothing.
 
-    :ivar mute: fires when it begins.
+    :ivar begun: fires then.
     """
 
-    begun: Deferred[None] = field(factory=Deferred, init=False)
+    begun: Deferred[None]
 
     def apply(self, session: Any, data: bytes) -> None:
         if not self.begun.called:
@@ -51,7 +50,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tx_ndmp, "CLOSE_TIMEOUT", FEW)
 
 
-class Run:
+class Run(SilentRun):
     """One conversation with a taper whose drive is on the server.
 
     :param nth: number of the request from which on the server is silent
@@ -62,34 +61,10 @@ class Run:
         drives = {"d": Medium(Limits.of_size(1 << 30))}
         self.server = server = NdmpServer(reactor, drives, LENIENT)  # type: ignore[arg-type]
         server.start()
-        self.holding = write_holding(str(root), DATA, 100_000)
-        place = make_place(root)
-        conf = root / "etc/C/amanda.conf"
-        text = conf.read_text().replace(f"chg-disk:{root}/vtapes", f"chg-single:{server.url('d')}")
-        conf.write_text('device-property "INDIRECT" "false"\n' + text)
-        self.session, self.heard = open_session(place)
-        self.mute = Mute()
+        settings = 'device-property "INDIRECT" "false"\n'
+        super().__init__(root, f"chg-single:{server.url('d')}", settings)
+        self.mute = Mute(self.silent)
         self.fault = server.faults.plant(self.mute, None, Phase.REQUEST, nth=nth, times=None)
-
-    async def ask(self, line: str, *words: str) -> str:
-        """Say a line. :return: the reply that begins with one of the words"""
-        reply = first([self.heard.hear(word) for word in words])
-        tell(self.session, line)
-        return await reply
-
-    def grant_all(self) -> None:
-        def granted(_: str) -> None:
-            tell(self.session, f"NEW-TAPE {WORKER} {HANDLE}")
-            self.grant_all()
-
-        self.heard.hear("REQUEST-NEW-TAPE").addCallbacks(granted, lambda _: None)
-
-    async def from_holding(self) -> None:
-        """All of a night: a volume, a dump, and the volume is given back."""
-        await self.ask(START, "TAPER-OK", "TAPE-ERROR")
-        self.grant_all()
-        assert (await self.ask(write_line(self.holding), *ENDS)).startswith("DONE")
-        await self.ask(f"CLOSE-VOLUME {WORKER}", "CLOSED-VOLUME")
 
     async def from_client(self) -> None:
         """A dump whose client sends to the mover itself."""
@@ -107,17 +82,6 @@ class Run:
 
     def dumper_done(self) -> None:
         tell(self.session, f"DONE {WORKER} {HANDLE} 25 11111111:1 22222222:2 00000000:0")
-
-    async def until_silence(self, story: Coroutine[Deferred[Any], Any, None]) -> bool:
-        """Let the story go on until the server falls silent. :return: it did"""
-        over: Deferred[None] = Deferred()
-        going = Deferred.fromCoroutine(story)
-        for one in (going, self.mute.begun):
-            one.addBoth(lambda _: over.called or over.callback(None))
-        await over
-        if not self.mute.begun.called:
-            await going
-        return self.mute.begun.called
 
     @property
     def dumping(self) -> bool:
