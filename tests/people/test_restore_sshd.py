@@ -8,9 +8,9 @@ import shlex
 import shutil
 import socket
 import subprocess
-import time
+import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -48,14 +48,9 @@ def sshd(root: Path) -> Iterator[list[str]]:
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(root / name)], check=True
         )
     (root / "authorized").write_text((root / "key.pub").read_text())
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port = probe.getsockname()[1]
-    (root / "known").write_text(f"[127.0.0.1]:{port} {(root / 'host.pub').read_text()}")
     settings = {
-        "ListenAddress": f"127.0.0.1:{port}",
         "HostKey": f'"{root}/host"',
         "AuthorizedKeysFile": f'"{root}/authorized"',
-        "PidFile": "none",
         "StrictModes": "no",
         "UsePAM": "no",
         "PasswordAuthentication": "no",
@@ -64,20 +59,33 @@ def sshd(root: Path) -> Iterator[list[str]]:
     }
     lines = "".join(f"{name} {value}\n" for name, value in settings.items())
     (root / "sshd_config").write_text(lines)
-    log = root / "sshd.log"
-    command = [SSHD, "-D", "-e", "-f", str(root / "sshd_config")]
-    with log.open("wb") as said, subprocess.Popen(command, stderr=said) as server:
+    command = [SSHD, "-i", "-f", str(root / "sshd_config")]
+    sessions: list[subprocess.Popen[bytes]] = []
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+        (root / "known").write_text(f"[127.0.0.1]:{port} {(root / 'host.pub').read_text()}")
+
+        def serve() -> None:
+            """One process for each who comes, as inetd does it: so nobody else has the port."""
+            with suppress(OSError):  # the door is shut
+                while True:
+                    caller, _ = door.accept()
+                    with caller:
+                        sessions.append(subprocess.Popen(command, stdin=caller, stdout=caller))
+
+        serving = threading.Thread(target=serve)
+        serving.start()
         try:
-            while b"Server listening" not in log.read_bytes():
-                assert server.poll() is None, log.read_text()
-                time.sleep(0.01)
             yield [
                 *("ssh", "-F", "none", "-p", str(port), "-i", str(root / "key")),
                 *("-o", f'UserKnownHostsFile="{root}/known"', "-o", "IdentitiesOnly=yes"),
                 *("-o", "GlobalKnownHostsFile=none"),
             ]
         finally:
-            server.terminate()
+            door.shutdown(socket.SHUT_RDWR)
+            serving.join()
+            for session in sessions:
+                session.wait()
 
 
 @pytest.mark.skipif(bool(why_no_sshd()), reason=why_no_sshd())
