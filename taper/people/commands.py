@@ -32,9 +32,15 @@ A volume that is not in the changer is asked for, where there is a terminal to a
 nothing is restored, and the list of what is missing is told. Parts that cannot be read are passed
 over: all other files are restored, and those that are damaged are named.
 
+With --to HOST:DIR the files are unpacked on another host, by the same programs there, which
+OpenSSH's ssh runs. Nobody is asked for a password: a key or an agent has to let ssh in, and the
+host's key must be known. The dump is read, decrypted and decompressed on this host, before it
+leaves.
+
 Started by root, files get back their owners; everything but the unpacking is done as the dump
-user. A program that decrypts, decompresses or unpacks, and that only a volume names, is not run
-before it was asked for.""",
+user, and ssh is root's. On another host they get them back if ssh logs in as root. A program that
+decrypts, decompresses or unpacks, and that only a volume names, is not run before it was asked
+for.""",
             run="restore.session:restore",
             as_root=True,
             arguments=(
@@ -50,9 +56,16 @@ before it was asked for.""",
                 ),
                 Argument(
                     names=("--to",),
-                    metavar="DIR|-",
-                    help="where to: an empty or new directory; - is standard output, as one dump",
+                    metavar="DIR|-|[USER@]HOST:DIR",
+                    help="where to: an empty or new directory, here (./a:b, if its name has a "
+                    "colon) or on another host; - is standard output, as one dump",
                     kind="directory",
+                ),
+                Argument(
+                    names=("--ssh",),
+                    metavar="WORDS",
+                    help='the ssh of OpenSSH that reaches HOST, with options, such as "ssh -p 2222 '
+                    '-i KEY" (default: ssh); no shell reads it',
                 ),
                 Argument(
                     names=("--path",),

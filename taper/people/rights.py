@@ -85,11 +85,21 @@ def make_target(path: str, rights: Rights, *, overwrite: bool) -> bool:
     except OSError as fault:
         raise CannotStart(f"cannot restore into {path}: {fault.strerror}") from fault
     if not writable:
-        raise CannotStart(f"cannot restore into {path}: it is not writable", code=8001)
+        raise not_writable(path)
     if not empty and not overwrite:
-        raise CannotStart(
-            f"{path} is not empty; name another directory, or say --overwrite to restore over "
-            "what is there",
-            code=8013,
-        )
+        raise not_empty(path)
     return empty
+
+
+def not_writable(path: str) -> CannotStart:
+    """A directory that files cannot be restored into."""
+    return CannotStart(f"cannot restore into {path}: it is not writable", code=8001)
+
+
+def not_empty(path: str) -> CannotStart:
+    """A directory that has something that nobody has said may be restored over."""
+    return CannotStart(
+        f"{path} is not empty; name another directory, or say --overwrite to restore over what is "
+        "there",
+        code=8013,
+    )

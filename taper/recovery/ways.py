@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from devices.directtcp import SocketFed
 from devices.errors import DeviceError
 from devices.idirecttcp import IMoverDevice, ISocketConnection
-from taper.recovery.errors import RecoveryFailed
+from taper.recovery.errors import NotTaken, RecoveryFailed
 from taper.recovery.feed import Feed
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class IWay(Protocol):
     async def send(self) -> Crc | None:
         """Send all. :return: checksum of what was sent; None: nobody counted
 
+        :raise NotTaken: whoever reads took less
         :raise RecoveryFailed: not all was sent
         """
 
@@ -83,9 +84,7 @@ class _Feeding:
         if feed.error is None:
             return feed.crc()
         if feed.by_taker:
-            raise RecoveryFailed(
-                f"{taker} took only {feed.crc().size} bytes: {feed.error}", code=7005
-            )
+            raise NotTaken(f"{taker} took only {feed.crc().size} bytes: {feed.error}")
         raise RecoveryFailed(feed.error)
 
     def cancel(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-KINDS = {"DIR": "directory", "DIR|-": "directory", "PATH": "file", "FILE": "file"}
+KINDS = {"DIR": "directory", "PATH": "file", "FILE": "file"}
 """What a value is that no declaration tells of, by what it is called."""
 
 

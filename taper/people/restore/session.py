@@ -15,16 +15,18 @@ from taper.core.errors import SourceFault
 from taper.people.reading import read_catalogue
 from taper.people.restore import finding
 from taper.people.restore.dialogue import REFRESH_SECONDS, Dialogue, rate
+from taper.people.restore.place import place_of
 from taper.people.restore.plan import Contents, NothingToRestore, choose, make_plan
 from taper.people.restore.step import StepAtWork
 from taper.people.restore.telling import (
+    Outcome,
     tell_missing,
     tell_outcome,
     tell_plan,
     tell_step,
 )
 from taper.people.restore.wish import read_wish
-from taper.people.rights import Rights, make_target
+from taper.people.rights import Rights
 from taper.people.shelf import content, look
 from taper.people.telling import printable
 from taper.recovery.opening import Opener
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from taper.people.restore.plan import Plan, Restorable, Step
-    from taper.people.restore.telling import Outcome
     from taper.people.restore.wish import Wish
     from taper.people.site import Site
     from taper.people.telling import Answer
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 async def restore(site: Site, options: argparse.Namespace) -> Answer:
     """See :mod:`taper.people.commands`."""
     wish = read_wish(options)
-    if wish.to == "-":
+    if wish.to_stdout:
         site.screen.use_stderr()
     dialogue = Dialogue(site.screen, functools.partial(Lane, site.reactor))
     answer = await Restore(site, wish, dialogue).run()
@@ -60,6 +61,7 @@ class Restore:
         self._config = site.config
         self._rights = Rights(site.config.general.dumpuser)
         self._wish = wish
+        self._place = place_of(wish, self._rights)
         self._dialogue = dialogue
         self._lane = Lane(site.reactor, "restore")
         self._site = site
@@ -78,6 +80,8 @@ class Restore:
             raise
         finally:
             self._dialogue.end()
+            if self._place is not None:
+                self._place.leave()
             for clerk in self._clerks.values():
                 await clerk.quit()
             await self._lane.stop()
@@ -85,21 +89,31 @@ class Restore:
     async def _restore(self) -> Answer:
         wish = self._wish
         plan = await self._plan()
-        told = tell_plan(plan, wish.to)
+        told = tell_plan(plan, wish.to, None if wish.far is None else wish.far.host)
         if wish.dry_run:
             return told
         self._dialogue.show(told)
         if plan.missing and not (wish.partial or self._dialogue.interactive):
             return tell_missing(plan, wish.to)
-        alone = True
-        if wish.to != "-" and plan.steps:
-            alone = make_target(wish.to, self._rights, overwrite=wish.overwrite)
-        outcomes = []
+        alone = await self._prepare() if plan.steps else True
+        outcomes: list[Outcome] = []
         for step in plan.steps:
+            if self._place is not None and self._place.lost:
+                outcomes.append(Outcome(step=step, faults=("it was not begun",)))
+                continue
             outcomes.append(await self._one(plan, step, alone))
             if self._site.shelves.stop.is_set():
                 raise CancelledError
         return tell_outcome(plan, outcomes, wish.to, self._not_found(outcomes))
+
+    async def _prepare(self) -> bool:
+        """See that there is a directory. :return: nothing else is in it"""
+        wish = self._wish
+        if self._place is None:
+            return True
+        if wish.far is not None:
+            self._dialogue.say(f"Connecting to {printable(wish.far.host)}")
+        return await self._place.prepare(self._lane, overwrite=wish.overwrite)
 
     # what is to be done
 
@@ -111,7 +125,7 @@ class Restore:
         if wish.storage is not None:
             copies = [copy for copy in copies if copy.storage == wish.storage]
         chain = choose(copies, wish.until, wish.level)
-        if wish.to == "-" and len(chain) > 1:
+        if wish.to_stdout and len(chain) > 1:
             levels = " or ".join(str(copies[0].level) for copies in chain)
             raise NothingToRestore(
                 f"there are {len(chain)} dumps to restore, and standard output takes one: choose "
@@ -146,7 +160,14 @@ class Restore:
     async def _one(self, plan: Plan, step: Step, alone: bool) -> Outcome:
         """Restore one dump, as far as it can be."""
         at_work = StepAtWork(
-            self._reactor, self._lane, self._config, self._rights, self._wish, step, self._ask_trust
+            self._reactor,
+            self._lane,
+            self._config,
+            self._rights,
+            self._wish,
+            self._place,
+            step,
+            self._ask_trust,
         )
         began = self._reactor.seconds()
         self._dialogue.begin(f"Level {step.copy.level}", step.copy.size, at_work.done)

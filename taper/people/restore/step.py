@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from devices.errors import DeviceError
+from protocols.errorcode import coded
 from protocols.header import HeaderError
 from protocols.recovery.features import Features
 from protocols.recovery.filters import undo_for, with_sums
 from taper.core.errors import DumpFault
 from taper.flow.salvaged import SalvagedOrigin
-from taper.gnutar import USUAL, environment, find_tar
 from taper.installation import installation
-from taper.last_words import CannotStart
 from taper.people.restore import trust, unpack
 from taper.people.restore.telling import Outcome
+from taper.people.restore.unpack import Refused
 from taper.people.restore.watched import Contents, Watched
 from taper.people.telling import printable
-from taper.recovery.errors import RecoveryFailed
+from taper.recovery.errors import NotTaken, RecoveryFailed
 from taper.recovery.judging import differences, padding_of
 from taper.recovery.undoing import Counted, Undone
 from taper.recovery.ways import AmandaWay
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from protocols.recovery.filters import Undoing
     from taper.flow.holding import HoldingOrigin
+    from taper.people.restore.place import Place
     from taper.people.restore.plan import Step
     from taper.people.restore.wish import Wish
     from taper.people.rights import Rights
@@ -39,12 +41,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 7 * 86400.0
 """Seconds for which whoever unpacks may take nothing: a person may have stopped it."""
-
-
-class Refused(CannotStart):
-    """The dump cannot be unpacked like that; the text says what can be done."""
-
-    taper_code = 7006
+_LAST_SECONDS = 10.0
+"""For which who takes no more may say why."""
 
 
 class StepAtWork:
@@ -57,15 +55,19 @@ class StepAtWork:
         config: Config,
         rights: Rights,
         wish: Wish,
+        place: Place | None,
         step: Step,
         ask_trust: Callable[[tuple[str, ...]], Awaitable[bool]],
     ) -> None:
-        """:param ask_trust: whether a program may be run that only the dump names"""
+        """:param place: None: standard output
+        :param ask_trust: whether a program may be run that only the dump names
+        """
         self._reactor = reactor
         self._lane = lane
         self._config = config
         self._rights = rights
         self._wish = wish
+        self._place = place
         self._step = step
         self._ask_trust = ask_trust
         self._origin: SalvagedOrigin | HoldingOrigin | None = None
@@ -89,7 +91,7 @@ class StepAtWork:
             return await self._run(opener, clerk, alone)
         except (DumpFault, DeviceError, HeaderError, RecoveryFailed) as fault:
             text = getattr(fault, "text", None) or str(fault)
-            return Outcome(step=self._step, faults=(text,))
+            return Outcome(step=self._step, faults=(coded(text, fault),))
         finally:
             await self._close()
 
@@ -98,6 +100,11 @@ class StepAtWork:
         undoing = undo_for(header, Features(), installation().uncompress_path)
         await self._check_filters(header, undoing)
         taker = self._taker = await self._choose_taker(header, alone)
+        try:
+            await self._lane.call(taker.begin)
+        except BaseException:
+            os.close(taker.descriptor)  # nobody sends anything there
+            raise
         if trust.is_tar(header):
             self._contents = Contents(self._step.paths)
         if isinstance(self._origin, SalvagedOrigin):
@@ -108,9 +115,12 @@ class StepAtWork:
             taker.descriptor,
             PATIENCE,
             taker.name,
-            to_the_end=self._wish.to != "-",
+            to_the_end=self._place is not None and self._place.to_the_end,
         )
-        given = await way.send()
+        try:
+            given = await way.send()
+        except NotTaken as fault:
+            return await self._cut_short(fault, taker)
         assert given is not None, "this way counts"
         await way.close(well=True)
         self._way = None
@@ -144,16 +154,16 @@ class StepAtWork:
                 )
 
     async def _choose_taker(self, header: Header, alone: bool) -> unpack.Taker:
-        if self._wish.to == "-":
+        place = self._place
+        if place is None:
             return unpack.Output()
-        paths, target = self._step.paths, self._wish.to
-        whose = self._rights.of_restoring
+        paths, target = self._step.paths, place.directory
         if trust.is_tar(header):
-            tar = find_tar()
-            if tar is None:
-                raise Refused(f"no GNU tar is at {', '.join(USUAL)}")
-            command = unpack.extracting(tar, target, paths, alone=alone, root=self._rights.root)
-            return unpack.Program(command, {**whose, "env": environment()})
+            return place.run(
+                unpack.extracting(
+                    place.tar(), target, paths, alone=alone, root=place.restores_owners
+                )
+            )
         name = header.application
         if header.program != "APPLICATION" or not trust.is_plain_name(name):
             raise Refused(
@@ -168,7 +178,7 @@ class StepAtWork:
                 f"know; say --trust {name} to run it"
             )
         command = unpack.by_application(self._config, header, program, target, paths)
-        return unpack.Program(command, {**whose, "env": environment()})
+        return place.run(command)
 
     def _source(self, undoing: Undoing) -> ISource:
         origin = self._origin
@@ -210,12 +220,33 @@ class StepAtWork:
         return Outcome(
             step=self._step,
             read=read.size - sum(loss.size or 0 for loss in losses if filled),
-            files=None if contents is None else contents.files,
+            files=None if contents is None or taker.lost else contents.files,
             damaged=() if contents is None else tuple(contents.damaged),
             losses=losses,
             holes=() if contents is None else tuple(contents.holes),
             faults=tuple(faults),
             checked=known and not losses and not faults,
+            seen=frozenset() if contents is None else frozenset(contents.seen),
+        )
+
+    async def _cut_short(self, fault: NotTaken, taker: unpack.Taker) -> Outcome:
+        """Whoever unpacks has taken no more, and says why, if anybody knows it."""
+        assert self._way is not None, "it has sent"
+        way, self._way = self._way, None
+        way.cancel()
+        await way.close(well=False)
+        await self._lane.call(taker.wait, _LAST_SECONDS)
+        contents, origin = self._contents, self._origin
+        faults = [*taker.complaints(), coded(str(fault), fault)]
+        if contents is not None and self._place is not None:
+            behind = f" behind {contents.last}" if contents.last else ""
+            faults.append(f"no file{behind} was unpacked as a whole")
+        return Outcome(
+            step=self._step,
+            read=self.done(),
+            damaged=() if contents is None else tuple(contents.damaged),
+            losses=origin.losses if isinstance(origin, SalvagedOrigin) else (),
+            faults=tuple(faults),
             seen=frozenset() if contents is None else frozenset(contents.seen),
         )
 

@@ -55,18 +55,26 @@ class Outcome:
 # the plan
 
 
-def tell_plan(plan: Plan, target: str) -> Answer:
-    """What is going to be done."""
+def tell_plan(plan: Plan, target: str, far: str | None = None) -> Answer:
+    """What is going to be done.
+
+    :param far: the other host, where the target is a directory of one
+    """
     return Answer(
         record=plan_record(plan, target),
-        shown=tuple(_plan_lines(plan, target)),
+        shown=tuple(_plan_lines(plan, target, far)),
         exit=Exit.ABSENT if plan.missing else Exit.WELL,
     )
 
 
-def _plan_lines(plan: Plan, target: str) -> Iterator[Table | str]:
+def _plan_lines(plan: Plan, target: str, far: str | None) -> Iterator[Table | str]:
     where = "standard output" if target == "-" else target
     yield f"{printable(plan.host)} {printable(plan.disk)} is restored to {printable(where)}:"
+    if far is not None:
+        yield (
+            f"It is read and decrypted here, and unpacked on {printable(far)}, by ssh; that host "
+            "is not asked before the restore begins."
+        )
     yield Table(
         (
             Column("level"),

@@ -5,26 +5,34 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from devices.threads import start_thread
+from devices.threads import ThreadRefused, start_thread
 from taper.last_words import STDOUT, CannotStart, reason
 
 if TYPE_CHECKING:
     from protocols.conf import Config
     from protocols.header import Header
 
-_MOST_SAID = 65536
+MOST_SAID = 65536
 """Bytes of what a program says that are kept."""
 _PIPE = 1 << 20
 """Bytes that may be on their way to a program."""
+_LAST_WORDS_SECONDS = 10.0
 _SUMMARY = "Exiting with failure status due to previous errors"
 _NOT_FOUND = "Not found in archive"
 """How lines of tar end, in no language but C."""
+
+
+class Refused(CannotStart):
+    """The dump cannot be unpacked like that; the text says what can be done."""
+
+    taper_code = 7006
 
 
 class Taker(Protocol):
@@ -37,11 +45,25 @@ class Taker(Protocol):
     name: str
     descriptor: int
 
+    @property
+    def lost(self) -> bool:
+        """Nobody can know any more what it made of what it was given."""
+
+    def begin(self) -> None:
+        """Wait until it takes the dump; blocks.
+
+        :raise RecoveryFailed: it will not
+        :raise Refused: it is not there
+        """
+
     def kill(self) -> None:
         """End it now. Any thread; safe to repeat."""
 
-    def wait(self) -> None:
-        """Wait for its end; blocks."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait for its end; blocks.
+
+        :param seconds: end it then
+        """
 
     def complaints(self, not_found: int = 0) -> list[str]:
         """What it has to say, if it did not end well.
@@ -53,15 +75,20 @@ class Taker(Protocol):
 class Output:
     """Standard output."""
 
+    lost = False
+
     def __init__(self) -> None:
         self.name = "the reader of standard output"
         self._blocked = os.get_blocking(STDOUT)
         self.descriptor = os.dup(STDOUT)
 
+    def begin(self) -> None:
+        """Whoever reads is there, or is not."""
+
     def kill(self) -> None:
         """Whoever reads sees the end."""
 
-    def wait(self) -> None:
+    def wait(self, seconds: float | None = None) -> None:
         os.set_blocking(STDOUT, self._blocked)
 
     def complaints(self, not_found: int = 0) -> list[str]:
@@ -69,10 +96,22 @@ class Output:
 
 
 class Program:
-    """A program that reads the dump from its standard input."""
+    """A program that reads the dump from its standard input.
 
-    def __init__(self, command: Sequence[str], surroundings: Mapping[str, Any]) -> None:
+    :ivar said: what it has said on its error output, as far as that is kept.
+    """
+
+    lost = False
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        surroundings: Mapping[str, Any],
+        hear: Callable[[bytes], object] | None = None,
+    ) -> None:
         """:param surroundings: user and environment, as Popen takes them
+        :param hear: is given what it says on its standard output, by a thread, and nothing when
+            that ends
         :raise CannotStart: it cannot be run
         """
         self.name = command[0].rpartition("/")[2]
@@ -84,7 +123,7 @@ class Program:
             self._process = subprocess.Popen(
                 command,
                 stdin=reading,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if hear is None else subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
@@ -96,38 +135,80 @@ class Program:
             raise CannotStart(f"cannot run {command[0]}: {reason(fault)}") from fault
         finally:
             os.close(reading)
-        self._said = bytearray()
-        self._listener: threading.Thread = start_thread(
-            "restore listener", functools.partial(_listen, self._process, self._said)
-        )
+        self.said = bytearray()
+        self._listeners: list[threading.Thread] = []
+        try:
+            self._listen(self._process.stderr, self._keep)
+            if hear is not None:
+                self._listen(self._process.stdout, hear)
+        except ThreadRefused:
+            self.kill()
+            self._process.wait()
+            os.close(self.descriptor)
+            raise
+
+    def _listen(self, pipe: IO[bytes] | None, hear: Callable[[bytes], object]) -> None:
+        listen = functools.partial(_listen, pipe, hear)
+        self._listeners.append(start_thread("restore listener", listen))
+
+    def _keep(self, piece: bytes) -> None:
+        self.said += piece[: MOST_SAID - len(self.said)]
+
+    @property
+    def status(self) -> int:
+        """With which it ended, or less than zero by which signal; only when it has."""
+        return self._process.returncode
+
+    def begin(self) -> None:
+        """It runs."""
 
     def kill(self) -> None:
-        self._process.kill()
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(self._process.pid, signal.SIGKILL)
 
-    def wait(self) -> None:
-        self._process.wait()
-        self._listener.join()
+    def wait(self, seconds: float | None = None) -> None:
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+        for listener in self._listeners:
+            # what it has left behind may hold its error output for ever
+            listener.join(_LAST_WORDS_SECONDS)
 
     def complaints(self, not_found: int = 0) -> list[str]:
-        status = self._process.returncode
-        if not status:
+        if not self.status:
             return []
-        said = self._said.decode("utf-8", "surrogateescape").splitlines()
-        absent = [line for line in said if line.endswith(_NOT_FOUND)]
-        lines = [line for line in said if not line.endswith((_SUMMARY, _NOT_FOUND))]
-        if len(absent) != not_found:
-            lines += absent
-        if lines or (absent and len(absent) == not_found):
-            return lines
-        how = f"status {status}" if status > 0 else f"signal {-status}"
-        return [f"{self.name} ended with {how}"]
+        lines = read_complaints(bytes(self.said), not_found)
+        return [f"{self.name} ended with {how_ended(self.status)}"] if lines is None else lines
 
 
-def _listen(process: subprocess.Popen[bytes], said: bytearray) -> None:
-    assert process.stderr is not None
-    with process.stderr as pipe:
-        while piece := pipe.read(_MOST_SAID):
-            said += piece[: _MOST_SAID - len(said)]
+def _listen(pipe: IO[bytes] | None, hear: Callable[[bytes], object]) -> None:
+    assert pipe is not None, "it was asked for"
+    with pipe:
+        while piece := pipe.read(MOST_SAID):
+            hear(piece)
+    hear(b"")
+
+
+def read_complaints(said: bytes, not_found: int) -> list[str] | None:
+    """What a program that failed has to complain of; None: it has not said why it failed.
+
+    :param not_found: of how many names tar is to say that they are not in the archive, which is no
+        complaint
+    """
+    told = said.decode("utf-8", "surrogateescape").splitlines()
+    absent = [line for line in told if line.endswith(_NOT_FOUND)]
+    lines = [line for line in told if not line.endswith((_SUMMARY, _NOT_FOUND))]
+    if len(absent) != not_found:
+        lines += absent
+    return lines if lines or (absent and len(absent) == not_found) else None
+
+
+def how_ended(status: int) -> str:
+    """How a process ended, as part of a sentence. :param status: as Popen tells it"""
+    return f"status {status}" if status >= 0 else f"signal {-status}"
 
 
 def extracting(

@@ -21,12 +21,14 @@ class Contents:
     :ivar files: how many members are no directories.
     :ivar damaged: names of members of which bytes are missing; those that are wanted only.
     :ivar seen: of the paths that are wanted, those that are there.
+    :ivar last: name of the last file of which all was seen; empty: there was none.
     :ivar not_found: of how many spellings of paths there is no member.
     """
 
     def __init__(self, paths: tuple[str, ...]) -> None:
         self.files = 0
         self.damaged: list[str] = []
+        self.last = ""
         self.seen: set[str] = set()
         self._spelled: set[tuple[str, bool]] = set()
         self._paths = paths
@@ -42,6 +44,8 @@ class Contents:
         self.files += not member.is_directory
         if member.damaged:
             self.damaged.append(name)
+        elif not member.is_directory:
+            self.last = name
 
     def feed(self, data: memoryview) -> None:
         self._scanner.feed(data)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from attrs import frozen
 
 from taper.last_words import CannotStart
 from taper.people.restore.finding import plain_path
 from taper.people.restore.plan import latest
+from taper.people.restore.target import STDOUT, FarTarget, far_target
 
 
 @frozen(kw_only=True)
@@ -16,7 +18,9 @@ class Wish:
     """What the command line says.
 
     :ivar until: the last datestamp that counts; None: any.
-    :ivar to: a directory; ``-``: standard output.
+    :ivar to: a directory, as it was said; ``-``: standard output.
+    :ivar far: the directory, where it is one of another host.
+    :ivar ssh: the program that reaches it, with options.
     :ivar level: only this one.
     :ivar paths: below the disk's directory; none: everything.
     :ivar storage: of the copies that will do; None: any.
@@ -28,6 +32,8 @@ class Wish:
     host: str
     disk: str
     to: str
+    far: FarTarget | None = None
+    ssh: tuple[str, ...] = ("ssh",)
     until: str | None = None
     level: int | None = None
     paths: tuple[str, ...] = ()
@@ -36,6 +42,10 @@ class Wish:
     partial: bool = False
     overwrite: bool = False
     trust: tuple[str, ...] = ()
+
+    @property
+    def to_stdout(self) -> bool:
+        return self.to == STDOUT
 
 
 def read_wish(options: argparse.Namespace) -> Wish:
@@ -46,22 +56,30 @@ def read_wish(options: argparse.Namespace) -> Wish:
     try:
         paths = tuple(dict.fromkeys(plain_path(path) for path in options.path))
         until = None if options.date is None else latest(options.date)
+        far = None if options.to is None else far_target(options.to)
+        ssh = _ssh_words(options.ssh)
     except ValueError as fault:
         raise CannotStart(str(fault), code=1001) from fault
     if options.to is None:
         raise CannotStart(
-            "--to is missing: a directory to restore into, or - for standard output", code=1001
+            "--to is missing: a directory to restore into, HOST:DIR for one of another host, or - "
+            "for standard output",
+            code=1001,
         )
-    if options.to == "-" and paths:
+    if options.to == STDOUT and paths:
         raise CannotStart(
             "--path needs a directory to restore into: it does not go with --to -", code=1001
         )
+    if options.ssh is not None and far is None:
+        raise CannotStart("--ssh needs a directory of another host: --to HOST:DIR", code=1001)
     if options.level is not None and not 0 <= options.level < 1000:
         raise CannotStart(f"--level {options.level}: 0 to 999 expected", code=1001)
     return Wish(
         host=options.host,
         disk=options.disk,
         to=options.to,
+        far=far,
+        ssh=ssh,
         until=until,
         level=options.level,
         paths=paths,
@@ -71,3 +89,19 @@ def read_wish(options: argparse.Namespace) -> Wish:
         overwrite=options.overwrite,
         trust=tuple(options.trust),
     )
+
+
+def _ssh_words(text: str | None) -> tuple[str, ...]:
+    """``ssh -p 2222`` as words, without a shell.
+
+    :raise ValueError: it has none
+    """
+    if text is None:
+        return ("ssh",)
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as fault:
+        raise ValueError(f"--ssh {text}: {fault}") from fault
+    if not words or not words[0]:
+        raise ValueError("--ssh names no program: 'ssh -p 2222', for example, is expected")
+    return words
