@@ -74,9 +74,9 @@ def main() -> None:
 
 
 def _run(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> int:
-    options = _parser(kind).parse_args()
-    run: Callable[[argparse.Namespace], int] = options.run
     try:
+        options = _parser(kind).parse_args()
+        run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
     except KeyboardInterrupt:
         return 130

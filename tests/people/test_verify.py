@@ -264,7 +264,7 @@ async def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 async def test_what_makes_no_sense(tmp_path: Path) -> None:
     nights = await two_nights(tmp_path)
     for words in ((), ("C01", "--all"), ("--sample", "0"), ("--sample", "101%"), ("--sample", "x")):
-        assert await nights.run("verify", *words) == (Exit.FAILED, "")
+        assert await nights.run("verify", *words) == (Exit.USAGE, "")
     assert nights.said[0] == "name the volumes to verify, or say --all or --sample PERCENT"
     assert nights.said[-1] == "--sample x: a number over 0 up to 100 expected"
 
