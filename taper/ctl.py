@@ -73,9 +73,9 @@ def main() -> None:
 
 
 def _run(only: str | None, kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> int:
-    options = _parser(kind, only).parse_args()
-    run: Callable[[argparse.Namespace], int] = options.run
     try:
+        options = _parser(kind, only).parse_args()
+        run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
     except KeyboardInterrupt:
         return 130

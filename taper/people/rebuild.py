@@ -245,13 +245,15 @@ def _answer(site: Site, directory: str, gathering: Gathering, dumps: list[FoundD
     unproven = [dump for dump in dumps if dump.proof is Proof.NONE]
     lacking = [dump for dump in dumps if dump.proof is Proof.LACKING]
     lines = [f"{count(len(proven), 'dump')}: whole, by the checksum in the header"]
+    if not gathering.volumes:
+        lines = ["No labelled volume was found in a changer, so this catalogue is empty."]
     if unproven:
         lines.append(f"{count(len(unproven), 'dump')}: as it seems whole, nothing proves it")
         lines += [f"  {_named(dump)}" for dump in unproven]
     if lacking:
         lines.append(f"{count(len(lacking), 'dump')}: not whole")
         lines += [f"  {_named(dump)}: {printable(dump.lacks)}" for dump in lacking]
-    wrong = bool(gathering.findings or gathering.troubles or lacking)
+    wrong = bool(gathering.findings or gathering.troubles or lacking or not gathering.volumes)
     return Answer(
         record={
             "schema": "taper/rebuild/1",

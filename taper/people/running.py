@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from devices.errors import ChangerError, DeviceError
+from protocols.errorcode import WRONG_WORDS, code_of
 from protocols.tapelist import TapelistError
 from taper.core.errors import SourceFault
 from taper.core.scan import ScanFailed
@@ -114,10 +115,16 @@ class Work:
             return Exit.ABSENT
         except EXPECTED as fault:
             self._site.screen.fail(told(fault), fault)
-            return Exit.FAILED
+            return Exit.USAGE if code_of(fault) == WRONG_WORDS else Exit.FAILED
         finally:
             await self._site.close()
-        self._site.screen.answer(answer)
+        return self._say(answer)
+
+    def _say(self, answer: Answer) -> int:
+        try:
+            self._site.screen.answer(answer)
+        except OSError:
+            return Exit.FAILED  # the end of the process tries again, and tells why
         return answer.exit
 
     async def _answer(self) -> Answer:

@@ -12,8 +12,11 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
 
 from devices.errors import ChangerError, DeviceError
+from devices.tapelist_file import read_tapelist
 from protocols.errorcode import coded
+from protocols.stored import full_stamp
 from taper.last_words import CannotStart
+from taper.people.catalogue import is_written_as
 from taper.people.choosing import Task, choose, drives_of
 from taper.people.exits import Exit, NotAtHand
 from taper.people.findings import Finding, Wrong
@@ -282,11 +285,16 @@ class Verifying:
             watch=Watch(self._site.shelves.stop.is_set, read_on, begins),
         )
         timestamp = device.facts.timestamp
+        if await self._was_written_again(volume.label, timestamp):
+            text = "a run has written it again since verifying began"
+            return Outcome(volume.label, absent=text)
 
         def work(reader: IReader) -> None:
             inspection.run(reader, timestamp)
 
         await read(self._site, device, work)
+        if any(finding.wrong is Wrong.UNLISTED for finding in inspection.findings):
+            await self._forget_new_files(inspection)
         files = inspection.files
         return Outcome(
             volume.label,
@@ -294,6 +302,26 @@ class Verifying:
             size=volume.read,
             findings=inspection.findings,
         )
+
+    async def _was_written_again(self, label: str, timestamp: str | None) -> bool:
+        """Not what is known of it is on it, and that is right."""
+        known = self._catalogue.tapelist.lookup(label)
+        if known is None or timestamp is None or is_written_as(known, full_stamp(timestamp)):
+            return False
+        config = self._site.config
+        tapelist = await self._site.call(read_tapelist, config.path(config.general.tapelist))
+        now = tapelist.lookup(label)
+        return now != known and is_written_as(now, full_stamp(timestamp))
+
+    async def _forget_new_files(self, inspection: Inspection) -> None:
+        """Files of which a log tells by now are those that a run has written meanwhile."""
+        catalogue = await self._site.call(read_catalogue, self._site.config)
+        listed = {part.fileno for _, part in catalogue.parts_on(inspection.label)}
+        inspection.findings[:] = [
+            finding
+            for finding in inspection.findings
+            if finding.wrong is not Wrong.UNLISTED or finding.file not in listed
+        ]
 
     # what is said of it
 

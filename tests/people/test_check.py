@@ -201,7 +201,7 @@ async def test_volumes_that_the_changer_does_not_know(tmp_path: Path) -> None:
 async def test_what_makes_no_sense(tmp_path: Path) -> None:
     nights = await three_nights(tmp_path)
     for words in (("simulate", "0"), ("simulate", "3", "--volumes", "0")):
-        assert await nights.run(*words) == (Exit.FAILED, "")
+        assert await nights.run(*words) == (Exit.USAGE, "")
     assert nights.said == [
         "0 nights: 1 to 1000 expected",
         "--volumes 0: 1 or more expected",

@@ -192,6 +192,19 @@ async def test_a_run_that_died(tmp_path: Path) -> None:
 
 
 @ensureDeferred
+async def test_a_run_that_has_ended(tmp_path: Path) -> None:
+    """Its log stays where the next one's will be, however long it is."""
+    nights = await healthy(tmp_path)
+    path = tmp_path / "log" / "log.20260109000000.0"
+    much = "DISK planner localhost /home\n" * 50_000
+    path.write_text(
+        f"INFO amdump amdump pid 999999999\n{much}FINISH driver\nINFO amdump pid-done 999999999\n"
+    )
+    (tmp_path / "log" / "log").symlink_to(path.name)
+    assert await found(nights) == {}
+
+
+@ensureDeferred
 async def test_another_taper(tmp_path: Path, ours: Path) -> None:
     nights = await healthy(tmp_path)
     ours.write_text("#!/usr/bin/perl\n")

@@ -97,6 +97,15 @@ async def test_what_is_damaged_is_told(tmp_path: Path) -> None:
 
 
 @ensureDeferred
+async def test_changers_without_volumes(tmp_path: Path) -> None:
+    """Nobody takes an empty catalogue for what there is."""
+    nights = Nights(tmp_path).make()
+    words = ("verify", "--rebuild-catalogue", str(tmp_path / "new"))
+    said = await nights.lines(*words, exit=Exit.FOUND)
+    assert "No labelled volume was found in a changer, so this catalogue is empty." in said
+
+
+@ensureDeferred
 async def test_a_directory_that_is_in_use(tmp_path: Path) -> None:
     nights = await two_nights(tmp_path)
     status, said = await nights.run("verify", "--rebuild-catalogue", str(tmp_path / "log"))

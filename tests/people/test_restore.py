@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -19,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from devices.interfaces import AccessMode, LoadRequest
+from protocols.errorcode import WRONG_WORDS
 from protocols.header import Header, HeaderType, build_header
 from taper.gnutar import find_tar
 from taper.installation import installation
@@ -200,6 +202,7 @@ async def test_what_cannot_be_done(tmp_path: Path) -> None:
         (("localhost", "/hom", "--to", "x"), "there are dumps of localhost /home"),
         (("localhost", "/home", "2026-01-06", "--to", "x"), "there is no dump of 2026-01-06"),
         (("localhost", "/home", "soon", "--to", "x"), "'soon' is no date"),
+        (("localhost", "/home", "2026-13-45", "--to", "x"), "'2026-13-45' is no date: month must"),
         (("localhost", "/home"), "--to is missing"),
         (("localhost", "/home", "--to", "-"), "choose it with --level 0 or 1"),
         (("localhost", "/home", "--to", "x", "--path", "../y"), "is no path below"),
@@ -207,13 +210,34 @@ async def test_what_cannot_be_done(tmp_path: Path) -> None:
         (("localhost", "/home", "--to", str(tmp_path / "full" / "mine")), "cannot restore into"),
     ):
         nights.said.clear()
-        assert (await nights.run("restore", *words))[0] == Exit.FAILED
+        status, _ = await nights.run("restore", *words)
+        assert status == (Exit.USAGE if nights.codes[-1] == WRONG_WORDS else Exit.FAILED)
         assert text in nights.said[-1]
+    assert WRONG_WORDS in nights.codes
     assert found(tmp_path / "full") == {"mine": b"precious"}
     await nights.lines(
         "restore", "localhost", "/home", "--to", str(tmp_path / "full"), "--overwrite"
     )
     assert found(tmp_path / "full") == {"mine": b"precious"} | HOME.files() | AGAIN.files()
+
+
+@ensureDeferred
+async def test_a_slot_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have what is missing, so it is told of."""
+    nights = await two_nights(tmp_path)
+    (tmp_path / "vtapes/slot1").chmod(0)
+    usual = os.listdir
+
+    def listdir(path: Any) -> list[str]:
+        if str(path).endswith("slot1"):  # root can read all
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return usual(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    said = await nights.lines(*words, exit=Exit.ABSENT)
+    assert any(line.startswith("Slot 1 of ") and "Permission denied" in line for line in said)
+    assert "Not in the changer: C01. Nothing was restored." in said
 
 
 @ensureDeferred

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.threads import blockingCallFromThread
 
 from devices.errors import DriveFailed
 from devices.file import FileDevice
-from taper.people import inspecting
+from protocols.tapelist import Tapelist
+from taper.people import inspecting, verify
+from taper.people.catalogue import make_catalogue
 from taper.people.exits import Exit
 from taper.people.inspecting import Inspection
 from taper.people.running import Work
@@ -264,7 +267,7 @@ async def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 async def test_what_makes_no_sense(tmp_path: Path) -> None:
     nights = await two_nights(tmp_path)
     for words in ((), ("C01", "--all"), ("--sample", "0"), ("--sample", "101%"), ("--sample", "x")):
-        assert await nights.run("verify", *words) == (Exit.FAILED, "")
+        assert await nights.run("verify", *words) == (Exit.USAGE, "")
     assert nights.said[0] == "name the volumes to verify, or say --all or --sample PERCENT"
     assert nights.said[-1] == "--sample x: a number over 0 up to 100 expected"
 
@@ -284,6 +287,38 @@ async def test_a_tapelist_that_lies(tmp_path: Path) -> None:
     for words in (("--all",), ("--sample", "100%")):
         said = await nights.lines("verify", *words, exit=Exit.FOUND)
         assert "Nothing was verified" in "\n".join(said)
+
+
+@pytest.mark.parametrize("how", ["again", "on"])
+@ensureDeferred
+async def test_a_run_that_goes_on_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """What it has written since the logs were read is not damage."""
+    nights = await two_nights(tmp_path)
+    usual, first = verify.read_catalogue, []
+
+    def read_older(config: Any) -> Any:
+        """As it was when verifying began, and as it is later on."""
+        found = usual(config)
+        if first:
+            return found
+        first.append(found)
+        if how == "again":
+            entry = evolve(found.tapelist.lookup("C02"), datestamp="20260105000000")
+            others = [one for one in found.tapelist.entries if one.label != "C02"]
+            return make_catalogue(Tapelist.of([*others, entry]), [])
+        copies = [copy.dump for copy in found.copies if copy.dump.name.disk != "/srv"]
+        return make_catalogue(found.tapelist, copies)
+
+    monkeypatch.setattr(verify, "read_catalogue", read_older)
+    if how == "again":
+        record = await nights.record("verify", "C02", exit=Exit.ABSENT)
+        (volume,) = record["volumes"]
+        assert volume["absent"] == "a run has written it again since verifying began"
+    else:
+        record = await nights.record("verify", "C01")
+    assert record["findings"] == []
 
 
 @ensureDeferred

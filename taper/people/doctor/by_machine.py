@@ -15,6 +15,7 @@ from taper.installation import installation
 from taper.last_words import reason
 from taper.people.doctor.advice import Advice, Weight
 from taper.people.telling import printable, size
+from taper.run.log_catalog import dump_lines
 
 if TYPE_CHECKING:
     from protocols.conf import Config, Storage
@@ -135,16 +136,19 @@ def room(config: Config, storages: Iterable[Storage], catalogue: Catalogue) -> I
 
 
 def run_in_progress(config: Config) -> Iterator[Advice]:
-    """A run that died, and whose log nobody has put away."""
+    """A run that died, and whose log nobody has put away. The log of one that has ended stays
+    there, too, until the next one begins."""
     path = os.path.join(config.path(config.general.logdir), "log")
     try:
-        with open(path, "rb", opener=open_regular) as file:
-            text = file.read(_MOST).decode("utf-8", "surrogateescape")
+        text = "".join(dump_lines(path, (b"INFO ",)))
     except FileNotFoundError:
         return
     except OSError as fault:
         text = reason(fault)
-    pids = set(_BEGUN.findall(text)) - set(_DONE.findall(text))
+    begun = set(_BEGUN.findall(text))
+    pids = begun - set(_DONE.findall(text))
+    if begun and not pids:
+        return
     if any(os.path.exists(f"/proc/{pid}") for pid in pids):
         return
     yield Advice(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,10 @@ def latest(date: str) -> str:
     found = _DATE.fullmatch(date)
     if found is None:
         raise ValueError(f"'{date}' is no date: expected YYYY-MM-DD, with HH:MM or HH:MM:SS or not")
+    try:
+        datetime(*(int(part) for part in found.groups(default="0")))  # type: ignore[arg-type]
+    except ValueError as fault:
+        raise ValueError(f"'{date}' is no date: {fault}") from fault
     digits = "".join(part for part in found.groups() if part is not None)
     return digits.ljust(_STAMP_DIGITS, "9")
 

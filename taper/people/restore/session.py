@@ -31,7 +31,7 @@ from taper.people.restore.telling import (
 )
 from taper.people.restore.wish import read_wish
 from taper.people.rights import Rights
-from taper.people.shelf import content, look
+from taper.people.shelf import content, described, look
 from taper.people.telling import printable
 from taper.recovery.opening import Opener
 
@@ -207,7 +207,14 @@ class Restore:
         for shelf in await look(self._site, known):
             if shelf.trouble is not None:
                 self._dialogue.say(f"Changer {printable(shelf.name)}: {printable(shelf.trouble)}")
-            slots = {entry.label: entry.slot for entry in shelf.entries if entry.label is not None}
+            for entry in shelf.entries:
+                if content(entry) == "error":
+                    where = f"Slot {printable(entry.slot)} of {printable(shelf.name)}"
+                    self._dialogue.say(f"{where}: {described(entry)}")
+            slots: dict[str, str] = {}
+            for entry in shelf.entries:
+                if entry.label is not None:
+                    slots.setdefault(entry.label, entry.slot)  # changers take the first one, too
             hidden = any(content(entry) == "unknown" for entry in shelf.entries)
             contents = Contents(slots, hidden or shelf.trouble is not None)
             found |= {storage.name: contents for storage in shelf.storages}

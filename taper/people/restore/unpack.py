@@ -62,7 +62,7 @@ class Taker(Protocol):
         """
 
     def complaints(self, not_found: int = 0) -> list[str]:
-        """What it has to say, if it did not end well.
+        """What it has to say, if not all was done.
 
         :param not_found: of how many names it is to say that they are not in the archive
         """
@@ -214,7 +214,12 @@ def how_ended(status: int) -> str:
 
 
 def extracting(
-    tar: str, directory: str, paths: Sequence[str], *, alone: bool, root: bool
+    tar: str,
+    directory: str,
+    paths: Sequence[str],
+    *,
+    alone: bool,
+    root: bool,
 ) -> list[str]:
     """The command that unpacks an archive.
 
