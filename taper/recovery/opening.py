@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from devices.interfaces import ILane
     from protocols.conf import Config
     from protocols.stored import StoredDump
+    from taper.core.interfaces import IClerk
     from taper.recovery.volumes import Ask, Shelves
 
 T = TypeVar("T", bound=StoredOrigin)
@@ -52,7 +53,7 @@ class Opener:
         """
         return AskingClerk(self._shelves, where, ask, wanted, opened)
 
-    def from_volumes(self, dump: StoredDump, clerk: AskingClerk, kind: type[T]) -> T:
+    def from_volumes(self, dump: StoredDump, clerk: IClerk, kind: type[T]) -> T:
         """A dump on volumes; the origin's ``find`` comes next.
 
         :param kind: of origin

@@ -7,8 +7,12 @@ import argparse
 from attrs import frozen
 
 from taper.last_words import CannotStart
+from taper.people.choosing import drives_of
 from taper.people.restore.finding import plain_path
 from taper.people.restore.plan import latest
+
+USUAL_DRIVES = 2
+"""One that is read, and one in which the next volume is loaded meanwhile."""
 
 
 @frozen(kw_only=True)
@@ -23,6 +27,7 @@ class Wish:
     :ivar partial: go on without volumes that are not there.
     :ivar overwrite: the directory need not be empty.
     :ivar trust: programs that may be run.
+    :ivar drives: that may be used at a time.
     """
 
     host: str
@@ -36,6 +41,7 @@ class Wish:
     partial: bool = False
     overwrite: bool = False
     trust: tuple[str, ...] = ()
+    drives: int = USUAL_DRIVES
 
 
 def read_wish(options: argparse.Namespace) -> Wish:
@@ -70,4 +76,5 @@ def read_wish(options: argparse.Namespace) -> Wish:
         partial=options.partial,
         overwrite=options.overwrite,
         trust=tuple(options.trust),
+        drives=drives_of(options.drives, USUAL_DRIVES),
     )
