@@ -34,6 +34,8 @@ so it is enough to put the volume in. One that somebody else has is waited for. 
 be read are passed
 over: all other files are restored, and those that are damaged are named.
 
+While a volume is read, the next one is loaded in another drive, if one is free.
+
 It may be left: when its terminal goes away it goes on to its end, and says all that it says to a
 debug log, which it names when it begins; "taperctl watch" shows what it is at.
 
@@ -110,6 +112,13 @@ for.""",
                     metavar="PROGRAM",
                     repeat="append",
                     help="run this program if a dump names it, though the configuration does not",
+                ),
+                Argument(
+                    names=("--drives",),
+                    metavar="N",
+                    type=int,
+                    help="load the next volumes ahead in up to N drives, the one that is read "
+                    "included (default: 2)",
                 ),
             ),
         ),

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
+from devices.threads import ThreadRefused, start_thread
 from protocols.errorcode import code_of, coded, named
 from taper.last_words import STDERR, STDIN, STDOUT, reason, say
 from taper.people.telling import Answer, count, in_lines, printable, size, tell_json, tell_plain
@@ -25,6 +26,9 @@ T = TypeVar("T")
 PROGRAM = "taperctl"
 _SECONDS_BETWEEN = 30.0
 """How often a line tells how far something is, where there is no terminal."""
+_SECONDS_BETWEEN_PICTURES = 0.25
+_PATIENCE = 1.0
+"""Seconds that a terminal may take for the last picture."""
 
 
 class Style(enum.Enum):
@@ -210,7 +214,16 @@ class _Lasting:
         self._title = title
         self._total = total
         self._left = screen.left
-        self._shown = screen.progress_now(title, total)
+        self._shown = self._make()
+
+    def _make(self) -> IProgress:
+        screen, title, total = self._screen, self._title, self._total
+        if screen.style is not Style.TERMINAL:
+            return screen.progress_now(title, total)
+        try:
+            return Beside(lambda: screen.progress_now(title, total), screen.leave)
+        except ThreadRefused:
+            return screen.progress_now(title, total)
 
     def advance(self, done: int, what: str = "") -> None:
         screen = self._screen
@@ -218,13 +231,48 @@ class _Lasting:
         if screen.left and not self._left:
             self.close()
             self._left = True
-            self._shown = screen.progress_now(self._title, self._total)
+            self._shown = self._make()
         self._shown.advance(done, what)
 
     def close(self) -> None:
         """See IProgress."""
         with self._screen.lasting():
             self._shown.close()
+
+
+class Beside:
+    """What is drawn in a thread of its own: a terminal that takes nothing, as that of a session
+    whose network hangs, must hold up nobody."""
+
+    def __init__(self, make: Callable[[], IProgress], leave: Callable[[str], object]) -> None:
+        """:param make: begins to draw
+        :param leave: is told why nobody sees it any more
+        """
+        self._make = make
+        self._leave = leave
+        self._now = (0, "")
+        self._over = threading.Event()
+        self._thread = start_thread("progress", self._draw)
+
+    def _draw(self) -> None:
+        try:
+            shown = self._make()
+            while not self._over.wait(_SECONDS_BETWEEN_PICTURES):
+                shown.advance(*self._now)
+            shown.advance(*self._now)
+            shown.close()
+        except OSError as fault:
+            self._leave(reason(fault))
+
+    def advance(self, done: int, what: str = "") -> None:
+        self._now = (done, what)
+
+    def close(self) -> None:
+        """Wait until the terminal is as it was, but not for long."""
+        self._over.set()
+        self._thread.join(_PATIENCE)
+        if self._thread.is_alive():
+            self._leave("its terminal takes nothing")
 
 
 class _Silence:

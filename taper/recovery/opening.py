@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from devices.interfaces import ILane
     from protocols.conf import Config
     from protocols.stored import StoredDump
+    from taper.core.interfaces import IClerk
     from taper.recovery.volumes import Ask, Busy, Shelves
 
 T = TypeVar("T", bound=StoredOrigin)
@@ -54,7 +55,7 @@ class Opener:
         """
         return AskingClerk(self._shelves, where, ask, wanted, opened, in_use)
 
-    def from_volumes(self, dump: StoredDump, clerk: AskingClerk, kind: type[T]) -> T:
+    def from_volumes(self, dump: StoredDump, clerk: IClerk, kind: type[T]) -> T:
         """A dump on volumes; the origin's ``find`` comes next.
 
         :param kind: of origin

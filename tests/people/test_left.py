@@ -17,11 +17,12 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from taper.people import screen as screen_module
 from taper.people.exits import Exit
 from taper.people.read_watch import ReadWatch
 from taper.people.restore import bringing
 from taper.people.running import Work
-from taper.people.screen import Screen
+from taper.people.screen import Beside, Screen
 from tests.people.nights import Nights
 from tests.people.test_restore import (
     AGAIN,
@@ -253,3 +254,48 @@ async def test_a_plan_alone_keeps_no_log(tmp_path: Path) -> None:
     record = await nights.record(*words)
     assert Path(record["log"]).read_text().count("exit status 0") == 1
     assert "Restored. All checksums" in Path(record["log"]).read_text()
+
+
+def test_a_terminal_that_takes_nothing_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a session whose network hangs: it is left as soon as it should be as it was."""
+    monkeypatch.setattr(screen_module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(screen_module, "_SECONDS_BETWEEN_PICTURES", 0.01)
+    told: list[str] = []
+    drawing, over = threading.Event(), threading.Event()
+
+    class Hanging:
+        def advance(self, done: int, what: str = "") -> None:
+            drawing.set()
+            over.wait(PATIENCE)
+
+        def close(self) -> None:
+            told.append("closed")
+
+    beside = Beside(Hanging, told.append)
+    beside.advance(1)
+    assert drawing.wait(PATIENCE)
+    beside.advance(2)
+    beside.close()
+    assert told == ["its terminal takes nothing"]
+    over.set()
+
+
+def test_a_terminal_that_is_gone_while_it_is_drawn_on() -> None:
+    told: list[str] = []
+    gone = threading.Event()
+
+    class Gone:
+        def advance(self, done: int, what: str = "") -> None:
+            raise OSError(5, "Input/output error")
+
+        def close(self) -> None:
+            raise AssertionError("it is gone")
+
+    def leave(why: str) -> None:
+        told.append(why)
+        gone.set()
+
+    beside = Beside(Gone, leave)
+    assert gone.wait(PATIENCE)
+    beside.close()
+    assert told == ["Input/output error"]

@@ -21,6 +21,7 @@ from taper.people import tapers as tapers_module
 from taper.people.exits import Exit
 from taper.people.read_watch import Place, ReadWatch
 from taper.people.watch_view import progress_of, view
+from taper.people.web.sheets import sheet
 from taper.run import watched
 from tests.docs.status_schema import DRIVE_STATES, READING_WAITS, check_line
 from tests.people.nights import Nights
@@ -170,6 +171,13 @@ def test_whoever_takes_nothing_is_told_of() -> None:
     )
     lines = in_lines(view([watch.snapshot()], now[0]))
     assert "It waits: tar takes no more, 0:02" in lines
+
+
+def test_the_page_shows_the_same() -> None:
+    watch, now = restoring()
+    picture = sheet("live", shown=view([watch.snapshot()], now[0]))
+    assert "<caption>Drives</caption>" in picture
+    assert "C: restore of localhost:/home to /b" in picture
 
 
 def test_an_older_client_takes_it_for_a_taper() -> None:

@@ -617,21 +617,25 @@ async def test_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not Path(f"/proc/{pid.read_text().strip()}").exists()
 
 
-@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize(("damaged", "drives"), [(False, 1), (True, 1), (False, 2)])
 @ensureDeferred
-async def test_by_a_tape_server(tmp_path: Path, damaged: bool) -> None:
-    """The volumes are behind a mover, which sends them to us."""
+async def test_by_a_tape_server(tmp_path: Path, damaged: bool, drives: int) -> None:
+    """The volumes are behind a mover, which sends them to us; or behind two, of which one gets
+    ready while the other sends."""
     nights = await two_nights(tmp_path)
     if damaged:
         part(nights, 1, 3).unlink()
-    tree = f"[library robot]\ndisk = {tmp_path}/vtapes\ndrives = d0\n"
+    numbers = range(drives)
+    names = " ".join(f"d{number}" for number in numbers)
+    tree = f"[library robot]\ndisk = {tmp_path}/vtapes\ndrives = {names}\n"
     with TapeServerProcess(tree, "data-peers = 127.0.0.0/8") as server:
         where = f"127.0.0.1:{server.port}"
+        devices = " ".join(f'"{number}=ndmp:{where}@d{number}"' for number in numbers)
         nights.configure(
             storage='tpchanger "robot"',
             more=f"""define changer robot {{
   tpchanger "chg-ndmp:{where}@robot"
-  property "tape-device" "0=ndmp:{where}@d0"
+  property "tape-device" {devices}
   changerfile "{tmp_path}/state/robot"
 }}""",
         )

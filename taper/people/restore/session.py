@@ -11,14 +11,14 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import LoopingCall, deferLater
 
 from devices.lane import Lane
-from protocols.status import clipped
 from taper.core.errors import SourceFault
 from taper.people.left_log import keep_what_is_said
-from taper.people.read_watch import NOWHERE, Place, begin_telling
+from taper.people.read_watch import begin_telling
 from taper.people.reading import read_catalogue
 from taper.people.restore import finding
 from taper.people.restore.bringing import Bringing
 from taper.people.restore.dialogue import REFRESH_SECONDS, Dialogue, rate
+from taper.people.restore.looking_on import LookingOn
 from taper.people.restore.place import place_of
 from taper.people.restore.plan import Contents, NothingToRestore, choose, make_plan
 from taper.people.restore.step import StepAtWork
@@ -33,18 +33,18 @@ from taper.people.restore.wish import read_wish
 from taper.people.rights import Rights
 from taper.people.shelf import content, described, look
 from taper.people.telling import printable
+from taper.recovery.loading_ahead import Coming, LoadingAhead
 from taper.recovery.opening import Opener
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
     from taper.people.read_watch import ReadWatch
-    from taper.people.restore.plan import Need, Plan, Restorable, Step
+    from taper.people.restore.plan import Plan, Restorable, Step
     from taper.people.restore.wish import Wish
     from taper.people.site import Site
     from taper.people.telling import Answer
-    from taper.recovery.volumes import AskingClerk
 
 
 IN_USE_SECONDS = 2.0
@@ -84,26 +84,19 @@ class Restore:
         """
         self._watch = watch
         self._settled = settled
-        self._step: StepAtWork | None = None
-        self._before = 0
-        self._loading: str | None = None
-        self._needs: list[Need] = []
         self._reactor = site.reactor
         self._config = site.config
         self._rights = Rights(site.config.general.dumpuser)
         self._wish = wish
         self._place = place_of(wish, self._rights)
-        self._place = place_of(wish, self._rights)
         self._dialogue = dialogue
         self._lane = Lane(site.reactor, "restore")
         self._site = site
         self._opener = Opener(site.reactor, site.config, site.shelves, self._lane)
-        self._clerks: dict[str, AskingClerk] = {}
+        self._clerks: dict[str, LoadingAhead] = {}
         self._told_in_use: set[str] = set()
         self._bringing = Bringing(site, dialogue, watch)
-        watch.done = self._done
-        watch.waited_for = self._waited_for
-        dialogue.heard = watch.note
+        self._looking_on = LookingOn(dialogue, watch, self._bringing)
 
     async def run(self) -> Answer:
         """Do it.
@@ -128,10 +121,7 @@ class Restore:
         wish = self._wish
         plan = await self._plan()
         told = tell_plan(plan, wish.to, None if wish.far is None else wish.far.host)
-        self._needs = [need for step in plan.steps for need in step.needs]
-        self._watch.know(
-            host=plan.host, disk=plan.disk, to=wish.to, steps=len(plan.steps), total=plan.size
-        )
+        self._looking_on.planned(plan, wish.to)
         if wish.dry_run:
             return told
         self._dialogue.show(told)
@@ -144,11 +134,10 @@ class Restore:
                 f"{printable(self._watch.log)}, and taperctl watch shows it."
             )
         outcomes: list[Outcome] = []
-        for number, step in enumerate(plan.steps, 1):
+        for step in plan.steps:
             if self._place is not None and self._place.lost:
                 outcomes.append(Outcome(step=step, faults=("it was not begun",)))
                 continue
-            self._watch.know(step=number, dump=_facts(plan, step))
             outcomes.append(await self._one(plan, step, alone))
             if self._site.shelves.stop.is_set():
                 raise CancelledError
@@ -224,10 +213,7 @@ class Restore:
 
     async def _one(self, plan: Plan, step: Step, alone: bool) -> Outcome:
         """Restore one dump, as far as it can be."""
-        for storage, clerk in self._clerks.items():
-            if storage != step.copy.storage:
-                await clerk.close_volume(tell=False)  # nobody is to wait for what is not needed
-        at_work = self._step = StepAtWork(
+        at_work = StepAtWork(
             self._reactor,
             self._lane,
             self._config,
@@ -237,19 +223,21 @@ class Restore:
             step,
             self._ask_trust,
         )
+        self._looking_on.step_begins(plan, step, at_work)
         began = self._reactor.seconds()
         self._dialogue.begin(f"Level {step.copy.level}", step.copy.size, at_work.done)
         refreshing: Any = LoopingCall(self._dialogue.update)
         refreshing.clock = self._reactor
         refreshing.start(REFRESH_SECONDS)
         try:
-            outcome = await at_work.run(self._opener, self._clerk_for(step.copy), alone=alone)
+            clerk = await self._clerk_for(plan, step.copy)
+            outcome = await at_work.run(self._opener, clerk, alone=alone)
             if outcome.holes:
                 outcome = await self._with_names(plan, outcome)
         finally:
             refreshing.stop()
             self._dialogue.end()
-            self._before, self._step = self._before + at_work.done(), None
+            self._looking_on.step_ends()
         self._dialogue.say(tell_step(outcome, rate(outcome.read, self._reactor.seconds() - began)))
         return outcome
 
@@ -270,65 +258,25 @@ class Restore:
             )
         return evolve(outcome, names_lost=names)
 
-    def _clerk_for(self, copy: Restorable) -> AskingClerk | None:
-        """One for each storage: a volume may serve several dumps."""
+    async def _clerk_for(self, plan: Plan, copy: Restorable) -> LoadingAhead | None:
+        """One for each storage: a volume may serve several dumps. Only the one at work has drives,
+        as storages may share a changer."""
         if copy.dump is None:
             return None
         storage = copy.storage
+        for other, clerk in self._clerks.items():
+            if other != storage:
+                await clerk.close_volume(tell=False)
         if storage not in self._clerks:
-            self._clerks[storage] = self._opener.clerk(
-                storage,
+            self._clerks[storage] = LoadingAhead(
+                functools.partial(self._opener.clerk, storage),
                 self._ask_for_volume,
-                self._wanted,
-                self._opened,
+                self._wish.drives,
+                list(coming(plan, storage)),
+                self._looking_on,
                 None if self._wish.partial else self._in_use,
             )
         return self._clerks[storage]
-
-    def _wanted(self, label: str) -> None:
-        self._loading = label
-        self._watch.drive(1).be("loading", label)
-        self._dialogue.waiting(f"Loading volume {printable(label)}")
-
-    def _opened(self, label: str) -> None:
-        self._loading = None
-        self._bringing.came(label)
-        self._dialogue.doing(f"Reading volume {printable(label)}")
-        slots = [clerk.slot for clerk in self._clerks.values() if clerk.label == label]
-        sizes = [need.size for need in self._needs if need.label == label]
-        total = None if None in sizes else sum(size or 0 for size in sizes)
-        where = functools.partial(self._where, label, self._done())
-        self._watch.drive(1).reads(label, next(iter(slots), None), total, where)
-
-    def _where(self, label: str, before: int) -> Place:
-        """Where on a volume it is read.
-
-        :param before: bytes that were read of others
-        """
-        step = self._step
-        part = None if step is None else step.part
-        if step is None or part is None or part.label != label:
-            return NOWHERE
-        return Place(
-            dump=self._watch.dump,
-            part=part.number,
-            parts=step.parts,
-            file=part.fileno,
-            read=self._done() - before,
-        )
-
-    def _done(self) -> int:
-        """Bytes read so far, of all dumps."""
-        return self._before + (0 if self._step is None else self._step.done())
-
-    def _step_storage(self) -> str:
-        """That of the dump at hand."""
-        return "" if self._step is None else self._step.storage
-
-    def _waited_for(self) -> tuple[str, str] | None:
-        if self._loading is not None:
-            return "drive", f"volume {self._loading} is loaded"
-        return None if self._step is None else self._step.waited_for()
 
     def _in_use(self, label: str, why: str) -> Deferred[None]:
         """Somebody else has the volume: a taper, or another restore."""
@@ -349,9 +297,8 @@ class Restore:
     def _ask_for_volume(self, label: str, why: str) -> Deferred[str]:
         if self._wish.partial or not (self._dialogue.interactive or self._dialogue.left):
             return fail(SourceFault(f"volume '{label}' is not at hand: {why}"))
-        self._loading = None
-        self._watch.drive(1).be("empty")
-        return self._bringing.wait_for(label, why, self._step_storage())
+        self._looking_on.brought()
+        return self._bringing.wait_for(label, why, self._looking_on.storage)
 
     async def _ask_trust(self, command: tuple[str, ...]) -> bool:
         """Whether a program may be run that only a dump names."""
@@ -380,11 +327,13 @@ def _left_out(outcomes: list[Outcome]) -> tuple[str, ...]:
     return tuple(sorted(known[-1].kept - there))
 
 
-def _facts(plan: Plan, step: Step) -> dict[str, str]:
-    """A dump, as whoever watches is told of it."""
-    return {
-        "host": clipped(plan.host),
-        "disk": clipped(plan.disk),
-        "datestamp": clipped(step.copy.datestamp),
-        "level": str(step.copy.level),
-    }
+def coming(plan: Plan, storage: str) -> Iterator[Coming]:
+    """The volumes of a storage that are thought to be there, in the order of reading."""
+    for step in plan.steps:
+        if step.copy.storage != storage or step.copy.dump is None:
+            continue
+        missing = {need.label for need in step.needs if need.missing}
+        first: dict[str, int] = {}
+        for part in step.copy.dump.parts:
+            first.setdefault(part.label, part.fileno)
+        yield from (Coming(label, file) for label, file in first.items() if label not in missing)

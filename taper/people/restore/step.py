@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from protocols.recovery.filters import Undoing
     from protocols.stored import StoredPart
+    from taper.core.interfaces import IClerk
     from taper.flow.holding import HoldingOrigin
     from taper.people.restore.place import Place
     from taper.people.restore.plan import Step
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from taper.people.rights import Rights
     from taper.plane.interfaces import ISource
     from taper.recovery.opening import Opener
-    from taper.recovery.volumes import AskingClerk
 
 PATIENCE = 7 * 86400.0
 """Seconds for which whoever unpacks may take nothing: a person may have stopped it."""
@@ -119,7 +119,7 @@ class StepAtWork:
             return "program", f"{taker.name} takes no more"
         return "source", "nothing comes from where the dump is read"
 
-    async def run(self, opener: Opener, clerk: AskingClerk | None, *, alone: bool) -> Outcome:
+    async def run(self, opener: Opener, clerk: IClerk | None, *, alone: bool) -> Outcome:
         """Do it.
 
         :param alone: nothing else is in the directory
@@ -133,7 +133,7 @@ class StepAtWork:
         finally:
             await self._close()
 
-    async def _run(self, opener: Opener, clerk: AskingClerk | None, alone: bool) -> Outcome:
+    async def _run(self, opener: Opener, clerk: IClerk | None, alone: bool) -> Outcome:
         header = await self._open(opener, clerk)
         undoing = undo_for(header, Features(), installation().uncompress_path)
         await self._check_filters(header, undoing)
@@ -169,7 +169,7 @@ class StepAtWork:
             outcome = evolve(outcome, faults=(*outcome.faults, *moved_away(contents.renamed)))
         return outcome
 
-    async def _open(self, opener: Opener, clerk: AskingClerk | None) -> Header:
+    async def _open(self, opener: Opener, clerk: IClerk | None) -> Header:
         copy = self._step.copy
         if copy.dump is None or clerk is None:
             assert copy.holding is not None, "a dump is on volumes or held"

@@ -7,9 +7,13 @@ import shlex
 
 from protocols.records import Record
 from taper.last_words import CannotStart
+from taper.people.choosing import drives_of
 from taper.people.restore.finding import plain_path
 from taper.people.restore.plan import latest
 from taper.people.restore.target import STDOUT, FarTarget, far_target
+
+USUAL_DRIVES = 2
+"""One that is read, and one in which the next volume is loaded meanwhile."""
 
 
 class Wish(Record, kw_only=True):
@@ -26,6 +30,7 @@ class Wish(Record, kw_only=True):
     :ivar partial: go on without volumes that are not there.
     :ivar overwrite: the directory need not be empty.
     :ivar trust: programs that may be run.
+    :ivar drives: that may be used at a time.
     """
 
     host: str
@@ -42,6 +47,7 @@ class Wish(Record, kw_only=True):
     partial: bool = False
     overwrite: bool = False
     trust: tuple[str, ...] = ()
+    drives: int = USUAL_DRIVES
 
     @property
     def to_stdout(self) -> bool:
@@ -89,6 +95,7 @@ def read_wish(options: argparse.Namespace) -> Wish:
         partial=options.partial,
         overwrite=options.overwrite,
         trust=tuple(options.trust),
+        drives=drives_of(options.drives, USUAL_DRIVES),
     )
 
 
