@@ -309,5 +309,6 @@ class Telling:
 
     async def close(self, reason: str) -> None:
         """Tell who watches that it is over, and why."""
-        self._ticking.stop()
+        if self._ticking.running:
+            self._ticking.stop()
         await self._process.close(reason)
