@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
+from twisted.internet.task import LoopingCall
 
 from protocols.status import clipped
 from taper.core.watch import Watch
@@ -29,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 RATE_SECONDS = 5.0
 """The rate is that of so many seconds, about."""
+SAMPLED = 1.0
+"""Seconds between two looks at how far it is; so whoever comes knows at once how fast it is."""
 STUCK_SECONDS = 1.0
 """So long nothing comes, and it is told who is waited for."""
 
@@ -215,9 +218,7 @@ class ReadWatch(Watch):
 
     def attend(self, wake: Callable[[], object] | None) -> None:
         super().attend(wake)
-        self._has_changed = False
-        self._samples.clear()
-        self._moved, self._stuck, self._told = (self.now(), -1), None, {}
+        self._has_changed, self._told = False, {}
 
     def news(self) -> list[Event]:
         news = super().news()
@@ -230,7 +231,7 @@ class ReadWatch(Watch):
         return {**super().snapshot(), "kind": self._kind, "reading": self._record()}
 
     def progress(self) -> list[Event]:
-        self._sample()
+        self.sample()
         places = {name: drive.place() for name, drive in self._drives.items()}
         told = {"progress": self._progress(), "places": places}
         if told == self._told:
@@ -253,8 +254,8 @@ class ReadWatch(Watch):
             left = round(max(total - done, 0) / rate)
         return {"done": done, "rate": rate, "left": left}
 
-    def _sample(self) -> None:
-        """Take note of how far it is."""
+    def sample(self) -> None:
+        """Take note of how far it is: for the rate, and for who is waited for."""
         now, done, samples = self.now(), self.done(), self._samples
         if not samples or now > samples[-1][0]:
             while len(samples) > 1 and samples[1][0] < now - RATE_SECONDS:
@@ -282,14 +283,32 @@ class ReadWatch(Watch):
         return round(max(done - then, 0) / (now - began))
 
 
-def begin_telling(site: Site, kind: str) -> tuple[WatchedProcess, ReadWatch]:
-    """Let whoever watches find this process, from in a moment on. Nothing waits for it.
+class Telling:
+    """Lets whoever watches find this process, from in a moment on. Nothing waits for it.
 
-    :param kind: as for :class:`ReadWatch`
+    :ivar watch: to be told what happens.
     """
-    make = functools.partial(ReadWatch, kind)
-    process = WatchedProcess(site.reactor, "command", site.paths, site.config, _log.info, make)
-    process.begin()
-    watch = process.watch
-    assert isinstance(watch, ReadWatch), "it was made so"
-    return process, watch
+
+    def __init__(self, site: Site, kind: str) -> None:
+        """:param kind: as for :class:`ReadWatch`"""
+        make = functools.partial(ReadWatch, kind)
+        self._process = WatchedProcess(
+            site.reactor, "command", site.paths, site.config, _log.info, make
+        )
+        watch = self._process.watch
+        assert isinstance(watch, ReadWatch), "it was made so"
+        self.watch = watch
+        self._process.begin()
+        self._ticking: Any = LoopingCall(watch.sample)
+        self._ticking.clock = site.reactor
+        self._ticking.start(SAMPLED)
+
+    async def settled(self) -> None:
+        """Wait until no thread makes a file of the dump user's."""
+        await self._process.settled()
+
+    async def close(self, reason: str) -> None:
+        """Tell who watches that it is over, and why."""
+        if self._ticking.running:
+            self._ticking.stop()
+        await self._process.close(reason)

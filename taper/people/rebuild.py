@@ -19,7 +19,7 @@ from taper.people.exits import Exit
 from taper.people.findings import Finding, Wrong
 from taper.people.inspecting import Inspection, Watch
 from taper.people.medium import read, release
-from taper.people.read_watch import Place, begin_telling
+from taper.people.read_watch import Place, Telling
 from taper.people.relogging import (
     FoundDump,
     FoundFile,
@@ -73,7 +73,8 @@ async def rebuild(site: Site, options: argparse.Namespace) -> Answer:
     await site.call(_make_directory, directory)
     gathering = Gathering()
     progress = site.screen.progress("reading all volumes", None)
-    process, watch = begin_telling(site, "rebuild")
+    telling = Telling(site, "rebuild")
+    watch = telling.watch
     watch.know(to=directory)
     watch.done = lambda: gathering.size
     try:
@@ -81,7 +82,7 @@ async def rebuild(site: Site, options: argparse.Namespace) -> Answer:
             await _read_all(site, storage, gathering, progress, watch)
     finally:
         progress.close()
-        await process.close("all volumes are read")
+        await telling.close("all volumes are read")
     dumps = put_together(gathering.volumes)
     await site.call(_write, directory, gathering.volumes, dumps)
     return _answer(site, directory, gathering, dumps)

@@ -22,7 +22,7 @@ from taper.people.exits import Exit, NotAtHand
 from taper.people.findings import Finding, Wrong
 from taper.people.inspecting import Inspection, Watch
 from taper.people.medium import Volumes, read, wrong_label
-from taper.people.read_watch import Place, begin_telling, facts_of
+from taper.people.read_watch import Place, Telling, facts_of
 from taper.people.reading import read_catalogue
 from taper.people.rebuild import rebuild
 from taper.people.shelf import doubled, look
@@ -75,12 +75,12 @@ async def verify(site: Site, options: argparse.Namespace) -> Answer:
     storages = site.storages(options.storage)
     catalogue = await site.call(read_catalogue, site.config)
     task = choose(catalogue, storages, options, random.SystemRandom(), site.config.name)
-    process, watch = begin_telling(site, "verify")
+    telling = Telling(site, "verify")
     try:
-        verifying = Verifying(site, catalogue, task, storages, watch, drives)
+        verifying = Verifying(site, catalogue, task, storages, telling.watch, drives)
         await verifying.run()
     finally:
-        await process.close("the verification has ended")
+        await telling.close("the verification has ended")
     return verifying.answer()
 
 

@@ -160,10 +160,10 @@ def test_whoever_takes_nothing_is_told_of() -> None:
     watch, now = restoring()
     watch.waited_for = lambda: ("program", "tar takes no more")
     now[0] += 0.5
-    watch.progress()
+    watch.sample()
     assert watch.snapshot()["reading"]["wait"] is None
     now[0] += 1.5
-    watch.progress()
+    watch.sample()
     (event,) = (event for event in watch.news() if event["event"] == "reading")
     assert (event["reading"]["wait"]["for"], event["reading"]["wait"]["since"]) == (
         "program",

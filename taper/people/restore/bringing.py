@@ -36,6 +36,7 @@ class Bringing:
         self._seen: frozenset[Any] = frozenset()
         self._question: Deferred[str] | None = None
         self._waiting: Deferred[str] | None = None
+        self._line: str | None = None
         self._timer: Any = None
         self._looking: Deferred[None] | None = None
         self._told = ExitStack()
@@ -57,6 +58,10 @@ class Bringing:
             self._told.enter_context(wait)
             self._begin(self._remember(storage), storage)
         waiting = self._waiting = Deferred(lambda _: self.over())
+        line, self._line = self._line, None
+        if line is not None:
+            self._take(line, text)  # it was typed while we looked
+            return waiting
         self._timer = self._site.reactor.callLater(LOOK_AGAIN, self._look, storage)
         if self._question is None and self._dialogue.interactive:
             self._ask(label, why, text)
@@ -71,10 +76,10 @@ class Bringing:
 
         def answered(line: str) -> None:
             self._question = None
-            if line == "s":
-                self._go_on_without(text)
+            if self._waiting is None:
+                self._line = line
             else:
-                self._answer(line)
+                self._take(line, text)
 
         def nobody(failure: Any) -> None:
             self._question = None
@@ -87,6 +92,13 @@ class Bringing:
                 )
 
         question.addCallbacks(answered, nobody)
+
+    def _take(self, line: str, text: str) -> None:
+        """A person has typed that."""
+        if line == "s":
+            self._go_on_without(text)
+        else:
+            self._answer(line)
 
     def _go_on_without(self, text: str) -> None:
         waiting = self._waiting
@@ -136,6 +148,7 @@ class Bringing:
         self._seen = frozenset(map(_told, entries))
         there = any(entry.label == self._label for entry in entries)
         if there or len(entries) <= 1 or self._seen != before:
+            self._looking = None  # this is over, whatever comes of the answer
             self._answer("")
         else:
             self._again(storage)
@@ -155,7 +168,8 @@ class Bringing:
         """Nobody need bring anything. Safe to repeat."""
         if self._label is None:
             return
-        self._label, self._waiting, self._seen = None, None, frozenset()
+        self._label = self._waiting = self._line = None
+        self._seen = frozenset()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         for one in (self._question, self._looking):

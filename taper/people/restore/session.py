@@ -13,7 +13,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from devices.lane import Lane
 from taper.core.errors import SourceFault
 from taper.people.left_log import keep_what_is_said
-from taper.people.read_watch import begin_telling
+from taper.people.read_watch import Telling
 from taper.people.reading import read_catalogue
 from taper.people.restore import finding
 from taper.people.restore.bringing import Bringing
@@ -57,13 +57,14 @@ async def restore(site: Site, options: argparse.Namespace) -> Answer:
     if wish.to_stdout:
         site.screen.use_stderr()
     dialogue = Dialogue(site.screen, functools.partial(Lane, site.reactor))
-    process, watch = begin_telling(site, "restore")
-    if not wish.dry_run:
-        watch.know(log=keep_what_is_said(site, "restore"))
+    telling = Telling(site, "restore")
+    watch = telling.watch
     try:
-        answer = await Restore(site, wish, dialogue, watch, process.settled).run()
+        if not wish.dry_run:
+            watch.know(log=keep_what_is_said(site, "restore"))
+        answer = await Restore(site, wish, dialogue, watch, telling.settled).run()
     finally:
-        await process.close("the restore has ended")
+        await telling.close("the restore has ended")
     head = {"schema": "taper/restore/1", "config": site.config.name, "log": watch.log}
     return evolve(answer, record={**head, **answer.record})
 
