@@ -8,11 +8,12 @@ from protocols.stored import BrokenPart
 from taper.people.catalogue import Copy, HeldDump
 from taper.people.exits import Exit
 from taper.people.reading import read_catalogue
+from taper.people.restore.finding import level_number
 from taper.people.telling import Answer, Column, Table, moment, printable, size
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from protocols.crc import Crc
     from protocols.stored import StoredPart
@@ -35,23 +36,54 @@ async def dumps(site: Site, options: argparse.Namespace) -> Answer:
     """See :mod:`taper.people.commands`."""
     catalogue = await site.call(read_catalogue, site.config)
     found = list(catalogue.of(options.host, options.disk))
+    baseless = without_base(found)
     of = ":".join(printable(name) for name in (options.host, options.disk) if name is not None)
-    shown: Sequence[Table | str] = (Table(_COLUMNS, [_row(dump) for dump in found]),)
+    shown: Sequence[Table | str] = (Table(_COLUMNS, [_row(dump, baseless) for dump in found]),)
     if not found:
         shown = (f"There is no dump{of and f' of {of}'}, on volumes or on a holding disk.",)
     return Answer(
         record={
             "schema": "taper/dumps/1",
             "config": site.config.name,
-            "dumps": [record(dump) for dump in found],
+            "dumps": [{**record(dump), "base_missing": _key(dump) in baseless} for dump in found],
         },
         shown=shown,
         exit=Exit.WELL if found else Exit.FOUND,
     )
 
 
-def _row(dump: Copy | HeldDump) -> tuple[str, ...]:
+_Key = tuple[str, str, str, int]
+"""Host, disk, datestamp and level of a dump."""
+
+
+def _key(dump: Copy | HeldDump) -> _Key:
+    told = dump if isinstance(dump, HeldDump) else dump.dump.name
+    return told.host.lower(), told.disk, told.datestamp, level_number(told.level)
+
+
+def without_base(dumps: Iterable[Copy | HeldDump]) -> frozenset[_Key]:
+    """Those that are there as a whole, of which something is not that they build on: the last one
+    before of a lower level, and what that builds on."""
+    whole: dict[_Key, bool] = {}
+    for dump in dumps:
+        whole[_key(dump)] = whole.get(_key(dump), False) or dump.restorable
+    latest: dict[tuple[str, str], dict[int, tuple[int, bool]]] = {}
+    found = set()
+    for number, key in enumerate(sorted(whole, key=lambda key: key[2:])):
+        host, disk, _, level = key
+        levels = latest.setdefault((host, disk), {})
+        before = [one for lower, one in levels.items() if lower < level]
+        complete = level == 0 or (bool(before) and max(before)[1])
+        levels[level] = number, complete and whole[key]
+        if whole[key] and not complete:
+            found.add(key)
+    return frozenset(found)
+
+
+def _row(dump: Copy | HeldDump, baseless: frozenset[_Key]) -> tuple[str, ...]:
     fate = "yes" if dump.lacks is None else f"no: {printable(dump.lacks)}"
+    if _key(dump) in baseless:
+        fate = "only what changed: what it builds on is gone"
     if isinstance(dump, HeldDump):
         return (
             *(printable(dump.host), printable(dump.disk), moment(dump.datestamp), dump.level),

@@ -73,6 +73,7 @@ async def test_as_json(tmp_path: Path) -> None:
         "datestamp": FIRST,
         "level": 0,
         "restorable": True,
+        "base_missing": False,
         "lacks": None,
         "size": 2 * PART + 5,
         "holding_file": None,
@@ -118,3 +119,19 @@ async def test_what_was_written_over(tmp_path: Path) -> None:
         "volume C02 written again or forgotten",
     )
     assert dump["volumes"][1] == {"label": "C02", "gone": True}
+
+
+@ensureDeferred
+async def test_dumps_whose_base_is_gone(tmp_path: Path) -> None:
+    """They are there, and yet not what somebody wants to restore."""
+    nights = Nights(tmp_path).make()
+    for day, level in ((1, 1), (2, 2), (3, 0), (4, 1), (5, 3), (6, 1)):
+        stamp = f"2026010{day}000000"
+        path = nights.hold_back(stamp, Dump("/home", 10, level=level), partial=day == 4)
+        assert path.exists()
+    record = await nights.record("dumps", "localhost", "/home")
+    baseless = {dump["datestamp"][7]: dump["base_missing"] for dump in record["dumps"]}
+    assert baseless == {"1": True, "2": True, "3": False, "4": False, "5": True, "6": False}
+    said = await nights.lines("dumps", "localhost", "/home")
+    assert said[-1].endswith("only what changed: what it builds on is gone")
+    assert said[1].endswith("  yes")
