@@ -206,7 +206,8 @@ class MoverTransfer:
         """Tell the sender how much of the current part is on the volume for certain."""
         if self._sender is not None:
             self._look_wanted = False
-            self._sender.acknowledge(self._done, self._done + self._certain(moved))
+            done = self._done
+            self._sender.acknowledge(done, done + self._certain(moved), done + moved)
 
     async def _is_cut_short(self, moved: Moved) -> bool:
         """At the end of the stream: somebody else than its sender has ended it."""
