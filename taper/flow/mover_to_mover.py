@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from protocols.directtcp import Address
     from protocols.stored import StoredDump, StoredPart
 
-VERDICT_PATIENCE = 10.0
+VERDICT_PATIENCE = 2.0
 """Seconds after the end of the stream for the mover that sent it to say how it ended; some never
-notice that their reader is gone."""
+notice that their reader is gone. Whoever goes on too early meets the source's failure again."""
 
 MOST_ALIKE = 30
-"""Answers with the same count, one a second at the end, of a mover that is waited for to have all;
-some do not count while they work."""
+"""Answers with the same count, one a second at the end, of a mover that is waited for to have all,
+or to see the end: nothing comes to it any more. Unless it never counts while it works: then it may
+have all."""
 
 Stand = Callable[[], "Deferred[IAsyncDevice]"]
 """Brings a source volume to the first byte that is wanted; fails as the clerk and devices do."""
@@ -97,6 +98,7 @@ class MoverSender:
         self._stand = stand
         self._counted = done.size
         self._alike = 0
+        self._counts = False
         self._count_waited: Deferred[None] | None = None
         self._fetching = self._leaving = False
         self._failed = self._cancelled = False
@@ -178,8 +180,13 @@ class MoverSender:
             self.well = self.finished
             self._settle()  # before the other mover can see the end
             await self._hang_up()
-        if self.broken is not None and not self._leaving:
+        if self._leaving:
+            return
+        if self.broken is not None:
             self.tells_broken()
+        elif self.finished and self._block:
+            self._alike = 0
+            self.wants_progress()  # while it answers, it has not seen the end
 
     def _fail(self, text: str) -> None:
         self._failed = True
@@ -206,11 +213,22 @@ class MoverSender:
             )
 
     async def _all_counted(self) -> None:
-        """Wait until the other mover has all that was sent, but for the rest of a record."""
+        """Wait until the other mover has all that was sent, but for the rest of a record.
+
+        :raise ConnectionBroken: it gets no more
+        """
         if not self._block:
             return
         whole = self.size // self._block * self._block
-        while self._counted < whole and self._alike < MOST_ALIKE:
+        self._alike = 0
+        while self._counted < whole:
+            if self._alike >= MOST_ALIKE:
+                if not self._counts:
+                    return
+                raise ConnectionBroken(
+                    f"{self._part.place}: of {self.size} bytes that '{self._device.facts.name}' "
+                    f"has sent, the other mover has got {self._counted}"
+                )
             waited: Deferred[None] = Deferred()
             self._count_waited = waited
             self.wants_progress()
@@ -334,9 +352,14 @@ class MoverSender:
 
     def acknowledge(self, stored: int, written: int, counted: int) -> None:
         self._alike = self._alike + 1 if counted == self._counted else 0
+        self._counts = self._counts or counted > stored
         self._counted = counted
         if self._count_waited is not None:
             self._count_waited.callback(None)
+        elif self.finished and self._alike < MOST_ALIKE:
+            self.wants_progress()
+        elif self.finished:
+            self.tells_broken()
 
     def leave(self, stored: int) -> Deferred[Rest | None]:
         return Deferred.fromCoroutine(self._depart(stored))

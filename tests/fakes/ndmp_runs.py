@@ -17,6 +17,8 @@ BLOCK = 32768
 POOL = '"ST:PROTO" "POOL:PROTO"'
 HOME = f"localhost /home {STAMP}"
 NO_CRC = "00000000:0"
+ENDLESS = "length 1 tbytes"
+"""Of a tape that a tapetype is defined for."""
 INDIRECT = "255.255.255.255:"
 LIBRARY = """
 define changer library {{

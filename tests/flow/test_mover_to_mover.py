@@ -300,6 +300,25 @@ def test_a_mover_that_never_counts() -> None:
     assert sender.finished
 
 
+def test_a_mover_that_gets_no_more() -> None:
+    """It has counted before: the connection is dead, and nobody else sees that."""
+    drive = Drive(2 * BLOCK, BLOCK)
+    sender, _ = counting(drive)
+    broken: list[str] = []
+    sender.tells_broken = lambda: broken.append("told")
+    sender.acknowledge(0, 0, BLOCK)
+    for _ in range(MOST_ALIKE):
+        assert drive.connection.closed == 0
+        sender.acknowledge(0, 0, BLOCK)
+    assert drive.connection.closed == 1
+    assert not sender.finished
+    assert sender.goes_on
+    assert broken == ["told"]
+    assert sender.broken == (
+        "'A' file 2: of 98304 bytes that 'ndmp:s@d' has sent, the other mover has got 32768"
+    )
+
+
 def test_an_end_that_nobody_made() -> None:
     """The other mover has seen one before all was there: the connection was broken."""
     drive = Drive(2 * BLOCK, BLOCK)

@@ -77,14 +77,30 @@ def test_broken_connections(
     assert not source.said("MOVER_LISTEN")
 
 
+WHOLE = -(-len(DATA) // BLOCK) * BLOCK
+
+
 @pytest.mark.parametrize("left", [1, BLOCK - 1])
 def test_padding_hides_no_loss(turning: Turning, tmp_path: Path, left: int) -> None:
     """What looks like a good end comes within the last record, and what is missing was on its way:
     the mover fills that up, and counts as much as was sent."""
     source = Vault(turning, tmp_path, whole=True)
     volumes = Volumes(turning, "n", CONFORMING, indirect=False)
-    size = -(-len(DATA) // BLOCK) * BLOCK
-    volumes.cut([(size - left, "end")], threading.Event())
+    volumes.cut([(WHOLE - left, "end")], threading.Event())
+    vaulted(turning, source, volumes)
+    assert len(volumes.relays[-1].passed) == 2
+
+
+@pytest.mark.parametrize("size", [WHOLE - 3 * BLOCK, WHOLE])
+def test_a_connection_that_dies_behind_all_that_was_sent(
+    turning: Turning, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source's mover writes nothing more that could fail, and the other one hears nothing, not
+    even the end."""
+    monkeypatch.setattr("taper.flow.mover_to_mover.MOST_ALIKE", 6)
+    source = Vault(turning, tmp_path, whole=True)
+    volumes = Volumes(turning, "n", CONFORMING, indirect=False)
+    volumes.cut([(size, "sender only")], threading.Event())
     vaulted(turning, source, volumes)
     assert len(volumes.relays[-1].passed) == 2
 
