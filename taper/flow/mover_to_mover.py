@@ -65,13 +65,14 @@ class MoverSender:
     :param total: bytes of the dump, if known
     :param change_to: fetches another volume; fails with DumpFault
     :param done: checksum and number of the bytes that are not wanted, whole records
-    :param block: bytes of the other mover's records; 0: the other end has none
+    :param block: bytes of the records of a mover at the other end
     :param stand: gives the device that stands where to begin; None: ``device`` stands there
     :ivar finished: all was read, and every size is right.
     :ivar size: bytes of the dump that were read, those before and padding included.
     :ivar broken: the connection broke, and the source is well as far as it knows.
     :ivar well: the device can be read from again.
     :ivar progress: hears now and then how many bytes of the current part were moved.
+    :ivar barred: the part whose device cannot take the connection, if that ended it.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class MoverSender:
         self.size = done.size
         self.broken: str | None = None
         self.well = True
+        self.barred: StoredPart | None = None
         self.progress: Callable[[int], None] | None = None
         self.wants_progress: Callable[[], None] = lambda: None
         self.tells_broken: Callable[[], None] = lambda: None
@@ -154,7 +156,8 @@ class MoverSender:
 
     def send_into(self, connection: IDirectTCPConnection) -> None:
         """Let the source's mover read into a connection that it has accepted; in the place of
-        :meth:`connect`."""
+        :meth:`connect`. Whoever has connected tells no count."""
+        self._block = 0
         self._connection = connection
         self._begin()
 
@@ -242,7 +245,10 @@ class MoverSender:
         try:
             device = await self._change_to(part.label, self._go_on_with)
         except DumpFault as error:
-            raise SourceError(with_place(part, error.text)) from error
+            text = with_place(part, error.text)
+            if self.barred is not None and self._block:
+                raise ConnectionBroken(text) from error
+            raise SourceError(text) from error
         finally:
             self._fetching = False
         if self._leaving:
@@ -256,6 +262,7 @@ class MoverSender:
     async def _hand_over(self, device: IAsyncDevice) -> None:
         if self._leaving:
             return  # whoever goes on has the volume, and makes a connection of his own
+        self.barred = self._part
         if not IMoverDevice.providedBy(device):
             text = f"Cannot continue onto new volume: '{device.facts.name}' has no mover"
             raise SourceFault(text)
@@ -265,6 +272,7 @@ class MoverSender:
             await IMoverDevice(device).use_connection(connection)
         except DeviceError as error:
             raise SourceFault(f"Cannot continue onto new volume: {error.text}") from error
+        self.barred = None
 
     async def _seek(self, part: StoredPart) -> None:
         try:

@@ -78,6 +78,7 @@ class MoverTransfer:
         if sender is not None:
             sender.wants_progress = self._look
             sender.tells_broken = self._sender_broke
+            self._look()  # it may have asked when nobody heard it
 
     def _look(self) -> None:
         """The sender wants to know how far the mover is."""

@@ -107,6 +107,7 @@ class StoredOrigin:
         self._failed = False
         self._given_up = False
         self._untouched = True
+        self._barred: set[int] = set()
 
     def find(self) -> Deferred[tuple[str, ...]]:
         return self._do(self._find())
@@ -176,7 +177,7 @@ class StoredOrigin:
 
     def source(self, position: int = 0) -> ISource:
         volumes = VolumeChange(self._reactor, self._fetch, self._stop_reading)
-        self._sender = None
+        self._retire_sender()
         self._source = self._make_source(volumes, position)
         return self._source
 
@@ -189,7 +190,14 @@ class StoredOrigin:
         untouched, self._untouched = self._untouched, False
         return untouched
 
+    def _retire_sender(self) -> None:
+        """Another one goes on, and no mover by itself from before a part that bars its way."""
+        sender, self._sender = self._sender, None
+        if sender is not None and sender.barred is not None:
+            self._barred.add(self.dump.parts.index(sender.barred))
+
     def own_sender(self, block_size: int, done: Crc = UNKNOWN) -> MoverSender | None:
+        self._retire_sender()
         device = self.device
         source_block = device.facts.block_size
         if not IMoverDevice.providedBy(device):
@@ -199,7 +207,9 @@ class StoredOrigin:
         if not can_begin_at(self.dump, self.total, done.size, source_block):
             return None
         index, skipped = find_byte(self.dump, done.size)
-        part, records = self.dump.parts[index], skipped // source_block
+        if any(index < barred for barred in self._barred):
+            return None
+        part = self.dump.parts[index]
         stands = not done.size and self._take_untouched()
         self._sender = MoverSender(
             self._reactor,
@@ -209,20 +219,25 @@ class StoredOrigin:
             self._change_by_mover,
             done=done,
             block=block_size,
-            stand=None if stands else lambda: self._do(self._stand_in(part, records)),
+            stand=None if stands else lambda: self._do(self._stand_in(part, skipped, source_block)),
         )
         return self._sender
 
-    async def _stand_in(self, part: StoredPart, records: int) -> IAsyncDevice:
-        """Let a device with a mover stand behind so many records of a part."""
+    async def _stand_in(self, part: StoredPart, skipped: int, block: int) -> IAsyncDevice:
+        """Let a device with a mover stand behind so many bytes of a part.
+
+        :param block: bytes of the records that were reckoned with
+        """
         await self._leave_mover()
         self._read = device = await self._clerk.fetch(part.label, self._command.handle)
         mover = IMoverDevice(device, None)
         if mover is None:
             raise PeerUnreachable(f"{device.facts.name} has no mover")
+        if device.facts.block_size != block:
+            raise PeerUnreachable(f"{device.facts.name} has other records")
         await seek_first(device, self.dump, part)
-        if records:
-            await mover.skip_records(records)
+        if skipped:
+            await mover.skip_records(skipped // block)
         return device
 
     def judge(self, read: Callable[[], Crc]) -> list[str]:

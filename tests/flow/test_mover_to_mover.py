@@ -273,7 +273,7 @@ def counting(drive: Drive, dump: StoredDump = TWO) -> tuple[MoverSender, list[st
     asked: list[str] = []
     sender = MoverSender(Clock(), drive, dump, None, nowhere, block=BLOCK)  # type: ignore[arg-type]
     sender.wants_progress = lambda: asked.append("how far?")
-    sender.send_into(drive.connection)
+    assert Deferred.fromCoroutine(sender.connect(THERE)).called
     return sender, asked
 
 
@@ -288,6 +288,14 @@ def test_the_end_is_told_when_the_other_mover_has_all_records() -> None:
     sender.acknowledge(0, 2 * BLOCK, 3 * BLOCK)
     assert sender.finished
     assert drive.connection.closed == 1
+
+
+def test_whoever_has_connected_tells_no_count() -> None:
+    """A client, to which a dump is recovered: what became of that it says itself."""
+    drive = Drive(2 * BLOCK, BLOCK)
+    sender = MoverSender(Clock(), drive, TWO, None, nowhere, block=BLOCK)  # type: ignore[arg-type]
+    sender.send_into(drive.connection)
+    assert sender.finished
 
 
 def test_a_mover_that_never_counts() -> None:
@@ -419,6 +427,28 @@ def test_a_volume_that_no_mover_can_read_may_be_read_by_us() -> None:
         preparing.addErrback(lambda failure, failures=failures: failures.append(failure.value))
         assert isinstance(failures[0], PeerUnreachable)
         assert str(failures[0]).startswith("'A' file 1: no mover can begin in it: ")
+
+
+def test_a_volume_of_another_server_bars_the_way() -> None:
+    """The dump goes on otherwise, if a mover is at the other end and all is there."""
+    second = Drive(BLOCK)
+    second.incompatible = DriveFailed("another server")
+
+    def change_to(
+        label: str, ready: Callable[[IAsyncDevice], Deferred[None]]
+    ) -> Deferred[IAsyncDevice]:
+        given = ready(second)  # type: ignore[arg-type]
+        return given.addCallback(lambda _: second)  # type: ignore[arg-type, return-value]
+
+    dump = stored(("A", 1, 2 * BLOCK), ("B", 1, BLOCK))
+    drive = Drive(2 * BLOCK)
+    sender = MoverSender(Clock(), drive, dump, None, change_to, block=BLOCK)  # type: ignore[arg-type]
+    assert Deferred.fromCoroutine(sender.connect(THERE)).called
+    assert sender.barred is None
+    sender.acknowledge(0, BLOCK, 2 * BLOCK)
+    assert sender.barred == dump.parts[1]
+    assert sender.goes_on
+    assert sender.broken == "'B' file 1: Cannot continue onto new volume: another server"
 
 
 @pytest.mark.parametrize(

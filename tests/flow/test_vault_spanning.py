@@ -60,6 +60,24 @@ def test_from_device_to_device(
         assert source.clerk.fetched == ["OLD0", "OLD1", "OLD2", "OLD3"]
 
 
+class Scattered(Vault):
+    """Its volumes are on two servers, by turns."""
+
+    servers = 2
+
+
+@pytest.mark.parametrize("kinds", ["n", "nmnmnmnmnm", "nfmfnfmfnf"])
+def test_source_volumes_that_share_no_connection(
+    turning: Turning, tmp_path: Path, kinds: str
+) -> None:
+    """Over such a change the dump passes through this host."""
+    source = Scattered(turning, tmp_path, whole=True)
+    volumes = Volumes(turning, kinds, CONFORMING, indirect=False, path=tmp_path)
+    vaulted(turning, source, volumes)
+    assert source.said("MOVER_CONNECT")
+    assert source.said("MOVER_LISTEN")
+
+
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("name", list(PROFILES))
 def test_broken_connections(

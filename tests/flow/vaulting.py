@@ -37,17 +37,16 @@ def tape_label(label: str) -> bytes:
 
 @implementer(IClerk)
 class Tapes:
-    """A clerk who has the tapes of one server, each in a drive of its own.
+    """A clerk who has tapes, each in a drive of its own.
 
     :ivar fetched: labels, in order
     """
 
-    def __init__(self, world: World, drives: dict[str, str]) -> None:
+    def __init__(self, drives: dict[str, tuple[World, str]]) -> None:
         self.label: str | None = None
         self.busy = False
         self.fetched: list[str] = []
         self.ended: list[bool] = []
-        self._world = world
         self._drives = drives
         self._device: Any = None
 
@@ -62,7 +61,8 @@ class Tapes:
     ) -> IAsyncDevice:
         if self.label != label:
             await self.close_volume(tell=True)
-            device = self._world.device(self._drives[label])
+            world, drive = self._drives[label]
+            device = world.device(drive)
             if ready is not None:
                 await ready(device)
             await device.start(AccessMode.READ)
@@ -87,26 +87,27 @@ class Tapes:
 class Vault(Source):
     """A dump in parts on several tapes.
 
-    :ivar world: their server
-    :ivar crc: of the dump, as the catalogue knows it
+    :cvar servers: that have them, by turns
+    :cvar crc: of the dump, as the catalogue knows it
     """
 
-    profile = CONFORMING
+    servers = 1
     crc = UNKNOWN
 
     def __init__(self, turning: Turning, path: Path, *, whole: bool) -> None:
         super().__init__(turning, path, whole=whole)
-        self.world = World(turning, self.profile)
+        self.worlds = [World(turning, CONFORMING) for _ in range(self.servers)]
         self._parts: list[StoredPart] = []
-        drives: dict[str, str] = {}
+        drives: dict[str, tuple[World, str]] = {}
         at = 0
         for number, records in enumerate(PARTS, 1):
             tape, fileno = divmod(number - 1, ON_A_TAPE)
             label, drive = f"OLD{tape}", f"drive{tape}"
             end = at + records * BLOCK if number < len(PARTS) else len(DATA)
-            medium = self.world.media[drive]
+            world = self.worlds[tape % self.servers]
+            medium = world.media[drive]
             if label not in drives:
-                drives[label] = drive
+                drives[label] = world, drive
                 medium.write(tape_label(label))
                 medium.write_filemark()
             medium.write(build_header(evolve(HEADER, partnum=number), BLOCK, BLOCK))
@@ -117,7 +118,7 @@ class Vault(Source):
                 StoredPart(label=label, fileno=fileno + 1, number=number, size=end - at)
             )
             at = end
-        self.clerk = Tapes(self.world, drives)
+        self.clerk = Tapes(drives)
 
     def context(self, context: FlowContext) -> FlowContext:
         name = DumpName(
@@ -138,9 +139,10 @@ class Vault(Source):
         return StoredOrigin(context, command, self.clerk)
 
     def said(self, name: str) -> int:
-        """How often its server was asked for this."""
-        return self.world.server.labels().count(name)
+        """How often its servers were asked for this."""
+        return sum(world.server.labels().count(name) for world in self.worlds)
 
     def close(self) -> None:
         self.turning.run(self.clerk.close_volume(tell=False))
-        self.world.close()
+        for world in self.worlds:
+            world.close()
