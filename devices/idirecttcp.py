@@ -126,12 +126,16 @@ class IMoverDevice(IDirectTCPDevice):
     def seek_file(number: int) -> Deferred[Header | None]:
         """As :meth:`devices.interfaces.IDevice.seek_file`."""
 
+    def skip_records(count: int) -> Deferred[None]:
+        """Behind ``seek_file``: go over so many records of the file, which it must have."""
+
     def read_to_connection(
         size: int, progress: Callable[[int], None] | None = None
     ) -> Deferred[Moved]:
         """Move at most ``size`` bytes (0: no limit) of the current file to the connection.
 
-        For as long as the reader takes: whether it still lives is the caller's business.
+        For as long as the reader takes: whether it still lives is the caller's business. When it
+        was cancelled, or the connection broke, and that is closed, ``seek_file`` may follow.
 
         :param progress: hears now and then how many bytes were moved, also if it is as many as
             the last time

@@ -293,6 +293,19 @@ class NdmpVolume:
         facts.begin_file(number)
         return header
 
+    def skip_records(self, count: int) -> Deferred[None]:
+        return self._do(lambda: self._skip_records(count))
+
+    async def _skip_records(self, count: int) -> None:
+        facts = self.facts
+        facts.need_mode("skip_records", AccessMode.READ)
+        facts.need_file("skip_records", True)
+        if await self._tape.move(Mtio.FSR, count):
+            raise VolumeFailed(
+                f"file {facts.file} has less than {count} records", Status.VOLUME_ERROR
+            )
+        facts.show(facts.file_bytes + count * facts.block_size)
+
     async def _read_header(self, number: int) -> bytes | None:
         """The record at the beginning of file ``number``, where the tape stands, or as much of it
         as holds the header; None at a filemark.

@@ -223,6 +223,8 @@ class Rest(Record):
     """What another flow is to do of a dump.
 
     :ivar done: checksum and number of the bytes that are in good parts.
+    :ivar counted: that checksum holds; else nobody has seen all of these bytes, and only their
+        number counts.
     :ivar source: a :class:`taper.plane.interfaces.ISource` of all that follows; whoever takes it
         closes it. None: the origin gives it, from that byte on.
     :ivar in_vain: connections in a row that broke before a byte was stored for good.
@@ -231,6 +233,7 @@ class Rest(Record):
 
     done: Crc
     source: Any = None
+    counted: bool = True
     in_vain: int = 0
     offered: bool = True
 

@@ -39,6 +39,7 @@ class BaseFlow(ABC):
         self._before: Deferred[None] | None = None
         self._cancelled = False
         self._closed = False
+        self._counted = True
 
     def follow(self, closing: Deferred[None]) -> None:
         """The flow before is being closed; we are, once that is over."""
@@ -122,8 +123,21 @@ class BaseFlow(ABC):
         if self._transfer is not None:
             await self._transfer.close()
 
+    def _take_up(self, rest: Rest) -> Rest:
+        """Go on with what another flow has left. :return: that"""
+        self._counted = rest.counted
+        return rest
+
+    def _leave_behind(self, rest: Rest | None) -> Rest | None:
+        """What another flow is to do: it has no checksum if we have none."""
+        if rest is None or self._counted:
+            return rest
+        return rest.evolve(counted=False)
+
     def source_crc(self) -> Crc:
-        return UNKNOWN if self._transfer is None else self._transfer.source_crc()
+        unknown = self._transfer is None or not self._counted
+        return UNKNOWN if unknown else self._parts.source_crc()
 
     def dest_crc(self) -> Crc:
-        return UNKNOWN if self._transfer is None else self._transfer.dest_crc()
+        unknown = self._transfer is None or not self._counted
+        return UNKNOWN if unknown else self._parts.dest_crc()

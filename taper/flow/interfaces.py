@@ -90,6 +90,8 @@ class IMoverOrigin(IBlockOrigin):
     def own_sender(block_size: int, done: Crc = UNKNOWN) -> IOwnSender | None:
         """That mover, where what it sends comes out right in blocks of this size; after ``ready``.
 
+        Whatever has read for the flow before it is closed before it begins.
+
         :param done: checksum and number of the bytes that it need not send any more
         """
 
@@ -143,12 +145,14 @@ class ISender(Protocol):
         """The source is well and nobody has cancelled: what was sent in vain can be sent again, as
         far as the sender knows."""
 
-    def acknowledge(self, stored: int, written: int) -> None:
+    def acknowledge(self, stored: int, written: int, counted: int) -> None:
         """How far the device is.
 
         :param stored: bytes in good parts: never wanted again
         :param written: bytes on the volume for certain, however the connection ends: wanted again
             only if the running part fails
+        :param counted: bytes that the device says are there; behind the end of the connection it
+            counts what it fills up its last record with, too
         """
 
     def leave(self, stored: int) -> Deferred[Rest | None]:
@@ -166,6 +170,13 @@ class ISender(Protocol):
 
 class IOwnSender(ISender, Protocol):
     """A sender that connects by itself."""
+
+    async def prepare(self) -> None:
+        """Be where the first byte is, before the device is asked where it listens; may take as
+        long as fetching a volume.
+
+        :raise PeerUnreachable: it cannot; somebody else may be able to
+        """
 
     async def connect(self, addresses: tuple[Address, ...]) -> None:
         """Connect to where the device listens, and send.

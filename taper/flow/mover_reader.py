@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from zope.interface import implementer
 
 from devices.directtcp import connect_one, wait_in_lane
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed
 from devices.idirecttcp import IMoverDevice
 from taper.flow.reactor_side import GivenUp, ReactorSide
+from taper.plane.volumes import IBlockSkipper
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -61,6 +63,7 @@ class _Part:
         return self.size is not None or self.error is not None
 
 
+@implementer(IBlockSkipper)
 class MoverReader:
     """Reads a volume like a blocking device, for the reading thread; the mover listens, we connect.
 
@@ -107,6 +110,10 @@ class MoverReader:
             return self._direct.seek_file(number)  # type: ignore[no-any-return]
 
         return self._ask(seek)
+
+    def skip_blocks(self, count: int) -> None:
+        """See :class:`taper.plane.volumes.IBlockSkipper`; in the reading thread."""
+        self._ask(lambda: self._direct.skip_records(count))
 
     def read_blocks(self, buffer: memoryview) -> int:
         """What has come of the current file, at most as much as fits; in the reading thread.

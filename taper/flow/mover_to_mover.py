@@ -12,21 +12,37 @@ from devices.errors import ConnectionBroken, DeviceError, PeerUnreachable
 from devices.idirecttcp import IMoverDevice
 from protocols.crc import UNKNOWN, Crc
 from taper.core.errors import DumpFault, SourceFault
+from taper.core.interfaces import Rest
 from taper.flow.mover_reader import move_whole_file
 from taper.flow.verdict import Waiting
+from taper.flow.whole_records import padded
 from taper.plane.interfaces import SourceError
-from taper.plane.volumes import judge_part, reading_failed, too_long, truncated, with_place
+from taper.plane.volumes import (
+    find_byte,
+    judge_part,
+    reading_failed,
+    too_long,
+    truncated,
+    with_place,
+)
 
 if TYPE_CHECKING:
     from devices.idirecttcp import IDirectTCPConnection
     from devices.interfaces import IAsyncDevice
     from protocols.directtcp import Address
     from protocols.stored import StoredDump, StoredPart
-    from taper.core.interfaces import Rest
 
-VERDICT_PATIENCE = 30.0
+VERDICT_PATIENCE = 2.0
 """Seconds after the end of the stream for the mover that sent it to say how it ended; some never
-notice that their reader is gone."""
+notice that their reader is gone. Whoever goes on too early meets the source's failure again."""
+
+MOST_ALIKE = 30
+"""Answers with the same count, one a second at the end, of a mover that is waited for to have all,
+or to see the end: nothing comes to it any more. Unless it never counts while it works: then it may
+have all."""
+
+Stand = Callable[[], "Deferred[IAsyncDevice]"]
+"""Brings a source volume to the first byte that is wanted; fails as the clerk and devices do."""
 
 ChangeTo = Callable[[str, Callable[["IAsyncDevice"], "Deferred[None]"]], "Deferred[IAsyncDevice]"]
 """Fetches the volume of a label; the device is given to the function before it is started."""
@@ -34,42 +50,29 @@ ChangeTo = Callable[[str, Callable[["IAsyncDevice"], "Deferred[None]"]], "Deferr
 _log = logging.getLogger(__name__)
 
 
-def pads_alike(dump: StoredDump, total: int | None, source_block: int, block: int) -> bool:
-    """Whether a dump may go from mover to mover though nobody cuts its padding on the way.
-
-    It may if the other mover's padding hides it: what comes to stand on the volume is then the
-    same as if it had been cut. Only the last part may be padded, or there is no telling.
-
-    :param total: bytes of the dump, if known; if not, nobody could cut it
-    :param source_block: bytes of the blocks that it is read in
-    :param block: bytes of those that it is written in
-    """
-    sizes = [part.size for part in dump.parts[:-1]]
-    if any(size is not None and size % source_block for size in sizes):
-        return False
-    if total is None:
-        return True
-    return _padded(_padded(total, source_block), block) == _padded(total, block)
-
-
-def _padded(size: int, block: int) -> int:
-    return -(-size // block) * block
-
-
 class MoverSender:
     """Lets the source's mover read part after part into a connection that another mover holds.
 
     The connection is ended in good order even if not all was read, since movers know no other
-    end: so :attr:`finished` counts, and the number of bytes.
+    end: so :attr:`finished` counts, and the number of bytes. And since a mover fills up its last
+    record, and counts that, whoever has connected to one ends the connection only when it has said
+    that all whole records are there.
+
+    Nothing is kept, but all can be read again: whoever goes on begins at the byte behind what is
+    stored, with another of these or through this host.
 
     :param device: started for reading, and at the first part
     :param total: bytes of the dump, if known
     :param change_to: fetches another volume; fails with DumpFault
+    :param done: checksum and number of the bytes that are not wanted, whole records
+    :param block: bytes of the records of a mover at the other end
+    :param stand: gives the device that stands where to begin; None: ``device`` stands there
     :ivar finished: all was read, and every size is right.
-    :ivar size: bytes read, padding included.
+    :ivar size: bytes of the dump that were read, those before and padding included.
     :ivar broken: the connection broke, and the source is well as far as it knows.
     :ivar well: the device can be read from again.
     :ivar progress: hears now and then how many bytes of the current part were moved.
+    :ivar barred: the part whose device cannot take the connection, if that ended it.
     """
 
     def __init__(
@@ -79,13 +82,28 @@ class MoverSender:
         dump: StoredDump,
         total: int | None,
         change_to: ChangeTo,
+        *,
+        done: Crc = UNKNOWN,
+        block: int = 0,
+        stand: Stand | None = None,
     ) -> None:
         self.finished = False
-        self.size = 0
+        self.size = done.size
         self.broken: str | None = None
         self.well = True
+        self.barred: StoredPart | None = None
         self.progress: Callable[[int], None] | None = None
-        self.wants_progress = self.tells_broken = lambda: None
+        self.wants_progress: Callable[[], None] = lambda: None
+        self.tells_broken: Callable[[], None] = lambda: None
+        self._done = done
+        self._block = block
+        self._stand = stand
+        self._counted = done.size
+        self._alike = 0
+        self._counts = False
+        self._count_waited: Deferred[None] | None = None
+        self._fetching = self._leaving = False
+        self._failed = self._cancelled = False
         self._reactor = reactor
         self._device = device
         self._dump = dump
@@ -96,7 +114,23 @@ class MoverSender:
         self._over = self._ending = False
         self._waiting = Waiting(reactor, self._too_late)
         self._story: Deferred[None] | None = None
-        self._part = dump.parts[0]
+        first, self._skipped = find_byte(dump, done.size)
+        self._parts = dump.parts[first:]
+        self._part = self._parts[0]
+
+    async def prepare(self) -> None:
+        """Have the volume where to begin.
+
+        :raise PeerUnreachable: it cannot be had so; reading through this host may do
+        """
+        if self._stand is None:
+            return
+        try:
+            self._device = await self._stand()
+        except (DumpFault, DeviceError, SourceError) as fault:
+            self.well = False
+            text = f"{self._part.place}: no mover can begin in it: {fault}"
+            raise PeerUnreachable(text) from fault
 
     async def connect(self, addresses: tuple[Address, ...]) -> None:
         """Let the source's mover connect to where the other one listens, and read.
@@ -104,7 +138,7 @@ class MoverSender:
         :raise PeerUnreachable: it cannot; the source is as it was
         :raise SourceError: it went wrong otherwise, as ``take_errors`` tells too
         """
-        part = self._dump.parts[0]
+        part = self._part
         try:
             self._connection = await IMoverDevice(self._device).connect(False, addresses)
         except PeerUnreachable:
@@ -112,7 +146,7 @@ class MoverSender:
         except DeviceError as error:
             self.well = False
             text = f"{part.place}: error making DirectTCP connection: {error.text}"
-            self._errors.append(text)
+            self._fail(text)
             self._settle()
             raise SourceError(text) from error
         except CancelledError:
@@ -122,7 +156,8 @@ class MoverSender:
 
     def send_into(self, connection: IDirectTCPConnection) -> None:
         """Let the source's mover read into a connection that it has accepted; in the place of
-        :meth:`connect`."""
+        :meth:`connect`. Whoever has connected tells no count."""
+        self._block = 0
         self._connection = connection
         self._begin()
 
@@ -132,32 +167,46 @@ class MoverSender:
     async def _run(self) -> None:
         try:
             await self._read_all()
+            await self._all_counted()
             self.finished = True
         except SourceError as error:
-            self._errors.append(str(error))
+            self._fail(str(error))
         except ConnectionBroken as error:
             self.broken = error.text
         except CancelledError:
-            _log.info("%s reads no more: the dump is over", self._device.facts.name)
+            _log.info("%s reads no more into this connection", self._device.facts.name)
         except Exception as error:
             # whatever it was, it is this dump's failure
-            self._errors.append(f"internal error: {error!r}")
+            self._fail(f"internal error: {error!r}")
         finally:
             self._ending = True
             self.well = self.finished
             self._settle()  # before the other mover can see the end
             await self._hang_up()
+        if self._leaving:
+            return
+        if self.broken is not None:
+            self.tells_broken()
+        elif self.finished and self._block:
+            self._alike = 0
+            self.wants_progress()  # while it answers, it has not seen the end
+
+    def _fail(self, text: str) -> None:
+        self._failed = True
+        self._errors.append(text)
 
     async def _read_all(self) -> None:
-        label = self._dump.parts[0].label
-        for index, part in enumerate(self._dump.parts):
+        label = self._part.label
+        for part in self._parts:
             self._part = part
             if part.label != label:
+                await self._all_counted()  # else this volume might be wanted once more
                 self._device = await self._fetch(part)
                 label = part.label
-            if index:
+            if part is not self._parts[0]:
                 await self._seek(part)
             await self._read(part)
+            self._skipped = 0
         if self._total is not None and self.size != self._whole(self._total):
             last = self._dump.parts[-1]
             raise SourceError(
@@ -166,17 +215,54 @@ class MoverSender:
                 code=7008,
             )
 
+    async def _all_counted(self) -> None:
+        """Wait until the other mover has all that was sent, but for the rest of a record.
+
+        :raise ConnectionBroken: it gets no more
+        """
+        if not self._block:
+            return
+        whole = self.size // self._block * self._block
+        self._alike = 0
+        while self._counted < whole:
+            if self._alike >= MOST_ALIKE:
+                if not self._counts:
+                    return
+                raise ConnectionBroken(
+                    f"{self._part.place}: of {self.size} bytes that '{self._device.facts.name}' "
+                    f"has sent, the other mover has got {self._counted}"
+                )
+            waited: Deferred[None] = Deferred()
+            self._count_waited = waited
+            self.wants_progress()
+            try:
+                await waited
+            finally:
+                self._count_waited = None
+
     async def _fetch(self, part: StoredPart) -> IAsyncDevice:
+        self._fetching = True
         try:
-            return await self._change_to(part.label, self._go_on_with)
+            device = await self._change_to(part.label, self._go_on_with)
         except DumpFault as error:
-            raise SourceError(with_place(part, error.text)) from error
+            text = with_place(part, error.text)
+            if self.barred is not None and self._block:
+                raise ConnectionBroken(text) from error
+            raise SourceError(text) from error
+        finally:
+            self._fetching = False
+        if self._leaving:
+            raise CancelledError
+        return device
 
     def _go_on_with(self, device: IAsyncDevice) -> Deferred[None]:
         """Give the connection to the next volume's device."""
         return Deferred.fromCoroutine(self._hand_over(device))
 
     async def _hand_over(self, device: IAsyncDevice) -> None:
+        if self._leaving:
+            return  # whoever goes on has the volume, and makes a connection of his own
+        self.barred = self._part
         if not IMoverDevice.providedBy(device):
             text = f"Cannot continue onto new volume: '{device.facts.name}' has no mover"
             raise SourceFault(text)
@@ -186,6 +272,7 @@ class MoverSender:
             await IMoverDevice(device).use_connection(connection)
         except DeviceError as error:
             raise SourceFault(f"Cannot continue onto new volume: {error.text}") from error
+        self.barred = None
 
     async def _seek(self, part: StoredPart) -> None:
         try:
@@ -196,15 +283,16 @@ class MoverSender:
 
     async def _read(self, part: StoredPart) -> None:
         """Read one part to its filemark, and see that it has its size."""
-        found = await self._move(part)
-        self.size += found
+        moved = await self._move(part)
+        self.size += moved
+        found = self._skipped + moved
         if part.size is not None and found != self._whole(part.size):
             if found < part.size:
                 raise truncated(part, found, part.size)
             raise too_long(part, part.size)
 
     def _whole(self, size: int) -> int:
-        return _padded(size, self._device.facts.block_size)
+        return padded(size, self._device.facts.block_size)
 
     async def _move(self, part: StoredPart) -> int:
         try:
@@ -242,6 +330,8 @@ class MoverSender:
         return errors
 
     def settled(self) -> Deferred[None]:
+        if self._count_waited is not None:
+            self._too_late()  # whoever has ended the connection, we have not
         if self._over:
             return succeed(None)
         return self._waiting.wait(VERDICT_PATIENCE)
@@ -252,7 +342,7 @@ class MoverSender:
             f"'{self._device.facts.name}' had sent all"
         )
         self._settle()
-        self.cancel()
+        self._stop()
 
     def _settle(self) -> None:
         self._over = True
@@ -265,16 +355,41 @@ class MoverSender:
 
     @property
     def goes_on(self) -> bool:
-        """What was sent is kept nowhere on this host, and the volume stands behind it."""
-        return False
+        """What was sent in vain can be read again."""
+        return not (self._failed or self._cancelled)
 
-    def acknowledge(self, stored: int, written: int) -> None:
-        """Nothing is kept."""
+    def acknowledge(self, stored: int, written: int, counted: int) -> None:
+        self._alike = self._alike + 1 if counted == self._counted else 0
+        self._counts = self._counts or counted > stored
+        self._counted = counted
+        if self._count_waited is not None:
+            self._count_waited.callback(None)
+        elif self.finished and self._alike < MOST_ALIKE:
+            self.wants_progress()
+        elif self.finished:
+            self.tells_broken()
 
     def leave(self, stored: int) -> Deferred[Rest | None]:
-        return succeed(None)
+        return Deferred.fromCoroutine(self._depart(stored))
+
+    async def _depart(self, stored: int) -> Rest | None:
+        """A volume that is being fetched will be wanted by whoever goes on, or is one that must be
+        given back in peace."""
+        self._leaving = True
+        if not self._fetching:
+            self._stop()
+        await self.ended()
+        if not self.goes_on:
+            return None
+        if stored == self._done.size:
+            return Rest(done=self._done)
+        return Rest(done=Crc(0, stored), counted=False)
 
     def cancel(self) -> None:
+        self._cancelled = True
+        self._stop()
+
+    def _stop(self) -> None:
         if self._story is not None and not self._ending:
             self._story.cancel()
 

@@ -78,6 +78,7 @@ class MoverTransfer:
         if sender is not None:
             sender.wants_progress = self._look
             sender.tells_broken = self._sender_broke
+            self._look()  # it may have asked when nobody heard it
 
     def _look(self) -> None:
         """The sender wants to know how far the mover is."""
@@ -206,7 +207,8 @@ class MoverTransfer:
         """Tell the sender how much of the current part is on the volume for certain."""
         if self._sender is not None:
             self._look_wanted = False
-            self._sender.acknowledge(self._done, self._done + self._certain(moved))
+            done = self._done
+            self._sender.acknowledge(done, done + self._certain(moved), done + moved)
 
     async def _is_cut_short(self, moved: Moved) -> bool:
         """At the end of the stream: somebody else than its sender has ended it."""

@@ -137,11 +137,14 @@ class PumpedFlow(BaseFlow):
     ) -> None:
         super().__init__(context, plan)
         self._origin = origin
-        self._rest = rest
+        self._rest = self._take_up(rest)
         self._source: Any = rest.source
         self._pumped: PumpedTransfer | None = None
 
     def leave(self) -> Deferred[Rest | None]:
+        return self._leave().addCallback(self._leave_behind)
+
+    def _leave(self) -> Deferred[Rest | None]:
         pumped = self._pumped
         done = self._rest.done if pumped is None else pumped.dest_crc()
         if self._origin.reads_again:

@@ -69,6 +69,6 @@ class SalvagedOrigin(StoredOrigin):
             faults.append(str(fault))
             return None
 
-    def _make_source(self, volumes: VolumeChange) -> SalvagedSource:
+    def _make_source(self, volumes: VolumeChange, position: int) -> SalvagedSource:
         self._salvaged = SalvagedSource(self.dump, self.total, volumes, self._gone, fill=self.fill)
         return self._salvaged

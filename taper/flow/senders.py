@@ -92,7 +92,7 @@ class ThreadSender:
     def goes_on(self) -> bool:
         return self._pusher.goes_on
 
-    def acknowledge(self, stored: int, written: int) -> None:
+    def acknowledge(self, stored: int, written: int, counted: int) -> None:
         self._pusher.kept.acknowledge(stored, written)
 
     def leave(self, stored: int) -> Deferred[Rest | None]:

@@ -26,11 +26,17 @@ if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
     from protocols.directtcp import Address
     from taper.core.splitting import SplitPlan
-    from taper.flow.interfaces import FlowContext, IBlockOrigin, ISender, ITransfer
+    from taper.flow.interfaces import FlowContext, IBlockOrigin, IOwnSender, ISender, ITransfer
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+
+def _tell_too(over: Deferred[None], result: T) -> T:
+    """Let somebody else know, too, that something is over."""
+    over.callback(None)
+    return result
 
 
 @implementer(IFlow)
@@ -52,11 +58,12 @@ class SentFlow(ListeningFlow):
     ) -> None:
         super().__init__(context, plan, device)
         self._origin = origin
-        self._rest = rest
+        self._rest = self._take_up(rest)
         self._source = rest.source
         self._addresses: tuple[Address, ...] = ()
         self._connecting: Deferred[None] | None = None
         self._awaited: Deferred[None] | None = None
+        self._preparing: Deferred[None] | None = None
         self._sender: ISender | None = None
         self._claimed = False
 
@@ -67,11 +74,13 @@ class SentFlow(ListeningFlow):
         return super().adopt(device)
 
     def leave(self) -> Deferred[Rest | None]:
-        return Deferred.fromCoroutine(self._depart())
+        return Deferred.fromCoroutine(self._depart()).addCallback(self._leave_behind)
 
     async def _depart(self) -> Rest | None:
         if self._transfer is None:
             return None
+        if self._preparing is not None:
+            await self._prepared()
         if self._sender is None:
             await self._stop_connecting()
         if self._sender is not None:
@@ -113,7 +122,8 @@ class SentFlow(ListeningFlow):
         if rest is None:
             raise fault
         _log.warning("the dump is sent anew: %s", fault)
-        self._rest = rest.evolve(in_vain=self._rest.in_vain + 1)
+        in_vain = self._rest.in_vain + 1
+        self._rest = self._take_up(rest.evolve(in_vain=in_vain, counted=self._counted))
         self._source, self._sender = rest.source, None
         await sender.close()
         self._data = await self._data.anew()
@@ -141,8 +151,9 @@ class SentFlow(ListeningFlow):
         return result
 
     async def _connect(self) -> None:
+        sender = await self._own_sender()
         addresses = await resolve(self._context.reactor, self._addresses, None)
-        if not await self._let_origin_send(addresses):
+        if sender is None or not await self._let_send(sender, addresses):
             connected = await wait_in_lane(self._lane, functools.partial(connect_one, addresses))
             pusher = Pusher(self._take_reader(), connected)
             again = not self._origin.reads_again
@@ -159,13 +170,41 @@ class SentFlow(ListeningFlow):
         size = window_size(self._plan.block_size)
         return Kept(source or self._origin.source(done.size), done, size).reader()
 
-    async def _let_origin_send(self, addresses: tuple[Address, ...]) -> bool:
-        """Let the origin's own mover connect. :return: False: there is none that can"""
-        if self._source is not None or not IMoverOrigin.providedBy(self._origin):
-            return False
-        sender = IMoverOrigin(self._origin).own_sender(self._plan.block_size, self._rest.done)
+    async def _own_sender(self) -> IOwnSender | None:
+        """The origin's own mover, which is where to begin. :return: None: there is none that can"""
+        if not IMoverOrigin.providedBy(self._origin):
+            return None
+        origin = IMoverOrigin(self._origin)
+        sender: IOwnSender | None = origin.own_sender(self._plan.block_size, self._rest.done)
         if sender is None:
-            return False
+            return None
+        source, self._source = self._source, None
+        if source is not None:
+            await self._lane.call_surely(source.close)
+        self._preparing = Deferred.fromCoroutine(sender.prepare())
+        try:
+            await self._preparing
+        except PeerUnreachable as refusal:
+            _log.info("the dump passes through this host: %s", refusal)
+            return None
+        finally:
+            self._preparing = None
+        return sender
+
+    async def _prepared(self) -> None:
+        """Whoever goes on will want the volume that is being fetched."""
+        over: Deferred[None] = Deferred()
+        assert self._preparing is not None
+        self._preparing.addBoth(functools.partial(_tell_too, over))
+        await over
+
+    def cancel(self, reason: str) -> None:
+        super().cancel(reason)
+        if self._preparing is not None:
+            self._preparing.cancel()
+
+    async def _let_send(self, sender: IOwnSender, addresses: tuple[Address, ...]) -> bool:
+        """Let the origin's own mover connect. :return: False: it cannot"""
         self._sent_by(sender)  # the device may hear of an end before we do
         try:
             await sender.connect(addresses)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from devices.errors import DeviceError
+from devices.errors import DeviceError, PeerUnreachable
 from devices.idirecttcp import IMoverDevice
 from devices.interfaces import IPumpedDevice
 from devices.shield import shield
@@ -17,10 +17,11 @@ from protocols.stored import DumpName, StoredDump, full_stamp
 from taper.core.errors import SourceFault
 from taper.flow.interfaces import IMoverOrigin
 from taper.flow.mover_reader import MoverReader
-from taper.flow.mover_to_mover import MoverSender, pads_alike
+from taper.flow.mover_to_mover import MoverSender
 from taper.flow.volume_change import VolumeChange
+from taper.flow.whole_records import can_begin_at, pads_alike
 from taper.plane.interfaces import SourceError
-from taper.plane.volumes import VolumeSource, judge_part, known_size, seek_part
+from taper.plane.volumes import VolumeSource, find_byte, judge_part, known_size, seek_part
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
@@ -68,6 +69,14 @@ async def seek_first(device: IAsyncDevice, dump: StoredDump, part: StoredPart) -
     return judge_part(header, device.facts.file, dump, part)
 
 
+async def _behind(before: Deferred[None], story: Coroutine[Deferred[Any], Any, T]) -> T:
+    """Begin when another one is over, which nobody may cut short."""
+    over: Deferred[None] = Deferred()
+    before.addCallback(lambda _: over.callback(None))
+    await over
+    return await story
+
+
 @implementer(IMoverOrigin)
 class StoredOrigin:
     """A dump on volumes that a clerk finds and opens.
@@ -97,6 +106,8 @@ class StoredOrigin:
         self._judged = False
         self._failed = False
         self._given_up = False
+        self._untouched = True
+        self._barred: set[int] = set()
 
     def find(self) -> Deferred[tuple[str, ...]]:
         return self._do(self._find())
@@ -166,22 +177,68 @@ class StoredOrigin:
 
     def source(self, position: int = 0) -> ISource:
         volumes = VolumeChange(self._reactor, self._fetch, self._stop_reading)
-        self._source = self._make_source(volumes)
+        self._retire_sender()
+        self._source = self._make_source(volumes, position)
         return self._source
 
-    def _make_source(self, volumes: VolumeChange) -> VolumeSource:
-        return VolumeSource(self.dump, self.total, self._reader_of(self.device), volumes)
+    def _make_source(self, volumes: VolumeChange, position: int) -> VolumeSource:
+        reader = None if position or not self._take_untouched() else self._reader_of(self.device)
+        return VolumeSource(self.dump, self.total, reader, volumes, position)
+
+    def _take_untouched(self) -> bool:
+        """Whether the device still stands at the first part; from now on somebody reads there."""
+        untouched, self._untouched = self._untouched, False
+        return untouched
+
+    def _retire_sender(self) -> None:
+        """Another one goes on, and no mover by itself from before a part that bars its way."""
+        sender, self._sender = self._sender, None
+        if sender is not None and sender.barred is not None:
+            self._barred.add(self.dump.parts.index(sender.barred))
 
     def own_sender(self, block_size: int, done: Crc = UNKNOWN) -> MoverSender | None:
+        self._retire_sender()
         device = self.device
-        if done.size or not IMoverDevice.providedBy(device):
+        source_block = device.facts.block_size
+        if not IMoverDevice.providedBy(device):
             return None
-        if not pads_alike(self.dump, self.total, device.facts.block_size, block_size):
+        if not pads_alike(self.dump, self.total, source_block, block_size):
             return None
+        if not can_begin_at(self.dump, self.total, done.size, source_block):
+            return None
+        index, skipped = find_byte(self.dump, done.size)
+        if any(index < barred for barred in self._barred):
+            return None
+        part = self.dump.parts[index]
+        stands = not done.size and self._take_untouched()
         self._sender = MoverSender(
-            self._reactor, device, self.dump, self.total, self._change_by_mover
+            self._reactor,
+            device,
+            self.dump,
+            self.total,
+            self._change_by_mover,
+            done=done,
+            block=block_size,
+            stand=None if stands else lambda: self._do(self._stand_in(part, skipped, source_block)),
         )
         return self._sender
+
+    async def _stand_in(self, part: StoredPart, skipped: int, block: int) -> IAsyncDevice:
+        """Let a device with a mover stand behind so many bytes of a part.
+
+        :param block: bytes of the records that were reckoned with
+        """
+        await self._leave_mover()
+        self._read = device = await self._clerk.fetch(part.label, self._command.handle)
+        mover = IMoverDevice(device, None)
+        if mover is None:
+            raise PeerUnreachable(f"{device.facts.name} has no mover")
+        if device.facts.block_size != block:
+            raise PeerUnreachable(f"{device.facts.name} has other records")
+        await seek_first(device, self.dump, part)
+        if skipped:
+            await mover.skip_records(skipped // block)
+        return device
 
     def judge(self, read: Callable[[], Crc]) -> list[str]:
         """The catalogue's checksum counts where the dump's header has none."""
@@ -192,6 +249,8 @@ class StoredOrigin:
         expected, found = self.dump.crc, read()
         if header is None or header.server_crc.known or not expected.known or found == expected:
             return []
+        if not found.known:
+            return []  # not all of it came by here
         return [f"source server crc ({found}) and input server crc ({expected}) differ)"]
 
     def failed(self) -> None:
@@ -222,7 +281,13 @@ class StoredOrigin:
 
         :param ready: is given the device before it is started
         """
-        return self._do(self._clerk.fetch(label, self._command.handle, ready))
+        return self._do(self._change_straight(label, ready))
+
+    async def _change_straight(
+        self, label: str, ready: Callable[[IAsyncDevice], Deferred[None]]
+    ) -> IAsyncDevice:
+        self._read = device = await self._clerk.fetch(label, self._command.handle, ready)
+        return device
 
     def _fetch(self, label: str) -> Deferred[IReader]:
         return self._do(self._change_to(label))
@@ -239,12 +304,17 @@ class StoredOrigin:
             self._failed = self._failed or not moved.well
 
     def _do(self, story: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-        """Let the clerk work; who cancels what comes back only stops waiting."""
+        """Let the clerk work, one story at a time; who cancels what comes back only stops
+        waiting."""
+        before = self._running
+        if before is not None:
+            story = _behind(before, story)
         ended: Deferred[None] = Deferred()
         self._running = ended
 
         def over(result: T) -> T:
-            self._running = None  # before anybody hears of it: close() may be what follows
+            if self._running is ended:
+                self._running = None  # before anybody hears of it: close() may be what follows
             return result
 
         work = Deferred.fromCoroutine(story).addBoth(over)

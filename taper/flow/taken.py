@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from devices.idirecttcp import ISocketConnection
 from protocols.crc import UNKNOWN
+from taper.core.errors import DeviceFault
 from taper.core.interfaces import IFlow, Offer, Rest
 from taper.flow.base import BaseFlow
 from taper.flow.data_port import DataPort, FindCallers
@@ -20,6 +21,8 @@ from taper.plane.transfer import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from twisted.python.failure import Failure
 
     from devices.interfaces import IAsyncDevice
     from protocols.crc import Crc
@@ -121,6 +124,19 @@ class TakenFlow(ListeningFlow):
         super().__init__(context, plan, device, origin.callers)
         self._origin = origin
         self._pumped: PumpedTransfer | None = None
+
+    def adopt(self, device: IAsyncDevice) -> Deferred[None]:
+        def tell(failure: Failure) -> Failure:
+            fault, connection = failure.value, self._data.connection
+            if not isinstance(fault, DeviceFault) or self._pumped is not None or connection is None:
+                return failure
+            raise DeviceFault(
+                f"the client sends to the mover of '{connection.device_name}', and can be told no "
+                f"other place for the rest of its dump: {fault.text}",
+                code=6002,
+            ) from fault
+
+        return super().adopt(device).addErrback(tell)
 
     def offer(self) -> Deferred[Offer | None]:
         return Deferred.fromCoroutine(self._offer())

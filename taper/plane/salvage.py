@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -11,7 +11,7 @@ from taper.plane.volumes import VolumeSource, with_place
 
 if TYPE_CHECKING:
     from protocols.stored import StoredDump, StoredPart
-    from taper.plane.volumes import IReader, IVolumes
+    from taper.plane.volumes import IVolumes
 
 _UNKNOWN = 512
 """Bytes that stand for a loss of unknown size: one block of an archive, so that tar looks for the
@@ -53,11 +53,9 @@ class SalvagedSource(VolumeSource):
         """:param gone: labels of volumes that cannot be had, and are not asked for again; why
         :param fill: give bytes in the place of those that are lost; else the dump ends there
         """
-        super().__init__(dump, total, cast("IReader", None), volumes)
+        super().__init__(dump, total, None, volumes)
         self.losses: list[Loss] = []
         self.filled = False
-        self._label = ""
-        self._positioned = False
         self._gone = gone
         self._fill = fill
         self._to_fill = 0
@@ -88,7 +86,7 @@ class SalvagedSource(VolumeSource):
         try:
             super()._change_to(part)
         except SourceError as fault:
-            self._label = ""
+            self._label = None
             self._gone[part.label] = str(fault.__cause__ or fault)
             raise
 

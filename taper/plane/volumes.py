@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from zope.interface import implementer
+from zope.interface import Interface, implementer
 
 from devices.errors import DeviceError
 from protocols.header import HeaderType
@@ -28,6 +28,16 @@ class IReader(Protocol):
     def seek_file(self, number: int) -> Header | None: ...
 
     def read_blocks(self, buffer: memoryview) -> int: ...
+
+
+class IBlockSkipper(Interface):
+    """A reader that need not read what nobody wants."""
+
+    def skip_blocks(count: int) -> None:
+        """Go over blocks of the file, which it must have; behind ``seek_file``.
+
+        :raise DeviceError: it cannot
+        """
 
 
 class IVolumes(Protocol):
@@ -71,6 +81,19 @@ def judge_part(header: Header | None, file: int, dump: StoredDump, part: StoredP
     if mismatch is not None:
         raise SourceError(mismatch, code=7008)
     return header
+
+
+def find_byte(dump: StoredDump, position: int) -> tuple[int, int]:
+    """Where a byte of a dump is: index of the part, and bytes of the dump that follow its begin.
+
+    Where the log does not tell how long a part is, it may be in a later one.
+    """
+    begin = 0
+    for index, part in enumerate(dump.parts[:-1]):
+        if part.size is None or not position or position < begin + part.size:
+            return index, position - begin
+        begin += part.size
+    return len(dump.parts) - 1, position - begin
 
 
 def with_place(part: StoredPart, text: str) -> str:
@@ -130,21 +153,33 @@ class VolumeSource:
     """
 
     def __init__(
-        self, dump: StoredDump, total: int | None, device: IReader, volumes: IVolumes
+        self,
+        dump: StoredDump,
+        total: int | None,
+        device: IReader | None,
+        volumes: IVolumes,
+        position: int = 0,
     ) -> None:
         """:param total: bytes of the dump, if known.
-        :param device: positioned at the first part (:func:`seek_part`); from now on only the
-            reading thread uses it, and those that ``volumes`` gives, until :meth:`close`.
+        :param device: positioned at the first part (:func:`seek_part`); None: ``volumes`` gives
+            one. From now on only the reading thread uses it, and those that ``volumes`` gives,
+            until :meth:`close`.
+        :param position: bytes of the dump that are not wanted; then there is no ``device`` yet.
         """
         self.finished = False
         self.failed = False
         self._dump = dump
-        self._left = total
-        self._device = device
         self._volumes = volumes
-        self._label = dump.parts[0].label
-        self._positioned = True
-        self._index = -1
+        self._label: str | None = None
+        self._positioned = device is not None
+        if device is not None:
+            self._device = device
+            self._label = dump.parts[0].label
+        index, self._unwanted = find_byte(dump, position)
+        self._left = None if total is None else max(total - position + self._unwanted, 0)
+        if total is not None and 0 < total <= position:  # what is behind that is padding
+            index = len(dump.parts)
+        self._index = index - 1
         self._in_part = False
         self._got = 0
         self._limit: int | None = None
@@ -190,7 +225,7 @@ class VolumeSource:
 
     def _begin_part(self) -> bool:
         """Go to the next part. :return: False: there is none"""
-        if self._index + 1 == len(self._dump.parts):
+        if self._index + 1 >= len(self._dump.parts):
             return False
         self._index += 1
         part = self._part
@@ -201,8 +236,22 @@ class VolumeSource:
             self._change_to(part)
         if self._index or not self._positioned:
             seek_part(self._device, self._dump, part)
+        self._skip(part)
         self._in_part = True
         return True
+
+    def _skip(self, part: StoredPart) -> None:
+        """Go over whole blocks of the part that nobody wants, if the device can do that."""
+        device = self._device
+        blocks = 0 if part.size is None else min(self._unwanted, part.size) // device.block_size
+        if not blocks or not IBlockSkipper.providedBy(device):
+            return
+        try:
+            IBlockSkipper(device).skip_blocks(blocks)
+        except DeviceError as error:
+            raise reading_failed(part, device.name, error) from error
+        self._got = blocks * device.block_size
+        self._unwanted -= self._got
 
     def _change_to(self, part: StoredPart) -> None:
         """Have the volume of a part."""
@@ -215,7 +264,7 @@ class VolumeSource:
     def _read(self, buffer: memoryview) -> int:
         """Read on in the part. :return: bytes in the front of ``buffer``, perhaps none"""
         block_size = self._device.block_size
-        straight = len(buffer) >= block_size
+        straight = len(buffer) >= block_size and not self._unwanted
         target = buffer if straight else self._spare_block(block_size)
         try:
             size = self._device.read_blocks(target)
@@ -232,7 +281,9 @@ class VolumeSource:
             return 0
         if straight:
             return good
-        self._rest = target[:good]
+        unwanted = min(self._unwanted, good)
+        self._unwanted -= unwanted
+        self._rest = target[unwanted:good]
         return self._give_rest(buffer)
 
     def _spare_block(self, size: int) -> memoryview:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,9 +16,11 @@ from crc32c import crc32c
 
 from tests.application.conftest import Disk
 from tests.application.driving import (
+    ROOT,
     Peer,
     answer,
     closed_port,
+    command,
     direct,
     run,
     said,
@@ -96,6 +100,40 @@ def test_a_level_without_a_base_is_full_and_says_so(disk: Disk) -> None:
     peer, messages = dump(disk, level=3)
     assert names(bytes(peer.received)) == ALL
     assert "| amdirecttar: no lower level is known, this dump is full" in messages
+
+
+def test_it_never_listens(disk: Disk, tmp_path: Path) -> None:
+    """Where nothing can listen it dumps and restores all the same."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import socket\ndef refuse(*_):\n    raise SystemExit('it listens')\n"
+        "socket.socket.listen = refuse\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+
+    def run_deaf(*arguments: str) -> int:
+        return subprocess.run(
+            arguments, stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=False
+        ).returncode
+
+    listener = "import socket; socket.create_server(('127.0.0.1', 0))"
+    assert run_deaf(sys.executable, "-c", listener) != 0
+    peer = Peer(take_all)
+    words = (*disk.options(), *direct(peer.address))
+    assert run_deaf(*command(disk.place, "backup", *words)) == 0
+    peer.join()
+    archive = bytes(peer.received)
+    assert names(archive) == ALL
+
+    def give(connection: socket.socket, _: Peer) -> None:
+        connection.sendall(archive)
+
+    peer = Peer(give)
+    target = tmp_path / "target"
+    target.mkdir()
+    words = (*disk.options(), *direct(peer.address), "--target", str(target))
+    assert run_deaf(*command(disk.place, "restore", *words)) == 0
+    peer.join()
+    assert (target / "sub" / "large").exists()
 
 
 def test_all_addresses_are_tried_in_order(disk: Disk) -> None:

@@ -90,6 +90,10 @@ class Way:
         self._target = target
         return self.address
 
+    def cut(self, cuts: Iterable[Cut]) -> None:
+        """What happens to the next connections."""
+        self._cuts = list(cuts)
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # it is closed
             while True:

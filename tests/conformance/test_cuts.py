@@ -1,16 +1,22 @@
 """Data connections cut at random bytes, on devices of every way that a dump can take, and the
 rendezvous as well: what is DONE is whole, and no more than a window was sent twice.
 
+And vaulted dumps, from mover to mover.
+
 By default there are some small dumps; a thousand large ones, with ``--cuts all``, take hours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 
 import pytest
 
 from tests.conformance.cutting import (
+    HEAD,
+    WAYS,
     Cuts,
     Fate,
     Nights,
@@ -21,14 +27,16 @@ from tests.conformance.cutting import (
     tape_reader,
     vtape_reader,
 )
+from tests.conformance.cutting_vaults import Copy, Vaults, in_three_parts
 from tests.conformance.harness import VTAPES, Options, World
 from tests.conformance.test_tape_server import TREE, tree
+from tests.conformance.vaulting_ndmp import TapeLibrary
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
-from tests.fakes.ndmp_runs import options
+from tests.fakes.ndmp_runs import ENDLESS, options
+from tests.tapeserver.process import TapeServerProcess
 
 pytestmark = [pytest.mark.own_only, pytest.mark.usefixtures("rendezvous")]
 
-ENDLESS = "length 1 tbytes"
 SMALL = 8 << 20
 ALL, LARGE = 1000, 64 << 20
 ON_A_TAPE = 256 << 20
@@ -104,6 +112,66 @@ def test_ndmjob(world: World, number: int, size: int, talks: int) -> None:
             read = tape_reader(tape)
             for seed, fate in zip(seeds, fates, strict=True):
                 check_content(fate, Random(seed).randbytes(size), read)
+
+
+@contextmanager
+def source_of(world: World, data: bytes) -> Iterator[TapeServerProcess]:
+    """A tape server of ours with a dump to be vaulted on the volume in its drive ``old``."""
+    server = TapeServerProcess("", "data-peers = 127.0.0.0/8")
+    old = server.directory / "old"
+    server.add(f"[drive old]\nfile = {old}\n")
+    old.touch()
+    in_three_parts(TapeLibrary(world, tapes={"SRC01": old}), data)
+    with server:
+        yield server
+
+
+def test_from_mover_to_a_tape_server_of_ours(world: World, number: int, size: int) -> None:
+    """A vaulted dump past this host: the source's mover begins anew behind what is certain."""
+    data = Random(size).randbytes(size + 100)
+    with source_of(world, data) as source, tree(world, 1, 1 << 24) as server:
+        vaults = Vaults(world, source.url("old"), server.port, "single")
+        read = vtape_reader(world.path(TREE).glob("slot*"))
+        for seed in range(number):
+            vault_once(vaults, seed, data, read)
+        vaults.end()
+
+
+@pytest.mark.skipif(missing_ndmjob() is not None, reason="no ndmjob here")
+def test_from_mover_to_ndmjob(world: World, number: int, size: int) -> None:
+    """The same onto a tape server that is not ours."""
+    data = Random(size).randbytes(size + 100)
+    dumps = max(ON_A_TAPE // size, 1)
+    with source_of(world, data) as source:
+        for first in range(0, number, dumps):
+            with NdmJob() as server:
+                tape = server.blank("tape1")
+                vaults = Vaults(world, source.url("old"), server.port, server.device("tape1"))
+                seeds = range(first, min(first + dumps, number))
+                copies = [vault_once(vaults, seed, data, None) for seed in seeds]
+                vaults.end()
+                read = tape_reader(tape)
+                for copy in copies:
+                    check_copy(copy, data, read)
+
+
+def vault_once(vaults: Vaults, seed: int, data: bytes, read: Reader | None) -> Copy:
+    """One copy, cut in its own way.
+
+    :param read: None: its content is looked at later
+    """
+    copy = vaults.copy([(Random(seed).randrange(1, len(data)), WAYS[seed % len(WAYS)])])
+    if read is not None:
+        check_copy(copy, data, read)
+    return copy
+
+
+def check_copy(copy: Copy, data: bytes, read: Reader) -> None:
+    """It is whole, but for what a mover adds to its last record."""
+    assert copy.line.startswith("DONE "), (copy.line, copy.cuts)
+    found = read(copy.parts)
+    assert found[: len(data)] == data, copy.cuts
+    assert len(found) - len(data) < HEAD
 
 
 def single(url: str) -> Options:

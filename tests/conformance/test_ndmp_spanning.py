@@ -106,7 +106,7 @@ tpchanger "mixed"
 )
 @pytest.mark.parametrize("kind", ["another server", "file:"])
 def test_a_volume_that_cannot_take_the_connection(world: World, kind: str) -> None:
-    """PARTIAL, both devices named, and exactly what was reported is stored."""
+    """PARTIAL at once, both devices named, and exactly what was reported is stored."""
     data = payload(20 * BLOCK)
     with NdmpProcess(slots=["9r", "9r"]) as server, NdmpProcess({"d1": ""}) as second:
         world.mkdir(f"{VTAPES}/alone")
@@ -120,7 +120,9 @@ def test_a_volume_that_cannot_take_the_connection(world: World, kind: str) -> No
         outcome = carry_on(talk)
         assert outcome.words[:5] == ["PARTIAL", WORKER, HANDLE, "INPUT-GOOD", "TAPE-ERROR"]
         assert other in outcome.words[-1]
-        assert server.url("d0") in outcome.words[-1]
+        told = f"the client sends to the mover of '{server.url('d0')}', and can be told no other"
+        assert told in outcome.words[-1]
+        assert outcome.labels == ["PROTO01"]
         assert f" bytes {6 * BLOCK} " in outcome.words[6]
         client.thread.join(60)
         close_volume(talk)

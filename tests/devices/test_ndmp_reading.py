@@ -73,6 +73,35 @@ def test_one_connection_after_another(world: World) -> None:
     world.turning.run(story())
 
 
+def test_from_the_middle_of_a_file(world: World) -> None:
+    """Also behind a reading that was given up; a file has no more records than it has."""
+    device = world.device("drive0")
+
+    async def story() -> None:
+        await at_part(device, 1)
+        address = (await device.listen(False))[0]
+        with socket.create_connection((address.host, address.port)):
+            connection = await device.accept()
+            device.read_to_connection(0).addErrback(lambda failure: None).cancel()
+            await connection.close()
+        for number, skipped in ((2, 1), (1, 2), (1, 3)):
+            await at_part(device, number)
+            await device.skip_records(skipped)
+            connection, receiver = await received(device)
+            moved = await device.read_to_connection(0)
+            assert (moved.size, moved.eof) == ((3 - skipped) * BLOCK, True)
+            await connection.close()
+            world.turning.until(lambda receiver=receiver: not receiver.is_alive())
+            end = number * 3 * BLOCK
+            assert bytes(receiver.data) == DATA[end - moved.size : end]
+        await at_part(device, 1)
+        with pytest.raises(VolumeFailed, match="file 1 has less than 4 records"):
+            await device.skip_records(4)
+        await device.finish()
+
+    world.turning.run(story())
+
+
 def test_who_cannot_be_reached(world: World) -> None:
     """The device is well: it can listen instead."""
     device = world.device("drive0")

@@ -82,12 +82,46 @@ def test_every_version_of_the_protocol_will_do(turning: Turning, version: int) -
 
 
 def test_a_strict_server_makes_the_device_listen_late(turning: Turning) -> None:
-    """Refusing the empty window is enough: the header is on the volume before anybody connects."""
+    """Refusing the empty window is enough: the mover listens when somebody asks where, and the
+    header is on the volume."""
     world = World(turning, STRICT)
     device = world.device("drive0")
-    addresses = turning.wait(device.listen(True))
-    assert addresses[0].is_indirect
-    turning.wait(device.finish())
+    asked = world.server.labels
+
+    async def story() -> None:
+        addresses = await device.listen(True)
+        assert addresses[0].is_indirect
+        connection = await device.accept()
+        await device.start(AccessMode.WRITE, "VOL", STAMP)
+        await device.start_file(header())
+        moving = device.write_from_connection(0)
+        assert len(world.media["drive0"].files()[1]) == 1
+        assert "MOVER_LISTEN" not in asked()
+        client = Client(turning, addresses, data_of(1))
+        assert (await moving).eof
+        await client.done
+        await device.finish_file()
+        await device.finish()
+        await connection.close()
+
+    turning.run(story())
+    assert asked().index("MOVER_LISTEN") > asked().index("TAPE_WRITE")
+    world.close()
+
+
+def test_a_strict_server_writes_nothing_while_it_listens(turning: Turning) -> None:
+    """Which is why there must be another way: no header could come before the data."""
+    world = World(turning, evolve(STRICT, zero_window=True))
+    device = world.device("drive0")
+
+    async def story() -> None:
+        assert not (await device.listen(True))[0].is_indirect
+        with pytest.raises(DeviceError):
+            await device.start(AccessMode.WRITE, "VOL", STAMP)
+        await device.finish()
+
+    turning.run(story())
+    assert world.media["drive0"].files() == []
     world.close()
 
 

@@ -10,6 +10,7 @@ import pytest
 from attrs import frozen
 
 from devices.errors import DriveFailed
+from devices.indirect import ILateListener, IndirectTCP
 from devices.registry import CHANGERS, DEVICES, load_factory
 from devices.registry import open_blocking_device as open_device
 from devices.tape import TapeDevice
@@ -98,6 +99,19 @@ def test_every_entry_can_be_imported() -> None:
     """Each line of the tables names something that is there."""
     for entry in (*DEVICES.values(), *CHANGERS.values()):
         assert callable(load_factory(entry))
+
+
+def test_only_the_ndmp_device_listens_late() -> None:
+    """No other one stands behind a port that somebody must ask first."""
+    late = set()
+    for scheme, entry in DEVICES.items():
+        made = load_factory(entry)
+        if isinstance(made, type):
+            assert not issubclass(made, IndirectTCP)
+            assert not ILateListener.implementedBy(made)
+        elif made.__annotations__["return"] == "IndirectTCP":
+            late.add(scheme)
+    assert late == {"ndmp"}
 
 
 def test_importing_the_table_imports_no_device() -> None:

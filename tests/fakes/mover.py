@@ -148,6 +148,9 @@ class MoverDevice(SteppedFace):
     def seek_file(self, number: int) -> Deferred[Header | None]:
         return self._moments.do("seek_file", lambda: self._drive.seek_file(number))
 
+    def skip_records(self, count: int) -> Deferred[None]:
+        raise NotImplementedError("a taper only writes")
+
     def read_to_connection(
         self, size: int, progress: Callable[[int], None] | None = None
     ) -> Deferred[Moved]:

@@ -18,6 +18,8 @@ BLOCK = 32768
 POOL = '"ST:PROTO" "POOL:PROTO"'
 HOME = f"localhost /home {STAMP}"
 NO_CRC = "00000000:0"
+ENDLESS = "length 1 tbytes"
+"""Of a tape that a tapetype is defined for."""
 INDIRECT = "255.255.255.255:"
 LIBRARY = """
 define changer library {{
@@ -242,7 +244,7 @@ def carry_on(
             outcome.words = words
             return outcome
         else:
-            assert words[0] in ("READY", "NO-NEW-TAPE"), line
+            assert words[0] in ("READY", "NO-NEW-TAPE") or "-SOURCE-VOLUME" in words[0], line
 
 
 def close_volume(talk: Conversation) -> None:
@@ -257,10 +259,11 @@ def padded(data: bytes, block: int = BLOCK) -> bytes:
     return data.ljust(-(-len(data) // block) * block, b"\0")
 
 
-def on_tapes(outcome: Outcome, tapes: Sequence[list[list[bytes]]]) -> bytes:
+def on_tapes(outcome: Outcome, tapes: Sequence[list[list[bytes]]], stamp: str = STAMP) -> bytes:
     """What the reported parts hold, in order; each must have its header and its size.
 
     :param tapes: the files of every tape
+    :param stamp: of the dump
     """
     by_label = {}
     for files in tapes:
@@ -271,7 +274,7 @@ def on_tapes(outcome: Outcome, tapes: Sequence[list[list[bytes]]]) -> bytes:
         assert label in by_label, f"no tape {label}"
         assert fileno < len(by_label[label]), f"{label} has no file {fileno}"
         header, *records = by_label[label][fileno]
-        name = f"AMANDA: SPLIT_FILE {STAMP} localhost /home  part {number}/-1  lev 0 "
+        name = f"AMANDA: SPLIT_FILE {stamp} localhost /home  part {number}/-1  lev 0 "
         assert header.startswith(name.encode()), header[:100]
         data = b"".join(records)
         assert len(data) == size, f"{label} file {fileno}: {len(data)} bytes, {size} reported"

@@ -13,12 +13,18 @@ from zope.interface import implementer
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed, PeerUnreachable
 from devices.idirecttcp import IDirectTCPConnection, IMoverDevice, Moved
 from devices.interfaces import IAsyncDevice
-from protocols.crc import UNKNOWN
+from protocols.crc import UNKNOWN, Crc
 from protocols.directtcp import Address
 from protocols.header import Header
 from protocols.stored import DumpName, StoredDump, StoredPart
 from taper.core.errors import SourceFault
-from taper.flow.mover_to_mover import VERDICT_PATIENCE, MoverSender, pads_alike
+from taper.core.interfaces import Rest
+from taper.flow.mover_to_mover import (
+    MOST_ALIKE,
+    VERDICT_PATIENCE,
+    MoverSender,
+)
+from taper.flow.whole_records import can_begin_at, pads_alike
 from taper.plane.interfaces import SourceError
 from tests.core.vaulting import HEADER, OLD
 from tests.fakes.device import FakeDevice
@@ -253,6 +259,217 @@ def test_the_next_volume_takes_the_connection() -> None:
     assert sender.take_errors() == [text]
     sender, _ = begun(Drive(2 * BLOCK), dump)
     assert sender.take_errors() == ["'B' file 1: no volume B"]
+
+
+def rest_of(sender: MoverSender, stored: int) -> list[Rest | None]:
+    """Let it leave. :return: what it says; nothing: it has not left yet"""
+    told: list[Rest | None] = []
+    sender.leave(stored).addCallback(told.append)
+    return told
+
+
+def counting(drive: Drive, dump: StoredDump = TWO) -> tuple[MoverSender, list[str]]:
+    """One that has sent all to a mover which has told nothing. :return: and what it asks"""
+    asked: list[str] = []
+    sender = MoverSender(Clock(), drive, dump, None, nowhere, block=BLOCK)  # type: ignore[arg-type]
+    sender.wants_progress = lambda: asked.append("how far?")
+    assert Deferred.fromCoroutine(sender.connect(THERE)).called
+    return sender, asked
+
+
+def test_the_end_is_told_when_the_other_mover_has_all_records() -> None:
+    """Of what it fills up nobody can tell whether it came."""
+    drive = Drive(2 * BLOCK, BLOCK)
+    sender, asked = counting(drive)
+    sender.acknowledge(0, BLOCK, 2 * BLOCK)
+    assert not sender.finished
+    assert drive.connection.closed == 0
+    assert len(asked) == 2
+    sender.acknowledge(0, 2 * BLOCK, 3 * BLOCK)
+    assert sender.finished
+    assert drive.connection.closed == 1
+
+
+def test_whoever_has_connected_tells_no_count() -> None:
+    """A client, to which a dump is recovered: what became of that it says itself."""
+    drive = Drive(2 * BLOCK, BLOCK)
+    sender = MoverSender(Clock(), drive, TWO, None, nowhere, block=BLOCK)  # type: ignore[arg-type]
+    sender.send_into(drive.connection)
+    assert sender.finished
+
+
+def test_a_mover_that_never_counts() -> None:
+    """It is waited for as long as it may take, and then believed."""
+    drive = Drive(2 * BLOCK, BLOCK)
+    sender, _ = counting(drive)
+    for _ in range(MOST_ALIKE):
+        assert not sender.finished
+        sender.acknowledge(0, 0, 0)
+    assert sender.finished
+
+
+def test_a_mover_that_gets_no_more() -> None:
+    """It has counted before: the connection is dead, and nobody else sees that."""
+    drive = Drive(2 * BLOCK, BLOCK)
+    sender, _ = counting(drive)
+    broken: list[str] = []
+    sender.tells_broken = lambda: broken.append("told")
+    sender.acknowledge(0, 0, BLOCK)
+    for _ in range(MOST_ALIKE):
+        assert drive.connection.closed == 0
+        sender.acknowledge(0, 0, BLOCK)
+    assert drive.connection.closed == 1
+    assert not sender.finished
+    assert sender.goes_on
+    assert broken == ["told"]
+    assert sender.broken == (
+        "'A' file 2: of 98304 bytes that 'ndmp:s@d' has sent, the other mover has got 32768"
+    )
+
+
+def test_an_end_that_nobody_made() -> None:
+    """The other mover has seen one before all was there: the connection was broken."""
+    drive = Drive(2 * BLOCK, BLOCK)
+    sender, _ = counting(drive)
+    broken: list[str] = []
+    sender.tells_broken = lambda: broken.append("told")
+    assert sender.settled().called
+    assert not sender.finished
+    assert sender.goes_on
+    assert sender.broken is not None
+    assert broken == ["told"]
+    assert rest_of(sender, BLOCK) == [Rest(done=Crc(0, BLOCK), counted=False)]
+
+
+def test_leaving_in_the_middle_of_a_part() -> None:
+    """The mover stops; what is stored has no checksum, unless it had one before."""
+    for stored, done, counted in ((BLOCK, Crc(0, BLOCK), False), (0, UNKNOWN, True)):
+        drive = Drive(Deferred())
+        sender, told = begun(drive)
+        assert rest_of(sender, stored) == [Rest(done=done, counted=counted)]
+        assert told
+        assert drive.connection.closed == 1
+        assert (sender.take_errors(), sender.broken) == ([], None)
+
+
+def test_a_source_that_has_failed_goes_nowhere() -> None:
+    sender, _ = begun(Drive(DriveFailed("bad")))
+    assert not sender.goes_on
+    assert rest_of(sender, 0) == [None]
+    assert len(sender.take_errors()) == 1
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_leaving_while_a_volume_is_fetched(cancelled: bool) -> None:
+    """It is waited for, since it will be wanted, and not given the connection."""
+    first, second = Drive(2 * BLOCK), Drive(BLOCK)
+    loaded: Deferred[IAsyncDevice] = Deferred(lambda _: interrupted.append("fetching"))
+    interrupted: list[str] = []
+    gave: list[Callable[[IAsyncDevice], Deferred[None]]] = []
+
+    def change_to(
+        label: str, ready: Callable[[IAsyncDevice], Deferred[None]]
+    ) -> Deferred[IAsyncDevice]:
+        gave.append(ready)
+        return loaded
+
+    dump = stored(("A", 1, 2 * BLOCK), ("B", 1, BLOCK))
+    sender, _ = begun(first, dump, change_to=change_to)
+    told = rest_of(sender, BLOCK)
+    assert told == []
+    if cancelled:
+        sender.cancel()
+        assert interrupted
+        assert told == [None]
+        return
+    assert gave[0](second).called  # type: ignore[arg-type]
+    loaded.callback(second)  # type: ignore[arg-type]
+    assert second.connection is not first.connection
+    assert told == [Rest(done=Crc(0, BLOCK), counted=False)]
+    assert not interrupted
+    assert first.connection.closed == 1
+
+
+def test_from_the_middle_of_a_part() -> None:
+    """It is brought there, and counts on from what was stored before."""
+    drive = Drive(BLOCK, BLOCK)
+    done = Crc(7, BLOCK)
+    sender = MoverSender(
+        Clock(),
+        drive,
+        TWO,
+        3 * BLOCK - 5,
+        nowhere,
+        done=done,
+        stand=lambda: succeed(drive),  # type: ignore[arg-type, return-value]
+    )
+    assert Deferred.fromCoroutine(sender.prepare()).called
+    sender.send_into(drive.connection)
+    assert sender.finished
+    assert sender.size == 3 * BLOCK
+    assert rest_of(sender, BLOCK) == [Rest(done=done)]
+
+
+def test_a_volume_that_no_mover_can_read_may_be_read_by_us() -> None:
+    faults = (DriveFailed("no such record"), SourceFault("gone"), SourceError("another file"))
+    for fault in faults:
+        drive = Drive()
+        sender = MoverSender(
+            Clock(),
+            drive,
+            TWO,
+            None,
+            nowhere,
+            stand=lambda fault=fault: fail(fault),  # type: ignore[arg-type, misc]
+        )
+        failures: list[object] = []
+        preparing = Deferred.fromCoroutine(sender.prepare())
+        preparing.addErrback(lambda failure, failures=failures: failures.append(failure.value))
+        assert isinstance(failures[0], PeerUnreachable)
+        assert str(failures[0]).startswith("'A' file 1: no mover can begin in it: ")
+
+
+def test_a_volume_of_another_server_bars_the_way() -> None:
+    """The dump goes on otherwise, if a mover is at the other end and all is there."""
+    second = Drive(BLOCK)
+    second.incompatible = DriveFailed("another server")
+
+    def change_to(
+        label: str, ready: Callable[[IAsyncDevice], Deferred[None]]
+    ) -> Deferred[IAsyncDevice]:
+        given = ready(second)  # type: ignore[arg-type]
+        return given.addCallback(lambda _: second)  # type: ignore[arg-type, return-value]
+
+    dump = stored(("A", 1, 2 * BLOCK), ("B", 1, BLOCK))
+    drive = Drive(2 * BLOCK)
+    sender = MoverSender(Clock(), drive, dump, None, change_to, block=BLOCK)  # type: ignore[arg-type]
+    assert Deferred.fromCoroutine(sender.connect(THERE)).called
+    assert sender.barred is None
+    sender.acknowledge(0, BLOCK, 2 * BLOCK)
+    assert sender.barred == dump.parts[1]
+    assert sender.goes_on
+    assert sender.broken == "'B' file 1: Cannot continue onto new volume: another server"
+
+
+@pytest.mark.parametrize(
+    ("position", "total", "block", "can"),
+    [
+        (0, None, BLOCK, True),
+        (BLOCK, None, BLOCK, True),
+        (2 * BLOCK, None, BLOCK, True),
+        (3 * BLOCK, None, BLOCK, False),
+        (3 * BLOCK, 3 * BLOCK - 5, BLOCK, False),
+        (BLOCK, None, 2 * BLOCK, False),
+        (BLOCK - 1, None, BLOCK, False),
+    ],
+)
+def test_where_a_mover_can_begin(position: int, total: int | None, block: int, can: bool) -> None:
+    assert can_begin_at(TWO, total, position, block) is can
+
+
+def test_parts_of_unknown_size_hide_where_a_byte_is() -> None:
+    dump = stored(("A", 1, None), ("A", 2, BLOCK))
+    assert not can_begin_at(dump, None, BLOCK, BLOCK)
 
 
 @pytest.mark.parametrize(

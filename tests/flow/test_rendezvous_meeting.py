@@ -429,7 +429,7 @@ def test_a_sender_that_connects_and_never_sends(room: Room, begun: bool) -> None
     told: list[bool] = []
     sender.tells_broken = lambda: told.append(sender.goes_on)
     if begun:
-        sender.acknowledge(0, 500)
+        sender.acknowledge(0, 500, 500)
     room.clock.advance(PATIENCE)
     assert told == ([] if begun else [False])
     errors = [] if begun else ["the application has sent nothing behind byte 0"]

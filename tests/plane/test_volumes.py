@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from devices.interfaces import AccessMode, IDevice
@@ -14,7 +17,7 @@ from protocols.header import Header, HeaderType
 from protocols.stored import DumpName, StoredDump, StoredPart
 from taper.plane.interfaces import ISource, SourceError
 from taper.plane.transfer import Transfer
-from taper.plane.volumes import VolumeSource, known_size, seek_part
+from taper.plane.volumes import IBlockSkipper, VolumeSource, known_size, seek_part
 from tests.fakes.device import FakeDevice, FakeFile, FakeVolume
 from tests.plane.dumping import Plan, crc_of, volumes, write_dump
 
@@ -37,6 +40,7 @@ class Shelf:
     ) -> None:
         self.asked: list[str] = []
         self.cancelled = False
+        self.kind: type[FakeDevice] = FakeDevice
         self.volumes: dict[str, FakeVolume] = {}
         self.block = block
         parts: list[StoredPart] = []
@@ -62,7 +66,7 @@ class Shelf:
         return self.open(label)
 
     def open(self, label: str) -> FakeDevice:
-        device = FakeDevice(self.volumes[label], name=f"fake:{label}", block_size=self.block)
+        device = self.kind(self.volumes[label], name=f"fake:{label}", block_size=self.block)
         device.start(AccessMode.READ)
         return device
 
@@ -104,6 +108,53 @@ def test_parts_make_one_stream(sizes: list[list[int]], step: int, padded: bool) 
     assert read_all(source, step) == data
     assert source.finished
     assert shelf.asked == [f"V{n}" for n in range(1, len(sizes))]
+    source.close()
+
+
+@implementer(IBlockSkipper)
+class Skipping(FakeDevice):
+    """A device that need not read what nobody wants."""
+
+    skipped = 0
+
+    def skip_blocks(self, count: int) -> None:
+        rest = memoryview(bytearray(self.block_size))
+        for _ in range(count):
+            assert self.read_blocks(rest)
+        self.skipped += count
+
+
+@settings(max_examples=80)
+@given(
+    st.lists(st.lists(st.integers(0, 350), min_size=1, max_size=3), min_size=1, max_size=4),
+    st.integers(1, 500),
+    st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    st.data(),
+)
+def test_from_any_byte_on(
+    sizes: list[list[int]], step: int, how: tuple[bool, bool, bool], data: st.DataObject
+) -> None:
+    """No volume is asked for that has none of it, if the log tells the sizes; and whoever stored
+    padding as well wants nothing more."""
+    padded, told, skipping = how
+    total = sum(sum(on_volume) for on_volume in sizes)
+    whole = bytes(n % 251 for n in range(total))
+    shelf = Shelf(whole, sizes, padded=padded)
+    shelf.kind = Skipping if skipping else FakeDevice
+    dump = shelf.dump
+    if not told:
+        assume(not padded)  # nobody could tell where a part ends
+        dump = evolve(dump, parts=tuple(evolve(part, size=None) for part in dump.parts))
+    position = data.draw(st.integers(1, total + shelf.block))
+    known = total if told else None
+    source = VolumeSource(dump, known, None, shelf, position)
+    assert read_all(source, step) == whole[position:]
+    assert source.finished
+    assert not source.failed
+    ends = list(itertools.accumulate(sum(on_volume) for on_volume in sizes))
+    if told and position < total:
+        first = next(number for number, end in enumerate(ends) if end > position)
+        assert shelf.asked == [f"V{number}" for number in range(first, len(sizes))]
     source.close()
 
 

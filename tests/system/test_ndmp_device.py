@@ -353,6 +353,46 @@ def test_a_mover_connects_both_ways(turning: Turning, large: NdmJob) -> None:
     turning.run(story())
 
 
+def test_a_mover_begins_in_the_middle_of_a_file(turning: Turning, large: NdmJob) -> None:
+    """Also after it was stopped while nobody took what it read."""
+    data = payload(40 * BLOCK)
+
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = Address("127.0.0.1", server.getsockname()[1])
+            device = blank(turning, large, "middle")
+            connecting = device.connect(True, (address,))
+            accepted = Accepting(server, data)
+            connection = await connecting
+            await device.start(AccessMode.WRITE, "MIDDLE", STAMP)
+            await write_parts(device, 0)
+            await connection.close()
+            await device.finish()
+            accepted.join(60)
+            reader = opened(turning, large, "middle")
+            await reader.start(AccessMode.READ)
+            await reader.seek_file(1)
+            connection = await reader.connect(False, (address,))
+            stuck = server.accept()[0]
+            reading = reader.read_to_connection(0)
+            reading.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            assert stuck.recv(BLOCK)
+            reading.cancel()
+            await connection.close()
+            stuck.close()
+            await reader.seek_file(1)
+            await reader.skip_records(13)
+            fetched = Accepting(server)
+            connection = await reader.connect(False, (address,))
+            assert (await reader.read_to_connection(0)).eof
+            await connection.close()
+            await reader.finish()
+            fetched.join(60)
+            assert bytes(fetched.data) == data[13 * BLOCK :]
+
+    turning.run(story())
+
+
 def test_a_missing_file_and_the_end_of_the_tape(turning: Turning, large: NdmJob) -> None:
     """One past the last file is the end of the tape; beyond is an error; 0 cannot be sought."""
 

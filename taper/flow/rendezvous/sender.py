@@ -67,6 +67,9 @@ class ApplicationSender:
         self._silence: Any = None
         self._begun = False
 
+    async def prepare(self) -> None:
+        """The application has its bytes at hand."""
+
     async def connect(self, addresses: tuple[Address, ...]) -> None:
         """Send the application there.
 
@@ -206,7 +209,7 @@ class ApplicationSender:
         lost = self._cancelled or self._told_failure
         return not lost and self._meeting.failure is None
 
-    def acknowledge(self, stored: int, written: int) -> None:
+    def acknowledge(self, stored: int, written: int, counted: int) -> None:
         self._begun = self._begun or written > self._position
         self._acknowledge(stored, written)
 
