@@ -1,10 +1,10 @@
 """The application's side of a rendezvous with the taper, sans-IO: what it says, does and waits for.
 
 Theory of operation. The taper leads: it orders where the data go and from which byte on (SEND), and
-when they shall stop (HALT). Each order gets one answer. When the rendezvous was made anew we say
-again what stands: the header, how a data connection ended, END; the taper repeats an order whose
-answer it has not got, which is done once, and answered again. So nothing can be lost between two
-connections. The dump is good after a RESULT that agrees with END, and in no other case.
+when they shall stop (HALT); :mod:`taper.application.orders` answers. When the rendezvous was made
+anew we say again what stands: the header, how a data connection ended, END; the taper repeats an
+order whose answer it has not got. So nothing can be lost between two connections. The dump is good
+after a RESULT that agrees with END, and in no other case.
 
 The edge hands in what happens, with the time, and carries out the actions that come of it, in
 their order. The data connection lives and dies apart from the rendezvous: data flow on while that
@@ -21,26 +21,22 @@ from protocols.rendezvous.application import ApplicationHalf
 from protocols.rendezvous.errors import RendezvousError
 from protocols.rendezvous.frames import (
     Alive,
-    Broken,
-    Cannot,
-    Delivered,
     End,
     EndResult,
     Frame,
     Halt,
-    Halted,
     HeaderFields,
     Outcome,
     Refused,
     Result,
     Send,
-    Sending,
     Stored,
     Why,
 )
 from protocols.rendezvous.times import ALIVE_SECONDS, SILENCE
 from protocols.rendezvous.window import Gone, Window
 from taper.application.calls import Calls, Patience
+from taper.application.orders import Orders
 from taper.application.states import (
     Action,
     Call,
@@ -99,13 +95,7 @@ class Conversation:
         self._heard = self._said = now
         self._reminder = FIRST_REMINDER
         self._last_by: float | None = None
-        self._run = 0
-        self._asked: Send | None = None
-        self._sending: Sending | None = None
-        self._owed: Send | Halt | None = None  # on this connection
-        self._refusal: Cannot | None = None
-        self._broken: Broken | None = None
-        self._delivered: Delivered | None = None
+        self._orders = Orders(window, self._say)
         self._end: End | None = None
         self._position = self._asked_at = 0
         self._call(now)
@@ -211,7 +201,8 @@ class Conversation:
         """
         if self.over:
             return
-        self._half = self._owed = None
+        self._half = None
+        self._orders.connection_lost()
         self._calls.lost(why, now, by_tls)
         hopeless = self._calls.hopeless(now)
         if hopeless is not None:
@@ -223,7 +214,7 @@ class Conversation:
 
     def _begin_to_talk(self, now: float) -> None:
         self._calls.proven()
-        for frame in (self._header, self._broken, self._delivered, self._end):
+        for frame in (self._header, self._orders.broken, self._orders.delivered, self._end):
             if frame is not None:
                 self._say(frame, now)
 
@@ -232,12 +223,6 @@ class Conversation:
         if self._half is not None and self.talks:
             self._half.say(frame)
             self._said = now
-
-    def _answer(self, frame: Sending | Halted | Cannot, now: float) -> None:
-        """Answer the order, unless the taper has yet to repeat it."""
-        if self._owed is not None:
-            self._owed = None
-            self._say(frame, now)
 
     # what the taper says
 
@@ -265,68 +250,24 @@ class Conversation:
             self._break_off(str(error), now)
 
     def _take_send(self, send: Send, now: float) -> None:
-        self._give_up_order(now)
-        self._owed = send
-        if send == self._asked:
-            self._answer_again(now)
+        if not self._orders.take(send, now):
+            self._orders.answer_again(now, dialing=self._data.state() is Data.DIALING)
             return
         self._leave()
-        self._begin_run(send.run, send)
+        self._orders.begin(send)
         if self._end is not None and self._end.result != EndResult.GOOD:
-            self._cannot(Why.FAILED, self._end.text, now)
-            return
-        crc = self._sum_of(send.offset, now)
-        if crc is not None:
-            self._sending = Sending(send.run, send.offset, crc)
+            self._orders.cannot(Why.FAILED, self._end.text, now)
+        elif self._orders.accept(send, now):
             self._position = self._asked_at = send.offset
             self.window.acknowledge(0, send.offset)  # what is behind it is not written any more
             self._data.dial()
             self._actions.append(Dial(send.run, send.addresses))
 
-    def _answer_again(self, now: float) -> None:
-        """The rendezvous broke before the taper got the answer."""
-        if self._refusal is not None:
-            self._answer(self._refusal, now)
-        elif self._broken is not None:
-            self._cannot(Why.NOBODY_ANSWERS, self._broken.text, now)
-        elif self._data.state() is not Data.DIALING and self._sending is not None:
-            self._answer(self._sending, now)
-
     def _take_halt(self, halt: Halt, now: float) -> None:
-        self._give_up_order(now)
-        self._owed = halt
+        self._orders.take(halt, now)
         self._leave()
-        self._begin_run(halt.run, None)
-        crc = self._sum_of(halt.offset, now)
-        if crc is not None:
-            self._answer(Halted(halt.run, halt.offset, crc), now)
-
-    def _begin_run(self, run: int, asked: Send | None) -> None:
-        """What was said of the data connection before holds no more."""
-        self._run, self._asked = run, asked
-        self._refusal = self._broken = self._delivered = None
-
-    def _give_up_order(self, now: float) -> None:
-        """Another order came before the answer."""
-        if self._owed is not None:
-            self._cannot(Why.NOBODY_ANSWERS, "another order came meanwhile", now)
-
-    def _sum_of(self, offset: int, now: float) -> int | None:
-        """The checksum of the first bytes; None: it is not known, and the taper was told why."""
-        try:
-            if offset <= self.window.end:
-                return self.window.crc_at(offset).value
-        except Gone:
-            text = f"byte {offset} is kept no more, only from {self.window.start} on"
-            self._cannot(Why.KEPT_NO_MORE, text, now)
-        else:
-            text = f"byte {offset} is not there yet, only {self.window.end} are"
-            self._cannot(Why.FAILED, text, now)
-        return None
-
-    def _cannot(self, why: Why, text: str, now: float) -> None:
-        self._refusal = Cannot(self._run, why, self.window.start, text)
-        self._answer(self._refusal, now)
+        self._orders.begin(halt)
+        self._orders.halted(halt, now)
 
     def _take_result(self, result: Result) -> None:
         end = self._end
@@ -362,15 +303,14 @@ class Conversation:
         if self._data.state() is not Data.DIALING:
             return
         self._data.made()
-        assert self._sending is not None
-        self._answer(self._sending, now)
+        self._orders.sending(now)
         self._finish_if_all_is_sent()
 
     def not_dialed(self, why: str, now: float) -> None:
         """No address takes the data connection."""
         if self._data.state() is Data.DIALING:
             self._data.leave()
-            self._cannot(Why.NOBODY_ANSWERS, why, now)
+            self._orders.cannot(Why.NOBODY_ANSWERS, why, now)
 
     def piece(self, most: int, now: float) -> bytes:
         """At most so many of the next bytes for the data connection."""
@@ -393,15 +333,13 @@ class Conversation:
         """The data connection broke."""
         if self._data.state() in (Data.SENDING, Data.ENDED):
             self._leave()
-            self._broken = Broken(self._run, self._position, why)
-            self._say(self._broken, now)
+            self._orders.broke(self._position, why, now)
 
     def delivered(self, now: float) -> None:
         """The peer has all that was sent, and has ended the data connection as well."""
         if self._data.state() is Data.ENDED:
             self._data.delivered()
-            self._delivered = Delivered(self._run, self._position)
-            self._say(self._delivered, now)
+            self._orders.all_delivered(self._position, now)
 
     def _leave(self) -> None:
         if self._data.state() is not Data.NONE:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 
 from attrs import define, field
 from crc32c import crc32c
 
 from protocols.directtcp import Address
 from protocols.rendezvous.application import ApplicationHalf, Names
-from protocols.rendezvous.frames import Frame, HeaderFields, Send
+from protocols.rendezvous.frames import End, EndResult, Frame, HeaderFields, Outcome, Result, Send
 from protocols.rendezvous.taper import TaperHalf
 from protocols.rendezvous.window import Window
 from taper.application.calls import Patience
@@ -107,3 +108,14 @@ class Talk:
             self.conversation.sent(len(piece))
             taken += piece
         return taken
+
+
+DATA = Random(3).randbytes(300_000)
+
+
+def good(data: bytes = DATA) -> Result:
+    return Result(Outcome.GOOD, len(data), True, crc32c(data), "")
+
+
+def end(data: bytes = DATA) -> End:
+    return End(len(data), crc32c(data), EndResult.GOOD, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
@@ -10,62 +9,30 @@ import threading
 
 import pytest
 
-from devices.changers import removable
 from devices.changers.vtape_state import slot_number
 from devices.errors import ChangerError, ChangerReason, Status
-from devices.interfaces import AccessMode, LoadRequest, Relative, SlotState
-from protocols.conf.sections import ChangerSection, Storage
+from devices.interfaces import LoadRequest, Relative, SlotState
+from protocols.conf.sections import ChangerSection
 from protocols.header import HeaderType
-from protocols.perldata import format_perl_data, parse_perl_data
+from protocols.perldata import parse_perl_data
 from tests.contract.changer import ChangerContract
+from tests.devices.disk_world import (
+    CURRENT,
+    NEXT,
+    disk,
+    failure,
+    label,
+    make_root,
+    put_state,
+    state_of,
+)
 from tests.fakes.changers import open_blocking, open_waited
 from tests.fakes.config import make_config
-from tests.fakes.scarce import ScarceThreads
-
-CURRENT = LoadRequest(relative=Relative.CURRENT)
-NEXT = LoadRequest(relative=Relative.NEXT)
 
 
 @pytest.fixture
 def root(tmp_path):
-    """A root with slots 1, 2, 3 and 10."""
-    root = tmp_path / "vtapes"
-    root.mkdir()
-    for slot in (1, 2, 3, 10):
-        (root / f"slot{slot}").mkdir()
-    return root
-
-
-def disk(root, runtapes=1, stop=None, opened=open_blocking, **properties):
-    """A chg-disk called ``mydisk`` used by storage ``S`` of ``DailySet``."""
-    section = ChangerSection(
-        "mydisk",
-        tpchanger=f"chg-disk:{root}",
-        property={name.replace("_", "-"): (value,) for name, value in properties.items()},
-    )
-    storage = Storage("S", tpchanger="mydisk", runtapes=runtapes)
-    return opened(None, make_config(section), storage, stop=stop)
-
-
-def state_of(root):
-    return parse_perl_data((root / "state").read_bytes())
-
-
-def put_state(root, state):
-    (root / "state").write_bytes(format_perl_data(state))
-
-
-def label(changer, slot, name):
-    reservation = changer.load(LoadRequest(slot=slot))
-    reservation.device.start(AccessMode.WRITE, name, "20260102030405")
-    reservation.release()
-
-
-def failure(changer, request):
-    with pytest.raises(ChangerError) as caught:
-        changer.load(request)
-    error = caught.value
-    return error.message, error.reason, error.slot
+    return make_root(tmp_path)
 
 
 class TestDiskChanger(ChangerContract):
@@ -335,57 +302,6 @@ def test_slots_in_a_state_or_link_lead_nowhere_else(root, told, where):
     assert [*away.iterdir()] == []
 
 
-def test_an_empty_root_ends_a_scan(tmp_path):
-    """Without any slot the scan's end signal is given and no odd current slot stored
-    [changers quirk 11]."""
-    changer = open_blocking(f"chg-disk:{tmp_path}", make_config(), None)
-    current = LoadRequest(relative=Relative.CURRENT, set_current=True)
-    assert failure(changer, current) == ("Slot 0 not found", ChangerReason.INVALID, "0")
-    end = ("all slots have been loaded", ChangerReason.NOTFOUND, None)
-    assert failure(changer, LoadRequest(relative=Relative.NEXT, set_current=True)) == end
-    changer.reset()
-    assert "current" not in state_of(tmp_path)
-    assert not (tmp_path / "data").is_symlink()
-    assert changer.inventory() == []
-
-
-@pytest.mark.parametrize("properties", [{"auto_create_slot": "yes"}, {}])
-@pytest.mark.parametrize("before", ["nothing", "reset", "reset by stock", "looked at by stock"])
-@pytest.mark.parametrize("request_", [CURRENT, NEXT, LoadRequest(slot="1")])
-def test_the_first_slot_of_an_empty_root(tmp_path, properties, before, request_):
-    """Where slots can be made the first one is; stock would make and use slot 0."""
-    changer = disk(tmp_path, num_slot="10", **properties)
-    if before == "reset":
-        changer.reset()
-    elif before != "nothing":
-        put_state(tmp_path, {"current": "slot0"})
-        (tmp_path / "data").symlink_to("slot0")
-    entries = [(entry.slot, entry.header_type) for entry in changer.inventory()]
-    assert entries == [("1", HeaderType.EMPTY)]
-    reservation = changer.load(request_)
-    assert (reservation.slot, reservation.reading.header_type) == ("1", HeaderType.EMPTY)
-    reservation.device.start(AccessMode.WRITE, "D-01", "20260102030405")
-    reservation.release()
-    assert changer.info().slots == ("1",)
-    assert [entry.label for entry in changer.inventory()][:1] == ["D-01"]
-    text = failure(changer, LoadRequest(relative=Relative.NEXT, except_slots={"1", "2"}))[0]
-    assert text == "all slots have been loaded"
-
-
-def test_slots_that_nobody_wants_made(tmp_path):
-    """num-slot alone makes no second slot, and none against auto-create-slot."""
-    (tmp_path / "slot3").mkdir()
-    text = failure(disk(tmp_path, num_slot="10"), LoadRequest(slot="1"))[0]
-    assert text == "Slot 1 not found"
-    (tmp_path / "slot3").rmdir()
-    for properties in ({"num_slot": "10", "auto_create_slot": "no"}, {}):
-        changer = disk(tmp_path, **properties)
-        assert failure(changer, CURRENT)[0] == "Slot 0 not found"
-        assert changer.inventory() == []
-    (tmp_path / "slot0").mkdir()
-    assert disk(tmp_path, num_slot="10").load(CURRENT).slot == "0"
-
-
 def test_reset_goes_to_the_first_slot(root):
     changer = disk(root)
     changer.load(LoadRequest(slot="3", set_current=True)).release()
@@ -484,106 +400,6 @@ def test_meta_label_belongs_to_the_root(root):
     other.release()
 
 
-def test_slot_names_with_zeros(root):
-    """slot007 is slot 7."""
-    (root / "slot007").mkdir()
-    changer = disk(root)
-    label(changer, "7", "D-07")
-    assert changer.info().slots == ("1", "2", "3", "7", "10")
-    assert (root / "slot007" / "00000.D-07").exists()
-    assert changer.inventory()[3].label == "D-07"
-
-
-# properties
-
-
-def test_slots_are_made_when_something_is_written(root):
-    """auto-create-slot makes a slot for a writer; it stays only if a volume came of it."""
-    changer = disk(root, auto_create_slot="yes", num_slot="5")
-    reservation = changer.load(LoadRequest(slot="4"))
-    assert (root / "slot4").stat().st_mode & 0o777 == 0o700
-    reservation.release()
-    assert not (root / "slot4").exists()
-    label(changer, "4", "D-04")
-    assert (root / "slot4" / "00000.D-04").exists()
-    for slot in ("0", "6"):
-        assert failure(changer, LoadRequest(slot=slot))[0] == f"Slot {slot} not found"
-    assert failure(changer, LoadRequest(slot="5", mode=AccessMode.READ))[0] == "Slot 5 not found"
-    reservation = changer.load(LoadRequest(relative=Relative.NEXT, after="4"))
-    assert reservation.slot == "5"
-    reservation.release()
-    assert not (root / "slot5").exists()
-
-
-def test_a_slot_that_is_made_is_on_the_disk(root, monkeypatch):
-    """Its name too: a power cut after DONE must not take the directory away with the dump."""
-    synced = []
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
-    changer = disk(root, auto_create_slot="yes", num_slot="12")
-    changer.load(LoadRequest(slot="11")).release()
-    assert synced == [str(root)]
-    changer.load(LoadRequest(slot="1")).release()
-    assert synced == [str(root)]
-
-
-def test_a_slot_that_cannot_be_stored_is_not_made(root, monkeypatch):
-    """The disk refuses its name: nothing is left that looks like a slot."""
-
-    def broken(fd):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(os, "fsync", broken)
-    changer = disk(root, auto_create_slot="yes", num_slot="12")
-    with pytest.raises(ChangerError, match="Slot 11 not found"):
-        changer.load(LoadRequest(slot="11"))
-    assert not (root / "slot11").exists()
-
-
-def test_inventory_promises_new_slots(tmp_path):
-    """With auto-create there are as many blank slots as a run may need, up to num-slot."""
-    (tmp_path / "slot1").mkdir()
-    (tmp_path / "slot1" / "00000.D-01").touch()
-    (tmp_path / "slot2").mkdir()
-
-    def slots(runtapes, **properties):
-        return [e.slot for e in disk(tmp_path, runtapes, **properties).inventory()]
-
-    assert slots(3) == ["1", "2"]
-    assert slots(3, auto_create_slot="yes", num_slot="9") == ["1", "2", "3", "4"]
-    assert slots(9, auto_create_slot="yes", num_slot="4") == ["1", "2", "3", "4"]
-    assert slots(1, auto_create_slot="yes", num_slot="9") == ["1", "2"]
-    assert slots(2, auto_create_slot="maybe", num_slot="9") == ["1", "2"]
-
-
-@pytest.mark.parametrize(
-    ("text", "slots"),
-    [
-        ("0", 1),
-        ("", 1),
-        ("many", 0),
-        ("-3", 0),
-        ("3x", 3),
-        (" 3 ", 3),
-        ("3.7", 3),
-        ("9" * 5000, 10),
-    ],
-)
-def test_a_number_that_is_none_counts_as_its_beginning(tmp_path, caplog, text, slots):
-    """As Perl takes it; a warning names property, value and what was made of it."""
-    changer = disk(tmp_path, 10, auto_create_slot="yes", num_slot=text, lock_timeout="60 s")
-    assert len(changer.inventory()) == slots
-    warnings = [record.getMessage() for record in caplog.records]
-    assert any("'lock-timeout' should be a number" in line for line in warnings)
-    told = [line for line in warnings if "'num-slot' should be a number from 0 to" in line]
-    assert bool(told) == (text.strip() not in ("0", "3", ""))
-    assert all(f"not '{text[:100]}', and counts as" in line for line in told)
-
-
-def test_slots_that_are_there_are_used_whatever_num_slot_says(root):
-    """It bounds what is made, not what is found."""
-    assert disk(root, num_slot="many", auto_create_slot="yes").info().num_slots == 4
-
-
 def test_the_state_may_lie_elsewhere(root, tmp_path):
     """changerfile names the state file, relative to the configuration."""
     section = ChangerSection("mydisk", tpchanger=f"chg-disk:{root}", changerfile="mystate")
@@ -594,155 +410,3 @@ def test_the_state_may_lie_elsewhere(root, tmp_path):
         "changer": {"mydisk": "slot2"}
     }
     assert not (root / "state").exists()
-
-
-# removable disks
-
-
-class Mounts:
-    """Stands for mount and umount: the root is on another device while mounted."""
-
-    def __init__(self, monkeypatch, root, works=True):
-        self.mounted = False
-        self.works = works
-        self.commands = []
-        monkeypatch.setattr(removable, "_run", self.run)
-        monkeypatch.setattr(removable.RemovableRoot, "_mounted", lambda _: self.mounted)
-
-    def run(self, command, stop):
-        self.commands.append(os.path.basename(command[0]))
-        self.mounted = self.works and command[0] == "/bin/mount"
-
-
-def test_a_removable_root_must_be_another_device(root):
-    """Without a disk in the drive the changer cannot be used, and no slot is made on the host."""
-    with pytest.raises(ChangerError) as caught:
-        disk(root, removable="yes", auto_create_slot="yes")
-    assert caught.value.message == f"No removable disk mounted on '{root}'"
-    assert caught.value.reason is ChangerReason.NOTFOUND
-
-
-def test_a_disk_is_mounted_and_unmounted_at_the_end(root, tmp_path, monkeypatch):
-    """mount for the first use; umount when the changer is closed and nothing is held."""
-    mounts = Mounts(monkeypatch, root)
-    changer = disk(
-        root, removable="yes", mount="yes", umount="yes", umount_lockfile=str(tmp_path / "lock")
-    )
-    changer.load(LoadRequest(slot="1")).release()
-    assert mounts.commands == ["mount"]
-    changer.close()
-    assert mounts.commands == ["mount", "umount"]
-
-
-def test_an_idle_disk_is_unmounted_and_mounted_again(root, tmp_path, monkeypatch):
-    """umount-idle 0: unmounted after each use, not while a slot is held, and mounted again."""
-    mounts = Mounts(monkeypatch, root)
-    lock = str(tmp_path / "lock")
-    properties = {"removable": "yes", "mount": "yes", "umount": "yes", "umount_idle": "0"}
-    changer = disk(root, **properties, umount_lockfile=lock)
-    changer.info()
-    assert mounts.commands == ["mount", "umount"]
-    reservation = changer.load(LoadRequest(slot="1"))
-    changer.inventory()
-    other = disk(root, **properties, umount_lockfile=lock)
-    other.close()
-    assert mounts.commands == ["mount", "umount", "mount"]
-    reservation.release()
-    assert mounts.commands == ["mount", "umount", "mount", "umount"]
-
-
-def test_the_idle_time_is_in_seconds(root, tmp_path, monkeypatch):
-    """The wait before unmounting is what the manual says, and a new use calls it off."""
-    mounts = Mounts(monkeypatch, root)
-    timers = []
-
-    class Timer(threading.Timer):
-        def start(self):
-            timers.append(self)
-
-    monkeypatch.setattr(threading, "Timer", Timer)
-    changer = disk(
-        root,
-        removable="yes",
-        mount="yes",
-        umount="yes",
-        umount_idle="30",
-        umount_lockfile=str(tmp_path / "lock"),
-    )
-    changer.info()
-    assert timers[-1].interval == 30
-    changer.info()
-    assert len(timers) == 2
-    assert timers[0].finished.is_set()
-    assert mounts.commands == ["mount"]
-    timers[1].interval = 0
-    threading.Thread.start(timers[1])
-    timers[1].join()
-    assert mounts.commands == ["mount", "umount"]
-    changer.info()
-    assert mounts.commands == ["mount", "umount", "mount"]
-    changer.close()
-    assert mounts.commands == ["mount", "umount", "mount", "umount"]
-
-
-def test_without_a_thread_for_the_wait_a_disk_is_unmounted_at_once(root, tmp_path, monkeypatch):
-    """Nobody would do it later."""
-    mounts = Mounts(monkeypatch, root)
-    scarce = ScarceThreads(monkeypatch, lambda number: True)
-    scarce.begin()
-    lock = str(tmp_path / "lock")
-    changer = disk(
-        root, removable="yes", mount="yes", umount="yes", umount_idle="30", umount_lockfile=lock
-    )
-    for uses in (1, 2):
-        changer.load(LoadRequest(slot="1")).release()
-        assert mounts.commands == ["mount", "umount"] * uses
-
-
-@pytest.mark.parametrize("command", ["mount", "umount"])
-def test_a_mount_that_hangs_is_not_waited_for_at_the_end(monkeypatch, command):
-    """It goes on without us once the stop event is set."""
-    monkeypatch.setattr(removable, "COMMAND_GRACE", 0.0)
-    stop = threading.Event()
-    stop.set()
-    script = "import signal; signal.pause()"
-    begun = []
-    real = subprocess.Popen
-
-    def popen(words, **pipes):
-        begun.append(real([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=-1))
-        return begun[0]
-
-    monkeypatch.setattr(subprocess, "Popen", popen)
-    removable._run([f"/bin/{command}", "/disk"], stop)
-    assert begun[0].poll() is None
-    begun[0].kill()
-    begun[0].wait()
-
-
-def test_a_disk_another_process_uses_stays_mounted(root, tmp_path, monkeypatch):
-    """The lock file, shared by all users, keeps the last but one from unmounting."""
-    mounts = Mounts(monkeypatch, root)
-    lock = tmp_path / "lock"
-    holder = (
-        "import fcntl, sys\nfile = open(sys.argv[1], 'ab+')\nfcntl.lockf(file, fcntl.LOCK_SH)\n"
-        "print('locked', flush=True)\nsys.stdin.read()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", holder, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        other.stdout.readline()
-        changer = disk(root, removable="yes", mount="yes", umount="yes", umount_lockfile=str(lock))
-        changer.info()
-        changer.close()
-    assert mounts.commands == ["mount"]
-
-
-def test_a_mount_that_does_not_help(root, tmp_path, monkeypatch):
-    """When mounting brings nothing the text says that no disk is there, and no lock is kept."""
-    Mounts(monkeypatch, root, works=False)
-    lock = tmp_path / "lock"
-    changer = disk(root, removable="yes", mount="yes", umount_lockfile=str(lock))
-    with pytest.raises(ChangerError, match="No removable disk mounted on"):
-        changer.load(LoadRequest(slot="1"))
-    assert removable._SharedLock._held == {}

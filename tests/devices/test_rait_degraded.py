@@ -16,7 +16,7 @@ from devices.interfaces import AccessMode, IDevice, WriteEnd, Written
 from devices.rait import RaitDevice
 from protocols.header import HeaderType
 from tests.contract.device import BLOCK, PART, STAMP, some_bytes
-from tests.devices.test_rait import name_of, rait, read
+from tests.devices.rait_world import name_of, rait, read
 from tests.devices.test_rait_stock import needs_stock, stock
 
 DATA = some_bytes(40 * BLOCK)

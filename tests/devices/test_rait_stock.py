@@ -10,7 +10,7 @@ import pytest
 
 from devices.interfaces import AccessMode
 from tests.contract.device import PART, STAMP, some_bytes, write_part
-from tests.devices.test_rait import name_of, rait, read, vtapes
+from tests.devices.rait_world import name_of, rait, read, vtapes
 
 PERL_LIB = "/usr/lib/x86_64-linux-gnu/amanda/perl"
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 from tests.docs.markdown import ROOT, name_of
 from tests.docs.site import for_site
@@ -40,6 +42,44 @@ def test_the_site(tmp_path: Path) -> None:
     told = re.sub(r"<[^>]*>", "", (tmp_path / "site/administrator.html").read_text())
     assert "```" not in told
     assert all_that_is_fetched(tmp_path / "site") == set()
+    assert dead_links(tmp_path / "site") == []
+
+
+class Anchors(HTMLParser):
+    """What a page links to, and what can be linked to in it."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.names = {""}
+        self.feed(page.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("id", "name") and value:
+                self.names.add(value)
+            elif name in ("href", "src") and value and not re.match(r"[a-z]+:", value):
+                self.links.append(value)
+
+
+def dead_links(site: Path) -> list[str]:
+    """Links of the pages as they are, the theme's among them, that lead to no file or place."""
+    pages = {page: Anchors(page) for page in site.rglob("*.html") if page.name != "404.html"}
+    dead = []
+    for page, found in pages.items():
+        for link in found.links:
+            path, _, anchor = link.partition("#")
+            target = (page.parent / unquote(path)).resolve() if path else page
+            there = pages[target].names if target in pages else {"", anchor}
+            if not target.exists() or unquote(anchor) not in there:
+                dead.append(f"{page.relative_to(site)}: {link}")
+    return dead
+
+
+def test_dead_links_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text('<a href="b.html#one"></a><a href="b.html#two"></a>')
+    (tmp_path / "b.html").write_text('<p id="one"></p><img src="x.svg"><a href="https://c/"></a>')
+    assert sorted(dead_links(tmp_path)) == ["a.html: b.html#two", "b.html: x.svg"]
 
 
 def all_that_is_fetched(site: Path) -> set[str]:

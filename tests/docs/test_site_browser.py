@@ -12,7 +12,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 
 from tests.docs.test_site import build
-from tests.people.browser import CHROMIUM, browsing
+from tests.people.browser import CHROMIUM, CONTRAST, browsing
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
 
@@ -72,12 +72,18 @@ async def test_the_site(tmp_path: Path, where: str) -> None:
             assert await browser.run(tables), page
             broken = "[...document.images].filter((one) => !one.naturalWidth).length"
             assert await browser.run(broken) == 0, page
+            for width in (400, 1280):
+                await browser.be_wide(width)
+                assert await browser.run("document.documentElement.scrollWidth") <= width, page
+                assert await browser.run(CONTRAST) == [], page
         await browser.go(f"{where}tutorial.html")
         assert await browser.run("document.querySelectorAll('pre.output button').length") == 0
         assert await browser.run(COPIED) in ("Copied", "Selected")
         assert await browser.run(FOUND)
         for mode in ("dark", "light"):
             await browser.run(f"document.querySelector('[data-bs-theme-value={mode}]').click()")
+            await browser.go(f"{where}tutorial.html")  # it is remembered
             assert await browser.run("document.documentElement.dataset.bsTheme") == mode
+            assert await browser.run(CONTRAST) == []
         assert browser.complaints == []
         assert [one for one in browser.requests if not one.startswith((where, "data:"))] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pytest_twisted import ensureDeferred
 
-from tests.people.browser import CHROMIUM, Browser, browsing
+from tests.people.browser import CHROMIUM, CONTRAST, Browser, browsing
 from tests.people.nights import Nights
 from tests.people.served import served_record
 from tests.people.test_watch import Served as Status
@@ -16,32 +16,6 @@ from tests.people.written import FIRST, THIRD, hostile_logs, three_nights
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
 
 PAGES = ("", "volumes", "volume?label=C01", "dumps", "nights", f"night?run={THIRD}", "errors")
-
-CONTRAST = """
-(() => {
-  const numbers = (colour) => (colour.match(/[0-9.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((value) => value / 255).map(
-    (value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
-  ).reduce((sum, value, place) => sum + value * [0.2126, 0.7152, 0.0722][place], 0);
-  const behind = (element) => {
-    for (; element; element = element.parentElement) {
-      const colour = numbers(getComputedStyle(element).backgroundColor);
-      if (colour.length === 3 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const faint = [];
-  for (const element of document.querySelectorAll("body *:not(svg *)")) {
-    const own = [...element.childNodes].some((one) => one.nodeType === 3 && one.data.trim());
-    if (!own || element.closest("noscript")) continue;
-    const [one, other] = [numbers(getComputedStyle(element).color), behind(element)].map(light);
-    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-    if (ratio < 4.5) faint.push(`${element.tagName} ${element.textContent.trim()}: ${ratio}`);
-  }
-  return faint;
-})()
-"""
-"""Texts that are hard to read."""
 
 CHANGED = """
 new Promise((tell) => {
