@@ -23,7 +23,7 @@ def make_image(kind: str, path: Path) -> None:
     size, command = MAKE[kind]
     with path.open("wb") as image:
         image.truncate(size << 20)
-    subprocess.run([*command, str(path)], check=True, capture_output=True, timeout=60)
+    subprocess.run([*command, str(path)], check=True, capture_output=True, timeout=600)
 
 
 @cache
@@ -37,5 +37,5 @@ def trouble(kind: str) -> str | None:
         place.mkdir()
         make_image(kind, image)
         command = ["unshare", "-m", "mount", "-o", "loop", str(image), str(place)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     return f"cannot mount {kind}: {done.stderr[:200]}" if done.returncode else None

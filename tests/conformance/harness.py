@@ -178,7 +178,7 @@ class World:
             ["nsenter", "-t", str(self.keeper.pid), "-m", *command],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
         )
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout

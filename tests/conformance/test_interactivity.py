@@ -76,7 +76,7 @@ def test_a_volume_that_appears_is_found(world: World) -> None:
     talk = asking(world)
     mailed(world)
     world.mkdir(f"{VTAPES}/slot1")
-    talk.expect(f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM", timeout=20)
+    talk.expect(f"TAPER-OK {WORKER} ALLOW-TAKE-SCRIBE-FROM", timeout=600)
     talk.quit()
 
 

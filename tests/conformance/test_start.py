@@ -34,7 +34,7 @@ def test_the_log_tells_when_the_process_came_and_went(world: World) -> None:
 def test_the_version_is_amandas(world: World) -> None:
     """--version prints taper-3.5.1, for whoever parses it, and ends; ours goes on with its own."""
     done = subprocess.run(
-        [world.program.path, "--version"], capture_output=True, text=True, timeout=20
+        [world.program.path, "--version"], capture_output=True, text=True, timeout=600
     )
     first, *more = done.stdout.splitlines()
     assert (done.returncode, first) == (0, "taper-3.5.1")
@@ -46,7 +46,7 @@ def test_exactly_one_configuration_must_be_named(world: World, words: list[str])
     """No configuration, or two, is a usage error: exit 1, nothing on stdout."""
     command = ["setpriv", "--reuid=backup", "--regid=backup", "--init-groups", world.program.path]
     done = subprocess.run(
-        [*command, *words], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+        [*command, *words], capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL
     )
     assert done.returncode == 1
 
@@ -166,7 +166,7 @@ def started_by_root(world: World) -> None:
         ["nsenter", "-t", str(world.keeper.pid), "-m", *command],
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=20,
+        timeout=600,
     )
     assert done.returncode == 1
 

@@ -27,6 +27,6 @@ def test_full(tmp_path: Path, case: str) -> None:
         [*inside, sys.executable, "-m", "tests.devices.full_file_system", case, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr

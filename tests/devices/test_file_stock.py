@@ -105,7 +105,10 @@ def stock(what: str, directory: Path, **more: Any) -> dict[str, Any]:
     """Let stock's device (``scheme``: its type) do something with a volume."""
     wish = json.dumps({"do": what, "scheme": "file", "dir": str(directory), **more})
     done = subprocess.run(
-        ["perl", "-I", PERL_LIBRARY, "-e", SCRIPT, wish], capture_output=True, text=True, timeout=60
+        ["perl", "-I", PERL_LIBRARY, "-e", SCRIPT, wish],
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)

@@ -35,7 +35,7 @@ class LoopReactor:
         results: list[Any] = []
         deferred.addBoth(results.append)
         while not results:
-            self.calls.get(timeout=60)()
+            self.calls.get(timeout=600)()
         if isinstance(results[0], Failure):
             results[0].raiseException()
         return results[0]

@@ -73,7 +73,7 @@ def stock(mode: str, name: str, size: int, file: Path) -> list[str]:
         ["perl", "-e", STOCK, PERL_LIB, mode, name, str(size), str(file)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 0, f"{done.returncode}: {done.stderr}"
     return done.stdout.split()

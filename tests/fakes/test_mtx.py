@@ -22,7 +22,7 @@ def library(tmp_path: Path) -> Library:
 def run(library: Library) -> Run:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = [library.program, "-f", library.device, *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
     return run
 
@@ -83,7 +83,7 @@ def test_a_tape_drive_keeps_what_was_not_ejected(tmp_path: Path) -> None:
 
     def run(*words: str) -> int:
         command = [library.program, "-f", library.device, *words]
-        return subprocess.run(command, capture_output=True, timeout=60).returncode
+        return subprocess.run(command, capture_output=True, timeout=600).returncode
 
     assert run("load", "1", "0") == 0
     assert (library.drives[0] / "loaded").resolve() == library.cartridge("T1").resolve()

@@ -83,7 +83,7 @@ def run_perl(script: str, *arguments: str) -> list[str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=600,
         )
     return done.stdout.splitlines()
 
@@ -216,7 +216,7 @@ async def test_ndmjob_reads_a_tape_of_ours(servers: Servers) -> None:
 async def read_files(port: int, device: str) -> list[list[bytes]]:
     """Every record that a server finds on a tape."""
     session = await connect_session(
-        reactor, "127.0.0.1", port, username="ndmp", password="ndmp", auth="text", timeout=20
+        reactor, "127.0.0.1", port, username="ndmp", password="ndmp", auth="text", timeout=600
     )
     await session.request(m.TapeOpen(device=device, mode=TapeMode.READ))
     await session.request(m.TapeMtio(op=Mtio.REW, count=1))

@@ -31,7 +31,7 @@ from tests.fakes.stranger import NOBODY, Stranger, needs_root
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=60)
+    return socket.create_connection(("127.0.0.1", port), timeout=600)
 
 
 def turn() -> Deferred[None]:

@@ -46,7 +46,7 @@ def soon(seconds: float = 0.05) -> Deferred[None]:
 
 def connect(address: str | int) -> socket.socket:
     port = address if isinstance(address, int) else int(address.rpartition(":")[2])
-    return socket.create_connection(("127.0.0.1", port), timeout=60)
+    return socket.create_connection(("127.0.0.1", port), timeout=600)
 
 
 async def send_header(port: int, data: bytes | None = None) -> None:

@@ -171,7 +171,8 @@ async def test_words_that_make_no_sense(tmp_path: Path) -> None:
         ("db:x", str(ready), ("--path", "x" * 60000), "name fewer or shorter paths"),
     ):
         words = (*WORDS[:-1], f"--to={to}", "--ssh", ssh, *more)
-        assert (await nights.run(*words))[0] == Exit.FAILED
+        wrong_words = ssh != "/no/ssh"
+        assert (await nights.run(*words))[0] == (Exit.USAGE if wrong_words else Exit.FAILED)
         assert text in nights.said[-1]
 
 

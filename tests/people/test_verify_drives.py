@@ -130,10 +130,10 @@ async def test_one_drive_that_fails_stops_no_other(
 @ensureDeferred
 async def test_numbers_that_make_no_sense(tmp_path: Path, words: tuple[str, str]) -> None:
     nights = Nights(tmp_path).make()
-    assert (await nights.run("verify", "--all", *words))[0] == Exit.FAILED
+    assert (await nights.run("verify", "--all", *words))[0] == Exit.USAGE
     assert nights.said[-1] == f"--drives {words[1]}: 1 to 64 expected"
     words = ("--rebuild-catalogue", str(tmp_path / "made"))
-    assert (await nights.run("verify", *words, "--drives", "2"))[0] == Exit.FAILED
+    assert (await nights.run("verify", *words, "--drives", "2"))[0] == Exit.USAGE
     assert "does not go with --rebuild-catalogue" in nights.said[-1]
 
 

@@ -71,7 +71,7 @@ def test_reading_waits_for_the_device_and_asks_how_far_it_is() -> None:
     thread.start()
     written = 0
     while not read:
-        assert asked.acquire(timeout=60)
+        assert asked.acquire(timeout=600)
         assert reader.position - written <= SIZE
         written = min(written + SIZE // 2, reader.position)
         kept.acknowledge(0, written)
@@ -93,7 +93,7 @@ def test_it_asks_again_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> 
     thread = threading.Thread(target=take, args=(reader, len(DATA)))
     thread.start()
     for _ in range(3):
-        assert asked.acquire(timeout=60)
+        assert asked.acquire(timeout=600)
     kept.cancel()
     thread.join(60)
     assert not thread.is_alive()
@@ -170,7 +170,7 @@ def test_a_device_that_holds_more_than_is_kept_gets_it() -> None:
     thread = threading.Thread(target=read_all)
     thread.start()
     while not read:
-        assert asked.acquire(timeout=60)
+        assert asked.acquire(timeout=600)
         now += 30
         kept.acknowledge(0, 1000)
     thread.join(60)

@@ -400,7 +400,7 @@ def test_names_that_a_stranger_has_taken() -> None:
     running = subprocess.Popen(
         [sys.executable, "-c", TAKEN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    said, trouble = running.communicate(timeout=60)
+    said, trouble = running.communicate(timeout=600)
     strange = [f"amanda_shm_data-{running.pid}-11", f"sem.amanda_sem_read-{running.pid}-2"]
     for name in strange:
         Path("/dev/shm", name).unlink()

@@ -37,7 +37,7 @@ def ask(module: str, answer: str, questions: list[Any]) -> list[Any]:
         input=json.dumps(questions).encode(),
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=600,
         env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
     )
     answers: list[Any] = json.loads(done.stdout)

@@ -98,7 +98,7 @@ def test_amanda_reads_them_as_we_do() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=600,
     )
     different = {}
     for text, line in zip(texts, done.stdout.split("\n"), strict=False):

@@ -46,7 +46,7 @@ def turning() -> Iterator[Turning]:
 def connect(turning: Turning, job: NdmJob, **kwargs: Any) -> NdmpSession:
     account = {"username": job.username, "password": job.password, "auth": "md5", **kwargs}
     return turning.wait(
-        connect_session(turning.reactor, "127.0.0.1", job.port, timeout=20, **account)
+        connect_session(turning.reactor, "127.0.0.1", job.port, timeout=600, **account)
     )
 
 
@@ -175,7 +175,7 @@ def test_a_stream_goes_to_tape_in_parts(turning: Turning, session: NdmpSession, 
     sender = Sender(listening(turning, session, MoverMode.READ, 0), b"d" * (RECORD * 3 + 5))
     reasons: list[Any] = []
     for length in (RECORD * 2, INFINITY - RECORD * 2):
-        post = turning.wait(session.next_post(mover, timeout=20))
+        post = turning.wait(session.next_post(mover, timeout=600))
         assert isinstance(post, m.NotifyMoverPaused)
         assert post.reason in (PauseReason.SEEK, PauseReason.EOW)
         state = turning.wait(session.request(m.MoverGetState()))
@@ -184,7 +184,7 @@ def test_a_stream_goes_to_tape_in_parts(turning: Turning, session: NdmpSession, 
         reasons.append(state.bytes_moved)
         turning.wait(session.request(m.MoverSetWindow(state.bytes_moved, length)))
         turning.wait(session.request(m.MoverContinue()))
-    post = turning.wait(session.next_post(mover, timeout=20))
+    post = turning.wait(session.next_post(mover, timeout=600))
     assert post == m.NotifyMoverHalted(HaltReason.CONNECT_CLOSED)
     state = turning.wait(session.request(m.MoverGetState()))
     assert [*reasons, state.bytes_moved] == [0, RECORD * 2, RECORD * 4]
@@ -206,10 +206,10 @@ def test_a_tape_goes_to_a_stream(turning: Turning, session: NdmpSession, tape: s
     while turning.wait(session.request(m.MoverGetState())).state == MoverState.LISTEN:
         pass
     turning.wait(session.request(m.MoverRead(0, INFINITY)))
-    post = turning.wait(session.next_post(m.NotifyMoverPaused, timeout=20))
+    post = turning.wait(session.next_post(m.NotifyMoverPaused, timeout=600))
     assert post == m.NotifyMoverPaused(PauseReason.EOF, RECORD * 2)
     turning.wait(session.request(m.MoverClose()))
-    halted = turning.wait(session.next_post(m.NotifyMoverHalted, timeout=20))
+    halted = turning.wait(session.next_post(m.NotifyMoverHalted, timeout=600))
     assert halted == m.NotifyMoverHalted(HaltReason.CONNECT_CLOSED)
     stop(turning, session)
     receiver.join(60)
@@ -231,7 +231,7 @@ def test_the_mover_of_older_versions(turning: Turning, job: NdmJob, version: int
     error = refusal(turning, session, m.MoverContinue())
     assert error.error is ErrorCode.ILLEGAL_STATE
     turning.wait(session.request(m.MoverAbort()))
-    halted = turning.wait(session.next_post(m.NotifyMoverHalted, timeout=20))
+    halted = turning.wait(session.next_post(m.NotifyMoverHalted, timeout=600))
     assert halted == m.NotifyMoverHalted(HaltReason.ABORTED, "Whatever")
     stop(turning, session)
     turning.wait(session.request(m.TapeClose()))
@@ -244,7 +244,7 @@ def test_a_connection_to_nowhere_is_refused(
     """MOVER_CONNECT to a port that nobody listens on."""
     address = listening(turning, session, MoverMode.READ, 0)
     turning.wait(session.request(m.MoverAbort()))
-    turning.wait(session.next_post(m.NotifyMoverHalted, timeout=20))
+    turning.wait(session.next_post(m.NotifyMoverHalted, timeout=600))
     stop(turning, session)
     target = m.DataAddress(AddressType.TCP, (address,))
     error = refusal(turning, session, m.MoverConnect(MoverMode.READ, target))

@@ -22,6 +22,7 @@ class Shelf:
     """Volumes, drives, and what is done with them; a load is over when the test says so.
 
     :ivar missing: volumes that are not there.
+    :ivar in_use: those that somebody else has.
     :ivar stuck: those that cannot be positioned.
     :ivar free: drives that nobody else has.
     """
@@ -30,13 +31,19 @@ class Shelf:
         self.log: list[str] = []
         self.held: dict[str, Deferred[None]] = {label: Deferred() for label in held_back}
         self.missing: set[str] = set()
+        self.in_use: set[str] = set()
         self.stuck: set[str] = set()
         self.free = drives
         self.asked: list[str] = []
         self.told: list[tuple[Any, ...]] = []
 
-    def make(self, ask: Any, wanted: Any, opened: Any) -> Any:
-        return FakeClerk(self, ask, wanted, opened)
+    def make(self, ask: Any, wanted: Any, opened: Any, in_use: Any) -> Any:
+        return FakeClerk(self, ask, wanted, opened, in_use)
+
+    def wait(self, label: str, why: str) -> Deferred[None]:
+        self.told.append(("waits", label))
+        self.in_use.discard(label)
+        return succeed(None)
 
     def ask(self, label: str, why: str) -> Deferred[str]:
         self.asked.append(label)
@@ -79,8 +86,9 @@ class FakeClerk:
 
     slot = "1"
 
-    def __init__(self, shelf: Shelf, ask: Any, wanted: Any, opened: Any) -> None:
+    def __init__(self, shelf: Shelf, ask: Any, wanted: Any, opened: Any, in_use: Any) -> None:
         self._shelf = shelf
+        self._in_use = in_use
         self._ask, self._wanted, self._opened = ask, wanted, opened
         self.label: str | None = None
         self._doubtful = self._over = False
@@ -98,7 +106,8 @@ class FakeClerk:
             except SourceFault as fault:
                 if self._over:
                     raise
-                await self._ask(label, fault.text)
+                busy = label in self._shelf.in_use and self._in_use is not None
+                await (self._in_use if busy else self._ask)(label, fault.text)
                 continue
             self._opened(label)
             return Volume(self._shelf, label)
@@ -108,6 +117,8 @@ class FakeClerk:
             raise SourceFault("given up")
         if label in self._shelf.missing:
             raise SourceFault(f"{label} is missing")
+        if label in self._shelf.in_use:
+            raise SourceFault(f"{label} is reserved")
         if not self._shelf.free:
             raise SourceFault("no drive")
         self._shelf.free -= 1
@@ -144,7 +155,7 @@ class FakeClerk:
 
 def ahead(shelf: Shelf, drives: int, *labels: str) -> LoadingAhead:
     order = [Coming(label, 7) for label in labels]
-    return LoadingAhead(shelf.make, shelf.ask, drives, order, shelf)
+    return LoadingAhead(shelf.make, shelf.ask, drives, order, shelf, shelf.wait)
 
 
 def fetch(clerk: LoadingAhead, label: str) -> Deferred[Any]:
@@ -236,6 +247,19 @@ async def test_a_volume_that_is_missing_is_asked_for_when_it_is_its_turn() -> No
     assert (await fetch(clerk, "B")).label == "B"
     assert shelf.asked == ["B"]
     assert (await fetch(clerk, "C")).label == "C"
+
+
+@ensureDeferred
+async def test_a_volume_in_use_is_waited_for_when_it_is_its_turn() -> None:
+    """Ahead it is not: it may be in use with us, and then nobody would ever give it back."""
+    shelf = Shelf()
+    shelf.in_use.add("B")
+    clerk = ahead(shelf, 2, "A", "B")
+    await fetch(clerk, "A")
+    assert ("waits", "B") not in shelf.told
+    assert (await fetch(clerk, "B")).label == "B"
+    assert ("waits", "B") in shelf.told
+    assert shelf.asked == []
 
 
 @ensureDeferred

@@ -15,6 +15,11 @@ from tests.run.sessions import PATIENCE, Place
 from tests.run.test_stdio import environment
 
 TWISTD = "from twisted.scripts.twistd import run; run()"
+TAPER = (
+    "import taper.cli, taper.daemon_client; "
+    f"taper.daemon_client.ANSWER_PATIENCE = {PATIENCE}; taper.cli.main()"
+)
+"""A taper that gives the daemon time, however busy the machine is."""
 DOOR = "door"
 OUTPUT = "daemon.out"
 
@@ -94,7 +99,7 @@ class Driver:
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "taper.cli", "C", "--storage", "C"),
+                    *(sys.executable, "-c", TAPER, "C", "--storage", "C"),
                     *("--log-filename", str(place.log), *words),
                 ],
                 stdin=theirs,

@@ -66,7 +66,7 @@ def wall_clock(tmp_path: Path) -> WallClock:
                 env=clock.environment,
                 capture_output=True,
                 check=True,
-                timeout=60,
+                timeout=600,
             ).stdout
         )
     assert float(shown[1]) - float(shown[0]) > DAY / 2, "the library does not set the clock"
@@ -144,11 +144,11 @@ def test_set_forward_by_a_day_a_deadline_does_not_come_yet(
         words = say(driver, heard, PORT_WRITE, "PORT").split(" ")
         wall_clock.set(DAY)
         say(driver, heard, "WAKE-UP", "BAD-COMMAND")
-        with socket.create_connection(("127.0.0.1", int(words[3])), timeout=20) as peer:
+        with socket.create_connection(("127.0.0.1", int(words[3])), timeout=600) as peer:
             peer.sendall(build_header(HEADER, 32768, None))
         say(driver, heard, f"START-SCAN {WORKER} {HANDLE}", "REQUEST-NEW-TAPE")
         host, port = words[4].strip('"\n').split(":")
-        with socket.create_connection((host, int(port)), timeout=20) as peer:
+        with socket.create_connection((host, int(port)), timeout=600) as peer:
             peer.sendall(b"data")
         say(driver, heard, f"NEW-TAPE {WORKER} {HANDLE}", "DUMPER-STATUS")
         assert "INPUT-GOOD TAPE-GOOD" in say(driver, heard, DUMPER_DONE, "DONE")
@@ -236,7 +236,7 @@ print("ended")
 """
     root = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=root
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600, cwd=root
     )
     assert done.stdout == "ended\n", done.stderr
 
@@ -263,7 +263,7 @@ def test_a_dead_producer_is_noticed_whatever_the_wall_clock_says(wall_clock: Wal
         [sys.executable, "-c", DEAD_PRODUCER],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         cwd=Path(__file__).parents[2],
         env=os.environ | wall_clock.environment,
     )

@@ -78,7 +78,7 @@ def started(place: Place, *command: str) -> Told:
         text=True,
         env=environment(place),
         cwd=place.root,
-        timeout=60,
+        timeout=600,
     )
     logged = place.logged() if place.log.is_file() else []
     return Told(done.stdout, logged, done.returncode != 0)

@@ -138,7 +138,7 @@ def test_a_taper_that_cannot_start(tmp_path: Path) -> None:
     place = make_place(tmp_path, user="nobody-knows-me")
     command = [sys.executable, "-m", "taper.cli", "C", "--log-filename", str(place.log)]
     done = subprocess.run(
-        command, capture_output=True, text=True, env=environment(place), cwd=tmp_path, timeout=60
+        command, capture_output=True, text=True, env=environment(place), cwd=tmp_path, timeout=600
     )
     text = 'cannot look up dumpuser "nobody-knows-me" [TAPER-1013]'
     assert (done.returncode, done.stdout) == (1, "")

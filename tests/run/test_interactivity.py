@@ -109,7 +109,7 @@ def test_without_a_terminal_the_scan_fails_at_once() -> None:
         start_new_session=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert done.stdout == "RESULT: 'Failed to open /dev/tty: No such device or address'\n"
 

@@ -150,7 +150,7 @@ def test_a_start_executes_none_of_them_and_all_are_whole_for_who_asks() -> None:
         text=True,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         cwd=ROOT,
-        timeout=60,
+        timeout=600,
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == [

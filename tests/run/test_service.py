@@ -396,7 +396,7 @@ def test_an_endpoint_that_fails_later_ends_the_daemon(tmp_path: Path) -> None:
         text=True,
         env=found | {"PYTHONPATH": f"{found['PYTHONPATH']}:{tmp_path}/more"},
         cwd=tmp_path,
-        timeout=60,
+        timeout=600,
     )
     why = "taper: cannot listen on --driver late:: Cannot assign requested address [TAPER-5001]\n"
     assert (done.returncode, done.stderr) == (1, why)

@@ -124,11 +124,11 @@ async def test_quit_while_a_dumper_sends(tmp_path: Path) -> None:
     tell(session, f"PORT-WRITE {WORKER} {HANDLE} localhost /srv 0 20261123000000 {split} AMANDA")
     words = (await port).split(" ")
     asked, going = heard.hear("REQUEST-NEW-TAPE"), heard.hear("READY")
-    with socket.create_connection(("127.0.0.1", int(words[3])), timeout=60) as peer:
+    with socket.create_connection(("127.0.0.1", int(words[3])), timeout=600) as peer:
         peer.sendall(build_header(HEADER, 32768, None))
     await asked
     data_port = int(words[4].strip('"').rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", data_port), timeout=60) as peer:
+    with socket.create_connection(("127.0.0.1", data_port), timeout=600) as peer:
         peer.sendall(DATA)
         tell(session, f"NEW-TAPE {WORKER} {HANDLE}")
         await going

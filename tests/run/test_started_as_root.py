@@ -42,7 +42,7 @@ def test_directories_are_given_to_the_dump_user(tmp_path: Path, command: list[st
         capture_output=True,
         env=environment(place),
         cwd=tmp_path,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 1
     assert b'must be executed as the "backup" user' in done.stderr
@@ -63,7 +63,7 @@ def test_the_dump_user_is_the_configurations(tmp_path: Path) -> None:
         capture_output=True,
         env=environment(place),
         cwd=tmp_path,
-        timeout=60,
+        timeout=600,
     )
     made = [tmp_path / "dbg", *(tmp_path / "dbg").rglob("*")]
     assert len(made) == 4

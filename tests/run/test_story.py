@@ -175,7 +175,7 @@ def test_what_nobody_foresaw(tmp_path: Path) -> None:
         text=True,
         env=environment(place),
         cwd=tmp_path,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 1
     text = r"taper: internal error: RuntimeError: boom \(.*, line 2\) \[TAPER-9000\]\n"

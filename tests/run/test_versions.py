@@ -30,7 +30,7 @@ def said(tmp_path: Path, name: str, *words: str) -> subprocess.CompletedProcess[
         text=True,
         env=environment(place),
         cwd=tmp_path,
-        timeout=60,
+        timeout=600,
     )
 
 

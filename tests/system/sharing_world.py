@@ -167,7 +167,7 @@ class World:
 
     def run(self, *words: str) -> str:
         """What a program of stock says on either output."""
-        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=600)
         return done.stdout + done.stderr
 
     def perl(self, program: str) -> subprocess.Popen[str]:

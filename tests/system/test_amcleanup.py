@@ -84,6 +84,6 @@ def test_it_ends_a_taper(make_amanda: MakeAmanda) -> None:
     with writing(amanda) as taper:
         said = amanda.run("amcleanup", "-k", "-v", CONFIG).stdout
         assert "SIGTERM" in said, said
-        assert taper.wait(timeout=60) == 0, said
+        assert taper.wait(timeout=600) == 0, said
     lines = amanda.read(LOG).splitlines()
     assert any(line.startswith("INFO taper pid-done") for line in lines)

@@ -176,7 +176,7 @@ def test_both_hammering_one_state_file_lose_nothing(world):
             with file.locked() as state:
                 state["count"] = int(state.get("count") or 0) + 1
                 state["ours"] = {"text": "'\\" * (number % 7 * 40)}
-        _, errors = stock.communicate(timeout=60)
+        _, errors = stock.communicate(timeout=600)
         assert stock.returncode == 0, errors
     state = world.state()
     assert int(state["count"]) == 2 * rounds

@@ -129,7 +129,7 @@ def test_an_end_at_a_random_moment(make_world: MakeWorld, end: Ends, seed: int) 
         thread.join(60)
         client.kill()
         talk.send("QUIT")
-        talk.expect_end(0, timeout=30)
+        talk.expect_end(0, timeout=600)
         check(world, server, outcome)
 
 

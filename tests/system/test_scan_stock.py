@@ -146,7 +146,7 @@ def ask_stock(root: Path, situation: Situation, algorithm: str) -> Told:
     """What amtape would take, and what taper logs."""
     set_up(root, situation, algorithm)
     shown = subprocess.run(
-        in_namespace(root, f"{AMTAPE} Scan taper"), capture_output=True, text=True, timeout=60
+        in_namespace(root, f"{AMTAPE} Scan taper"), capture_output=True, text=True, timeout=600
     ).stderr
     found = re.search(r"Will write (to volume|label) '(.*?)' .*in slot (.*)\.", shown)
     choice = None

@@ -127,7 +127,7 @@ def ours_on(path: Path, updates: int, *, in_step: bool, uid: int) -> Iterator[No
     )
     try:
         yield
-        told = ours.communicate(timeout=60)[1]
+        told = ours.communicate(timeout=600)[1]
         assert (ours.returncode, told) == (0, b"")
     finally:
         ours.kill()

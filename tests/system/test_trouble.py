@@ -37,7 +37,7 @@ def interrupted_night(make_amanda: MakeAmanda, program: str) -> Amanda:
         time.sleep(0.02)
     (line,) = amanda.trace_log(f"INFO {program} {program} pid")
     os.kill(int(line.split()[4]), signal.SIGKILL)
-    assert running.wait(timeout=60) != 0
+    assert running.wait(timeout=600) != 0
     return amanda
 
 

@@ -139,7 +139,7 @@ def test_a_program_that_cannot_start_says_so(
 ) -> None:
     """A sentence, and a failing status; no traceback."""
     command = [*program, "ndmp-tape", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 1
     assert text in done.stderr
     assert "Traceback" not in done.stderr
@@ -158,7 +158,7 @@ def test_both_programs_serve_until_they_are_told_to_end(
         conf = server.directory / "conf"
         conf.write_text(conf.read_text().replace(":0", f":{server.port}"))
         command = [*TAPER, "ndmp-tape", "--config", str(conf)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
         assert done.returncode == 1
         where = f"127.0.0.1:{server.port}"
         assert f"ndmp-tape: cannot listen on {where}: [Errno 98]" in done.stderr
