@@ -18,9 +18,13 @@ _MOST_SAID = 65536
 """Bytes of what a program says that are kept."""
 _PIPE = 1 << 20
 """Bytes that may be on their way to a program."""
+_SELINUX = "/sys/fs/selinux"
+"""There where the kernel knows contexts; elsewhere none can be set, nor means anything."""
 _SUMMARY = "Exiting with failure status due to previous errors"
 _NOT_FOUND = "Not found in archive"
 """How lines of tar end, in no language but C."""
+_SHOWN = 5
+"""Lines as the next ones that are shown: where none can be set, each file may have one."""
 _NOT_SET = ": Cannot set "
 """What tar says of an attribute or access control list that it leaves out, and ends well."""
 
@@ -110,7 +114,9 @@ class Program:
         status = self._process.returncode
         said = self._said.decode("utf-8", "surrogateescape").splitlines()
         if not status:
-            return [line for line in said if _NOT_SET in line]
+            lines = [line for line in said if _NOT_SET in line]
+            more = len(lines) - _SHOWN
+            return lines if more <= 1 else [*lines[:_SHOWN], f"... and {more} more like these"]
         absent = [line for line in said if line.endswith(_NOT_FOUND)]
         lines = [line for line in said if not line.endswith((_SUMMARY, _NOT_FOUND))]
         if len(absent) != not_found:
@@ -146,7 +152,8 @@ def extracting(
         "--preserve-permissions",
         "--numeric-owner",
         "--same-owner" if root else "--no-same-owner",
-        *("--acls", "--selinux", "--xattrs"),  # if the archive has them
+        *("--acls", "--xattrs"),  # if the archive has them
+        *(["--selinux"] if os.path.isdir(_SELINUX) else []),
         *(["--xattrs-include=*"] if root else []),  # else the user's alone, others need root
         *(["--incremental"] if alone else []),
         "--no-wildcards",
