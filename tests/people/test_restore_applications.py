@@ -16,7 +16,7 @@ from protocols.conf import Config, load
 from protocols.header import Header, HeaderType
 from taper.gnutar import find_tar
 from taper.people.exits import Exit
-from taper.people.restore import applications
+from taper.people.restore import applications, unpack
 from taper.people.restore.unpack import Program, extracting
 from tests.people.nights import Dump, Nights
 
@@ -68,19 +68,29 @@ async def test_an_attribute_that_cannot_be_set_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "back/letter").read_text() == "dear"
 
 
-def test_what_tar_could_not_set() -> None:
-    command = ["sh", "-c", "echo tar: a: Cannot set it >&2; echo tar: something >&2"]
-    program = Program(command, {})
+@pytest.mark.parametrize(("files", "told"), [(1, 1), (6, 6), (7, 6)])
+def test_what_tar_could_not_set(files: int, told: int) -> None:
+    """However many files there are of which it says so."""
+    script = f"for n in $(seq {files}); do echo tar: $n: Cannot set it; done >&2; echo tar: x >&2"
+    program = Program(["sh", "-c", script], {})
     os.close(program.descriptor)
     program.wait()
-    assert program.complaints() == ["tar: a: Cannot set it"]
+    lines = program.complaints()
+    assert lines[0] == "tar: 1: Cannot set it"
+    assert len(lines) == told
+    assert (lines[-1] == "... and 2 more like these") == (files > told)
 
 
-def test_only_root_sets_attributes_of_all_kinds() -> None:
+def test_what_only_some_can_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root attributes of all kinds, and contexts whose kernel knows them."""
     for root in (True, False):
         command = extracting("tar", "/to", [], alone=True, root=root)
-        assert {"--acls", "--xattrs", "--selinux"} <= set(command)
+        assert {"--acls", "--xattrs"} <= set(command)
         assert ("--xattrs-include=*" in command) == root
+    for place in (tmp_path, tmp_path / "none"):
+        monkeypatch.setattr(unpack, "_SELINUX", str(place))
+        command = extracting("tar", "/to", [], alone=True, root=True)
+        assert ("--selinux" in command) == place.exists()
 
 
 def header_of(application: str, disk: str = "/d") -> Header:

@@ -18,9 +18,13 @@ from taper.recovery.pipes import widen
 MOST_SAID = 65536
 """Bytes of what a program says that are kept."""
 _LAST_WORDS_SECONDS = 10.0
+_SELINUX = "/sys/fs/selinux"
+"""There where the kernel knows contexts; elsewhere none can be set, nor means anything."""
 _SUMMARY = "Exiting with failure status due to previous errors"
 _NOT_FOUND = "Not found in archive"
 """How lines of tar end, in no language but C."""
+_SHOWN = 5
+"""Lines as the next ones that are shown: where none can be set, each file may have one."""
 _NOT_SET = ": Cannot set "
 """What tar says of an attribute or access control list that it leaves out, and ends well."""
 
@@ -191,7 +195,9 @@ def _listen(pipe: IO[bytes] | None, hear: Callable[[bytes], object]) -> None:
 def read_left_out(said: bytes) -> list[str]:
     """What a program that ended well says all the same that it has left out."""
     lines = said.decode("utf-8", "surrogateescape").splitlines()
-    return [line for line in lines if _NOT_SET in line]
+    lines = [line for line in lines if _NOT_SET in line]
+    more = len(lines) - _SHOWN
+    return lines if more <= 1 else [*lines[:_SHOWN], f"... and {more} more like these"]
 
 
 def read_complaints(said: bytes, not_found: int) -> list[str] | None:
@@ -236,7 +242,8 @@ def extracting(
         "--preserve-permissions",
         "--numeric-owner",
         "--same-owner" if root else "--no-same-owner",
-        *("--acls", "--selinux", "--xattrs"),  # if the archive has them
+        *("--acls", "--xattrs"),  # if the archive has them
+        *(["--selinux"] if os.path.isdir(_SELINUX) else []),
         *(["--xattrs-include=*"] if root else []),  # else the user's alone, others need root
         *(["--incremental"] if alone else []),
         "--no-wildcards",
