@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 
 from devices.lane import Lane
 from taper.core.errors import SourceFault
-from taper.people.left_log import keep_what_is_said
+from taper.people.left_log import keep_what_is_said, may_be_left
 from taper.people.read_watch import Telling
 from taper.people.reading import read_catalogue
 from taper.people.restore import finding
@@ -124,10 +124,7 @@ class Restore:
             await self._settled()
             alone = make_target(wish.to, self._rights, overwrite=wish.overwrite)
         if self._watch.log is not None:
-            self._dialogue.say(
-                "It may be left: it goes on when the terminal goes away. All that it says is in "
-                f"{printable(self._watch.log)}, and taperctl watch shows it."
-            )
+            self._dialogue.say(may_be_left(self._watch.log))
         outcomes = []
         for step in plan.steps:
             outcomes.append(await self._one(plan, step, alone))
