@@ -258,10 +258,14 @@ compared.
 With --drives, several volumes are read side by side, each in a drive of its own. Only drives are
 used that no other program has; where these are fewer, fewer volumes are read at a time.
 
+It may be left: when its terminal goes away it goes on to its end, and says what it has found to a
+debug log, which it names when it begins; "taperctl watch" shows what it is at.
+
 With --rebuild-catalogue, all volumes in the changers are read, and a tapelist and trace logs are
 made of what stands on them, in a new directory: for whoever has lost his own. No log is needed for
 it. In that tapelist no volume may be written over before somebody says so.""",
             run="verify:verify",
+            leavable=True,
             arguments=(
                 Argument(
                     names=("volumes",),

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from taper.people.telling import printable
 from taper.run.debug_log import DebugLog
 from taper.run.paths import make_private
 
@@ -35,6 +36,17 @@ def keep_what_is_said(site: Site, command: str) -> str | None:
     site.screen.heard = log.write
     site.screen.over = over
     return log.path
+
+
+def may_be_left(log: str) -> str:
+    """What a person is told of it.
+
+    :param log: its path
+    """
+    return (
+        "It may be left: it goes on when the terminal goes away. All that it says is in "
+        f"{printable(log)}, and taperctl watch shows it."
+    )
 
 
 def _directory(usual: str) -> str:

@@ -67,15 +67,18 @@ class Gathering:
     size: int = 0
 
 
-async def rebuild(site: Site, options: argparse.Namespace) -> Answer:
-    """Read all volumes that are in the changers, and write what they tell."""
+async def rebuild(site: Site, options: argparse.Namespace, log: str | None) -> Answer:
+    """Read all volumes that are in the changers, and write what they tell.
+
+    :param log: where all that is said is kept
+    """
     directory = options.rebuild_catalogue
     await site.call(_make_directory, directory)
     gathering = Gathering()
     progress = site.screen.progress("reading all volumes", None)
     telling = Telling(site, "rebuild")
     watch = telling.watch
-    watch.know(to=directory)
+    watch.know(to=directory, log=log)
     watch.done = lambda: gathering.size
     try:
         for storage in site.storages(options.storage):

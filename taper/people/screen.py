@@ -92,9 +92,6 @@ class Screen:
         self._clock = clock
         self._terminals = terminals
         self._leaving = threading.Lock()
-        self._poll = select.poll()
-        for descriptor in terminals:
-            self._poll.register(descriptor, 0)  # that it has gone is told all the same
 
     def use_stderr(self) -> None:
         """Speak on stderr from now on: stdout is for data."""
@@ -136,8 +133,9 @@ class Screen:
 
     def show(self, part: Table | str) -> None:
         """Say a part of an answer before it is complete, in lines."""
-        tell_plain(Answer(record={}, shown=(part,)), self._stdout)
-        self._stdout.flush()
+        with self.lasting():
+            tell_plain(Answer(record={}, shown=(part,)), self._stdout)
+            self._stdout.flush()
 
     def picture(self) -> IPicture:
         """Begin to draw on the terminal."""
@@ -171,8 +169,13 @@ class Screen:
 
     def look(self) -> None:
         """See whether anybody is still there. Any thread; does not block."""
+        if self.left or not self._terminals:
+            return
+        poll = select.poll()  # one cannot serve several threads
+        for descriptor in self._terminals:
+            poll.register(descriptor, 0)  # that it has gone is told all the same
         gone = select.POLLHUP | select.POLLERR | select.POLLNVAL
-        if not self.left and any(event & gone for _, event in self._poll.poll(0)):
+        if any(event & gone for _, event in poll.poll(0)):
             self.leave("its terminal is gone")
 
     def leave(self, why: str, *broken: int) -> None:

@@ -21,10 +21,12 @@ from taper.people.choosing import Task, choose, drives_of
 from taper.people.exits import Exit, NotAtHand
 from taper.people.findings import Finding, Wrong
 from taper.people.inspecting import Inspection, Watch
+from taper.people.left_log import keep_what_is_said, may_be_left
 from taper.people.medium import Volumes, read, wrong_label
 from taper.people.read_watch import Place, Telling, facts_of
 from taper.people.reading import read_catalogue
 from taper.people.rebuild import rebuild
+from taper.people.screen import Style
 from taper.people.shelf import doubled, look
 from taper.people.show import where
 from taper.people.telling import Answer, Column, Table, count, moment, printable, size
@@ -67,15 +69,19 @@ class Outcome:
 async def verify(site: Site, options: argparse.Namespace) -> Answer:
     """See :mod:`taper.people.commands`."""
     drives = drives_of(options.drives, 1)
+    if options.rebuild_catalogue is not None and drives > 1:
+        text = "--drives does not go with --rebuild-catalogue, which reads slot after slot"
+        raise CannotStart(text, code=1001)
+    log = keep_what_is_said(site, "verify")
+    if log is not None and site.screen.style is Style.TERMINAL:
+        site.screen.show(may_be_left(log))
     if options.rebuild_catalogue is not None:
-        if drives > 1:
-            text = "--drives does not go with --rebuild-catalogue, which reads slot after slot"
-            raise CannotStart(text, code=1001)
-        return await rebuild(site, options)
+        return await rebuild(site, options, log)
     storages = site.storages(options.storage)
     catalogue = await site.call(read_catalogue, site.config)
     task = choose(catalogue, storages, options, random.SystemRandom(), site.config.name)
     telling = Telling(site, "verify")
+    telling.watch.know(log=log)
     try:
         verifying = Verifying(site, catalogue, task, storages, telling.watch, drives)
         await verifying.run()

@@ -47,11 +47,11 @@ os.execv(sys.argv[1], sys.argv[1:])
 """The leader of a session with a terminal is who is hung up."""
 
 
-def logged(nights: Nights) -> str:
-    """What is in the only log of a restore, without what is before each line."""
-    (path,) = (nights.root / "dbg/server/C").glob("taperctl-restore.*.debug")
+def logged(nights: Nights, command: str = "restore") -> str:
+    """What is in the only log of a command, without what is before each line."""
+    (path,) = (nights.root / "dbg/server/C").glob(f"taperctl-{command}.*.debug")
     return "\n".join(
-        line.partition("taperctl-restore: ")[2] for line in path.read_text().splitlines()
+        line.partition(f"taperctl-{command}: ")[2] for line in path.read_text().splitlines()
     )
 
 
@@ -239,6 +239,23 @@ async def test_whoever_reads_what_it_says_goes_away(
     log = logged(nights)
     assert "Nobody is there any more, and it goes on: Broken pipe" in log
     assert "Restored. All checksums are as they were when it was dumped." in log
+
+
+@ensureDeferred
+async def test_a_verification_that_nobody_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has found is in its log."""
+    nights = await two_nights(tmp_path)
+
+    def broken(screen: Screen, told: Any) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(Screen, "_answer", broken)
+    assert (await nights.run("verify", "--all"))[0] == Exit.WELL
+    log = logged(nights, "verify")
+    assert "2 dumps: as it was written: lengths and checksum" in log
+    assert "exit status 0" in log
 
 
 @ensureDeferred

@@ -196,6 +196,7 @@ class Held:
     """A drive that gives nothing of one volume before it may."""
 
     def __init__(self, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.label = label
         self.go = threading.Event()
         usual = FileDevice.read_blocks
 
@@ -211,6 +212,7 @@ async def watched_at_work(
     nights: Nights, monkeypatch: pytest.MonkeyPatch, held: Held, *words: str
 ) -> dict[str, Any]:
     """Run a command. :return: what it told while the drive gave nothing"""
+    label = held.label
     monkeypatch.setattr(watched, "BEFORE", 0)
     monkeypatch.setattr(tapers_module, "LOOK", 0.01)
     told = Told(Path(nights.paths.tmpdir))
@@ -220,7 +222,11 @@ async def watched_at_work(
     def reads() -> bool:
         snapshots = [taper.snapshot for taper in told.tapers.running.values()]
         drives = [one["reading"]["drives"] for one in snapshots if one is not None]
-        return any(drive["place"]["part"] for one in drives for drive in one.values())
+        return any(
+            drive["place"]["file"] and drive["label"] == label
+            for one in drives
+            for drive in one.values()
+        )
 
     try:
         await told.until(reads)

@@ -150,3 +150,18 @@ async def test_a_verification_is_watched(tmp_path: Path, monkeypatch: pytest.Mon
     assert (drive["label"], drive["slot"], drive["total"]) == ("C02", "2", reading["total"])
     assert drive["place"]["dump"]["disk"] == "/home1"
     assert (drive["place"]["part"], drive["place"]["parts"], drive["place"]["file"]) == (1, 3, 1)
+
+
+@ensureDeferred
+async def test_making_a_catalogue_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights = await three_nights(tmp_path)
+    held, made = Held("C03", monkeypatch), str(tmp_path / "made")
+    words = ("verify", "--rebuild-catalogue", made)
+    snapshot = await watched_at_work(nights, monkeypatch, held, *words)
+    reading = snapshot["reading"]
+    assert (snapshot["kind"], reading["to"], reading["host"]) == ("rebuild", made, None)
+    assert (reading["step"], reading["steps"]) == (3, 4)
+    drive = reading["drives"]["drive1"]
+    assert (drive["slot"], drive["place"]["file"], drive["place"]["dump"]) == ("3", 1, None)

@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall, deferLater
 
 from devices.lane import Lane
 from taper.core.errors import SourceFault
-from taper.people.left_log import keep_what_is_said
+from taper.people.left_log import keep_what_is_said, may_be_left
 from taper.people.read_watch import Telling
 from taper.people.reading import read_catalogue
 from taper.people.restore import finding
@@ -130,10 +130,7 @@ class Restore:
             return tell_missing(plan, wish.to)
         alone = await self._prepare() if plan.steps else True
         if self._watch.log is not None:
-            self._dialogue.say(
-                "It may be left: it goes on when the terminal goes away. All that it says is in "
-                f"{printable(self._watch.log)}, and taperctl watch shows it."
-            )
+            self._dialogue.say(may_be_left(self._watch.log))
         outcomes: list[Outcome] = []
         for step in plan.steps:
             if self._place is not None and self._place.lost:
