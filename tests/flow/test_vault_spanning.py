@@ -67,6 +67,18 @@ def test_from_device_to_device(
         assert source.clerk.fetched == ["OLD0", "OLD1", "OLD2", "OLD3"]
 
 
+def test_a_volume_that_is_full_before_the_source_is_there(turning: Turning, tmp_path: Path) -> None:
+    """It takes no header while the source's volume is still being fetched, and the next one is of
+    another kind: the fetching is waited for, and not cut short."""
+    source = Vault(turning, tmp_path, whole=True)
+    source.clerk.seconds = 0.3
+    volumes = Volumes(turning, "nmfmn", CONFORMING, indirect=True, path=tmp_path)
+    for medium in volumes.worlds["m"].media.values():
+        medium.limits = Limits(end_records=1)
+    vaulted(turning, source, volumes)
+    assert not source.clerk.interrupted
+
+
 class Scattered(Vault):
     """Its volumes are on two servers, by turns."""
 
