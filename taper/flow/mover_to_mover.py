@@ -131,6 +131,9 @@ class MoverSender:
             self.well = False
             text = f"{self._part.place}: no mover can begin in it: {fault}"
             raise PeerUnreachable(text) from fault
+        except CancelledError:
+            self.well = False
+            raise
 
     async def connect(self, addresses: tuple[Address, ...]) -> None:
         """Let the source's mover connect to where the other one listens, and read.

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from devices.interfaces import AccessMode, IAsyncDevice
@@ -40,13 +41,19 @@ class Tapes:
     """A clerk who has tapes, each in a drive of its own.
 
     :ivar fetched: labels, in order
+    :ivar seconds: that each fetching takes
+    :ivar interrupted: how often that was wanted no more
     """
 
-    def __init__(self, drives: dict[str, tuple[World, str]]) -> None:
+    seconds = 0.0
+    interrupted = 0
+
+    def __init__(self, reactor: Any, drives: dict[str, tuple[World, str]]) -> None:
         self.label: str | None = None
         self.busy = False
         self.fetched: list[str] = []
         self.ended: list[bool] = []
+        self._reactor = reactor
         self._drives = drives
         self._device: Any = None
 
@@ -59,6 +66,8 @@ class Tapes:
         handle: str,
         ready: Callable[[IAsyncDevice], Deferred[None]] | None = None,
     ) -> IAsyncDevice:
+        if self.seconds:
+            await deferLater(self._reactor, self.seconds, lambda: None)
         if self.label != label:
             await self.close_volume(tell=True)
             world, drive = self._drives[label]
@@ -75,7 +84,7 @@ class Tapes:
         self.ended.append(well)
 
     def interrupt(self) -> None:
-        """It never waits for long."""
+        self.interrupted += 1  # it never waits for long
 
     async def close_volume(self, *, tell: bool) -> bool:
         device, self._device, self.label = self._device, None, None
@@ -118,7 +127,7 @@ class Vault(Source):
                 StoredPart(label=label, fileno=fileno + 1, number=number, size=end - at)
             )
             at = end
-        self.clerk = Tapes(drives)
+        self.clerk = Tapes(turning.reactor, drives)
 
     def context(self, context: FlowContext) -> FlowContext:
         name = DumpName(
