@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NOBODY = "No taper is running."
 _NOTES = 3
-_NONSENSE = (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError)
+_NONSENSE = (LookupError, TypeError, AttributeError, ValueError, OverflowError, OSError)
 
 WORKERS = (Column("worker"), Column("state"), Column("dump"), Column("waits for"))
 WRITING = (
