@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 
 from protocols.status import Hearing, Refused, StatusError
+from taper.last_words import reason
 from taper.run.status_sockets import address, folder_of, opened_folder
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ FRESH = 60.0
 """Seconds for which a socket nobody listens to may still be one that is about to be used."""
 _CONNECTING = 0.5
 """Seconds for one that is too busy to take us."""
+ENDED = "it has ended"
+"""Why nothing more is heard of one that is gone."""
 _SOCKET = re.compile(r"[0-9]{1,10}-[0-9a-f]{8}")
 
 
@@ -141,7 +144,7 @@ class _Ear(Protocol):
         taper = self._taper
         if taper.over is None:
             dropped = taper.hearing.dropped
-            taper.over = "it has ended" if dropped is None else f"it let us go: {dropped}"
+            taper.over = ENDED if dropped is None else f"it let us go: {dropped}"
         self._tapers.lost(taper, self)
 
 
@@ -212,7 +215,8 @@ class Tapers:
                 self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, _Ears(ear))
 
     def _failed(self, failure: Any) -> None:
-        text: str = failure.getErrorMessage()
+        fault = failure.value
+        text = reason(fault) if isinstance(fault, OSError) else failure.getErrorMessage()
         if text != self._last_trouble and not self._closed:
             self._last_trouble = text
             self._trouble(text)

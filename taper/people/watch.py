@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from protocols.status import config_of
+from taper.last_words import CannotStart
+from taper.people.exits import Exit
 from taper.people.screen import Style
-from taper.people.tapers import Taper, Tapers
+from taper.people.tapers import ENDED, Taper, Tapers
 from taper.people.telling import Answer
 from taper.people.watch_view import NOBODY, lines_of, progress_of, view
 
@@ -59,7 +61,15 @@ def _wanted(taper: Taper, config: str | None) -> Snapshot | None:
 
 
 async def _once(site: Station, config: str | None) -> Answer:
-    tapers = _tapers(site, lambda taper, events: None)
+    """:raise CannotStart: nobody can be looked for"""
+    silent: dict[str, str] = {}
+    troubles: list[str] = []
+
+    def told(taper: Taper, events: list[Event]) -> None:
+        if taper.snapshot is None and taper.over not in (None, ENDED):
+            silent[taper.path] = str(taper.over)
+
+    tapers = Tapers(site.reactor, site.paths.tmpdir, site.call, told, troubles.append)
     tapers.begin()
     try:
         await tapers.ready
@@ -70,12 +80,18 @@ async def _once(site: Station, config: str | None) -> Answer:
         ]
     finally:
         tapers.close()
+    if troubles:
+        raise CannotStart(f"nobody can tell which tapers run: {'; '.join(troubles)}", code=8009)
+    for path, why in silent.items():
+        site.screen.warn(f"a taper runs, and tells nothing ({path}): {why}")
+    shown = view((snapshot for _, snapshot in found), site.now()) if found or not silent else ()
     return Answer(
         record={
             "schema": "taper/watch/1",
             "tapers": [{"socket": path, "snapshot": snapshot} for path, snapshot in found],
         },
-        shown=view((snapshot for _, snapshot in found), site.now()),
+        shown=shown,
+        exit=Exit.FOUND if silent else Exit.WELL,
     )
 
 

@@ -435,6 +435,19 @@ async def test_a_newer_dump_that_is_not_there(tmp_path: Path, how: str) -> None:
     await nights.lines(*(*words[:-1], "2026-01-07", "--to", str(tmp_path / "three")))
 
 
+@ensureDeferred
+async def test_a_dump_of_the_future(tmp_path: Path) -> None:
+    """It is the newest by its date, which hides all that were made since."""
+    nights = Nights(tmp_path).make()
+    nights.hold_back("20380101000000", Archive("/home", 2))
+    nights.hold_back(FULL, HOME)
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"), "--dry-run")
+    said = "\n".join(await nights.lines(*words))
+    assert "2038-01-01 is still to come: the clock was wrong." in said
+    words = (*words[:3], "2026-01-07", *words[3:])
+    assert "to come" not in "\n".join(await nights.lines(*words))
+
+
 class Listed(Dump):
     """A dump as Amanda makes it: GNU tar's, with what it knows of the dumps before.
 

@@ -7,6 +7,8 @@ import getpass
 import io
 import json
 import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -295,6 +297,12 @@ def test_a_taper_that_tells_nonsense_hides_no_other(data: st.DataObject) -> None
     assert all(line.isprintable() for line in progress_of(bad, 1_800_000_000.0))
 
 
+def test_a_list_where_names_should_be() -> None:
+    """Its numbers lead nowhere."""
+    (line,) = in_lines(view([{**snapshot_of(), "workers": [7]}], 1_800_000_000.0))
+    assert line.startswith("a taper tells what nobody understands: ")
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(["part", "dump", "note", "question", "end", "worker", "x"]),
@@ -349,6 +357,29 @@ async def test_once(tmp_path: Path, served: Served) -> None:
     (taper,) = json.loads(out.getvalue())["tapers"]
     assert taper["socket"] == served.path
     assert taper["snapshot"]["workers"].keys() == {"worker0-0"}
+
+
+@ensureDeferred
+async def test_once_where_nobody_knows(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """That no taper runs is said only if it is so."""
+    folder = tmp_path / "taper-status"
+    folder.symlink_to(tmp_path)
+    site, out = station(tmp_path, Style.PLAIN)
+    assert await work(site, "--once").run() == Exit.FAILED
+    assert "nobody can tell which tapers run: " in capfd.readouterr().err
+    folder.unlink()
+    folder.mkdir(mode=0o700)
+    other, out = station(tmp_path, Style.PLAIN)
+    with socket.socket(socket.AF_UNIX) as dumb:
+        path = folder / "1-00000000"
+        dumb.bind(str(path))
+        dumb.listen()
+        told = threading.Thread(target=lambda: dumb.accept()[0].sendall(b"nonsense\n"))
+        told.start()
+        assert await work(other, "--once").run() == Exit.FOUND
+        told.join()
+    assert f"a taper runs, and tells nothing ({path}): " in capfd.readouterr().err
+    assert NOBODY not in out.getvalue()
 
 
 @pytest.mark.parametrize("style", list(Style))

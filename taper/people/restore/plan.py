@@ -132,6 +132,7 @@ class Plan(Record, kw_only=True):
     :ivar passed_over: dumps that have nothing that is wanted.
     :ivar alone: what the dump builds on is not wanted.
     :ivar newer: what would have been restored instead, if it were there.
+    :ivar to_come: the datestamp of the last dump, if that is a moment which is still to come.
     """
 
     host: str
@@ -143,6 +144,7 @@ class Plan(Record, kw_only=True):
     passed_over: tuple[Restorable, ...] = ()
     alone: bool = False
     newer: tuple[Newer, ...] = ()
+    to_come: str | None = None
 
     @property
     def complete(self) -> bool:

@@ -4,6 +4,7 @@ story."""
 from __future__ import annotations
 
 import functools
+import time
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from taper.people.telling import Answer
 
 
+_DAY = 86400.0
 IN_USE_SECONDS = 2.0
 """Until it is looked again whether a volume that somebody else has is free."""
 
@@ -185,7 +187,9 @@ class Restore:
             and (not alone or one.level == wish.level)
         )
         words = (host, disk, chain, contents, wanted, wish.paths)
-        return make_plan(*words, alone=alone, lost=lost, newer=newer)
+        plan = make_plan(*words, alone=alone, lost=lost, newer=newer)
+        tomorrow = time.strftime("%Y%m%d%H%M%S", time.localtime(self._site.now() + _DAY))
+        return evolve(plan, to_come=stamp) if stamp > tomorrow else plan
 
     async def _contents_of(self, names: Iterable[str]) -> dict[str, Contents]:
         """What the changers of storages have, as far as they know."""

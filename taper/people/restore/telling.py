@@ -125,6 +125,11 @@ def _plan_lines(plan: Plan, target: str, far: str | None) -> Iterator[Table | st
             "So the disk is restored as it was before; the date behind its name says that this is "
             f'wanted: "{moment(max(stamps))}"'
         )
+    if plan.to_come is not None:
+        yield (
+            f"{moment(plan.to_come)} is still to come: the clock was wrong. Dumps that were made "
+            "later may have earlier dates, and are restored if theirs is named."
+        )
     if plan.gap and not plan.lost:
         yield (
             "A level between these is nowhere any more: what changed in between may be missing, or "
