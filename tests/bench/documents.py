@@ -117,7 +117,8 @@ def _line(one: Measured) -> Line:
 
 def _median(one: Measured, row: Row, column: str) -> str:
     values = [row.get(each[column]) for each in one.rounds if column in each]
-    return f"{median(values):.{row.places}f}" if any(values) else ""
+    there = any(values) or (row is STOPS and values)
+    return f"{median(values):.{row.places}f}" if there else ""
 
 
 def _verdicts(results: Results) -> list[Line]:

@@ -15,7 +15,7 @@ from devices.regular import open_regular
 from taper.people.catalogue import HeldDump
 from taper.people.restore.plan import NothingToRestore, Restorable
 from taper.people.telling import printable
-from taper.recovery.catalog import index_stem
+from taper.recovery.wanted import index_stem
 
 if TYPE_CHECKING:
     from protocols.conf import Config
