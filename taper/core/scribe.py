@@ -213,7 +213,8 @@ class Scribe:
 
     async def _release(self, volume: Volume) -> None:
         world, storage = self._world, self._world.storage
-        await world.note(volume.released)
+        # a dump may wait for the next volume: the line is written while this one is given back
+        noted = Deferred.fromCoroutine(world.note(volume.released))
         errors: list[str] = []
         erase = storage.erase_on_failure and volume.good_parts == 0
         try:
@@ -232,6 +233,7 @@ class Scribe:
             await volume.reservation.release(eject=storage.eject_volume)
         except (ChangerError, DeviceError, OSError) as fault:
             errors.append(str(fault))
+        await noted
         if errors:
             raise TapeTrouble("; ".join(errors))
 

@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-
-from attrs import frozen
 
 from devices.regular import open_regular
 from devices.tapelist_file import read_tapelist
@@ -29,23 +26,9 @@ if TYPE_CHECKING:
     from protocols.recovery.request import Request
 
 _HEADER_SIZE = 32768
-_UNFIT = re.compile(r"[/:\\\0]")
-"""What Amanda makes fit for the name of a directory."""
 
 NOT_FOUND = "Specified file list does not match dumpspec"
 NO_DUMPS = "No matching dumps found"
-
-
-@frozen(kw_only=True)
-class Wanted:
-    """A dump, as :class:`taper.flow.stored.StoredOrigin` wants it named."""
-
-    src_storage: str
-    hostname: str
-    diskname: str
-    level: str
-    datestamp: str
-    handle: str = "recovery"
 
 
 def find_listed(config: Config, request: Request) -> StoredDump:
@@ -122,13 +105,6 @@ def read_holding(config: Config, path: str, request: Request) -> Header:
     if not is_meant(header.host, header.disk, header.datestamp, request):
         raise RecoveryFailed("Specified holding file does not match dumpspec", code=7007)
     return header
-
-
-def index_stem(config: Config, host: str, disk: str, datestamp: str, level: str) -> str:
-    """Path of what Amanda keeps of a dump in the index, without its ending [recovery 6.1]."""
-    host, disk = (_UNFIT.sub("_", text) for text in (host, disk))
-    indexdir = config.path(config.general.indexdir)
-    return f"{indexdir}/{host}/{disk}/{full_stamp(datestamp)}_{level}"
 
 
 def check_limit(config: Config, host: str, disk: str, peer: str) -> str | None:

@@ -12,8 +12,8 @@ from devices.lane import Lane
 from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext
 from taper.flow.stored import StoredOrigin
-from taper.recovery.catalog import Wanted
 from taper.recovery.volumes import AskingClerk
+from taper.recovery.wanted import Wanted
 
 if TYPE_CHECKING:
     from devices.interfaces import ILane

@@ -35,6 +35,7 @@ from taper.recovery.opening import Opener
 from taper.recovery.streams import close_quietly
 from taper.recovery.undoing import Counted, Undone
 from taper.recovery.volumes import Shelves
+from taper.recovery.wanted import index_stem
 from taper.recovery.ways import AmandaWay, IWay, MoverWay, SocketWay
 from taper.run.debug_log import keep_what_is_logged
 from taper.run.options import Options
@@ -339,7 +340,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 def _state_file(config: Config, header: Header) -> str:
     """Its name without ``.gz`` [recovery 6.1]."""
     level = str(header.level)
-    return f"{catalog.index_stem(config, header.host, header.disk, header.datestamp, level)}.state"
+    return f"{index_stem(config, header.host, header.disk, header.datestamp, level)}.state"
 
 
 def _copy_state(stem: str, descriptor: int) -> None:

@@ -24,12 +24,6 @@ LATE: dict[str, dict[str, str]] = {
         "Future": "asyncio.futures",
         "iscoroutine": "asyncio.coroutines",
     },
-    "attr.converters": {},
-    "attr.filters": {},
-    "attr.validators": {},
-    "attrs.converters": {},
-    "attrs.filters": {},
-    "attrs.validators": {},
     "automat": {
         "NoTransition": "automat._core",
         "TypeMachineBuilder": "automat._typed",

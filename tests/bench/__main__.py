@@ -18,7 +18,7 @@ from tests.bench.figures import Measured
 from tests.bench.machine import Spent, describe, head
 from tests.bench.measuring import chosen, measure, obstacle, our_taper, unmeasurable
 from tests.bench.plots import write_plots
-from tests.bench.results import Results, together
+from tests.bench.results import NotOneRun, Results, beside, together
 from tests.bench.table import render
 from tests.conformance.harness import Program
 
@@ -56,6 +56,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="keep every single figure")
     kept = "measure nothing: report what was kept in these files"
     add("--from", dest="stored", type=Path, nargs="+", default=[], metavar="FILE", help=kept)
+    kept = "put what is measured beside what this file keeps, of an earlier version of ours"
+    add("--beside", type=Path, metavar="FILE", help=kept)
     add("--plots", type=Path, metavar="DIR", help="draw plots (SVG)")
     add("--write-docs", action="store_true", help="put figures and plots into docs/performance.md")
     options = parser.parse_args(arguments)
@@ -64,11 +66,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def measured(options: argparse.Namespace) -> Results:
-    """Measure all that is asked for, and tell of each case when it is done."""
+def measured(options: argparse.Namespace, kept: Results | None) -> Results:
+    """Measure all that is asked for, and tell of each case when it is done.
+
+    :param kept: what it is put beside
+    :raise NotOneRun: it could not be put beside that, and nothing was measured
+    """
     points = chosen(options)
     about = describe(options.taper, options.stock, [case for _, _, case in points])
     results = Results(about)
+    if kept is not None:
+        beside(kept, results)
     began = Spent.now()
     print(f"{head(about)}\n\n{EXPLAINED}")
     with our_taper(options.taper) as ours:
@@ -85,7 +93,18 @@ def measured(options: argparse.Namespace) -> Results:
                 results.save(options.json)
             print(told(found, judged=results.idle or options.judge_anyway), end="\n\n", flush=True)
     print(f"{OTHERS}: {about.get(OTHERS, 'nothing was measured')}\n")
-    return results
+    return results if kept is None else beside(kept, results)
+
+
+def kept_in(path: Path | None) -> Results | None:
+    """What new figures are put beside, if that is wanted.
+
+    :raise NotOneRun: there is nothing of the kind
+    """
+    try:
+        return None if path is None else Results.load(path)
+    except (OSError, ValueError) as error:
+        raise NotOneRun(str(error)) from error
 
 
 def told(found: Measured, *, judged: bool) -> str:
@@ -121,7 +140,12 @@ def main(arguments: Sequence[str]) -> int:
         print(f"bench: {reason}", file=sys.stderr)
         return IMPOSSIBLE
     else:
-        results = measured(options)
+        try:
+            kept = kept_in(options.beside)
+            results = measured(options, kept)
+        except NotOneRun as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return IMPOSSIBLE
     if options.json:
         results.save(options.json)
     if options.plots:

@@ -23,6 +23,7 @@ class Row:
 RATE = Row("rate", "MB/s", 0, lambda figures: figures.rate)
 SLOW_RATE = Row("rate", "MB/s", 2, lambda figures: figures.rate)
 COST = Row("CPU of the dump", "s/GiB", 2, lambda figures: figures.cost)
+SHORT_TIME = Row("time", "s", 3, lambda figures: figures.seconds)
 TIME = Row("time", "s", 1, lambda figures: figures.seconds)
 START = Row("TAPER-OK after", "s", 3, lambda figures: figures.start)
 LIFE = Row("CPU of the process", "s", 3, lambda figures: figures.life)
@@ -38,6 +39,8 @@ PAGE = Row("slowest page", "s", 3, lambda figures: figures.seconds)
 def rows(case: Case) -> tuple[Row, ...]:
     """What is shown of a case."""
     if case.read:
+        if case.mib:
+            return (SHORT_TIME, LIFE)
         return (TIME, LIFE) if case.grown else (RATE, COST)
     if case.way is Way.IDLE:
         return (START, LIFE, MEMORY)
@@ -112,6 +115,8 @@ READ = [Bound(RATE, least=0.95)]
 """What we wrote is read as fast as what Amanda wrote."""
 TOLD = [Bound(RATE, least=1.0)]
 """People wait no longer for our commands than for Amanda's."""
+BEGUN = [Bound(SHORT_TIME, most=1.0)]
+"""Nor where little is to be done, and the start is all that counts."""
 REBUILT = [Bound(TIME, "", most=60.0)]
 """Nor long where all was lost."""
 STORED = [Bound(RATE, LOOP, least=2.0)]
@@ -140,6 +145,8 @@ def bounds(case: Case) -> list[Bound]:
     if case.restored:
         return READ
     if case.read:
+        if case.mib:
+            return BEGUN
         return REBUILT if case.grown else TOLD
     if case.bucket:
         return [*STORED, Bound(MEMORY, "", most=IN_FLIGHT)]

@@ -75,6 +75,7 @@ class Case:
     :ivar many: of that; 0: as the command line says.
     :ivar anew: no log was ever read.
     :ivar served: by a daemon that is there already, if the taper is ours.
+    :ivar mib: of its dump, whatever the command line says; 0: as that says.
     :ivar quick: measured where only a quick look is wanted, too.
     """
 
@@ -96,13 +97,14 @@ class Case:
     many: int = 0
     anew: bool = False
     served: bool = False
+    mib: int = 0
     quick: bool = False
 
     @property
     def large(self) -> bool:
         """Its dump is as large as the command line says; others have none, or small ones."""
         small = self.way in (Way.IDLE, Way.TAPE, Way.PAGE) or self.way.changes
-        return not small and not self.grown
+        return not small and not self.grown and not self.mib
 
     @property
     def from_ready(self) -> bool:
@@ -148,20 +150,56 @@ CASES = (
     Case("disk-port", "PORT-WRITE, parts of 128 MiB", Way.PORT, Ground.DISK, part=PART),
     Case("clone", "FILE-WRITE, parts of 128 MiB", Way.FILE, Ground.XFS, part=PART, quick=True),
     Case("rait", "FILE-WRITE, onto three vtapes with parity", Way.FILE, rait=3),
-    Case("s3", "FILE-WRITE, into a bucket, blocks of 10 MiB", Way.FILE, block=10240, bucket=True),
+    Case(
+        "s3",
+        "FILE-WRITE, into a bucket, blocks of 10 MiB",
+        Way.FILE,
+        block=10240,
+        bucket=True,
+        quick=True,
+    ),
     Case("tape", "bursts onto a simulated drive, in virtual time", Way.TAPE, quick=True),
-    Case("pages", "the slowest page, of 20,000 dumps on 1,000 volumes", Way.PAGE),
+    Case("pages", "the slowest page, of 20,000 dumps on 1,000 volumes", Way.PAGE, quick=True),
     Case("amrestore", "read by amrestore, which FILE-WRITE wrote", Way.FILE, restored=True),
-    Case("restore", "taperctl restore, beside amfetchdump", Way.FILE, part=64, read="restore"),
-    Case("verify", "taperctl verify, beside amcheckdump", Way.FILE, part=64, read="verify"),
-    Case("rebuild", "a catalogue made anew, on 100 vtapes", grown="parts", read="rebuild"),
-    Case("ndmp-32", "DirectTCP, 32 KiB records, onto ndmjob", Way.DIRECT),
+    Case(
+        "restore",
+        "taperctl restore, beside amfetchdump",
+        Way.FILE,
+        part=64,
+        read="restore",
+        quick=True,
+    ),
+    Case("restore-whole", "the same of one part", Way.FILE, read="restore", quick=True),
+    Case(
+        "restore-parts", "the same of parts of 2 MiB", Way.FILE, part=2, read="restore", quick=True
+    ),
+    Case("restore-small", "the same of a small dump", Way.FILE, read="restore", mib=1, quick=True),
+    Case(
+        "verify",
+        "taperctl verify, beside amcheckdump",
+        Way.FILE,
+        part=64,
+        read="verify",
+        quick=True,
+    ),
+    Case(
+        "rebuild", "a catalogue made anew, on 100 vtapes", grown="parts", read="rebuild", quick=True
+    ),
+    Case("ndmp-32", "DirectTCP, 32 KiB records, onto ndmjob", Way.DIRECT, quick=True),
     Case("ndmp-64", "DirectTCP, 64 KiB records, onto ndmjob", Way.DIRECT, block=64),
     Case("ndmp-128", f"DirectTCP, 128 KiB records, {_OUR_SERVER}", Way.DIRECT, block=128),
     Case("ndmp-256", f"DirectTCP, 256 KiB records, {_OUR_SERVER}", Way.DIRECT, block=256),
-    Case("ndmp-1024", f"DirectTCP, 1 MiB records, {_OUR_SERVER}", Way.DIRECT, block=1024),
+    Case(
+        "ndmp-1024", f"DirectTCP, 1 MiB records, {_OUR_SERVER}", Way.DIRECT, block=1024, quick=True
+    ),
     Case("ndmp-tape-32", "the tape server's mover, 32 KiB records", Way.MOVER),
-    Case("ndmp-tape-disk-32", "the tape server's mover, 32 KiB records", Way.MOVER, Ground.DISK),
+    Case(
+        "ndmp-tape-disk-32",
+        "the tape server's mover, 32 KiB records",
+        Way.MOVER,
+        Ground.DISK,
+        quick=True,
+    ),
     Case("ndmp-tape-64", "the tape server's mover, 64 KiB records", Way.MOVER, block=64),
     Case(
         "ndmp-tape-disk-64",
@@ -171,7 +209,18 @@ CASES = (
         block=64,
     ),
     Case("ndmp-tape-256", "the tape server's mover, 256 KiB records", Way.MOVER, block=256),
-    Case("change-file", "FILE-WRITE, a volume's end: two NDMP servers, vtapes", Way.CHANGE_HELD),
-    Case("change-met", "by rendezvous, a volume's end: the same", Way.CHANGE_MET),
-    Case("ndmp-tape-1024", "the tape server's mover, 1 MiB records", Way.MOVER, block=1024),
+    Case(
+        "change-file",
+        "FILE-WRITE, a volume's end: two NDMP servers, vtapes",
+        Way.CHANGE_HELD,
+        quick=True,
+    ),
+    Case("change-met", "by rendezvous, a volume's end: the same", Way.CHANGE_MET, quick=True),
+    Case(
+        "ndmp-tape-1024",
+        "the tape server's mover, 1 MiB records",
+        Way.MOVER,
+        block=1024,
+        quick=True,
+    ),
 )

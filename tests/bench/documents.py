@@ -10,8 +10,10 @@ from tests.bench.bounds import (
     COST,
     LIFE,
     MEMORY,
+    PAGE,
     RATE,
     SHARE,
+    SHORT_TIME,
     SLOW_RATE,
     SPREAD,
     STALL,
@@ -54,12 +56,21 @@ def with_figures(text: str, results: Results) -> str:
     if not mark:
         raise ValueError(f"the document has no {FIRST} ... {LAST}")
     tables = [
-        _table(("", ""), results.about.items()),
+        _table(("", ""), [*results.about.items(), *_others(results)]),
         _table(_HEADS, [_line(one) for one in results.cases]),
         _table(("workload", "must hold", "is", ""), _verdicts(results)),
         _table(_GROWTH_HEADS, [_growth_line(one) for one in results.growth]),
     ]
     return "\n\n".join([before + FIRST, *filter(None, tables), LAST + after])
+
+
+def _others(results: Results) -> list[Line]:
+    """What was measured of other versions of ours, and of which."""
+    names: dict[str, dict[str, None]] = {}
+    for one in (*results.cases, *results.growth):
+        if one.at:
+            names.setdefault(one.at, {})[one.name] = None
+    return [(f"but of {', '.join(its)}", at) for at, its in names.items()]
 
 
 def _table(heads: Line, lines: Iterable[Line]) -> str:
@@ -79,14 +90,16 @@ def _line(one: Measured) -> Line:
     speed, cost = (RATE, COST) if case.large else (START, LIFE)
     if case.grown == "dumps":
         speed, cost = SLOW_RATE, COST
-    if case.read and case.grown:
-        speed = TIME
+    if case.read and not case.large:
+        speed = TIME if case.grown else SHORT_TIME
     if case.way.name == "DIRECT":
         cost = SHARE
     if case.way.name == "TAPE":
         speed = cost = STOPS
     if case.way.changes:
         speed = cost = STALL
+    if case.way.name == "PAGE":
+        speed = cost = PAGE
     beside, limited = STOCK in one.rounds[0], LIMIT in one.rounds[0]
     memory = max(MEMORY.get(each[OURS]) for each in one.rounds)
     return (
@@ -104,7 +117,8 @@ def _line(one: Measured) -> Line:
 
 def _median(one: Measured, row: Row, column: str) -> str:
     values = [row.get(each[column]) for each in one.rounds if column in each]
-    return f"{median(values):.{row.places}f}" if any(values) else ""
+    there = any(values) or (row is STOPS and values)
+    return f"{median(values):.{row.places}f}" if there else ""
 
 
 def _verdicts(results: Results) -> list[Line]:

@@ -64,12 +64,14 @@ class Measured:
     :ivar name: of the case, or of the axis of growth.
     :ivar title: what was measured, for people.
     :ivar value: where on the axis of growth.
+    :ivar at: which version of ours it was, and when; empty: as the head of the figures says.
     """
 
     name: str
     title: str
     value: int = 0
     rounds: list[Round] = field(default_factory=list)
+    at: str = ""
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""

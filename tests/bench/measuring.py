@@ -38,7 +38,7 @@ def chosen(options: argparse.Namespace) -> list[Point]:
     points: list[Point] = []
     for case in CASES:
         if case.name in options.only or (not options.only and (case.quick or not options.quick)):
-            size = options.size * MIB if case.large else 0
+            size = options.size * MIB if case.large else case.mib * MIB
             many = 0
             if case.grown:
                 many = options.parts if case.grown == "parts" else options.many

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.bench.axes import AXES, BY_NAME
 from tests.bench.figures import Measured
 
+OF_OURS = "ours"
 SAME = ("machine", "processor flags", "kernel", "Python", "libraries", "ours", "stock")
 """What must agree where figures of several runs are put together."""
 
 KNOWN = {*BY_NAME, *(axis.name for axis in AXES)}
+
+
+class NotOneRun(ValueError):
+    """Figures that cannot be put together: of different machines, or of different programs."""
 
 
 @dataclass
@@ -65,17 +70,46 @@ class Results:
 def together(parts: Sequence[Results]) -> Results:
     """Figures of several runs on one machine as those of one; what came later replaces.
 
-    :raise ValueError: they are of different machines or programs
+    :raise NotOneRun: they are of different machines or programs
     """
     first = parts[0]
+    for part in parts:
+        _check_same(first, part, SAME)
+    busy = [part for part in parts if not part.idle]
+    return _joined((busy or [first])[0].about, parts)
+
+
+def beside(kept: Results, new: Results) -> Results:
+    """Figures that were kept, of an earlier version of ours, with those measured now, which replace
+    what is there of the same. Each of the old ones tells of what and when it is.
+
+    :raise NotOneRun: the machine or another program is not what it was, or one was busy
+    """
+    _check_same(kept, new, (*(name for name in SAME if name != OF_OURS), "idle"))
+    at = f"{kept.about[OF_OURS]}; {kept.about['measured']}"
+    old_cases, old_growth = (
+        [replace(one, at=one.at or at) for one in many] for many in (kept.cases, kept.growth)
+    )
+    return _joined(new.about, [Results(kept.about, old_cases, old_growth), new])
+
+
+def _check_same(one: Results, other: Results, names: Sequence[str]) -> None:
+    for name in names:
+        mine, its = one.about[name], other.about[name]
+        if mine != its:
+            raise NotOneRun(f"not one run: {name} is {mine!r}, and {its!r}")
+
+
+def _joined(about: dict[str, str], parts: Sequence[Results]) -> Results:
+    """What comes later replaces; in the order in which cases are declared."""
     cases: dict[str, Measured] = {}
     growth: dict[tuple[str, int], Measured] = {}
     for part in parts:
-        for name in SAME:
-            mine, other = first.about[name], part.about[name]
-            if mine != other:
-                raise ValueError(f"not one run: {name} is {mine!r}, and {other!r}")
         cases |= {one.name: one for one in part.cases}
         growth |= {(one.name, one.value): one for one in part.growth}
-    busy = [part for part in parts if not part.idle]
-    return Results(dict((busy or [first])[0].about), list(cases.values()), list(growth.values()))
+    order = list(BY_NAME)
+    return Results(
+        dict(about),
+        sorted(cases.values(), key=lambda one: order.index(one.name)),
+        list(growth.values()),
+    )

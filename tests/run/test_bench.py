@@ -17,14 +17,14 @@ from tests.bench.cases import CASES, GIB
 from tests.bench.figures import LIMIT, OURS, STOCK, Figures, Measured, Round
 from tests.bench.machine import high_water
 from tests.bench.measuring import chosen, obstacle
-from tests.bench.results import Results, together
+from tests.bench.results import Results, beside, together
 from tests.bench.table import render
 from tests.bench.talks import cpu_seconds
 
 MEASURED = (
     *("start", "served", "logs", "slots", "dumps", "file", "cached", "shm", "vault", "four"),
-    *("disk-port", "clone", "amrestore", "restore", "verify", "rebuild", "ndmp-32", "ndmp-256"),
-    "change-met",
+    *("disk-port", "clone", "amrestore", "restore", "restore-small", "verify", "rebuild"),
+    *("ndmp-32", "ndmp-256", "change-met"),
 )
 """One of each kind; the others differ in sizes only."""
 ARGUMENTS = ["--pairs", "1", "--size", "8", "--many", "5", "--parts", "40", "--judge-anyway"]
@@ -200,6 +200,29 @@ def test_figures_of_several_runs_are_put_together() -> None:
     assert not both.idle
     with pytest.raises(ValueError, match="not one run: kernel is 'x', and 'y'"):
         together([first, Results({**about, **IDLE, "kernel": "y"})])
+
+
+def test_figures_are_put_beside_those_of_an_earlier_version() -> None:
+    """What is not measured again stays, and tells of what it is; of another machine nothing is."""
+    about = dict.fromkeys(
+        ("machine", "processor flags", "kernel", "Python", "libraries", "ours", "stock"), "x"
+    )
+    kept = measured([figures(1.0)])
+    port, point = replace(kept, name="port"), replace(kept, name="by-size", value=64)
+    old = Results({**about, **IDLE, "measured": "then"}, [kept, port], [point])
+    again = Results({**about, **IDLE, "ours": "y", "measured": "now"}, [measured([figures(2.0)])])
+    both = beside(old, again)
+    assert both.about == again.about
+    assert [(one.name, one.at) for one in both.cases] == [("file", ""), ("port", "x; then")]
+    assert both.cases[0].rounds == again.cases[0].rounds
+    assert [one.at for one in both.growth] == ["x; then"]
+    third = beside(both, Results({**again.about, "ours": "z"}, [replace(port, name="start")]))
+    assert [(one.name, one.at) for one in third.cases] == [
+        *(("start", ""), ("file", "y; now"), ("port", "x; then"))
+    ]
+    for other in (BUSY, {"stock": "y"}):
+        with pytest.raises(ValueError, match="not one run"):
+            beside(old, Results({**again.about, **other}))
 
 
 NOTHING = '{"name": "x", "title": "", "value": 0, "rounds": []}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bench.axes import AXES
+from tests.bench.cases import CASES
 from tests.bench.charts import WIDTH, Bars, Panel, bars, decades, growth, short, ticks
 from tests.bench.documents import DOCUMENT, FIGURES, FIRST, LAST, PLACE, with_figures
 from tests.bench.figures import COLUMNS, LIMIT, OURS, STOCK, Figures, Measured
@@ -153,6 +155,27 @@ def test_figures_get_their_place() -> None:
     assert with_figures(once, everything()) == once
     with pytest.raises(ValueError, match="has no"):
         with_figures("no place", everything())
+
+
+def test_every_case_has_its_line() -> None:
+    """With a figure of ours for what it is about, whatever that is."""
+    figures = Figures(2.0, 500.0, 1.0, 0.2, 1.0, 40.0, 1.0, stops=1, stall=0.04)
+    cases = [
+        Measured(case.name, case.text, rounds=[dict.fromkeys(COLUMNS, figures)]) for case in CASES
+    ]
+    lines = with_figures(f"{FIRST}{LAST}", Results(ABOUT, cases)).splitlines()
+    for case in CASES:
+        (line,) = (line for line in lines if line.startswith(f"| **{case.name}**: "))
+        _, unit, ours, *_ = (cell.strip() for cell in line.strip("| ").split(" | "))
+        assert unit, line
+        assert float(ours) > 0, line
+        assert sum(text.startswith(f"| {case.name} | ") for text in lines) >= 1, case.name
+
+
+def test_what_an_earlier_version_took_says_so() -> None:
+    kept = [replace(one(name), at="1.0; then") for name in ("file", "by-size")]
+    text = with_figures(f"{FIRST}{LAST}", Results(ABOUT, [one("start"), kept[0]], [kept[1]]))
+    assert "| but of file, by-size | 1.0; then |" in text
 
 
 def test_the_document_shows_what_was_measured() -> None:

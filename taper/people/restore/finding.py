@@ -17,7 +17,7 @@ from taper.people.catalogue import HeldDump
 from taper.people.reading import is_under_way, read_past
 from taper.people.restore.plan import Newer, NothingToRestore, Restorable
 from taper.people.telling import printable
-from taper.recovery.catalog import index_stem
+from taper.recovery.wanted import index_stem
 
 if TYPE_CHECKING:
     from protocols.conf import Config

@@ -189,7 +189,7 @@ class Restore:
         words = (host, disk, chain, contents, wanted, wish.paths)
         plan = make_plan(*words, alone=alone, lost=lost, newer=newer)
         tomorrow = time.strftime("%Y%m%d%H%M%S", time.localtime(self._site.now() + _DAY))
-        return evolve(plan, to_come=stamp) if stamp > tomorrow else plan
+        return plan.evolve(to_come=stamp) if stamp > tomorrow else plan
 
     async def _contents_of(self, names: Iterable[str]) -> dict[str, Contents]:
         """What the changers of storages have, as far as they know."""
