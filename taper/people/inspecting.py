@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from devices.errors import DeviceError, Status
 from protocols.header import Header, HeaderType
 from protocols.stored import BrokenPart, full_stamp
 from taper.people.findings import Finding, Wrong
 from taper.plane.crc import RunningCrc
+from taper.plane.volumes import known_size
 
 if TYPE_CHECKING:
     from protocols.crc import Crc
@@ -227,7 +228,7 @@ class Inspection:
             self.weighing.has_header(copy, part, header)
         crc = None
         if self.wanted(copy):
-            payload = self._read(reader, number, part, copy)
+            payload = self._read(reader, number, _unpadded(part, copy, header, reader), copy)
             crc = payload.crc
             if payload.whole:
                 self.weighing.was_read(copy, part, crc, reader.block_size)
@@ -287,6 +288,20 @@ class Inspection:
             at = crc.size
             self._find(Wrong.LENGTH, text, number, copy, part, block=at // block_size, byte=at)
         return Payload(crc=crc.value(), whole=whole)
+
+
+def _unpadded(part: StoredPart, copy: Copy, header: Header, reader: IReader) -> StoredPart:
+    """The last part of a dump without that which its last block is filled with, as far as something
+    tells the size of the dump: logs count what is on the volume [ndmp 6.1.5]."""
+    parts = copy.dump.parts[: copy.dump.count]
+    sizes = [one.size for one in parts if one.size is not None]
+    total = known_size(copy.dump, header, reader.block_size)
+    if not copy.dump.is_whole or total is None or len(sizes) < len(parts) or part != parts[-1]:
+        return part
+    padding = sum(sizes) - total
+    if part.size is None or not 0 < padding < min(reader.block_size, part.size):
+        return part
+    return evolve(part, size=part.size - padding)
 
 
 def _fits(size: int, about: int, block_size: int) -> bool:

@@ -11,7 +11,7 @@ import functools
 import itertools
 from collections.abc import Iterable, Iterator
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from protocols.crc import UNKNOWN, Crc
 from protocols.header import Header
@@ -20,7 +20,7 @@ from protocols.stats import format_stats
 from protocols.stored import full_stamp
 from protocols.tapelist import Tapelist, TapelistEntry
 from protocols.tracelog import Done, Part, Partial, Start, encode
-from taper.plane.crc import joined
+from taper.plane.crc import joined, without_zeros
 
 _MOST_CHOICES = 64
 """So many ways of choosing among parts that are there twice are tried."""
@@ -109,6 +109,16 @@ def put_together(volumes: Iterable[FoundVolume]) -> list[FoundDump]:
     return [_dump(parts) for _, parts in sorted(found.items())]
 
 
+def _unpadded(chosen: tuple[FoundFile, ...], size: int) -> tuple[FoundFile, ...]:
+    """The last part without zeros that may fill its last block; the checksum proves that they are
+    some."""
+    last = chosen[-1]
+    padding = sum(file.crc.size for file in chosen) - size
+    if not 0 < padding < min(last.volume.block_size, last.crc.size):
+        return chosen
+    return (*chosen[:-1], evolve(last, crc=without_zeros(last.crc, padding)))
+
+
 def _dump(parts: dict[int, list[FoundFile]]) -> FoundDump:
     """Choose among files of the same part: a taper writes a part again that met the end of a
     volume, so the one that something follows is the better one, then the longer one."""
@@ -127,8 +137,9 @@ def _dump(parts: dict[int, list[FoundFile]]) -> FoundDump:
     if not expected.known:
         return FoundDump(parts=first, proof=Proof.NONE)
     for chosen in itertools.islice(itertools.product(*choices), _MOST_CHOICES):
-        if functools.reduce(joined, (file.crc for file in chosen), UNKNOWN) == expected:
-            return FoundDump(parts=chosen, proof=Proof.CHECKSUM)
+        for parts_of_it in (chosen, _unpadded(chosen, expected.size)):
+            if functools.reduce(joined, (file.crc for file in parts_of_it), UNKNOWN) == expected:
+                return FoundDump(parts=parts_of_it, proof=Proof.CHECKSUM)
     size = sum(file.crc.size for file in first)
     lacks = f"its {size} bytes do not make up the checksum {expected} of its header"
     return FoundDump(parts=first, proof=Proof.LACKING, lacks=lacks)

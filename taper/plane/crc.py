@@ -83,6 +83,17 @@ def joined(first: Crc, second: Crc) -> Crc:
     return Crc(shifted ^ second.value, first.size + second.size)
 
 
+def without_zeros(whole: Crc, count: int) -> Crc:
+    """The CRC of a stream from whose end so many zeros are taken.
+
+    :param count: bytes, not more than there are; as many are in memory for a moment
+    """
+    zeros = RunningCrc()
+    zeros.update(memoryview(bytes(count)))
+    back = _power(-8 * count % _ORDER)
+    return Crc(_product(back, whole.value ^ zeros.value().value), whole.size - count)
+
+
 def _product(left: int, right: int) -> int:
     """Of two polynomials, modulo that of the CRC."""
     product, power = 0, _ONE

@@ -12,7 +12,7 @@ from taper.plane.interfaces import ISource, SourceError
 
 if TYPE_CHECKING:
     from protocols.header import Header
-    from protocols.stored import StoredDump, StoredPart
+    from protocols.stored import StoredDump, StoredPart, ToldDump
 
 
 class IReader(Protocol):
@@ -120,7 +120,7 @@ def reading_failed(part: StoredPart, device_name: str, error: DeviceError) -> So
     return SourceError(f"{part.place}: error reading from {device_name}: {error.text}")
 
 
-def known_size(dump: StoredDump, header: Header, block_size: int) -> int | None:
+def known_size(dump: StoredDump | ToldDump, header: Header, block_size: int) -> int | None:
     """Bytes of the whole dump, where something tells it that does not count padding.
 
     The client's count is that of the stored bytes only if nothing was done to them here; and it

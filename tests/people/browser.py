@@ -1,4 +1,5 @@
-"""A real browser, Debian's chromium without a screen, led by its own protocol over a pipe."""
+"""A real browser, one of Debian's two chromiums without a screen, led by its own protocol over a
+pipe."""
 
 from __future__ import annotations
 
@@ -6,17 +7,17 @@ import base64
 import json
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from itertools import chain
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 _TO, _FROM = 3, 4
 """The descriptors of the pipe, in the browser."""
 _OPTIONS = (
@@ -67,7 +68,8 @@ class Browser(ProcessProtocol):
         self._heard = b""
         self._number = 0
         self._answers: dict[int, Deferred[Any]] = {}
-        self._events: dict[str, list[Deferred[Any]]] = {}
+        self._loaded: set[str] = set()
+        self._waiting: list[Deferred[Any]] = []
         self._session: str | None = None
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
@@ -93,11 +95,14 @@ class Browser(ProcessProtocol):
             self.complaints.append(said["entry"]["text"])
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(str(said["exceptionDetails"]))
-        for waiting in self._events.pop(method, []):
-            waiting.callback(said)
+        elif method == "Page.lifecycleEvent" and said["name"] == "load":
+            self._loaded.add(said["loaderId"])
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                one.callback(None)
 
     def processEnded(self, reason: Failure) -> None:
-        for answer in (*self._answers.values(), *chain(*self._events.values())):
+        for answer in (*self._answers.values(), *self._waiting):
             answer.errback(RuntimeError(f"the browser has ended: {self.said.decode()}"))
         self.ended.callback(None)
 
@@ -121,20 +126,26 @@ class Browser(ProcessProtocol):
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             await self.call(f"{domain}.enable")
+        await self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     async def go(self, address: str) -> None:
         """Load an address, to the end."""
-        loaded: Deferred[Any] = Deferred()
-        self._events.setdefault("Page.loadEventFired", []).append(loaded)
-        await self.call("Page.navigate", url=address)
-        await loaded
+        found = await self.call("Page.navigate", url=address)
+        assert "errorText" not in found, found
+        while found["loaderId"] not in self._loaded:
+            await self._a_load()
 
     async def follow(self, selector: str) -> None:
         """Click on a link, and wait for its page."""
-        loaded: Deferred[Any] = Deferred()
-        self._events.setdefault("Page.loadEventFired", []).append(loaded)
+        before = set(self._loaded)
         await self.run(f"document.querySelector({json.dumps(selector)}).click()")
-        await loaded
+        while self._loaded == before:
+            await self._a_load()
+
+    def _a_load(self) -> Deferred[None]:
+        """Some page is loaded; it may be one from before."""
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
 
     async def run(self, script: str) -> Any:
         """The value of an expression, or of the promise that it is."""
@@ -187,6 +198,6 @@ async def browsing(profile: Path) -> AsyncIterator[Browser]:
         await browser.open()
         yield browser
     finally:
-        if not browser.ended.called:
+        with suppress(ProcessExitedAlready):
             process.signalProcess("KILL")
         await browser.ended

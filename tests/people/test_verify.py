@@ -240,6 +240,13 @@ async def test_volumes_behind_a_mover(tmp_path: Path) -> None:
         made = str(tmp_path / "made")
         record = await nights.record("verify", "--rebuild-catalogue", made, exit=Exit.FOUND)
         assert [dump["proof"] for dump in record["dumps"]] == ["checksum", "lacking", "checksum"]
+        # whose last blocks the server fills with zeros
+        await nights.hold("20260109210000", Dump("/padded", PART + 7), Dump("/exact", PART))
+        record = await nights.record("verify", "C03")
+        assert [dump["verdict"] for dump in record["dumps"]] == ["good"] * 2
+        again = str(tmp_path / "again")
+        record = await nights.record("verify", "--rebuild-catalogue", again, exit=Exit.FOUND)
+        assert [dump["proof"] for dump in record["dumps"][-2:]] == ["checksum"] * 2
 
 
 @ensureDeferred

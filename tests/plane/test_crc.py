@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.crc import Crc
-from taper.plane.crc import RunningCrc, flipped_bit, joined
+from taper.plane.crc import RunningCrc, flipped_bit, joined, without_zeros
 
 
 def test_known_values() -> None:
@@ -51,6 +51,11 @@ def of(data: bytes) -> Crc:
 @given(first=st.binary(max_size=100), second=st.binary(max_size=100))
 def test_streams_one_behind_the_other(first: bytes, second: bytes) -> None:
     assert joined(of(first), of(second)) == of(first + second)
+
+
+@given(data=st.binary(max_size=100), zeros=st.integers(0, 70_000))
+def test_a_stream_without_the_zeros_at_its_end(data: bytes, zeros: int) -> None:
+    assert without_zeros(of(data + bytes(zeros)), zeros) == of(data)
 
 
 def test_long_streams_one_behind_the_other() -> None:
