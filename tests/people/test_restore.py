@@ -435,57 +435,6 @@ async def test_a_newer_dump_that_is_not_there(tmp_path: Path, how: str) -> None:
     await nights.lines(*(*words[:-1], "2026-01-07", "--to", str(tmp_path / "three")))
 
 
-@pytest.mark.parametrize("told", ["header", "configuration", "nowhere"])
-@ensureDeferred
-async def test_attributes_of_files(tmp_path: Path, told: str) -> None:
-    """As amgtar was told to store them; tar restores none unless it is told to."""
-    nights = Nights(tmp_path).make()
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "disk/f").write_text("x")
-    try:
-        os.setxattr(tmp_path / "disk/f", "user.note", b"mine")
-    except OSError as fault:
-        pytest.skip(f"no attributes on this file system: {fault}")
-    options = ("--create", "--file=-", "--xattrs", f"--directory={tmp_path}/disk", ".")
-    data = subprocess.run([str(find_tar()), *options], capture_output=True, check=True).stdout
-    property_ = "<property>\n  <name>xattrs</name>\n  <value>yes</value>\n</property>"
-    plugin = f"<backup-program>\n<plugin>amgtar</plugin>\n{property_}</backup-program>"
-    header = Header(
-        type=HeaderType.DUMPFILE,
-        datestamp=FULL,
-        host="localhost",
-        disk="/attributes",
-        level=0,
-        program="APPLICATION",
-        application="amgtar",
-        recover_cmd="x",
-        server_crc=crc_of(data),
-        dle=f"<dle>\n{plugin}\n</dle>\n" if told == "header" else "",
-    )
-    (nights.root / "holding" / FULL).mkdir()
-    held = nights.root / "holding" / FULL / "localhost._attributes.0"
-    held.write_bytes(build_header(header, 32768, None) + data)
-    if told == "configuration":
-        more = 'define application a {\n plugin "amgtar"\n property "XATTRS" "YES"\n}'
-        nights.configure(more=more)
-    await nights.lines("restore", "localhost", "/attributes", "--to", str(tmp_path / "back"))
-    there = os.listxattr(tmp_path / "back/f")
-    assert ("user.note" in there) is (told != "nowhere")
-
-
-@ensureDeferred
-async def test_attributes_that_cannot_be_restored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Tar ends well all the same; the restore does not."""
-    nights = await two_nights(tmp_path)
-    text = "tar: setxattrat: Cannot set 'user.x' extended attribute for file './f': Not supported"
-    tar = script(tmp_path / "tar", f'echo "{text}" >&2; cat > /dev/null')
-    monkeypatch.setattr(step, "find_tar", lambda: str(tar))
-    words = ("restore", "localhost", "/home", "--level", "0", "--to", str(tmp_path / "back"))
-    assert f"Level 0: {text}" in await nights.lines(*words, exit=Exit.FOUND)
-
-
 @ensureDeferred
 async def test_a_dump_of_the_future(tmp_path: Path) -> None:
     """It is the newest by its date, which hides all that were made since."""

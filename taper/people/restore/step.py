@@ -17,7 +17,6 @@ from taper.gnutar import USUAL, environment, find_tar
 from taper.installation import installation
 from taper.last_words import CannotStart
 from taper.people.restore import trust, unpack
-from taper.people.restore.attributes import attribute_options
 from taper.people.restore.telling import Outcome
 from taper.people.restore.watched import Contents, Watched, moved_away
 from taper.people.telling import printable
@@ -159,12 +158,7 @@ class StepAtWork:
             tar = find_tar()
             if tar is None:
                 raise Refused(f"no GNU tar is at {', '.join(USUAL)}")
-            command = unpack.extracting(
-                *(tar, target, paths),
-                alone=alone,
-                root=self._rights.root,
-                attributes=attribute_options(header, self._config),
-            )
+            command = unpack.extracting(tar, target, paths, alone=alone, root=self._rights.root)
             return unpack.Program(command, {**whose, "env": environment()})
         name = header.application
         if header.program != "APPLICATION" or not trust.is_plain_name(name):

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from devices.threads import start_thread
 from taper.last_words import STDOUT, CannotStart, reason
-from taper.people.restore.attributes import not_set
 
 if TYPE_CHECKING:
     from protocols.conf import Config
@@ -45,7 +44,7 @@ class Taker(Protocol):
         """Wait for its end; blocks."""
 
     def complaints(self, not_found: int = 0) -> list[str]:
-        """What it has to say, if not all was done.
+        """What it has to say, if it did not end well.
 
         :param not_found: of how many names it is to say that they are not in the archive
         """
@@ -111,9 +110,9 @@ class Program:
 
     def complaints(self, not_found: int = 0) -> list[str]:
         status = self._process.returncode
-        said = self._said.decode("utf-8", "surrogateescape").splitlines()
         if not status:
-            return not_set(said)
+            return []
+        said = self._said.decode("utf-8", "surrogateescape").splitlines()
         absent = [line for line in said if line.endswith(_NOT_FOUND)]
         lines = [line for line in said if not line.endswith((_SUMMARY, _NOT_FOUND))]
         if len(absent) != not_found:
@@ -132,13 +131,7 @@ def _listen(process: subprocess.Popen[bytes], said: bytearray) -> None:
 
 
 def extracting(
-    tar: str,
-    directory: str,
-    paths: Sequence[str],
-    *,
-    alone: bool,
-    root: bool,
-    attributes: Sequence[str] = (),
+    tar: str, directory: str, paths: Sequence[str], *, alone: bool, root: bool
 ) -> list[str]:
     """The command that unpacks an archive.
 
@@ -146,7 +139,6 @@ def extracting(
     :param alone: nothing else is in the directory, so that what an incremental archive does not
         list may be deleted
     :param root: owners can be restored
-    :param attributes: options for more of them
     """
     return [
         tar,
@@ -157,7 +149,6 @@ def extracting(
         "--numeric-owner",
         "--same-owner" if root else "--no-same-owner",
         *(["--incremental"] if alone else []),
-        *attributes,
         "--no-wildcards",
         "--",
         *(spelling for path in paths for spelling in spellings(path)),
