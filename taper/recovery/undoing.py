@@ -83,7 +83,10 @@ class Undone:
         if self._cancelled or self._ended:
             return 0
         stdout: Any = self._programs[-1].stdout
-        size: int = os.readv(stdout.fileno(), [buffer])
+        size = 0
+        # programs write small pieces, and each that is handed on wakes somebody
+        while size < len(buffer) and (got := os.readv(stdout.fileno(), [buffer[size:]])):
+            size += got
         if not size:
             self._ended = True
             self._judge()
