@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import io
 import os
 import shutil
+import socket
 import subprocess
 import tarfile
 from pathlib import Path
@@ -471,6 +473,10 @@ async def renamed(tmp_path: Path) -> tuple[Nights, str]:
     (disk / "old/below").mkdir(parents=True)
     (disk / "old/kept").write_text("kept")
     (disk / "top").write_text("top")
+    (disk / "same").mkdir()
+    (disk / "same/file").write_text("file")
+    with socket.socket(socket.AF_UNIX) as bound, contextlib.chdir(disk / "same"):
+        bound.bind("socket")
     await nights.hold(FULL, Listed(str(disk), 0))
     (disk / "old").rename(disk / "new")
     (disk / "new/late").write_text("late")
@@ -484,7 +490,8 @@ async def test_a_directory_that_was_renamed(tmp_path: Path) -> None:
     nights, disk = await renamed(tmp_path)
     words = ("restore", "localhost", disk, "--to")
     await nights.lines(*words, str(tmp_path / "all"))
-    assert found(tmp_path / "all") == {"new/kept": b"kept", "new/late": b"late", "top": b"top"}
+    same = {"same/file": b"file", "top": b"top"}
+    assert found(tmp_path / "all") == {"new/kept": b"kept", "new/late": b"late", **same}
 
     record = await nights.record(*words, str(tmp_path / "one"), "--path", "new", exit=Exit.FOUND)
     assert record["left_out"] == ["new/kept"]
@@ -498,8 +505,9 @@ async def test_a_directory_that_was_renamed(tmp_path: Path) -> None:
     (tmp_path / "over/mine").write_text("mine")
     said = await nights.lines(*words, str(tmp_path / "over"), "--overwrite", exit=Exit.FOUND)
     assert any("directory old was renamed to new before this dump" in line for line in said)
-    assert found(tmp_path / "over").keys() == {"mine", "old/kept", "new/late", "top"}
+    assert found(tmp_path / "over").keys() == {"mine", "old/kept", "new/late", *same}
     await nights.lines(*words, str(tmp_path / "level"), "--level", "1", "--path", "new")
+    await nights.lines(*words, str(tmp_path / "same"), "--path", "same")  # no dump has a socket
 
 
 class Terminal(io.StringIO):

@@ -28,7 +28,8 @@ class Contents:
     :ivar seen: of the paths that are wanted, those that are there.
     :ivar last: name of the last file of which all was seen; empty: there was none.
     :ivar not_found: of how many spellings of paths there is no member.
-    :ivar members: names of the members, if paths are wanted.
+    :ivar members: names of the members, if paths are wanted, and of what the archive says that it
+        has: a socket is no member of any, nor is what could not be read.
     :ivar kept: names that the archive lists below the paths that are wanted, and has no member of,
         as they were dumped before.
     :ivar renamed: old and new names of directories, since the dump that this one builds on.
@@ -63,10 +64,11 @@ class Contents:
             self.last = name
 
     def _list(self, directory: str, mark: str, name: str) -> None:
-        if mark == "N" and self._paths and len(self.kept) < _MOST_NAMES:
+        if mark in "NY" and self._paths:
+            names = self.kept if mark == "N" else self.members
             whole = member_name(f"{member_name(directory)}/{name}")
-            if any(covers(path, whole) for path in self._paths):
-                self.kept.add(whole)
+            if len(names) < _MOST_NAMES and any(covers(path, whole) for path in self._paths):
+                names.add(whole)
         elif mark == "R":
             self._old_name = member_name(name)
         elif mark == "T" and self._old_name and len(self.renamed) < _MOST_NAMES:
