@@ -15,7 +15,8 @@ is left is our own doing: computing, a file, a lock, or the interpreter lock. On
 a page of the program itself that the kernel had dropped and had to read from a busy disk (a major
 fault; we map no file of data), which stops all threads if it is met under the interpreter lock.
 So a turn with such a fault, into which not even the watching thread could look, is excused; and so
-is one in which a thread ran that has ended since, of which nobody knows how long it starved.
+is one in which a thread ran that has ended since, and has not told how long it starved, as threads
+of Python do.
 Nor does the time count for which somebody stopped the process (SIGSTOP): the signal that lets it go
 on is counted, and the watching thread knows for how long it could not look.
 """
@@ -60,12 +61,16 @@ def scheduled_by_thread() -> dict[str, Scheduled]:
     found = {}
     for task in os.listdir(_TASKS):
         try:
-            with open(f"{_TASKS}/{task}/schedstat") as file:
-                ran, starved = file.read().split()[:2]
+            found[task] = _scheduled(f"{_TASKS}/{task}/schedstat")
         except (FileNotFoundError, ProcessLookupError):
             continue  # a thread that ended just now
-        found[task] = Scheduled(int(ran) / 1e9, int(starved) / 1e9)
     return found
+
+
+def _scheduled(path: str) -> Scheduled:
+    with open(path) as file:
+        ran, starved = file.read().split()[:2]
+    return Scheduled(int(ran) / 1e9, int(starved) / 1e9)
 
 
 def stolen() -> float:
@@ -84,10 +89,12 @@ class Starvation:
     """How long this process was kept from running since :meth:`begin`."""
 
     def __init__(self) -> None:
+        self._over: dict[str, Scheduled] = {}
         self.begin()
 
     def begin(self) -> None:
         """Remember the counters."""
+        self._over = {}
         self._threads = scheduled_by_thread()
         self._stolen = stolen()
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -97,13 +104,18 @@ class Starvation:
         """Seconds since then; too much rather than too little, as threads starve side by side."""
         return (stolen() - self._stolen) + sum(thread.starved for thread in self._deltas().values())
 
+    def note_end(self) -> None:
+        """The thread that calls this is about to end."""
+        found = _scheduled("/proc/thread-self/schedstat")
+        self._over[str(threading.get_native_id())] = found
+
     def paged(self) -> bool:
         """A page of this process came from the disk since then."""
         return resource.getrusage(resource.RUSAGE_SELF).ru_majflt > self._usage.ru_majflt
 
     def ended(self) -> float:
-        """Seconds that threads ran since then which are no more; how long they starved, perhaps
-        with the interpreter lock in their hands, nobody knows."""
+        """Seconds that threads ran since then which are no more, and have not told their end; how
+        long they starved, perhaps with the interpreter lock in their hands, nobody knows."""
         living = sum(thread.ran for thread in self._deltas().values())
         return max(time.process_time() - self._cpu - living, 0.0)
 
@@ -126,7 +138,7 @@ class Starvation:
     def _deltas(self) -> dict[str, Scheduled]:
         none = Scheduled(0.0, 0.0)
         deltas = {}
-        for task, now in scheduled_by_thread().items():
+        for task, now in {**self._over, **scheduled_by_thread()}.items():
             before = self._threads.get(task, none)
             deltas[task] = Scheduled(now.ran - before.ran, now.starved - before.starved)
         return deltas
@@ -153,7 +165,7 @@ class Alarm:
         self.stops = 0
         self.longest = 0.0
         self._complain = complain
-        self._starvation = starvation or Starvation()
+        self.starvation = starvation or Starvation()
         self._clock = clock
         self._thread = threading.get_ident()
         self._began: float | None = None
@@ -165,7 +177,7 @@ class Alarm:
 
     def begin_turn(self) -> None:
         """The wait is over."""
-        self._starvation.begin()
+        self.starvation.begin()
         with self._lock:
             self._stack = ""
             self._unseen = 0.0
@@ -180,7 +192,7 @@ class Alarm:
         self.turns += 1
         wall = own = self._clock() - began
         if wall > LIMIT:
-            own = max(wall - self._stopped_by_now() - self._starvation.since(), 0.0)
+            own = max(wall - self._stopped_by_now() - self.starvation.since(), 0.0)
         if own > LIMIT and not self._stack and self._is_excused():
             own = 0.0
         self.longest = max(self.longest, own)
@@ -188,11 +200,11 @@ class Alarm:
             stack = self._stack or "  (not seen: something held the interpreter lock)\n"
             self._complain(
                 f"reactor blocked for {own:.3f} s (turn of {wall:.3f} s, from {began:.3f}):\n"
-                f"{stack}{self._starvation.evidence()}"
+                f"{stack}{self.starvation.evidence()}"
             )
 
     def _is_excused(self) -> bool:
-        return bool(self._starvation.paged() or self._starvation.ended() > _ENDED)
+        return bool(self.starvation.paged() or self.starvation.ended() > _ENDED)
 
     def look(self) -> None:
         """From another thread: keep the stack of a turn that is getting long."""
@@ -260,6 +272,7 @@ def watch(reactor: Any, path: str) -> None:
         _append(path, f"taper {os.getpid()}: {text}")
 
     alarm = Alarm(complain)
+    _let_threads_tell(alarm.starvation)
 
     def count_stop(*_: object) -> None:
         alarm.stops += 1
@@ -280,6 +293,20 @@ def watch(reactor: Any, path: str) -> None:
 
     reactor.addSystemEventTrigger("after", "shutdown", summarize)
     threading.Thread(target=look_now_and_then, name="alarm", daemon=True).start()
+
+
+def _let_threads_tell(starvation: Starvation) -> None:
+    """Let each thread say at its end how long it has starved."""
+    thread: Any = threading.Thread
+    inner = thread._bootstrap_inner
+
+    def to_its_end(one: threading.Thread) -> None:
+        try:
+            inner(one)
+        finally:
+            starvation.note_end()
+
+    thread._bootstrap_inner = to_its_end
 
 
 def _append(path: str, text: str) -> None:

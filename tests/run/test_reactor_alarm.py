@@ -126,6 +126,20 @@ def test_threads_that_are_no_more() -> None:
     assert starvation.ended() > 0.010
 
 
+def test_a_thread_that_has_told_its_end() -> None:
+    """What it ran and starved is known, though it is no more."""
+    starvation = Starvation()
+    thread = threading.Thread(target=lambda: (sum(range(6_000_000)), starvation.note_end()))
+    thread.start()
+    thread.join()
+    while os.path.exists(f"/proc/self/task/{thread.native_id}"):
+        time.sleep(0.001)
+    assert starvation.ended() < 0.010
+    assert f"  {thread.native_id}: ran " in starvation.evidence()
+    starvation.begin()
+    assert f"  {thread.native_id}: ran " not in starvation.evidence()
+
+
 def test_who_is_stopped_is_excused() -> None:
     """For as long as that was, and no longer."""
     fake = Fake()
@@ -170,6 +184,7 @@ if sys.argv[1] == "watched":
 def block_here():
     time.sleep(0.4)
 reactor.callLater(0.05, block_here)  # not before the first wait
+reactor.callInThread(len, "")
 reactor.callLater(0.3, reactor.stop)
 reactor.run()
 """
