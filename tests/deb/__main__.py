@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.deb.build import ROOT, build
 from tests.deb.rooms import Failed, need, say
+from tests.deb.serving import try_units
 from tests.deb.trying import try_package
 
 
@@ -18,10 +19,11 @@ def main() -> int:
     parser.add_argument("--package", type=Path, metavar="FILE", help="try this one; build none")
     options = parser.parse_args()
     try:
-        need("unshare", "tar", "git")
+        need("unshare", "nsenter", "tar", "git")
         options.rooms.mkdir(parents=True, exist_ok=True)
         package = options.package or build(options.rooms, options.result)
         try_package(options.rooms, package)
+        try_units(options.rooms, package)
     except Failed as fault:
         print(fault, file=sys.stderr)
         return 1

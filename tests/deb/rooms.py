@@ -68,8 +68,12 @@ class Room:
         :raise Failed: it ended with another
         """
         words = ["runuser", "-u", user, "--", *command] if user else command
+        return run(self.command(*words), status)
+
+    def command(self, *command: str) -> list[str]:
+        """What runs a command in here."""
         inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts"]
-        return run([*inside, "sh", "-c", _ENTER, "sh", str(self.path), *words], status)
+        return [*inside, "sh", "-c", _ENTER, "sh", str(self.path), *command]
 
     def shell(self, script: str, user: str = "", status: int = 0) -> str:
         """The same of a script, up to its first command that fails."""
@@ -90,7 +94,6 @@ def room(tar: Path) -> Iterator[Room]:
 
 def run(command: Sequence[str], status: int = 0) -> str:
     """See :meth:`Room.run`."""
-    clean = {name: os.environ[name] for name in ("TMPDIR",) if name in os.environ}
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -98,19 +101,30 @@ def run(command: Sequence[str], status: int = 0) -> str:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        env={
-            **clean,
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "LC_ALL": "C.UTF-8",
-            "DEBIAN_FRONTEND": "noninteractive",
-            "HOME": "/root",
-        },
+        env=clean_environment(),
         cwd="/",
     )
     if done.returncode != status:
         what = f"{' '.join(command)}\nended with status {done.returncode}, not {status}"
         raise Failed(f"{what}:\n{done.stdout}")
     return done.stdout
+
+
+def clean_environment() -> dict[str, str]:
+    """Of commands in a room: nothing of ours but where temporary files go."""
+    return {
+        **{name: os.environ[name] for name in ("TMPDIR",) if name in os.environ},
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "DEBIAN_FRONTEND": "noninteractive",
+        "HOME": "/root",
+    }
+
+
+def expect(text: str, said: str) -> None:
+    """:raise Failed: it is not in what was said"""
+    if text not in said:
+        raise Failed(f"{text!r} is not in what was said:\n{said}")
 
 
 def say(text: str) -> None:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from taper import __version__
-from tests.deb.rooms import Failed, Room, room, say, stock
+from tests.deb.rooms import Failed, Room, expect, room, say, stock
 
 AMANDA = ("amanda-server", "amanda-client", "libencode-locale-perl")
 TOOLS = (*AMANDA, "bash-completion", "binutils", "man-db", "procps", "python3", "tar")
@@ -77,11 +77,6 @@ def try_package(rooms: Path, package: Path) -> None:
         _expect_same(before, place.shell(_SHAPE))
 
 
-def _expect(text: str, said: str) -> None:
-    if text not in said:
-        raise Failed(f"{text!r} is not in what was said:\n{said}")
-
-
 def _expect_same(before: str, after: str) -> None:
     if before != after:
         lost = sorted(set(before.splitlines()) ^ set(after.splitlines()))
@@ -100,9 +95,9 @@ def _make_newer(place: Room) -> None:
 def _install(place: Room) -> None:
     """it takes the place of Amanda's taper, and says so"""
     said = place.run("dpkg", "-i", "/packages/ours.deb")
-    _expect(f"{TAPER} is our taper now; it runs {PYTHON}", said)
-    _expect(OURS, place.run("taperctl", "status"))
-    _expect(f"taperctl-{__version__}", place.run("taperctl", "--version"))
+    expect(f"{TAPER} is our taper now; it runs {PYTHON}", said)
+    expect(OURS, place.run("taperctl", "status"))
+    expect(f"taperctl-{__version__}", place.run("taperctl", "--version"))
 
 
 def _run(place: Room) -> None:
@@ -111,52 +106,52 @@ def _run(place: Room) -> None:
     config.mkdir(parents=True)
     (config / "amanda.conf").write_text(_CONF)
     place.run("chown", "-R", "backup:backup", "/etc/amanda/T", "/var/log/amanda")
-    _expect("TAPER-OK", place.shell(_NIGHT, user="backup"))
-    _expect("Every file is as it was", place.run("taperctl", "demo", "--source", "/etc/apt"))
+    expect("TAPER-OK", place.shell(_NIGHT, user="backup"))
+    expect("Every file is as it was", place.run("taperctl", "demo", "--source", "/etc/apt"))
     place.run("taperctl", "volumes", "T")
     for page in ("1 taperctl", "8 taper", "8 amdirecttar", "8 taper-recovery"):
         place.run("man", "-w", *page.split())
-    _expect("volumes", place.run("bash", "-c", _COMPLETE))
+    expect("volumes", place.run("bash", "-c", _COMPLETE))
     place.run("taperctl", "application", "install")
-    _expect("amdirecttar is in", place.run("taperctl", "application", "status"))
-    _expect("amidxtaped is our", place.run("taperctl", "install", "--recovery"))
+    expect("amdirecttar is in", place.run("taperctl", "application", "status"))
+    expect("amidxtaped is our", place.run("taperctl", "install", "--recovery"))
 
 
 def _upgrade_amanda(place: Room) -> None:
     """her new program goes where the old one is kept"""
     place.shell("dpkg -i /packages/amanda-server_*.deb")
-    _expect(OURS, place.run("taperctl", "status"))
+    expect(OURS, place.run("taperctl", "status"))
     place.run("test", "-x", ASIDE)
 
 
 def _upgrade(place: Room) -> None:
     """while a taper runs it is refused, and all stays as it is; then it is done"""
     said = place.shell(f"{_RUNNING}\ndpkg -i /packages/newer.deb", status=1)
-    _expect("upgrade when its run is over", said)
-    _expect(f"Version: {__version__}\n", place.run("dpkg", "-s", "twisted-taper"))
-    _expect("Status: install ok installed", place.run("dpkg", "-s", "twisted-taper"))
-    _expect(OURS, place.run("taperctl", "status"))
+    expect("upgrade when its run is over", said)
+    expect(f"Version: {__version__}\n", place.run("dpkg", "-s", "twisted-taper"))
+    expect("Status: install ok installed", place.run("dpkg", "-s", "twisted-taper"))
+    expect(OURS, place.run("taperctl", "status"))
     place.run("dpkg", "-i", "/packages/newer.deb")
-    _expect(f"Version: {NEWER}\n", place.run("dpkg", "-s", "twisted-taper"))
-    _expect(OURS, place.run("taperctl", "status"))
+    expect(f"Version: {NEWER}\n", place.run("dpkg", "-s", "twisted-taper"))
+    expect(OURS, place.run("taperctl", "status"))
 
 
 def _give_back(place: Room) -> None:
     """a place that was given back by hand is not taken by an upgrade"""
     place.run("taperctl", "uninstall")
     place.run("dpkg", "-i", "/packages/newer.deb")
-    _expect(f"{TAPER} is Amanda's own taper", place.run("taperctl", "status"))
+    expect(f"{TAPER} is Amanda's own taper", place.run("taperctl", "status"))
     place.run("taperctl", "install")
 
 
 def _remove(place: Room) -> None:
     """while a taper runs it is refused; then Amanda's programs have their places again"""
     said = place.shell(f"{_RUNNING}\ndpkg -r twisted-taper", status=1)
-    _expect("uninstall when its run is over", said)
-    _expect(OURS, place.run("taperctl", "status"))
+    expect("uninstall when its run is over", said)
+    expect(OURS, place.run("taperctl", "status"))
     said = place.run("dpkg", "-r", "twisted-taper")
-    _expect(f"{TAPER} is Amanda's own taper again", said)
-    _expect("amidxtaped is Amanda's own amidxtaped again", said)
+    expect(f"{TAPER} is Amanda's own taper again", said)
+    expect("amidxtaped is Amanda's own amidxtaped again", said)
     if "twisted" in place.run(TAPER, "--version", user="backup"):
         raise Failed(f"{TAPER} is not Amanda's own")
     place.shell("rm -r /etc/amanda/T")
@@ -164,7 +159,7 @@ def _remove(place: Room) -> None:
 
 def _purge(place: Room) -> None:
     """Nothing of the package is left; installed again, it is there again, and gone again."""
-    _expect("is our taper now", place.run("dpkg", "-i", "/packages/ours.deb"))
+    expect("is our taper now", place.run("dpkg", "-i", "/packages/ours.deb"))
     place.run("dpkg", "-P", "twisted-taper")
     left = place.shell("find / -xdev -path /proc -prune -o -name '*twisted?taper*' -print")
     if left:
