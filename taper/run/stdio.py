@@ -35,7 +35,8 @@ def keep_what_twisted_logs() -> None:
 def _tell_failure(event: Any) -> None:
     """A sentence of it to whoever reads the amdump log."""
     failure = event.get("log_failure")
-    if failure is not None:
+    # which is what a second signal meets, while the first one ends us
+    if failure is not None and not failure.check("twisted.internet.error.ReactorNotRunning"):
         tell("taper", f"internal error: {failure.getErrorMessage()}", failure.value)
 
 

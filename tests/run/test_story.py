@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from protocols.conf import load
@@ -190,6 +191,7 @@ def test_a_failure_that_nobody_waited_for(capfd: pytest.CaptureFixture[str]) -> 
     """Twisted's last words are a sentence for the amdump log."""
     _tell_failure({"log_failure": Failure(ValueError("lost"))})
     _tell_failure({"log_format": "nothing wrong"})
+    _tell_failure({"log_failure": Failure(ReactorNotRunning("a second signal"))})
     assert capfd.readouterr().err == "taper: internal error: lost [TAPER-9000]\n"
 
 
