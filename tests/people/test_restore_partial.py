@@ -66,6 +66,7 @@ def good_files(target: Path, outcome: dict[str, Any]) -> set[str]:
         ("log cut", "open: the trace log does not tell how it ended"),
         ("part unlogged", "the log does not tell of part 3"),
         ("volume away", "volume C02 forgotten (not in the tapelist)"),
+        ("written again", "volume C02 written again"),
     ],
 )
 @ensureDeferred
@@ -76,6 +77,9 @@ async def test_a_dump_that_is_not_whole(tmp_path: Path, how: str, lacks: str) ->
         forget(nights, "C02")
         shutil.rmtree(tmp_path / "vtapes/slot2")
         (tmp_path / "vtapes/slot2").mkdir()
+    elif how == "written again":
+        tapelist = tmp_path / "tapelist"
+        tapelist.write_text(tapelist.read_text().replace(f"{FULL} C02", f"{LATER} C02"))
     else:
         rewrite_log(nights, how)
     target = tmp_path / "back"
@@ -98,7 +102,8 @@ async def test_a_dump_that_is_not_whole(tmp_path: Path, how: str, lacks: str) ->
             | {"why": "part 3: the log does not tell of part 3"}
         ]
         assert {"dir/f5", "dir/f6", "dir/f7"} <= good
-    elif how == "volume away":
+    elif how in ("volume away", "written again"):
+        assert [loss["size"] for loss in outcome["lost"]] == [PART, PART, 10240]
         assert {loss["volume"] for loss in outcome["lost"]} == {"C02"}
     else:
         assert f"the dump is not whole: {lacks}" in outcome["faults"]
