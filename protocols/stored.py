@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from protocols.crc import UNKNOWN, Crc
 from protocols.header import Header
@@ -84,12 +84,12 @@ class StoredPart:
 
     @property
     def place(self) -> str:
-        return f"'{self.label}' file {self.fileno}"
+        return f"'{self.label}' file {self.fileno}" if self.label else f"part {self.number}"
 
 
 @frozen(kw_only=True)
 class StoredDump:
-    """A complete dump.
+    """A complete dump, or what a log tells of one that is not (:meth:`ToldDump.as_remains`).
 
     :ivar written: the datestamp of its volumes' labels, 14 digits.
     :ivar parts: all of them, in order.
@@ -108,7 +108,7 @@ class StoredDump:
     @property
     def labels(self) -> tuple[str, ...]:
         """The volumes, in the order of reading."""
-        return tuple(dict.fromkeys(part.label for part in self.parts))
+        return tuple(dict.fromkeys(part.label for part in self.parts if part.label))
 
     def mismatch(self, header: Header, part: StoredPart) -> str | None:
         """What is wrong with the header found where ``part`` should be [data-plane 4.4]."""
@@ -209,6 +209,56 @@ class ToldDump:
             native_crc=self.native_crc,
             client_crc=self.client_crc,
         )
+
+    def as_remains(self) -> StoredDump:
+        """The dump as it is read as far as it goes.
+
+        One part without a label stands for those in a row that the log does not tell of. Its size
+        is known where the log tells that of the dump, and there is one such row only. Where a dump
+        broke off, the part in which it did is the last one, its size not known.
+        """
+        numbers = [part.number for part in self.parts]
+        last = min(max([*numbers, self.count]), MAX_PARTS)
+        if self.end is End.DONE and 0 < self.count <= MAX_PARTS:
+            last = self.count
+        good = [part for part in self.parts if part.number <= last]
+        found: list[StoredPart] = []
+        following = 1
+        for part in good:
+            if part.number > following:
+                found.append(_nowhere(following))
+            found.append(part)
+            following = part.number + 1
+        if self.end is not End.DONE:
+            broken = [one for one in self.broken if one.fileno and one.number == following]
+            found += [_begun_part(one) for one in broken[-1:]]
+            following += bool(broken)
+        if following <= last:
+            found.append(_nowhere(following))
+        rows = [index for index, part in enumerate(found) if not part.label]
+        sizes = [part.size for part in good]
+        if self.end is End.DONE and self.crc.known and len(rows) == 1 and None not in sizes:
+            size = self.crc.size - sum(size or 0 for size in sizes)
+            if size > 0:
+                found[rows[0]] = evolve(found[rows[0]], size=size)
+        return StoredDump(
+            name=self.name,
+            written=self.written,
+            parts=tuple(found),
+            crc=self.crc if self.end is End.DONE else UNKNOWN,
+            native_crc=self.native_crc if self.end is End.DONE else UNKNOWN,
+            client_crc=self.client_crc if self.end is End.DONE else UNKNOWN,
+        )
+
+
+def _nowhere(number: int) -> StoredPart:
+    return StoredPart(label="", fileno=0, number=number, size=None)
+
+
+def _begun_part(part: BrokenPart) -> StoredPart:
+    return StoredPart(
+        label=part.label, fileno=part.fileno, number=part.number, size=None, about=part.about
+    )
 
 
 def told_dumps(

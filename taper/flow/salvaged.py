@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from devices.errors import DeviceError
@@ -11,6 +12,8 @@ from taper.plane.interfaces import SourceError
 from taper.plane.salvage import SalvagedSource
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from protocols.header import Header
     from protocols.stored import StoredPart
     from taper.flow.volume_change import VolumeChange
@@ -23,9 +26,12 @@ class SalvagedOrigin(StoredOrigin):
     Any part's header will do.
 
     :ivar fill: give bytes in the place of those that are lost; to be settled before ``source``.
+    :ivar known_gone: labels of volumes that are not asked for at all, and why; that of no volume
+        is empty. To be settled before ``header``.
     """
 
     fill = True
+    known_gone: Mapping[str, str] = MappingProxyType({})
     _salvaged: SalvagedSource | None = None
 
     @property
@@ -38,8 +44,17 @@ class SalvagedOrigin(StoredOrigin):
         """What could not be read; complete when the source was read to its end."""
         return () if self._salvaged is None else tuple(self._salvaged.losses)
 
+    @property
+    def total(self) -> int | None:
+        """As of any origin; but where a loss of unknown size is known before, what follows it must
+        not be measured by it."""
+        parts = self.dump.parts
+        if any(part.size is None and part.label in self.known_gone for part in parts):
+            return None
+        return super().total
+
     async def _read_header(self) -> Header:
-        self._gone: dict[str, str] = {}
+        self._gone: dict[str, str] = dict(self.known_gone)
         faults: list[str] = []
         for part in self.dump.parts:
             header = await self._header_of(part, faults)

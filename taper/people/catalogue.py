@@ -25,10 +25,12 @@ class Copy:
 
     :ivar dump: what the log tells of it.
     :ivar gone: labels of its volumes that were written again since, or are in no tapelist.
+    :ivar forgotten: those of them that are in no tapelist: what is on them may still be there.
     """
 
     dump: ToldDump
     gone: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
 
     @property
     def restorable(self) -> bool:
@@ -36,19 +38,29 @@ class Copy:
         return self.dump.is_whole and not self.gone
 
     @property
+    def overwritten(self) -> tuple[str, ...]:
+        """Labels of its volumes that were written again since."""
+        return tuple(label for label in self.gone if label not in self.forgotten)
+
+    @property
     def lacks(self) -> str | None:
         """What it wants to be whole, as a clause for people; None: nothing."""
         if self.restorable:
             return None
         reasons = []
-        if self.gone:
-            volumes = "volume" if len(self.gone) == 1 else "volumes"
-            reasons.append(f"{volumes} {', '.join(self.gone)} written again or forgotten")
+        if self.overwritten:
+            reasons.append(f"{_volumes(self.overwritten)} written again")
+        if self.forgotten:
+            reasons.append(f"{_volumes(self.forgotten)} forgotten (not in the tapelist)")
         if self.dump.end is not End.DONE:
             reasons.append(f"{self.dump.end.value}: {self.dump.why}")
         elif not self.dump.is_whole:
             reasons.append(missing_of(self.dump))
         return "; ".join(reasons)
+
+
+def _volumes(labels: tuple[str, ...]) -> str:
+    return f"{'volume' if len(labels) == 1 else 'volumes'} {', '.join(labels)}"
 
 
 def missing_of(dump: ToldDump) -> str:
@@ -220,9 +232,21 @@ def make_catalogue(
             for label in dump.labels
             if not is_written_as(tapelist.lookup(label), dump.written)
         ]
-        copies.append(Copy(dump=dump, gone=tuple(gone)))
+        forgotten = tuple(label for label in gone if tapelist.lookup(label) is None)
+        copies.append(Copy(dump=dump, gone=tuple(gone), forgotten=forgotten))
     return Catalogue(
         tapelist,
-        tuple(sorted(copies, key=lambda copy: copy.dump.name.datestamp, reverse=True)),
+        _newest_first(copies),
         tuple(sorted(held, key=lambda dump: dump.datestamp, reverse=True)),
     )
+
+
+def together(catalogue: Catalogue, past: Catalogue) -> Catalogue:
+    """A catalogue with the copies on volumes of another one, too."""
+    return Catalogue(
+        catalogue.tapelist, _newest_first([*past.copies, *catalogue.copies]), catalogue.held
+    )
+
+
+def _newest_first(copies: Iterable[Copy]) -> tuple[Copy, ...]:
+    return tuple(sorted(copies, key=lambda copy: copy.dump.name.datestamp, reverse=True))

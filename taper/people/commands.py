@@ -101,7 +101,8 @@ for.""",
                 Argument(
                     names=("--partial",),
                     help="do not ask for volumes that are missing, nor wait for those that "
-                    "somebody else has; restore what the others have",
+                    "somebody else has; restore what the others have, and where there is no whole "
+                    "dump, what there is of one",
                 ),
                 Argument(
                     names=("--overwrite",),

@@ -109,9 +109,13 @@ def test_a_volume_that_was_written_again() -> None:
     found = catalogue(*lines, tapelist=later)
     copy = only(found)
     assert copy.gone == ("D02",)
-    assert copy.lacks == "volume D02 written again or forgotten"
+    assert copy.lacks == "volume D02 written again"
     assert found.on("D02") == ()
     assert found.on("D01") == (copy,)
+    forgotten = TAPELIST.replace(b"20260102000000 D02 reuse\n", b"")
+    copy = only(catalogue(*lines, tapelist=forgotten))
+    assert (copy.gone, copy.overwritten) == (("D02",), ())
+    assert copy.lacks == "volume D02 forgotten (not in the tapelist)"
 
 
 def test_a_dump_that_was_begun_anew() -> None:

@@ -116,7 +116,7 @@ async def test_what_was_written_over(tmp_path: Path) -> None:
     (dump,) = (await nights.record("dumps"))["dumps"]
     assert (dump["restorable"], dump["lacks"]) == (
         False,
-        "volume C02 written again or forgotten",
+        "volume C02 written again",
     )
     assert dump["volumes"][1] == {"label": "C02", "gone": True}
 

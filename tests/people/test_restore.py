@@ -191,7 +191,10 @@ async def test_another_copy(tmp_path: Path) -> None:
     await nights.lines(*words, str(tmp_path / "two"), "--storage", "C")
     assert found(tmp_path / "two") == HOME.files()
     status, _ = await nights.run(*words, str(tmp_path / "three"), "--storage", "D")
-    assert (status, nights.said[-1]) == (Exit.FAILED, "there is no complete dump of it")
+    assert (status, nights.said[-1]) == (
+        Exit.FAILED,
+        "there is no complete dump of it; without --storage, there is one on C, HOLDING",
+    )
 
 
 @ensureDeferred

@@ -7,23 +7,30 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.conf.sections import Application, Dumptype
+from protocols.crc import Crc
 from protocols.header import Header, HeaderType
-from protocols.stored import DumpName, StoredDump, StoredPart
+from protocols.stored import BrokenPart, DumpName, End, StoredDump, StoredPart, ToldDump
 from protocols.tararchive import Hole
-from taper.people.restore.finding import names_in, paths_in, plain_path
+from taper.people.catalogue import Copy
+from taper.people.restore.finding import as_remains, names_in, paths_in, plain_path
 from taper.people.restore.plan import (
     Contents,
+    Lacking,
     NothingToRestore,
     Plan,
     Restorable,
+    base_of,
     choose,
     latest,
     make_plan,
+    why_not,
 )
+from taper.people.restore.telling import tell_plan
 from taper.people.restore.trust import (
     application_is_known,
     is_plain_name,
@@ -82,6 +89,143 @@ def test_what_there_is_instead() -> None:
         choose([held(1, 1)], latest("2026-01-01"), None)
     with pytest.raises(NothingToRestore, match="no dump of level 0; "):
         choose([held(1, 1)], None, 0)
+
+
+# dumps that are not whole
+
+
+def told(
+    day: int,
+    *parts: StoredPart,
+    end: End = End.DONE,
+    count: int = 3,
+    size: int = 30,
+) -> ToldDump:
+    name = DumpName(storage="near", host="h", disk="/d", datestamp=STAMPS[day], level="0")
+    crc = Crc(value=1, size=size)
+    return ToldDump(
+        name=name,
+        pool="P",
+        written=STAMPS[day],
+        end=end,
+        parts=parts,
+        count=count,
+        crc=crc,
+        why="x",
+    )
+
+
+def one_part(number: int, label: str = "N1", size: int | None = 10) -> StoredPart:
+    return StoredPart(label=label, fileno=number, number=number, size=size, about=size or 10)
+
+
+def rest(dump: ToldDump, *labels: str, forgotten: tuple[str, ...] = ()) -> Restorable:
+    return as_remains(Copy(dump=dump, gone=(*labels, *forgotten), forgotten=forgotten))
+
+
+def test_what_there_is_of_a_dump_that_is_not_whole() -> None:
+    """A part that stands for those that are nowhere has their size, where that is known."""
+
+    def row(dump: ToldDump) -> list[tuple[str, int, int | None]]:
+        return [(part.label, part.number, part.size) for part in dump.as_remains().parts]
+
+    first, second, third = (one_part(number) for number in (1, 2, 3))
+    assert row(told(0, first, third)) == [("N1", 1, 10), ("", 2, 10), ("N1", 3, 10)]
+    assert row(told(0, second, size=44, count=2)) == [("", 1, 34), ("N1", 2, 10)]
+    assert row(told(0, first, count=4, size=40)) == [("N1", 1, 10), ("", 2, 30)]
+    assert row(told(0, second)) == [("", 1, None), ("N1", 2, 10), ("", 3, None)]
+    assert row(told(0, first, one_part(3, size=None)))[1] == ("", 2, None)
+    broken = BrokenPart(label="N2", fileno=1, number=2, about=4, why="no space")
+    assert row(evolve(told(0, first, end=End.OPEN, count=0), broken=(broken,))) == [
+        *(("N1", 1, 10), ("N2", 2, None))
+    ]
+    assert row(told(0, first, one_part(1 << 40), end=End.OPEN, count=0))[-1] == ("", 2, None)
+
+
+@given(st.sets(st.integers(1, 9)), st.integers(0, 9), st.sampled_from(End))
+def test_no_part_is_left_out(numbers: set[int], count: int, end: End) -> None:
+    """Those that the log tells of are there, and where one is not, something stands for it."""
+    dump = told(0, *map(one_part, sorted(numbers)), end=end, count=count, size=1000)
+    parts = dump.as_remains().parts
+    last = count if count and end is End.DONE else max([count, *numbers])
+    assert {part.number for part in parts if part.label} == {n for n in numbers if n <= last}
+    stands = {part.number for part in parts if not part.label}
+    assert stands == {n for n in {*range(1, last + 1)} - numbers if n == 1 or n - 1 in numbers}
+    assert [part.number for part in parts] == sorted(part.number for part in parts)
+
+
+def test_volumes_that_were_forgotten_are_read_and_those_written_again_are_not() -> None:
+    dump = told(0, one_part(1, "N1"), one_part(2, "N2"), one_part(3, "N3"))
+    copy = rest(dump, "N1", forgotten=("N3",))
+    assert (copy.labels, copy.size, copy.unfinished) == (("N2", "N3"), 20, False)
+    assert copy.lacks == "volume N1 written again; volume N3 forgotten (not in the tapelist)"
+    plan = make_plan("h", "/d", [[copy]], {"near": Contents({"N3": "1"})}, {})
+    assert plan.missing == ("N2",)
+    assert [need.label for need in plan.steps[0].needs] == ["N2", "N3"]
+
+
+def test_whole_dumps_are_taken_before_others() -> None:
+    """Of those that are not whole, what a chain begins with, or all of it where there is none."""
+
+    def part_of(day: int, level: int) -> Restorable:
+        return evolve(held(day, level), lacks="something", unfinished=True)
+
+    assert levels(choose([held(0, 0)], None, None, [part_of(1, 0), part_of(2, 1)])) == [(0, 0)]
+    several = [part_of(0, 0), part_of(1, 0), part_of(4, 0), part_of(2, 1)]
+    assert levels(choose([held(3, 2)], None, None, several)) == [(1, 0), (2, 1), (3, 2)]
+    assert levels(choose([held(3, 1)], None, None, several)) == [(1, 0), (3, 1)]
+    assert levels(choose([held(5, 0)], latest("2026-01-03"), None, several)) == [(1, 0), (2, 1)]
+    assert levels(choose([held(3, 2)], None, 1, several)) == [(2, 1)]
+    ((copy,),) = choose([held(0, 0)], None, None, [part_of(0, 0)])
+    assert copy.lacks is None
+
+
+def test_of_copies_that_are_not_whole_the_one_that_has_most() -> None:
+    less, more = rest(told(0, one_part(1))), rest(told(0, one_part(1, "N2"), one_part(2, "N2")))
+    assert make_plan("h", "/d", [[less, more]], {}, {}).steps[0].copy is less  # none is at hand
+    there = {"near": Contents({"N1": "1", "N2": "2"})}
+    assert make_plan("h", "/d", [[less, more]], there, {}).steps[0].copy is more
+
+
+def test_why_there_is_nothing_to_restore() -> None:
+    copy = rest(told(0, one_part(1), end=End.PARTIAL))
+    lost = [
+        Lacking(datestamp=STAMPS[day], level=0, why=f"volume N{day} written again")
+        for day in (7, 6, 5, 4, 3, 2)
+    ]
+    assert why_not("there is none", [copy], lost, partial=False) == (
+        "there is none. Not whole: level 0 of 2026-01-01 on near (partial: x). Say --partial to "
+        "restore what there is of it"
+    )
+    said = why_not("there is no complete dump of it", [], lost, partial=True)
+    assert "Not whole: level 0 of 2026-01-08 (volume N7 written again), " in said
+    assert said.endswith(", and 1 more")
+    assert why_not("no", [], [], partial=False) == "no"
+    said = why_not("no", [copy], lost, partial=False, elsewhere=["far", "far"])
+    assert said == "no; without --storage, there is one on far"
+
+
+def test_what_the_first_dump_builds_on() -> None:
+    """Only what is known to be overwritten is called that."""
+    lost = [
+        Lacking(datestamp=STAMPS[day], level=level, why=f"why {day}", left=True)
+        for day, level in ((6, 0), (5, 1), (3, 0), (2, 0))
+    ]
+    base = base_of([[held(5, 1)]], lost)
+    assert base == lost[2]
+    assert base_of([[held(1, 1)]], lost) is None
+
+    def said(base: Lacking | None) -> str:
+        plan = make_plan("h", "/d", [[held(5, 1)]], {}, {}, base=base)
+        return str(tell_plan(plan, "/to").shown[-1])
+
+    assert (
+        "level 1 builds on level 0 of 2026-01-04, which cannot be restored as a whole: why 3."
+        in said(base)
+    )
+    assert said(base).endswith("With --partial, what there is of that one is restored first.")
+    assert "builds on one that no log tells of any more" in said(None)
+    assert "overwritten" not in said(base) + said(None)
 
 
 @pytest.mark.parametrize(

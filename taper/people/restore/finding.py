@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, cast
 
+from attrs import evolve
+
 from devices.regular import open_regular
 from protocols.stored import End
-from taper.people.catalogue import HeldDump
+from taper.people.catalogue import HeldDump, missing_of, together
 from taper.people.reading import is_under_way, read_past
-from taper.people.restore.plan import Newer, NothingToRestore, Restorable
+from taper.people.restore.plan import Lacking, NothingToRestore, Restorable
 from taper.people.telling import printable
 from taper.recovery.wanted import index_stem
 
@@ -82,7 +84,7 @@ def lost(catalogue: Catalogue, host: str, disk: str) -> dict[tuple[str, int], st
 
 def newer(
     config: Config, catalogue: Catalogue, host: str, disk: str, stamp: str
-) -> tuple[Newer, ...]:
+) -> tuple[Lacking, ...]:
     """The dumps of a disk that are newer than this datestamp, and of which no copy is there as a
     whole; but for those that are being written.
 
@@ -98,10 +100,67 @@ def newer(
         if key[0] > stamp and is_under_way(config, run)
     }
     return tuple(
-        Newer(datestamp=key[0], level=key[1], why=why)
+        Lacking(datestamp=key[0], level=key[1], why=why)
         for key, why in sorted(known.items())
         if key[0] > stamp and key not in there and key not in being_written
     )
+
+
+def with_past(config: Config, catalogue: Catalogue) -> Catalogue:
+    """The catalogue, with the dumps of which the tapelist has no volume any more.
+
+    :raise HistoryError: a log cannot be read
+    """
+    return together(catalogue, read_past(config, catalogue.tapelist, ""))
+
+
+def remains(config: Config, catalogue: Catalogue, host: str, disk: str) -> list[Restorable]:
+    """What there is of the dumps of a disk that are not whole, the newest first; but for those that
+    are being written.
+
+    :raise HistoryError: a log cannot be read
+    """
+    found = [
+        as_remains(dump)
+        for dump in catalogue.of(host, disk)
+        if not dump.restorable
+        and not any(is_under_way(config, run) for run, _ in _unfinished(dump))
+    ]
+    left = [one for one in found if one.parts or one.holding is not None]
+    return sorted(left, key=lambda one: one.key, reverse=True)
+
+
+def as_remains(dump: Copy | HeldDump) -> Restorable:
+    """One that is not there as a whole, as far as it goes."""
+    if isinstance(dump, HeldDump):
+        return evolve(as_restorable(dump), lacks=dump.lacks, unfinished=True)
+    stored = dump.dump.as_remains()
+    gone = {label: "the volume was written again" for label in dump.overwritten}
+    if not all(part.label for part in stored.parts):
+        gone[""] = missing_of(dump.dump)
+    found = Restorable(
+        datestamp=stored.name.datestamp,
+        level=level_number(stored.name.level),
+        size=None,
+        dump=stored,
+        lacks=dump.lacks,
+        unfinished=dump.dump.end is not End.DONE,
+        gone=tuple(gone.items()),
+    )
+    return evolve(found, size=sum(part.about for part in found.parts))
+
+
+def lacking(catalogue: Catalogue, host: str, disk: str) -> list[Lacking]:
+    """The dumps of a disk of which no copy is there as a whole, the newest first."""
+    left = {
+        one.key
+        for one in map(as_remains, catalogue.of(host, disk))
+        if one.parts or one.holding is not None
+    }
+    return [
+        Lacking(datestamp=key[0], level=key[1], why=why, left=key in left)
+        for key, why in sorted(lost(catalogue, host, disk).items(), reverse=True)
+    ]
 
 
 def _unfinished(dump: Copy | HeldDump) -> Iterator[tuple[str, tuple[str, int]]]:

@@ -15,15 +15,17 @@ from attrs import frozen
 
 from protocols.records import Record
 from taper.last_words import CannotStart
-from taper.people.telling import moment
+from taper.people.telling import moment, printable
 
 if TYPE_CHECKING:
-    from protocols.stored import StoredDump
+    from protocols.stored import StoredDump, StoredPart
 
 HOLDING = "HOLDING"
 """The storage of dumps that wait on a holding disk."""
 
 _STAMP_DIGITS = 14
+_MOST_TOLD = 5
+"""Dumps that are not whole, and that a refusal names."""
 _DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[ T]?(\d\d):?(\d\d)(?::?(\d\d))?)?", re.ASCII)
 
 
@@ -51,12 +53,16 @@ def latest(date: str) -> str:
 
 @frozen(kw_only=True)
 class Restorable:
-    """A complete dump that is on volumes, or on a holding disk.
+    """A dump that is on volumes, or on a holding disk.
 
     :ivar datestamp: 14 digits.
-    :ivar size: bytes as stored; None: not known.
+    :ivar size: bytes as stored, of one that is not whole what there is; None: not known.
     :ivar dump: on volumes.
     :ivar holding: path of its first holding file.
+    :ivar lacks: what it wants to be whole, as a clause for people; None: nothing.
+    :ivar unfinished: it was never whole, or nobody knows it.
+    :ivar gone: labels of its volumes that cannot be had, and why; an empty one is that of parts of
+        which nobody knows where they are.
     """
 
     datestamp: str
@@ -64,6 +70,9 @@ class Restorable:
     size: int | None
     dump: StoredDump | None = None
     holding: str | None = None
+    lacks: str | None = None
+    unfinished: bool = False
+    gone: tuple[tuple[str, str], ...] = ()
 
     @property
     def storage(self) -> str:
@@ -73,6 +82,18 @@ class Restorable:
     def key(self) -> tuple[str, int]:
         """The same for all copies of a dump."""
         return self.datestamp, self.level
+
+    @property
+    def parts(self) -> tuple[StoredPart, ...]:
+        """Those on volumes that may be had, in order."""
+        gone = dict(self.gone)
+        parts = () if self.dump is None else self.dump.parts
+        return tuple(part for part in parts if part.label not in gone)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The volumes that may be had, in the order of reading."""
+        return tuple(dict.fromkeys(part.label for part in self.parts))
 
 
 class Need(Record, kw_only=True):
@@ -111,21 +132,24 @@ class Step(Record, kw_only=True):
     others: tuple[str, ...] = ()
 
 
-class Newer(Record, kw_only=True):
-    """A dump that is newer than all that is restored, and cannot be restored.
+class Lacking(Record, kw_only=True):
+    """A dump that is not restored, as it is not whole.
 
     :ivar why: what is missing of it.
+    :ivar left: there is something of it.
     """
 
     datestamp: str
     level: int
     why: str
+    left: bool = False
 
 
 class Plan(Record, kw_only=True):
     """What is going to be done, and in which order.
 
-    :ivar base_missing: the first dump builds on one that is nowhere any more.
+    :ivar base_missing: the first dump builds on one that is not there as a whole.
+    :ivar base: which that is, if anything tells of it.
     :ivar lost: datestamp and level of dumps between those of the plan that cannot be restored,
         and that one of these may build on.
     :ivar gap: a dump builds on one of the level below it, which nothing tells of.
@@ -139,11 +163,12 @@ class Plan(Record, kw_only=True):
     disk: str
     steps: tuple[Step, ...]
     base_missing: bool = False
+    base: Lacking | None = None
     lost: tuple[tuple[str, int], ...] = ()
     gap: bool = False
     passed_over: tuple[Restorable, ...] = ()
     alone: bool = False
-    newer: tuple[Newer, ...] = ()
+    newer: tuple[Lacking, ...] = ()
     to_come: str | None = None
 
     @property
@@ -176,33 +201,94 @@ class Contents(Record):
 
 
 def choose(
-    copies: Iterable[Restorable], until: str | None, level: int | None
+    copies: Iterable[Restorable],
+    until: str | None,
+    level: int | None,
+    remains: Iterable[Restorable] = (),
 ) -> list[list[Restorable]]:
     """The dumps to restore, the first one first, each with all its copies.
 
     Each dump builds on the one of a lower level that was the last one before it.
 
+    :param copies: that are whole
     :param until: the last datestamp that counts; None: any
     :param level: only the newest dump of this level, without what it builds on
+    :param remains: copies that are not whole, for where there is none that is: as the last dump,
+        and as what the first whole one builds on
     :raise NothingToRestore: there is none
     """
+    whole, rest = _by_key(copies), _by_key(remains)
+    keys = [key for key in whole if is_meant(key, until, level)]
+    others = [key for key in rest if is_meant(key, until, level) and key not in whole]
+    if not keys and not others:
+        known = whole | rest
+        if not known:
+            raise NothingToRestore("there is no complete dump of it")
+        raise NothingToRestore(_what_there_is(known, until, level))
+    chain = [max(keys or others)]
+    for some in () if level is not None else (keys, others):
+        for key in sorted(some, reverse=True):
+            if key < chain[-1] and key[1] < chain[-1][1]:
+                chain.append(key)
+    found = rest | whole
+    return [found[key] for key in reversed(chain)]
+
+
+def is_meant(key: tuple[str, int], until: str | None, level: int | None) -> bool:
+    """A dump is one of those to choose from; see :func:`choose`."""
+    return (until is None or key[0] <= until) and (level is None or key[1] == level)
+
+
+def _by_key(copies: Iterable[Restorable]) -> dict[tuple[str, int], list[Restorable]]:
     found: dict[tuple[str, int], list[Restorable]] = {}
     for copy in copies:
         found.setdefault(copy.key, []).append(copy)
-    if not found:
-        raise NothingToRestore("there is no complete dump of it")
-    keys = sorted(key for key in found if until is None or key[0] <= until)
-    if level is not None:
-        keys = [key for key in keys if key[1] == level]
-    if not keys:
-        raise NothingToRestore(_what_there_is(found, until, level))
-    if level is not None:
-        return [found[keys[-1]]]
-    chain = [keys[-1]]
-    for key in reversed(keys):
-        if key[1] < chain[-1][1]:
-            chain.append(key)
-    return [found[key] for key in reversed(chain)]
+    return found
+
+
+def why_not(
+    refusal: str,
+    remains: Iterable[Restorable],
+    lost: Iterable[Lacking],
+    *,
+    partial: bool,
+    elsewhere: Iterable[str] = (),
+) -> str:
+    """What is told where there is no whole dump of what is meant: which there are, why they are
+    not whole, and what can be done.
+
+    :param refusal: of :func:`choose`
+    :param remains: that are meant, the newest first
+    :param lost: all dumps that are meant and not whole, the newest first
+    :param partial: it was asked for what is left of them
+    :param elsewhere: storages that were not asked for, and have whole ones that are meant
+    """
+    others = ", ".join(map(printable, sorted(set(elsewhere))))
+    if others:
+        return f"{refusal}; without --storage, there is one on {others}"
+    left = [
+        f"level {one.level} of {moment(one.datestamp)} on {printable(one.storage)} "
+        f"({printable(one.lacks or '')})"
+        for one in remains
+    ]
+    if left and not partial:
+        return (
+            f"{refusal}. Not whole: {_some_of(left)}. Say --partial to restore what there is of it"
+        )
+    known = [f"level {one.level} of {moment(one.datestamp)} ({printable(one.why)})" for one in lost]
+    return f"{refusal}. Not whole: {_some_of(known)}" if known else refusal
+
+
+def _some_of(texts: list[str]) -> str:
+    more = len(texts) - _MOST_TOLD
+    return ", ".join(texts[:_MOST_TOLD]) + (f", and {more} more" if more > 0 else "")
+
+
+def base_of(chain: list[list[Restorable]], lost: Iterable[Lacking]) -> Lacking | None:
+    """The dump that the first one builds on, among those that are not whole."""
+    stamp, level = chain[0][0].key
+    before = [one for one in lost if one.datestamp <= stamp and one.level < level]
+    return max(before, key=lambda one: (one.datestamp, one.level), default=None)
 
 
 def _what_there_is(found: Iterable[tuple[str, int]], until: str | None, level: int | None) -> str:
@@ -222,7 +308,8 @@ def make_plan(
     *,
     alone: bool = False,
     lost: Collection[tuple[str, int]] = (),
-    newer: tuple[Newer, ...] = (),
+    newer: tuple[Lacking, ...] = (),
+    base: Lacking | None = None,
 ) -> Plan:
     """Settle from which copies.
 
@@ -233,6 +320,7 @@ def make_plan(
     :param alone: what the dump builds on is not wanted
     :param lost: datestamp and level of dumps that are known, and cannot be restored
     :param newer: those of them that would have been the last one
+    :param base: that of them that the first one builds on
     """
     keys = [copies[0].key for copies in chain]
     steps: list[Step] = []
@@ -251,6 +339,7 @@ def make_plan(
         disk=disk,
         steps=tuple(steps),
         base_missing=not alone and chain[0][0].level > 0,
+        base=base,
         lost=tuple(sorted(key for pair in pairwise(keys) for key in lost if _between(key, *pair))),
         gap=any(later[1] - before[1] > 1 for before, later in pairwise(keys)),
         passed_over=tuple(passed_over),
@@ -264,17 +353,21 @@ def _between(key: tuple[str, int], before: tuple[str, int], later: tuple[str, in
     return before[0] < key[0] < later[0] and key[1] < later[1]
 
 
-def _trouble(copy: Restorable, contents: Mapping[str, Contents]) -> tuple[int, int]:
-    """What a copy costs people: volumes to bring, and volumes at all."""
+def _trouble(copy: Restorable, contents: Mapping[str, Contents]) -> tuple[int, int, int]:
+    """What a copy costs people: of those that are not whole bytes that are not there, then volumes
+    to bring, and volumes at all."""
     needs = list(_needs(copy, contents.get(copy.storage)))
-    return sum(need.missing for need in needs), len(needs)
+    at_hand = 0
+    if copy.lacks is not None:
+        away = {need.label for need in needs if need.missing}
+        at_hand = sum(part.about for part in copy.parts if part.label not in away)
+        at_hand += (copy.size or 0) if copy.dump is None else 0
+    return -at_hand, sum(need.missing for need in needs), len(needs)
 
 
 def _needs(copy: Restorable, contents: Contents | None) -> Iterator[Need]:
-    if copy.dump is None:
-        return
-    for label in copy.dump.labels:
-        sizes = [part.size for part in copy.dump.parts if part.label == label]
+    for label in copy.labels:
+        sizes = [part.size for part in copy.parts if part.label == label]
         yield Need(
             label=label,
             storage=copy.storage,

@@ -21,7 +21,16 @@ from taper.people.restore.bringing import Bringing
 from taper.people.restore.dialogue import REFRESH_SECONDS, Dialogue, rate
 from taper.people.restore.looking_on import LookingOn
 from taper.people.restore.place import place_of
-from taper.people.restore.plan import Contents, NothingToRestore, choose, make_plan
+from taper.people.restore.plan import (
+    Contents,
+    Lacking,
+    NothingToRestore,
+    base_of,
+    choose,
+    is_meant,
+    make_plan,
+    why_not,
+)
 from taper.people.restore.step import StepAtWork
 from taper.people.restore.telling import (
     Outcome,
@@ -41,6 +50,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
+    from taper.people.catalogue import Catalogue
     from taper.people.read_watch import ReadWatch
     from taper.people.restore.plan import Plan, Restorable, Step
     from taper.people.restore.wish import Wish
@@ -158,12 +168,7 @@ class Restore:
 
     async def _plan(self) -> Plan:
         wish, config, call = self._wish, self._config, self._lane.call
-        catalogue = await call(read_catalogue, config)
-        host, disk = finding.find_disk_name(catalogue, wish.host, wish.disk)
-        copies = finding.restorables(catalogue, host, disk)
-        if wish.storage is not None:
-            copies = [copy for copy in copies if copy.storage == wish.storage]
-        chain = choose(copies, wish.until, wish.level)
+        catalogue, host, disk, chain = await self._choose()
         if wish.to_stdout and len(chain) > 1:
             levels = " or ".join(str(copies[0].level) for copies in chain)
             raise NothingToRestore(
@@ -177,7 +182,7 @@ class Restore:
                 wanted[copies[0].key] = its
         storages = sorted({copy.storage for copies in chain for copy in copies if copy.dump})
         contents = await self._contents_of(storages)
-        lost = finding.lost(catalogue, host, disk)
+        lacking = finding.lacking(catalogue, host, disk)
         alone = wish.level is not None
         stamp = chain[-1][0].datestamp
         newer = tuple(
@@ -187,9 +192,65 @@ class Restore:
             and (not alone or one.level == wish.level)
         )
         words = (host, disk, chain, contents, wanted, wish.paths)
-        plan = make_plan(*words, alone=alone, lost=lost, newer=newer)
+        lost = [(one.datestamp, one.level) for one in lacking]
+        base = (
+            None if alone else base_of(chain, [*lacking, *self._elsewhere(catalogue, host, disk)])
+        )
+        plan = make_plan(*words, alone=alone, lost=lost, newer=newer, base=base)
         tomorrow = time.strftime("%Y%m%d%H%M%S", time.localtime(self._site.now() + _DAY))
         return plan.evolve(to_come=stamp) if stamp > tomorrow else plan
+
+    async def _choose(self) -> tuple[Catalogue, str, str, list[list[Restorable]]]:
+        """The catalogue, host and disk as it spells them, and the dumps. Logs of runs of which the
+        tapelist has no volume are read where nothing else will do."""
+        wish, config, call = self._wish, self._config, self._lane.call
+        catalogue = await call(read_catalogue, config)
+        try:
+            host, disk = finding.find_disk_name(catalogue, wish.host, wish.disk)
+            copies = self._meant(finding.restorables(catalogue, host, disk))
+            chain = choose(copies, wish.until, wish.level)
+        except NothingToRestore:
+            chain = []
+        if chain and (chain[0][0].level == 0 or wish.level is not None):
+            return catalogue, host, disk, chain
+        catalogue = await call(finding.with_past, config, catalogue)
+        host, disk = finding.find_disk_name(catalogue, wish.host, wish.disk)
+        copies = self._meant(finding.restorables(catalogue, host, disk))
+        rest = self._meant(await call(finding.remains, config, catalogue, host, disk))
+        try:
+            chain = choose(copies, wish.until, wish.level, rest if wish.partial else ())
+        except NothingToRestore as fault:
+            rest = [one for one in rest if is_meant(one.key, wish.until, wish.level)]
+            lost = [
+                one
+                for one in finding.lacking(catalogue, host, disk)
+                if is_meant((one.datestamp, one.level), wish.until, wish.level)
+            ]
+            elsewhere = [
+                copy.storage
+                for copy in finding.restorables(catalogue, host, disk)
+                if is_meant(copy.key, wish.until, wish.level)
+            ]
+            told = why_not(str(fault), rest, lost, partial=wish.partial, elsewhere=elsewhere)
+            raise NothingToRestore(told) from fault
+        return catalogue, host, disk, chain
+
+    def _meant(self, copies: list[Restorable]) -> list[Restorable]:
+        """Those of the storage that is wanted."""
+        storage = self._wish.storage
+        return [copy for copy in copies if storage in (None, copy.storage)]
+
+    def _elsewhere(self, catalogue: Catalogue, host: str, disk: str) -> list[Lacking]:
+        """Dumps that are whole, and not on the storage that is wanted."""
+        copies = finding.restorables(catalogue, host, disk)
+        meant = {copy.key for copy in self._meant(copies)}
+        return [
+            Lacking(
+                datestamp=copy.datestamp, level=copy.level, why=f"it is on {copy.storage} alone"
+            )
+            for copy in copies
+            if copy.key not in meant
+        ]
 
     async def _contents_of(self, names: Iterable[str]) -> dict[str, Contents]:
         """What the changers of storages have, as far as they know."""
@@ -336,6 +397,6 @@ def coming(plan: Plan, storage: str) -> Iterator[Coming]:
             continue
         missing = {need.label for need in step.needs if need.missing}
         first: dict[str, int] = {}
-        for part in step.copy.dump.parts:
+        for part in step.copy.parts:
             first.setdefault(part.label, part.fileno)
         yield from (Coming(label, file) for label, file in first.items() if label not in missing)

@@ -98,7 +98,7 @@ class StepAtWork:
     def parts(self) -> int:
         """Of the dump on its volumes."""
         dump = self._step.copy.dump
-        return 0 if dump is None else len(dump.parts)
+        return 0 if dump is None else dump.parts[-1].number
 
     @property
     def part(self) -> StoredPart | None:
@@ -177,6 +177,7 @@ class StepAtWork:
             return await self._origin.header()
         dump = copy.dump
         self._origin = opener.from_volumes(dump, clerk, SalvagedOrigin)
+        self._origin.known_gone = dict(copy.gone)
         await self._origin.find()
         header = await self._origin.header()
         return with_sums(header, (dump.native_crc, dump.client_crc, dump.crc))
@@ -242,9 +243,12 @@ class StepAtWork:
         losses = origin.losses if isinstance(origin, SalvagedOrigin) else ()
         filled = isinstance(origin, SalvagedOrigin) and origin.fill
         read = given if self._stored is None else self._stored.crc()
+        copy = self._step.copy
         faults = [] if fault is None else [fault]
-        if not losses and fault is None:
-            dump = self._step.copy.dump
+        if copy.unfinished:
+            faults.insert(0, f"the dump is not whole: {copy.lacks}")
+        if not losses and not faults:
+            dump = copy.dump
             faults += dict.fromkeys(
                 differences(header, dump, undoing, read, given, padding_of(origin))
             )

@@ -103,11 +103,16 @@ def _plan_lines(plan: Plan, target: str, far: str | None) -> Iterator[Table | st
             yield f"Of level {step.copy.level}: {', '.join(map(printable, step.paths))}"
     for copy in plan.passed_over:
         yield f"Level {copy.level} of {moment(copy.datestamp)} has none of it, by its index."
+    for step in plan.steps:
+        if step.copy.lacks is not None:
+            yield (
+                f"Level {step.copy.level} of {moment(step.copy.datestamp)} is not whole: "
+                f"{printable(step.copy.lacks)}. What there is of it is restored."
+            )
+    if plan.steps and any(step.copy.lacks is not None for step in plan.steps[:-1]):
+        yield "Later ones build on it: what did not change since then may be missing."
     if plan.base_missing:
-        yield (
-            f"No full dump is left: level {plan.steps[0].copy.level if plan.steps else '?'} builds "
-            "on one that was overwritten. Only what changed since then can be restored."
-        )
+        yield _base(plan)
     for stamp, level in plan.lost:
         yield (
             f"Level {level} of {moment(stamp)} cannot be restored, and the next one may build on "
@@ -137,10 +142,27 @@ def _plan_lines(plan: Plan, target: str, far: str | None) -> Iterator[Table | st
         )
 
 
+def _base(plan: Plan) -> str:
+    """What is told where the first dump builds on one that is not there as a whole."""
+    first = f"level {plan.steps[0].copy.level if plan.steps else '?'}"
+    base = plan.base
+    if base is None:
+        return (
+            f"No full dump is left: {first} builds on one that no log tells of any more. Only what "
+            "changed since then can be restored."
+        )
+    remedy = " With --partial, what there is of that one is restored first." if base.left else ""
+    return (
+        f"No whole full dump is among these: {first} builds on level {base.level} of "
+        f"{moment(base.datestamp)}, which cannot be restored as a whole: {printable(base.why)}. "
+        f"Only what changed since then can be restored.{remedy}"
+    )
+
+
 def _step_row(step: Step) -> tuple[str, ...]:
     copy = step.copy
-    parts = "" if copy.dump is None else str(len(copy.dump.parts))
-    labels = "the holding disk" if copy.dump is None else ", ".join(copy.dump.labels)
+    parts = "" if copy.dump is None else str(len(copy.parts))
+    labels = "the holding disk" if copy.dump is None else ", ".join(copy.labels)
     told = "?" if copy.size is None else size(copy.size)
     return str(copy.level), moment(copy.datestamp), told, parts, printable(labels)
 
@@ -163,6 +185,7 @@ def plan_record(plan: Plan, target: str) -> dict[str, Any]:
         "to": target,
         "size": plan.size,
         "base_missing": plan.base_missing,
+        "base_lacks": None if plan.base is None or not plan.base_missing else plan.base.why,
         "lost": len(plan.lost),
         "gap": plan.gap,
         "newer": [
@@ -181,7 +204,8 @@ def _step_record(step: Step) -> dict[str, Any]:
         "size": copy.size,
         "storage": copy.storage,
         "holding_file": copy.holding,
-        "parts": None if copy.dump is None else len(copy.dump.parts),
+        "parts": None if copy.dump is None else len(copy.parts),
+        "lacks": copy.lacks,
         "paths": list(step.paths),
         "other_copies": list(step.others),
         "volumes": [
@@ -288,15 +312,17 @@ def _some(texts: tuple[str, ...] | list[str]) -> Iterator[str]:
 
 def _losses(losses: tuple[Loss, ...]) -> Iterator[str]:
     """One sentence for the parts of a volume that are lost one after another."""
-    for _, group in groupby(losses, key=lambda loss: loss.part.label):
+    for _, group in groupby(losses, key=lambda loss: loss.part.label or loss.part.number):
         those = list(group)
         first, last = those[0], those[-1]
         sizes = [loss.size for loss in those]
         much = "an unknown size" if None in sizes else size(sum(one or 0 for one in sizes))
-        which = f"part {first.part.number}"
+        which = f" of part {first.part.number}"
         if last is not first:
-            which = f"{count(len(those), 'part')}, {first.part.number} to {last.part.number}"
-        yield f"lost {much} of {which}: {printable(first.text)}"
+            which = f" of {count(len(those), 'part')}, {first.part.number} to {last.part.number}"
+        elif not first.part.label:  # it may stand for several; the text tells of which
+            which = ""
+        yield f"lost {much}{which}: {printable(first.text)}"
 
 
 def _hole(hole: Hole) -> str:
