@@ -114,6 +114,8 @@ class MoverSender:
         self._over = self._ending = False
         self._waiting = Waiting(reactor, self._too_late)
         self._story: Deferred[None] | None = None
+        self._making: Deferred[IDirectTCPConnection] | None = None
+        self._made: Deferred[None] | None = None
         first, self._skipped = find_byte(dump, done.size)
         self._parts = dump.parts[first:]
         self._part = self._parts[0]
@@ -142,8 +144,14 @@ class MoverSender:
         :raise SourceError: it went wrong otherwise, as ``take_errors`` tells too
         """
         part = self._part
+        self._making = IMoverDevice(self._device).connect(False, addresses)
+        self._made = Deferred()
         try:
-            self._connection = await IMoverDevice(self._device).connect(False, addresses)
+            self._connection = await self._making
+            if self._leaving or self._cancelled:  # whoever goes on may have the device by now
+                self.well = False
+                await self._hang_up()
+                raise CancelledError
         except PeerUnreachable:
             raise
         except DeviceError as error:
@@ -155,6 +163,9 @@ class MoverSender:
         except CancelledError:
             self.well = False
             raise
+        finally:
+            made, self._made, self._making = self._made, None, None
+            made.callback(None)
         self._begin()
 
     def send_into(self, connection: IDirectTCPConnection) -> None:
@@ -322,11 +333,19 @@ class MoverSender:
 
     async def ended(self) -> None:
         """Wait until it reads no more and the connection is given back; however long it takes."""
+        if self._made is not None:
+            await self._until_made()
         story = self._story
         if story is not None:
             over: Deferred[None] = Deferred()
             story.addBoth(lambda _: over.callback(None))
             await over
+
+    async def _until_made(self) -> None:
+        made: Deferred[None] = Deferred()
+        assert self._made is not None
+        self._made.addCallback(lambda _: made.callback(None))
+        await made
 
     def take_errors(self) -> list[str]:
         errors, self._errors = self._errors, []
@@ -393,6 +412,8 @@ class MoverSender:
         self._stop()
 
     def _stop(self) -> None:
+        if self._making is not None:
+            self._making.cancel()
         if self._story is not None and not self._ending:
             self._story.cancel()
 
@@ -402,6 +423,8 @@ class MoverSender:
     async def _close(self) -> None:
         self._settle()
         self.cancel()
+        if self._made is not None:
+            await self._until_made()
         story, self._story = self._story, None
         if story is not None:
             await story

@@ -62,7 +62,7 @@ class SentFlow(ListeningFlow):
         self._source = rest.source
         self._addresses: tuple[Address, ...] = ()
         self._connecting: Deferred[None] | None = None
-        self._awaited: Deferred[None] | None = None
+        self._awaited: list[Deferred[None]] = []
         self._preparing: Deferred[None] | None = None
         self._sender: ISender | None = None
         self._claimed = False
@@ -81,8 +81,7 @@ class SentFlow(ListeningFlow):
             return None
         if self._preparing is not None:
             await self._prepared()
-        if self._sender is None:
-            await self._stop_connecting()
+        await self._stop_connecting()
         if self._sender is not None:
             rest = await self._mover.leave()
             self._claimed = True
@@ -116,6 +115,7 @@ class SentFlow(ListeningFlow):
 
     async def _send_anew(self, sender: ISender, fault: SourceFault) -> None:
         await sender.settled()
+        await self._stop_connecting()  # it may not have heard that it is connected
         rest = None
         if sender.goes_on and self._rest.in_vain < MOST_IN_VAIN and not self._cancelled:
             rest = await sender.leave(self._rest.done.size)
@@ -146,8 +146,9 @@ class SentFlow(ListeningFlow):
     def _connecting_over(self, result: T) -> T:
         """Before anybody hears of it: :meth:`close` may be what follows."""
         self._connecting = None
-        if self._awaited is not None:
-            self._awaited.callback(None)
+        awaited, self._awaited = self._awaited, []
+        for waiter in awaited:
+            waiter.callback(None)
         return result
 
     async def _connect(self) -> None:
@@ -257,9 +258,10 @@ class SentFlow(ListeningFlow):
 
     async def _stop_connecting(self) -> None:
         if self._connecting is not None:
-            self._awaited = Deferred()
+            over: Deferred[None] = Deferred()
+            self._awaited.append(over)
             self._connecting.cancel()
-            await self._awaited
+            await over
 
     async def _give_back(self) -> None:
         await self._stop_connecting()

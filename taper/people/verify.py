@@ -146,6 +146,7 @@ class Verifying:
         self._watch = watch
         self._drives = min(drives, len(task.labels))
         self._left = deque(enumerate(task.labels))
+        self._again: list[tuple[int, str]] = []
         self._alone = self._drives <= 1
         self._found: dict[int, Outcome] = {}
         self._weighings: dict[int, Weighing] = {}
@@ -170,8 +171,10 @@ class Verifying:
         progress = self._site.screen.progress("verifying", self._total(self._task.labels))
         try:
             await self._by_drives(progress)
+            self._left = deque(sorted([*self._left, *self._again]))
             if self._left:
-                # another program has the drives that some of ours would have had
+                # another program has the drives that some of ours would have had, or one of ours
+                # had the volume that another one looked for
                 self._alone = True
                 await self._by_drives(progress)
         finally:
@@ -218,10 +221,14 @@ class Verifying:
                 index, label = self._left.popleft()
                 drive.be("loading", label)
                 self._watch.know(step=len(self._task.labels) - len(self._left))
-                outcome = await self._verify(volumes, number, index, label, progress)
-                if outcome is None:
-                    self._left.appendleft((index, label))
-                    return
+                try:
+                    outcome = await self._verify(volumes, number, index, label, progress)
+                except NotAtHand as fault:
+                    if fault.no_drive:
+                        self._left.appendleft((index, label))
+                        return
+                    self._again.append((index, label))
+                    continue
                 self._found[index] = outcome
                 progress.advance(self._done(), label)
         finally:
@@ -230,15 +237,15 @@ class Verifying:
 
     async def _verify(
         self, volumes: Volumes, number: int, index: int, label: str, progress: IProgress
-    ) -> Outcome | None:
-        """:return: None: there is no drive for it, as long as others are at work"""
+    ) -> Outcome:
+        """:raise NotAtHand: as long as others are at work"""
         storages = self._where(label)
         weighing = self._weighings[index] = Weighing()
         try:
             device = await volumes.fetch(label, storages)
         except NotAtHand as fault:
-            if fault.no_drive and not self._alone:
-                return None
+            if not self._alone:
+                raise
             return await self._not_had(weighing, label, storages, fault)
         volume = _Volume(label, self._total((label,)))
         self._watch.drive(number).reads(label, volumes.slot, volume.total, volume.place)

@@ -67,6 +67,11 @@ class _Drive:
         self.coming: str | None = None
         self.work: Deferred[None] | None = None
 
+    @property
+    def has_something(self) -> bool:
+        """A volume, or one that it has not yet given back."""
+        return bool(self.coming or self.work or self.clerk.label)
+
     async def settled(self) -> None:
         """Wait until nothing is done with it any more."""
         if self.work is not None:
@@ -180,7 +185,7 @@ class LoadingAhead:
         handle: str,
         ready: Callable[[IAsyncDevice], Deferred[None]] | None,
     ) -> IAsyncDevice:
-        if any(drive.coming for drive in self._drives[1:]):
+        if any(drive.has_something for drive in self._drives[1:]):
             try:
                 return await self._now.clerk.fetch(label, handle, ready)
             except SourceFault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -13,6 +14,7 @@ from zope.interface import implementer
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed, PeerUnreachable
 from devices.idirecttcp import IDirectTCPConnection, IMoverDevice, Moved
 from devices.interfaces import IAsyncDevice
+from devices.shield import undisturbed
 from protocols.crc import UNKNOWN, Crc
 from protocols.directtcp import Address
 from protocols.header import Header
@@ -350,6 +352,45 @@ def test_leaving_in_the_middle_of_a_part() -> None:
         assert told
         assert drive.connection.closed == 1
         assert (sender.take_errors(), sender.broken) == ([], None)
+
+
+def test_leaving_before_the_mover_says_that_it_is_connected() -> None:
+    """The other one may have a record, and the end of its volume, by then. Nothing is read into a
+    connection that is left: another one may be reading at that time."""
+    drive = Drive(Deferred())
+    given_up: Deferred[None] = Deferred()
+
+    async def reach() -> IDirectTCPConnection:
+        await undisturbed(given_up)
+        return drive.connection
+
+    def connect(for_writing: bool, addresses: tuple[Address, ...]) -> Deferred[Any]:
+        return Deferred.fromCoroutine(reach())
+
+    drive.connect = connect  # type: ignore[method-assign]
+    sender = MoverSender(Clock(), drive, TWO, None, nowhere)  # type: ignore[arg-type]
+    ended: list[object] = []
+    Deferred.fromCoroutine(sender.connect(THERE)).addErrback(ended.append)
+    told = rest_of(sender, 0)
+    assert told == []
+    assert not ended
+    given_up.callback(None)
+    assert told == [Rest(done=UNKNOWN)]
+    assert len(ended) == 1
+    assert len(drive.script) == 1
+    assert sender.close().called
+
+
+def test_closing_before_the_mover_says_that_it_is_connected() -> None:
+    drive = Drive(Deferred())
+    made: Deferred[IDirectTCPConnection] = Deferred(lambda made: made.callback(drive.connection))
+    drive.connect = lambda for_writing, addresses: made  # type: ignore[method-assign, assignment]
+    sender = MoverSender(Clock(), drive, TWO, None, nowhere)  # type: ignore[arg-type]
+    Deferred.fromCoroutine(sender.connect(THERE)).addErrback(lambda _: None)
+    assert sender.close().called
+    assert len(drive.script) == 1
+    assert drive.connection.closed == 1
+    assert not sender.well
 
 
 def test_a_source_that_has_failed_goes_nowhere() -> None:

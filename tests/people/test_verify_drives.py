@@ -10,7 +10,9 @@ import pytest
 from pytest_twisted import ensureDeferred
 
 from devices.file import FileDevice
+from taper.core.errors import SourceFault
 from taper.people.exits import Exit
+from taper.recovery.volumes import AskingClerk
 from tests.people.nights import PART, Dump, Nights
 from tests.people.robots import into_library
 from tests.people.test_read_watch import Held, watched_at_work
@@ -92,12 +94,37 @@ async def test_a_drive_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     await held()
 
 
+@pytest.mark.parametrize("missing", [False, True])
+@ensureDeferred
+async def test_a_volume_that_another_drive_of_ours_looks_at_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: bool
+) -> None:
+    """Where nobody knows what is in the slots, each drive may have what another one looks for; so
+    what is not at hand is looked for once more when they are at rest."""
+    nights = await three_nights(tmp_path)
+    usual, tried = AskingClerk.fetch, 0
+
+    async def fetch(clerk: AskingClerk, label: str, *rest: Any) -> Any:
+        nonlocal tried
+        tried += label == "C02"
+        if label == "C02" and (missing or tried == 1):
+            raise SourceFault("Source volume 'C02' in slot 2 is reserved", code=3004)
+        return await usual(clerk, label, *rest)
+
+    monkeypatch.setattr(AskingClerk, "fetch", fetch)
+    end = Exit.ABSENT if missing else Exit.WELL
+    record = await nights.record("verify", "--all", "--drives", "2", exit=end)
+    absent = [volume["label"] for volume in record["volumes"] if volume["absent"] is not None]
+    assert absent == (["C02"] if missing else [])
+    assert tried == 2
+
+
 async def hold(nights: Nights, label: str) -> Any:
     """Another program has a volume in a drive. :return: gives it back"""
     from twisted.internet import reactor
 
     from protocols.twisted_transports.haste import Haste
-    from taper.recovery.volumes import AskingClerk, Shelves
+    from taper.recovery.volumes import Shelves
 
     shelves = Shelves(reactor, nights.config(), nights.paths, Haste(reactor))
     clerk = AskingClerk(shelves, "C", None)

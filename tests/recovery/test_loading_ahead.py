@@ -285,3 +285,32 @@ async def test_it_is_interrupted_while_a_volume_is_loaded_ahead(waits: bool) -> 
         assert isinstance(await waiting, SourceFault)
     await clerk.quit()
     assert shelf.free == 9
+
+
+@ensureDeferred
+async def test_a_volume_that_is_wanted_again_while_it_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is still in a drive of ours: nobody is asked for it, and it is not taken for missing."""
+    shelf = Shelf()
+    clerk = ahead(shelf, 2, "A", "B")
+    await fetch(clerk, "A")
+    usual = FakeClerk.close_volume
+    slow: Deferred[None] = Deferred()
+
+    async def close_volume(closing: FakeClerk, *, tell: bool) -> bool:
+        if closing.label == "A" and not slow.called:
+            shelf.missing.add("A")
+            await slow
+            shelf.missing.discard("A")
+        return await usual(closing, tell=tell)
+
+    monkeypatch.setattr(FakeClerk, "close_volume", close_volume)
+    await fetch(clerk, "B")
+    again = fetch(clerk, "A")
+    assert shelf.asked == []
+    slow.callback(None)
+    assert (await again).label == "A"
+    assert shelf.asked == []
+    await clerk.quit()
+    assert shelf.free == 9
