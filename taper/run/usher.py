@@ -131,6 +131,8 @@ class DriverConnection(Protocol):
         try:
             greeting = parse(self._said)
         except GreetingError as fault:
+            if command_behind(self.transport) is not None:
+                self._door.make_way()  # one of another release does the work itself
             self.let_go(f"no greeting: {fault}")
             return
         if greeting is None:
