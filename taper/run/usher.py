@@ -122,6 +122,7 @@ class DriverConnection(Protocol):
             self._consider_greeting()
         elif b"\n" in self._said:
             self._ask()
+            self._forget_guest()  # what a driver that comes by itself may have sent along
             if self._service.setup is None:
                 self.refuse(NO_CONFIGURATION)
             else:
