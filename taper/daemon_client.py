@@ -26,6 +26,8 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 ANSWER_PATIENCE = 10.0
 """Seconds for the daemon to answer; a socket unit has to start it first."""
 
+CROWD_PAUSE = 0.05
+
 
 class NotServed(Exception):
     """No daemon serves us, and nothing was begun; the text says why."""
@@ -132,11 +134,18 @@ def _ask(path: str, arguments: list[str]) -> tuple[socket, int]:
     import socket
 
     greeting = _greeting(arguments)
-    link = socket.socket(socket.AF_UNIX)
-    told, telling = os.pipe()
+    try:
+        link = socket.socket(socket.AF_UNIX)
+    except OSError as fault:
+        raise NotServed(f"no socket can be made: {fault.strerror}") from fault
+    try:
+        told, telling = os.pipe()
+    except OSError as fault:
+        link.close()
+        raise NotServed(f"no pipe can be made: {fault.strerror}") from fault
     try:
         link.settimeout(ANSWER_PATIENCE)
-        link.connect(path)
+        _connect(link, path)
         _check_peer(link)
         sent = socket.send_fds(link, [greeting], [STDERR, telling])
         if sent < len(greeting):
@@ -154,6 +163,25 @@ def _ask(path: str, arguments: list[str]) -> tuple[socket, int]:
     finally:
         os.close(telling)
     return link, told
+
+
+def _connect(link: socket, path: str) -> None:
+    """Connect, and let others who crowd at the door go first.
+
+    :raise OSError: nobody listens, or the crowd does not end
+    """
+    import time
+
+    end = time.monotonic() + ANSWER_PATIENCE
+    while True:
+        try:
+            link.connect(path)
+        except BlockingIOError:  # as many wait to be received as may
+            if time.monotonic() > end:
+                raise
+            time.sleep(CROWD_PAUSE)
+        else:
+            return
 
 
 def _greeting(arguments: list[str]) -> bytes:

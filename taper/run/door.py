@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BUSY = "this taper serves another driver"
 ENDS = "this taper ends"
+KEEPS = "this taper gives back the volume that it has kept"
 
 log = Logger()
 
@@ -127,8 +128,15 @@ class Door(Factory):
         way = self.service.make_way()
         if way is None:
             self._enter(who)
-        else:
-            way.addBoth(self._way_is_free, who)
+            return
+        # a robot may take minutes, and who goes on without us would find the drive taken
+        who.wait(KEEPS)
+        way.addBoth(self._way_is_free, who)
+
+    def make_way(self) -> None:
+        """One has come whom we cannot serve, and does not wait to hear it."""
+        if self.inside is None and self.service is not None:
+            self.service.make_way()
 
     def _way_is_free(self, result: object, who: IUsher) -> None:
         if isinstance(result, Failure):

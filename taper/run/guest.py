@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -39,13 +40,20 @@ class Guest:
         self._descriptors = descriptors
 
     def write_error(self, data: bytes) -> None:
-        """Write on its error output.
+        """Write on its error output, if that takes it at once: whoever does not read it keeps his
+        own taper waiting, but not the daemon, which would serve nobody for ever.
 
         :raise OSError: it takes none, or the guest is gone
         """
         if not self._descriptors:
             raise OSError(errno.EBADF, "the command that was served is gone")
-        os.write(self._descriptors[0], data)
+        output = self._descriptors[0]
+        ready = select.poll()
+        ready.register(output, select.POLLOUT)
+        while data:
+            if not ready.poll(0):
+                raise OSError(errno.EAGAIN, "nobody reads it")
+            data = data[os.write(output, data[: select.PIPE_BUF]) :]
 
     def leave(self, status: int | None = None) -> None:
         """Let it go; safe to repeat.

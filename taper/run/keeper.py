@@ -74,7 +74,8 @@ class Keeper:
         """
         kept, self._kept = self._kept, None
         if kept is None:
-            return None
+            # who asked before us may have gone without waiting for it
+            return self._turn.run(lambda: None) if self._turn.locked else None
         kept.stop.set()
         return self._turn.run(lambda: Deferred.fromCoroutine(self._give_back(kept)))
 

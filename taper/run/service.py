@@ -92,6 +92,7 @@ class TaperService(Service):
         self._host = host
         self._keeper = Keeper() if keep_volume else None
         self._written: tuple[Setup, str] | None = None
+        self._served = False
         self._door: Door | None = None
         self._endpoint: Any = None
         self._refused: str | None = None
@@ -194,6 +195,7 @@ class TaperService(Service):
             self._over(None, setup, title)
             raise
         self.conversation = conversation
+        self._served = True
         return conversation
 
     def _over(self, result: Any, setup: Setup, title: str | None) -> Any:
@@ -213,8 +215,9 @@ class TaperService(Service):
     # Between conversations
 
     def idle(self) -> None:
-        """Nobody waits to be served: keep the volume that was written last, if we are to."""
-        if self._keeper is None or self._written is None or not self.running:
+        """Nobody waits to be served: keep the volume that was written last, if we are to. Who came
+        last and was not served does the work himself, and needs the drive."""
+        if self._keeper is None or self._written is None or not (self._served and self.running):
             return
         setup, label = self._written
         if setup.storage().eject_volume:
@@ -235,6 +238,7 @@ class TaperService(Service):
 
     def make_way(self) -> Deferred[None] | None:
         """See :meth:`Keeper.give_back`."""
+        self._served = False
         return None if self._keeper is None else self._keeper.give_back()
 
     def changed(self) -> None:

@@ -122,6 +122,7 @@ class DriverConnection(Protocol):
             self._consider_greeting()
         elif b"\n" in self._said:
             self._ask()
+            self._forget_guest()  # what a driver that comes by itself may have sent along
             if self._service.setup is None:
                 self.refuse(NO_CONFIGURATION)
             else:
@@ -131,6 +132,8 @@ class DriverConnection(Protocol):
         try:
             greeting = parse(self._said)
         except GreetingError as fault:
+            if command_behind(self.transport) is not None:
+                self._door.make_way()  # one of another release does the work itself
             self.let_go(f"no greeting: {fault}")
             return
         if greeting is None:

@@ -90,21 +90,33 @@ def daemon(place: Place, *words: str, door: str | None = None, **settings: str) 
 
 
 class Driver:
-    """The driver of a taper, which it has started with the stock command line."""
+    """The driver of a taper, which it has started with the stock command line.
 
-    def __init__(self, place: Place, *words: str, **settings: str) -> None:
+    :param errors: descriptor of the taper's error output; None: of a file
+    :param most_open: limit of the taper's descriptors
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        *words: str,
+        errors: int | None = None,
+        most_open: int | None = None,
+        **settings: str,
+    ) -> None:
         self._ours, theirs = socket.socketpair()
         self._ours.settimeout(PATIENCE)
         self.errors = place.root / "errors"
-        with self.errors.open("ab") as errors:
+        limit = () if most_open is None else ("prlimit", f"--nofile={most_open}")
+        with self.errors.open("ab") as usual:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-c", TAPER, "C", "--storage", "C"),
+                    *(*limit, sys.executable, "-c", TAPER, "C", "--storage", "C"),
                     *("--log-filename", str(place.log), *words),
                 ],
                 stdin=theirs,
                 stdout=theirs,
-                stderr=errors,
+                stderr=usual if errors is None else errors,
                 env={**environment(place), **settings},
                 cwd=place.root,
             )
@@ -151,9 +163,15 @@ class Driver:
 
 
 @contextmanager
-def driver(place: Place, *words: str, **settings: str) -> Iterator[Driver]:
+def driver(
+    place: Place,
+    *words: str,
+    errors: int | None = None,
+    most_open: int | None = None,
+    **settings: str,
+) -> Iterator[Driver]:
     """It starts a taper, for as long as the block lasts."""
-    found = Driver(place, *words, **settings)
+    found = Driver(place, *words, errors=errors, most_open=most_open, **settings)
     try:
         yield found
     finally:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from taper.run.door import KEEPS, Door
+from taper.run.keeper import Keeper
 from taper.run.service import TaperService
 from tests.plane.dumping import write_holding
 from tests.run.sessions import (
@@ -92,3 +96,78 @@ async def test_a_volume_that_is_gone(tmp_path: Path) -> None:
     driver = await begin(place, "20260102")
     await service.stopService()
     assert held(place) == []
+
+
+class SlowRobot:
+    """A changer, and its only reservation, which is released when it says so."""
+
+    def __init__(self) -> None:
+        self.released: Deferred[None] = Deferred()
+
+    async def load(self, request: object) -> SlowRobot:
+        return self
+
+    def release(self) -> Deferred[None]:
+        return self.released
+
+    async def close(self) -> None:
+        """It is done."""
+
+
+def test_a_way_that_is_not_free_yet() -> None:
+    """Who comes after one who did not wait for it waits as well."""
+    robot: Any = SlowRobot()
+    keeper = Keeper()
+    keeper.keep("C01", lambda _: robot)
+    free: list[int] = []
+    for number in range(2):
+        way = keeper.give_back()
+        assert way is not None
+        way.addCallback(lambda _, number=number: free.append(number))
+    assert free == []
+    robot.released.callback(None)
+    assert sorted(free) == [0, 1]
+    assert keeper.give_back() is None
+
+
+class Visitor:
+    """An usher that notes what becomes of its driver."""
+
+    name = "a visitor"
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def enter(self) -> None:
+        self.heard.append("enter")
+
+    def wait(self, reason: str) -> None:
+        self.heard.append(reason)
+
+
+class Slow:
+    """A service whose way takes time."""
+
+    def __init__(self) -> None:
+        self.way: Deferred[None] = Deferred()
+
+    def make_way(self) -> Deferred[None]:
+        return self.way
+
+    def between(self) -> None:
+        """There is nothing to be done."""
+
+    changed = between
+
+
+def test_who_comes_while_a_volume_is_given_back() -> None:
+    """He is told to wait, rather than that he gives up and finds the drive taken."""
+    usher: Any = Visitor
+    service: Any = Slow()
+    door = Door(usher)
+    door.service = service
+    visitor: Any = Visitor()
+    door.admit(visitor)
+    assert visitor.heard == [KEEPS]
+    service.way.callback(None)
+    assert visitor.heard == [KEEPS, "enter"]
