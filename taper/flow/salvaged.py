@@ -38,6 +38,11 @@ class SalvagedOrigin(StoredOrigin):
         """What could not be read; complete when the source was read to its end."""
         return () if self._salvaged is None else tuple(self._salvaged.losses)
 
+    @property
+    def headless(self) -> tuple[StoredPart, ...]:
+        """Parts that were taken though their headers are damaged, as far as it was read."""
+        return () if self._salvaged is None else tuple(self._salvaged.headless)
+
     async def _read_header(self) -> Header:
         self._gone: dict[str, str] = {}
         faults: list[str] = []
