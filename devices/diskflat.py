@@ -15,7 +15,14 @@ from devices.base import HEADER_SIZE, timestamp_now
 from devices.datafile import NO_SPACE, no_space_text, sync_directory
 from devices.errors import DeviceError, Status, VolumeFailed
 from devices.file_backed import LIMIT_REACHED, FileBackedDevice
-from devices.interfaces import AccessMode, FileStart, IClones, IStoresBehind, VolumeReading
+from devices.interfaces import (
+    AccessMode,
+    FileStart,
+    IClones,
+    IFindsData,
+    IStoresBehind,
+    VolumeReading,
+)
 from devices.labelled import BAD_VOLUME, DUMPS, INVALID_HEADER, NO_HEADERS
 from devices.vtape import to_bytes, to_text
 from protocols.header import Header, HeaderType, parse_header
@@ -24,7 +31,7 @@ DATA_START = 2 * HEADER_SIZE
 ONE_FILE_ONLY = "Can't write more than one file to the diskflat device"
 
 
-@implementer(IClones, IStoresBehind)
+@implementer(IClones, IFindsData, IStoresBehind)
 class DiskflatDevice(FileBackedDevice):
     """A volume in one file.
 
@@ -194,6 +201,15 @@ class DiskflatDevice(FileBackedDevice):
             return Header(type=HeaderType.TAPEEND, datestamp=timestamp_now())
         self._note("Attempt to read past tape-end file", Status.SUCCESS)
         return None
+
+    def seek_data(self, number: int) -> int:
+        """See IFindsData."""
+        self._check_seek(number)
+        self.in_file = False
+        self._close_data()
+        if number != 1:
+            raise self._fail(f"File {number} not found", Status.VOLUME_ERROR, VolumeFailed)
+        return self._begin_headless(self._open(os.O_RDONLY), HEADER_SIZE, number)
 
     # -- what both need -------------------------------------------------------------------------
 

@@ -14,7 +14,14 @@ from devices.base import HEADER_SIZE, timestamp_now
 from devices.datafile import NO_SPACE, no_space_text
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.file_backed import LIMIT_REACHED, FileBackedDevice, warn
-from devices.interfaces import AccessMode, FileStart, IClones, IStoresBehind, VolumeReading
+from devices.interfaces import (
+    AccessMode,
+    FileStart,
+    IClones,
+    IFindsData,
+    IStoresBehind,
+    VolumeReading,
+)
 from devices.labelled import BAD_VOLUME, DUMPS, INVALID_HEADER, NO_HEADERS
 from devices.vtape import (
     LARGEST_NUMBER,
@@ -28,7 +35,7 @@ from devices.vtape import (
 from protocols.header import Header, HeaderType, parse_header
 
 
-@implementer(IClones, IStoresBehind)
+@implementer(IClones, IFindsData, IStoresBehind)
 class FileDevice(FileBackedDevice):
     """A vtape.
 
@@ -160,6 +167,16 @@ class FileDevice(FileBackedDevice):
         self._begin_file(wanted.number)
         return header
 
+    def seek_data(self, number: int) -> int:
+        """See IFindsData."""
+        self._check_seek(number)
+        self.in_file = False
+        self._close_data()
+        found = _first_from(max(number, 1), self._files())
+        if found is None or found.number != number:
+            raise self._fail(f"File {number} not found", Status.VOLUME_ERROR, VolumeFailed)
+        return self._begin_headless(self._open_to_read(found), 0, number)
+
     def _seek_past(self, number: int, files: Sequence[Numbered]) -> Header | None:
         """There is no such file: the volume's end, or a place beyond it."""
         first = max((file.number + 1 for file in files if file.size), default=1)
@@ -201,12 +218,7 @@ class FileDevice(FileBackedDevice):
 
     def _open_header(self, file: Numbered) -> tuple[int, Header]:
         """Open a file of the volume for reading, and read its header."""
-        path = self._vtape.full(file.name)
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # not to hang on a FIFO
-        except OSError as error:
-            text = f"Couldn't open file {to_text(path)}: {error.strerror}"
-            raise self._fail(text, Status.DEVICE_ERROR, VolumeFailed) from error
+        fd = self._open_to_read(file)
         trouble = "Unknown Device error"
         try:
             block = os.read(fd, HEADER_SIZE)
@@ -219,6 +231,14 @@ class FileDevice(FileBackedDevice):
         os.close(fd)
         text = INVALID_HEADER if block else f"Problem reading Amanda header: {trouble}"
         raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
+
+    def _open_to_read(self, file: Numbered) -> int:
+        path = self._vtape.full(file.name)
+        try:
+            return os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # not to hang on a FIFO
+        except OSError as error:
+            text = f"Couldn't open file {to_text(path)}: {error.strerror}"
+            raise self._fail(text, Status.DEVICE_ERROR, VolumeFailed) from error
 
 
 def _first_from(number: int, files: Sequence[Numbered]) -> Numbered | None:

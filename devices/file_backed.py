@@ -13,7 +13,7 @@ from devices.base import HEADER_SIZE
 from devices.datafile import NO_SPACE, DataFile, no_space_text, sync_directory
 from devices.errors import DeviceError, Status, VolumeFailed
 from devices.interfaces import AccessMode, WriteEnd, Written
-from devices.labelled import TOO_LARGE, LabelledDevice
+from devices.labelled import NO_HEADERS, TOO_LARGE, LabelledDevice
 from devices.properties import (
     SET_ANY_TIME,
     SET_BEFORE_START,
@@ -25,7 +25,7 @@ from devices.properties import (
 )
 from devices.room import Room, Terms
 from devices.vtape import names_a_file
-from protocols.header import Header
+from protocols.header import Header, parse_header
 
 LIMIT_REACHED = "No space left on device: more than MAX_VOLUME_USAGE bytes written"
 
@@ -35,6 +35,14 @@ _USE_DATA = {"NO": "NO", "FALSE": "NO", "YES": "YES", "TRUE": "YES", "EXIST": "E
 def warn(text: str) -> None:
     """Log a warning."""
     logging.getLogger("devices").warning("%s", text)
+
+
+def _is_header(fd: int, place: int) -> bool:
+    try:
+        block = os.pread(fd, HEADER_SIZE, place)
+    except OSError:
+        return False  # the disk has lost it
+    return parse_header(block).type not in NO_HEADERS
 
 
 class FileBackedDevice(LabelledDevice):
@@ -139,6 +147,27 @@ class FileBackedDevice(LabelledDevice):
         direct = durable and self.properties.flag("direct_io")
         self._data = DataFile(fd, start, durable, direct=direct)
         return self._data
+
+    def _begin_headless(self, fd: int, place: int, number: int) -> int:
+        """Begin to read a file behind its header, which must be damaged.
+
+        :param fd: ours from now on
+        :param place: of the header, bytes
+        :return: bytes of data
+        """
+        try:
+            size = os.fstat(fd).st_size - place - HEADER_SIZE
+            if size < 0:
+                raise self._fail("The file ends in its header", Status.VOLUME_ERROR, VolumeFailed)
+            if _is_header(fd, place):
+                text = "The file's header can be read"
+                raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._open_data(fd, place + HEADER_SIZE).seek(0)
+        self._begin_file(number)
+        return size
 
     def _current(self) -> DataFile:
         if self._data is None:

@@ -48,6 +48,7 @@ __all__ = [
     "IClones",
     "IDevice",
     "IDeviceFacts",
+    "IFindsData",
     "IHurries",
     "ILane",
     "IPumpedDevice",
@@ -174,6 +175,20 @@ class IClones(Interface):
 
         :return: fewer bytes than offered with ``WriteEnd.NONE`` if only the rest cannot be shared;
             None if nothing can, and nothing was done
+        """
+
+
+class IFindsData(Interface):
+    """A blocking device that can go to the data of a file whose header is damaged."""
+
+    timestamp: str | None = Attribute("as of IDeviceFacts")
+
+    def seek_data(number: int) -> int:
+        """Position behind the header of file ``number`` (mode READ), which ``seek_file`` could not
+        read; ``read_blocks`` follows.
+
+        :return: bytes of data that the file has
+        :raise DeviceError: there is no such file, or it has a header that can be read
         """
 
 

@@ -53,6 +53,11 @@ class SalvagedOrigin(StoredOrigin):
             return None
         return super().total
 
+    @property
+    def headless(self) -> tuple[StoredPart, ...]:
+        """Parts that were taken though their headers are damaged, as far as it was read."""
+        return () if self._salvaged is None else tuple(self._salvaged.headless)
+
     async def _read_header(self) -> Header:
         self._gone: dict[str, str] = dict(self.known_gone)
         faults: list[str] = []

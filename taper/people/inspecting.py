@@ -16,7 +16,7 @@ from protocols.header import Header, HeaderType
 from protocols.stored import BrokenPart, full_stamp
 from taper.people.findings import Finding, Wrong
 from taper.plane.crc import RunningCrc
-from taper.plane.volumes import known_size
+from taper.plane.volumes import fits, known_size
 
 if TYPE_CHECKING:
     from protocols.crc import Crc
@@ -281,7 +281,7 @@ class Inspection:
         elif excess >= block_size or stray:
             whole = False
             text = f"it has {crc.size + excess} bytes, {limit} expected"
-        elif part is not None and limit is None and not _fits(crc.size, part.about, block_size):
+        elif part is not None and limit is None and not fits(crc.size, part.about, block_size):
             whole = False
             text = f"it has {crc.size} bytes, {part.about // 1024} KiB expected"
         if not whole:
@@ -302,8 +302,3 @@ def _unpadded(part: StoredPart, copy: Copy, header: Header, reader: IReader) -> 
     if part.size is None or not 0 < padding < min(reader.block_size, part.size):
         return part
     return evolve(part, size=part.size - padding)
-
-
-def _fits(size: int, about: int, block_size: int) -> bool:
-    """A size may be that of which a log tells whole KiB only; the last block may be padded."""
-    return about <= size < about + 1024 + block_size

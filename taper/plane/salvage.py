@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from devices.errors import DeviceError
+from devices.interfaces import IFindsData
+from protocols.stored import full_stamp
 from taper.plane.interfaces import SourceError
-from taper.plane.volumes import VolumeSource, with_place
+from taper.plane.volumes import VolumeSource, fits, with_place
 
 if TYPE_CHECKING:
     from protocols.stored import StoredDump, StoredPart
-    from taper.plane.volumes import IVolumes
+    from taper.plane.volumes import IReader, IVolumes
 
 _UNKNOWN = 512
 """Bytes that stand for a loss of unknown size: one block of an archive, so that tar looks for the
@@ -37,7 +40,11 @@ class Loss:
 class SalvagedSource(VolumeSource):
     """A dump with its losses: parts, and rests of parts, that cannot be read are passed over.
 
+    Where a part's header alone is damaged, its data are taken if the log tells of nothing else that
+    could be there: the volume was not labelled again since, and the file is as long as the part.
+
     :ivar losses: so far, in order.
+    :ivar headless: parts that were taken without a header, in order.
     :ivar filled: what was read last is no data but stands for data that are lost.
     """
 
@@ -55,6 +62,7 @@ class SalvagedSource(VolumeSource):
         """
         super().__init__(dump, total, None, volumes)
         self.losses: list[Loss] = []
+        self.headless: list[StoredPart] = []
         self.filled = False
         self._gone = gone
         self._fill = fill
@@ -90,6 +98,15 @@ class SalvagedSource(VolumeSource):
             self._gone[part.label] = str(fault.__cause__ or fault)
             raise
 
+    def _seek(self, part: StoredPart) -> None:
+        try:
+            super()._seek(part)
+        except SourceError as fault:
+            unread = isinstance(fault.__cause__, DeviceError) and not self._cancelled
+            if not unread or not _find_data(self._device, self._dump, part):
+                raise
+            self.headless.append(part)
+
     def _lose(self, text: str) -> None:
         self.failed = True
         self._in_part = False
@@ -108,3 +125,19 @@ class SalvagedSource(VolumeSource):
         buffer[:size] = self._filler[:size]
         self._to_fill -= size
         return size
+
+
+def _find_data(device: IReader, dump: StoredDump, part: StoredPart) -> bool:
+    """Go to the data of a part whose header cannot be read. :return: False: it is not that part"""
+    if not IFindsData.providedBy(device):
+        return False
+    finder = IFindsData(device)
+    if full_stamp(finder.timestamp or "") != dump.written:
+        return False  # another dump may lie in files of the same lengths
+    try:
+        size = finder.seek_data(part.fileno)
+    except DeviceError:
+        return False  # the first fault is the one to tell
+    if part.size is None:
+        return fits(size, part.about, device.block_size)
+    return part.size <= size < part.size + device.block_size

@@ -101,6 +101,11 @@ def with_place(part: StoredPart, text: str) -> str:
     return text if f"'{part.label}'" in text else f"{part.place}: {text}"
 
 
+def fits(size: int, about: int, block_size: int) -> bool:
+    """A size may be that of which a log tells whole KiB only; the last block may be padded."""
+    return about <= size < about + 1024 + block_size
+
+
 def truncated(part: StoredPart, found: int, expected: int) -> SourceError:
     """A part that is shorter than the log says."""
     return SourceError(
@@ -235,10 +240,14 @@ class VolumeSource:
         if part.label != self._label:
             self._change_to(part)
         if self._index or not self._positioned:
-            seek_part(self._device, self._dump, part)
+            self._seek(part)
         self._skip(part)
         self._in_part = True
         return True
+
+    def _seek(self, part: StoredPart) -> None:
+        """Position at a part, whose volume is there."""
+        seek_part(self._device, self._dump, part)
 
     def _skip(self, part: StoredPart) -> None:
         """Go over whole blocks of the part that nobody wants, if the device can do that."""

@@ -261,7 +261,7 @@ async def test_a_volume_that_is_missing(tmp_path: Path) -> None:
     assert "'C01' is not at hand" in record["outcomes"][0]["faults"][0]
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "no header", "another's"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "headless and cut", "another's"])
 @ensureDeferred
 async def test_a_part_that_cannot_be_read(tmp_path: Path, damage: str) -> None:
     """Every other file is there, and whole; the others are named."""
@@ -271,8 +271,8 @@ async def test_a_part_that_cannot_be_read(tmp_path: Path, damage: str) -> None:
         path.unlink()
     elif damage == "cut":
         os.truncate(path, 32768 + 32768)
-    elif damage == "no header":
-        path.write_bytes(b"x" * 32768 + path.read_bytes()[32768:])
+    elif damage == "headless and cut":
+        path.write_bytes(b"x" * 32768 + path.read_bytes()[32768:-1])
     else:
         path.write_bytes(part(nights, 2, 1).read_bytes())
     target = tmp_path / "back"
@@ -290,6 +290,70 @@ async def test_a_part_that_cannot_be_read(tmp_path: Path, damage: str) -> None:
     lost = HOME.files().keys() - whole.keys() - set(outcome["damaged"])
     assert len(lost) <= 1
     assert bool(outcome["holes"]) is bool(lost)
+
+
+@pytest.mark.parametrize("numbers", [[3], [1], [1, 2, 6]])
+@ensureDeferred
+async def test_headers_that_are_damaged(tmp_path: Path, numbers: list[int]) -> None:
+    """What is behind them is taken, and the checksum tells that it is right."""
+    nights = await two_nights(tmp_path)
+    for number in numbers:
+        path = part(nights, 1, number)
+        junk = b"\0" if number % 2 else b"x"
+        path.write_bytes(junk * 32768 + path.read_bytes()[32768:])
+    words = ("restore", "localhost", "/home", "--to")
+    record = await nights.record(*words, str(tmp_path / "back"), exit=Exit.FOUND)
+    assert found(tmp_path / "back") == HOME.files() | AGAIN.files()
+    first, second = record["outcomes"]
+    assert first["headless"] == [{"volume": "C01", "file": n, "part": n} for n in numbers]
+    assert (first["whole"], first["checked"], first["lost"]) == (True, True, [])
+    assert second["headless"] == []
+    assert record["whole"]
+    said = await nights.lines(*words, str(tmp_path / "again"), exit=Exit.FOUND)
+    number = numbers[0]
+    assert (
+        f"Level 0: part {number} on 'C01' file {number}: its header is damaged; its data were "
+        "taken by what the log tells of it"
+    ) in said
+    assert said[-1].startswith("All of it is restored, by the checksums, but volumes are damaged")
+
+
+@ensureDeferred
+async def test_a_damaged_header_before_other_bytes(tmp_path: Path) -> None:
+    """What is of the right length is taken, and the checksum tells that it is wrong."""
+    nights = await two_nights(tmp_path)
+    path = part(nights, 1, 3)
+    path.write_bytes(bytes(32768) + part(nights, 1, 4).read_bytes()[32768:])
+    words = ("restore", "localhost", "/home", "--level", "0", "--to")
+    record = await nights.record(*words, str(tmp_path / "back"), exit=Exit.FOUND)
+    (outcome,) = record["outcomes"]
+    assert [one["part"] for one in outcome["headless"]] == [3]
+    assert (outcome["whole"], outcome["checked"], record["whole"]) == (False, False, False)
+    assert any("the server crc of the dump (" in fault for fault in outcome["faults"])
+    part(nights, 1, 5).unlink()
+    said = await nights.lines(*words, str(tmp_path / "again"), exit=Exit.FOUND)
+    assert "Level 0: no checksum confirms that they are the right ones" in said
+
+
+@pytest.mark.parametrize("other", ["a part", "a dump", "a label"])
+@ensureDeferred
+async def test_a_header_of_something_else(tmp_path: Path, other: str) -> None:
+    """What is behind it is never taken, though it is as long as what is wanted."""
+    nights = await two_nights(tmp_path)
+    path = part(nights, 1, 3)
+    data = path.read_bytes()
+    head = part(nights, 1, 4).read_bytes()[:32768]
+    if other == "a dump":
+        head = data[:32768].replace(b" localhost ", b" localhosu ", 1)
+    elif other == "a label":
+        head = part(nights, 2, 0).read_bytes()[:32768]
+    assert head != data[:32768]
+    path.write_bytes(head + data[32768:])
+    words = ("restore", "localhost", "/home", "--level", "0", "--to", str(tmp_path / "back"))
+    record = await nights.record(*words, exit=Exit.FOUND)
+    (outcome,) = record["outcomes"]
+    assert [loss["part"] for loss in outcome["lost"]] == [3]
+    assert outcome["headless"] == []
 
 
 @ensureDeferred

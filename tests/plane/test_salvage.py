@@ -5,25 +5,31 @@ from __future__ import annotations
 import random
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from devices.errors import VolumeFailed
+from devices.interfaces import IFindsData
 from protocols.crc import UNKNOWN
 from protocols.header import Header, HeaderType
 from protocols.stored import DumpName, StoredDump, StoredPart
 from taper.plane.interfaces import ISource, SourceError
 from taper.plane.salvage import SalvagedSource
+from taper.plane.volumes import VolumeSource
 
 BLOCK = 64
 NAME = DumpName(storage="s", host="h", disk="/d", datestamp="20260101000000", level="0")
 
 
+@implementer(IFindsData)
 class Volume:
     """A device with one part in each file.
 
     :ivar failing: file to bytes that can be read of it.
+    :ivar headless: files of which the header is damaged, and bytes that they seem to have.
     """
 
     name = "file:x"
@@ -32,11 +38,13 @@ class Volume:
     def __init__(self, parts: dict[int, tuple[int, bytes]]) -> None:
         self._parts = parts
         self.failing: dict[int, int] = {}
+        self.headless: dict[int, int] = {}
+        self.timestamp: str | None = NAME.datestamp
         self.file = 0
         self._at = 0
 
     def seek_file(self, number: int) -> Header | None:
-        if self.failing.get(number) == 0:
+        if self.failing.get(number) == 0 or number in self.headless:
             raise VolumeFailed("no header")
         self.file, self._at = number, 0
         return Header(
@@ -46,6 +54,12 @@ class Volume:
             disk=NAME.disk,
             partnum=self._parts[number][0],
         )
+
+    def seek_data(self, number: int) -> int:
+        if number not in self.headless:
+            raise VolumeFailed("it has a header")
+        self.file, self._at = number, 0
+        return self.headless[number]
 
     def read_blocks(self, buffer: memoryview) -> int:
         data = self._parts[self.file][1]
@@ -117,6 +131,14 @@ def test_all_that_can_be_read_is_where_it_belongs(
                 assert part.size is not None
                 blocks = draw.draw(st.integers(0, part.size // BLOCK - 1))
                 volume.failing[part.fileno] = blocks * BLOCK
+            if part.label == label and draw.draw(st.booleans(), label=f"{part.place} headless"):
+                assert part.size is not None
+                volume.headless[part.fileno] = part.size
+    bare = [
+        part
+        for part in dump.parts
+        if part.label in shelf.volumes and part.fileno in shelf.volumes[part.label].headless
+    ]
     expected, at = bytearray(data), 0
     lost = bytearray(len(data))
     for part in dump.parts:
@@ -136,7 +158,47 @@ def test_all_that_can_be_read_is_where_it_belongs(
     assert sum(loss.size or 0 for loss in source.losses) == lost.count(b"x")
     assert source.finished is (not source.losses)
     assert source.failed is bool(source.losses)
+    assert source.headless == bare
     assert len(shelf.asked) == len(set(shelf.asked)), "nobody is asked twice for a volume"
+
+
+@pytest.mark.parametrize(
+    ("seems", "told", "stamp", "taken"),
+    [
+        (2 * BLOCK, True, NAME.datestamp, True),
+        (3 * BLOCK - 1, True, NAME.datestamp, True),
+        (3 * BLOCK, True, NAME.datestamp, False),
+        (2 * BLOCK - 1, True, NAME.datestamp, False),
+        (2 * BLOCK, True, "20260101", True),
+        (2 * BLOCK, True, "20260102000000", False),
+        (2 * BLOCK, True, None, False),
+        (2 * BLOCK, False, NAME.datestamp, True),
+        (1024 + BLOCK, False, NAME.datestamp, False),
+    ],
+)
+def test_what_a_part_without_header_must_be_like(
+    seems: int, told: bool, stamp: str | None, taken: bool
+) -> None:
+    """As long as the log says, on a volume that was not labelled since."""
+    dump, shelf, data = make([2, 1], 2)
+    first = dump.parts[0]
+    if not told:
+        first = evolve(first, size=None)
+    dump = evolve(dump, parts=(first, dump.parts[1]))
+    shelf.volumes["V0"].headless[1] = seems
+    shelf.volumes["V0"].timestamp = stamp
+    source = SalvagedSource(dump, None, shelf, {}, fill=False)
+    assert drain(source) == ((data, []) if taken else (b"", []))
+    assert source.headless == ([first] if taken else [])
+    assert [loss.text for loss in source.losses] == ([] if taken else ["'V0' file 1: no header"])
+
+
+def test_only_who_restores_takes_what_has_no_header() -> None:
+    dump, shelf, _ = make([2, 1], 2)
+    shelf.volumes["V0"].headless[1] = 2 * BLOCK
+    source = VolumeSource(dump, None, None, shelf)
+    with pytest.raises(SourceError, match="no header"):
+        source.read_into(memoryview(bytearray(BLOCK)))
 
 
 def test_what_is_undone_ends_where_something_is_lost() -> None:

@@ -241,6 +241,7 @@ class StepAtWork:
         assert self._watched is not None, "all was read"
         origin, contents, fault = self._origin, self._contents, self._watched.fault
         losses = origin.losses if isinstance(origin, SalvagedOrigin) else ()
+        headless = origin.headless if isinstance(origin, SalvagedOrigin) else ()
         filled = isinstance(origin, SalvagedOrigin) and origin.fill
         read = given if self._stored is None else self._stored.crc()
         copy = self._step.copy
@@ -269,6 +270,7 @@ class StepAtWork:
             files=None if contents is None or taker.lost else contents.files,
             damaged=() if contents is None else tuple(contents.damaged),
             losses=losses,
+            headless=headless,
             holes=() if contents is None else tuple(contents.holes),
             faults=tuple(faults),
             checked=known and not losses and not faults,
@@ -293,6 +295,7 @@ class StepAtWork:
             read=self.done(),
             damaged=() if contents is None else tuple(contents.damaged),
             losses=origin.losses if isinstance(origin, SalvagedOrigin) else (),
+            headless=origin.headless if isinstance(origin, SalvagedOrigin) else (),
             faults=tuple(faults),
             seen=frozenset() if contents is None else frozenset(contents.seen),
         )

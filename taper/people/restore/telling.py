@@ -12,6 +12,7 @@ from taper.people.exits import Exit
 from taper.people.telling import Answer, Column, Table, count, moment, printable, size
 
 if TYPE_CHECKING:
+    from protocols.stored import StoredPart
     from protocols.tararchive import Hole
     from taper.people.restore.plan import Need, Plan, Step
     from taper.people.restore.watched import Contents
@@ -29,6 +30,7 @@ class Outcome:
     :ivar files: how many were unpacked; None: nobody counted.
     :ivar damaged: names of files of which bytes are missing.
     :ivar losses: parts, and rests of parts, that could not be read.
+    :ivar headless: parts whose headers are damaged, and whose data were taken all the same.
     :ivar holes: where more files may have been.
     :ivar names_lost: of files that were there, as the index tells.
     :ivar faults: what else was wrong.
@@ -42,6 +44,7 @@ class Outcome:
     files: int | None = None
     damaged: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
+    headless: tuple[StoredPart, ...] = ()
     holes: tuple[Hole, ...] = ()
     names_lost: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
@@ -51,8 +54,10 @@ class Outcome:
 
     @property
     def whole(self) -> bool:
-        """All is there, as far as anybody can tell."""
-        return not (self.damaged or self.losses or self.holes or self.faults)
+        """All is there, as far as anybody can tell; where headers are damaged only a checksum
+        can."""
+        wrong = self.damaged or self.losses or self.holes or self.faults
+        return not wrong and (self.checked or not self.headless)
 
 
 # the plan
@@ -267,13 +272,19 @@ def tell_outcome(
             "whole disk."
         )
     checked = all(outcome.checked for outcome in outcomes)
-    if whole and checked:
+    sound = whole and not any(outcome.headless for outcome in outcomes)
+    if whole and not sound:
+        lines.append(
+            "All of it is restored, by the checksums, but volumes are damaged: copy what is on "
+            "them while that can be done."
+        )
+    elif whole and checked:
         lines.append("Restored. All checksums are as they were when it was dumped.")
     elif whole:
         lines.append("Restored. Not every dump has a checksum to compare with.")
     else:
         lines.append("NOT ALL was restored; what is wrong stands above.")
-    return Answer(record=record, shown=lines, exit=Exit.WELL if whole else Exit.FOUND)
+    return Answer(record=record, shown=lines, exit=Exit.WELL if sound else Exit.FOUND)
 
 
 def tell_step(outcome: Outcome, rate: str) -> str:
@@ -293,6 +304,10 @@ def _faults(outcome: Outcome) -> Iterator[str]:
         yield f"{level}: {printable(fault)}"
     for text in _some(list(_losses(outcome.losses))):
         yield f"{level}: {text}"
+    for text in _some([_headless(part) for part in outcome.headless]):
+        yield f"{level}: {text}"
+    if outcome.headless and not outcome.checked:
+        yield f"{level}: no checksum confirms that they are the right ones"
     for name in _some(outcome.damaged):
         yield f"{level}, damaged file: {printable(name)}"
     for name in _some(outcome.names_lost):
@@ -325,6 +340,13 @@ def _losses(losses: tuple[Loss, ...]) -> Iterator[str]:
         yield f"lost {much}{which}: {printable(first.text)}"
 
 
+def _headless(part: StoredPart) -> str:
+    return (
+        f"part {part.number} on {printable(part.place)}: its header is damaged; its data were "
+        "taken by what the log tells of it"
+    )
+
+
 def _hole(hole: Hole) -> str:
     before = f"behind {printable(hole.before)}" if hole.before else "at the archive's begin"
     after = f"before {printable(hole.after)}" if hole.after else "to its end"
@@ -351,6 +373,10 @@ def _outcome_record(outcome: Outcome) -> dict[str, Any]:
                 "why": loss.text,
             }
             for loss in outcome.losses
+        ],
+        "headless": [
+            {"volume": part.label, "file": part.fileno, "part": part.number}
+            for part in outcome.headless
         ],
         "holes": [
             {"byte": hole.start, "size": hole.size, "after": hole.before, "before": hole.after}
