@@ -15,6 +15,7 @@ nothing. What the daemon makes of a greeting is in :mod:`protocols.greeting`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 WORD = b"TAPER-CLIENT"
@@ -57,7 +58,8 @@ def render(
     fields += [f"setting={name}={environment[name]}" for name in SETTINGS if name in environment]
     if any("\0" in field for field in fields):
         return None
-    body = "".join(f"{field}\0" for field in fields).encode("utf-8", "surrogateescape")
+    # the bytes that this process was given, and would name files by, in whatever locale it is
+    body = os.fsencode("".join(f"{field}\0" for field in fields))
     whole = b"%s %d %d\n%s" % (WORD, VERSION, len(body), body)
     return whole if len(whole) <= LONGEST else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 from protocols.daemon import LONGEST, SETTINGS, VERSION, WORD
@@ -20,7 +21,8 @@ class GreetingError(ValueError):
 class Greeting(Record, kw_only=True):
     """What the daemon must know to be what the command would be.
 
-    Texts are as the file system has them: decoded with surrogates for what is no UTF-8.
+    Texts are as the file system has them: decoded as names of files are, with surrogates for
+    what cannot be.
 
     :ivar program: release of ours; a daemon of another one is another program
     :ivar record: stamp of the installation's record
@@ -69,7 +71,7 @@ def _is_number(word: bytes) -> bool:
 
 
 def _read_fields(body: bytes) -> Greeting:
-    *fields, rest = body.decode("utf-8", "surrogateescape").split("\0")
+    *fields, rest = os.fsdecode(body).split("\0")
     if rest:
         raise GreetingError("its last field has no end")
     texts: dict[str, str] = {}

@@ -223,20 +223,39 @@ def _hear(link: socket) -> None:
     from protocols.daemon import LONGEST_ANSWER, OFFER, WAIT
 
     heard = b""
+    waits = False
     while True:
         line, newline, rest = heard.partition(b"\n")
         if newline and line + newline == OFFER:
             return
         if newline and line.startswith(WAIT.encode()):
             link.settimeout(None)  # until it is our turn
+            waits = True
             heard = rest
             continue
         if newline:
             raise NotServed(line.decode("utf-8", "replace").partition(" ")[2])
+        if waits:
+            _wait_with_driver(link)
         more = link.recv(LONGEST_ANSWER)
         heard += more
         if not more or len(heard) > 2 * LONGEST_ANSWER:
             raise NotServed("it hung up")
+
+
+def _wait_with_driver(link: socket) -> None:
+    """Wait until more is heard.
+
+    :raise NotServed: the driver has gone meanwhile: hours later the log of its run is put away, and
+        a taper that began would make a new one
+    """
+    import select
+
+    poll = select.poll()
+    poll.register(link, select.POLLIN)
+    poll.register(STDIN, 0)  # only that it hangs up
+    if any(descriptor == STDIN for descriptor, _ in poll.poll()):
+        raise NotServed("the driver has hung up")
 
 
 def _go(link: socket) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,3 +88,30 @@ def test_what_is_not_said() -> None:
 def test_reasons_are_one_line() -> None:
     assert answer("REFUSED", "a\nb  c") == b"REFUSED a b c\n"
     assert len(answer("WAIT", "x" * 10_000)) == LONGEST_ANSWER
+
+
+SAY = """
+import sys
+from protocols.daemon import render
+found = render(program="1", record="", directory="/", words=sys.argv[1:], environment={})
+sys.stdout.buffer.write(found)
+"""
+
+
+@pytest.mark.skipif(not shutil.which("localedef"), reason="localedef is missing")
+def test_a_command_of_another_encoding(tmp_path: Path) -> None:
+    """The daemon gets the very bytes, which name the file; not another file's."""
+    made = subprocess.run(
+        ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(tmp_path / "en_US.iso88591")],
+        capture_output=True,
+    )
+    if made.returncode:
+        pytest.skip(f"localedef: {made.stderr.decode()}")
+    command = [sys.executable, "-c", SAY, b"/log/\xe9"]
+    settings = {**os.environ, "LOCPATH": str(tmp_path), "LC_ALL": "en_US.iso88591"}
+    settings.pop("PYTHONUTF8", None)
+    settings["PYTHONPATH"] = str(Path(__file__).parents[2])
+    said = subprocess.run(command, env=settings, capture_output=True, check=True).stdout
+    found = parse(said)
+    assert found is not None
+    assert [os.fsencode(word) for word in found.words] == [b"/log/\xe9"]

@@ -150,6 +150,11 @@ class Driver:
         """Shut down one direction only."""
         self._ours.shutdown(socket.SHUT_WR)
 
+    def hang_up(self) -> None:
+        """Be gone, as one that was killed is."""
+        self._lines.close()
+        self._ours.close()
+
     def wait(self) -> int:
         """:return: the exit status of the taper"""
         return self.process.wait(PATIENCE)
@@ -158,8 +163,7 @@ class Driver:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        self._lines.close()
-        self._ours.close()
+        self.hang_up()
 
 
 @contextmanager

@@ -168,3 +168,20 @@ def test_a_crowd_at_the_door(tmp_path: Path) -> None:
         for each in crowd:
             each.close()
         assert link.getpeername() == path
+
+
+def test_a_driver_that_is_gone_before_its_turn(tmp_path: Path) -> None:
+    """Its taper ends with it, and does not begin hours later, when the log of its run is put away
+    and it would make a new one."""
+    place = make_place(tmp_path)
+    with daemon(place, "--waiting", "1") as house, driver(place, *by_daemon(place)) as first:
+        first.ask(START, "TAPER-OK")
+        with driver(place, *by_daemon(place)) as second:
+            second.say(START)
+            house.hear("1 more wait")
+            second.hang_up()
+            assert second.wait() == 0
+        assert "the driver has hung up" in (tmp_path / "errors").read_text()
+        first.say("QUIT")
+        assert first.wait() == 0
+        house.hear("STATUS=waiting")
