@@ -75,11 +75,13 @@ LATE = {
     "taper.daemon_client": (
         SELDOM,
         "protocols.daemon",
+        "select",
         "socket",
         "struct",
         "taper",
         "taper.daemon_relay",
         "taper.run.title",
+        "time",
     ),
     "taper.demo.running": (REACTOR, "twisted.internet"),
     "taper.flow.flows": (SELDOM, "taper.flow.sent", "taper.flow.taken"),
