@@ -54,12 +54,13 @@ def serve_by_daemon() -> int | None:
         if not where.startswith(KIND) or where == KIND:
             raise NotServed(f"{OPTION} {where}: expected unix:PATH")
         path = where.removeprefix(KIND)
+        # what cannot be imported once there is no way back would cost the run its taper
+        from taper.daemon_relay import Relay
+
         link, told = _ask(path, arguments)
     except NotServed as reason:
         _tell(f"no daemon serves us, so we go on without: {reason}")
         return None
-    from taper.daemon_relay import Relay
-
     status = Relay(link, told, lambda: _show(arguments)).run()
     if status is None:
         _tell(f"the daemon behind {path} has died")
@@ -195,13 +196,19 @@ def _greeting(arguments: list[str]) -> bytes:
     found = render(
         program=__version__,
         record=record_stamp(),
-        directory=directory,
-        words=arguments,
-        environment=os.environ,
+        directory=_by_its_bytes(directory),
+        words=[_by_its_bytes(word) for word in arguments],
+        environment={name: _by_its_bytes(value) for name, value in os.environ.items()},
     )
     if found is None:
         raise NotServed("the command line is too long for it")
     return found
+
+
+def _by_its_bytes(text: str) -> str:
+    """As a process has it whose locale is UTF-8; what was read in another one names, letter by
+    letter, another file there."""
+    return os.fsencode(text).decode("utf-8", "surrogateescape")
 
 
 def _check_peer(link: socket) -> None:

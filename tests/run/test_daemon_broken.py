@@ -8,6 +8,8 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from protocols.greeting import parse
 from taper.daemon_client import _connect
 from tests.plane.dumping import write_holding
 from tests.run.serving_daemon import DOOR, by_daemon, daemon, driver
@@ -185,3 +188,29 @@ def test_a_driver_that_is_gone_before_its_turn(tmp_path: Path) -> None:
         first.say("QUIT")
         assert first.wait() == 0
         house.hear("STATUS=waiting")
+
+
+SAY = """
+import sys
+from taper.daemon_client import _greeting
+sys.stdout.buffer.write(_greeting(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(not shutil.which("localedef"), reason="localedef is missing")
+def test_a_command_of_another_encoding(tmp_path: Path) -> None:
+    """The daemon gets the very bytes, which name the file; not another file's."""
+    made = subprocess.run(
+        ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(tmp_path / "en_US.iso88591")],
+        capture_output=True,
+    )
+    if made.returncode:
+        pytest.skip(f"localedef: {made.stderr.decode()}")
+    command = [sys.executable, "-c", SAY, b"/log/\xe9"]
+    settings = {**os.environ, "LOCPATH": str(tmp_path), "LC_ALL": "en_US.iso88591"}
+    settings.pop("PYTHONUTF8", None)
+    settings["PYTHONPATH"] = str(Path(__file__).parents[2])
+    said = subprocess.run(command, env=settings, capture_output=True, check=True).stdout
+    found = parse(said)
+    assert found is not None
+    assert [os.fsencode(word) for word in found.words] == [b"/log/\xe9"]
