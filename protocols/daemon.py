@@ -15,7 +15,7 @@ nothing. What the daemon makes of a greeting is in :mod:`protocols.greeting`.
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Mapping, Sequence
 
 WORD = b"TAPER-CLIENT"
@@ -59,7 +59,9 @@ def render(
     if any("\0" in field for field in fields):
         return None
     # the bytes that this process was given, and would name files by, in whatever locale it is
-    body = os.fsencode("".join(f"{field}\0" for field in fields))
+    body = "".join(f"{field}\0" for field in fields).encode(
+        sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+    )
     whole = b"%s %d %d\n%s" % (WORD, VERSION, len(body), body)
     return whole if len(whole) <= LONGEST else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Iterable, Iterator
 
 from protocols.daemon import LONGEST, SETTINGS, VERSION, WORD
@@ -71,7 +71,9 @@ def _is_number(word: bytes) -> bool:
 
 
 def _read_fields(body: bytes) -> Greeting:
-    *fields, rest = os.fsdecode(body).split("\0")
+    *fields, rest = body.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()).split(
+        "\0"
+    )
     if rest:
         raise GreetingError("its last field has no end")
     texts: dict[str, str] = {}
