@@ -56,8 +56,9 @@ class FileBackedDevice(LabelledDevice):
     remains is the speed of the disk, which no dump larger than the memory escapes anyhow.
     ``FSYNC no`` gives stock's behaviour: fast until the power fails.
 
-    DIRECT_IO is ours, too. With it (the default) and FSYNC, blocks go to a local disk past the page
-    cache: since they are waited for anyhow, a copy of them there only costs time and memory.
+    DIRECT_IO is ours, too. With it and FSYNC, blocks go to a local disk past the page cache: since
+    they are waited for anyhow, a copy of them there costs processor's time and memory. It is not
+    the default, since a disk that is faster than our pieces are large stands still meanwhile.
 
     :param directory: a path in the file system that holds the volume.
     """
@@ -84,7 +85,7 @@ class FileBackedDevice(LabelledDevice):
         add(Property("slow_write", Kind.BOOL, SET_ANY_TIME, False))
         add(Property("use_data", Kind.STRING, SET_ANY_TIME, "EXIST"), self._check_use_data)
         add(Property("fsync", Kind.BOOL, SET_BEFORE_START, True))
-        add(Property("direct_io", Kind.BOOL, SET_BEFORE_START, True))
+        add(Property("direct_io", Kind.BOOL, SET_BEFORE_START, False))
 
     def _check_use_data(self, value: Value) -> Value:
         """Kept for configurations that set it; the directory is chosen at open all the same."""

@@ -42,6 +42,15 @@ def labelled(vtape: FileDevice) -> FileDevice:
     return vtape
 
 
+@pytest.fixture
+def direct(tmp_path: Path) -> FileDevice:
+    """One that goes past the page cache."""
+    device = FileDevice(f"file:{tmp_path}", str(tmp_path))
+    device.properties.set("direct_io", "yes")
+    device.start(AccessMode.WRITE, "TAPE-01", STAMP)
+    return device
+
+
 def names(path: Path) -> list[str]:
     return sorted(os.listdir(path))
 
@@ -225,12 +234,12 @@ def written(device: FileDevice, *pieces: memoryview) -> None:
 
 
 def test_whole_pages_go_past_the_page_cache(
-    labelled: FileDevice, tmp_path: Path, monkeypatch: Any
+    direct: FileDevice, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """What is left of a page, and all that comes behind it, goes the usual way."""
     seen = Past(monkeypatch)
     data = content(2 * 32768 + 5000)
-    written(labelled, data[:32768], data[32768:])
+    written(direct, data[:32768], data[32768:])
     assert seen.past == [(32768, 32768), (2 * 32768, 32768 + 4096)]
     assert (3 * 32768 + 4096, 904) in seen.by_cache
     path = tmp_path / "00001.client.example.com._home.0"
@@ -238,22 +247,23 @@ def test_whole_pages_go_past_the_page_cache(
 
 
 def test_where_nothing_goes_past_the_page_cache(
-    labelled: FileDevice, tmp_path: Path, monkeypatch: Any
+    direct: FileDevice, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """It is tried once a file."""
     seen = Past(monkeypatch, refuses=True)
     data = content(3 * 32768)
-    written(labelled, data[:32768], data[32768:])
+    written(direct, data[:32768], data[32768:])
     assert not seen.past
     assert seen.by_cache[-2:] == [(32768, 32768), (2 * 32768, 2 * 32768)]
     assert (tmp_path / "00001.client.example.com._home.0").read_bytes()[32768:] == data
 
 
-@pytest.mark.parametrize("name", ["direct_io", "fsync"])
-def test_a_device_that_uses_the_page_cache(tmp_path: Path, monkeypatch: Any, name: str) -> None:
-    """Who waits for no disk gains nothing by going there."""
+@pytest.mark.parametrize("fsync", ["yes", "no"])
+def test_a_device_that_uses_the_page_cache(tmp_path: Path, monkeypatch: Any, fsync: str) -> None:
+    """The usual one; and who waits for no disk gains nothing by going there."""
     device = FileDevice("v", str(tmp_path))
-    device.properties.set(name, "no")
+    device.properties.set("direct_io", "yes" if fsync == "no" else "no")
+    device.properties.set("fsync", fsync)
     device.start(AccessMode.WRITE, "TAPE-01", STAMP)
     seen = Past(monkeypatch)
     written(device, content(32768))
@@ -261,30 +271,30 @@ def test_a_device_that_uses_the_page_cache(tmp_path: Path, monkeypatch: Any, nam
 
 
 def test_a_file_system_that_fills_up_past_the_page_cache(
-    labelled: FileDevice, tmp_path: Path, monkeypatch: Any
+    direct: FileDevice, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """It keeps its whole blocks, and goes on there."""
     seen = Past(monkeypatch)
     data = content(8 * 32768)
-    labelled.start_file(PART)
+    direct.start_file(PART)
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", FullAfter(2 * 32768 + 4096))
-        assert labelled.write_blocks(data) == Written(2 * 32768, WriteEnd.SPACE)
-    labelled.reset()
-    assert labelled.write_blocks(data[2 * 32768 :]) == Written(6 * 32768, WriteEnd.NONE)
-    labelled.finish_file()
+        assert direct.write_blocks(data) == Written(2 * 32768, WriteEnd.SPACE)
+    direct.reset()
+    assert direct.write_blocks(data[2 * 32768 :]) == Written(6 * 32768, WriteEnd.NONE)
+    direct.finish_file()
     assert (3 * 32768, 6 * 32768) in seen.past
     assert (tmp_path / "00001.client.example.com._home.0").read_bytes()[32768:] == data
 
 
 def test_little_at_a_time_is_kept_for_the_disk(
-    labelled: FileDevice, tmp_path: Path, monkeypatch: Any
+    direct: FileDevice, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """A source that trickles does not wait for the disk with every block."""
     seen = Past(monkeypatch)
     data = content(4 * 32768)
     monkeypatch.setattr(datafile, "WORTH", 2 * 32768)
-    written(labelled, data[:32768], data[32768 : 3 * 32768], data[3 * 32768 :])
+    written(direct, data[:32768], data[32768 : 3 * 32768], data[3 * 32768 :])
     assert seen.past == [(2 * 32768, 2 * 32768)]
     assert (tmp_path / "00001.client.example.com._home.0").read_bytes()[32768:] == data
 
