@@ -187,7 +187,8 @@ class Application:
                     return
                 with self._lock:  # whoever sends the data says something, too
                     frames = half.receive(data)
-                    link.sendall(half.output())
+                    with contextlib.suppress(OSError):  # cut meanwhile: there is an end to read
+                        link.sendall(half.output())
                 if half.established and not known:
                     known = True
                     self._met(link, half)
