@@ -1,5 +1,4 @@
-"""A real browser, one of Debian's two chromiums without a screen, led by its own protocol over a
-pipe."""
+"""A real browser, Debian's chromium without a screen, led by its own protocol over a pipe."""
 
 from __future__ import annotations
 
@@ -17,7 +16,9 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+CHROMIUM = shutil.which("chromium")
+PATIENCE = 300.0
+"""Seconds for all that one browser is to do."""
 _TO, _FROM = 3, 4
 """The descriptors of the pipe, in the browser."""
 _OPTIONS = (
@@ -194,10 +195,14 @@ async def browsing(profile: Path) -> AsyncIterator[Browser]:
         env={"HOME": str(profile), "PATH": "/usr/bin:/bin"},
         childFDs={0: "w", 1: "r", 2: "r", _TO: "w", _FROM: "r"},
     )
+    # whoever waits for it then hears that it has ended
+    late: Any = reactor.callLater(PATIENCE, process.signalProcess, "KILL")  # type: ignore[attr-defined]
     try:
         await browser.open()
         yield browser
     finally:
+        if late.active():
+            late.cancel()
         with suppress(ProcessExitedAlready):
             process.signalProcess("KILL")
         await browser.ended
