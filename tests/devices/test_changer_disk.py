@@ -134,8 +134,8 @@ def test_a_failed_load_holds_nothing(root):
     assert text == (
         "Error setting device property 'nosuch' to value '1' on device"
         f" 'file:{root}/slot1': No such device-property, expected one of block-size, comment,"
-        " directtcp-address, directtcp-peer-address, enforce-max-volume-usage, fsync, leom,"
-        " max-volume-usage, monitor-free-space, slow-write, use-data"
+        " direct-io, directtcp-address, directtcp-peer-address, enforce-max-volume-usage, fsync,"
+        " leom, max-volume-usage, monitor-free-space, slow-write, use-data"
     )
     assert reason is ChangerReason.DEVICE
     assert state_of(root)["drives"] == {}

@@ -90,7 +90,7 @@ def test_names() -> None:
 
 
 def test_initial_values(vtape: FileDevice) -> None:
-    """A vtape's properties have stock's values, surety, source and access, and one more is ours."""
+    """A vtape's properties have stock's values, surety, source and access, and some are ours."""
     good, default, detected = Surety.GOOD, Source.DEFAULT, Source.DETECTED
     found = {
         prop.name: (prop.text(), prop.surety, prop.source, prop.access) for prop in vtape.properties
@@ -117,6 +117,7 @@ def test_initial_values(vtape: FileDevice) -> None:
         "streaming": ("0", good, detected, 0x1F),
         "concurrency": ("2", good, detected, 0x1F),
         "fsync": ("1", good, default, 0x011F),
+        "direct_io": ("0", good, default, 0x011F),
     }
 
 
