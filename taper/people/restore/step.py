@@ -241,7 +241,6 @@ class StepAtWork:
         assert self._watched is not None, "all was read"
         origin, contents, fault = self._origin, self._contents, self._watched.fault
         losses = origin.losses if isinstance(origin, SalvagedOrigin) else ()
-        headless = origin.headless if isinstance(origin, SalvagedOrigin) else ()
         filled = isinstance(origin, SalvagedOrigin) and origin.fill
         read = given if self._stored is None else self._stored.crc()
         copy = self._step.copy
@@ -264,18 +263,27 @@ class StepAtWork:
         if complaints:
             faults += complaints
         known = header.server_crc.known or (undoing.native and header.native_crc.known)
-        return Outcome(
-            step=self._step,
+        return self._outcome(
+            faults,
             read=read.size - sum(loss.size or 0 for loss in losses if filled),
             files=None if contents is None or taker.lost else contents.files,
-            damaged=() if contents is None else tuple(contents.damaged),
-            losses=losses,
-            headless=headless,
             holes=() if contents is None else tuple(contents.holes),
-            faults=tuple(faults),
             checked=known and not losses and not faults,
-            seen=frozenset() if contents is None else frozenset(contents.seen),
             contents=contents,
+        )
+
+    def _outcome(self, faults: list[str], **more: Any) -> Outcome:
+        """With what is known of damage, however far it was read."""
+        origin, contents = self._origin, self._contents
+        salvaged = origin if isinstance(origin, SalvagedOrigin) else None
+        return Outcome(
+            step=self._step,
+            damaged=() if contents is None else tuple(contents.damaged),
+            losses=() if salvaged is None else salvaged.losses,
+            headless=() if salvaged is None else salvaged.headless,
+            faults=tuple(faults),
+            seen=frozenset() if contents is None else frozenset(contents.seen),
+            **more,
         )
 
     async def _cut_short(self, fault: NotTaken, taker: unpack.Taker) -> Outcome:
@@ -285,20 +293,12 @@ class StepAtWork:
         await self._way.close(well=False)
         self._through = True
         await self._lane.call(taker.wait, _LAST_SECONDS)
-        contents, origin = self._contents, self._origin
+        contents = self._contents
         faults = [*taker.complaints(), coded(str(fault), fault)]
         if contents is not None and self._place is not None:
             behind = f" behind {contents.last}" if contents.last else ""
             faults.append(f"no file{behind} was unpacked as a whole")
-        return Outcome(
-            step=self._step,
-            read=self.done(),
-            damaged=() if contents is None else tuple(contents.damaged),
-            losses=origin.losses if isinstance(origin, SalvagedOrigin) else (),
-            headless=origin.headless if isinstance(origin, SalvagedOrigin) else (),
-            faults=tuple(faults),
-            seen=frozenset() if contents is None else frozenset(contents.seen),
-        )
+        return self._outcome(faults, read=self.done())
 
     async def _close(self) -> None:
         taker, self._taker = self._taker, None
