@@ -324,12 +324,12 @@ class Restore:
     async def _clerk_for(self, plan: Plan, copy: Restorable) -> LoadingAhead | None:
         """One for each storage: a volume may serve several dumps. Only the one at work has drives,
         as storages may share a changer."""
-        if copy.dump is None:
-            return None
         storage = copy.storage
         for other, clerk in self._clerks.items():
-            if other != storage:
-                await clerk.close_volume(tell=False)
+            if other != storage or copy.dump is None:
+                await clerk.close_volume(tell=False)  # nobody is to wait for what is not needed
+        if copy.dump is None:
+            return None
         if storage not in self._clerks:
             self._clerks[storage] = LoadingAhead(
                 functools.partial(self._opener.clerk, storage),
