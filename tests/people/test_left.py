@@ -23,8 +23,7 @@ from taper.people.read_watch import ReadWatch
 from taper.people.restore import bringing
 from taper.people.running import Work
 from taper.people.screen import Beside, Screen
-from tests.people.nights import Nights
-from tests.people.test_restore import (
+from tests.people.archives import (
     AGAIN,
     HOME,
     Terminal,
@@ -34,6 +33,7 @@ from tests.people.test_restore import (
     script,
     two_nights,
 )
+from tests.people.nights import Nights
 
 BIN = Path(sys.executable).parent
 PATIENCE = 60

@@ -24,8 +24,8 @@ from taper.people.watch_view import progress_of, view
 from taper.people.web.sheets import sheet
 from taper.run import watched
 from tests.docs.status_schema import DRIVE_STATES, READING_WAITS, check_line
+from tests.people.archives import FULL, HOME, two_nights
 from tests.people.nights import Nights
-from tests.people.test_restore import FULL, HOME, two_nights
 from tests.people.test_watch import Told, in_lines
 
 PROCESS = {"pid": 1, "version": "0", "service": "command", "config": "C", "started": 1.5}

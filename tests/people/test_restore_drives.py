@@ -11,8 +11,8 @@ from pytest_twisted import ensureDeferred
 from devices.file import FileDevice
 from devices.interfaces import AccessMode
 from taper.people.exits import Exit
+from tests.people.archives import AGAIN, HOME, found, two_nights
 from tests.people.robots import into_library
-from tests.people.test_restore import AGAIN, HOME, found, two_nights
 from tests.people.test_verify_drives import hold
 
 

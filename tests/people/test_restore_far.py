@@ -20,8 +20,8 @@ from taper.installation import installation
 from taper.people.exits import Exit
 from taper.people.restore import far, step
 from taper.people.running import Work
+from tests.people.archives import AGAIN, FULL, HOME, Archive, found, packed, script, two_nights
 from tests.people.nights import Nights
-from tests.people.test_restore import AGAIN, FULL, HOME, Archive, found, packed, script, two_nights
 from tests.plane.dumping import crc_of
 
 pytestmark = pytest.mark.skipif(find_tar() is None, reason="there is no tar")

@@ -11,8 +11,8 @@ from pytest_twisted import ensureDeferred
 
 from taper.gnutar import find_tar
 from taper.people.exits import Exit
+from tests.people.archives import AGAIN, FULL, HOME, LATER, Archive, found
 from tests.people.nights import PART, Nights
-from tests.people.test_restore import AGAIN, FULL, HOME, LATER, Archive, found
 
 pytestmark = pytest.mark.skipif(find_tar() is None, reason="there is no tar")
 

@@ -19,7 +19,7 @@ from pytest_twisted import ensureDeferred
 from taper.gnutar import find_tar
 from taper.people.exits import Exit
 from taper.people.restore import far
-from tests.people.test_restore import AGAIN, HOME, found, two_nights
+from tests.people.archives import AGAIN, HOME, found, two_nights
 
 WORDS = ("restore", "localhost", "/home", "--to")
 
