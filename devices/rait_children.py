@@ -41,6 +41,8 @@ class RaitChildren(BaseDevice):
         self._data_lanes = max(1, len(children) - 1)
         # children that failed since the volume was looked at: it goes on without one of them
         self._lost: set[int] = set()
+        # those of them of which only the headers of files could not be read
+        self._beheaded: set[int] = set()
         self._own_limits = {n: _limit_of_its_own(child) for n, child in self._all.items()}
         self._crew = Crew(f"rait {name}")
         self._blocks_fixed = False
@@ -155,6 +157,18 @@ class RaitChildren(BaseDevice):
     def _there(self) -> dict[int, IDevice]:
         """Children that can still be asked."""
         return {n: child for n, child in self._all.items() if n not in self._lost}
+
+    def _forget_lost(self) -> None:
+        """The volume is looked at anew."""
+        self._lost.clear()
+        self._beheaded.clear()
+
+    def _take_back(self) -> dict[int, IDevice]:
+        """Children that lacked no more than headers may be asked for another file."""
+        back = {n: self._all[n] for n in sorted(self._beheaded)}
+        self._lost -= self._beheaded
+        self._beheaded.clear()
+        return back
 
     @property
     def _degraded(self) -> bool:

@@ -10,7 +10,7 @@ from devices.errors import DeviceError
 from devices.interfaces import IFindsData
 from protocols.stored import full_stamp
 from taper.plane.interfaces import SourceError
-from taper.plane.volumes import VolumeSource, fits, with_place
+from taper.plane.volumes import HeaderUnread, VolumeSource, fits, with_place
 
 if TYPE_CHECKING:
     from protocols.stored import StoredDump, StoredPart
@@ -41,7 +41,8 @@ class SalvagedSource(VolumeSource):
     """A dump with its losses: parts, and rests of parts, that cannot be read are passed over.
 
     Where a part's header alone is damaged, its data are taken if the log tells of nothing else that
-    could be there: the volume was not labelled again since, and the file is as long as the part.
+    could be there: the volume was not labelled again since, and the file is as long as the part, as
+    far as that is known before it is read.
 
     :ivar losses: so far, in order.
     :ivar headless: parts that were taken without a header, in order.
@@ -101,9 +102,8 @@ class SalvagedSource(VolumeSource):
     def _seek(self, part: StoredPart) -> None:
         try:
             super()._seek(part)
-        except SourceError as fault:
-            unread = isinstance(fault.__cause__, DeviceError) and not self._cancelled
-            if not unread or not _find_data(self._device, self._dump, part):
+        except HeaderUnread:
+            if self._cancelled or not _find_data(self._device, self._dump, part):
                 raise
             self.headless.append(part)
 
@@ -138,6 +138,8 @@ def _find_data(device: IReader, dump: StoredDump, part: StoredPart) -> bool:
         size = finder.seek_data(part.fileno)
     except DeviceError:
         return False  # the first fault is the one to tell
+    if size is None:
+        return True
     if part.size is None:
         return fits(size, part.about, device.block_size)
     return part.size <= size < part.size + device.block_size

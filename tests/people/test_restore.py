@@ -91,6 +91,11 @@ def part(nights: Nights, slot: int, number: int) -> Path:
     return path
 
 
+def behead(path: Path, junk: bytes = b"\0") -> None:
+    """Damage the header of a part, and nothing else."""
+    path.write_bytes(junk * 32768 + path.read_bytes()[32768:])
+
+
 @ensureDeferred
 async def test_two_levels(tmp_path: Path) -> None:
     nights = await two_nights(tmp_path)
@@ -298,9 +303,7 @@ async def test_headers_that_are_damaged(tmp_path: Path, numbers: list[int]) -> N
     """What is behind them is taken, and the checksum tells that it is right."""
     nights = await two_nights(tmp_path)
     for number in numbers:
-        path = part(nights, 1, number)
-        junk = b"\0" if number % 2 else b"x"
-        path.write_bytes(junk * 32768 + path.read_bytes()[32768:])
+        behead(part(nights, 1, number), b"\0" if number % 2 else b"x")
     words = ("restore", "localhost", "/home", "--to")
     record = await nights.record(*words, str(tmp_path / "back"), exit=Exit.FOUND)
     assert found(tmp_path / "back") == HOME.files() | AGAIN.files()
@@ -713,6 +716,7 @@ async def test_by_a_tape_server(tmp_path: Path, damaged: bool, drives: int) -> N
     nights = await two_nights(tmp_path)
     if damaged:
         part(nights, 1, 3).unlink()
+        behead(part(nights, 1, 5))
     numbers = range(drives)
     names = " ".join(f"d{number}" for number in numbers)
     tree = f"[library robot]\ndisk = {tmp_path}/vtapes\ndrives = {names}\n"
@@ -731,6 +735,7 @@ async def test_by_a_tape_server(tmp_path: Path, damaged: bool, drives: int) -> N
         record = await nights.record(*words, exit=Exit.FOUND if damaged else Exit.WELL)
     if damaged:
         assert [loss["part"] for loss in record["outcomes"][0]["lost"]] == [3]
+        assert [one["part"] for one in record["outcomes"][0]["headless"]] == [5]
         assert (tmp_path / "back" / "late").exists()
     else:
         assert found(tmp_path / "back") == HOME.files() | AGAIN.files()
