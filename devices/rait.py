@@ -222,7 +222,7 @@ class RaitDevice(RaitLabels):
 
     def seek_file(self, number: int) -> Header | None:
         self._check_seek(number)
-        self.in_file = False
+        self.in_file, self.remark = False, None
         found, bad = self._seek(number)
         self._isolate(bad, f"{_FAILED} seek_file")
         if self.access_mode is AccessMode.READ:
@@ -269,7 +269,7 @@ class RaitDevice(RaitLabels):
     def seek_data(self, number: int) -> int | None:
         """See IFindsData: the children's data make ours."""
         self._check_seek(number)
-        self.in_file = False
+        self.in_file, self.remark = False, None
         self._take_back()
         what = f"{_FAILED} seek_data"
         sizes, bad = self._ask(lambda child: _seek_data(child, number))

@@ -13,7 +13,7 @@ from typing import TypeVar
 from devices.base import BaseDevice
 from devices.crew import Crew
 from devices.errors import DeviceError, DriveFailed, PropertyRefused, Status, VolumeFailed
-from devices.interfaces import IDevice, IHurries, Streaming
+from devices.interfaces import AccessMode, IDevice, IHurries, Streaming
 from devices.properties import SET_BEFORE_START, Kind, Property, Source, Surety, Value
 from protocols.braces import collapse_braces
 
@@ -239,8 +239,11 @@ class RaitChildren(BaseDevice):
         if len(bad) > 1 or self._degraded or len(self._children) == 1:
             raise self._joined(bad, what)
         ((n, error),) = bad.items()
-        _log.warning("%s: %s: %s; going on in degraded mode", self.name, self._all[n].name, error)
+        child = self._all[n].name
+        _log.warning("%s: %s: %s; going on in degraded mode", self.name, child, error)
         self._lost.add(n)
+        if self.access_mode is AccessMode.READ:
+            self.remark = f"it is read without {child}, which cannot read it: {error.text}"
 
 
 def _limit_of_its_own(child: IDevice) -> int:
