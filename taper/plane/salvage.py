@@ -47,6 +47,8 @@ class SalvagedSource(VolumeSource):
     :ivar losses: so far, in order.
     :ivar headless: parts that were taken without a header, in order.
     :ivar filled: what was read last is no data but stands for data that are lost.
+    :ivar fill: give bytes in the place of those that are lost; else the dump ends there. To be
+        settled before the first read.
     """
 
     def __init__(
@@ -58,25 +60,39 @@ class SalvagedSource(VolumeSource):
         *,
         fill: bool,
     ) -> None:
-        """:param gone: labels of volumes that cannot be had, and are not asked for again; why
-        :param fill: give bytes in the place of those that are lost; else the dump ends there
-        """
+        """:param gone: labels of volumes that cannot be had, and are not asked for again; why"""
         super().__init__(dump, total, None, volumes)
         self.losses: list[Loss] = []
         self.headless: list[StoredPart] = []
         self.filled = False
         self._gone = gone
-        self._fill = fill
+        self.fill = fill
         self._to_fill = 0
+        self._seen_before = memoryview(b"")
         self._filler = memoryview(b"")
 
+    def peek(self, size: int) -> bytes:
+        """The first bytes, as far as they can be read; they are given again. Before all reading."""
+        fill, self.fill = self.fill, False
+        seen, got = memoryview(bytearray(size)), 0
+        while more := self.read_into(seen[got:]):
+            got += more
+        self.fill = fill
+        self._seen_before = seen[:got]
+        return bytes(self._seen_before)
+
     def _read_on(self, buffer: memoryview) -> int:
+        if self._seen_before and not self._cancelled:
+            got = min(len(self._seen_before), len(buffer))
+            buffer[:got] = self._seen_before[:got]
+            self._seen_before = self._seen_before[got:]
+            return got
         while not self._cancelled:
+            if self.losses and not self.fill:
+                return 0
             self.filled = bool(self._to_fill)
             if self.filled:
                 return self._give_filler(buffer)
-            if self.losses and not self._fill:
-                return 0
             try:
                 size = super()._read_on(buffer)
             except SourceError as fault:
@@ -115,8 +131,7 @@ class SalvagedSource(VolumeSource):
         self.losses.append(Loss(self._part, size, text))
         if self._left is not None and self._limit is not None:
             self._left -= self._limit
-        if self._fill:
-            self._to_fill = _UNKNOWN if size is None else size
+        self._to_fill = _UNKNOWN if size is None else size
 
     def _give_filler(self, buffer: memoryview) -> int:
         if len(self._filler) < len(buffer):

@@ -218,6 +218,35 @@ def test_lengths_that_only_reading_tells(there: int, whole: bool) -> None:
     assert source.finished is whole
 
 
+@pytest.mark.parametrize("fill", [True, False])
+@pytest.mark.parametrize("failing", [None, 1])
+@pytest.mark.parametrize("peeked", [1, BLOCK, 3 * BLOCK + 5, 100 * BLOCK])
+def test_what_was_looked_at_is_given_again(peeked: int, failing: int | None, fill: bool) -> None:
+    """As far as it goes: what is lost is none of it, and never filled in."""
+    dump, shelf, data = make([2, 2, 1], 3)
+    if failing is not None:
+        shelf.volumes["V0"].failing[2] = failing * BLOCK
+    source = SalvagedSource(dump, None, shelf, {}, fill=fill)
+    there = data if failing is None else data[: 3 * BLOCK]
+    assert source.peek(peeked) == there[:peeked]
+    assert bool(source.losses) is (failing is not None and peeked > len(there))
+    got, holes = drain(source, 2 * BLOCK)
+    assert got[: len(there)] == there
+    assert len(got) == (len(data) if fill else len(there))
+    assert bool(holes) is (fill and failing is not None)
+    if holes:
+        assert (holes[0][0], holes[-1][1]) == (3 * BLOCK, 4 * BLOCK)
+        assert got[4 * BLOCK :] == data[4 * BLOCK :]
+
+
+def test_looking_is_given_up() -> None:
+    dump, shelf, _ = make([2], 1)
+    source = SalvagedSource(dump, None, shelf, {}, fill=True)
+    source.cancel()
+    assert source.peek(BLOCK) == b""
+    assert drain(source) == (b"", [])
+
+
 def test_only_who_restores_takes_what_has_no_header() -> None:
     dump, shelf, _ = make([2, 1], 2)
     shelf.volumes["V0"].headless[1] = 2 * BLOCK
