@@ -204,11 +204,10 @@ class DiskflatDevice(FileBackedDevice):
 
     def seek_data(self, number: int) -> int:
         """See IFindsData."""
-        self._check_seek(number)
-        self.in_file = False
+        self._begin_seek_data(number)
         self._close_data()
         if number != 1:
-            raise self._fail(f"File {number} not found", Status.VOLUME_ERROR, VolumeFailed)
+            raise self._no_file(number)
         return self._begin_headless(self._open(os.O_RDONLY), HEADER_SIZE, number)
 
     # -- what both need -------------------------------------------------------------------------

@@ -169,12 +169,11 @@ class FileDevice(FileBackedDevice):
 
     def seek_data(self, number: int) -> int:
         """See IFindsData."""
-        self._check_seek(number)
-        self.in_file = False
+        self._begin_seek_data(number)
         self._close_data()
-        found = _first_from(max(number, 1), self._files())
+        found = _first_from(number, self._files())
         if found is None or found.number != number:
-            raise self._fail(f"File {number} not found", Status.VOLUME_ERROR, VolumeFailed)
+            raise self._no_file(number)
         return self._begin_headless(self._open_to_read(found), 0, number)
 
     def _seek_past(self, number: int, files: Sequence[Numbered]) -> Header | None:

@@ -13,7 +13,7 @@ from devices.base import HEADER_SIZE
 from devices.datafile import NO_SPACE, DataFile, no_space_text, sync_directory
 from devices.errors import DeviceError, Status, VolumeFailed
 from devices.interfaces import AccessMode, WriteEnd, Written
-from devices.labelled import NO_HEADERS, TOO_LARGE, LabelledDevice
+from devices.labelled import TOO_LARGE, LabelledDevice
 from devices.properties import (
     SET_ANY_TIME,
     SET_BEFORE_START,
@@ -25,7 +25,7 @@ from devices.properties import (
 )
 from devices.room import Room, Terms
 from devices.vtape import names_a_file
-from protocols.header import Header, parse_header
+from protocols.header import Header
 
 LIMIT_REACHED = "No space left on device: more than MAX_VOLUME_USAGE bytes written"
 
@@ -37,12 +37,11 @@ def warn(text: str) -> None:
     logging.getLogger("devices").warning("%s", text)
 
 
-def _is_header(fd: int, place: int) -> bool:
+def _read_header(fd: int, place: int) -> bytes:
     try:
-        block = os.pread(fd, HEADER_SIZE, place)
+        return os.pread(fd, HEADER_SIZE, place)
     except OSError:
-        return False  # the disk has lost it
-    return parse_header(block).type not in NO_HEADERS
+        return b""  # the disk has lost it
 
 
 class FileBackedDevice(LabelledDevice):
@@ -160,9 +159,7 @@ class FileBackedDevice(LabelledDevice):
             size = os.fstat(fd).st_size - place - HEADER_SIZE
             if size < 0:
                 raise self._fail("The file ends in its header", Status.VOLUME_ERROR, VolumeFailed)
-            if _is_header(fd, place):
-                text = "The file's header can be read"
-                raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
+            self._need_damaged(_read_header(fd, place))
         except BaseException:
             os.close(fd)
             raise

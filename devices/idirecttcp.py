@@ -126,6 +126,9 @@ class IMoverDevice(IDirectTCPDevice):
     def seek_file(number: int) -> Deferred[Header | None]:
         """As :meth:`devices.interfaces.IDevice.seek_file`."""
 
+    def seek_data(number: int) -> Deferred[int | None]:
+        """As :meth:`devices.interfaces.IFindsData.seek_data`; ``read_to_connection`` follows."""
+
     def skip_records(count: int) -> Deferred[None]:
         """Behind ``seek_file``: go over so many records of the file, which it must have."""
 

@@ -262,6 +262,9 @@ class IndirectTCP:
     def seek_file(self, number: int) -> Deferred[Header | None]:
         return self._inner.seek_file(number)
 
+    def seek_data(self, number: int) -> Deferred[int | None]:
+        return self._inner.seek_data(number)
+
     def skip_records(self, count: int) -> Deferred[None]:
         return self._inner.skip_records(count)
 

@@ -183,11 +183,11 @@ class IFindsData(Interface):
 
     timestamp: str | None = Attribute("as of IDeviceFacts")
 
-    def seek_data(number: int) -> int:
+    def seek_data(number: int) -> int | None:
         """Position behind the header of file ``number`` (mode READ), which ``seek_file`` could not
-        read; ``read_blocks`` follows.
+        read, or did not find; ``read_blocks`` follows.
 
-        :return: bytes of data that the file has
+        :return: bytes of data that the file has; None: only reading them tells
         :raise DeviceError: there is no such file, or it has a header that can be read
         """
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 from devices.base import BaseDevice, timestamp_now
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
 from devices.interfaces import AccessMode, VolumeReading
-from protocols.header import Header, HeaderError, HeaderType, build_header
+from protocols.header import Header, HeaderError, HeaderType, build_header, parse_header
 
 BAD_VOLUME = Status.DEVICE_ERROR | Status.VOLUME_ERROR
 DUMPS = frozenset({HeaderType.DUMPFILE, HeaderType.CONT_DUMPFILE, HeaderType.SPLIT_DUMPFILE})
 NO_HEADERS = frozenset({HeaderType.WEIRD, HeaderType.EMPTY, HeaderType.UNKNOWN})
 INVALID_HEADER = "Invalid amanda header while reading file header"
 TOO_LARGE = "Amanda file header won't fit in a single block!"
+HEADER_IS_SOUND = "The file's header can be read"
+
+
+def is_header(block: bytes | memoryview) -> bool:
+    """A block is a header, whatever it says."""
+    return parse_header(block).type not in NO_HEADERS
 
 
 class LabelledDevice(BaseDevice):
@@ -50,6 +56,21 @@ class LabelledDevice(BaseDevice):
             text = f"Volume label is '{self.label}', but was '{known}' when it was read before"
             raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
         self.file = 0
+
+    def _begin_seek_data(self, number: int) -> None:
+        """Refuse what ``seek_data`` must not be given, or can have nothing of."""
+        self._check_seek(number)
+        self.in_file = False
+        if not number:
+            raise self._no_file(number)
+
+    def _no_file(self, number: int) -> DeviceError:
+        return self._fail(f"File {number} not found", Status.VOLUME_ERROR, VolumeFailed)
+
+    def _need_damaged(self, block: bytes | memoryview) -> None:
+        """:raise DeviceError: this begin of a file is a header"""
+        if is_header(block):
+            raise self._fail(HEADER_IS_SOUND, Status.VOLUME_ERROR, VolumeFailed)
 
     def _build_label(self, label: str, timestamp: str) -> bytes:
         """The block of a label. One that no reader would read as it is is refused."""

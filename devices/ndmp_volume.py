@@ -22,12 +22,13 @@ from devices.errors import (
     VolumeFailed,
 )
 from devices.interfaces import AccessMode, FileStart, VolumeReading
+from devices.labelled import HEADER_IS_SOUND, is_header
 from devices.ndmp_control import device_error
 from devices.ndmp_tape import Tape, no_room
 from devices.shield import shield
 from devices.values import Recorded
 from protocols.header import Header, HeaderError, HeaderType, build_header, parse_header
-from protocols.ndmp.codes import Mtio
+from protocols.ndmp.codes import ErrorCode, Mtio
 from protocols.ndmp.errors import NdmpError, NdmpRefused
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class NdmpVolume:
         self.facts = facts
         self._link = link
         self._tape = Tape(link)
+        self._label_size = 0
         self._header_size = 0
         self._brief = True
         self._turn = DeferredLock()
@@ -110,6 +112,7 @@ class NdmpVolume:
         record = await self._tape.read(facts.read_size)
         if record is None:
             return self._no_label("no tape label found", HeaderType.EMPTY)
+        self._label_size = len(record)
         header = parse_header(record)
         if header.type is not HeaderType.TAPESTART:
             return self._no_label("No tapestart header -- unlabeled device?", header.type)
@@ -156,6 +159,7 @@ class NdmpVolume:
         await self._tape.write_filemark(0)
         facts.reset()
         facts.label, facts.timestamp = label, timestamp
+        self._label_size = len(block)
         facts.is_eom = written is Recorded.EARLY
 
     def _build(self, header: Header, too_large: str) -> bytes:
@@ -292,6 +296,43 @@ class NdmpVolume:
             raise VolumeFailed(f"file {number} has no valid header", Status.VOLUME_ERROR)
         facts.begin_file(number)
         return header
+
+    def seek_data(self, number: int) -> Deferred[int | None]:
+        """See IMoverDevice. The first record is passed, whatever is in it, even if it cannot be
+        read."""
+        return self._do(lambda: self._seek_data(number))
+
+    async def _seek_data(self, number: int) -> None:
+        facts = self.facts
+        facts.need_mode("seek_data", AccessMode.READ)
+        if number < 1:
+            raise DriveFailed(f"cannot seek to file {number}")
+        facts.in_file = False
+        here = facts.file
+        await self._tape.go_to_file(number, here)
+        facts.file = number
+        record = await self._pass_record(number)
+        if record is None:
+            raise VolumeFailed(f"File {number} not found", Status.VOLUME_ERROR)
+        if is_header(record):
+            raise VolumeFailed(HEADER_IS_SOUND, Status.VOLUME_ERROR)
+        self._header_size = self._label_size  # all of a volume have one; this one may have any
+        facts.begin_file(number)
+
+    async def _pass_record(self, number: int) -> bytes | None:
+        """Go over the record at the beginning of a file, where the tape stands.
+
+        :return: what is in it, nothing if it cannot be read; None: there is none
+        """
+        try:
+            return await self._tape.read(self.facts.read_size)
+        except NdmpRefused as error:
+            if error.in_header or error.error != ErrorCode.IO:
+                raise
+            _log.info("file %d of %s: %s", number, self.facts.name, error)
+        # where the drive stands after that nobody knows
+        await self._tape.go_to_file(number, number)
+        return None if await self._tape.move(Mtio.FSR) else b""
 
     def skip_records(self, count: int) -> Deferred[None]:
         return self._do(lambda: self._skip_records(count))

@@ -14,7 +14,15 @@ from collections.abc import Callable, Mapping
 from zope.interface import implementer
 
 from devices.errors import DeviceError, DriveFailed, VolumeFailed
-from devices.interfaces import FileStart, IDevice, IHurries, WriteEnd, Written
+from devices.interfaces import (
+    AccessMode,
+    FileStart,
+    IDevice,
+    IFindsData,
+    IHurries,
+    WriteEnd,
+    Written,
+)
 from devices.rait_children import BROKEN
 from devices.rait_labels import RaitLabels
 from devices.xor import agree, gather, scatter, xor
@@ -25,6 +33,9 @@ ABSENT = frozenset({"ERROR", "MISSING", "DEGRADED"})
 """In the place of a child's name: there is none."""
 
 _FAILED = "One or more devices failed to"
+
+_Found = tuple[Header | None, int, bool]
+"""What seeking a file gave: its header, its number, and whether there are data."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +74,7 @@ def open_rait(name: str, node: str, open_child: Callable[[str], IDevice]) -> Rai
     return device
 
 
-@implementer(IDevice, IHurries)
+@implementer(IDevice, IFindsData, IHurries)
 class RaitDevice(RaitLabels):
     """A device made of devices.
 
@@ -211,9 +222,11 @@ class RaitDevice(RaitLabels):
 
     def seek_file(self, number: int) -> Header | None:
         self._check_seek(number)
-        self.in_file = False
-        found, bad = self._ask(lambda child: (child.seek_file(number), child.file, child.in_file))
+        self.in_file, self.remark = False, None
+        found, bad = self._seek(number)
         self._isolate(bad, f"{_FAILED} seek_file")
+        if self.access_mode is AccessMode.READ:
+            self._beheaded |= bad.keys()
         places = {n: (_kind(header), file, inside) for n, (header, file, inside) in found.items()}
         odd = _odd_one(places)
         if odd is not None:
@@ -227,6 +240,49 @@ class RaitDevice(RaitLabels):
             self._begin_file(file)
         self.file = file
         return header
+
+    def _seek(self, number: int) -> tuple[dict[int, _Found], dict[int, DeviceError]]:
+        """Let the children seek a file. Where too many of them cannot read its header, one that can
+        tells what is there, and the others go to their data, if they find them.
+
+        :return: what they found, and what went wrong with others
+        """
+
+        def seek(child: IDevice) -> _Found:
+            return child.seek_file(number), child.file, child.in_file
+
+        found, bad = self._ask(seek)
+        if not bad or (len(bad) == 1 and not self._degraded):
+            return found, bad
+        back, still_bad = self._ask(seek, self._take_back())
+        found |= back
+        bad |= still_bad
+        too_many = len(bad) > 1 or self._degraded
+        dumps = [one for one in found.values() if one[0] is not None and one[1:] == (number, True)]
+        if too_many and dumps and len(dumps) == len(found):
+            bare, _ = self._ask(
+                lambda child: _seek_data(child, number), {n: self._all[n] for n in bad}
+            )
+            found |= dict.fromkeys(bare, dumps[0])
+        return found, {n: error for n, error in bad.items() if n not in found}
+
+    def seek_data(self, number: int) -> int | None:
+        """See IFindsData: the children's data make ours."""
+        self._check_seek(number)
+        self.in_file, self.remark = False, None
+        self._take_back()
+        what = f"{_FAILED} seek_data"
+        sizes, bad = self._ask(lambda child: _seek_data(child, number))
+        self._isolate(bad, what)
+        odd = _odd_one(sizes)
+        if odd is not None:
+            self._isolate({odd: VolumeFailed(f"it has {sizes.pop(odd)} bytes of data")}, what)
+        if len(set(sizes.values())) != 1:
+            text = f"{what}: file {number} has another length on each child"
+            raise self._fail(text, BROKEN, VolumeFailed)
+        size = next(iter(sizes.values()))
+        self._begin_file(number)
+        return None if size is None else size * self._data_lanes
 
     def read_blocks(self, buffer: memoryview) -> int:
         self._check_buffer(len(buffer))
@@ -299,6 +355,12 @@ def _read_all(child: IDevice, lane: memoryview) -> int:
             break
         got += read
     return got
+
+
+def _seek_data(child: IDevice, number: int) -> int | None:
+    if not IFindsData.providedBy(child):
+        raise VolumeFailed(f"{child.name} finds no data without a header")
+    return IFindsData(child).seek_data(number)
 
 
 def _kind(header: Header | None) -> object:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from devices.base import BaseDevice
 from devices.crew import Crew
 from devices.errors import DeviceError, DriveFailed, PropertyRefused, Status, VolumeFailed
-from devices.interfaces import IDevice, IHurries, Streaming
+from devices.interfaces import AccessMode, IDevice, IHurries, Streaming
 from devices.properties import SET_BEFORE_START, Kind, Property, Source, Surety, Value
 from protocols.braces import collapse_braces
 
@@ -41,6 +41,8 @@ class RaitChildren(BaseDevice):
         self._data_lanes = max(1, len(children) - 1)
         # children that failed since the volume was looked at: it goes on without one of them
         self._lost: set[int] = set()
+        # those of them of which only the headers of files could not be read
+        self._beheaded: set[int] = set()
         self._own_limits = {n: _limit_of_its_own(child) for n, child in self._all.items()}
         self._crew = Crew(f"rait {name}")
         self._blocks_fixed = False
@@ -156,6 +158,18 @@ class RaitChildren(BaseDevice):
         """Children that can still be asked."""
         return {n: child for n, child in self._all.items() if n not in self._lost}
 
+    def _forget_lost(self) -> None:
+        """The volume is looked at anew."""
+        self._lost.clear()
+        self._beheaded.clear()
+
+    def _take_back(self) -> dict[int, IDevice]:
+        """Children that lacked no more than headers may be asked for another file."""
+        back = {n: self._all[n] for n in sorted(self._beheaded)}
+        self._lost -= self._beheaded
+        self._beheaded.clear()
+        return back
+
     @property
     def _degraded(self) -> bool:
         return len(self._there) < len(self._children)
@@ -225,8 +239,11 @@ class RaitChildren(BaseDevice):
         if len(bad) > 1 or self._degraded or len(self._children) == 1:
             raise self._joined(bad, what)
         ((n, error),) = bad.items()
-        _log.warning("%s: %s: %s; going on in degraded mode", self.name, self._all[n].name, error)
+        child = self._all[n].name
+        _log.warning("%s: %s: %s; going on in degraded mode", self.name, child, error)
         self._lost.add(n)
+        if self.access_mode is AccessMode.READ:
+            self.remark = f"it is read without {child}, which cannot read it: {error.text}"
 
 
 def _limit_of_its_own(child: IDevice) -> int:

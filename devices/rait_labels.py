@@ -28,7 +28,7 @@ class RaitLabels(RaitChildren):
         self._need_mode("read_label", AccessMode.NULL)
         self.label = self.timestamp = None
         self.reset()
-        self._lost.clear()
+        self._forget_lost()
         try:
             self._fix_block_size()
             readings, bad = self._ask(lambda child: child.read_label())
@@ -102,7 +102,7 @@ class RaitLabels(RaitChildren):
 
     def _start_write(self, label: str, timestamp: str) -> None:
         self._fix_block_size()
-        self._lost.clear()
+        self._forget_lost()
         self.remark = None
         _, bad = self._ask(lambda child: child.start(AccessMode.WRITE, label, timestamp))
         if bad:

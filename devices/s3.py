@@ -18,6 +18,7 @@ from devices.interfaces import (
     AccessMode,
     FileStart,
     IDevice,
+    IFindsData,
     IHurries,
     VolumeReading,
     WriteEnd,
@@ -40,7 +41,7 @@ _DLE_RESERVE = 2048
 _log = logging.getLogger(__name__)
 
 
-@implementer(IDevice, IHurries)
+@implementer(IDevice, IFindsData, IHurries)
 class S3Device(S3Retention):
     """A bucket and a prefix; see :class:`devices.s3_link.S3Link` for what it is made of."""
 
@@ -249,6 +250,28 @@ class S3Device(S3Retention):
         self._begin_file(number)
         return header
 
+    def seek_data(self, number: int) -> int:
+        """See IFindsData. The header's object may be damaged or missing, or be one that the store
+        answers for and does not give."""
+        self._begin_seek_data(number)
+        self._close_reading()
+        self.asking.calm()
+        if number > LARGEST_NUMBER:
+            raise self._no_file(number)
+        try:
+            header = self._get_header(self.place.header(number))
+        except RequestFailed as failure:
+            if failure.error.repeat and not failure.error.http:
+                raise self._no_header(number, failure) from failure
+            header = None
+        self._need_damaged(header or b"")
+        found = self._contents(self.place.file(number))
+        if not found.data_size:
+            raise self._no_file(number)
+        reading = self._reading = self._open_data(number)
+        self._begin_file(number)
+        return reading.size if isinstance(reading, WholeReading) else found.data_size
+
     def _read_label_again(self) -> Header:
         header = parse_header(self._read_label_object())
         if header.type is not HeaderType.TAPESTART:
@@ -265,12 +288,15 @@ class S3Device(S3Retention):
         return None
 
     def _get_file_header(self, number: int) -> bytes | None:
-        key = self.place.header(number)
         try:
-            return self._get_header(key)
+            return self._get_header(self.place.header(number))
         except RequestFailed as failure:
-            text = f"While reading filestart header from S3: {self._about(key, failure)}"
-            raise self._fail(text, Status.VOLUME_ERROR, VolumeFailed) from failure
+            raise self._no_header(number, failure) from failure
+
+    def _no_header(self, number: int, failure: RequestFailed) -> DeviceError:
+        about = self._about(self.place.header(number), failure)
+        text = f"While reading filestart header from S3: {about}"
+        return self._fail(text, Status.VOLUME_ERROR, VolumeFailed)
 
     def _open_data(self, number: int) -> Reading:
         """Whatever the layout of the file is, whoever has written it."""

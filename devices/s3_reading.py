@@ -115,13 +115,13 @@ class WholeReading(Reading):
         self, asking: Asking, store: S3Store, threads: int, key: str, size: int, block_size: int
     ) -> None:
         super().__init__(asking, store, threads)
+        self.size = size
         self._key = key
-        self._size = size
         self._unit = -(-LEAST_AT_ONCE // block_size) * block_size
 
     def _begin(self) -> Job[Got | None] | None:
         start, key = self._asked, self._key
-        size = min(self._unit, self._size - start)
+        size = min(self._unit, self.size - start)
         if size <= 0:
             return None
         self._asked += size
@@ -133,8 +133,8 @@ class WholeReading(Reading):
 
     def _judge(self, got: Got | None) -> bytes | None:
         assert got is not None, "only blocks may be missing"
-        if got.size != self._size:
-            text = f"it had {self._size} bytes, and now has {got.size}"
+        if got.size != self.size:
+            text = f"it had {self.size} bytes, and now has {got.size}"
             raise S3Error(f"it was changed meanwhile: {text}", repeat=False)
         return got.data
 

@@ -28,6 +28,7 @@ class Contents:
     """What was found of a volume.
 
     :ivar size: bytes of all its objects.
+    :ivar data_size: bytes of those that hold data.
     :ivar headers: numbers of the files that have a header.
     :ivar keys: of all objects but the label, by the number of the file.
     :ivar strangers: objects below the same prefix that are none of the volume's, the first of them
@@ -35,6 +36,7 @@ class Contents:
     """
 
     size: int = 0
+    data_size: int = 0
     headers: set[int] = field(factory=set)
     keys: dict[int, list[str]] = field(factory=dict)
     strangers: int = 0
@@ -71,6 +73,7 @@ class S3Volume:
                 found.stranger = found.stranger or each.key
                 continue
             found.size += each.size
+            found.data_size += each.size if key.kind in (Kind.BLOCK, Kind.WHOLE) else 0
             self._note(found, key, each.key)
         return found
 

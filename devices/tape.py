@@ -13,7 +13,15 @@ import logging
 from zope.interface import implementer
 
 from devices.errors import DeviceError, DriveFailed, Status, VolumeFailed
-from devices.interfaces import AccessMode, FileStart, IDevice, VolumeReading, WriteEnd, Written
+from devices.interfaces import (
+    AccessMode,
+    FileStart,
+    IDevice,
+    IFindsData,
+    VolumeReading,
+    WriteEnd,
+    Written,
+)
 from devices.labelled import BAD_VOLUME, DUMPS, INVALID_HEADER, TOO_LARGE
 from devices.mtio import Op
 from devices.tape_drive import TapeDrive
@@ -27,7 +35,7 @@ _log = logging.getLogger(__name__)
 _NO_SPACE = "No space left on device"
 
 
-@implementer(IDevice)
+@implementer(IDevice, IFindsData)
 class TapeDevice(ReadableTape):
     """A tape drive; see :class:`devices.tape_reading.ReadableTape` for what it is made of."""
 
@@ -291,6 +299,20 @@ class TapeDevice(ReadableTape):
             raise self._fail(INVALID_HEADER, Status.VOLUME_ERROR, VolumeFailed)
         self._begin_file(number)
         return header
+
+    def seek_data(self, number: int) -> None:
+        """See IFindsData. The first record is passed, whatever is in it, even if it cannot be
+        read."""
+        self._begin_seek_data(number)
+        self._forget_rest()
+        try:
+            self._go_to_file(self._opened(), number)
+            record = self._pass_record(number)
+        except EndOfData:
+            raise self._no_file(number) from None
+        if record is not None:
+            self._need_damaged(record)
+        self._begin_file(number)
 
     # the end
 

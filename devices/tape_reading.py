@@ -205,6 +205,51 @@ class ReadableTape(TapeFacts):
                 self._need_size(record)
             return record
 
+    def _pass_record(self, number: int) -> memoryview | None:
+        """Go over the first record of a file, at whose beginning the tape stands.
+
+        :return: what is in it; None: it cannot be read
+        :raise EndOfData: there is none
+        """
+        while True:
+            try:
+                record = self._read_record()
+            except TooLong as error:
+                self._grow(error)
+                self._go_to_file(self._opened(), number)
+                continue
+            except OSError as error:
+                self._space_over_record(number, error)
+                return None
+            if record is None:
+                raise EndOfData
+            return record
+
+    def _space_over_record(self, number: int, why: OSError) -> None:
+        """Stand behind the first record of a file, which could not be read: where the drive stands
+        after that nobody knows.
+
+        :raise EndOfData: there is no such record
+        """
+        tape = self._opened()
+        text = f"Error reading Amanda header: {self._read_trouble(why)}"
+        self._go_to_file(tape, number)
+        self._place.begins = False
+        try:
+            if not self.properties.flag("fsr"):
+                raise why
+            tape.operate(Op.FSR)
+            told = tape.state()
+        except OSError as error:
+            state = tape.try_state()
+            if state is not None and state.flags & mtio.Gmt.EOD:
+                raise EndOfData from error
+            text += f"; it cannot be passed: {tape.text(error, 'MTFSR')}"
+            raise self._fail(text, BAD_VOLUME, VolumeFailed) from error
+        if told.block not in (None, 1) or told.file not in (None, number):
+            raise EndOfData  # there was a filemark
+        self._record = 1
+
     def _need_size(self, record: memoryview) -> None:
         if len(record) < SMALLEST_BLOCK:
             text = f"header is too small: {len(record)} bytes, expected {SMALLEST_BLOCK} or more"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from devices.regular import open_regular
 from protocols.conf import Dumptype, load
 from protocols.disklist import Block, DiskEntry, find_disk
@@ -39,22 +41,33 @@ def make_header(command: PortWrite, config: Config) -> Header:
     if not (level.isascii() and level.isdigit() and len(level) < 4):
         raise SourceFault(f"{_WHY}level '{level}' is no number", code=4008)
     entry = _find_entry(command, config)
-    try:
-        config, dumptype = find_dumptype(entry, config)
-    except NoDumptype as fault:
-        raise SourceFault(f"{_WHY}{fault}") from fault
-    program, application, recover = _program(config, dumptype)
-    scripts = [script for script in map(config.script, dumptype.script) if script is not None]
-    return Header(
+    blank = Header(
         type=HeaderType.DUMPFILE,
         datestamp=command.datestamp,
         host=command.hostname,
         disk=command.diskname,
         level=int(level),
+    )
+    try:
+        return described(blank, entry, *find_dumptype(entry, config))
+    except NoDumptype as fault:
+        raise SourceFault(f"{_WHY}{fault}") from fault
+
+
+def described(header: Header, entry: DiskEntry, config: Config, dumptype: Dumptype) -> Header:
+    """A header with what the configuration says of who makes the disk's dumps, and restores them.
+
+    :param config: in which the dumptype's application and scripts are looked up
+    :raise SourceFault: the dumptype cannot be understood
+    """
+    program, application, recover = _program(config, dumptype)
+    scripts = [script for script in map(config.script, dumptype.script) if script is not None]
+    return evolve(
+        header,
         program=program,
         application=application.plugin if application is not None else "",
         recover_cmd=recover,
-        dle=make_dle(entry.disk, entry.device, int(level), dumptype, application, scripts),
+        dle=make_dle(entry.disk, entry.device, header.level, dumptype, application, scripts),
     )
 
 

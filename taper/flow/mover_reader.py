@@ -14,6 +14,7 @@ from zope.interface import implementer
 from devices.directtcp import connect_one, wait_in_lane
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed
 from devices.idirecttcp import IMoverDevice
+from devices.interfaces import IFindsData
 from taper.flow.reactor_side import GivenUp, ReactorSide
 from taper.plane.volumes import IBlockSkipper
 
@@ -63,7 +64,7 @@ class _Part:
         return self.size is not None or self.error is not None
 
 
-@implementer(IBlockSkipper)
+@implementer(IBlockSkipper, IFindsData)
 class MoverReader:
     """Reads a volume like a blocking device, for the reading thread; the mover listens, we connect.
 
@@ -102,12 +103,25 @@ class MoverReader:
     def file(self) -> int:
         return self._device.facts.file
 
+    @property
+    def timestamp(self) -> str | None:
+        return self._device.facts.timestamp
+
     def seek_file(self, number: int) -> Header | None:
         """As :meth:`devices.interfaces.IDevice.seek_file`; in the reading thread."""
         self._part = None
 
         def seek() -> Deferred[Header | None]:
             return self._direct.seek_file(number)  # type: ignore[no-any-return]
+
+        return self._ask(seek)
+
+    def seek_data(self, number: int) -> int | None:
+        """See :class:`devices.interfaces.IFindsData`; in the reading thread."""
+        self._part = None
+
+        def seek() -> Deferred[int | None]:
+            return self._direct.seek_data(number)  # type: ignore[no-any-return]
 
         return self._ask(seek)
 

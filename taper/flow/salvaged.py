@@ -10,20 +10,32 @@ from taper.core.errors import SourceFault
 from taper.flow.stored import StoredOrigin, seek_first
 from taper.plane.interfaces import SourceError
 from taper.plane.salvage import SalvagedSource
+from taper.plane.volumes import HeaderUnread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from protocols.header import Header
     from protocols.stored import StoredPart
+    from taper.core.interfaces import IClerk
+    from taper.flow.interfaces import FlowContext
+    from taper.flow.stored import Wanted
     from taper.flow.volume_change import VolumeChange
+    from taper.plane.interfaces import ISource
     from taper.plane.salvage import Loss
+
+
+class NoHeader(SourceFault):
+    """No part of a dump has a header that can be read; what is behind them may be there."""
+
+    taper_code = 7013
 
 
 class SalvagedOrigin(StoredOrigin):
     """As :class:`~taper.flow.stored.StoredOrigin`, but what cannot be read is passed over.
 
-    Any part's header will do.
+    Any part's header will do. Where none can be read, ``header`` fails with :class:`NoHeader`; the
+    dump can be read all the same, after :meth:`go_by`.
 
     :ivar fill: give bytes in the place of those that are lost; to be settled before ``source``.
     :ivar known_gone: labels of volumes that are not asked for at all, and why; that of no volume
@@ -33,6 +45,40 @@ class SalvagedOrigin(StoredOrigin):
     fill = True
     known_gone: Mapping[str, str] = MappingProxyType({})
     _salvaged: SalvagedSource | None = None
+    _peeked: SalvagedSource | None = None
+
+    def __init__(self, context: FlowContext, command: Wanted, clerk: IClerk) -> None:
+        super().__init__(context, command, clerk)
+        self._peeking = context.make_lane("peek")
+        self._peeks = False
+
+    def go_by(self, header: Header) -> None:
+        """Take this for the dump's header, of which none can be read."""
+        self._header = header
+
+    async def peek(self, size: int) -> bytes:
+        """The first bytes of the dump, as far as they can be read; after :meth:`go_by`, and before
+        ``source``, which gives them again."""
+        super().source()
+        source = self._salvaged
+        assert source is not None, "it was made"
+        self._peeked, self._peeks = source, True
+        head = await self._peeking.call(source.peek, size)
+        self._peeks = False
+        return head
+
+    def source(self, position: int = 0) -> ISource:
+        peeked, self._peeked = self._peeked, None
+        if peeked is None or position:
+            return super().source(position)
+        peeked.fill = self.fill
+        return peeked
+
+    async def _close(self) -> None:
+        if self._peeks and self._salvaged is not None:
+            self._salvaged.cancel()
+        await self._peeking.stop()
+        await super()._close()
 
     @property
     def salvaged(self) -> SalvagedSource | None:
@@ -61,12 +107,14 @@ class SalvagedOrigin(StoredOrigin):
     async def _read_header(self) -> Header:
         self._gone: dict[str, str] = dict(self.known_gone)
         faults: list[str] = []
+        self._unread = False
         for part in self.dump.parts:
             header = await self._header_of(part, faults)
             if header is not None:
                 self._header = header
                 return header
-        raise SourceFault(f"no part of the dump can be read: {'; '.join(faults[:3])}", code=7008)
+        text = f"no part of the dump can be read: {'; '.join(faults[:3])}"
+        raise NoHeader(text) if self._unread else SourceFault(text, code=7008)
 
     async def _header_of(self, part: StoredPart, faults: list[str]) -> Header | None:
         if part.label in self._gone:
@@ -86,6 +134,7 @@ class SalvagedOrigin(StoredOrigin):
             if self._given_up:
                 raise SourceFault(str(fault)) from fault
             self._failed = True
+            self._unread = self._unread or isinstance(fault, HeaderUnread)
             faults.append(str(fault))
             return None
 

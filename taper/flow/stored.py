@@ -21,7 +21,14 @@ from taper.flow.mover_to_mover import MoverSender
 from taper.flow.volume_change import VolumeChange
 from taper.flow.whole_records import can_begin_at, pads_alike
 from taper.plane.interfaces import SourceError
-from taper.plane.volumes import VolumeSource, find_byte, judge_part, known_size, seek_part
+from taper.plane.volumes import (
+    HeaderUnread,
+    VolumeSource,
+    find_byte,
+    judge_part,
+    known_size,
+    seek_part,
+)
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
@@ -65,7 +72,7 @@ async def seek_first(device: IAsyncDevice, dump: StoredDump, part: StoredPart) -
     try:
         header = await IMoverDevice(device).seek_file(part.fileno)
     except DeviceError as error:
-        raise SourceError(f"{part.place}: {error.text}") from error
+        raise HeaderUnread(f"{part.place}: {error.text}") from error
     return judge_part(header, device.facts.file, dump, part)
 
 

@@ -101,8 +101,9 @@ for.""",
                 Argument(
                     names=("--partial",),
                     help="do not ask for volumes that are missing, nor wait for those that "
-                    "somebody else has; restore what the others have, and where there is no whole "
-                    "dump, what there is of one",
+                    "somebody else has; restore what the others have, where there is no whole "
+                    "dump, what there is of one, and where no header can be read, by what is "
+                    "known otherwise",
                 ),
                 Argument(
                     names=("--overwrite",),

@@ -137,6 +137,7 @@ class Inspection:
                 break
             failures, number = 0, max(reader.file, number)
             self._file(reader, number, header, expected.pop(number, None))
+            self._hear(reader, number)
             number += 1
         for number, (copy, part) in sorted(expected.items()):
             self._missing(number, copy, part)
@@ -170,6 +171,12 @@ class Inspection:
         )
         if copy is not None and not isinstance(part, BrokenPart):
             self.weighing.spoilt(copy)
+
+    def _hear(self, reader: IReader, number: int) -> None:
+        """What a device says of a file that could be read; the dump is none the worse for it."""
+        remark: str | None = getattr(reader, "remark", None)
+        if remark is not None:
+            self._find(Wrong.UNREADABLE, remark, number)
 
     def _check_label(self, timestamp: str | None) -> None:
         entry = self.catalogue.tapelist.lookup(self.label)

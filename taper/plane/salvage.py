@@ -10,7 +10,7 @@ from devices.errors import DeviceError
 from devices.interfaces import IFindsData
 from protocols.stored import full_stamp
 from taper.plane.interfaces import SourceError
-from taper.plane.volumes import VolumeSource, fits, with_place
+from taper.plane.volumes import HeaderUnread, VolumeSource, fits, with_place
 
 if TYPE_CHECKING:
     from protocols.stored import StoredDump, StoredPart
@@ -41,11 +41,14 @@ class SalvagedSource(VolumeSource):
     """A dump with its losses: parts, and rests of parts, that cannot be read are passed over.
 
     Where a part's header alone is damaged, its data are taken if the log tells of nothing else that
-    could be there: the volume was not labelled again since, and the file is as long as the part.
+    could be there: the volume was not labelled again since, and the file is as long as the part, as
+    far as that is known before it is read.
 
     :ivar losses: so far, in order.
     :ivar headless: parts that were taken without a header, in order.
     :ivar filled: what was read last is no data but stands for data that are lost.
+    :ivar fill: give bytes in the place of those that are lost; else the dump ends there. To be
+        settled before the first read.
     """
 
     def __init__(
@@ -57,25 +60,39 @@ class SalvagedSource(VolumeSource):
         *,
         fill: bool,
     ) -> None:
-        """:param gone: labels of volumes that cannot be had, and are not asked for again; why
-        :param fill: give bytes in the place of those that are lost; else the dump ends there
-        """
+        """:param gone: labels of volumes that cannot be had, and are not asked for again; why"""
         super().__init__(dump, total, None, volumes)
         self.losses: list[Loss] = []
         self.headless: list[StoredPart] = []
         self.filled = False
         self._gone = gone
-        self._fill = fill
+        self.fill = fill
         self._to_fill = 0
+        self._seen_before = memoryview(b"")
         self._filler = memoryview(b"")
 
+    def peek(self, size: int) -> bytes:
+        """The first bytes, as far as they can be read; they are given again. Before all reading."""
+        fill, self.fill = self.fill, False
+        seen, got = memoryview(bytearray(size)), 0
+        while more := self.read_into(seen[got:]):
+            got += more
+        self.fill = fill
+        self._seen_before = seen[:got]
+        return bytes(self._seen_before)
+
     def _read_on(self, buffer: memoryview) -> int:
+        if self._seen_before and not self._cancelled:
+            got = min(len(self._seen_before), len(buffer))
+            buffer[:got] = self._seen_before[:got]
+            self._seen_before = self._seen_before[got:]
+            return got
         while not self._cancelled:
+            if self.losses and not self.fill:
+                return 0
             self.filled = bool(self._to_fill)
             if self.filled:
                 return self._give_filler(buffer)
-            if self.losses and not self._fill:
-                return 0
             try:
                 size = super()._read_on(buffer)
             except SourceError as fault:
@@ -101,9 +118,8 @@ class SalvagedSource(VolumeSource):
     def _seek(self, part: StoredPart) -> None:
         try:
             super()._seek(part)
-        except SourceError as fault:
-            unread = isinstance(fault.__cause__, DeviceError) and not self._cancelled
-            if not unread or not _find_data(self._device, self._dump, part):
+        except HeaderUnread:
+            if self._cancelled or not _find_data(self._device, self._dump, part):
                 raise
             self.headless.append(part)
 
@@ -115,8 +131,7 @@ class SalvagedSource(VolumeSource):
         self.losses.append(Loss(self._part, size, text))
         if self._left is not None and self._limit is not None:
             self._left -= self._limit
-        if self._fill:
-            self._to_fill = _UNKNOWN if size is None else size
+        self._to_fill = _UNKNOWN if size is None else size
 
     def _give_filler(self, buffer: memoryview) -> int:
         if len(self._filler) < len(buffer):
@@ -138,6 +153,8 @@ def _find_data(device: IReader, dump: StoredDump, part: StoredPart) -> bool:
         size = finder.seek_data(part.fileno)
     except DeviceError:
         return False  # the first fault is the one to tell
+    if size is None:
+        return True
     if part.size is None:
         return fits(size, part.about, device.block_size)
     return part.size <= size < part.size + device.block_size

@@ -30,6 +30,10 @@ class IReader(Protocol):
     def read_blocks(self, buffer: memoryview) -> int: ...
 
 
+class HeaderUnread(SourceError):
+    """Nothing tells what is in the file of a part: its header cannot be read, or is not there."""
+
+
 class IBlockSkipper(Interface):
     """A reader that need not read what nobody wants."""
 
@@ -64,7 +68,7 @@ def seek_part(device: IReader, dump: StoredDump, part: StoredPart) -> Header:
     try:
         header = device.seek_file(part.fileno)
     except DeviceError as error:
-        raise SourceError(f"{part.place}: {error.text}") from error
+        raise HeaderUnread(f"{part.place}: {error.text}") from error
     return judge_part(header, device.file, dump, part)
 
 
@@ -76,7 +80,7 @@ def judge_part(header: Header | None, file: int, dump: StoredDump, part: StoredP
     :raise SourceError: there is no such file, or it holds something else
     """
     if header is None or header.type is HeaderType.TAPEEND or file != part.fileno:
-        raise SourceError(f"{part.place}: there is no such file on the volume", code=7008)
+        raise HeaderUnread(f"{part.place}: there is no such file on the volume", code=7008)
     mismatch = dump.mismatch(header, part)
     if mismatch is not None:
         raise SourceError(mismatch, code=7008)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,40 +13,46 @@ from devices.errors import DeviceError
 from devices.interfaces import AccessMode, IDevice, IFindsData
 from devices.registry import open_blocking_device as open_by_name
 from tests.contract.device import STAMP, read_rest, some_bytes, write_part
+from tests.devices.test_dvdrw import open_burner
+from tests.fakes.burner import Burner
 
 HEADER = 32768
 DATA = some_bytes(70_000)
 
 
-@pytest.fixture(params=["file", "diskflat"])
-def volume(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, int]:
-    """The name of a device with one part, where that is, and where its header begins."""
-    if request.param == "file":
-        name = f"file:{tmp_path}"
-    else:
-        name = f"diskflat:{tmp_path}/TAPE-01"
-    device = open_by_name(name)
+Volume = tuple[Callable[[], IDevice], Path, int]
+"""Opens a device with one part, where that is, and where its header begins."""
+
+
+@pytest.fixture(params=["file", "diskflat", "dvdrw"])
+def volume(request: pytest.FixtureRequest, tmp_path: Path) -> Volume:
+    name = f"diskflat:{tmp_path}/TAPE-01" if request.param == "diskflat" else f"file:{tmp_path}"
+    open_it: Callable[[], IDevice] = functools.partial(open_by_name, name)
+    if request.param == "dvdrw":
+        open_it = functools.partial(open_burner, Burner(tmp_path))
+    device = open_it()
     device.start(AccessMode.WRITE, "TAPE-01", STAMP)
     write_part(device, DATA)
     device.finish()
-    if request.param == "file":
-        (path,) = tmp_path.glob("00001.*")
-        return name, path, 0
-    return name, tmp_path / "TAPE-01", HEADER
+    if request.param == "diskflat":
+        return open_it, tmp_path / "TAPE-01", HEADER
+    place = tmp_path / "disc/data" if request.param == "dvdrw" else tmp_path
+    (path,) = place.glob("00001.*")
+    return open_it, path, 0
 
 
-def reading(name: str) -> IDevice:
-    device = open_by_name(name)
+def reading(open_it: Callable[[], IDevice]) -> IDevice:
+    device = open_it()
     device.start(AccessMode.READ)
     return device
 
 
 @pytest.mark.parametrize("junk", [b"\0", b"x"])
-def test_what_is_behind_a_damaged_header(volume: tuple[str, Path, int], junk: bytes) -> None:
-    name, path, place = volume
+def test_what_is_behind_a_damaged_header(volume: Volume, junk: bytes) -> None:
+    open_it, path, place = volume
     whole = path.read_bytes()
     path.write_bytes(whole[:place] + junk * HEADER + whole[place + HEADER :])
-    device = reading(name)
+    device = reading(open_it)
     verifyObject(IFindsData, device)
     for _ in range(2):
         with pytest.raises(DeviceError, match="Invalid amanda header"):
@@ -56,10 +64,10 @@ def test_what_is_behind_a_damaged_header(volume: tuple[str, Path, int], junk: by
     device.finish()
 
 
-def test_what_is_no_file_with_a_damaged_header(volume: tuple[str, Path, int]) -> None:
+def test_what_is_no_file_with_a_damaged_header(volume: Volume) -> None:
     """One whose header can be read, whatever it says; none at all; one that ends in its header."""
-    name, path, place = volume
-    device = reading(name)
+    open_it, path, place = volume
+    device = reading(open_it)
     finder = IFindsData(device)
     with pytest.raises(DeviceError, match="can be read"):
         finder.seek_data(1)

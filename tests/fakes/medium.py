@@ -69,6 +69,17 @@ class Medium(SimulatedTape):
                 files[-1].append(self._record(item))
         return files if files[-1] else files[:-1]
 
+    def replace(self, file: int, number: int, record: bytes) -> None:
+        """Put another record in the place of one; the tape stands at the beginning then."""
+        files = self.files()
+        files[file][number] = record
+        self.rewind()
+        for records in files:
+            for each in records:
+                self.write(each)
+            self.write_filemark()
+        self.rewind()
+
     def filemarks(self) -> int:
         """Filemarks on the tape."""
         return sum(item.kind == _FILE for item in self._items)

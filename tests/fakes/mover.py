@@ -148,6 +148,9 @@ class MoverDevice(SteppedFace):
     def seek_file(self, number: int) -> Deferred[Header | None]:
         return self._moments.do("seek_file", lambda: self._drive.seek_file(number))
 
+    def seek_data(self, number: int) -> Deferred[int | None]:
+        raise NotImplementedError("a taper only writes")
+
     def skip_records(self, count: int) -> Deferred[None]:
         raise NotImplementedError("a taper only writes")
 

@@ -71,6 +71,11 @@ def part(nights: Nights, slot: int, number: int) -> Path:
     return path
 
 
+def behead(path: Path, junk: bytes = b"\0") -> None:
+    """Damage the header of a part, and nothing else."""
+    path.write_bytes(junk * 32768 + path.read_bytes()[32768:])
+
+
 def packed(nights: Nights, program: Path, **more: Any) -> None:
     """A held dump that is undone by a program."""
     data = HOME.data(FULL)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet import reactor
 
 from protocols.conf import Config, load
@@ -86,6 +86,10 @@ class Dump:
     level: int = 0
     host: str = "localhost"
 
+    def fields(self, stamp: str) -> dict[str, Any]:
+        """What its header has besides."""
+        return {}
+
     def data(self, stamp: str) -> bytes:
         return random.Random(f"{self.disk} {stamp}").randbytes(self.size)
 
@@ -142,19 +146,26 @@ class Nights:
     def log(self, stamp: str) -> Path:
         return self.root / "log" / f"log.{stamp}.0"
 
-    async def hold(self, stamp: str, *dumps: Dump) -> list[str]:
-        """A night. :return: what the driver heard"""
+    async def hold(
+        self, stamp: str, *dumps: Dump, storage: str = "C", dumped: str | None = None
+    ) -> list[str]:
+        """A night.
+
+        :param dumped: when the dumps were made; None: in that night
+        :return: what the driver heard
+        """
         debug = DebugLog(self.paths.dbgdir, NOW)
-        setup = make_setup(Options(config_name="C"), self.paths, debug, str(self.log(stamp)))
+        options = Options(config_name="C", storage=storage)
+        setup = make_setup(options, self.paths, debug, str(self.log(stamp)))
         heard = Listener()
         session = Session(reactor, setup, heard)
         session.begin()
         session.open()
         ready = heard.hear("TAPER-OK")
-        _tell(session, f"START-TAPER taper0 {WORKER} C {stamp}")
+        _tell(session, f"START-TAPER taper0 {WORKER} {storage} {stamp}")
         await ready
         for number, dump in enumerate(dumps):
-            await self._write(session, heard, stamp, number, dump)
+            await self._write(session, heard, dumped or stamp, number, dump)
         await session.quit()
         return heard.lines
 
@@ -200,6 +211,7 @@ class Nights:
             is_partial=partial,
             server_crc=crc_of(data),
         )
+        header = evolve(header, **dump.fields(stamp))
         directory = self.root / "holding" / stamp
         directory.mkdir(exist_ok=True)
         path = directory / f"{dump.host}.{dump.disk.replace('/', '_')}.{dump.level}"

@@ -111,6 +111,10 @@ async def test_all_keys_are_documented_and_all_that_are_documented_are_there(
             *("missing[]", "not_found[]", "steps[].paths[]", "steps[].other_copies[]"),
             *("outcomes[].damaged[]", "outcomes[].names_lost[]", "left_out[]"),
             *(f"outcomes[].headless[].{key}" for key in ("volume", "file", "part")),
+            *(
+                f"outcomes[].header.{key}"
+                for key in ("undoing_from", "program_from", "copy", "checked")
+            ),
             *("newer[].datestamp", "newer[].level", "newer[].why"),
         },
         "taper/rebuild/1": {key for key in told["taper/rebuild/1"] if key.startswith("findings")},

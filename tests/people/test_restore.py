@@ -16,15 +16,16 @@ from protocols.errorcode import WRONG_WORDS
 from taper.gnutar import find_tar
 from taper.people.exits import Exit
 from taper.people.restore.step import StepAtWork
-from taper.people.restore.telling import Outcome
 from taper.people.screen import Screen, Style
 from taper.people.site import Site
+from taper.people.verify import Outcome
 from tests.people.archives import (
     AGAIN,
     FULL,
     HOME,
     LATER,
     Archive,
+    behead,
     found,
     part,
     two_nights,
@@ -186,6 +187,8 @@ async def test_by_a_tape_server(tmp_path: Path, damaged: bool, drives: int) -> N
     nights = await two_nights(tmp_path)
     if damaged:
         part(nights, 1, 3).unlink()
+        behead(part(nights, 1, 5))
+        behead(part(nights, 2, 1))
     numbers = range(drives)
     names = " ".join(f"d{number}" for number in numbers)
     tree = f"[library robot]\ndisk = {tmp_path}/vtapes\ndrives = {names}\n"
@@ -201,9 +204,13 @@ async def test_by_a_tape_server(tmp_path: Path, damaged: bool, drives: int) -> N
 }}""",
         )
         words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+        words += ("--partial",) * damaged
         record = await nights.record(*words, exit=Exit.FOUND if damaged else Exit.WELL)
     if damaged:
         assert [loss["part"] for loss in record["outcomes"][0]["lost"]] == [3]
+        assert [one["part"] for one in record["outcomes"][0]["headless"]] == [5]
+        assert record["outcomes"][1]["header"]["undoing_from"] == "data"
+        assert record["outcomes"][1]["whole"]
         assert (tmp_path / "back" / "late").exists()
     else:
         assert found(tmp_path / "back") == HOME.files() | AGAIN.files()

@@ -19,6 +19,7 @@ from tests.people.archives import (
     HOME,
     LATER,
     Archive,
+    behead,
     found,
     part,
     two_nights,
@@ -100,9 +101,7 @@ async def test_headers_that_are_damaged(tmp_path: Path, numbers: list[int]) -> N
     """What is behind them is taken, and the checksum tells that it is right."""
     nights = await two_nights(tmp_path)
     for number in numbers:
-        path = part(nights, 1, number)
-        junk = b"\0" if number % 2 else b"x"
-        path.write_bytes(junk * 32768 + path.read_bytes()[32768:])
+        behead(part(nights, 1, number), b"\0" if number % 2 else b"x")
     words = ("restore", "localhost", "/home", "--to")
     record = await nights.record(*words, str(tmp_path / "back"), exit=Exit.FOUND)
     assert found(tmp_path / "back") == HOME.files() | AGAIN.files()

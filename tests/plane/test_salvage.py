@@ -29,7 +29,9 @@ class Volume:
     """A device with one part in each file.
 
     :ivar failing: file to bytes that can be read of it.
-    :ivar headless: files of which the header is damaged, and bytes that they seem to have.
+    :ivar headless: files of which the header is damaged, and bytes that they seem to have; None:
+        that is known when they were read.
+    :ivar beyond: those of them that are passed over in seeking, since nothing is known of them.
     """
 
     name = "file:x"
@@ -38,12 +40,17 @@ class Volume:
     def __init__(self, parts: dict[int, tuple[int, bytes]]) -> None:
         self._parts = parts
         self.failing: dict[int, int] = {}
-        self.headless: dict[int, int] = {}
+        self.headless: dict[int, int | None] = {}
+        self.beyond: set[int] = set()
         self.timestamp: str | None = NAME.datestamp
         self.file = 0
         self._at = 0
 
     def seek_file(self, number: int) -> Header | None:
+        while number in self.beyond:
+            number += 1
+        if number > max(self._parts):
+            return Header(type=HeaderType.TAPEEND)
         if self.failing.get(number) == 0 or number in self.headless:
             raise VolumeFailed("no header")
         self.file, self._at = number, 0
@@ -55,7 +62,7 @@ class Volume:
             partnum=self._parts[number][0],
         )
 
-    def seek_data(self, number: int) -> int:
+    def seek_data(self, number: int) -> int | None:
         if number not in self.headless:
             raise VolumeFailed("it has a header")
         self.file, self._at = number, 0
@@ -132,8 +139,9 @@ def test_all_that_can_be_read_is_where_it_belongs(
                 blocks = draw.draw(st.integers(0, part.size // BLOCK - 1))
                 volume.failing[part.fileno] = blocks * BLOCK
             if part.label == label and draw.draw(st.booleans(), label=f"{part.place} headless"):
-                assert part.size is not None
-                volume.headless[part.fileno] = part.size
+                volume.headless[part.fileno] = draw.draw(st.sampled_from([part.size, None]))
+                if draw.draw(st.booleans(), label=f"{part.place} not found"):
+                    volume.beyond.add(part.fileno)
     bare = [
         part
         for part in dump.parts
@@ -191,6 +199,52 @@ def test_what_a_part_without_header_must_be_like(
     assert drain(source) == ((data, []) if taken else (b"", []))
     assert source.headless == ([first] if taken else [])
     assert [loss.text for loss in source.losses] == ([] if taken else ["'V0' file 1: no header"])
+
+
+@pytest.mark.parametrize(("there", "whole"), [(2, True), (1, False), (3, True), (4, False)])
+def test_lengths_that_only_reading_tells(there: int, whole: bool) -> None:
+    """What is there is taken; what lacks is a loss, as is more than padding."""
+    dump, shelf, data = make([2, 1], 2)
+    volume = shelf.volumes["V0"]
+    volume.headless[1] = None
+    piece = data[: 2 * BLOCK] + random.Random(1).randbytes(2 * BLOCK)
+    volume._parts[1] = (1, piece[: there * BLOCK - (there == 3)])
+    source = SalvagedSource(dump, None, shelf, {}, fill=True)
+    got, _ = drain(source)
+    assert got[: min(there, 2) * BLOCK] == data[: min(there, 2) * BLOCK]
+    assert (len(got), got[2 * BLOCK :]) == (len(data), data[2 * BLOCK :])
+    assert [part.number for part in source.headless] == [1]
+    assert [loss.part.number for loss in source.losses] == ([] if whole else [1])
+    assert source.finished is whole
+
+
+@pytest.mark.parametrize("fill", [True, False])
+@pytest.mark.parametrize("failing", [None, 1])
+@pytest.mark.parametrize("peeked", [1, BLOCK, 3 * BLOCK + 5, 100 * BLOCK])
+def test_what_was_looked_at_is_given_again(peeked: int, failing: int | None, fill: bool) -> None:
+    """As far as it goes: what is lost is none of it, and never filled in."""
+    dump, shelf, data = make([2, 2, 1], 3)
+    if failing is not None:
+        shelf.volumes["V0"].failing[2] = failing * BLOCK
+    source = SalvagedSource(dump, None, shelf, {}, fill=fill)
+    there = data if failing is None else data[: 3 * BLOCK]
+    assert source.peek(peeked) == there[:peeked]
+    assert bool(source.losses) is (failing is not None and peeked > len(there))
+    got, holes = drain(source, 2 * BLOCK)
+    assert got[: len(there)] == there
+    assert len(got) == (len(data) if fill else len(there))
+    assert bool(holes) is (fill and failing is not None)
+    if holes:
+        assert (holes[0][0], holes[-1][1]) == (3 * BLOCK, 4 * BLOCK)
+        assert got[4 * BLOCK :] == data[4 * BLOCK :]
+
+
+def test_looking_is_given_up() -> None:
+    dump, shelf, _ = make([2], 1)
+    source = SalvagedSource(dump, None, shelf, {}, fill=True)
+    source.cancel()
+    assert source.peek(BLOCK) == b""
+    assert drain(source) == (b"", [])
 
 
 def test_only_who_restores_takes_what_has_no_header() -> None:

@@ -95,6 +95,7 @@ LATE = {
     "taper.flow.rendezvous.origin": (SELDOM, "taper.flow.rendezvous.tls"),
     "taper.people.reading": (SELDOM, "taper.people.last_night"),
     "taper.people.restore.finding": (SELDOM, "difflib"),
+    "taper.people.restore.header_search": (SELDOM, "protocols.looks"),
     "taper.people.running": (COMMAND, "taper.people.plugin", "twisted.internet"),
     "taper.plane.cache": (SELDOM, "tempfile"),
     "taper.plane.shm": (SELDOM, "posix_ipc", "taper.plane.monotonic_wait"),

@@ -25,6 +25,7 @@ from devices.interfaces import AccessMode, IAsyncDevice, IDeviceFacts, IPumpedDe
 from devices.ndmp import open_ndmp
 from protocols.directtcp import INDIRECT_HOST, Address
 from protocols.header import HeaderType
+from tests.fakes.medium import Medium
 from tests.fakes.ndmjob import NdmJob, missing_ndmjob
 from tests.fakes.turning import Sender, Turning
 from tests.system.ndmp_drives import (
@@ -389,6 +390,42 @@ def test_a_mover_begins_in_the_middle_of_a_file(turning: Turning, large: NdmJob)
             await reader.finish()
             fetched.join(60)
             assert bytes(fetched.data) == data[13 * BLOCK :]
+
+    turning.run(story())
+
+
+@pytest.mark.parametrize("record", [bytes(BLOCK), b"x" * 100], ids=["zeros", "short"])
+def test_the_data_behind_a_damaged_header(turning: Turning, large: NdmJob, record: bytes) -> None:
+    """The mover reads them to their end, whatever stands before them."""
+    data = payload(7 * BLOCK)
+
+    async def story() -> None:
+        device = blank(turning, large, "headless")
+        connection, _ = await connected(device, data)
+        await device.start(AccessMode.WRITE, "HEADLESS", STAMP)
+        await write_parts(device, 4 * BLOCK)
+        await connection.close()
+        await device.finish()
+        medium = Medium.in_file(large.directory / "headless")
+        medium.replace(1, 0, record)
+        medium.close()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = Address("127.0.0.1", server.getsockname()[1])
+            await device.start(AccessMode.READ)
+            with pytest.raises(VolumeFailed, match="has no valid header"):
+                await device.seek_file(1)
+            await device.seek_data(1)
+            fetched = Accepting(server)
+            connection = await device.connect(False, (address,))
+            assert (await device.read_to_connection(0)).eof
+            with pytest.raises(VolumeFailed, match="header can be read"):
+                await device.seek_data(2)
+            assert await device.seek_file(2) is not None
+            assert (await device.read_to_connection(0)).eof
+            await connection.close()
+            await device.finish()
+            fetched.join(60)
+            assert bytes(fetched.data) == data
 
     turning.run(story())
 

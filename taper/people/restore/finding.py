@@ -69,6 +69,14 @@ def restorables(catalogue: Catalogue, host: str, disk: str) -> list[Restorable]:
     return [as_restorable(dump) for dump in catalogue.of(host, disk) if dump.restorable]
 
 
+def all_copies(catalogue: Catalogue, host: str, disk: str) -> tuple[Restorable, ...]:
+    """The dumps of a disk, as far as there is anything of them; those on holding disks first."""
+    return tuple(
+        as_restorable(dump) if dump.restorable else as_remains(dump)
+        for dump in catalogue.of(host, disk)
+    )
+
+
 def lost(catalogue: Catalogue, host: str, disk: str) -> dict[tuple[str, int], str]:
     """Datestamp and level of the dumps of a disk of which no copy is there as a whole, each with
     what is missing."""

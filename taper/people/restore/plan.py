@@ -16,6 +16,7 @@ from attrs import frozen
 from protocols.records import Record
 from taper.last_words import CannotStart
 from taper.people.telling import moment, printable
+from taper.recovery.loading_ahead import Coming
 
 if TYPE_CHECKING:
     from protocols.stored import StoredDump, StoredPart
@@ -376,3 +377,15 @@ def _needs(copy: Restorable, contents: Contents | None) -> Iterator[Need]:
             slot=None if contents is None else contents.slots.get(label),
             hidden=contents is not None and contents.hidden,
         )
+
+
+def coming(plan: Plan, storage: str) -> Iterator[Coming]:
+    """The volumes of a storage that are thought to be there, in the order of reading."""
+    for step in plan.steps:
+        if step.copy.storage != storage or step.copy.dump is None:
+            continue
+        missing = {need.label for need in step.needs if need.missing}
+        first: dict[str, int] = {}
+        for part in step.copy.parts:
+            first.setdefault(part.label, part.fileno)
+        yield from (Coming(label, file) for label, file in first.items() if label not in missing)

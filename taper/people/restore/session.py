@@ -19,7 +19,9 @@ from taper.people.reading import read_catalogue
 from taper.people.restore import finding
 from taper.people.restore.bringing import Bringing
 from taper.people.restore.dialogue import REFRESH_SECONDS, Dialogue, rate
+from taper.people.restore.header_search import HeaderSearch
 from taper.people.restore.looking_on import LookingOn
+from taper.people.restore.outcome import Outcome, tell_outcome, tell_step
 from taper.people.restore.place import place_of
 from taper.people.restore.plan import (
     Contents,
@@ -27,28 +29,23 @@ from taper.people.restore.plan import (
     NothingToRestore,
     base_of,
     choose,
+    coming,
     is_meant,
     make_plan,
     why_not,
 )
 from taper.people.restore.step import StepAtWork
-from taper.people.restore.telling import (
-    Outcome,
-    tell_missing,
-    tell_outcome,
-    tell_plan,
-    tell_step,
-)
+from taper.people.restore.telling import tell_missing, tell_plan
 from taper.people.restore.wish import read_wish
 from taper.people.rights import Rights
 from taper.people.shelf import content, described, look
 from taper.people.telling import printable
-from taper.recovery.loading_ahead import Coming, LoadingAhead
+from taper.recovery.loading_ahead import LoadingAhead
 from taper.recovery.opening import Opener
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable
 
     from taper.people.catalogue import Catalogue
     from taper.people.read_watch import ReadWatch
@@ -110,6 +107,14 @@ class Restore:
         self._told_in_use: set[str] = set()
         self._bringing = Bringing(site, dialogue, watch)
         self._looking_on = LookingOn(dialogue, watch, self._bringing)
+        self._headers = HeaderSearch(
+            site.config,
+            self._lane,
+            self._opener,
+            self._looking_on,
+            dialogue.say,
+            may_infer=wish.partial,
+        )
 
     async def run(self) -> Answer:
         """Do it.
@@ -182,6 +187,8 @@ class Restore:
                 wanted[copies[0].key] = its
         storages = sorted({copy.storage for copies in chain for copy in copies if copy.dump})
         contents = await self._contents_of(storages)
+        self._headers.contents = contents
+        self._headers.copies = finding.all_copies(catalogue, host, disk)
         lacking = finding.lacking(catalogue, host, disk)
         alone = wish.level is not None
         stamp = chain[-1][0].datestamp
@@ -285,6 +292,7 @@ class Restore:
             self._place,
             step,
             self._ask_trust,
+            self._headers,
         )
         self._looking_on.step_begins(plan, step, at_work)
         began = self._reactor.seconds()
@@ -388,15 +396,3 @@ def _left_out(outcomes: list[Outcome]) -> tuple[str, ...]:
         return ()
     there = set[str]().union(*(one.members for one in known))
     return tuple(sorted(known[-1].kept - there))
-
-
-def coming(plan: Plan, storage: str) -> Iterator[Coming]:
-    """The volumes of a storage that are thought to be there, in the order of reading."""
-    for step in plan.steps:
-        if step.copy.storage != storage or step.copy.dump is None:
-            continue
-        missing = {need.label for need in step.needs if need.missing}
-        first: dict[str, int] = {}
-        for part in step.copy.parts:
-            first.setdefault(part.label, part.fileno)
-        yield from (Coming(label, file) for label, file in first.items() if label not in missing)

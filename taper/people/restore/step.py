@@ -15,10 +15,10 @@ from protocols.header import HeaderError
 from protocols.recovery.features import Features
 from protocols.recovery.filters import undo_for, with_sums
 from taper.core.errors import DumpFault
-from taper.flow.salvaged import SalvagedOrigin
+from taper.flow.salvaged import NoHeader, SalvagedOrigin
 from taper.installation import installation
 from taper.people.restore import applications, trust, unpack
-from taper.people.restore.telling import Outcome
+from taper.people.restore.outcome import Outcome
 from taper.people.restore.unpack import Refused
 from taper.people.restore.watched import Contents, Watched, moved_away
 from taper.people.telling import printable
@@ -34,13 +34,15 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from protocols.recovery.filters import Undoing
     from protocols.stored import StoredPart
-    from taper.core.interfaces import IClerk
     from taper.flow.holding import HoldingOrigin
+    from taper.people.restore.header_search import HeaderSearch
+    from taper.people.restore.inferring import StandIn
     from taper.people.restore.place import Place
     from taper.people.restore.plan import Step
     from taper.people.restore.wish import Wish
     from taper.people.rights import Rights
     from taper.plane.interfaces import ISource
+    from taper.recovery.loading_ahead import LoadingAhead
     from taper.recovery.opening import Opener
 
 PATIENCE = 7 * 86400.0
@@ -62,9 +64,11 @@ class StepAtWork:
         place: Place | None,
         step: Step,
         ask_trust: Callable[[tuple[str, ...]], Awaitable[bool]],
+        headers: HeaderSearch,
     ) -> None:
         """:param place: None: standard output
         :param ask_trust: whether a program may be run that only the dump names
+        :param headers: finds one where no part's can be read
         """
         self._reactor = reactor
         self._lane = lane
@@ -74,6 +78,8 @@ class StepAtWork:
         self._place = place
         self._step = step
         self._ask_trust = ask_trust
+        self._headers = headers
+        self._stand_in: StandIn | None = None
         self._origin: SalvagedOrigin | HoldingOrigin | None = None
         self._way: AmandaWay | None = None
         self._through = False
@@ -119,7 +125,7 @@ class StepAtWork:
             return "program", f"{taker.name} takes no more"
         return "source", "nothing comes from where the dump is read"
 
-    async def run(self, opener: Opener, clerk: IClerk | None, *, alone: bool) -> Outcome:
+    async def run(self, opener: Opener, clerk: LoadingAhead | None, *, alone: bool) -> Outcome:
         """Do it.
 
         :param alone: nothing else is in the directory
@@ -133,7 +139,7 @@ class StepAtWork:
         finally:
             await self._close()
 
-    async def _run(self, opener: Opener, clerk: IClerk | None, alone: bool) -> Outcome:
+    async def _run(self, opener: Opener, clerk: LoadingAhead | None, alone: bool) -> Outcome:
         header = await self._open(opener, clerk)
         undoing = undo_for(header, Features(), installation().uncompress_path)
         await self._check_filters(header, undoing)
@@ -169,7 +175,7 @@ class StepAtWork:
             outcome = evolve(outcome, faults=(*outcome.faults, *moved_away(contents.renamed)))
         return outcome
 
-    async def _open(self, opener: Opener, clerk: IClerk | None) -> Header:
+    async def _open(self, opener: Opener, clerk: LoadingAhead | None) -> Header:
         copy = self._step.copy
         if copy.dump is None or clerk is None:
             assert copy.holding is not None, "a dump is on volumes or held"
@@ -179,16 +185,25 @@ class StepAtWork:
         self._origin = opener.from_volumes(dump, clerk, SalvagedOrigin)
         self._origin.known_gone = dict(copy.gone)
         await self._origin.find()
-        header = await self._origin.header()
-        return with_sums(header, (dump.native_crc, dump.client_crc, dump.crc))
+        try:
+            header = await self._origin.header()
+        except NoHeader as fault:
+            self._stand_in = await self._headers.find(copy, self._origin, clerk, fault)
+            header = self._stand_in.header
+        header = with_sums(header, (dump.native_crc, dump.client_crc, dump.crc))
+        if self._stand_in is not None:
+            self._origin.go_by(header)
+        return header
 
     async def _check_filters(self, header: Header, undoing: Undoing) -> None:
         left = undoing.header
         if left.encrypt_suffix:
             raise Refused("the dump is encrypted, and its header names no program to decrypt it")
         known = await self._lane.call(trust.known_filters, self._config, header.host, header.disk)
+        ours = () if self._stand_in is None else self._stand_in.ours
+        trusted = (*self._wish.trust, *ours)
         for command in trust.unknown_filters(
-            undoing.commands, known, self._wish.trust, installation().uncompress_path
+            undoing.commands, known, trusted, installation().uncompress_path
         ):
             if not await self._ask_trust(command):
                 raise Refused(
@@ -269,6 +284,7 @@ class StepAtWork:
             files=None if contents is None or taker.lost else contents.files,
             holes=() if contents is None else tuple(contents.holes),
             checked=known and not losses and not faults,
+            undone_checked=header.native_crc.known and not losses and not faults,
             contents=contents,
         )
 
@@ -281,6 +297,7 @@ class StepAtWork:
             damaged=() if contents is None else tuple(contents.damaged),
             losses=() if salvaged is None else salvaged.losses,
             headless=() if salvaged is None else salvaged.headless,
+            stand_in=self._stand_in,
             faults=tuple(faults),
             seen=frozenset() if contents is None else frozenset(contents.seen),
             **more,

@@ -20,6 +20,7 @@ class CartridgeFacts:
     :ivar write_protected: its tab is set.
     :ivar cleaning: it holds no tape at all.
     :ivar load_polls: after it was loaded, a drive is not ready for so many questions.
+    :ivar unreadable: file and number of records that no drive can read, only pass.
     """
 
     capacity: int | None = None
@@ -27,6 +28,7 @@ class CartridgeFacts:
     write_protected: bool = False
     cleaning: bool = False
     load_polls: int = 0
+    unreadable: tuple[tuple[int, int], ...] = ()
 
 
 def _beside(path: Path) -> Path:
@@ -37,6 +39,7 @@ def read_facts(path: Path | str) -> CartridgeFacts:
     """What stands beside a cartridge's file."""
     beside = _beside(Path(path))
     facts: dict[str, Any] = json.loads(beside.read_text()) if beside.exists() else {}
+    facts["unreadable"] = tuple(map(tuple, facts.get("unreadable", ())))
     return CartridgeFacts(**facts)
 
 

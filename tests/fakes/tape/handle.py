@@ -116,7 +116,11 @@ class Handle:
             raise oserror(errno.EINVAL)
         if self._end_of_data:
             return self._read_behind_everything()
+        place = (medium.file_num, medium.blockno)
         record = medium.read()
+        if place in self._cartridge.unreadable:
+            self._block_known = False
+            raise oserror(errno.EIO)
         if record is TapeEnd.FILEMARK:
             medium.forward_filemarks(1)
             self._behind_mark, self._block_known = True, True
