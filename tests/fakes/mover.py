@@ -139,6 +139,9 @@ class MoverDevice(SteppedFace):
     def end_broken_file(self) -> Deferred[int]:
         raise NotImplementedError("whoever sends to this one cannot send again")
 
+    def read_last_record(self) -> Deferred[bytes]:
+        raise NotImplementedError("whoever sends to this one knows that all has come")
+
     def look(self) -> None:
         """There is nothing between two moves."""
 
@@ -149,6 +152,9 @@ class MoverDevice(SteppedFace):
         return self._moments.do("seek_file", lambda: self._drive.seek_file(number))
 
     def skip_records(self, count: int) -> Deferred[None]:
+        raise NotImplementedError("a taper only writes")
+
+    def read_end(self, number: int, count: int) -> Deferred[bytes]:
         raise NotImplementedError("a taper only writes")
 
     def read_to_connection(
