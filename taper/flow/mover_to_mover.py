@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
@@ -13,6 +13,7 @@ from devices.idirecttcp import IMoverDevice
 from protocols.crc import UNKNOWN, Crc
 from taper.core.errors import DumpFault, SourceFault
 from taper.core.interfaces import Rest
+from taper.flow.last_record import Tail, Trail
 from taper.flow.mover_reader import move_whole_file
 from taper.flow.verdict import Waiting
 from taper.flow.whole_records import padded
@@ -47,6 +48,8 @@ Stand = Callable[[], "Deferred[IAsyncDevice]"]
 ChangeTo = Callable[[str, Callable[["IAsyncDevice"], "Deferred[None]"]], "Deferred[IAsyncDevice]"]
 """Fetches the volume of a label; the device is given to the function before it is started."""
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +59,7 @@ class MoverSender:
     The connection is ended in good order even if not all was read, since movers know no other
     end: so :attr:`finished` counts, and the number of bytes. And since a mover fills up its last
     record, and counts that, whoever has connected to one ends the connection only when it has said
-    that all whole records are there.
+    that all whole records are there, and has :attr:`tail` to compare the last one with.
 
     Nothing is kept, but all can be read again: whoever goes on begins at the byte behind what is
     stored, with another of these or through this host.
@@ -72,6 +75,7 @@ class MoverSender:
     :ivar broken: the connection broke, and the source is well as far as it knows.
     :ivar well: the device can be read from again.
     :ivar progress: hears now and then how many bytes of the current part were moved.
+    :ivar tail: the last bytes sent, read once more.
     :ivar barred: the part whose device cannot take the connection, if that ended it.
     """
 
@@ -91,12 +95,15 @@ class MoverSender:
         self.size = done.size
         self.broken: str | None = None
         self.well = True
+        self.tail: Tail | None = None
         self.barred: StoredPart | None = None
         self.progress: Callable[[int], None] | None = None
         self.wants_progress: Callable[[], None] = lambda: None
         self.tells_broken: Callable[[], None] = lambda: None
         self._done = done
         self._block = block
+        self._trail = Trail(done.size, max(block, 1))
+        self._blind = False
         self._stand = stand
         self._counted = done.size
         self._alike = 0
@@ -181,6 +188,8 @@ class MoverSender:
     async def _run(self) -> None:
         try:
             await self._read_all()
+            if self._block:
+                await self._look_back()
             await self._all_counted()
             self.finished = True
         except SourceError as error:
@@ -214,6 +223,8 @@ class MoverSender:
         for part in self._parts:
             self._part = part
             if part.label != label:
+                if self._block:
+                    await self._going_back(self._trail.leave(self._device))
                 await self._all_counted()  # else this volume might be wanted once more
                 self._device = await self._fetch(part)
                 label = part.label
@@ -299,6 +310,7 @@ class MoverSender:
         """Read one part to its filemark, and see that it has its size."""
         moved = await self._move(part)
         self.size += moved
+        self._trail.passed(part.fileno, self._skipped, moved)
         found = self._skipped + moved
         if part.size is not None and found != self._whole(part.size):
             if found < part.size:
@@ -316,6 +328,25 @@ class MoverSender:
             if isinstance(error, ConnectionBroken):
                 raise ConnectionBroken(str(fault)) from error
             raise fault from error
+
+    async def _look_back(self) -> None:
+        """Read once more what no count can prove.
+
+        :raise ConnectionBroken: the drive cannot; what is read here needs no such proof
+        """
+        self.tail = await self._going_back(self._trail.tail(self._device))
+        if self.tail is None:
+            self._blind = True
+            raise ConnectionBroken(
+                f"{self._part.place}: '{self._device.facts.name}' does not read once more what "
+                "the last record is to be compared with"
+            )
+
+    async def _going_back(self, story: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await story
+        except DeviceError as error:
+            raise reading_failed(self._part, self._device.facts.name, error) from error
 
     async def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
@@ -404,8 +435,8 @@ class MoverSender:
         if not self.goes_on:
             return None
         if stored == self._done.size:
-            return Rest(done=self._done)
-        return Rest(done=Crc(0, stored), counted=False)
+            return Rest(done=self._done, by_mover=not self._blind)
+        return Rest(done=Crc(0, stored), counted=False, by_mover=not self._blind)
 
     def cancel(self) -> None:
         self._cancelled = True
