@@ -67,6 +67,7 @@ class Tape:
         :return: the logical end of the medium is reached
         :raise DeviceError: the tape is not where it should be: the record may still be there
         """
+        await self._see_that_ended(ended)
         await self._move_all(Mtio.BSF)
         await self._move_all(Mtio.BSR)
         early = await self.write_filemark(ended)
