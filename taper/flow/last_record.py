@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from devices.errors import ConnectionBroken, DeviceError
 from devices.idirecttcp import IMoverDevice
+from taper.plane.volumes import reading_failed
 
 if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
+    from protocols.stored import StoredPart
 
 
 def last_record(size: int, block: int) -> int:
@@ -59,13 +62,13 @@ class Tail:
 
 @frozen
 class _File:
-    """A file that was read from some byte to its end.
+    """A part that was read from some byte to its end.
 
     :ivar size: bytes, those before included.
     :ivar moved: bytes that were read.
     """
 
-    number: int
+    part: StoredPart
     size: int
     moved: int
 
@@ -75,44 +78,59 @@ class Trail:
 
     :param position: bytes of the dump that others have sent
     :param block: bytes of the records of the mover at the other end
+    :ivar blind: they cannot be read once more.
     """
 
     def __init__(self, position: int, block: int) -> None:
+        self.blind = False
         self._begin = self._end = position
         self._block = block
         self._files: list[_File] = []
         self._kept = b""
 
-    def passed(self, number: int, skipped: int, moved: int) -> None:
-        """A file of the volume that is in the drive was read to its end, from some byte on."""
-        self._files.append(_File(number, skipped + moved, moved))
+    def passed(self, part: StoredPart, skipped: int, moved: int) -> None:
+        """A part on the volume that is in the drive was read to its end, from some byte on."""
+        self._files.append(_File(part, skipped + moved, moved))
         self._end += moved
 
     async def leave(self, device: IAsyncDevice) -> None:
         """The volume goes: keep what the other end cannot have in a whole record yet, if it can be
-        had.
+        read once more.
 
-        :raise DeviceError: as of :meth:`tail`
+        :raise SourceError: the device is lost
         """
-        tail = await self.tail(device) if self._end % self._block else None
+        tail = await self._read(device) if self._end % self._block else None
         self._kept = b"" if tail is None else tail.data
         self._files.clear()
 
-    async def tail(self, device: IAsyncDevice) -> Tail | None:
+    async def tail(self, device: IAsyncDevice) -> Tail:
         """Read once more what the last record of the other end must hold.
 
-        :param device: has read to the end of a file
-        :return: None: it cannot be had, though the device is well
-        :raise DeviceError: the device is not
+        :param device: has read to the end of a part
+        :raise ConnectionBroken: it cannot be had; what is read by this host needs no such proof
+        :raise SourceError: the device is lost
         """
+        found = await self._read(device)
+        if found is None:
+            self.blind = True
+            raise ConnectionBroken(
+                f"{self._files[-1].part.place}: '{device.facts.name}' does not read once more what "
+                "the last record is to be compared with"
+            )
+        return found
+
+    async def _read(self, device: IAsyncDevice) -> Tail | None:
         begin = max(last_record(self._end, self._block), self._begin)
         missing, data = self._end - begin, b""
         for file in reversed(self._files):
             wanted = min(missing, file.moved)
             if not wanted:
                 continue
-            found = await _read_end(device, file, wanted)
-            if found is None:
+            try:
+                found = await _read_end(device, file, wanted)
+            except DeviceError as error:
+                raise reading_failed(file.part, device.facts.name, error) from error
+            if not found:
                 return None
             missing, data = missing - wanted, found + data
         if missing > len(self._kept):
@@ -121,10 +139,15 @@ class Trail:
         return Tail(device.facts.name, begin, kept + data)
 
 
-async def _read_end(device: IAsyncDevice, file: _File, wanted: int) -> bytes | None:
-    """The last bytes of a file. :return: None: its records are not as they should be"""
+async def _read_end(device: IAsyncDevice, file: _File, wanted: int) -> bytes:
+    """The last bytes of a file, whose records may be shorter than they should be.
+
+    :return: nothing if they cannot be had
+    """
     block = device.facts.block_size
-    first = (file.size - wanted) // block
-    count = -(-file.size // block) - first
-    data = await IMoverDevice(device).read_end(file.number, count)
-    return data[-wanted:] if len(data) == file.size - first * block else None
+    count = -(-file.size // block) - (file.size - wanted) // block
+    data = await IMoverDevice(device).read_end(file.part.fileno, count)
+    while data and len(data) < wanted:
+        count += -((len(data) - wanted) // block)
+        data = await IMoverDevice(device).read_end(file.part.fileno, count)
+    return data[-wanted:]

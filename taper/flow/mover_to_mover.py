@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
@@ -13,7 +13,7 @@ from devices.idirecttcp import IMoverDevice
 from protocols.crc import UNKNOWN, Crc
 from taper.core.errors import DumpFault, SourceFault
 from taper.core.interfaces import Rest
-from taper.flow.last_record import Tail, Trail
+from taper.flow.last_record import Trail
 from taper.flow.mover_reader import move_whole_file
 from taper.flow.verdict import Waiting
 from taper.flow.whole_records import padded
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
     from protocols.directtcp import Address
     from protocols.stored import StoredDump, StoredPart
+    from taper.flow.last_record import Tail
 
 VERDICT_PATIENCE = 2.0
 """Seconds after the end of the stream for the mover that sent it to say how it ended; some never
@@ -47,8 +48,6 @@ Stand = Callable[[], "Deferred[IAsyncDevice]"]
 
 ChangeTo = Callable[[str, Callable[["IAsyncDevice"], "Deferred[None]"]], "Deferred[IAsyncDevice]"]
 """Fetches the volume of a label; the device is given to the function before it is started."""
-
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +102,6 @@ class MoverSender:
         self._done = done
         self._block = block
         self._trail = Trail(done.size, max(block, 1))
-        self._blind = False
         self._stand = stand
         self._counted = done.size
         self._alike = 0
@@ -189,7 +187,7 @@ class MoverSender:
         try:
             await self._read_all()
             if self._block:
-                await self._look_back()
+                self.tail = await self._trail.tail(self._device)
             await self._all_counted()
             self.finished = True
         except SourceError as error:
@@ -224,7 +222,7 @@ class MoverSender:
             self._part = part
             if part.label != label:
                 if self._block:
-                    await self._going_back(self._trail.leave(self._device))
+                    await self._trail.leave(self._device)
                 await self._all_counted()  # else this volume might be wanted once more
                 self._device = await self._fetch(part)
                 label = part.label
@@ -232,7 +230,7 @@ class MoverSender:
                 await self._seek(part)
             await self._read(part)
             self._skipped = 0
-        if self._total is not None and self.size != self._whole(self._total):
+        if self._total is not None and self.size not in self._sizes(self._total):
             last = self._dump.parts[-1]
             raise SourceError(
                 f"the dump that ends in {last.place} has {self.size} bytes with padding, "
@@ -310,15 +308,17 @@ class MoverSender:
         """Read one part to its filemark, and see that it has its size."""
         moved = await self._move(part)
         self.size += moved
-        self._trail.passed(part.fileno, self._skipped, moved)
+        self._trail.passed(part, self._skipped, moved)
         found = self._skipped + moved
-        if part.size is not None and found != self._whole(part.size):
+        if part.size is not None and found not in self._sizes(part.size):
             if found < part.size:
                 raise truncated(part, found, part.size)
             raise too_long(part, part.size)
 
-    def _whole(self, size: int) -> int:
-        return padded(size, self._device.facts.block_size)
+    def _sizes(self, size: int) -> tuple[int, int]:
+        """What a mover may read where so many bytes were written: programs that write a volume
+        without one do not fill up its last record."""
+        return size, padded(size, self._device.facts.block_size)
 
     async def _move(self, part: StoredPart) -> int:
         try:
@@ -328,25 +328,6 @@ class MoverSender:
             if isinstance(error, ConnectionBroken):
                 raise ConnectionBroken(str(fault)) from error
             raise fault from error
-
-    async def _look_back(self) -> None:
-        """Read once more what no count can prove.
-
-        :raise ConnectionBroken: the drive cannot; what is read here needs no such proof
-        """
-        self.tail = await self._going_back(self._trail.tail(self._device))
-        if self.tail is None:
-            self._blind = True
-            raise ConnectionBroken(
-                f"{self._part.place}: '{self._device.facts.name}' does not read once more what "
-                "the last record is to be compared with"
-            )
-
-    async def _going_back(self, story: Coroutine[Any, Any, T]) -> T:
-        try:
-            return await story
-        except DeviceError as error:
-            raise reading_failed(self._part, self._device.facts.name, error) from error
 
     async def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
@@ -434,9 +415,10 @@ class MoverSender:
         await self.ended()
         if not self.goes_on:
             return None
+        by_mover = not self._trail.blind
         if stored == self._done.size:
-            return Rest(done=self._done, by_mover=not self._blind)
-        return Rest(done=Crc(0, stored), counted=False, by_mover=not self._blind)
+            return Rest(done=self._done, by_mover=by_mover)
+        return Rest(done=Crc(0, stored), counted=False, by_mover=by_mover)
 
     def cancel(self) -> None:
         self._cancelled = True

@@ -37,16 +37,18 @@ def vaulted(turning: Turning, source: Vault, volumes: Volumes) -> None:
     context = source.context(make_context(turning.reactor))
     block = volumes.block
     plan = evolve(PARTS, block_size=block, part_size=20 * block)
+    sent = -(-len(DATA) // source.record) * source.record if source.pads else len(DATA)
     flow = turning.run(dump(Flows(context), source.origin(context), source, volumes, plan))
     source.close()
     volumes.close()
-    assert volumes.stored[: len(DATA)] == DATA
-    assert len(volumes.stored) == -(-WHOLE // block) * block
+    assert volumes.stored == DATA.ljust(-(-sent // block) * block, b"\0")
     assert flow.take_errors() == []
 
 
-@pytest.mark.parametrize("records", [2, 1, 7.5, 4])
-@pytest.mark.parametrize("name", list(PROFILES))
+@pytest.mark.parametrize(
+    ("name", "records"),
+    [*((name, 2) for name in PROFILES), ("conforming", 1), ("conforming", 7.5)],
+)
 def test_a_cut_in_it(turning: Turning, tmp_path: Path, name: str, records: float) -> None:
     """What looks like a good end comes within it, and its mover fills it up: all that it counts is
     as it should be."""
@@ -84,6 +86,39 @@ def test_what_is_filled_up_is_counted_before_the_mover_halts(
     vaulted(turning, source, volumes)
     assert late
     assert len(volumes.relays[-1].passed) == 2
+
+
+class Unpadded(Vault):
+    """Written by a program of the tape host, on a vtape: its mover sends no padding."""
+
+    pads = False
+
+
+def test_a_source_whose_last_record_is_short(turning: Turning, tmp_path: Path) -> None:
+    """It fills no record of the same size on the other side, and that can be cut as well."""
+    source = Unpadded(turning, tmp_path, whole=True)
+    volumes = Volumes(turning, "n", CONFORMING, indirect=False)
+    volumes.cut([(len(DATA) - 5, "end")], threading.Event())
+    vaulted(turning, source, volumes)
+    assert len(volumes.relays[-1].passed) == 2
+    assert not source.said("MOVER_LISTEN")
+
+
+class Halved(Vault):
+    """Its records are not as long as those of its headers."""
+
+    record = BLOCK // 2
+
+
+@pytest.mark.parametrize("made", [Unpadded, Halved])
+def test_a_source_of_other_records_than_its_headers(
+    turning: Turning, tmp_path: Path, made: type[Vault]
+) -> None:
+    """Its mover sends them as they are, and they are compared as they are."""
+    source = made(turning, tmp_path, whole=True)
+    volumes = Volumes(turning, "n", CONFORMING, indirect=False, block=2 * BLOCK)
+    vaulted(turning, source, volumes)
+    assert not source.said("MOVER_LISTEN")
 
 
 async def cannot(*_: object) -> bytes:
