@@ -17,6 +17,7 @@ import pytest
 
 from tests.conformance.cutting import (
     HEAD,
+    LATE,
     WAYS,
     Cuts,
     Fate,
@@ -127,8 +128,8 @@ def one_drive(make: str, fill: Callable[[Path], object]) -> Iterator[tuple[int, 
 def test_padding_of_a_larger_record_hides_no_loss(
     world: World, number: int, source: str, target: str
 ) -> None:
-    """From mover to mover: it comes within the last record, of which the source has sent only a
-    part, in a record of its own."""
+    """From mover to mover: what looks like a good end comes within the last record, of which the
+    source has a part in a record of its own; and the source has no reason to doubt."""
     dice = Random(source)
     whole = 20 * HEAD
     data = dice.randbytes(whole + 20_000)
@@ -141,8 +142,8 @@ def test_padding_of_a_larger_record_hides_no_loss(
         one_drive(target, lambda _: None) as (other, to, tape),
     ):
         vaults = Vaults(world, f"ndmp:127.0.0.1:{port}@{drive}", other, to, 2 * HEAD)
-        cuts = [(dice.randrange(whole + 1, len(data)), "end") for _ in range(number // 2)]
-        copies = [vaults.copy([cut]) for cut in cuts]
+        cuts = [dice.randrange(whole + 1, len(data)) for _ in range(number // 2)]
+        copies = [vaults.copy([(cut, LATE)]) for cut in cuts]
         vaults.end()
         read = tape_reader(tape)
         for copy in copies:
