@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from devices.errors import ConnectionBroken, DeviceError
+from devices.errors import DeviceError
 from devices.idirecttcp import IMoverDevice
 from taper.plane.volumes import reading_failed
 
@@ -78,7 +78,7 @@ class Trail:
 
     :param position: bytes of the dump that others have sent
     :param block: bytes of the records of the mover at the other end
-    :ivar blind: they cannot be read once more.
+    :ivar blind: they cannot be read once more; what this host reads needs no such proof.
     """
 
     def __init__(self, position: int, block: int) -> None:
@@ -103,20 +103,15 @@ class Trail:
         self._kept = b"" if tail is None else tail.data
         self._files.clear()
 
-    async def tail(self, device: IAsyncDevice) -> Tail:
+    async def tail(self, device: IAsyncDevice) -> Tail | None:
         """Read once more what the last record of the other end must hold.
 
         :param device: has read to the end of a part
-        :raise ConnectionBroken: it cannot be had; what is read by this host needs no such proof
+        :return: None: it cannot be had, though the device is well
         :raise SourceError: the device is lost
         """
         found = await self._read(device)
-        if found is None:
-            self.blind = True
-            raise ConnectionBroken(
-                f"{self._files[-1].part.place}: '{device.facts.name}' does not read once more what "
-                "the last record is to be compared with"
-            )
+        self.blind = found is None
         return found
 
     async def _read(self, device: IAsyncDevice) -> Tail | None:

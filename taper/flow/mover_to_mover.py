@@ -189,6 +189,11 @@ class MoverSender:
             if self._block:
                 self.tail = await self._trail.tail(self._device)
             await self._all_counted()
+            if self._trail.blind:
+                raise ConnectionBroken(
+                    f"{self._part.place}: '{self._device.facts.name}' does not read once more what "
+                    "the last record is to be compared with"
+                )
             self.finished = True
         except SourceError as error:
             self._fail(str(error))

@@ -333,10 +333,12 @@ def test_the_last_record_is_read_again(block: int, begin: int, read: list[tuple[
 
 
 def test_a_source_that_does_not_read_again() -> None:
-    """The rest comes by this host then, and the other mover is told that no end comes."""
+    """When all whole records are there, the rest comes by this host."""
     drive = Drive(2 * BLOCK, BLOCK)
     drive.blind = True
     sender, _ = counting(drive)
+    assert drive.connection.closed == 0
+    sender.acknowledge(0, 2 * BLOCK, 3 * BLOCK)
     assert not sender.finished
     assert sender.broken is not None
     assert "does not read once more" in sender.broken

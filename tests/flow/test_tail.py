@@ -10,7 +10,6 @@ from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from devices.idirecttcp import IMoverDevice
@@ -47,7 +46,7 @@ def cut(data: bytes, size: int) -> list[bytes]:
 
 def result_of(story: Any) -> Any:
     found: list[Any] = []
-    Deferred.fromCoroutine(story).addBoth(found.append)
+    Deferred.fromCoroutine(story).addCallback(found.append)
     return found[0]
 
 
@@ -74,9 +73,9 @@ def read_all(dump: Any, drive: Drive, sizes: list[int], changes: list[bool]) -> 
         part = StoredPart(label="V", fileno=number, number=number + 1, size=None)
         trail.passed(part, skipped, end - begin)
         skipped = 0
-    found = result_of(trail.tail(drive))  # type: ignore[arg-type]
-    assert trail.blind is isinstance(found, Failure)
-    return None if trail.blind else found
+    found: Tail | None = result_of(trail.tail(drive))  # type: ignore[arg-type]
+    assert trail.blind is (found is None)
+    return found
 
 
 @given(dumps(), SIZES, st.lists(st.booleans(), min_size=1), st.data())
