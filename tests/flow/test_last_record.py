@@ -47,7 +47,7 @@ def vaulted(turning: Turning, source: Vault, volumes: Volumes) -> None:
 
 @pytest.mark.parametrize(
     ("name", "records"),
-    [*((name, 2) for name in PROFILES), ("conforming", 1), ("conforming", 7.5)],
+    [*((name, 2) for name in PROFILES), ("conforming", 7.5)],
 )
 def test_a_cut_in_it(turning: Turning, tmp_path: Path, name: str, records: float) -> None:
     """What looks like a good end comes within it, and its mover fills it up: all that it counts is
@@ -62,15 +62,13 @@ def test_a_cut_in_it(turning: Turning, tmp_path: Path, name: str, records: float
     assert not source.said("MOVER_LISTEN")
 
 
-@pytest.mark.parametrize("records", [1, 7.5])
 def test_what_is_filled_up_is_counted_before_the_mover_halts(
-    turning: Turning, tmp_path: Path, records: float
+    turning: Turning, tmp_path: Path
 ) -> None:
     """The source has reason to believe then that all whole records are there, and ends it all."""
     source = Vault(turning, tmp_path, whole=True)
-    block = int(records * BLOCK)
-    volumes = Volumes(turning, "n", CONFORMING, indirect=False, block=block)
-    volumes.cut([((WHOLE // block - 1) * block + 3, "end")], threading.Event())
+    volumes = Volumes(turning, "n", CONFORMING, indirect=False)
+    volumes.cut([(WHOLE - BLOCK + 3, "end")], threading.Event())
     drive = volumes.worlds["last"].server.drives["drive0"]
     do, late = drive.do, []
 
@@ -92,16 +90,6 @@ class Unpadded(Vault):
     """Written by a program of the tape host, on a vtape: its mover sends no padding."""
 
     pads = False
-
-
-def test_a_source_whose_last_record_is_short(turning: Turning, tmp_path: Path) -> None:
-    """It fills no record of the same size on the other side, and that can be cut as well."""
-    source = Unpadded(turning, tmp_path, whole=True)
-    volumes = Volumes(turning, "n", CONFORMING, indirect=False)
-    volumes.cut([(len(DATA) - 5, "end")], threading.Event())
-    vaulted(turning, source, volumes)
-    assert len(volumes.relays[-1].passed) == 2
-    assert not source.said("MOVER_LISTEN")
 
 
 class Halved(Vault):
@@ -149,13 +137,3 @@ def test_a_volume_that_does_not_read_it_again(
     vaulted(turning, source, volumes)
     assert volumes.failed == 1
     assert source.said("MOVER_LISTEN")
-
-
-def test_a_connection_that_is_cut_there_again_and_again(turning: Turning, tmp_path: Path) -> None:
-    """It is given up with a reason that says all."""
-    source = Vault(turning, tmp_path, whole=True)
-    volumes = Volumes(turning, "n", CONFORMING, indirect=False, block=2 * BLOCK)
-    tail = (WHOLE - 1) % volumes.block + 1
-    volumes.cut([(WHOLE - tail + 5, "end")] + 20 * [(5, "end")], threading.Event())
-    with pytest.raises(AssertionError, match="is not the same on"):
-        vaulted(turning, source, volumes)
