@@ -119,8 +119,17 @@ class IMoverDevice(IDirectTCPDevice):
         A mover may have filled up what came of the last record, and written that; its counts do
         not show it [ndmp-server 4.6]. So the last record is taken off the file.
 
+        It may also follow ``finish_file``, when the volume stands where that has left it.
+
         :return: bytes of the stream in the file, whole records. Fails with DeviceError if they
             cannot be known; the file is then no good part.
+        """
+
+    def read_last_record() -> Deferred[bytes]:
+        """Behind ``finish_file``: read the last record of that file, which has one, once more. The
+        volume then stands where it stood.
+
+        Fails with DeviceError if it does not: the volume takes nothing more then.
         """
 
     def seek_file(number: int) -> Deferred[Header | None]:
@@ -142,6 +151,13 @@ class IMoverDevice(IDirectTCPDevice):
 
         :param progress: hears now and then how many bytes were moved, also if it is as many as
             the last time
+        """
+
+    def read_end(number: int, count: int) -> Deferred[bytes]:
+        """Behind ``read_to_connection`` to the end of a file: read the last ``count`` records of
+        file ``number``, of that one or an earlier one. Then ``seek_file`` may follow.
+
+        :return: nothing if they cannot be had, though all is well otherwise
         """
 
 

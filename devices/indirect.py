@@ -253,6 +253,9 @@ class IndirectTCP:
     def end_broken_file(self) -> Deferred[int]:
         return self._inner.end_broken_file()
 
+    def read_last_record(self) -> Deferred[bytes]:
+        return self._inner.read_last_record()
+
     def look(self) -> None:
         self._inner.look()
 
@@ -272,3 +275,6 @@ class IndirectTCP:
         self, size: int, progress: Callable[[int], None] | None = None
     ) -> Deferred[Moved]:
         return self._inner.read_to_connection(size, progress)
+
+    def read_end(self, number: int, count: int) -> Deferred[bytes]:
+        return self._inner.read_end(number, count)

@@ -67,13 +67,53 @@ class Tape:
         :return: the logical end of the medium is reached
         :raise DeviceError: the tape is not where it should be: the record may still be there
         """
+        await self._see_that_ended(ended)
         await self._move_all(Mtio.BSF)
         await self._move_all(Mtio.BSR)
         early = await self.write_filemark(ended)
+        await self._see_that_ended(ended)
+        return early
+
+    async def read_last_record(self, ended: int, size: int) -> bytes:
+        """Read the last record of the file that a filemark has just ended, and stand behind that
+        filemark again.
+
+        :param ended: number of that file, which has a record
+        :param size: bytes of a record
+        :raise DeviceError: nobody knows where the tape stands
+        """
+        await self._see_that_ended(ended)
+        await self._move_all(Mtio.BSF)
+        await self._move_all(Mtio.BSR)
+        record = await self.read(size)
+        await self._move_all(Mtio.FSF)
+        await self._see_that_ended(ended)
+        if record is None:
+            raise DriveFailed(f"the last record of file {ended} is not where it was written")
+        return record
+
+    async def _see_that_ended(self, ended: int) -> None:
         told = await self.file_number()
         if told not in (None, ended + 1):
             raise DriveFailed(f"the server says that file {ended} was followed by file {told}")
-        return early
+
+    async def read_end(self, number: int, here: int, count: int, size: int) -> bytes:
+        """Read the last records of a file, of which the last one was read, or of an earlier one.
+
+        :param here: the current file, where the server cannot tell. One that can may have crossed
+            the filemark [ndmp-server 3.6].
+        :param size: bytes of a record
+        :raise DeviceError: there are not so many
+        """
+        told = await self.file_number()
+        current = here if told is None else told
+        if current != number:
+            await self._move_all(Mtio.BSF, current - number)
+        await self._move_all(Mtio.BSR, count)
+        records = [await self.read(size) for _ in range(count)]
+        if None in records:
+            raise DriveFailed(f"file {number} ends before {count} records are read")
+        return b"".join(record for record in records if record is not None)
 
     async def unload(self) -> None:
         await self._move_all(Mtio.OFF)

@@ -253,8 +253,9 @@ class NdmpVolume:
         return self._do(self._end_broken_file)
 
     async def _end_broken_file(self) -> int:
-        await self._finish_file()
         facts = self.facts
+        if facts.in_file:
+            await self._finish_file()
         block, moved = facts.block_size, facts.file_bytes
         if not moved:
             return 0
@@ -267,6 +268,35 @@ class NdmpVolume:
         # some servers do not count what they filled up
         facts.show((moved - 1) // block * block)
         return facts.file_bytes
+
+    def read_last_record(self) -> Deferred[bytes]:
+        """See :class:`devices.idirecttcp.IMoverDevice`."""
+        return self._do(self._read_last_record)
+
+    async def _read_last_record(self) -> bytes:
+        facts = self.facts
+        facts.need_mode("read_last_record", AccessMode.WRITE)
+        facts.need_file("read_last_record", False)
+        try:
+            return await self._tape.read_last_record(facts.file, facts.block_size)
+        except BaseException:
+            facts.is_eom = True
+            raise
+
+    def read_end(self, number: int, count: int) -> Deferred[bytes]:
+        """See :class:`devices.idirecttcp.IMoverDevice`."""
+        return self._do(lambda: self._read_end(number, count))
+
+    async def _read_end(self, number: int, count: int) -> bytes:
+        facts = self.facts
+        facts.need_mode("read_end", AccessMode.READ)
+        facts.need_file("read_end", False)
+        here, facts.file = facts.file, number
+        try:
+            return await self._tape.read_end(number, here, count, facts.read_size)
+        except (NdmpRefused, DeviceError) as error:
+            _log.info("%s does not read the end of file %d: %s", facts.name, number, error)
+            return b""
 
     def seek_file(self, number: int) -> Deferred[Header | None]:
         return self._do(lambda: self._seek_file(number))

@@ -229,6 +229,7 @@ class Rest(Record):
         closes it. None: the origin gives it, from that byte on.
     :ivar in_vain: connections in a row that broke before a byte was stored for good.
     :ivar offered: the origin has made its offer, to the flow before.
+    :ivar by_mover: a mover of the origin's may send it; else its bytes must come by this host.
     """
 
     done: Crc
@@ -236,6 +237,7 @@ class Rest(Record):
     counted: bool = True
     in_vain: int = 0
     offered: bool = True
+    by_mover: bool = True
 
 
 class IMeasured(Protocol):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from protocols.stored import DumpName, StoredDump
     from taper.core.interfaces import Offer, Rest
     from taper.core.splitting import SplitPlan
+    from taper.flow.last_record import Tail
     from taper.plane.interfaces import ISource
 
 
@@ -121,6 +122,11 @@ class ISender(Protocol):
 
         A count cannot tell that: many a mover fills up its last record, and counts that.
         """
+
+    @property
+    def tail(self) -> Tail | None:
+        """Once it is :attr:`finished`: what the last record must hold, which neither a count nor
+        :attr:`delivered` can tell. None: what is delivered is there."""
 
     @property
     def size(self) -> int:

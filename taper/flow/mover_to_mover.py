@@ -13,6 +13,7 @@ from devices.idirecttcp import IMoverDevice
 from protocols.crc import UNKNOWN, Crc
 from taper.core.errors import DumpFault, SourceFault
 from taper.core.interfaces import Rest
+from taper.flow.last_record import Trail
 from taper.flow.mover_reader import move_whole_file
 from taper.flow.verdict import Waiting
 from taper.flow.whole_records import padded
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from devices.interfaces import IAsyncDevice
     from protocols.directtcp import Address
     from protocols.stored import StoredDump, StoredPart
+    from taper.flow.last_record import Tail
 
 VERDICT_PATIENCE = 2.0
 """Seconds after the end of the stream for the mover that sent it to say how it ended; some never
@@ -56,7 +58,7 @@ class MoverSender:
     The connection is ended in good order even if not all was read, since movers know no other
     end: so :attr:`finished` counts, and the number of bytes. And since a mover fills up its last
     record, and counts that, whoever has connected to one ends the connection only when it has said
-    that all whole records are there.
+    that all whole records are there, and has :attr:`tail` to compare the last one with.
 
     Nothing is kept, but all can be read again: whoever goes on begins at the byte behind what is
     stored, with another of these or through this host.
@@ -72,6 +74,7 @@ class MoverSender:
     :ivar broken: the connection broke, and the source is well as far as it knows.
     :ivar well: the device can be read from again.
     :ivar progress: hears now and then how many bytes of the current part were moved.
+    :ivar tail: the last bytes sent, read once more.
     :ivar barred: the part whose device cannot take the connection, if that ended it.
     """
 
@@ -91,12 +94,14 @@ class MoverSender:
         self.size = done.size
         self.broken: str | None = None
         self.well = True
+        self.tail: Tail | None = None
         self.barred: StoredPart | None = None
         self.progress: Callable[[int], None] | None = None
         self.wants_progress: Callable[[], None] = lambda: None
         self.tells_broken: Callable[[], None] = lambda: None
         self._done = done
         self._block = block
+        self._trail = Trail(done.size, max(block, 1))
         self._stand = stand
         self._counted = done.size
         self._alike = 0
@@ -181,7 +186,14 @@ class MoverSender:
     async def _run(self) -> None:
         try:
             await self._read_all()
+            if self._block:
+                self.tail = await self._trail.tail(self._device)
             await self._all_counted()
+            if self._trail.blind:
+                raise ConnectionBroken(
+                    f"{self._part.place}: '{self._device.facts.name}' does not read once more what "
+                    "the last record is to be compared with"
+                )
             self.finished = True
         except SourceError as error:
             self._fail(str(error))
@@ -214,6 +226,8 @@ class MoverSender:
         for part in self._parts:
             self._part = part
             if part.label != label:
+                if self._block:
+                    await self._trail.leave(self._device)
                 await self._all_counted()  # else this volume might be wanted once more
                 self._device = await self._fetch(part)
                 label = part.label
@@ -221,7 +235,7 @@ class MoverSender:
                 await self._seek(part)
             await self._read(part)
             self._skipped = 0
-        if self._total is not None and self.size != self._whole(self._total):
+        if self._total is not None and self.size not in self._sizes(self._total):
             last = self._dump.parts[-1]
             raise SourceError(
                 f"the dump that ends in {last.place} has {self.size} bytes with padding, "
@@ -299,14 +313,17 @@ class MoverSender:
         """Read one part to its filemark, and see that it has its size."""
         moved = await self._move(part)
         self.size += moved
+        self._trail.passed(part, self._skipped, moved)
         found = self._skipped + moved
-        if part.size is not None and found != self._whole(part.size):
+        if part.size is not None and found not in self._sizes(part.size):
             if found < part.size:
                 raise truncated(part, found, part.size)
             raise too_long(part, part.size)
 
-    def _whole(self, size: int) -> int:
-        return padded(size, self._device.facts.block_size)
+    def _sizes(self, size: int) -> tuple[int, int]:
+        """What a mover may read where so many bytes were written: programs that write a volume
+        without one do not fill up its last record."""
+        return size, padded(size, self._device.facts.block_size)
 
     async def _move(self, part: StoredPart) -> int:
         try:
@@ -403,9 +420,10 @@ class MoverSender:
         await self.ended()
         if not self.goes_on:
             return None
+        by_mover = not self._trail.blind
         if stored == self._done.size:
-            return Rest(done=self._done)
-        return Rest(done=Crc(0, stored), counted=False)
+            return Rest(done=self._done, by_mover=by_mover)
+        return Rest(done=Crc(0, stored), counted=False, by_mover=by_mover)
 
     def cancel(self) -> None:
         self._cancelled = True

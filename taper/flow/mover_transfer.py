@@ -15,6 +15,7 @@ from devices.idirecttcp import IMoverDevice
 from devices.values import PartResult
 from protocols.crc import UNKNOWN, Crc
 from taper.flow.interfaces import ITransfer
+from taper.flow.whole_records import padded
 from taper.plane.interfaces import Measured
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 WRITING = "Error writing from DirectTCP connection: "
 FINISHING = "Error finishing tape file: "
+PROVING = "Error reading the last record once more: "
 FULL = "No space left on device"
 
 MOST_IN_VAIN = 3
@@ -168,7 +170,7 @@ class MoverTransfer:
             return evolve(failed, size=size, eom=True, error=self._refusal)
         except ConnectionBroken as fault:
             _log.info("%s", fault)
-            return await self._break(device, number, fault.text)
+            return await self._break(device, number, fault.text, device.facts.bytes_written)
         except DeviceError as fault:
             _log.info("%s", fault)
             failed = evolve(failed, size=device.facts.bytes_written, error=WRITING + fault.text)
@@ -184,8 +186,17 @@ class MoverTransfer:
             error = FINISHING + fault.text
             return evolve(failed, size=moved.size, error=error, eom=rest is not None)
         missing = await self._missing(moved)
-        if missing is not None:
-            return evolve(failed, size=moved.size, error=missing)
+        if missing is not None and not self._comes_again(moved):
+            return evolve(failed, size=moved.size, error=WRITING + missing)
+        try:
+            wrong = missing or await self._difference(device, moved)
+        except DeviceError as fault:
+            _log.warning("%s", fault)
+            rest = await self.leave()
+            self._rest = None if rest is None else rest.evolve(by_mover=False)
+            return evolve(failed, size=moved.size, error=PROVING + fault.text, eom=True)
+        if wrong is not None:
+            return await self._break(device, number, wrong, moved.size)
         eom = moved.eom or device.facts.is_eom  # the filemark may have met the early warning
         return _result(fileno=number, size=moved.size, eom=eom, eof=moved.eof)
 
@@ -219,17 +230,17 @@ class MoverTransfer:
         await self._verdict()
         return sender.goes_on and not sender.delivered
 
-    async def _break(self, device: IAsyncDevice, number: int, text: str) -> PartResult:
+    async def _break(self, device: IAsyncDevice, number: int, text: str, moved: int) -> PartResult:
         """The connection broke. What is certain stays, if the rest can be sent again."""
         direct, sender = IMoverDevice(device), self._sender
-        failed = _result(fileno=number, successful=False)
+        failed = _result(fileno=number, successful=False, size=moved)
         await self._verdict()
         in_vain = self._in_vain >= MOST_IN_VAIN and self._done == self._begin
         if sender is None or not sender.goes_on or self._cancelled or in_vain:
-            failed = evolve(failed, size=device.facts.bytes_written, error=WRITING + text)
             await self._explain(text)
-            await self._finish_failed(direct)
-            return evolve(failed, eom=bool(device.facts.is_eom))
+            if device.facts.in_file:
+                await self._finish_failed(direct)
+            return evolve(failed, error=WRITING + text, eom=bool(device.facts.is_eom))
         try:
             size = await direct.end_broken_file()
         except DeviceError as fault:
@@ -288,15 +299,37 @@ class MoverTransfer:
         if not moved.eof or not self._pushed:
             return None
         if self._sender is None:
-            return f"{WRITING}the device's stream ended before it began"
+            return "the device's stream ended before it began"
         self._stream_over = True
         await self._verdict()
         stored, block = self._done + moved.size, self._plan.block_size
         sent = self._sender.size
-        if self._sender.finished and stored in (sent, -(-sent // block) * block):
-            return None
+        if self._sender.finished and stored in (sent, padded(sent, block)):
+            tail = self._sender.tail
+            if tail is None or not tail.data or moved.size:
+                return None
+            return "the device ended a part behind the last record, which nobody can prove then"
         how = "all" if self._sender.finished else "not all"
-        return f"{WRITING}the device stored {stored} bytes, {how} of {sent} sent to it"
+        return f"the device stored {stored} bytes, {how} of {sent} sent to it"
+
+    def _comes_again(self, moved: Moved) -> bool:
+        """The end came too early, though the sender had reason to believe that all was there: what
+        a mover fills up its record with was counted before the mover said that it has halted."""
+        sender = self._sender
+        if sender is None or sender.tail is None or not moved.size:
+            return False
+        return self._done + moved.size < sender.size
+
+    async def _difference(self, device: IAsyncDevice, moved: Moved) -> str | None:
+        """At the end of all: what is wrong with the last record, which no count proves.
+
+        :raise DeviceError: it cannot be read once more, and nobody knows where the volume stands
+        """
+        tail = None if self._sender is None else self._sender.tail
+        if not moved.eof or tail is None or not tail.data:
+            return None
+        found = await IMoverDevice(device).read_last_record()
+        return tail.difference(found, device.facts.name, self._plan.block_size)
 
     def can_retry(self) -> bool:
         return self.spent

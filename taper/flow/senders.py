@@ -36,6 +36,7 @@ class ThreadSender:
     def __init__(self, reactor: Any, pusher: Pusher, lane: ILane, *, again: bool) -> None:
         self.wants_progress: Callable[[], None] = nobody
         self.tells_broken: Callable[[], None] = nobody
+        self.tail = None  # we have seen the peer take all of it
         self._pusher = pusher
         self._lane = lane
         self._again = again

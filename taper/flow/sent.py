@@ -173,7 +173,7 @@ class SentFlow(ListeningFlow):
 
     async def _own_sender(self) -> IOwnSender | None:
         """The origin's own mover, which is where to begin. :return: None: there is none that can"""
-        if not IMoverOrigin.providedBy(self._origin):
+        if not (IMoverOrigin.providedBy(self._origin) and self._rest.by_mover):
             return None
         origin = IMoverOrigin(self._origin)
         sender: IOwnSender | None = origin.own_sender(self._plan.block_size, self._rest.done)

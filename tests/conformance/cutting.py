@@ -43,6 +43,9 @@ WAYS = ("reset", "sender only", "receiver only", "end")
 """How a connection is cut: both ends see a reset; only one of them does, and the other nothing at
 all; or the sender sees a reset, and the receiver what looks like a good end."""
 
+LATE = "late end"
+"""The same, once the sender has ended the connection: what it sent last is lost."""
+
 Cut = tuple[int, str]
 """After how many bytes of a data connection it is cut, and how."""
 
@@ -114,6 +117,8 @@ class Way:
             while left and (data := sender.recv(min(left, 1 << 18))):
                 receiver.sendall(data)
                 left -= len(data)
+            while how == LATE and not left and sender.recv(1 << 18):
+                continue
         except OSError:
             how = "reset"
         if not left and how == "sender only":
@@ -121,7 +126,7 @@ class Way:
         elif left and how != "reset":
             receiver.close()  # as the sender ended it
         else:
-            hang_up(receiver, reset=how != "end")
+            hang_up(receiver, reset=how not in ("end", LATE))
         if not left and how == "receiver only":
             self._held.append(sender)
         else:

@@ -13,6 +13,13 @@ from tests.conformance.vaulting_ndmp import BLOCK, SOURCE, TapeLibrary, drive, w
 from tests.fakes.detour import Detour
 from tests.fakes.ndmp_runs import ENDLESS, options
 
+TARGET = """
+define changer to {{
+  tpchanger "chg-single:{url}"
+  device-property "BLOCK_SIZE" "{block}"
+}}
+"""
+
 
 def in_three_parts(library: TapeLibrary, data: bytes) -> None:
     """Put the dump on SRC01, in parts of whole records but for the last."""
@@ -38,13 +45,15 @@ class Vaults:
     :param source: URL of the drive that it is read from
     :param port: of the server that is written on
     :param to: its drive
+    :param block: bytes of the records that are written
     """
 
-    def __init__(self, world: World, source: str, port: int, to: str) -> None:
+    def __init__(self, world: World, source: str, port: int, to: str, block: int = BLOCK) -> None:
         self._way = Way([])
         self._detour = Detour(port, self._way.lead_to)
         url = f"ndmp:127.0.0.1:{self._detour.port}@{to}"
-        chosen = options(f'tpchanger "chg-single:{url}"', tapetype=ENDLESS)
+        chosen = options('tpchanger "to"', tapetype=ENDLESS)
+        chosen.extra += TARGET.format(url=url, block=block)
         chosen.extra += drive("from", source, indirect=False) + SOURCE.format(changer="from")
         world.configure(chosen)
         self.talk: Conversation = worker(world)

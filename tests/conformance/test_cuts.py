@@ -8,14 +8,16 @@ By default there are some small dumps; a thousand large ones, with ``--cuts all`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.conformance.cutting import (
     HEAD,
+    LATE,
     WAYS,
     Cuts,
     Fate,
@@ -41,6 +43,8 @@ SMALL = 8 << 20
 ALL, LARGE = 1000, 64 << 20
 ON_A_TAPE = 256 << 20
 """Bytes on a tape that is read as a whole."""
+
+PEERS = "data-peers = 127.0.0.0/8"
 
 HOWS = pytest.mark.parametrize("talks", [0, 1], ids=["data", "both"])
 
@@ -97,6 +101,55 @@ def test_padding_hides_no_loss(world: World, size: int, left: int) -> None:
         nights.end()
 
 
+@contextmanager
+def one_drive(make: str, fill: Callable[[Path], object]) -> Iterator[tuple[int, str, Path]]:
+    """A server with one tape. :return: its port, its drive, and the tape
+
+    :param make: of the server: ``ours`` or ``ndmjob``
+    :param fill: puts something on the tape
+    """
+    if make == "ndmjob":
+        with NdmJob() as other:
+            tape = other.blank("tape")
+            fill(tape)
+            yield other.port, other.device("tape"), tape
+        return
+    server = TapeServerProcess("", PEERS)
+    tape = server.directory / "tape"
+    server.add(f"[drive d]\nfile = {tape}\n")
+    tape.touch()
+    fill(tape)
+    with server:
+        yield server.port, "d", tape
+
+
+@pytest.mark.skipif(missing_ndmjob() is not None, reason="no ndmjob here")
+@pytest.mark.parametrize(("source", "target"), [("ours", "ndmjob"), ("ndmjob", "ours")])
+def test_padding_of_a_larger_record_hides_no_loss(
+    world: World, number: int, source: str, target: str
+) -> None:
+    """From mover to mover: what looks like a good end comes within the last record, of which the
+    source has a part in a record of its own; and the source has no reason to doubt."""
+    dice = Random(source)
+    whole = 20 * HEAD
+    data = dice.randbytes(whole + 20_000)
+
+    def fill(tape: Path) -> None:
+        in_three_parts(TapeLibrary(world, tapes={"SRC01": tape}), data)
+
+    with (
+        one_drive(source, fill) as (port, drive, _),
+        one_drive(target, lambda _: None) as (other, to, tape),
+    ):
+        vaults = Vaults(world, f"ndmp:127.0.0.1:{port}@{drive}", other, to, 2 * HEAD)
+        cuts = [dice.randrange(whole + 1, len(data)) for _ in range(number // 2)]
+        copies = [vaults.copy([(cut, LATE)]) for cut in cuts]
+        vaults.end()
+        read = tape_reader(tape)
+        for copy in copies:
+            check_copy(copy, data, read, 2 * HEAD)
+
+
 @pytest.mark.skipif(missing_ndmjob() is not None, reason="no ndmjob here")
 @HOWS
 def test_ndmjob(world: World, number: int, size: int, talks: int) -> None:
@@ -117,7 +170,7 @@ def test_ndmjob(world: World, number: int, size: int, talks: int) -> None:
 @contextmanager
 def source_of(world: World, data: bytes) -> Iterator[TapeServerProcess]:
     """A tape server of ours with a dump to be vaulted on the volume in its drive ``old``."""
-    server = TapeServerProcess("", "data-peers = 127.0.0.0/8")
+    server = TapeServerProcess("", PEERS)
     old = server.directory / "old"
     server.add(f"[drive old]\nfile = {old}\n")
     old.touch()
@@ -166,12 +219,13 @@ def vault_once(vaults: Vaults, seed: int, data: bytes, read: Reader | None) -> C
     return copy
 
 
-def check_copy(copy: Copy, data: bytes, read: Reader) -> None:
-    """It is whole, but for what a mover adds to its last record."""
+def check_copy(copy: Copy, data: bytes, read: Reader, block: int = HEAD) -> None:
+    """It is whole, but for what a mover adds to its last record, of so many bytes."""
     assert copy.line.startswith("DONE "), (copy.line, copy.cuts)
     found = read(copy.parts)
     assert found[: len(data)] == data, copy.cuts
-    assert len(found) - len(data) < HEAD
+    assert len(found) - len(data) < block
+    assert not found[len(data) :].strip(b"\0")
 
 
 def single(url: str) -> Options:

@@ -117,6 +117,25 @@ def test_checksums_that_differ_are_input_errors(
     assert found.verdict is (Verdict.PARTIAL if errors else Verdict.DONE)
 
 
+@pytest.mark.parametrize(
+    ("size", "source", "dumper", "wrong"),
+    [
+        (10, A, A, []),
+        (10, A, Crc(1, 0), []),
+        (10, A, B, [f"source server crc ({A}) and dumper crc ({B}) differ"]),
+        (10, UNKNOWN, B, []),
+        (32, UNKNOWN, B, []),
+        (9, UNKNOWN, B, ["the device stored 9 bytes of 10 that the dumper has sent"]),
+        (9, UNKNOWN, Crc(0xFFFFFFFF, 0), []),
+    ],
+)
+def test_what_the_dumper_says(size: int, source: Crc, dumper: Crc, wrong: list[str]) -> None:
+    """It is compared with what came here, or at least with what a mover has counted."""
+    found = ledger(size=size, source_crc=source, dumper_crc=dumper)
+    assert found.compare_dumper_crc() == wrong
+    assert found.input_errors == wrong
+
+
 def test_a_dump_that_went_wrong_is_not_compared() -> None:
     """An aborted dump differs anyway; that tells nothing."""
     found = ledger(denial="no", source_crc=A, dest_crc=B)

@@ -174,6 +174,20 @@ def test_end_of_stream_is_no_success() -> None:
     talk.quit()
 
 
+def test_a_client_that_has_sent_more_than_came() -> None:
+    """Its connection was cut, and looked like a good end; its application had handed over all to
+    its system before, and says how much that was."""
+    server = MoverServer(streams=[Peer(DATA[:-1000])])
+    talk = talk_to(*tapes(server, blocks=20))
+    begin(talk, port_write(path="DIRECTTCP"))
+    crc = f"12345678:{len(DATA)}"
+    talk.say(f"DONE {WORKER} {HANDLE} 10 {crc} {crc} {crc}")
+    text = f"the device stored 9000 bytes of {len(DATA)} that the dumper has sent"
+    assert text in talk.driver.lines[-1]
+    assert [line.split()[0] for line in talk.logged("PARTIAL")] == ["PARTIAL"]
+    talk.quit()
+
+
 def test_plain_port_write_onto_a_mover_goes_straight_too() -> None:
     """As stock: such a device takes data in no other way."""
     server = MoverServer(streams=[Peer(DATA)])

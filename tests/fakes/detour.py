@@ -51,6 +51,7 @@ class Detour:
             while data := server.recv(65536):
                 for message in reader.feed(data):
                     client.sendall(self._other(message))
+            client.shutdown(socket.SHUT_RDWR)  # somebody waits for what it says, and keeps it open
 
     def _other(self, message: bytes) -> bytes:
         header = decode_header(message)

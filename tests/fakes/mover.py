@@ -139,6 +139,9 @@ class MoverDevice(SteppedFace):
     def end_broken_file(self) -> Deferred[int]:
         raise NotImplementedError("whoever sends to this one cannot send again")
 
+    def read_last_record(self) -> Deferred[bytes]:
+        raise NotImplementedError("whoever sends to this one knows that all has come")
+
     def look(self) -> None:
         """There is nothing between two moves."""
 
@@ -152,6 +155,9 @@ class MoverDevice(SteppedFace):
         raise NotImplementedError("a taper only writes")
 
     def skip_records(self, count: int) -> Deferred[None]:
+        raise NotImplementedError("a taper only writes")
+
+    def read_end(self, number: int, count: int) -> Deferred[bytes]:
         raise NotImplementedError("a taper only writes")
 
     def read_to_connection(

@@ -21,6 +21,7 @@ from protocols.header import Header
 from protocols.stored import DumpName, StoredDump, StoredPart
 from taper.core.errors import SourceFault
 from taper.core.interfaces import Rest
+from taper.flow.last_record import Tail
 from taper.flow.mover_to_mover import (
     MOST_ALIKE,
     VERDICT_PATIENCE,
@@ -68,7 +69,9 @@ class Drive:
     """Reads files as its script says.
 
     :ivar script: of each read_to_connection: bytes of a whole file, an error, or what is to come
-    :ivar sought: files, in order.
+    :ivar read_again: files and how many of their last records
+    :ivar blind: it does not do that
+    :ivar no_way_back: what it fails with then
     """
 
     def __init__(self, *script: int | DeviceError | Deferred[Moved]) -> None:
@@ -79,6 +82,9 @@ class Drive:
         self.script = list(script)
         self.number = 1
         self.pausing = False
+        self.blind = False
+        self.no_way_back: DeviceError | None = None
+        self.read_again: list[tuple[int, int]] = []
 
     def connect(
         self, for_writing: bool, addresses: tuple[Address, ...]
@@ -111,6 +117,12 @@ class Drive:
             moved = min(step, BLOCK) if more else step
             return succeed(Moved(size=moved, eof=not more, eom=False))
         return step if isinstance(step, Deferred) else fail(step)
+
+    def read_end(self, number: int, count: int) -> Deferred[bytes]:
+        self.read_again.append((number, count))
+        if self.no_way_back is not None:
+            return fail(self.no_way_back)
+        return succeed(b"" if self.blind else bytes([number]) * count * BLOCK)
 
 
 def nowhere(label: str, ready: object) -> Deferred[IAsyncDevice]:
@@ -298,6 +310,50 @@ def test_whoever_has_connected_tells_no_count() -> None:
     sender = MoverSender(Clock(), drive, TWO, None, nowhere, block=BLOCK)  # type: ignore[arg-type]
     sender.send_into(drive.connection)
     assert sender.finished
+    assert sender.tail is None
+    assert not drive.read_again
+
+
+@pytest.mark.parametrize(
+    ("block", "begin", "read"),
+    [
+        (BLOCK, 2 * BLOCK, [(2, 1)]),
+        (2 * BLOCK, 2 * BLOCK, [(2, 1)]),
+        (8 * BLOCK, 0, [(2, 1), (1, 2)]),
+    ],
+)
+def test_the_last_record_is_read_again(block: int, begin: int, read: list[tuple[int, int]]) -> None:
+    """As much of the source as the other mover has in its last one, from as many parts."""
+    drive = Drive(2 * BLOCK, BLOCK)
+    sender = MoverSender(Clock(), drive, TWO, None, nowhere, block=block)  # type: ignore[arg-type]
+    assert Deferred.fromCoroutine(sender.connect(THERE)).called
+    data = bytes([1]) * 2 * BLOCK + bytes([2]) * BLOCK
+    assert sender.tail == Tail("ndmp:s@d", begin, data[begin:])
+    assert drive.read_again == read
+
+
+def test_a_source_that_does_not_read_again() -> None:
+    """When all whole records are there, the rest comes by this host."""
+    drive = Drive(2 * BLOCK, BLOCK)
+    drive.blind = True
+    sender, _ = counting(drive)
+    assert drive.connection.closed == 0
+    sender.acknowledge(0, 2 * BLOCK, 3 * BLOCK)
+    assert not sender.finished
+    assert sender.broken is not None
+    assert "does not read once more" in sender.broken
+    assert drive.connection.closed == 1
+    assert rest_of(sender, BLOCK) == [Rest(done=Crc(0, BLOCK), counted=False, by_mover=False)]
+
+
+def test_a_source_that_fails_while_it_reads_again() -> None:
+    drive = Drive(2 * BLOCK, BLOCK)
+    drive.no_way_back = DriveFailed("the control connection is lost")
+    sender, _ = counting(drive)
+    assert not sender.finished
+    assert sender.take_errors() == [
+        "'A' file 2: error reading from ndmp:s@d: the control connection is lost"
+    ]
 
 
 def test_a_mover_that_never_counts() -> None:

@@ -19,6 +19,7 @@ from devices.lane import Lane, LaneDevice
 from devices.ndmp import open_ndmp
 from protocols.crc import Crc
 from taper.core.interfaces import IFlow, IOrigin
+from taper.core.splitting import SplitPlan
 from taper.flow.flows import Flows
 from taper.flow.holding import HoldingOrigin
 from taper.flow.interfaces import FlowContext
@@ -62,6 +63,7 @@ class Volumes:
     :param kinds: for each volume ``n`` or ``m``, a drive of one of two servers, or ``f``, a device
         that is written to here, or ``v``, one that listens besides; all are small, but the last one
     :param path: of directories for those
+    :param block: bytes of the records on the drives
     """
 
     def __init__(
@@ -72,7 +74,9 @@ class Volumes:
         *,
         indirect: bool,
         path: Path | None = None,
+        block: int = BLOCK,
     ) -> None:
+        self.block = block
         self._turning = turning
         self._kinds = kinds
         self._indirect = indirect
@@ -108,7 +112,9 @@ class Volumes:
             return self._vtapes[-1]
         world, drive = self.worlds["last" if last else kind], f"drive{number % 8}"
         self._media.append((world, drive))
-        return world.device(drive, indirect=self._indirect)
+        device = world.device(drive, indirect=self._indirect)
+        device.facts.properties.set("block_size", self.block)
+        return device
 
     def note(self, result: PartResult) -> None:
         """A part was written."""
@@ -155,10 +161,12 @@ class Volumes:
             assert not world.server.failures
 
 
-async def dump(flows: Flows, origin: IOrigin, source: Source, volumes: Volumes) -> IFlow:
+async def dump(
+    flows: Flows, origin: IOrigin, source: Source, volumes: Volumes, plan: SplitPlan = PARTS
+) -> IFlow:
     """A dump over all volumes that it takes, as the core does it. :return: its last flow, closed"""
     device = volumes.next()
-    flow = flows.between(origin, device, PARTS)
+    flow = flows.between(origin, device, plan)
     await origin.find()
     source.send(await flow.offer())
     await origin.header()
@@ -167,7 +175,7 @@ async def dump(flows: Flows, origin: IOrigin, source: Source, volumes: Volumes) 
     await ready
     started = False
     while True:
-        following = await flows.going_on(flow, origin, device, PARTS)
+        following = await flows.going_on(flow, origin, device, plan)
         if following is not flow:
             flow = following
             await flow.ready()

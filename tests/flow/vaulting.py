@@ -98,9 +98,13 @@ class Vault(Source):
 
     :cvar servers: that have them, by turns
     :cvar crc: of the dump, as the catalogue knows it
+    :cvar pads: the last record is as long as all others, as movers write it
+    :cvar record: bytes of the records of data
     """
 
     servers = 1
+    pads = True
+    record = BLOCK
     crc = UNKNOWN
 
     def __init__(self, turning: Turning, path: Path, *, whole: bool) -> None:
@@ -120,8 +124,9 @@ class Vault(Source):
                 medium.write(tape_label(label))
                 medium.write_filemark()
             medium.write(build_header(evolve(HEADER, partnum=number), BLOCK, BLOCK))
-            for place in range(at, end, BLOCK):
-                medium.write(DATA[place : min(end, place + BLOCK)].ljust(BLOCK, b"\0"))
+            for place in range(at, end, self.record):
+                record = DATA[place : min(end, place + self.record)]
+                medium.write(record.ljust(self.record, b"\0") if self.pads else record)
             medium.write_filemark()
             self._parts.append(
                 StoredPart(label=label, fileno=fileno + 1, number=number, size=end - at)

@@ -52,6 +52,7 @@ class ApplicationSender:
         self.wants_progress: Callable[[], None] = lambda: None
         self.tells_broken: Callable[[], None] = lambda: None
         self.broken: str | None = None
+        self.tail = None  # the application has seen the peer take all of it
         self._clock = clock
         self._meeting = meeting
         self._before = before
