@@ -15,6 +15,7 @@ from taper.core.errors import DumpFault, SourceFault
 from taper.core.interfaces import Rest
 from taper.flow.last_record import Trail
 from taper.flow.mover_reader import move_whole_file
+from taper.flow.other_count import OtherCount
 from taper.flow.verdict import Waiting
 from taper.flow.whole_records import padded
 from taper.plane.interfaces import SourceError
@@ -37,11 +38,6 @@ if TYPE_CHECKING:
 VERDICT_PATIENCE = 2.0
 """Seconds after the end of the stream for the mover that sent it to say how it ended; some never
 notice that their reader is gone. Whoever goes on too early meets the source's failure again."""
-
-MOST_ALIKE = 30
-"""Answers with the same count, one a second at the end, of a mover that is waited for to have all,
-or to see the end: nothing comes to it any more. Unless it never counts while it works: then it may
-have all."""
 
 Stand = Callable[[], "Deferred[IAsyncDevice]"]
 """Brings a source volume to the first byte that is wanted; fails as the clerk and devices do."""
@@ -103,10 +99,7 @@ class MoverSender:
         self._block = block
         self._trail = Trail(done.size, max(block, 1))
         self._stand = stand
-        self._counted = done.size
-        self._alike = 0
-        self._counts = False
-        self._count_waited: Deferred[None] | None = None
+        self._count = OtherCount(done.size)
         self._fetching = self._leaving = False
         self._failed = self._cancelled = False
         self._reactor = reactor
@@ -214,7 +207,7 @@ class MoverSender:
         if self.broken is not None:
             self.tells_broken()
         elif self.finished and self._block:
-            self._alike = 0
+            self._count.look_again()
             self.wants_progress()  # while it answers, it has not seen the end
 
     def _fail(self, text: str) -> None:
@@ -251,22 +244,11 @@ class MoverSender:
         if not self._block:
             return
         whole = self.size // self._block * self._block
-        self._alike = 0
-        while self._counted < whole:
-            if self._alike >= MOST_ALIKE:
-                if not self._counts:
-                    return
-                raise ConnectionBroken(
-                    f"{self._part.place}: of {self.size} bytes that '{self._device.facts.name}' "
-                    f"has sent, the other mover has got {self._counted}"
-                )
-            waited: Deferred[None] = Deferred()
-            self._count_waited = waited
-            self.wants_progress()
-            try:
-                await waited
-            finally:
-                self._count_waited = None
+        if not await self._count.reach(whole, lambda: self.wants_progress()):
+            raise ConnectionBroken(
+                f"{self._part.place}: of {self.size} bytes that '{self._device.facts.name}' has "
+                f"sent, the other mover has got {self._count.bytes}"
+            )
 
     async def _fetch(self, part: StoredPart) -> IAsyncDevice:
         self._fetching = True
@@ -369,7 +351,7 @@ class MoverSender:
         return errors
 
     def settled(self) -> Deferred[None]:
-        if self._count_waited is not None:
+        if self._count.awaited:
             self._too_late()  # whoever has ended the connection, we have not
         if self._over:
             return succeed(None)
@@ -398,15 +380,12 @@ class MoverSender:
         return not (self._failed or self._cancelled)
 
     def acknowledge(self, stored: int, written: int, counted: int) -> None:
-        self._alike = self._alike + 1 if counted == self._counted else 0
-        self._counts = self._counts or counted > stored
-        self._counted = counted
-        if self._count_waited is not None:
-            self._count_waited.callback(None)
-        elif self.finished and self._alike < MOST_ALIKE:
-            self.wants_progress()
-        elif self.finished:
+        if self._count.hear(stored, counted) or not self.finished:
+            return
+        if self._count.stands_still:
             self.tells_broken()
+        else:
+            self.wants_progress()
 
     def leave(self, stored: int) -> Deferred[Rest | None]:
         return Deferred.fromCoroutine(self._depart(stored))

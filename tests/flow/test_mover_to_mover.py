@@ -23,10 +23,10 @@ from taper.core.errors import SourceFault
 from taper.core.interfaces import Rest
 from taper.flow.last_record import Tail
 from taper.flow.mover_to_mover import (
-    MOST_ALIKE,
     VERDICT_PATIENCE,
     MoverSender,
 )
+from taper.flow.other_count import MOST_ALIKE
 from taper.flow.whole_records import can_begin_at, pads_alike
 from taper.plane.interfaces import SourceError
 from tests.core.vaulting import HEADER, OLD

@@ -141,7 +141,7 @@ def test_a_connection_that_dies_behind_all_that_was_sent(
 ) -> None:
     """The source's mover writes nothing more that could fail, and the other one hears nothing, not
     even the end."""
-    monkeypatch.setattr("taper.flow.mover_to_mover.MOST_ALIKE", 6)
+    monkeypatch.setattr("taper.flow.other_count.MOST_ALIKE", 6)
     source = Vault(turning, tmp_path, whole=True)
     volumes = Volumes(turning, "n", CONFORMING, indirect=False)
     volumes.cut([(size, "sender only")], threading.Event())
