@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from pytest_twisted import ensureDeferred
 
-from tests.people.browser import CHROMIUM, CONTRAST, Browser, browsing
+from tests.people.browser import CHROMIUM, CONTRAST, NONE, Browser, browsing
 from tests.people.nights import Nights
 from tests.people.served import served_record
 from tests.people.test_watch import Served as Status
 from tests.people.written import FIRST, THIRD, hostile_logs, three_nights
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NONE)
 
 PAGES = ("", "volumes", "volume?label=C01", "dumps", "nights", f"night?run={THIRD}", "errors")
 
@@ -47,7 +47,7 @@ async def test_in_a_browser(tmp_path: Path) -> None:
     taper = Status(tmp_path / "tmp")
     taper.write()
     try:
-        async with served_record(nights) as record, browsing(tmp_path / "profile") as browser:
+        async with served_record(nights) as record, browsing() as browser:
             where = record["listening"]
             for width, scheme in ((1200, "light"), (360, "dark")):
                 await browser.be_wide(width)
@@ -73,7 +73,7 @@ async def test_in_a_browser(tmp_path: Path) -> None:
 async def test_nothing_from_a_volume_is_run(tmp_path: Path) -> None:
     nights = Nights(tmp_path).make()
     hostile_logs(nights)
-    async with served_record(nights) as record, browsing(tmp_path / "profile") as browser:
+    async with served_record(nights) as record, browsing() as browser:
         where = record["listening"]
         await browser.go(f"{where}dumps")
         links = await browser.run("[...document.querySelectorAll('td a, th a')].map((a) => a.href)")
