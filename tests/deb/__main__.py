@@ -20,10 +20,11 @@ def main() -> int:
     options = parser.parse_args()
     try:
         need("unshare", "nsenter", "tar", "git")
-        options.rooms.mkdir(parents=True, exist_ok=True)
-        package = options.package or build(options.rooms, options.result)
-        try_package(options.rooms, package)
-        try_units(options.rooms, package)
+        rooms = options.rooms.absolute()
+        rooms.mkdir(parents=True, exist_ok=True)
+        package = options.package or build(rooms, options.result)
+        try_package(rooms, package)
+        try_units(rooms, package)
     except Failed as fault:
         print(fault, file=sys.stderr)
         return 1

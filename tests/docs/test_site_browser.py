@@ -12,9 +12,9 @@ import pytest
 from pytest_twisted import ensureDeferred
 
 from tests.docs.test_site import build
-from tests.people.browser import CHROMIUM, CONTRAST, browsing
+from tests.people.browser import CHROMIUM, CONTRAST, NONE, browsing
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NONE)
 
 PAGES = (
     "index.html",
@@ -63,8 +63,8 @@ def where(tmp_path: Path) -> Iterator[str]:
 
 
 @ensureDeferred
-async def test_the_site(tmp_path: Path, where: str) -> None:
-    async with browsing(tmp_path / "profile") as browser:
+async def test_the_site(where: str) -> None:
+    async with browsing() as browser:
         for page in PAGES:
             await browser.go(f"{where}{page}")
             assert await browser.run("document.querySelector('h1').textContent"), page

@@ -1,24 +1,31 @@
-"""A real browser, Debian's chromium without a screen, led by its own protocol over a pipe."""
+"""A real browser, one of Debian's two chromiums without a screen, led by its own protocol over a
+pipe. Whatever it does or does not, there is an end.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
+import signal
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as Late
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-CHROMIUM = shutil.which("chromium")
-PATIENCE = 300.0
-"""Seconds for all that one browser is to do."""
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+NONE = "there is neither chromium-headless-shell nor chromium"
+"""Why tests are skipped."""
+PATIENCE = 120.0
+"""Seconds for all that one browser is to do, and again for its end."""
 _TO, _FROM = 3, 4
 """The descriptors of the pipe, in the browser."""
 _OPTIONS = (
@@ -68,10 +75,15 @@ class Browser(ProcessProtocol):
         self.said = b""
         self._heard = b""
         self._number = 0
-        self._answers: dict[int, Deferred[Any]] = {}
+        self._answers: dict[int, tuple[str, Deferred[Any]]] = {}
         self._loaded: set[str] = set()
         self._waiting: list[Deferred[Any]] = []
         self._session: str | None = None
+        self._fault: str | None = None
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self._group: int = self.transport.pid  # type: ignore[attr-defined]
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         if childFD != _FROM:
@@ -83,7 +95,9 @@ class Browser(ProcessProtocol):
 
     def _take(self, message: dict[str, Any]) -> None:
         if "id" in message:
-            answer = self._answers.pop(message["id"])
+            _, answer = self._answers.pop(message["id"], ("", None))
+            if answer is None:
+                return  # it comes too late
             if "error" in message:
                 answer.errback(RuntimeError(message["error"]["message"]))
             else:
@@ -102,18 +116,45 @@ class Browser(ProcessProtocol):
             for one in waiting:
                 one.callback(None)
 
+    def processExited(self, reason: Failure) -> None:
+        self._kill_all()
+
     def processEnded(self, reason: Failure) -> None:
-        for answer in (*self._answers.values(), *self._waiting):
-            answer.errback(RuntimeError(f"the browser has ended: {self.said.decode()}"))
+        self._fail("the browser has ended")
         self.ended.callback(None)
 
+    def be_late(self) -> None:
+        """Its time is over."""
+        asked = [method for method, _ in self._answers.values()]
+        asked += ["the load of a page"] * len(self._waiting)
+        self._fail(f"{PATIENCE:g} s after its start the browser still owed {', '.join(asked)}")
+
+    def _fail(self, fault: str) -> None:
+        """All who wait hear of it, and whoever asks for something from now on."""
+        self._fault = self._fault or fault
+        answers, self._answers = self._answers, {}
+        waiting, self._waiting = self._waiting, []
+        for answer in (*(answer for _, answer in answers.values()), *waiting):
+            answer.errback(self._told(fault))
+
+    def _told(self, fault: str) -> RuntimeError:
+        said = self.said.decode(errors="replace").strip()
+        return RuntimeError(f"{fault}; it said:\n{said}" if said else f"{fault}, and said nothing")
+
     def call(self, method: str, **params: object) -> Deferred[Any]:
-        """Have something done."""
+        """Have something done.
+
+        :raise RuntimeError: by the answer: it cannot be done, or the browser is gone or too late
+        """
+        answer: Deferred[Any] = Deferred()
+        if self._fault is not None:
+            answer.errback(self._told(self._fault))
+            return answer
         self._number += 1
         message: dict[str, object] = {"id": self._number, "method": method, "params": params}
         if self._session is not None:
             message["sessionId"] = self._session
-        answer = self._answers[self._number] = Deferred()
+        self._answers[self._number] = method, answer
         assert self.transport is not None
         self.transport.writeToChild(_TO, json.dumps(message).encode() + b"\0")  # type: ignore[attr-defined]
         return answer
@@ -145,8 +186,12 @@ class Browser(ProcessProtocol):
 
     def _a_load(self) -> Deferred[None]:
         """Some page is loaded; it may be one from before."""
-        self._waiting.append(Deferred())
-        return self._waiting[-1]
+        loaded: Deferred[None] = Deferred()
+        if self._fault is not None:
+            loaded.errback(self._told(self._fault))
+        else:
+            self._waiting.append(loaded)
+        return loaded
 
     async def run(self, script: str) -> Any:
         """The value of an expression, or of the promise that it is."""
@@ -178,31 +223,49 @@ class Browser(ProcessProtocol):
         shot = await self.call("Page.captureScreenshot", format="png", optimizeForSpeed=False)
         return base64.b64decode(shot["data"])
 
+    def _kill_all(self) -> None:
+        """The browser, too, where what we started is a script that has started it, as Debian's
+        headless shell is: it holds the ends of our pipes.
+        """
+        with suppress(ProcessLookupError):
+            os.killpg(self._group, signal.SIGKILL)
+
+    async def end(self, clock: Any) -> None:
+        """Kill it, and all that it has started.
+
+        :param clock: measures how long that takes
+        :raise RuntimeError: something of it lives on
+        """
+        assert self.transport is not None
+        self._kill_all()
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")  # type: ignore[attr-defined]
+        try:
+            await self.ended.addTimeout(PATIENCE, clock)
+        except Late:
+            fault = "the browser was killed, but something of it lives on"
+            raise self._told(fault) from None
+
 
 @asynccontextmanager
-async def browsing(profile: Path) -> AsyncIterator[Browser]:
-    """Start a browser.
+async def browsing(program: str | None = CHROMIUM, clock: Any = reactor) -> AsyncIterator[Browser]:
+    """Start a browser; in the end it is gone, with all that it has left.
 
-    :param profile: a directory of its own
+    :param program: another one
+    :param clock: measures its time
     """
-    assert CHROMIUM is not None
+    assert program is not None, NONE
     browser = Browser()
-    arguments = [CHROMIUM, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"]
-    process: Any = reactor.spawnProcess(  # type: ignore[attr-defined]
-        browser,
-        CHROMIUM,
-        arguments,
-        env={"HOME": str(profile), "PATH": "/usr/bin:/bin"},
-        childFDs={0: "w", 1: "r", 2: "r", _TO: "w", _FROM: "r"},
-    )
-    # whoever waits for it then hears that it has ended
-    late: Any = reactor.callLater(PATIENCE, process.signalProcess, "KILL")  # type: ignore[attr-defined]
-    try:
-        await browser.open()
-        yield browser
-    finally:
-        if late.active():
-            late.cancel()
-        with suppress(ProcessExitedAlready):
-            process.signalProcess("KILL")
-        await browser.ended
+    with tempfile.TemporaryDirectory(prefix="taper-browser.", ignore_cleanup_errors=True) as place:
+        words = ["setsid", program, *_OPTIONS, f"--user-data-dir={place}/profile", "about:blank"]
+        environment = {"HOME": place, "TMPDIR": place, "PATH": "/usr/bin:/bin"}
+        descriptors = {0: "w", 1: "r", 2: "r", _TO: "w", _FROM: "r"}
+        reactor.spawnProcess(browser, words[0], words, environment, childFDs=descriptors)  # type: ignore[attr-defined]
+        late = clock.callLater(PATIENCE, browser.be_late)
+        try:
+            await browser.open()
+            yield browser
+        finally:
+            if late.active():
+                late.cancel()
+            await browser.end(clock)

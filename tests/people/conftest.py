@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
-
-from tests.people.browser import CHROMIUM
-
-# CI has no time to install a browser of 300 MB, and skips nothing: so this is not one of its tests
-collect_ignore = ["test_web_browser.py"] if os.environ.get("CI") and CHROMIUM is None else []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -71,7 +71,7 @@ async def take(reactor: Any, names: Sequence[str]) -> None:
         taper.write()
         try:
             nights = Nights(root)
-            async with served_record(nights, now=NOW) as record, browsing(root / "p") as browser:
+            async with served_record(nights, now=NOW) as record, browsing() as browser:
                 await browser.be_wide(1100, 760)
                 for name, (path, scheme) in wanted.items():
                     if names and name not in names:
