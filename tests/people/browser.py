@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 NONE = "there is neither chromium-headless-shell nor chromium"
 """Why tests are skipped."""
-PATIENCE = 120.0
+PATIENCE = 240.0
 """Seconds for all that one browser is to do, and again for its end."""
 _TO, _FROM = 3, 4
 """The descriptors of the pipe, in the browser."""
