@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -96,11 +97,12 @@ def our_taper(path: str | None) -> Iterator[str]:
         site = sysconfig.get_path("purelib", "venv", {"base": str(home)})
         os.rmdir(site)
         os.symlink(plain.parent / "packages", site)
-        for name, module in (("taper", "taper.cli"), ("taperctl", "taper.ctl")):
+        python = home / "bin" / "python"
+        ask = "from taper.install.standin import TAPER; print(TAPER.command(''))"
+        taper = subprocess.check_output([python, "-I", "-c", ask], text=True).strip()
+        for name, command in (("taper", taper), ("taperctl", "-m taper.ctl")):
             launcher = home / "bin" / name
-            launcher.write_text(
-                LAUNCHER.format(mark=MARK, python=home / "bin" / "python", module=module)
-            )
+            launcher.write_text(LAUNCHER.format(mark=MARK, python=python, command=command))
             launcher.chmod(0o755)
         os.umask(before)
         yield str(home / "bin" / "taper")

@@ -14,7 +14,7 @@ from tests.bench.talks import PATIENCE
 from tests.conformance.harness import USER, Program, World
 
 TWISTD = "from twisted.scripts.twistd import run; run()"
-_PYTHON = re.compile(r"^exec (\S+) -I -m taper|\A#!(\S*python\S*)", re.MULTILINE)
+_PYTHON = re.compile(r"^exec (\S+) -I |\A#!(\S*python\S*)", re.MULTILINE)
 DOOR = "/tmp/amanda/taper.sock"
 
 

@@ -206,11 +206,12 @@ def test_a_command_of_another_encoding(tmp_path: Path) -> None:
     )
     if made.returncode:
         pytest.skip(f"localedef: {made.stderr.decode()}")
-    command = [sys.executable, "-c", SAY, b"/log/\xe9"]
+    words = [b"/log/\xe9", "/log/\u00e9\u20ac".encode()]
+    command = [sys.executable, "-c", SAY, *words]
     settings = {**os.environ, "LOCPATH": str(tmp_path), "LC_ALL": "en_US.iso88591"}
     settings.pop("PYTHONUTF8", None)
     settings["PYTHONPATH"] = str(Path(__file__).parents[2])
     said = subprocess.run(command, env=settings, capture_output=True, check=True).stdout
     found = parse(said)
     assert found is not None
-    assert [os.fsencode(word) for word in found.words] == [b"/log/\xe9"]
+    assert [os.fsencode(word) for word in found.words] == words

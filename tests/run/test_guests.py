@@ -39,15 +39,15 @@ class Guest:
     def greeting(self) -> bytes:
         place = self._place
         settings = {
-            "AMANDA_CONFIG_DIR": place.paths.config_root,
-            **({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}),
+            b"AMANDA_CONFIG_DIR": place.paths.config_root.encode(),
+            **({b"TZ": os.environb[b"TZ"]} if "TZ" in os.environ else {}),
         }
         said = render(
             **{
                 "program": __version__,
                 "record": record_stamp(),
-                "directory": str(place.root),
-                "words": ("C", "--log-filename", "log/log"),
+                "directory": bytes(place.root),
+                "words": [b"C", b"--log-filename", b"log/log"],
                 "environment": settings,
                 **self._instead,
             }
@@ -78,11 +78,11 @@ def serve(place: Place, ending: str = "") -> TaperService:
 
 STALE = {"program": "0.0.1"}
 ELSEWHEN = {"record": "1:2:3"}
-NOTHING = {"words": ("--version",)}
-NO_LOG = {"words": ("C",)}
-NONSENSE = {"words": ("C", "--log-filename", "log/log", "--nonsense")}
-NO_CONFIGURATION = {"words": ("nosuch", "--log-filename", "log/log")}
-NOWHERE = {"directory": ""}
+NOTHING = {"words": [b"--version"]}
+NO_LOG = {"words": [b"C"]}
+NONSENSE = {"words": [b"C", b"--log-filename", b"log/log", b"--nonsense"]}
+NO_CONFIGURATION = {"words": [b"nosuch", b"--log-filename", b"log/log"]}
+NOWHERE = {"directory": b""}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ NOWHERE = {"directory": ""}
         (NONSENSE, "--nonsense"),
         (NO_CONFIGURATION, "Errors processing config file"),
         (NOWHERE, "the working directory is not known"),
-        ({"environment": {"TZ": "Mars"}}, "another time zone"),
+        ({"environment": {b"TZ": b"Mars"}}, "another time zone"),
     ],
 )
 @ensureDeferred
