@@ -69,6 +69,7 @@ def test_the_bounds_are_those_promised() -> None:
         assert demands(name) == {"rate at least 0.95 of stock", small}
     assert "CPU in flow at most 2 % of core" in demands("ndmp-1024")
     assert demands("start") == {"TAPER-OK after at most 1 of stock", small}
+    assert "TAPER-OK after usually at most 0.02 s" in demands("served")
     assert "peak memory at most 64 MiB" in demands("sixteen")
     assert "peak memory at most 109 MiB" in demands("memory")  # 64 of them are the cache
 
@@ -127,6 +128,7 @@ def test_figures_of_ours_alone_are_judged_by_the_worst() -> None:
     assert judge(Bound(MEMORY, "", most=46.0), found).holds
     assert not judge(Bound(MEMORY, "", most=45.0), found).holds
     assert not judge(Bound(MEMORY, "", least=41.0), found).holds
+    assert judge(Bound(MEMORY, "", most=45.0, usual=True), found).value == 45.0
 
 
 def test_what_a_dump_costs() -> None:
