@@ -6,6 +6,7 @@ driver gone, ``amcleanup`` would go to work beside a taper that writes.
 """
 
 import sys
+from _frozen_importlib_external import PathFinder
 
 TYPE_CHECKING = False  # as typing has it, which need not be imported
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ def show_again(title: str) -> None:
 
 
 def _setproctitle() -> "Any":
-    """The package, or in a process that logs nothing the module in it that does the work: the
-    package imports ``logging``, which takes such a process longer than all else that it does."""
+    """The package; or, in a process that logs nothing, the module in it that does the work, since
+    the package imports ``logging``, which takes such a process longer than all else."""
     if "logging" not in sys.modules:
-        found = _alone("setproctitle")
+        found = _module_alone("setproctitle", "_setproctitle")
         if found is not None:
             return found
     import setproctitle
@@ -44,19 +45,19 @@ def _setproctitle() -> "Any":
     return setproctitle
 
 
-def _alone(name: str) -> "Any":
-    """The module ``_NAME`` of a package, without the package; None: there is none."""
-    if f"_{name}" in sys.modules:
-        return sys.modules[f"_{name}"]
-    for finder in sys.meta_path:
-        package = finder.find_spec(name, None)
-        if package is None:
-            continue
-        spec = finder.find_spec(f"{name}._{name}", package.submodule_search_locations)
-        if spec is None or spec.loader is None:
-            return None
-        module = spec.loader.create_module(spec)
-        if module is not None:
-            spec.loader.exec_module(module)
-        return module
-    return None
+def _module_alone(package: str, name: str) -> "Any":
+    """A module in C of a package, without the package; None: there is no such module."""
+    if name in sys.modules:
+        return sys.modules[name]
+    around = PathFinder.find_spec(package)
+    if around is None:
+        return None
+    found = PathFinder.find_spec(name, around.submodule_search_locations)
+    if found is None or found.loader is None:
+        return None
+    module = found.loader.create_module(found)
+    if module is None:
+        return None
+    found.loader.exec_module(module)
+    sys.modules[name] = module
+    return module
