@@ -21,6 +21,7 @@ from tests.bench.cases import CASES, KIB, MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import Measured
 from tests.bench.machine import available_memory
 from tests.bench.runs import round_of
+from tests.bench.serving import daemon_for
 from tests.bench.straight import unserved
 from tests.conformance.harness import Program
 from tests.installation import installed, unreadable_python
@@ -133,7 +134,7 @@ def measure(programs: Sequence[Program], point: Point, rounds: int) -> Measured:
     if case.way is Way.PAGE:
         found.rounds.extend(pages.round_of(number) for number in range(rounds))
         return found
-    with grounds.stage(case) as world:
+    with grounds.stage(case) as world, daemon_for(world, programs[0], case):
         for number in range(rounds + 1):
             one = round_of(world, programs, case, back=number % 2 == 0)
             show(f"{name}: round {number} of {rounds}" if number else f"{name}: warm-up")

@@ -16,7 +16,7 @@ from tests.bench.figures import LIMIT, LOOP, OURS, STOCK, Figures, Round
 from tests.bench.grounds import BESIDE, LABEL, clean, first_of, pieces, settle, tasks
 from tests.bench.machine import high_water
 from tests.bench.readers import crc_of
-from tests.bench.serving import bare, served
+from tests.bench.serving import SERVED, bare
 from tests.bench.talks import PATIENCE, Flow, Moment, sender, write, write_many
 from tests.conformance.harness import HOLDING, STAMP, USER, VTAPES, Program, World
 from tests.conformance.harness_talk import Conversation
@@ -143,9 +143,7 @@ def _life(world: World, program: Program, case: Case) -> Figures:
         world.tapelist_add(Library.entry(LABEL))
     world.program = program
     if case.served and not program.stock:
-        with served(world, program) as words:
-            _conversation(world, case, words)  # it serves for months, so this is not its first one
-            return _conversation(world, case, words)
+        return _conversation(world, case, SERVED)
     return _conversation(world, case)
 
 

@@ -6,10 +6,11 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench.cases import Case
 from tests.bench.figures import Figures
 from tests.bench.talks import PATIENCE, Moment
 from tests.conformance.harness import USER, Program, World
@@ -17,7 +18,9 @@ from tests.conformance.harness_talk import Conversation
 
 TWISTD = "from twisted.scripts.twistd import run; run()"
 _PYTHON = re.compile(r"^exec (\S+) -I |\A#!(\S*python\S*)", re.MULTILINE)
-DOOR = "/tmp/amanda/taper.sock"
+DOOR = "/var/lib/amanda/taper.sock"
+SERVED = ("--daemon", f"unix:{DOOR}")
+"""The words by which a taper finds the daemon."""
 
 
 def python_of(program: Program) -> str:
@@ -43,8 +46,12 @@ def bare(world: World, program: Program) -> Figures:
 
 
 @contextmanager
-def served(world: World, program: Program) -> Iterator[Sequence[str]]:
-    """The words by which the taper finds a daemon that serves within the block."""
+def daemon_for(world: World, program: Program, case: Case) -> Iterator[None]:
+    """If the case is served, a daemon that serves all rounds within the block: one that serves for
+    months has left its first conversation behind."""
+    if not case.served:
+        yield
+        return
     user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"]
     twistd = [python_of(program), "-I", "-c", TWISTD]
     daemon = subprocess.Popen(
@@ -63,7 +70,7 @@ def served(world: World, program: Program) -> Iterator[Sequence[str]]:
             assert daemon.poll() is None, "there is no daemon"
             assert time.monotonic() < end
             time.sleep(0.01)
-        yield "--daemon", f"unix:{DOOR}"
+        yield
     finally:
         daemon.terminate()
         daemon.wait()
