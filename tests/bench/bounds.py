@@ -184,6 +184,11 @@ def bounds(case: Case) -> list[Bound]:
     return BY_WAY[case.way] + memory
 
 
+def judgeable(found: Sequence[Bound], rounds: Sequence[Round]) -> list[Bound]:
+    """Those that can be judged: figures that were kept may lack a column of today."""
+    return [bound for bound in found if not bound.beside or bound.beside in rounds[0]]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """:ivar value: the ratio or figure that was judged."""

@@ -12,7 +12,18 @@ import pytest
 
 from tests.bench import changes, machine, pages, tapes
 from tests.bench.__main__ import main, parse, sentence
-from tests.bench.bounds import COST, MEMORY, RATE, SHARE, Bound, bounds, judge, rows
+from tests.bench.bounds import (
+    COST,
+    MEMORY,
+    RATE,
+    SHARE,
+    START,
+    Bound,
+    bounds,
+    judge,
+    judgeable,
+    rows,
+)
 from tests.bench.cases import CASES, GIB
 from tests.bench.figures import LIMIT, OURS, STOCK, Figures, Measured, Round
 from tests.bench.machine import high_water
@@ -101,6 +112,14 @@ def test_a_source_that_stands_still() -> None:
     assert bound.text == "source's stall at most 50 ms"
     assert judge(bound, [{OURS: Figures(stall=0.05)}]).holds
     assert not judge(bound, [{OURS: Figures(stall=0.051)}]).holds
+
+
+def test_a_column_that_was_not_measured_then() -> None:
+    """What figures that were kept lack cannot be judged; all else is."""
+    wanted = bounds(case("served"))
+    assert judgeable(wanted, rounds([figures()], figures(), figures())) == wanted
+    left = judgeable(wanted, rounds([figures()], figures()))
+    assert [bound for bound in wanted if bound not in left] == [Bound(START, LIMIT, most=2.5)]
 
 
 def test_every_case_has_bounds() -> None:
