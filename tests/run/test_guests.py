@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,33 @@ async def test_an_offer_that_is_not_taken(tmp_path: Path) -> None:
     assert place.logged().count("INFO taper taper pid") == 1
     silent.link.close()
     other.link.close()
+
+
+def writers() -> int:
+    """Threads that write debug logs."""
+    return sum(thread.name == "debug log" for thread in threading.enumerate())
+
+
+@ensureDeferred
+async def test_a_debug_log_whose_disk_becomes_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds up nobody: the log has a thread of its own once the driver was answered, until its
+    end."""
+    monkeypatch.setattr("taper.run.service.BESIDE_AFTER", 0.0)
+    place = make_place(tmp_path)
+    service = serve(place)
+    before = writers()
+    guest = Guest(place)
+    assert await deferToThread(guest.greet) == OFFER
+    guest.link.send(GO)
+    assert await deferToThread(guest.link.recv, 100) == BEGUN
+    while writers() == before:
+        await turn()
+    guest.link.close()
+    while writers() > before:
+        await turn()
+    await service.stopService()
 
 
 @ensureDeferred
