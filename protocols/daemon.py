@@ -9,14 +9,9 @@ until the command says ``GO``, and the command takes nothing of the driver's unt
 itself. From then on the connection is the driver's, and one that ends while nothing was told on the
 pipe is that of a daemon that died.
 
-Here is what the command needs, which is to be there in no time: this module imports next to
-nothing. What the daemon makes of a greeting is in :mod:`protocols.greeting`.
+Here is what the command needs, which is to be there in no time: this module imports nothing. What
+the daemon makes of a greeting is in :mod:`protocols.greeting`.
 """
-
-from __future__ import annotations
-
-import sys
-from collections.abc import Mapping, Sequence
 
 WORD = b"TAPER-CLIENT"
 VERSION = 1
@@ -44,24 +39,27 @@ def render(
     *,
     program: str,
     record: str,
-    directory: str,
-    words: Sequence[str],
-    environment: Mapping[str, str],
+    directory: bytes,
+    words: list[bytes],
+    environment: dict[bytes, bytes],
 ) -> bytes | None:
     """A greeting, of what :class:`protocols.greeting.Greeting` says; None: it is too long, or has
     a NUL in it.
 
+    What names files is told by the bytes that the command was given, whatever letters its locale
+    makes of them.
+
     :param environment: of which the settings are taken
     """
-    fields = [f"program={program}", f"record={record}", f"directory={directory}"]
-    fields += [f"word={word}" for word in words]
-    fields += [f"setting={name}={environment[name]}" for name in SETTINGS if name in environment]
-    if any("\0" in field for field in fields):
+    fields = [f"program={program}".encode(), f"record={record}".encode(), b"directory=" + directory]
+    fields += [b"word=" + word for word in words]
+    for name in SETTINGS:
+        value = environment.get(name.encode())
+        if value is not None:
+            fields.append(b"setting=%s=%s" % (name.encode(), value))
+    if any(b"\0" in field for field in fields):
         return None
-    # the bytes that this process was given, and would name files by, in whatever locale it is
-    body = "".join(f"{field}\0" for field in fields).encode(
-        sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
-    )
+    body = b"".join(field + b"\0" for field in fields)
     whole = b"%s %d %d\n%s" % (WORD, VERSION, len(body), body)
     return whole if len(whole) <= LONGEST else None
 

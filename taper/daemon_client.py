@@ -1,22 +1,22 @@
 """The taper that Amanda starts, where a daemon serves her driver (:mod:`protocols.daemon`).
 
-It is there in no time: nothing of Twisted is imported. What the driver says it passes on, and back
-what the daemon says; neither can tell it from a process that does the work itself. Where no daemon
-serves, this process goes on and is such a one: until the daemon has begun, nothing of the driver's
-was read.
+It is there in no time: beside Python itself next to nothing is imported, so what is used here are
+the modules in C below ``os``, ``socket`` and ``signal``. What the driver says it passes on, and
+back what the daemon says; neither can tell it from a process that does the work itself. Where no
+daemon serves, this process goes on and is such a one: until the daemon has begun, nothing of the
+driver's was read.
 """
 
-from __future__ import annotations
-
-import os
-import stat
+import posix
 import sys
 
 from taper.places import DAEMON, place_of, record_stamp
 
 TYPE_CHECKING = False  # as typing has it, which need not be imported
 if TYPE_CHECKING:
-    from socket import socket
+    from _socket import socket
+
+    from taper.daemon_relay import Relay
 
 OPTION = "--daemon"
 KIND = "unix:"
@@ -27,6 +27,7 @@ ANSWER_PATIENCE = 10.0
 """Seconds for the daemon to answer; a socket unit has to start it first."""
 
 CROWD_PAUSE = 0.05
+SIZE_OF_INT = 4
 
 
 class NotServed(Exception):
@@ -43,7 +44,7 @@ def serve_by_daemon() -> int | None:
     path = ""
     try:
         for descriptor in (STDIN, STDOUT, STDERR):
-            os.fstat(descriptor)
+            posix.fstat(descriptor)
     except OSError:
         return None  # this process says what is wrong
     try:
@@ -54,14 +55,11 @@ def serve_by_daemon() -> int | None:
         if not where.startswith(KIND) or where == KIND:
             raise NotServed(f"{OPTION} {where}: expected unix:PATH")
         path = where.removeprefix(KIND)
-        # what cannot be imported once there is no way back would cost the run its taper
-        from taper.daemon_relay import Relay
-
-        link, told = _ask(path, arguments)
+        relay = _ask(path, arguments)
     except NotServed as reason:
         _tell(f"no daemon serves us, so we go on without: {reason}")
         return None
-    status = Relay(link, told, lambda: _show(arguments)).run()
+    status = relay.run()
     if status is None:
         _tell(f"the daemon behind {path} has died")
         return 1
@@ -69,8 +67,8 @@ def serve_by_daemon() -> int | None:
 
 
 def _show(arguments: list[str]) -> None:
-    """Let ``ps`` show a taper. What does that takes as long to import as all the rest; where it
-    cannot be, for want of files or memory, the conversation goes on all the same."""
+    """Let ``ps`` show a taper. Where that cannot be, for want of files or memory, the conversation
+    goes on all the same."""
     try:
         from taper.run.title import show
 
@@ -81,7 +79,7 @@ def _show(arguments: list[str]) -> None:
 
 def _tell(text: str) -> None:
     try:
-        os.write(STDERR, f"taper: {text}\n".encode("utf-8", "surrogateescape"))
+        posix.write(STDERR, f"taper: {text}\n".encode("utf-8", "surrogateescape"))
     except OSError:
         return  # nobody is there to be told
 
@@ -106,67 +104,76 @@ def read_place(path: str) -> str | None:
 
     :raise NotServed: others than root and we could have written that
     """
+    from _stat import S_ISREG, S_IWGRP, S_IWOTH
+
+    how = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC | posix.O_NOFOLLOW
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = posix.open(path, how)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as fault:
         raise NotServed(f"{path}: {fault.strerror}") from fault
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
+        found = posix.fstat(descriptor)
+        if not S_ISREG(found.st_mode) or found.st_uid not in (0, posix.geteuid()):
             raise NotServed(f"{path} is not root's")
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if found.st_mode & (S_IWGRP | S_IWOTH):
             raise NotServed(f"{path} may be changed by others than its owner")
-        text = os.fsdecode(os.read(descriptor, LONGEST_RECORD)).removesuffix("\n")
+        said = posix.read(descriptor, LONGEST_RECORD).removesuffix(b"\n")
     finally:
-        os.close(descriptor)
+        posix.close(descriptor)
+    text = said.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
     if not text.isprintable() or not text.startswith(KIND):
         raise NotServed(f"{path} has {text[:80]!r}, expected unix:PATH")
     return text
 
 
-def _ask(path: str, arguments: list[str]) -> tuple[socket, int]:
+def _ask(path: str, arguments: list[str]) -> "Relay":
     """Ask the daemon, and let it go.
 
-    :return: the connection, which carries the driver's words from now on, and the end of the pipe
-        on which the exit status is told
+    :return: what passes the driver's words on from now on
     """
-    import socket
+    from _socket import AF_UNIX, socket
 
     greeting = _greeting(arguments)
     try:
-        link = socket.socket(socket.AF_UNIX)
+        link = socket(AF_UNIX)
     except OSError as fault:
         raise NotServed(f"no socket can be made: {fault.strerror}") from fault
     try:
-        told, telling = os.pipe()
+        told, telling = posix.pipe()
     except OSError as fault:
         link.close()
         raise NotServed(f"no pipe can be made: {fault.strerror}") from fault
+    relay = None
     try:
         link.settimeout(ANSWER_PATIENCE)
         _connect(link, path)
         _check_peer(link)
-        sent = socket.send_fds(link, [greeting], [STDERR, telling])
-        if sent < len(greeting):
-            link.sendall(greeting[sent:])
+        _greet(link, greeting, STDERR, telling)
+        # while the daemon thinks about it; once there is no way back, what cannot be had would cost
+        # the run its taper
+        from taper.daemon_relay import Relay
+
+        relay = Relay(link, told, lambda: _show(arguments))
         _hear(link)
         _go(link)
     except BaseException as fault:
         link.close()
-        os.close(told)
+        posix.close(told)
+        if relay is not None:
+            relay.forget()
         if isinstance(fault, TimeoutError):
             raise NotServed(f"{path}: no answer in {ANSWER_PATIENCE:.0f} s") from fault
         if isinstance(fault, OSError):
             raise NotServed(f"{path}: {fault.strerror or fault}") from fault
         raise
     finally:
-        os.close(telling)
-    return link, told
+        posix.close(telling)
+    return relay
 
 
-def _connect(link: socket, path: str) -> None:
+def _connect(link: "socket", path: str) -> None:
     """Connect, and let others who crowd at the door go first.
 
     :raise OSError: nobody listens, or the crowd does not end
@@ -185,44 +192,48 @@ def _connect(link: socket, path: str) -> None:
             return
 
 
+def _greet(link: "socket", greeting: bytes, *descriptors: int) -> None:
+    """Say the greeting, with what belongs to it."""
+    from _socket import SCM_RIGHTS, SOL_SOCKET
+
+    sent_along = b"".join(each.to_bytes(SIZE_OF_INT, sys.byteorder) for each in descriptors)
+    sent = link.sendmsg([greeting], [(SOL_SOCKET, SCM_RIGHTS, sent_along)])
+    if sent < len(greeting):
+        link.sendall(greeting[sent:])
+
+
 def _greeting(arguments: list[str]) -> bytes:
     from protocols.daemon import render
     from taper import __version__
 
     try:
-        directory = os.getcwd()
+        directory = posix.getcwdb()
     except OSError:
-        directory = ""  # it is gone, and may not be needed
+        directory = b""  # it is gone, and may not be needed
+    encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
     found = render(
         program=__version__,
         record=record_stamp(),
-        directory=_by_its_bytes(directory),
-        words=[_by_its_bytes(word) for word in arguments],
-        environment={name: _by_its_bytes(value) for name, value in os.environ.items()},
+        directory=directory,
+        words=[word.encode(encoding, errors) for word in arguments],
+        environment=posix.environ,
     )
     if found is None:
         raise NotServed("the command line is too long for it")
     return found
 
 
-def _by_its_bytes(text: str) -> str:
-    """As a process has it whose locale is UTF-8; what was read in another one names, letter by
-    letter, another file there."""
-    return os.fsencode(text).decode("utf-8", "surrogateescape")
-
-
-def _check_peer(link: socket) -> None:
+def _check_peer(link: "socket") -> None:
     """Talk to nobody but root and ourselves: who has opened the socket the kernel tells."""
-    import struct
-    from socket import SO_PEERCRED, SOL_SOCKET
+    from _socket import SO_PEERCRED, SOL_SOCKET
 
-    form = struct.Struct("3i")
-    _, uid, _ = form.unpack(link.getsockopt(SOL_SOCKET, SO_PEERCRED, form.size))
-    if uid not in (0, os.geteuid()):
+    found = link.getsockopt(SOL_SOCKET, SO_PEERCRED, 3 * SIZE_OF_INT)  # process, user, group
+    uid = int.from_bytes(found[SIZE_OF_INT : 2 * SIZE_OF_INT], sys.byteorder)
+    if uid not in (0, posix.geteuid()):
         raise NotServed(f"the socket is user {uid}'s")
 
 
-def _hear(link: socket) -> None:
+def _hear(link: "socket") -> None:
     """Hear that we are served.
 
     :raise NotServed: we are not
@@ -250,7 +261,7 @@ def _hear(link: socket) -> None:
             raise NotServed("it hung up")
 
 
-def _wait_with_driver(link: socket) -> None:
+def _wait_with_driver(link: "socket") -> None:
     """Wait until more is heard.
 
     :raise NotServed: the driver has gone meanwhile: hours later the log of its run is put away, and
@@ -265,7 +276,7 @@ def _wait_with_driver(link: socket) -> None:
         raise NotServed("the driver has hung up")
 
 
-def _go(link: socket) -> None:
+def _go(link: "socket") -> None:
     """From now on the driver is served by the daemon, whatever becomes of that.
 
     :raise NotServed: it has gone, and has heard nothing of the driver

@@ -1,14 +1,14 @@
 """Passes the driver's words to the daemon, and the daemon's to the driver, byte by byte."""
 
-from __future__ import annotations
-
-import os
+import _signal
+import posix
 import select
-import signal
-import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from _socket import SHUT_WR, socket
+
+TYPE_CHECKING = False  # as typing has it, which need not be imported
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STDIN, STDOUT = 0, 1
 MOST = 1 << 16
@@ -32,7 +32,7 @@ class Relay:
     """
 
     def __init__(
-        self, link: socket.socket, told: int, served: Callable[[], object] = lambda: None
+        self, link: socket, told: int, served: "Callable[[], object]" = lambda: None
     ) -> None:
         self._link = link
         self._told = told
@@ -45,23 +45,30 @@ class Relay:
         self._said_end = False
         self._quitting = False
         self._heard = False
-        self._awake, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
-        # before it kills us, a driver that has waited long enough sends a SIGHUP
-        for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, self._quit)
+        self._awake, self._wake = posix.pipe()
+        posix.set_blocking(self._wake, False)
+
+    def forget(self) -> None:
+        """Let go of what this has made, where nothing comes of it."""
+        posix.close(self._awake)
+        posix.close(self._wake)
 
     def _quit(self, *_: object) -> None:
         """A signal came, which is an end of what the driver says."""
         self._quitting = True
-        with suppress(OSError):
-            os.write(self._wake, b"!")
+        try:
+            posix.write(self._wake, b"!")
+        except BlockingIOError:
+            return  # it is full of what wakes us
 
     def run(self) -> int | None:
         """Pass on all that comes until the daemon hangs up, and all is said.
 
         :return: the exit status; None: the daemon has died
         """
+        # before it kills us, a driver that has waited long enough sends a SIGHUP
+        for each in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
+            _signal.signal(each, self._quit)
         while not self._daemon_ended:
             self._turn(None)
         self._flush()
@@ -82,7 +89,7 @@ class Relay:
             poll.register(descriptor, events)
         for descriptor, events in poll.poll(None if seconds is None else seconds * 1000):
             if descriptor == self._awake:
-                os.read(self._awake, MOST)
+                posix.read(self._awake, MOST)
             elif descriptor == STDIN:
                 self._hear_driver()
             elif descriptor == STDOUT:
@@ -119,12 +126,14 @@ class Relay:
             return
         self._said_end = True
         self._to_daemon = b""
-        with suppress(OSError):  # it has ended
-            self._link.shutdown(socket.SHUT_WR)
+        try:
+            self._link.shutdown(SHUT_WR)
+        except OSError:
+            return  # it has ended
 
     def _hear_driver(self) -> None:
         try:
-            data = os.read(STDIN, MOST)
+            data = posix.read(STDIN, MOST)
         except BlockingIOError:
             return
         except OSError:
@@ -163,7 +172,7 @@ class Relay:
         poll.register(STDOUT, select.POLLOUT)
         while self._to_driver and poll.poll(0):
             try:
-                written = os.write(STDOUT, self._to_driver[:PIECE])
+                written = posix.write(STDOUT, self._to_driver[:PIECE])
             except BlockingIOError:
                 return
             except OSError:
@@ -179,5 +188,5 @@ class Relay:
         poll.register(self._told, select.POLLIN)
         if not poll.poll(FLUSH_SECONDS * 1000):
             return None
-        said = os.read(self._told, LONGEST_STATUS)
+        said = posix.read(self._told, LONGEST_STATUS)
         return int(said) if said.strip().isdigit() else None

@@ -14,7 +14,7 @@ import stat
 from devices.regular import open_regular, read_at_most
 from protocols.installation import DEBIAN, LONGEST, Installation, InstallationError, parse
 from taper.last_words import CannotStart, reason
-from taper.places import RECORD, place_of
+from taper.places import RECORD, place_of, prefix_of
 
 
 class Unusable(CannotStart):
@@ -28,7 +28,7 @@ def record_path(python: str | None = None) -> str:
 
     :param python: the interpreter that runs it; None: ours
     """
-    return place_of(RECORD, None if python is None else os.path.dirname(os.path.dirname(python)))
+    return place_of(RECORD, None if python is None else prefix_of(python))
 
 
 def read_record(path: str) -> Installation | None:

@@ -1,11 +1,9 @@
 """Where this installation of ours keeps its own records: in its (virtual) environment.
 
-For all who need that before anything else is imported.
+For all who need that before anything else is imported, as the command that a daemon serves does.
 """
 
-from __future__ import annotations
-
-import os
+import posix
 import sys
 
 OURS = "etc/twisted-taper"
@@ -15,18 +13,26 @@ DAEMON = "daemon"
 """Where the daemon is that serves Amanda's driver, if one does."""
 
 
+def prefix_of(python: str) -> str:
+    """The environment of an interpreter, which lies in its ``bin``."""
+    return python.rpartition("/")[0].rpartition("/")[0]
+
+
 def place_of(name: str, prefix: str | None = None) -> str:
     """The path of one of these records.
 
     :param prefix: of the environment; None: ours
     """
-    return os.path.join(sys.prefix if prefix is None else prefix, OURS, name)
+    if prefix is None:
+        # what ``site`` would tell, where the launcher spares it (taper.install.standin)
+        prefix = prefix_of(sys.executable) if sys.flags.no_site else sys.prefix
+    return f"{prefix}/{OURS}/{name}"
 
 
 def record_stamp() -> str:
     """Tells whether the record of Amanda is the one that another process has read."""
     try:
-        found = os.stat(place_of(RECORD))
+        found = posix.stat(place_of(RECORD))
     except OSError:
         return ""
     return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"

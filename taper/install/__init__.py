@@ -37,7 +37,7 @@ from taper.install.standin import PROGRAMS, RECOVERY, TAPER, Program
 from taper.install.trying import check_launcher, check_owners, check_paths
 from taper.installation import Unusable, read_record, record_path
 from taper.last_words import tell
-from taper.places import DAEMON, place_of
+from taper.places import DAEMON, place_of, prefix_of
 from taper.running import running_tapers
 
 __all__ = [
@@ -144,8 +144,8 @@ def install(wanted: Wanted, say: Say) -> None:
     if place.state is State.MISSING:
         raise Refused(f"{path} is {place.words}")
     check_paths(user, path)
-    python, module = shlex.quote(sys.executable), program.command(place.aside)
-    text = LAUNCHER.format(mark=MARK, python=python, module=module)
+    python, command = shlex.quote(sys.executable), program.command(place.aside)
+    text = LAUNCHER.format(mark=MARK, python=python, command=command)
     launcher = write_beside(path, text)
     try:
         with contextlib.ExitStack() as undo:
@@ -311,7 +311,7 @@ def status(wanted: Wanted, say: Say) -> None:
         return
     if place.launcher is None:
         raise Refused(f"{path} is {place.words}.")
-    say(f"{path} is our {program.name}: {place.command}")
+    say(f"{path} is our {program.name}: {place.runs}")
     kept = "kept as" if os.path.exists(place.aside) else "gone: there is no"
     say(f"Amanda's own is {kept} {place.aside}")
     python = interpreter(path, place.command)
@@ -354,7 +354,7 @@ def _say_daemon(program: Program, python: str, say: Say) -> None:
     """Say which daemon serves the driver, if one does."""
     if program is not TAPER:
         return
-    path = place_of(DAEMON, os.path.dirname(os.path.dirname(python)))
+    path = place_of(DAEMON, prefix_of(python))
     if os.geteuid() == 0 and os.path.lexists(path):
         check_owners(path)
     try:

@@ -36,7 +36,7 @@ def configure(say: Say) -> None:
     try:
         place = look_at(path, read_record(record_path()), TAPER)
         if place.launcher is not None and not _runs_us(place):
-            say(f'{path} is of another installation of ours: {place.command}. "taperctl install" ')
+            say(f'{path} is of another installation of ours: {place.runs}. "taperctl install" ')
             say("puts this one in its place.")
         elif place.state is State.MISSING:
             say(f"There is no {path}, so nothing is put in its place; for clients there is")

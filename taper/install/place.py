@@ -15,7 +15,7 @@ from taper.install.refused import Refused
 from taper.install.standin import TAPER, Program
 
 MARK = '# Put here by "taperctl install" of twisted-taper; "taperctl uninstall" takes it away.'
-LAUNCHER = '#!/bin/sh\n{mark}\nexec {python} -I -m {module} "$@"\n'
+LAUNCHER = '#!/bin/sh\n{mark}\nexec {python} -I {command} "$@"\n'
 _LONGEST_LAUNCHER = 1 << 16
 
 
@@ -78,6 +78,11 @@ class Place:
         """What the launcher runs."""
         assert self.launcher is not None
         return self.launcher.split("\n")[2].removeprefix("exec ").removesuffix(' "$@"')
+
+    @property
+    def runs(self) -> str:
+        """The same for people, without the first words of ours that Python is told."""
+        return self.command.partition(" -c ")[0]
 
 
 def look_at(path: str, recorded: Installation | None, program: Program = TAPER) -> Place:

@@ -51,6 +51,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+TIDY_AFTER = 1.0
+"""Seconds from the begin until what others have left is removed: the driver waits for the first
+volume meanwhile, and this would take the processor from those who look for it."""
+
 
 def sweep_up(tmpdir: str) -> None:
     """Remove what tapers that died have left in shared memory and beside it; blocks."""
@@ -142,6 +146,8 @@ class Assembly:
         self._lanes: list[ILane] = []
         self._log_lane = Lane(reactor, "trace log")  # the last one to end
         self._changer: IAsyncChanger | None = None
+        self._tidying: IDelayedCall | None = None
+        self._files: ILane = self._lane("files")
         self._operator: Operator | None = None
         self._stop_waiting = threading.Event()
         self._haste = Haste(reactor)
@@ -166,7 +172,7 @@ class Assembly:
             TraceLog(self._setup.log_filename, self._log_lane, self._stop_waiting)
         )
         tell_settings(config, storage, self._setup.log_filename)
-        files = self._lane("files")
+        files = self._files
         scan = self._make_scan(storage, changer, tapelists, history)
         if storage.erase_volume:
             scan = EraseFirst(scan, lambda timestamp: erase_reusable(self.world, timestamp))
@@ -200,9 +206,14 @@ class Assembly:
             watch=self._watch,
         )
         self._watch.conversation(self._setup.config.name, storage.name, self._setup.log_filename)
-        files.call(sweep_up, self._setup.paths.tmpdir).addErrback(self.world.log_failure)
-        tapelists.sweep().addErrback(self.world.log_failure)
+        self._tidying = self._reactor.callLater(TIDY_AFTER, self._tidy)
         return self.world
+
+    def _tidy(self) -> None:
+        self._tidying = None
+        swept = self._files.call(sweep_up, self._setup.paths.tmpdir)
+        swept.addErrback(self.world.log_failure)
+        self._tapelists.sweep().addErrback(self.world.log_failure)
 
     def _open_tapelist(self) -> TapelistStore:
         config = self._setup.config
@@ -294,6 +305,9 @@ class Assembly:
 
     async def close(self) -> None:
         """Close operator and changer, and end all lanes but that of the trace log."""
+        if self._tidying is not None:
+            self._tidying.cancel()
+            self._tidy()
         for one in (self._operator, self._changer):
             try:
                 if one is not None:

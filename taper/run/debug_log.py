@@ -247,7 +247,9 @@ def keep_what_is_logged(debug: DebugLog, general: GlobalSettings) -> None:
             logger.removeHandler(handler)
         logger.addHandler(DebugHandler(debug))
     for name, level in levels(general).items():
-        logging.getLogger(name).setLevel(level)
+        logger = logging.getLogger(name)
+        if logger.level != level:  # to set one makes all loggers forget what they know
+            logger.setLevel(level)
 
 
 def expired(names: Sequence[str], oldest: str) -> list[str]:

@@ -17,9 +17,10 @@ from protocols.greeting import Greeting
 from taper import __version__
 from taper.places import record_stamp
 from taper.run.debug_log import DebugLog, keep_what_is_logged
+from taper.run.kept_config import KeptConfig
 from taper.run.options import UsageError, parse_options
 from taper.run.paths import Paths, paths_from
-from taper.run.setup import Setup, StartFailed, check_user, load_config
+from taper.run.setup import Setup, StartFailed, check_user
 
 if TYPE_CHECKING:
     from taper.run.options import Options
@@ -92,7 +93,6 @@ class Offer:
         for text in self.noted:
             debug.write(text)
         debug.move_to(self.setup.config.name, general.dumpuser)
-        debug.write_from_now_on_beside()
         keep_what_is_logged(debug, general)
         return self.setup.evolve(debug=debug)
 
@@ -110,6 +110,7 @@ class Host:
         self.paths = paths
         self._zone = environment.get("TZ")
         self._stamp = record_stamp()
+        self._configs = KeptConfig()
 
     def offer_for(self, greeting: Greeting, guest: Guest) -> Offer:
         """What the command would make of its command line. Nothing has been begun by that, so who
@@ -123,7 +124,7 @@ class Host:
         assert options.log_filename is not None
         log_filename = os.path.join(greeting.directory, options.log_filename)
         paths = paths_from(dict(greeting.settings))
-        config = load_config(options, paths, noted.append, said.append, greeting.directory)
+        config = self._configs.load(options, paths, noted.append, said.append, greeting.directory)
         check_user(config.general.dumpuser)
         setup = Setup(
             config=config,

@@ -21,6 +21,7 @@ from taper.run.debug_log import keep_what_is_logged
 
 if TYPE_CHECKING:
     from protocols.conf import Config, Storage
+    from protocols.conf.values import Version
     from taper.run.debug_log import DebugLog
     from taper.run.options import Options
     from taper.run.paths import Paths
@@ -115,12 +116,16 @@ def load_config(
     note: Callable[[str], object] = lambda text: None,
     say: Callable[[str], object] = _say,
     directory: str | None = None,
+    read_one: Callable[[str], bytes] = read_file,
+    version: Callable[[], Version | None] = amanda_version,
 ) -> Config:
     """Read amanda.conf.
 
     :param note: is told what is read
     :param say: is told every message
     :param directory: of the configuration ``.``; None: the working directory
+    :param read_one: reads a file
+    :param version: tells Amanda's
     :raise StartFailed: a message was an error
     """
     if options.config_name == "." and directory is None:
@@ -128,7 +133,7 @@ def load_config(
 
     def read(path: str) -> bytes:
         note(f"reading config file {path}")
-        return read_file(path)
+        return read_one(path)
 
     for override in options.overrides:
         note(f"config_overrides: {' '.join(override.split('=', 1))}")
@@ -138,7 +143,7 @@ def load_config(
         overrides=options.overrides,
         config_root=paths.config_root,
         cwd=directory if options.config_name == "." else None,
-        amanda_version=amanda_version,
+        amanda_version=version,
         installation=installation(),
     )
     for message in loaded.messages:

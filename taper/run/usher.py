@@ -199,6 +199,8 @@ class DriverConnection(Protocol):
         self._said = self._said[len(GO) :]
         assert self.transport is not None
         self.transport.write(BEGUN)
+        # at once: it passes on what the driver has said while we make what serves it
+        self.transport.doWrite()  # type: ignore[attr-defined]
         self._serve_guest(offer)
 
     # Inside

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.axes import AXES, BY_NAME, memory_bounds
-from tests.bench.bounds import Bound, Row, bounds, judge, rows
+from tests.bench.bounds import Bound, Row, bounds, judge, judgeable, rows
 from tests.bench.cases import CASES, MIB
 from tests.bench.documents import write_documents
 from tests.bench.figures import Measured
@@ -117,7 +117,7 @@ def demanded(found: Measured) -> tuple[Sequence[Row], Sequence[Bound]]:
     """What is shown of it, and what must hold."""
     case = BY_NAME.get(found.name)
     if case is not None:
-        return rows(case), bounds(case)
+        return rows(case), judgeable(bounds(case), found.rounds)
     axis = next(axis for axis in AXES if axis.name == found.name)
     case = axis.case(found.value, MIB)
     return rows(case), memory_bounds(case)

@@ -23,6 +23,7 @@ from tests.bench.bounds import (
     Row,
     bounds,
     judge,
+    judgeable,
     ratios,
 )
 from tests.bench.figures import COLUMNS, LIMIT, OURS, STOCK, Measured
@@ -125,7 +126,7 @@ def _verdicts(results: Results) -> list[Line]:
     words = {True: "holds", False: "**does not hold**"}
     lines: list[Line] = []
     for one in results.cases:
-        for bound in bounds(BY_NAME[one.name]):
+        for bound in judgeable(bounds(BY_NAME[one.name]), one.rounds):
             verdict = judge(bound, one.rounds)
             word = words[verdict.holds] if results.idle else "not judged: busy"
             lines.append((one.name, bound.text, f"{verdict.value:.3g}", word))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -20,6 +21,7 @@ from tests.bench.cases import CASES, KIB, MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import Measured
 from tests.bench.machine import available_memory
 from tests.bench.runs import round_of
+from tests.bench.serving import daemon_for
 from tests.bench.straight import unserved
 from tests.conformance.harness import Program
 from tests.installation import installed, unreadable_python
@@ -96,11 +98,12 @@ def our_taper(path: str | None) -> Iterator[str]:
         site = sysconfig.get_path("purelib", "venv", {"base": str(home)})
         os.rmdir(site)
         os.symlink(plain.parent / "packages", site)
-        for name, module in (("taper", "taper.cli"), ("taperctl", "taper.ctl")):
+        python = home / "bin" / "python"
+        ask = "from taper.install.standin import TAPER; print(TAPER.command(''))"
+        taper = subprocess.check_output([python, "-I", "-c", ask], text=True).strip()
+        for name, command in (("taper", taper), ("taperctl", "-m taper.ctl")):
             launcher = home / "bin" / name
-            launcher.write_text(
-                LAUNCHER.format(mark=MARK, python=home / "bin" / "python", module=module)
-            )
+            launcher.write_text(LAUNCHER.format(mark=MARK, python=python, command=command))
             launcher.chmod(0o755)
         os.umask(before)
         yield str(home / "bin" / "taper")
@@ -131,7 +134,7 @@ def measure(programs: Sequence[Program], point: Point, rounds: int) -> Measured:
     if case.way is Way.PAGE:
         found.rounds.extend(pages.round_of(number) for number in range(rounds))
         return found
-    with grounds.stage(case) as world:
+    with grounds.stage(case) as world, daemon_for(world, programs[0], case):
         for number in range(rounds + 1):
             one = round_of(world, programs, case, back=number % 2 == 0)
             show(f"{name}: round {number} of {rounds}" if number else f"{name}: warm-up")

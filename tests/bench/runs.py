@@ -16,8 +16,8 @@ from tests.bench.figures import LIMIT, LOOP, OURS, STOCK, Figures, Round
 from tests.bench.grounds import BESIDE, LABEL, clean, first_of, pieces, settle, tasks
 from tests.bench.machine import high_water
 from tests.bench.readers import crc_of
-from tests.bench.serving import served
-from tests.bench.talks import PATIENCE, Flow, sender, write, write_many
+from tests.bench.serving import SERVED, bare
+from tests.bench.talks import PATIENCE, Flow, Moment, sender, write, write_many
 from tests.conformance.harness import HOLDING, STAMP, USER, VTAPES, Program, World
 from tests.conformance.harness_talk import Conversation
 from tests.conformance.vaulting import Library
@@ -28,6 +28,8 @@ def limits(case: Case) -> dict[str, tuple[str, ...]]:
     """The plain loops beside a case, by column; of several the fastest counts."""
     if case.bucket:
         return {LOOP: ("put_object",)}
+    if case.served:
+        return {LIMIT: ("bare Python",)}
     if not case.large or case.restored or case.rait or case.way is Way.DIRECT:
         return {}
     if case.way in (Way.PORT, Way.MOVER):
@@ -51,7 +53,9 @@ def round_of(world: World, programs: Sequence[Program], case: Case, *, back: boo
     found: Round = {}
     order = [*(servers.columns(case) if case.way is Way.MOVER else (OURS, STOCK)), *loops]
     for column in reversed(order) if back else order:
-        if column in loops:
+        if case.served and column in loops:
+            found[column] = bare(world, programs[0])
+        elif column in loops:
             runs = [_loop(world, case, kind) for kind in loops[column]]
             found[column] = max(runs, key=lambda run: run.rate)
         elif case.way is Way.MOVER:
@@ -139,24 +143,24 @@ def _life(world: World, program: Program, case: Case) -> Figures:
         world.tapelist_add(Library.entry(LABEL))
     world.program = program
     if case.served and not program.stock:
-        with served(world, program) as words:
-            return _conversation(world, case, words)
+        return _conversation(world, case, SERVED)
     return _conversation(world, case)
 
 
 def _conversation(world: World, case: Case, more: Sequence[str] = ()) -> Figures:
     """:param more: words of the command line"""
-    began = time.monotonic()
-    talk = world.start(*more)
+    talk = world.start(*more, held=True)
     talk.deadline = PATIENCE
+    began = Moment.of(talk)
+    talk.let_go()
     if case.way is Way.DIRECT:
         straight.begin(talk, STAMP)
     else:
         talk.start_taper()
-    started = time.monotonic() - began
+    started = time.monotonic() - began.time
     flow = None if case.way is Way.IDLE else _dumps(world, talk, case)
     memory = peak_memory(talk.process.pid)
-    life = _see_off(talk)
+    life = _see_off(talk) - began.cpu
     talk.end()
     world.talks.remove(talk)  # by the end of a long case its number may be another process's
     if flow is None:

@@ -210,11 +210,12 @@ class World:
         *overrides: str,
         config: str = CONFIG,
         arguments: Sequence[str] | None = None,
+        held: bool = False,
     ) -> Conversation:
-        """Start the taper as driver does [protocol 1]."""
+        """Start the taper as driver does [protocol 1]; ``held``: see :class:`Conversation`."""
         words = ["--storage", config, "--log-filename", LOG] if arguments is None else arguments
         command = [self.program.path, config, *words, *overrides]
-        talk = Conversation(command, self.keeper.pid, USER, self)
+        talk = Conversation(command, self.keeper.pid, USER, self, held=held)
         self.talks.append(talk)
         return talk
 

@@ -47,10 +47,23 @@ def shared_memory(pid: int) -> list[str]:
 
 
 class Conversation:
-    """A running taper, spoken to as driver does; keeps a transcript for failure messages."""
+    """A running taper, spoken to as driver does; keeps a transcript for failure messages.
 
-    def __init__(self, command: list[str], namespace: int, user: str, world: Any) -> None:
+    :param held: it is there but for the last step, in which it becomes the program of this command;
+        :meth:`let_go` lets it take that.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        namespace: int,
+        user: str,
+        world: Any,
+        *,
+        held: bool = False,
+    ) -> None:
         self.world = world
+        self.gate: socket.socket | None = None
         self.transcript: list[str] = []
         self.parts: dict[str, list[tuple[str, int]]] = {}
         self.buffer = b""
@@ -61,14 +74,14 @@ class Conversation:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
         drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
         # as driver's exec: argv[0] is the word taper; --norc, as bash takes a socket for a login
-        launch = [
-            "bash",
-            "--norc",
-            "-c",
-            'program=$1; shift; exec -a taper "$program" "$@"',
-            "-",
-            *command,
-        ]
+        script = 'program=$1; shift; exec -a taper "$program" "$@"'
+        held_by = []
+        if held:
+            self.gate, end = socket.socketpair()
+            held_by.append(end)
+            there = end.fileno()
+            script = f"echo >&{there}; read <&{there}; exec {there}>&-; {script}"
+        launch = ["bash", "--norc", "-c", script, "-", *command]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
         self.process = subprocess.Popen(
             ["nsenter", "-t", str(namespace), "-m", "--wd=/", *drop, *launch],
@@ -77,8 +90,19 @@ class Conversation:
             stderr=self.errors,
             env=environment,
             start_new_session=True,
+            pass_fds=[end.fileno() for end in held_by],
         )
-        theirs.close()
+        for end in (theirs, *held_by):
+            end.close()
+        if self.gate is not None:
+            self.gate.settimeout(self.deadline)
+            assert self.gate.recv(1) == b"\n", "it has ended before it began"
+
+    def let_go(self) -> None:
+        """Let a program begin that was held."""
+        assert self.gate is not None
+        with self.gate:
+            self.gate.sendall(b"\n")
 
     def hopeless_after(self, seconds: float) -> None:
         """Wait no longer than this if the taper is known to hang in this case."""

@@ -14,7 +14,7 @@ KEEP_AMANDA = "mkdir /packages && cd /packages && apt-get download amanda-server
 TAPER = "/usr/lib/amanda/taper"
 ASIDE = f"{TAPER}.amanda"
 PYTHON = "/usr/lib/twisted-taper/bin/python3"
-OURS = f"{TAPER} is our taper: {PYTHON} -I -m taper.cli"
+OURS = f"{TAPER} is our taper: {PYTHON} -I -S"
 NEWER = f"{__version__}+newer"
 
 _SHAPE = """

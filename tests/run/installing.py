@@ -145,5 +145,6 @@ def make_venv(top: Path, packages: Path) -> str:
     """An installation as ours is, in a venv. :return: its Python"""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(top)], check=True)
     (site,) = top.glob("lib/python*/site-packages")
-    (site / "ours.pth").write_text(f"{packages}\n")
+    site.rmdir()
+    site.symlink_to(packages)
     return str(top / "bin" / "python")

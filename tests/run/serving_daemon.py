@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ from tests.run.test_stdio import environment
 
 TWISTD = "from twisted.scripts.twistd import run; run()"
 TAPER = (
+    f"import sys; sys.path.append({sysconfig.get_path('purelib')!r}); "
     "import taper.cli, taper.daemon_client; "
-    f"taper.daemon_client.ANSWER_PATIENCE = {PATIENCE}; taper.cli.main()"
+    f"taper.daemon_client.ANSWER_PATIENCE = {PATIENCE}; taper.cli.begin()"
 )
-"""A taper that gives the daemon time, however busy the machine is."""
+"""A taper that gives the daemon time, however busy the machine is; it begins as by our launcher."""
 DOOR = "door"
 OUTPUT = "daemon.out"
 
@@ -111,7 +113,7 @@ class Driver:
         with self.errors.open("ab") as usual:
             self.process = subprocess.Popen(
                 [
-                    *(*limit, sys.executable, "-c", TAPER, "C", "--storage", "C"),
+                    *(*limit, sys.executable, "-S", "-c", TAPER, "C", "--storage", "C"),
                     *("--log-filename", str(place.log), *words),
                 ],
                 stdin=theirs,

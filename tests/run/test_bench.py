@@ -12,7 +12,18 @@ import pytest
 
 from tests.bench import changes, machine, pages, tapes
 from tests.bench.__main__ import main, parse, sentence
-from tests.bench.bounds import COST, MEMORY, RATE, SHARE, Bound, bounds, judge, rows
+from tests.bench.bounds import (
+    COST,
+    MEMORY,
+    RATE,
+    SHARE,
+    START,
+    Bound,
+    bounds,
+    judge,
+    judgeable,
+    rows,
+)
 from tests.bench.cases import CASES, GIB
 from tests.bench.figures import LIMIT, OURS, STOCK, Figures, Measured, Round
 from tests.bench.machine import high_water
@@ -69,6 +80,7 @@ def test_the_bounds_are_those_promised() -> None:
         assert demands(name) == {"rate at least 0.95 of stock", small}
     assert "CPU in flow at most 2 % of core" in demands("ndmp-1024")
     assert demands("start") == {"TAPER-OK after at most 1 of stock", small}
+    assert "TAPER-OK after usually at most 0.02 s" in demands("served")
     assert "peak memory at most 64 MiB" in demands("sixteen")
     assert "peak memory at most 109 MiB" in demands("memory")  # 64 of them are the cache
 
@@ -102,6 +114,14 @@ def test_a_source_that_stands_still() -> None:
     assert not judge(bound, [{OURS: Figures(stall=0.051)}]).holds
 
 
+def test_a_column_that_was_not_measured_then() -> None:
+    """What figures that were kept lack cannot be judged; all else is."""
+    wanted = bounds(case("served"))
+    assert judgeable(wanted, rounds([figures()], figures(), figures())) == wanted
+    left = judgeable(wanted, rounds([figures()], figures()))
+    assert [bound for bound in wanted if bound not in left] == [Bound(START, LIMIT, most=2.5)]
+
+
 def test_every_case_has_bounds() -> None:
     assert all(bounds(case) for case in CASES)
     assert len({case.name for case in CASES}) == len(CASES)
@@ -127,6 +147,7 @@ def test_figures_of_ours_alone_are_judged_by_the_worst() -> None:
     assert judge(Bound(MEMORY, "", most=46.0), found).holds
     assert not judge(Bound(MEMORY, "", most=45.0), found).holds
     assert not judge(Bound(MEMORY, "", least=41.0), found).holds
+    assert judge(Bound(MEMORY, "", most=45.0, usual=True), found).value == 45.0
 
 
 def test_what_a_dump_costs() -> None:

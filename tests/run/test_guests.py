@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,15 @@ class Guest:
     def greeting(self) -> bytes:
         place = self._place
         settings = {
-            "AMANDA_CONFIG_DIR": place.paths.config_root,
-            **({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}),
+            b"AMANDA_CONFIG_DIR": place.paths.config_root.encode(),
+            **({b"TZ": os.environb[b"TZ"]} if "TZ" in os.environ else {}),
         }
         said = render(
             **{
                 "program": __version__,
                 "record": record_stamp(),
-                "directory": str(place.root),
-                "words": ("C", "--log-filename", "log/log"),
+                "directory": bytes(place.root),
+                "words": [b"C", b"--log-filename", b"log/log"],
                 "environment": settings,
                 **self._instead,
             }
@@ -78,11 +79,11 @@ def serve(place: Place, ending: str = "") -> TaperService:
 
 STALE = {"program": "0.0.1"}
 ELSEWHEN = {"record": "1:2:3"}
-NOTHING = {"words": ("--version",)}
-NO_LOG = {"words": ("C",)}
-NONSENSE = {"words": ("C", "--log-filename", "log/log", "--nonsense")}
-NO_CONFIGURATION = {"words": ("nosuch", "--log-filename", "log/log")}
-NOWHERE = {"directory": ""}
+NOTHING = {"words": [b"--version"]}
+NO_LOG = {"words": [b"C"]}
+NONSENSE = {"words": [b"C", b"--log-filename", b"log/log", b"--nonsense"]}
+NO_CONFIGURATION = {"words": [b"nosuch", b"--log-filename", b"log/log"]}
+NOWHERE = {"directory": b""}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ NOWHERE = {"directory": ""}
         (NONSENSE, "--nonsense"),
         (NO_CONFIGURATION, "Errors processing config file"),
         (NOWHERE, "the working directory is not known"),
-        ({"environment": {"TZ": "Mars"}}, "another time zone"),
+        ({"environment": {b"TZ": b"Mars"}}, "another time zone"),
     ],
 )
 @ensureDeferred
@@ -181,6 +182,33 @@ async def test_an_offer_that_is_not_taken(tmp_path: Path) -> None:
     assert place.logged().count("INFO taper taper pid") == 1
     silent.link.close()
     other.link.close()
+
+
+def writers() -> int:
+    """Threads that write debug logs."""
+    return sum(thread.name == "debug log" for thread in threading.enumerate())
+
+
+@ensureDeferred
+async def test_a_debug_log_whose_disk_becomes_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds up nobody: the log has a thread of its own once the driver was answered, until its
+    end."""
+    monkeypatch.setattr("taper.run.service.BESIDE_AFTER", 0.0)
+    place = make_place(tmp_path)
+    service = serve(place)
+    before = writers()
+    guest = Guest(place)
+    assert await deferToThread(guest.greet) == OFFER
+    guest.link.send(GO)
+    assert await deferToThread(guest.link.recv, 100) == BEGUN
+    while writers() == before:
+        await turn()
+    guest.link.close()
+    while writers() > before:
+        await turn()
+    await service.stopService()
 
 
 @ensureDeferred

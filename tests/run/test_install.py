@@ -78,6 +78,9 @@ def test_a_daemon(machine: Machine) -> None:
     assert record.read_text() == "unix:/run/taper.sock\n"
     assert record.stat().st_mode & 0o777 == 0o644
     assert "unix:/run/taper.sock serves" in machine.ctl("status")
+    alone = machine.inside("runuser", "-u", USER, "--", TAPER, "nosuch", "--log-filename", "/l")
+    assert "so we go on without: /run/taper.sock: No such file" in alone.stderr
+    assert (alone.returncode, "/nosuch/amanda.conf'" in alone.stderr) == (1, True)
     done = machine.inside(machine.python, "-m", "taper.ctl", "install", "--daemon", "run/taper")
     assert (done.returncode, "expected unix:PATH" in done.stderr) == (1, True)
     assert "serves" not in machine.ctl("install", "--daemon", "none")
@@ -97,7 +100,7 @@ def test_status_of_ours(machine: Machine) -> None:
     """Status tells which installation is in place."""
     machine.ctl("install")
     said = machine.ctl("status")
-    assert f"{TAPER} is our taper: {machine.python} -I -m taper.cli\n" in said
+    assert f"{TAPER} is our taper: {machine.python} -I -S\n" in said
     assert f"kept as {TAPER}.amanda" in said
     assert f"User {USER} can run it." in said
 

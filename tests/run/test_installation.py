@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import setproctitle
 
+import protocols
+import taper
 from protocols.application import parse_request
 from protocols.conf import load
 from protocols.installation import DEBIAN, Installation, render
 from taper.application.selecting import Lists
 from taper.install.record import evolve, write_record
+from taper.install.standin import RECOVERY, TAPER
 from taper.installation import Unusable, installation, read_record, record_path
 from taper.ownership import trusted_users
 from taper.run.amanda_version import version_text
 from taper.run.paths import Paths, paths_from
+from taper.running import is_taper
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
 
@@ -179,3 +185,24 @@ def test_a_record_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         write_record(str(path), ELSEWHERE)
     assert read_record(str(path)) == DEBIAN
     assert os.listdir(path.parent) == ["amanda.json"]
+
+
+def test_a_launcher_that_does_without_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the packages are in the place that the environment has for them; elsewhere ``site``
+    knows where they are. Nothing in it is of the version of Python, whose upgrade moves them."""
+    python = tmp_path / "bin/python3"
+    place = tmp_path / "lib/python{}.{}/site-packages".format(*sys.version_info[:2])
+    place.mkdir(parents=True)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert TAPER.command("aside") == "-m taper.cli"
+    for package in (taper, protocols, setproctitle):
+        (found,) = package.__path__
+        (place / package.__name__).symlink_to(found)
+    words = shlex.split(TAPER.command("aside"))
+    assert words[:2] == ["-S", "-c"]
+    assert "3." not in words[2]
+    assert is_taper(f"{python} -I {' '.join(words)} C".split())
+    assert RECOVERY.command("/a b") == "-m taper.recovery.cli --amanda '/a b'"
+    monkeypatch.setattr(sys, "prefix", "/elsewhere")
+    assert TAPER.command("aside") == "-m taper.cli"

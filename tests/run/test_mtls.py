@@ -122,7 +122,7 @@ async def test_who_has_a_certificate_chooses_no_configuration(house: House) -> N
     """As the dump user's own command may, which Amanda starts on this host."""
     service = house.serve()
     shown = house.authority.sign("driver")
-    greeting = render(program="1", record="", directory="/", words=["C"], environment={})
+    greeting = render(program="1", record="", directory=b"/", words=[b"C"], environment={})
     assert greeting is not None
 
     def greet() -> bytes:

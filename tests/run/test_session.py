@@ -17,9 +17,12 @@ from protocols.driver.codec import decode_command
 from protocols.driver.messages import Message
 from protocols.header import build_header
 from taper.core.interfaces import IClock, IConsole, IDriver
+from taper.run import assembly
 from taper.run.assembly import Clock, Stderr
+from taper.run.paths import make_private
 from taper.run.session import Session
 from taper.run.setup import SetupFailed, StartFailed
+from taper.run.status_files import PREFIX
 from tests.plane.dumping import HEADER, write_holding
 from tests.run.sessions import HANDLE, START, WORKER, Listener, Place, make_place, write_line
 
@@ -201,3 +204,24 @@ def test_the_lines_of_a_conversation_that_never_began(tmp_path: Path) -> None:
         "ERROR taper no-tape error [no storage]",
         "INFO taper pid-done",
     ]
+
+
+@ensureDeferred
+@pytest.mark.parametrize("soon", [False, True])
+async def test_what_others_have_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soon: bool
+) -> None:
+    """It goes once the driver has had time to be answered, or in the end of what was shorter."""
+    if soon:
+        monkeypatch.setattr(assembly, "TIDY_AFTER", 0.0)
+    place = make_place(tmp_path)
+    make_private(place.paths.tmpdir)
+    left = Path(place.paths.tmpdir, f"{PREFIX}aaaaaa")
+    left.touch()
+    os.utime(left, (0, 0))
+    session, _ = open_session(place)
+    assert left.exists()
+    while soon and left.exists():
+        await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+    await session.quit()
+    assert not left.exists()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
+import socket
 import subprocess
 import sys
 from itertools import takewhile
 from pathlib import Path
+from sysconfig import get_path
 from threading import Timer
 
+from protocols.daemon import BEGUN, OFFER
 from taper.run import late
 from tests.run.sessions import PATIENCE, START, Place, make_place
+from tests.run.test_relay import pretended
 from tests.run.test_stdio import environment
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +56,7 @@ LATE = {
     "taper.application.selfcheck": (SELDOM, "taper.application.rendezvous"),
     "taper.cli": (
         COMMAND,
+        "site",
         "taper.daemon_client",
         "taper.run.late",
         "taper.run.process",
@@ -74,10 +79,10 @@ LATE = {
     ),
     "taper.daemon_client": (
         SELDOM,
+        "_socket",
+        "_stat",
         "protocols.daemon",
         "select",
-        "socket",
-        "struct",
         "taper",
         "taper.daemon_relay",
         "taper.run.title",
@@ -142,6 +147,7 @@ LATE = {
         "taper.run.status_sockets",
     ),
     "taper.run.stdio": (REACTOR, "twisted.internet"),
+    "taper.run.title": (SELDOM, "setproctitle"),
     "taper.tapeserver.service": (REACTOR, "twisted.internet"),
     "taper.tls": (SELDOM, "OpenSSL", "twisted.internet"),
     "taper.usage.programs": (COMMAND, "taper.tapeserver.service"),
@@ -211,6 +217,49 @@ def test_a_start_leaves_out_what_only_a_dump_or_nobody_needs(tmp_path: Path) -> 
     for name in late.ABSENT:
         (packages / f"{name}.py").write_text("raise RuntimeError('imported at start')")
     assert UNWANTED & modules_of_a_start(place, packages) == set()
+
+
+SERVED = {
+    *("_socket", "_stat", "gc", "protocols", "protocols.daemon", "select", "taper", "taper.cli"),
+    *("taper.daemon_client", "taper.daemon_relay", "taper.places"),
+}
+"""What a taper that a daemon serves imports beside Python itself, until the driver is answered."""
+SHOWN = {"taper.run", "taper.run.title"}
+"""And then, to let ``ps`` show it."""
+
+
+def told(*words: str) -> tuple[str, str]:
+    """What a Python without ``site`` says.
+
+    :return: on stdout; and on stderr, with each module when it is there
+    """
+    command = [sys.executable, "-I", "-S", "-X", "importtime", *words]
+    done = subprocess.run(command, capture_output=True, text=True, input="QUIT\n")
+    return done.stdout, done.stderr
+
+
+def named(text: str) -> set[str]:
+    return {match[1].strip() for match in IMPORTED.finditer(text)}
+
+
+def test_a_start_that_is_served_imports_next_to_nothing(tmp_path: Path) -> None:
+    """No more than this, which bounds its time on any machine."""
+
+    def answer(link: socket.socket) -> None:
+        for line in (OFFER, BEGUN, b"TAPER-OK\n"):
+            link.sendall(line)
+            link.recv(1 << 16)
+
+    places = [str(ROOT), get_path("purelib")]
+    code = f"import sys; sys.path += {places}; from taper.cli import begin; begin()"
+    words = ("C", "--log-filename", "log", "--daemon", f"unix:{tmp_path}/door")
+    with pretended(tmp_path / "door", answer):
+        heard, said = told("-c", code, *words)
+    assert heard == "TAPER-OK\n", said
+    before, last, after = said.partition("taper.daemon_relay\n")
+    _, bare = told("-c", "pass")
+    assert named(before + last) - named(bare) <= SERVED
+    assert named(after) <= SHOWN
 
 
 def imported_late(path: Path) -> set[str]:
