@@ -93,6 +93,7 @@ class Offer:
         for text in self.noted:
             debug.write(text)
         debug.move_to(self.setup.config.name, general.dumpuser)
+        debug.write_from_now_on_beside()
         keep_what_is_logged(debug, general)
         return self.setup.evolve(debug=debug)
 

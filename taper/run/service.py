@@ -53,11 +53,6 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-BESIDE_AFTER = 1.0
-"""Seconds from the begin until the debug log of a guest gets a thread of its own: one that takes
-turns with the reactor at each line would keep the driver waiting, and the disk that has just taken
-the file takes some lines of it, too."""
-
 
 class TaperService(Service):
     """Serves one driver at a time.
@@ -201,8 +196,6 @@ class TaperService(Service):
             raise
         self.conversation = conversation
         self._served = True
-        if setup.pid is not None:
-            self._reactor.callLater(BESIDE_AFTER, setup.debug.write_from_now_on_beside)
         return conversation
 
     def _over(self, result: Any, setup: Setup, title: str | None) -> Any:

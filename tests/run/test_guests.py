@@ -190,12 +190,8 @@ def writers() -> int:
 
 
 @ensureDeferred
-async def test_a_debug_log_whose_disk_becomes_slow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It holds up nobody: the log has a thread of its own once the driver was answered, until its
-    end."""
-    monkeypatch.setattr("taper.run.service.BESIDE_AFTER", 0.0)
+async def test_a_debug_log_whose_disk_becomes_slow(tmp_path: Path) -> None:
+    """It holds up nobody: the log has a thread of its own, until its end."""
     place = make_place(tmp_path)
     service = serve(place)
     before = writers()

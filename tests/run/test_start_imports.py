@@ -184,13 +184,12 @@ def modules_of_a_start(place: Place, packages: Path = ROOT) -> set[str]:
         assert process.stdout is not None
         process.stdin.write(f"{START}\n")
         process.stdin.flush()
-        before = list(takewhile(lambda line: not line.startswith("TAPER-OK"), process.stdout))
+        before = "".join(takewhile(lambda line: "TAPER-OK" not in line, process.stdout))
         process.communicate("QUIT\n")
         patience.cancel()
-    assert process.returncode == 0, "".join(before)
-    found = [IMPORTED.fullmatch(line.rstrip()) for line in before[1:]]  # the first one is a head
-    assert all(found), "".join(before)
-    names = {match[1].strip() for match in found if match}
+    names = named(before)
+    assert process.returncode == 0, before
+    assert "taper.core.worker" in names, before
     # what is told of these is that they were asked for
     return {name for name in names - set(late.LATE) if name.split(".")[0] not in late.ABSENT}
 
