@@ -49,7 +49,7 @@ def round_of(world: World, programs: Sequence[Program], case: Case, *, back: boo
         return _read(world, programs, case, back=back)
     loops = limits(case)
     found: Round = {}
-    order = [*(servers.columns(case) if case.way is Way.MOVER else (OURS, STOCK)), *loops]
+    order = [OURS, STOCK, *loops]
     for column in reversed(order) if back else order:
         if column in loops:
             runs = [_loop(world, case, kind) for kind in loops[column]]

@@ -24,7 +24,7 @@ from tests.bench.talks import cpu_seconds
 MEASURED = (
     *("start", "served", "logs", "slots", "dumps", "file", "cached", "shm", "vault", "four"),
     *("disk-port", "clone", "amrestore", "restore", "restore-small", "verify", "rebuild"),
-    *("ndmp-32", "ndmp-256", "change-met"),
+    *("ndmp-32", "ndmp-256", "ndmp-tape-disk-128", "change-met"),
 )
 """One of each kind; the others differ in sizes only."""
 ARGUMENTS = ["--pairs", "1", "--size", "8", "--many", "5", "--parts", "40", "--judge-anyway"]
@@ -68,6 +68,10 @@ def test_the_bounds_are_those_promised() -> None:
     for name in ("disk-file", "disk-port"):
         assert demands(name) == {"rate at least 0.95 of stock", small}
     assert "CPU in flow at most 2 % of core" in demands("ndmp-1024")
+    for size in (32, 64, 128, 256, 1024):
+        moved = {"rate at least 1 of stock", "peak memory at most 64 MiB"}
+        assert demands(f"ndmp-tape-{size}") == {*moved, cheap.format(1)}
+        assert demands(f"ndmp-tape-disk-{size}") == {*moved, cheap.format(0.5)}
     assert demands("start") == {"TAPER-OK after at most 1 of stock", small}
     assert "peak memory at most 64 MiB" in demands("sixteen")
     assert "peak memory at most 109 MiB" in demands("memory")  # 64 of them are the cache
