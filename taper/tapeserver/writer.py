@@ -1,14 +1,16 @@
-"""Writes what a data connection brought, run after run, in a thread of its own.
+"""Writes what a data connection brought, run after run, in a thread of its own if that is of use.
 
 A disk that is written to past the page cache keeps whoever writes waiting, and so may a tape drive.
 Meanwhile the drive's lane receives the next run. Only one of the two is at the tape at a time: the
 lane looks at it no more until the run is over, and the run is over before the lane does anything
-else.
+else. A tape that takes a run at once, as one in memory does, is written to in the lane: to hand
+runs over would only cost processor's time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic, thread_time
 
 from devices.crew import Crew
 from devices.threads import ThreadRefused
@@ -37,6 +39,7 @@ class RunWriter:
         told: Callable[[], None],
     ) -> None:
         self.over = True
+        self._waits = True  # the last run has kept its thread waiting
         self._tape = tape
         self._progress = progress
         self._records = records
@@ -56,21 +59,29 @@ class RunWriter:
         """Write the first records, and sum them; :meth:`settle` tells what became of it.
 
         :param room: bytes that may be written; one record may
-        :param behind: another thread is to do it; else it is done by :meth:`settle`
+        :param behind: another thread may do it; else it is done by :meth:`settle`
         """
         size = self._progress.record_size
         self._run = run = self._records.run(max(room // size, 1) * size)
         self._before = self._crc.snapshot()
-        if not (behind and self._begin(run, size)):
-            self._outcome = lambda: self._tape.write_run(run, size)
+        if not (behind and self._waits and self._begin(run, size)):
+            self._outcome = lambda: self._store(run, size)
         self._crc.update(run[: self._records.real(len(run))])
+
+    def _store(self, run: memoryview, size: int) -> _Result:
+        """Write a run, and see whether this thread had anything to do most of the time."""
+        began, spent = monotonic(), thread_time()
+        try:
+            return self._tape.write_run(run, size)
+        finally:
+            self._waits = thread_time() - spent < (monotonic() - began) / 2
 
     def _begin(self, run: memoryview, size: int) -> bool:
         """:return: False: there is no thread to be had"""
 
         def work() -> _Result:
             try:
-                return self._tape.write_run(run, size)
+                return self._store(run, size)
             finally:
                 self.over = True
                 self._told()

@@ -249,6 +249,43 @@ def test_a_peer_that_is_silent_during_a_write_is_waited_for_afterwards() -> None
     storing.close()
 
 
+class Timed(Medium):
+    """A tape whose writing takes a second, in a time of its own.
+
+    :ivar works: it is the processor's time.
+    :ivar by: names of the threads that have written.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.works = False
+        self.by: list[str] = []
+        self._now = self._worked = 0.0
+        patch.setattr(writer, "monotonic", lambda: self._now)
+        patch.setattr(writer, "thread_time", lambda: self._worked)
+
+    def write_run(self, data: memoryview, size: int) -> tuple[int, TapeEnd | None]:
+        self.by.append(threading.current_thread().name)
+        self._now += 1
+        self._worked += 1 if self.works else 0.1
+        return super().write_run(data, size)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_thread_writes_where_writing_waits(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
+    """What takes the processor's time alone is done at once: to hand it over would cost more."""
+    tape, data = Timed(monkeypatch), stream(5 * RUN)
+    tape.works = works
+    storing = Storing(tape, data)
+    storing.comes_to(lambda: storing.progress.position == len(data))
+    storing.peer.close()
+    assert storing.over() is MoveEnd.CLOSED
+    behind = [name.startswith(writer.NAME) for name in tape.by]
+    assert behind == [True, *[not works] * 4]
+    assert contents(tape) == data
+    storing.close()
+
+
 def test_without_a_thread_it_writes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
