@@ -41,7 +41,8 @@ class Records:
         if self._memory and size == self._size:
             return
         run = run_size(size)
-        memory = allocate(max(RUNS, -(-self.count // run)) * run)  # whole pages, as disks want them
+        wanted = max(RUNS, -(-self.count // run)) * run
+        memory = allocate(wanted, large_pages=True)  # whole pages, as disks want them
         till_end = self._memory[self._first : self._first + self.count]
         memory[: len(till_end)] = till_end
         memory[len(till_end) : self.count] = self._memory[: self.count - len(till_end)]
