@@ -42,7 +42,8 @@ class TapeEnd(enum.Enum):
 
 
 class Tape(Protocol):
-    """What is in a drive. Blocks: only :meth:`Drive.do` lets somebody at it.
+    """What is in a drive. Blocks: only :meth:`Drive.do` lets somebody at it, from whatever thread,
+    one at a time.
 
     Writing anywhere cuts off what stood behind. Whatever a disk refuses is an OSError; what the
     medium cannot hold is :class:`Unfit`.

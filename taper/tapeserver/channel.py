@@ -2,7 +2,7 @@
 
 It belongs to the drive's lane while it moves, and to the reactor otherwise; only ``interrupt`` and
 ``wake`` are called across. No record is handled by itself: what has come is written in one run of
-records, and read in one.
+records, while the next one comes; and read in one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from protocols.directtcp import Address
 from protocols.ndmp_server.interfaces import MoveEnd, Progress, Tape, TapeEnd
 from taper.plane.crc import RunningCrc
 from taper.plane.memory import allocate
+from taper.tapeserver.records import Records, run_size
+from taper.tapeserver.writer import RunWriter
 
-BUFFER = 4 << 20
-"""Bytes that are moved at a time, or two records if that is more. One that is smaller costs a tenth
-more of the processor's time (docs/performance.md)."""
 GATHERING = 0.01
-"""Seconds that what comes may keep us waiting until the buffer is full; then it is written as it
-is: the sender may be waiting for that."""
+"""Seconds that what comes may keep us waiting until a run is whole; then it is written as it is:
+the sender may be waiting for that."""
 _NO_MORE_THAN = struct.pack("ll", 0, int(GATHERING * 1e6))
 _WORDS = 65536
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -47,9 +46,8 @@ class DataChannel:
         self._poll.register(self._wake, select.POLLIN)
         self._stopped = False
         self.ended: MoveEnd | None = None
-        self._buffer = memoryview(bytearray())
-        self._count = 0  # bytes that came and are not on tape
-        self._padding = 0  # of these, zeros of ours
+        self._records = Records()  # that came and are not on tape
+        self._buffer = memoryview(b"")  # for those that are read
         self._unsent = memoryview(b"")
         self._crc = RunningCrc()
 
@@ -83,49 +81,45 @@ class DataChannel:
     # stream to tape
 
     def store(self, tape: Tape, progress: Progress) -> MoveEnd:
-        size = progress.record_size
-        self._fit(size)
-        while not self._stopped:
-            whole = self._whole(size, pads_broken=progress.pads_broken)
-            if not whole:
-                if self.ended is not None:
-                    return self.ended
-                if not self._receive():
+        self._records.fit(progress.record_size)
+        writer = RunWriter(tape, progress, self._records, self._crc, self.wake)
+        try:
+            while not self._stopped:
+                if writer.over:
+                    refused = writer.settle()
+                    if refused is not None:
+                        return _FULL[refused]
+                    if self._whole(pads_broken=progress.pads_broken):
+                        if not progress.window.has(progress.position):
+                            return MoveEnd.WINDOW
+                        room = progress.window.end - progress.position
+                        # nothing is to be done meanwhile once all has come
+                        writer.write(room, behind=self.ended is None)
+                        continue
+                    if self.ended is not None:
+                        return self.ended
+                space = self._records.room() if self.ended is None else None
+                if not space:
+                    self._wait(0, for_ever=True)  # the end of the run wakes us
+                elif not self._receive(space) and writer.idle:
                     return MoveEnd.SILENT
-                continue
-            if not progress.window.has(progress.position):
-                return MoveEnd.WINDOW
-            room = progress.window.end - progress.position
-            run = min(whole, max(room // size, 1) * size)
-            wrote, end = tape.write_run(self._buffer[:run], size)
-            self._wrote(wrote, progress)
-            if end is not None:
-                return _FULL[end]
-        return MoveEnd.INTERRUPTED
+            refused = writer.settle()
+            return MoveEnd.INTERRUPTED if refused is None else _FULL[refused]
+        finally:
+            writer.close()
 
-    def _fit(self, size: int) -> None:
-        """Let the buffer have room for whole records, two at least."""
-        wanted = max(BUFFER // size, 2) * size
-        if len(self._buffer) != wanted and self._count <= wanted:
-            other = allocate(wanted)  # whole pages, as disks want them
-            other[: self._count] = self._buffer[: self._count]
-            self._buffer = other
-
-    def _whole(self, size: int, *, pads_broken: bool) -> int:
+    def _whole(self, *, pads_broken: bool) -> int:
         """Bytes of whole records that are here; the last one of all is filled up. What is left of
         a connection that broke is not: nobody could tell it from data."""
-        over = self.ended is MoveEnd.CLOSED or (pads_broken and self.ended is not None)
-        if over and 0 < self._count < size:
-            self._padding = size - self._count
-            self._buffer[self._count : size] = bytes(self._padding)
-            self._count = size
-        return self._count - self._count % size
+        records = self._records
+        if self.ended is MoveEnd.CLOSED or (pads_broken and self.ended is not None):
+            records.pad()
+        return records.whole
 
-    def _receive(self) -> bool:
+    def _receive(self, space: memoryview) -> bool:
         """Take what comes, and wait for it. :return: False: in vain, for too long"""
-        room = self._buffer[self._count :]
         try:
-            got = self.link.recv_into(room, len(room), socket.MSG_WAITALL)
+            got = self.link.recv_into(space, len(space), socket.MSG_WAITALL)
         except BlockingIOError:
             return self._wait(select.POLLIN)
         except OSError:
@@ -133,26 +127,15 @@ class DataChannel:
             return True
         if not got:
             self.ended = MoveEnd.CLOSED
-        self._count += got
+        self._records.came(got)
         return True
-
-    def _wrote(self, size: int, progress: Progress) -> None:
-        left = self._count - size
-        padded = min(self._padding, size) if not left else 0
-        real = size - padded
-        self._crc.update(self._buffer[:real])
-        progress.position += size
-        progress.moved += size if progress.counts_padding else real
-        if left and size:
-            self._buffer[:left] = self._buffer[size : self._count]
-        if not left:
-            self._padding = 0
-        self._count = left
 
     # tape to stream
 
     def serve(self, tape: Tape, progress: Progress, *, watch: bool) -> MoveEnd:
-        self._fit(progress.record_size)
+        wanted = run_size(progress.record_size)
+        if len(self._buffer) != wanted:
+            self._buffer = allocate(wanted)
         while not self._stopped:
             if self.ended is not None:
                 if watch:

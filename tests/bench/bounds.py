@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tests.bench.cases import NDMJOB_MOST, Case, Ground, Way
+from tests.bench.cases import Case, Ground, Way
 from tests.bench.figures import LIMIT, LOOP, OURS, STOCK, Figures, Round
 
 
@@ -167,8 +167,7 @@ def bounds(case: Case) -> list[Bound]:
         return SHOWN
     if case.way is Way.MOVER:
         moved = MOVED if case.ground is Ground.DISK else MOVED_IN_MEMORY
-        beside = moved if case.block <= NDMJOB_MOST else []
-        return [*beside, Bound(MEMORY, "", most=SERVING)]
+        return [*moved, Bound(MEMORY, "", most=SERVING)]
     most = SMALL_MANY if case.workers > 1 else SMALL
     memory = [Bound(MEMORY, "", most=most + (case.part if case.cache == "memory" else 0))]
     if case.served:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 NDMJOB_MOST = 100
 """KiB of ndmjob's stream buffer: it takes no larger records."""
+NDMJOB_LARGE = 64
+"""KiB of the largest records of a usual size that it takes: beside larger ones of ours, these."""
 SMALL = 64 * KIB
 """Bytes of one of many dumps, and of the dump before the one that is measured."""
 CHUNK = 64 * MIB
@@ -118,6 +121,18 @@ PART = 128
 
 _OUR_SERVER = "onto our server (too large for ndmjob)"
 
+
+def _movers() -> Iterator[Case]:
+    """Of records of each size, onto the disk and in memory."""
+    for block in (32, 64, 128, 256, 1024):
+        beside = "" if block <= NDMJOB_MOST else f", beside ndmjob's of {NDMJOB_LARGE} KiB"
+        size = "1 MiB" if block == 1024 else f"{block} KiB"
+        text = f"the tape server's mover, {size} records{beside}"
+        for ground, name in ((Ground.DISK, "ndmp-tape-disk"), (Ground.TMPFS, "ndmp-tape")):
+            quick = block == 1024 or (block == 32 and ground is Ground.DISK)
+            yield Case(f"{name}-{block}", text, Way.MOVER, ground, block=block, quick=quick)
+
+
 CASES = (
     Case("start", "start and end of the process", quick=True),
     Case("served", "start and end of the process, served by a daemon", served=True, quick=True),
@@ -192,23 +207,6 @@ CASES = (
     Case(
         "ndmp-1024", f"DirectTCP, 1 MiB records, {_OUR_SERVER}", Way.DIRECT, block=1024, quick=True
     ),
-    Case("ndmp-tape-32", "the tape server's mover, 32 KiB records", Way.MOVER),
-    Case(
-        "ndmp-tape-disk-32",
-        "the tape server's mover, 32 KiB records",
-        Way.MOVER,
-        Ground.DISK,
-        quick=True,
-    ),
-    Case("ndmp-tape-64", "the tape server's mover, 64 KiB records", Way.MOVER, block=64),
-    Case(
-        "ndmp-tape-disk-64",
-        "the tape server's mover, 64 KiB records",
-        Way.MOVER,
-        Ground.DISK,
-        block=64,
-    ),
-    Case("ndmp-tape-256", "the tape server's mover, 256 KiB records", Way.MOVER, block=256),
     Case(
         "change-file",
         "FILE-WRITE, a volume's end: two NDMP servers, vtapes",
@@ -216,11 +214,5 @@ CASES = (
         quick=True,
     ),
     Case("change-met", "by rendezvous, a volume's end: the same", Way.CHANGE_MET, quick=True),
-    Case(
-        "ndmp-tape-1024",
-        "the tape server's mover, 1 MiB records",
-        Way.MOVER,
-        block=1024,
-        quick=True,
-    ),
+    *_movers(),
 )

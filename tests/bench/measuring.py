@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from taper.install import LAUNCHER, MARK
-from tests.bench import buckets, changes, grounds, pages, readers, tapes
+from tests.bench import buckets, changes, grounds, pages, readers, servers, tapes
 from tests.bench.axes import AXES, Axis
 from tests.bench.cases import CASES, KIB, MIB, SMALL, Case, Ground, Way
 from tests.bench.figures import Measured
@@ -68,7 +68,9 @@ def unmeasurable(case: Case) -> str | None:
     """Why this case alone cannot be measured here; None: it can."""
     if reason := grounds.obstacle(case.ground):
         return reason
-    if case.way in (Way.DIRECT, Way.MOVER) and (reason := unserved(case.block)):
+    if case.way is Way.DIRECT and (reason := unserved(case.block)):
+        return reason
+    if case.way is Way.MOVER and (reason := unserved(servers.stock_block(case))):
         return reason
     if case.bucket and (reason := buckets.unserved()):
         return reason

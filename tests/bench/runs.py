@@ -51,7 +51,7 @@ def round_of(world: World, programs: Sequence[Program], case: Case, *, back: boo
         return _read(world, programs, case, back=back)
     loops = limits(case)
     found: Round = {}
-    order = [*(servers.columns(case) if case.way is Way.MOVER else (OURS, STOCK)), *loops]
+    order = [OURS, STOCK, *loops]
     for column in reversed(order) if back else order:
         if case.served and column in loops:
             found[column] = bare(world, programs[0])

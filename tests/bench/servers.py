@@ -11,14 +11,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from protocols.ndmp import messages as m
 from protocols.ndmp.auth import auth_data
 from protocols.ndmp.codes import HaltReason, MoverMode, Mtio, TapeMode
 from tests.bench import straight
-from tests.bench.cases import KIB, NDMJOB_MOST, Case
-from tests.bench.figures import OURS, STOCK, Figures
+from tests.bench.cases import KIB, NDMJOB_LARGE, NDMJOB_MOST, Case
+from tests.bench.figures import OURS, Figures
 from tests.bench.grounds import tasks
 from tests.bench.machine import high_water
 from tests.bench.sender import send
@@ -35,16 +36,18 @@ Served = tuple[int, str, int]
 """Port, drive, and the process group of the server."""
 
 
-def columns(case: Case) -> tuple[str, ...]:
-    """Whose servers take such records."""
-    return (OURS, STOCK) if case.block <= NDMJOB_MOST else (OURS,)
+def stock_block(case: Case) -> int:
+    """KiB of a record of ndmjob's."""
+    return case.block if case.block <= NDMJOB_MOST else NDMJOB_LARGE
 
 
 def run(world: World, case: Case, column: str) -> Figures:
-    """Let a server write the stream."""
-    server = _ours if column == OURS else _ndmjob
-    with server(world, case.block) as served:
-        return _stored(world, case, served)
+    """Let a server write the stream, in records that it takes."""
+    if column == OURS:
+        with _ours(world, case.block) as served:
+            return _stored(world, case, served)
+    with _ndmjob(world) as served:
+        return _stored(world, replace(case, block=stock_block(case)), served)
 
 
 @contextmanager
@@ -58,7 +61,7 @@ def _ours(world: World, block: int) -> Iterator[Served]:
 
 
 @contextmanager
-def _ndmjob(world: World, block: int) -> Iterator[Served]:
+def _ndmjob(world: World) -> Iterator[Served]:
     directory = world.path(VTAPES)
     with NdmJob(command=straight.inside(world), directory=directory, seen_as=VTAPES) as job:
         job.blank("tape")

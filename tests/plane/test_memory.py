@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
+import os
 import resource
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -64,3 +68,20 @@ def test_what_no_machine_has_is_refused(size: int) -> None:
 def test_this_machine_tells() -> None:
     left = memory_left()
     assert left is None or left > 0
+
+
+def test_large_pages_are_no_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are asked for, and a kernel without them gives others."""
+
+    class Small(mmap.mmap):
+        asked: ClassVar[list[int]] = []
+
+        def madvise(self, option: int, *rest: int) -> None:
+            self.asked.append(option)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(memory, "mmap", Small)
+    assert len(allocate(4096)) == 4096
+    assert not Small.asked
+    assert len(allocate(4096, large_pages=True)) == 4096
+    assert Small.asked == [mmap.MADV_HUGEPAGE]
