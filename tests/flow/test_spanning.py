@@ -110,6 +110,11 @@ class Volumes:
         self._media.append((world, drive))
         return world.device(drive, indirect=self._indirect)
 
+    @property
+    def last(self) -> bool:
+        """There is no other."""
+        return len(self._media) == len(self._kinds)
+
     def note(self, result: PartResult) -> None:
         """A part was written."""
         self.failed += not result.successful
