@@ -277,7 +277,7 @@ class Dump:
         """A volume that can take the next part."""
         while not self.scribe.usable:
             try:
-                await self.request.obtain(self.scribe, self._goes_ahead)
+                await self.request.obtain(self.scribe, self._parts.over, self._goes_ahead)
             except ScribeTaken:
                 self._ready_sent = False
         volume = self.scribe.volume

@@ -44,7 +44,9 @@ class Parts:
     """Writes the parts of one dump, and knows which comes next.
 
     Whoever ends the dump, lets go of the volume, or does what could cost another copy, first waits
-    until everything is stored; :meth:`write` comes back so where one of these may follow.
+    until everything is stored; :meth:`write` comes back so where one of these may follow. Where the
+    volume is let go of, the last part of it may still be on its way into the trace log, and
+    :meth:`over` follows before anything else is asked of the driver.
 
     :param worker: whose volumes they go to
     :param handle: of the dump
@@ -93,18 +95,22 @@ class Parts:
         part = Part(
             volume=volume, number=number, result=result, first_file=first_file, shares=shares
         )
-        if result.stored is not None:
+        leaves = result.successful and result.eom and not (result.eof or self._ending)
+        if result.stored is not None or leaves:
             behind.add(part)
         goes_on = result.stored is not None and not (result.eof or result.eom)
         if goes_on and not self._ending:
             await behind.wait(MOST_BEHIND)
+        elif leaves:
+            with self._worker.watch.waiting("disk", "what was written is not stored yet"):
+                await behind.wait(told=False)
         else:
             with self._worker.watch.waiting("disk", "what was written is not stored yet"):
                 await behind.wait()
         lost = behind.take_trouble() if behind.troubled else None
         if lost is not None:
             return await self._write_again(lost, plan, flow)
-        if result.stored is None:
+        if result.stored is None and not leaves:
             await self._record(part)
         if result.successful and result.size:
             self._number += 1

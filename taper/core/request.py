@@ -82,9 +82,12 @@ class VolumeRequest:
 
     # The conversation
 
-    async def obtain(self, scribe: Scribe, ahead: Callable[[], bool]) -> None:
+    async def obtain(
+        self, scribe: Scribe, told: Callable[[], Awaitable[None]], ahead: Callable[[], bool]
+    ) -> None:
         """Have a labelled volume in hand, by the driver's permission.
 
+        :param told: waits until all is told of the volume before
         :param ahead: asked once it bears its label: whether the dump will write while it is made
             known. Then :meth:`settle` follows, before anything of that counts
         :raise VolumeDenied: the driver refused
@@ -94,6 +97,7 @@ class VolumeRequest:
         """
         watch = self._worker.watch
         await self.release(scribe)
+        await told()
         while scribe.volume is None:
             with watch.waiting("driver", "the driver is asked for one more volume"):
                 await self._ask(scribe)

@@ -200,3 +200,42 @@ def test_quit_while_somebody_holds_what_makes_it_known(held: str) -> None:
     assert told_of(talk, "PROTO02") == []
     talk.settle()
     talk.check_released()
+
+
+def at_the_end_of_the_first(*tapes: Tape) -> Conversation:
+    """The last part of the first volume is stored, and is on its way into the trace log."""
+    talk = idle(*tapes)
+    talk.tell(file_write(split=split_by(PART)))
+    talk.until("log Part", times=2)
+    settle_but(talk, "log Part", "log TapeInfo")
+    return talk
+
+
+@BEHIND
+def test_a_volume_is_given_back_while_its_last_part_is_logged(behind: bool) -> None:
+    """PARTDONE waits for the log, and all that is asked of the driver for PARTDONE."""
+    talk = at_the_end_of_the_first(small(behind=behind), small(behind=behind))
+    assert talk.changer.released == [("1", False)]
+    assert told_of(talk, "PROTO01") == ["NEW-TAPE", "PARTDONE"]
+    assert talk.words().count("REQUEST-NEW-TAPE") == 1
+    talk.settle()
+    assert talk.words()[4:8] == ["PARTDONE", "PARTDONE", "REQUEST-NEW-TAPE", "NEW-TAPE"]
+    assert [line.split(" ")[0] for line in talk.logged()][2:5] == ["PART", "PART", "INFO"]
+    assert check_dump(talk, HANDLE, DATA, "/home") == "DONE"
+    talk.quit()
+    talk.check_sound()
+
+
+@BEHIND
+def test_a_last_part_that_cannot_be_logged_ends_the_dump(behind: bool) -> None:
+    talk = at_the_end_of_the_first(small(behind=behind), small(behind=behind))
+    talk.moments.fail("log Part", OSError(28, "No space left on device"))
+    talk.settle()
+    assert talk.words().count("REQUEST-NEW-TAPE") == 1
+    assert check_dump(talk, HANDLE, DATA, "/home", whole_log=False) == "PARTIAL"
+    assert talk.driver.lines[-1].endswith(
+        '"" "cannot write the trace log: [Errno 28] No space left on device"'
+    )
+    assert talk.tapes["2"].medium.label is None
+    talk.quit()
+    talk.check_sound()
