@@ -115,8 +115,9 @@ def _knobs(changer: str) -> dict[str, Any]:
 
 
 def _dump() -> bytes:
-    """As much as all volumes but one would hold."""
-    return os.urandom((VOLUMES - 1) * RECORDS * BLOCK)
+    """It fills three quarters of the last volume: else the source is read to its end before the
+    last change, and stands still whatever the taper does."""
+    return os.urandom((4 * VOLUMES - 1) * RECORDS * BLOCK // 4)
 
 
 def _met(world: World, changer: str, watch: Watch) -> list[Change]:
