@@ -61,22 +61,30 @@ class Behind:
         self._record = record
         self._stop = stop
         self._parts: deque[Part] = deque()
-        self._following = False
+        self._following = self._telling = False
         self._waiter: Deferred[None] | None = None
 
     def add(self, part: Part) -> None:
-        """A part was written, and its ``stored`` will fire."""
+        """A part was written, and its ``stored`` will fire; without one it is stored."""
         self._parts.append(part)
         if not self._following:
             self._following = True
             Deferred.fromCoroutine(self._follow())
 
-    async def wait(self, most: int = 0) -> None:
+    async def wait(self, most: int = 0, *, told: bool = True) -> None:
         """Wait until at most so many parts are not stored and told; none of them, once something
-        went wrong. Never fails. One caller at a time."""
-        while len(self._parts) > (0 if self.troubled else most):
+        went wrong. Never fails. One caller at a time.
+
+        :param told: False: one that is stored may still be on its way into the log, whose next
+            record comes behind it
+        """
+        while self._left(told=told) > (0 if self.troubled else most):
             self._waiter = waiter = Deferred[None]()
             await waiter
+
+    def _left(self, *, told: bool) -> int:
+        on_its_way = self._telling and not (told or self.troubled)
+        return len(self._parts) - on_its_way
 
     @property
     def troubled(self) -> bool:
@@ -119,17 +127,23 @@ class Behind:
             waiter.callback(None)
 
     async def _tell(self, part: Part) -> None:
+        telling = Deferred.fromCoroutine(self._record(part))
+        self._telling = True
+        self._wake()
         try:
-            await self._record(part)
+            await telling
         except Exception as fault:  # whatever it is, it belongs to the one who waits
             self._fault = fault
             self._stop()
+        finally:
+            self._telling = False
 
 
 async def _error_of(part: Part) -> str | None:
     """Why a part is not stored; None: it is."""
     stored = part.result.stored
-    assert stored is not None, "only what is stored later is waited for"
+    if stored is None:
+        return None
     try:
         await stored
     except DeviceError as fault:

@@ -82,6 +82,7 @@ class Dump:
             self.ledger,
             self.report,
             self._interruption,
+            self.request,
             end_follows=not origin.result_follows,
         )
 
@@ -220,7 +221,10 @@ class Dump:
             while not await self._write_part(await self._volume(), plan):
                 continue
         except Exception:
-            await self._parts.over()
+            try:
+                await self._parts.over()
+            finally:
+                await self.request.settle(self.scribe)
             raise
         await self._parts.over()
 
@@ -273,7 +277,7 @@ class Dump:
         """A volume that can take the next part."""
         while not self.scribe.usable:
             try:
-                await self.request.obtain(self.scribe)
+                await self.request.obtain(self.scribe, self._parts.over, self._goes_ahead)
             except ScribeTaken:
                 self._ready_sent = False
         volume = self.scribe.volume
@@ -283,6 +287,14 @@ class Dump:
             self._ready_sent = True
             self.report.ready()
         return volume
+
+    def _goes_ahead(self) -> bool:
+        """Let the source not stand still at a change of volumes until the new one is made known.
+        Only if what is written meanwhile can be had again, should that fail."""
+        flow, plan = self._flow, self._plan
+        assert flow is not None
+        assert plan is not None
+        return self._ready_sent and flow.takes_back and not plan.pause_at_space
 
     async def _adopt(self, device: IAsyncDevice) -> None:
         """Let the dump go on on ``device``, by another flow if it must.

@@ -281,8 +281,19 @@ class IFlow(Interface):
         Fails with DeviceFault if this dump cannot go on there.
         """
 
-    def write_part(device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
+    takes_back = Attribute(
+        "bool: the next part may be written on a volume of which it is not known yet if it counts"
+    )
+
+    def write_part(
+        device: IAsyncDevice, header: Header, stands: Callable[[], Deferred[bool]] | None = None
+    ) -> Deferred[PartResult]:
         """Write the next part, or the same again after a failed one if the source can.
+
+        :param stands: only with ``takes_back``: asked once the part is written, and before anything
+            of it counts, whether its volume does. If it does not, the part comes back as failed at
+            the end of its volume, and the next one begins with its bytes, if ``can_retry`` says so
+            then.
 
         One part at a time. The part's bytes begin where the last *successful* part ended. A part
         that comes back paused, as the plan may ask for, is not over: ``resume_part`` follows.
@@ -291,6 +302,10 @@ class IFlow(Interface):
         written meanwhile. If one is not stored, those behind it are lost too: the running part ends
         soon, no other is begun, and once every ``stored`` has fired, ``revoke`` follows.
         """
+
+    def take_back() -> None:
+        """It is known now that the running part, which was begun with ``stands``, does not count:
+        let it end soon. Never blocks."""
 
     def resume_part(device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
         """Go on with a paused part, or if there is no ``more`` space, end it where it is."""

@@ -30,6 +30,7 @@ from taper.core.permission import VolumeStillActive, dead_claims, refuse_overwri
 from taper.core.scan.texts import one_line
 
 if TYPE_CHECKING:
+    from devices.interfaces import IAsyncReservation
     from protocols.tapelist import Tapelist
     from taper.core.interruption import Interruption
     from taper.core.scan import ScanResult
@@ -116,20 +117,37 @@ async def label_volume(
     timestamp: str,
     interruption: Interruption,
 ) -> None:
-    """Write the label of a volume, and its tapelist entry.
+    """Write the label of a volume, and its tapelist entry: :func:`write_label`, and then
+    :func:`record_label`, which say more of what they are given.
 
-    :param timestamp: the run's, of label and entry; UNWRITTEN: it is labelled for a later run
+    :raise LabellingFailed: the caller releases the reservation
+    """
+    await write_label(world, found, permission, timestamp, interruption)
+    await record_label(world, found.reservation, permission, timestamp, interruption)
+
+
+async def write_label(
+    world: Workplace,
+    found: ScanResult,
+    permission: Permission,
+    timestamp: str,
+    interruption: Interruption,
+) -> None:
+    """Write the label of a volume.
+
+    :param timestamp: the run's; UNWRITTEN: it is labelled for a later run
     :param interruption: of the dump. What other programs hold up is done all the same, without
         being waited for once the dump is to end
     :raise LabellingFailed: the device was told; the caller releases the reservation
     """
     with _telling():
         try:
-            await _label(world, found, permission, timestamp, interruption)
+            await _start(found.reservation, permission.label, timestamp, interruption)
         except _NotStarted as refused:
             if found.is_new:
                 await _settle_claim(world, found, permission.label, interruption)
             raise refused.fault from refused
+    world.written.add(permission.label)
 
 
 class _NotStarted(Exception):
@@ -199,38 +217,47 @@ def _describe(reading: VolumeReading) -> str:
     return f"label {reading.label} of {reading.timestamp}"
 
 
-async def _label(
-    world: Workplace,
-    found: ScanResult,
-    permission: Permission,
-    timestamp: str,
-    interruption: Interruption,
+async def _start(
+    reservation: IAsyncReservation, label: str, timestamp: str, interruption: Interruption
 ) -> None:
-    reservation, label, meta = found.reservation, permission.label, permission.meta
-    device = reservation.device
     try:
-        await device.start(AccessMode.WRITE, label, timestamp)
+        await reservation.device.start(AccessMode.WRITE, label, timestamp)
     except DeviceError as fault:
         await interruption.see_through(
             reservation.set_device_error(VolumeReading(fault.status, error=fault.text))
         )
         raise _NotStarted(fault) from fault
-    world.written.add(label)
+
+
+async def record_label(
+    world: Workplace,
+    reservation: IAsyncReservation,
+    permission: Permission,
+    timestamp: str,
+    interruption: Interruption,
+) -> None:
+    """Let the tapelist say that a volume bears its label; a part may be written there meanwhile.
+
+    :param timestamp: as of :func:`write_label`, which comes first
+    :raise LabellingFailed: the caller releases the reservation
+    """
+    meta = permission.meta
     entry = TapelistEntry(
         datestamp="0" if timestamp == UNWRITTEN else timestamp,
-        label=label,
+        label=permission.label,
         barcode=reservation.barcode,
         meta=meta,
-        blocksize=device.facts.block_size // 1024,
+        blocksize=reservation.device.facts.block_size // 1024,
         pool=world.storage.tapepool,
         storage=world.storage.name,
         config=world.config.name,
     )
-    await interruption.see_through(
-        world.tapelists.update(lambda tapelist: _recording(tapelist, entry))
-    )
-    if meta is not None:
-        await interruption.see_through(reservation.set_meta_label(meta))
+    with _telling():
+        await interruption.see_through(
+            world.tapelists.update(lambda tapelist: _recording(tapelist, entry))
+        )
+        if meta is not None:
+            await interruption.see_through(reservation.set_meta_label(meta))
 
 
 def _recording(tapelist: Tapelist, entry: TapelistEntry) -> Tapelist:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from taper.core.interruption import Interruption
     from taper.core.outcome import Ledger
     from taper.core.report import Report
+    from taper.core.request import VolumeRequest
     from taper.core.scribe import Volume
     from taper.core.splitting import SplitPlan
 
@@ -43,10 +44,13 @@ class Parts:
     """Writes the parts of one dump, and knows which comes next.
 
     Whoever ends the dump, lets go of the volume, or does what could cost another copy, first waits
-    until everything is stored; :meth:`write` comes back so where one of these may follow.
+    until everything is stored; :meth:`write` comes back so where one of these may follow. Where the
+    volume is let go of, the last part of it may still be on its way into the trace log, and
+    :meth:`over` follows before anything else is asked of the driver.
 
     :param worker: whose volumes they go to
     :param handle: of the dump
+    :param request: what volumes came by, of which the one in hand may not be made known yet
     :param end_follows: the dump's end is told soon after its last part, and together with it
     """
 
@@ -57,6 +61,7 @@ class Parts:
         ledger: Ledger,
         report: Report,
         interruption: Interruption,
+        request: VolumeRequest,
         *,
         end_follows: bool,
     ) -> None:
@@ -65,6 +70,7 @@ class Parts:
         self._ledger = ledger
         self._report = report
         self._interruption = interruption
+        self._request = request
         self._end_follows = end_follows
         self._number = 1
         self._barren = 0
@@ -81,23 +87,30 @@ class Parts:
         shares = self._worker.watch.part_written()
         self._take_errors(flow)
         _log.info("%s: part %d: %s", self._handle, number, result)
+        refusal = await self._request.settle(self._worker.scribe)
+        if refusal is not None:
+            return self._taken_back(flow, refusal)
         _log.info("%s: part %d took %s", self._handle, number, shares)
         await self._tell_remark(volume)
         part = Part(
             volume=volume, number=number, result=result, first_file=first_file, shares=shares
         )
-        if result.stored is not None:
+        leaves = result.successful and result.eom and not (result.eof or self._ending)
+        if result.stored is not None or leaves:
             behind.add(part)
         goes_on = result.stored is not None and not (result.eof or result.eom)
         if goes_on and not self._ending:
             await behind.wait(MOST_BEHIND)
+        elif leaves:
+            with self._worker.watch.waiting("disk", "what was written is not stored yet"):
+                await behind.wait(told=False)
         else:
             with self._worker.watch.waiting("disk", "what was written is not stored yet"):
                 await behind.wait()
         lost = behind.take_trouble() if behind.troubled else None
         if lost is not None:
             return await self._write_again(lost, plan, flow)
-        if result.stored is None:
+        if result.stored is None and not leaves:
             await self._record(part)
         if result.successful and result.size:
             self._number += 1
@@ -139,7 +152,7 @@ class Parts:
 
     async def _move(self, flow: IFlow, device: IAsyncDevice, header: Header) -> PartResult:
         """Write one part. Where shared space is full, make room and go on, while that helps."""
-        result = await flow.write_part(device, header)
+        result = await self._begin(flow, device, header)
         in_vain, size = 0, -1
         while result.space and (result.paused or not result.fileno):
             # what frees nothing here may lie on another disk
@@ -153,6 +166,22 @@ class Parts:
             else:
                 break
         return result
+
+    async def _begin(self, flow: IFlow, device: IAsyncDevice, header: Header) -> PartResult:
+        announcement = self._request.announcement
+        if announcement is None:
+            return await flow.write_part(device, header)
+        _log.info("%s: the part is begun before its volume is known", self._handle)
+        announcement.on_failure(flow.take_back)
+        return await flow.write_part(device, header, announcement.stands)
+
+    def _taken_back(self, flow: IFlow, refusal: str) -> bool:
+        """What was written on a volume that does not count never happened. :return: the dump is at
+        its end"""
+        if not self._ending and not flow.can_retry():
+            self._fail(f"{refusal}: the failed part was not cached, cannot retry", NOT_CACHED)
+            return True
+        return self._ending
 
     async def _make_room(self) -> bool:
         await self._behind.wait()

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from devices.errors import ChangerError
 from protocols.errorcode import coded
 from protocols.tracelog import Info, Start
+from taper.core.announcing import Announcement
 from taper.core.errors import Interrupted, ScribeTaken, TapeTrouble, VolumeDenied
 from taper.core.labelling import LabellingFailed
 from taper.core.moment import NotInTime
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
     Adopt = Callable[[IAsyncDevice], Awaitable[None]]
 
 
+class _NoStart(Exception):
+    """The trace log does not name the volume."""
+
+
 class VolumeRequest:
     """What one dump asks the driver about volumes; one request at a time.
 
     :param interruption: of the dump, which breaks every wait
     :param adopt: is given the device whose volume is about to be labelled; fails with TapeTrouble
         if the dump cannot go on there
+    :ivar announcement: of the volume in hand, until :meth:`settle`.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class VolumeRequest:
         self._interruption = interruption
         self._adopt = adopt
         self._answer: Deferred[None] | None = None
+        self.announcement: Announcement | None = None
 
     # The answers
 
@@ -75,9 +82,14 @@ class VolumeRequest:
 
     # The conversation
 
-    async def obtain(self, scribe: Scribe) -> None:
+    async def obtain(
+        self, scribe: Scribe, told: Callable[[], Awaitable[None]], ahead: Callable[[], bool]
+    ) -> None:
         """Have a labelled volume in hand, by the driver's permission.
 
+        :param told: waits until all is told of the volume before
+        :param ahead: asked once it bears its label: whether the dump will write while it is made
+            known. Then :meth:`settle` follows, before anything of that counts
         :raise VolumeDenied: the driver refused
         :raise ScribeTaken: it gave another worker's scribe instead
         :raise TapeTrouble: none was found, or the old one could not be released
@@ -85,6 +97,7 @@ class VolumeRequest:
         """
         watch = self._worker.watch
         await self.release(scribe)
+        await told()
         while scribe.volume is None:
             with watch.waiting("driver", "the driver is asked for one more volume"):
                 await self._ask(scribe)
@@ -100,8 +113,40 @@ class VolumeRequest:
                 self._report.no_new_tape()
                 raise
             watch.hold(volume)
-            await self._log_start(scribe, volume)
-            self._tell(volume)
+            self.announcement = Announcement(self._make_known(scribe, volume))
+            if not ahead():
+                await self.settle(scribe)
+
+    async def settle(self, scribe: Scribe) -> str | None:
+        """Wait until a labelled volume is made known; nobody may write to it just now.
+
+        :return: why it cannot be: it was given back, and another one may do
+        :raise TapeTrouble: it cannot be, and no other could
+        """
+        announcement, volume = self.announcement, scribe.volume
+        if announcement is None:
+            return None
+        assert volume is not None, "nothing has let go of it"
+        if not announcement.over:
+            with self._worker.watch.waiting("volume", f"{volume.label} is made known"):
+                await announcement.stands()
+        self.announcement = None
+        return None if announcement.fault is None else await self._withdraw(scribe, announcement)
+
+    async def _withdraw(self, scribe: Scribe, announcement: Announcement) -> str:
+        fault = announcement.fault
+        assert fault is not None, "a volume that is known is kept"
+        if isinstance(fault, _NoStart):
+            self._report.no_new_tape()
+            self._interruption.hurry()
+            await self.release(scribe)
+            raise TapeTrouble(f"cannot write the trace log: {fault}", code=8006) from fault
+        await scribe.lose(fault, self._interruption)
+        self._worker.watch.hold(scribe.volume)
+        self._report.no_new_tape()
+        if isinstance(fault, LabellingFailed):
+            return fault.text  # the trace log says so, too
+        raise fault
 
     async def release(self, scribe: Scribe) -> None:
         """Give the volume in hand back; other programs may hold up what belongs to it.
@@ -158,8 +203,16 @@ class VolumeRequest:
         except NotInTime as fault:
             self._worker.world.debug(coded(f"while releasing a volume: {fault}", fault))
 
+    async def _make_known(self, scribe: Scribe, volume: Volume) -> None:
+        await scribe.record(volume, self._interruption)
+        await self._log_start(scribe, volume)
+        self._tell(volume)
+
     async def _log_start(self, scribe: Scribe, volume: Volume) -> None:
-        """Parts on a volume that the trace log does not name could not be found again."""
+        """Parts on a volume that the trace log does not name could not be found again.
+
+        :raise _NoStart: it does not
+        """
         world = self._worker.world
         start = Start(
             datestamp=scribe.timestamp,
@@ -171,10 +224,7 @@ class VolumeRequest:
         try:
             await self._interruption.see_through(world.trace_log.append(start))
         except OSError as fault:
-            self._report.no_new_tape()
-            self._interruption.hurry()
-            await self.release(scribe)
-            raise TapeTrouble(f"cannot write the trace log: {fault}", code=8006) from fault
+            raise _NoStart(str(fault)) from fault
 
     def _tell(self, volume: Volume) -> None:
         """No dump stands still for what the changer is told, which only finds volumes sooner by it;

@@ -18,7 +18,7 @@ from protocols.tapelist import TapelistError
 from protocols.tracelog import Error, Info, TapeInfo
 from taper.core.erasing import await_space, blank, frees_space, make_room
 from taper.core.errors import Interrupted, TapeTrouble, in_words
-from taper.core.labelling import LabellingFailed, label_volume, permit_label
+from taper.core.labelling import LabellingFailed, permit_label, record_label, write_label
 from taper.core.moment import NotInTime
 from taper.core.scan import ScanFailed, ScanResult
 from taper.core.scan.texts import one_line
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 
     from protocols.tapelist import Tapelist
     from taper.core.interruption import Interruption
+    from taper.core.labelling import Permission
     from taper.core.world import World
 
 
 class Volume:
     """A labelled volume in hand, open for writing.
 
+    :ivar permission: by which it was labelled.
     :ivar payload: bytes of good parts written to it in this tenure.
     :ivar good_parts: how many there are.
     :ivar full: at the end of medium; it takes no further part.
@@ -41,9 +43,10 @@ class Volume:
     :ivar remark: what the trace log was told of what is on it.
     """
 
-    def __init__(self, reservation: IAsyncReservation, label: str) -> None:
+    def __init__(self, reservation: IAsyncReservation, permission: Permission) -> None:
         self.reservation = reservation
-        self.label = label
+        self.permission = permission
+        self.label = permission.label
         self.payload = 0
         self.good_parts = 0
         self.full = False
@@ -150,7 +153,8 @@ class Scribe:
     # Volumes
 
     async def label_found(self, found: ScanResult, interruption: Interruption) -> Volume:
-        """Label the candidate, which is the volume in hand then.
+        """Write the label of the candidate, which is the volume in hand then; :meth:`record`
+        follows.
 
         :param interruption: of the dump, by which it waits for what may take long
         :raise LabellingFailed: the candidate was given back
@@ -161,7 +165,7 @@ class Scribe:
             await_space(found.reservation.device.facts)
         try:
             permission = await interruption.wait(permit_label(world, found, self.timestamp))
-            await label_volume(world, found, permission, self.timestamp, interruption)
+            await write_label(world, found, permission, self.timestamp, interruption)
         except Interrupted:
             raise
         except LabellingFailed as fault:
@@ -172,13 +176,33 @@ class Scribe:
             await self._lose(found, interruption)
             raise
         self._candidate = None
-        self.volume = Volume(found.reservation, permission.label)
+        self.volume = Volume(found.reservation, permission)
         return self.volume
+
+    async def record(self, volume: Volume, interruption: Interruption) -> None:
+        """Let the tapelist say that the volume in hand is labelled.
+
+        :raise LabellingFailed: :meth:`lose` follows, once nothing is written to it any more
+        """
+        await record_label(
+            self._world, volume.reservation, volume.permission, self.timestamp, interruption
+        )
+
+    async def lose(self, fault: BaseException, interruption: Interruption) -> None:
+        """Give the volume in hand back: it could not be recorded."""
+        volume, self.volume = self.volume, None
+        assert volume is not None, "one was to be recorded"
+        if isinstance(fault, LabellingFailed):
+            await self._world.note(Info(fault.text))
+        await self._let_go(volume.reservation, interruption)
 
     async def _lose(self, found: ScanResult, interruption: Interruption) -> None:
         self._candidate = None
+        await self._let_go(found.reservation, interruption)
+
+    async def _let_go(self, reservation: IAsyncReservation, interruption: Interruption) -> None:
         with suppress(NotInTime):  # it is given back some time
-            await interruption.see_through(self._give_back(found))
+            await interruption.see_through(self._give_back(reservation))
 
     async def drop_candidate(self) -> None:
         """Give an unused candidate back, so that it may be found again; a scan that runs is waited
@@ -187,11 +211,11 @@ class Scribe:
         candidate, self._candidate = self._candidate, None
         if candidate is not None:
             self._world.scan.untouched(candidate)
-            await self._give_back(candidate)
+            await self._give_back(candidate.reservation)
 
-    async def _give_back(self, candidate: ScanResult) -> None:
+    async def _give_back(self, reservation: IAsyncReservation) -> None:
         try:
-            await candidate.reservation.release()
+            await reservation.release()
         except (ChangerError, DeviceError, OSError) as fault:
             await self._world.note(Info(f"while releasing a volume: {fault}"))
 

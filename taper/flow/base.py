@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from taper.core.interfaces import IMeasured, Rest
     from taper.core.splitting import SplitPlan
-    from taper.flow.interfaces import FlowContext, ITransfer
+    from taper.flow.interfaces import FlowContext, ITransfer, Stands
 
 _log = logging.getLogger(__name__)
 
@@ -80,8 +80,17 @@ class BaseFlow(ABC):
     def measured(self) -> IMeasured:
         return NOTHING if self._transfer is None else self._transfer.measured
 
-    def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
-        return self._parts.write_part(device, header)
+    @property
+    def takes_back(self) -> bool:
+        return self._transfer is not None and self._transfer.takes_back
+
+    def write_part(
+        self, device: IAsyncDevice, header: Header, stands: Stands | None = None
+    ) -> Deferred[PartResult]:
+        return self._parts.write_part(device, header, stands)
+
+    def take_back(self) -> None:
+        self._parts.take_back()
 
     def resume_part(self, device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
         return self._parts.resume_part(device, more)

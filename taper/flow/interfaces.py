@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from taper.flow.last_record import Tail
     from taper.plane.interfaces import ISource
 
+    Stands = Callable[[], Deferred[bool]]
+
+
+DOES_NOT_COUNT = "the volume of this part does not count"
+"""The error of a part that was taken back."""
+
 
 @frozen(kw_only=True)
 class FlowContext:
@@ -201,7 +207,14 @@ class ITransfer(Interface):
     def start() -> None:
         """Begin reading ahead; called once the data can be had."""
 
-    def write_part(device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
+    takes_back = Attribute("bool: as of IFlow")
+
+    def write_part(
+        device: IAsyncDevice, header: Header, stands: Callable[[], Deferred[bool]] | None = None
+    ) -> Deferred[PartResult]:
+        """See IFlow."""
+
+    def take_back() -> None:
         """See IFlow."""
 
     def resume_part(device: IAsyncDevice, more: bool) -> Deferred[PartResult]:

@@ -14,7 +14,7 @@ from devices.errors import ConnectionBroken, DeviceError
 from devices.idirecttcp import IMoverDevice
 from devices.values import PartResult
 from protocols.crc import UNKNOWN, Crc
-from taper.flow.interfaces import ITransfer
+from taper.flow.interfaces import DOES_NOT_COUNT, ITransfer
 from taper.flow.whole_records import padded
 from taper.plane.interfaces import Measured
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from protocols.header import Header
     from taper.core.interfaces import Rest
     from taper.core.splitting import SplitPlan
-    from taper.flow.interfaces import ISender
+    from taper.flow.interfaces import ISender, Stands
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class MoverTransfer:
         self._moving: Deferred[Any] | None = None
         self._running: Any = None
         self._look_wanted = self._sender_lost = False
+        self._ahead = self._taken_back = False
         self._cancelled = False
         self._refusal: str | None = None
         self._begin = self._done = rest.done.size
@@ -85,7 +86,7 @@ class MoverTransfer:
     def _look(self) -> None:
         """The sender wants to know how far the mover is."""
         self._look_wanted = True
-        if self._running is not None:
+        if self._running is not None and not self._ahead:
             self._running.look()
 
     def _sender_broke(self) -> None:
@@ -125,25 +126,64 @@ class MoverTransfer:
     def resume_part(self, device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
         raise ValueError(f"{device.facts.name}: a part that a mover writes is never paused")
 
-    def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
-        return Deferred.fromCoroutine(self._write_part(device, header))
+    @property
+    def takes_back(self) -> bool:
+        """Whoever sends keeps what nobody has told it to be stored."""
+        return self._pushed and (self._sender is None or self._sender.goes_on)
 
-    async def _write_part(self, device: IAsyncDevice, header: Header) -> PartResult:
+    def write_part(
+        self, device: IAsyncDevice, header: Header, stands: Stands | None = None
+    ) -> Deferred[PartResult]:
+        return Deferred.fromCoroutine(self._write_part(device, header, stands))
+
+    async def _write_part(
+        self, device: IAsyncDevice, header: Header, stands: Stands | None
+    ) -> PartResult:
         began = self._clock()
         self._device = device
+        standing = None if stands is None else self._await(stands())
         try:
             result = await self._begin_part(device, header)
+            result = evolve(result, duration=max(self._clock() - began, 0.0))
+            if standing is not None and not await standing:
+                return await self._undo(result)
         finally:
             self._device = None
+            self._ahead = self._taken_back = False
         if result.successful:
             self._done += result.size
             self._stored_all = result.eof
             self._progress(0)
-        return evolve(result, duration=max(self._clock() - began, 0.0))
+        return result
+
+    def _await(self, standing: Deferred[bool]) -> Deferred[bool]:
+        """Tell the sender nothing before it is known if the volume counts: it must keep all."""
+        self._ahead = True
+
+        def know(stands: bool) -> bool:
+            if stands:
+                self._ahead = False
+                if self._look_wanted:
+                    self._look()
+            return stands
+
+        return standing.addCallback(know)
+
+    def take_back(self) -> None:
+        self._taken_back = True
+        if self._moving is not None:
+            self._moving.cancel()
+
+    async def _undo(self, result: PartResult) -> PartResult:
+        """The volume does not count: another flow has to send what went there, if it can be had."""
+        if result.successful:
+            self._rest = None  # behind a part that a break has ended
+        await self.leave()
+        return evolve(result, successful=False, eof=False, eom=True, error=DOES_NOT_COUNT)
 
     async def _begin_part(self, device: IAsyncDevice, header: Header) -> PartResult:
         """A file that cannot be begun ends the volume, and nothing of the stream is touched."""
-        if self._cancelled:
+        if self._cancelled or self._taken_back:
             return _result(successful=False, error=self._refusal)
         direct = IMoverDevice(device)
         try:
@@ -170,6 +210,8 @@ class MoverTransfer:
             return evolve(failed, size=size, eom=True, error=self._refusal)
         except ConnectionBroken as fault:
             _log.info("%s", fault)
+            if self._taken_back:
+                return evolve(failed, size=device.facts.bytes_written, eom=True)
             return await self._break(device, number, fault.text, device.facts.bytes_written)
         except DeviceError as fault:
             _log.info("%s", fault)
@@ -201,12 +243,12 @@ class MoverTransfer:
         return _result(fileno=number, size=moved.size, eom=eom, eof=moved.eof)
 
     async def _run(self, direct: Any) -> Moved:
-        if self._cancelled:  # meanwhile
+        if self._cancelled or self._taken_back:  # meanwhile
             raise CancelledError
         self._running = direct
         try:
             self._moving = direct.write_from_connection(self._plan.part_size, self._progress)
-            if self._look_wanted:
+            if self._look_wanted and not self._ahead:
                 direct.look()
             if self._sender_lost:
                 direct.break_off()
@@ -216,7 +258,7 @@ class MoverTransfer:
 
     def _progress(self, moved: int) -> None:
         """Tell the sender how much of the current part is on the volume for certain."""
-        if self._sender is not None:
+        if self._sender is not None and not self._ahead:
             self._look_wanted = False
             done = self._done
             self._sender.acknowledge(done, done + self._certain(moved), done + moved)
@@ -284,7 +326,7 @@ class MoverTransfer:
 
     async def _verdict(self) -> None:
         """Wait until the sender knows how it ended; :meth:`cancel` ends that too."""
-        if self._sender is None or self._cancelled:
+        if self._sender is None or self._cancelled or self._taken_back:
             return
         self._moving = self._sender.settled()
         try:

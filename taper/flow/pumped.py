@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +11,13 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, execute, fail, succeed
 from zope.interface import implementer
 
+from devices.errors import DeviceError
 from devices.interfaces import IPumpedDevice
 from devices.threads import ThreadRefused
-from taper.core.errors import DeviceFault
+from taper.core.errors import DeviceFault, in_words
 from taper.core.interfaces import IFlow, Offer, Rest
 from taper.flow.base import BaseFlow
-from taper.flow.interfaces import ITransfer
+from taper.flow.interfaces import DOES_NOT_COUNT, ITransfer
 from taper.plane.interfaces import IComparedSource, IKeptSource, Measured
 from taper.plane.transfer import Transfer
 
@@ -25,8 +28,10 @@ if TYPE_CHECKING:
     from protocols.crc import Crc
     from protocols.header import Header
     from taper.core.splitting import SplitPlan
-    from taper.flow.interfaces import FlowContext, IBlockOrigin
+    from taper.flow.interfaces import FlowContext, IBlockOrigin, Stands
     from taper.plane.kept import Kept
+
+_log = logging.getLogger(__name__)
 
 
 @implementer(ITransfer)
@@ -56,8 +61,44 @@ class PumpedTransfer:
         self._transfer.start()
         self._begun = True
 
-    def write_part(self, device: IAsyncDevice, header: Header) -> Deferred[PartResult]:
-        return self._run(device, self._transfer.write_part, header)
+    @property
+    def takes_back(self) -> bool:
+        return self._transfer.takes_back
+
+    def write_part(
+        self, device: IAsyncDevice, header: Header, stands: Stands | None = None
+    ) -> Deferred[PartResult]:
+        if stands is None:
+            return self._run(device, self._transfer.write_part, header)
+        return Deferred.fromCoroutine(self._write_ahead(device, header, stands))
+
+    async def _write_ahead(
+        self, device: IAsyncDevice, header: Header, stands: Stands
+    ) -> PartResult:
+        """Write a part, and let it be stored and count only if its volume counts."""
+        pumped = IPumpedDevice(device)
+        write = functools.partial(self._transfer.write_part, ahead=True)
+        result = await pumped.run(write, header)
+        if await stands():
+            return self._store_behind(pumped, result)
+        self.take_back()
+        if result.store is not None:  # it has a file open
+            try:
+                await self._store(pumped, result.store)
+            except (DeviceError, OSError) as fault:
+                _log.info("a part that does not count: %s", in_words(fault))
+        self._transfer.revoke()
+        return evolve(
+            result,
+            store=None,
+            successful=False,
+            eof=False,
+            eom=True,
+            error=DOES_NOT_COUNT,
+        )
+
+    def take_back(self) -> None:
+        self._transfer.take_back()
 
     def resume_part(self, device: IAsyncDevice, more: bool) -> Deferred[PartResult]:
         return self._run(device, self._resume, more)
@@ -67,21 +108,22 @@ class PumpedTransfer:
     ) -> Deferred[PartResult]:
         """Let the device's thread work, and another one store what comes of it."""
         pumped = IPumpedDevice(device)
+        written = pumped.run(work, *args)
+        return written.addCallback(lambda result: self._store_behind(pumped, result))
 
-        def store_behind(result: PartResult) -> PartResult:
-            store = result.store
-            if store is None:
-                return result
-            stored = self._storing.call_surely(store)
+    def _store_behind(self, pumped: IPumpedDevice, result: PartResult) -> PartResult:
+        if result.store is None:
+            return result
+        return evolve(result, store=None, stored=self._store(pumped, result.store))
 
-            def store_there(failure: Failure) -> Deferred[None]:
-                failure.trap(ThreadRefused)  # the device has one
-                return pumped.run(lambda _: store())
+    def _store(self, pumped: IPumpedDevice, store: Callable[[], None]) -> Deferred[None]:
+        stored = self._storing.call_surely(store)
 
-            stored.addErrback(store_there)
-            return evolve(result, store=None, stored=stored)
+        def store_there(failure: Failure) -> Deferred[None]:
+            failure.trap(ThreadRefused)  # the device has one
+            return pumped.run(lambda _: store())
 
-        return pumped.run(work, *args).addCallback(store_behind)
+        return stored.addErrback(store_there)
 
     def _resume(self, device: IDevice, more: bool) -> PartResult:
         return self._transfer.resume_part(device, more)

@@ -65,10 +65,21 @@ class SentFlow(ListeningFlow):
         self._awaited: list[Deferred[None]] = []
         self._preparing: Deferred[None] | None = None
         self._sender: ISender | None = None
-        self._claimed = False
+        self._claimed = self._unsent = False
+
+    def take_back(self) -> None:
+        """Whoever has not connected yet has sent nothing, and is not to be sent there any more."""
+        if self._sender is None:
+            self._unsent = True
+            if self._connecting is not None:
+                self._connecting.cancel()
+        super().take_back()
+
+    def can_retry(self) -> bool:
+        return self._unsent or super().can_retry()
 
     def adopt(self, device: IAsyncDevice) -> Deferred[None]:
-        if self._transfer is not None and self._mover.spent:
+        if self._transfer is not None and (self._mover.spent or self._unsent):
             text = f"'{device.facts.name}' cannot go on with a data connection that is given up"
             return fail(DeviceFault(text))
         return super().adopt(device)

@@ -89,6 +89,8 @@ class Transfer:
     meanwhile. Each ``store`` is called, one at a time in the order of the parts, from any thread.
     If one fails, so do those of the parts behind it, the running part ends soon, and no part can be
     written before :meth:`revoke`.
+
+    :ivar takes_back: a part may be written before it is known if its volume counts.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class Transfer:
             spans=self._adaptive,
         )
         self._once = self._make_replay() is None
+        self.takes_back = not (self._once or _wants_cache(plan))
         self._pump: Pump | None = None
         self._seconds = 0.0
         self._without_data = 0.0
@@ -150,8 +153,12 @@ class Transfer:
             self._filler.start()
         self._started = True
 
-    def write_part(self, device: IDevice, header: Header) -> PartResult:
+    def write_part(self, device: IDevice, header: Header, *, ahead: bool = False) -> PartResult:
         """Write the next part, or the same again after a failed one.
+
+        :param ahead: whether it counts is known later only: a good part with bytes comes back with
+            ``store``, whatever the device. That is called if it counts; :meth:`take_back` and
+            :meth:`revoke` are called if not. Only if the transfer ``takes_back``.
 
         In the device's thread, one part at a time. The part's bytes begin where the last
         successful part ended. A part that cannot be begun comes back with fileno 0, and nothing
@@ -177,7 +184,7 @@ class Transfer:
             behind=not _wants_cache(self._plan),
             clock=self._clock,
         )
-        return self._pumped(pump, lambda: pump.run(header))
+        return self._pumped(pump, lambda: pump.run(header), ahead=ahead)
 
     def resume_part(self, device: IDevice, more: bool) -> PartResult:
         """Go on with the paused part, if there is more space now, or else end it where it is.
@@ -189,7 +196,9 @@ class Transfer:
             raise ValueError(f"no part is paused on {device.name}")
         return self._pumped(pump, pump.go_on if more else pump.end)
 
-    def _pumped(self, pump: Pump, work: Callable[[], PartResult]) -> PartResult:
+    def _pumped(
+        self, pump: Pump, work: Callable[[], PartResult], *, ahead: bool = False
+    ) -> PartResult:
         """Let the pump work, and settle what became of the part once it is over."""
         self._pump = pump
         if self._adaptive is not None:
@@ -204,6 +213,8 @@ class Transfer:
             trouble = self._intake.trouble
             if not result.successful and result.error is None and trouble is not None:
                 result = evolve(result, error=trouble)
+            if ahead and result.successful and result.size and result.store is None:
+                result = evolve(result, store=_stored_already)
         finally:
             self._count()
             if result is None or not result.paused:
@@ -265,6 +276,11 @@ class Transfer:
         if self._once:  # nothing can be had again, and nobody need wait for more
             self._stream.stop()
             self._source.cancel()
+
+    def take_back(self) -> None:
+        """The part that runs or came back last, which was written ahead, does not count: it ends
+        soon, and its ``store`` fails. Any thread; never blocks; safe to repeat."""
+        self._lose()
 
     def revoke(self) -> None:
         """After a part was not stored: the next one begins with that part's first byte, if
@@ -440,6 +456,10 @@ class Transfer:
             stream.fail()
             return False
         return True
+
+
+def _stored_already() -> None:
+    """The device has waited for it."""
 
 
 def _log_unforeseen(error: BaseException) -> None:

@@ -42,9 +42,18 @@ class _Resolution:
         raise NotImplementedError("the system's resolver cannot be stopped")
 
 
+def _known(host: str, port: int, kind: int) -> list[Any]:
+    """What can be told of a host that nobody need be asked for: it is given as an address."""
+    try:
+        return socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return []
+
+
 @implementer(IHostnameResolver)
 class Resolver:
-    """Asks the system, each question in a thread of its own that nobody ever waits for.
+    """Asks the system, each question in a thread of its own that nobody ever waits for. What is an
+    address already is told at once.
 
     Twisted's own one keeps the process from ending until the name servers have answered, and says
     nothing at all where no thread is to be had.
@@ -73,6 +82,11 @@ class Resolver:
                 if make is not None and (addressTypes is None or make in addressTypes):
                     resolutionReceiver.addressResolved(make(transportSemantics, *place))
             resolutionReceiver.resolutionComplete()
+
+        known = _known(hostName, portNumber, kind)
+        if known:
+            answer(known)
+            return resolution
 
         def ask() -> None:
             found: list[Any] = []

@@ -1,7 +1,8 @@
 """How long a dump's source stands still while its volumes change, beyond what the mount takes.
 
 The volumes are in devices that share no connection: a drive of one NDMP server, one of another, a
-directory, by turns. Each drive takes :data:`MOUNT` seconds to be opened, a directory none. Two
+directory, by turns. Each drive takes :data:`MOUNT` seconds to be opened, a directory none. Tapes
+are in memory, so that none is given back by way of the disk that directories and logs are on. Two
 sources are watched: an application of the rendezvous, which notes when its socket has taken more,
 and a holding file, by what the taper has read of files. The driver's answers come at once.
 """
@@ -35,6 +36,7 @@ RECORDS = 1024
 PART = 4 * MIB
 SHORT = 0.002
 """Seconds; less is no standstill."""
+MEMORY = "/dev/shm"
 LITTLE = 256 * KIB
 """Bytes; less is read of labels and the like."""
 
@@ -90,7 +92,9 @@ def round_of(program: Program, case: Case) -> Round:
 def _server(kind: str) -> NdmpProcess:
     tapes = {f"t{number}": f"{RECORDS}r" for number in range(VOLUMES // 3 + 1)}
     return NdmpProcess(
-        tapes, arguments=[f"--{kind}", "--fault", f"reply:TAPE_OPEN:1+:delay={MOUNT}"]
+        tapes,
+        arguments=[f"--{kind}", "--fault", f"reply:TAPE_OPEN:1+:delay={MOUNT}"],
+        where=MEMORY if os.path.isdir(MEMORY) else None,
     )
 
 
@@ -115,8 +119,9 @@ def _knobs(changer: str) -> dict[str, Any]:
 
 
 def _dump() -> bytes:
-    """As much as all volumes but one would hold."""
-    return os.urandom((VOLUMES - 1) * RECORDS * BLOCK)
+    """It fills three quarters of the last volume: else the source is read to its end before the
+    last change, and stands still whatever the taper does."""
+    return os.urandom((4 * VOLUMES - 1) * RECORDS * BLOCK // 4)
 
 
 def _met(world: World, changer: str, watch: Watch) -> list[Change]:

@@ -58,10 +58,10 @@ def talk_of(*tapes: Tape, **options: object) -> Conversation:
     return talk
 
 
-def settle_but(talk: Conversation, name: str) -> None:
-    """Let all happen but the operations of this name."""
+def settle_but(talk: Conversation, *names: str) -> None:
+    """Let all happen but the operations of these names."""
     while True:
-        places = [at for at, entry in enumerate(talk.moments.waiting) if entry[0] != name]
+        places = [at for at, entry in enumerate(talk.moments.waiting) if entry[0] not in names]
         if talk.inbox or not places:
             if not talk.inbox:
                 return

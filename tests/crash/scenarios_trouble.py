@@ -9,17 +9,19 @@ import re
 
 from tests.crash.night import ENDS, split
 from tests.crash.scenarios import blank, scenario
-from tests.crash.scenarios_plain import MEDIUM, begin
+from tests.crash.scenarios_plain import MEDIUM, begin, small_volumes
 from tests.crash.scenarios_volumes import used
 from tests.crash.stage import BLOCK, Stage
 
 
-async def with_failures(stage: Stage, path: str, *numbers: int) -> None:
-    """Two dumps, while some synchronisations of such a path fail.
+async def with_failures(stage: Stage, path: str, *numbers: int, dumps: int = 2) -> int:
+    """Dumps, while some synchronisations of such a path fail.
 
     :param numbers: of them, from 1 on; none: all of them
+    :return: how often a volume was asked for
     """
     found: list[str] = []
+    asked: list[str] = []
 
     def spoils(where: str) -> bool:
         if not re.fullmatch(path, where):
@@ -29,12 +31,19 @@ async def with_failures(stage: Stage, path: str, *numbers: int) -> None:
 
     stage.recorder.spoils = spoils
     night = await begin(stage)
-    for _ in range(2):
+
+    def grant(worker: str, handle: str) -> None:
+        asked.append(handle)
+        night.talk.grant(worker, handle)
+
+    night.talk.grants = grant
+    for _ in range(dumps):
         dump = stage.dump(MEDIUM)
         end = await night.talk.file_write(dump, stage.hold(dump), split(2 * BLOCK))
         assert end.startswith(ENDS), end
     await night.quit()
     assert found
+    return len(asked)
 
 
 PART = r"vtapes/slot\d/0000[1-9].*"
@@ -68,6 +77,13 @@ async def label_name_not_stored(stage: Stage) -> None:
 async def list_not_stored(stage: Stage) -> None:
     """The claim of a label, then the entry of a volume that is labelled."""
     await with_failures(stage, "tapelist-new.*", 1, 4)
+
+
+@scenario(blank(top=small_volumes(9), slots=6))
+async def list_not_stored_at_a_change(stage: Stage) -> None:
+    """The entry of the second volume, on which a part is written already: it comes again."""
+    asked = await with_failures(stage, "tapelist-new.*", 4, dumps=1)
+    assert asked == 4, asked
 
 
 @scenario(used(3, 1, slots=5))

@@ -29,6 +29,7 @@ class NdmpProcess:
         tape is a file of the same name, in ``directory``
     :param slots: limits of the tapes ``s1``, ``s2``, ... of a changer ``robot``, whose ``drives``
         are empty
+    :param where: the tapes are kept; None: where temporary files are
     :param arguments: more of the command line, see ``python -m tests.fakes.ndmp_server --help``
     :ivar port: where it listens, on 127.0.0.1.
     :ivar log: every request, fault and post, a line each.
@@ -41,8 +42,9 @@ class NdmpProcess:
         slots: Sequence[str] = (),
         drives: int = 2,
         arguments: Sequence[str] = (),
+        where: str | None = None,
     ) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="ndmp-tapes."))
+        self.directory = Path(tempfile.mkdtemp(prefix="ndmp-tapes.", dir=where))
         self.log = self.directory / "log"
         self.port = 0
         self.tapes = list(tapes or {}) + [f"s{number + 1}" for number in range(len(slots))]

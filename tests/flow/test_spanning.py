@@ -116,6 +116,11 @@ class Volumes:
         device.facts.properties.set("block_size", self.block)
         return device
 
+    @property
+    def last(self) -> bool:
+        """There is no other."""
+        return len(self._media) == len(self._kinds)
+
     def note(self, result: PartResult) -> None:
         """A part was written."""
         self.failed += not result.successful
