@@ -19,7 +19,7 @@ from taper.install.record import write_record
 from taper.install.standin import RECOVERY
 from taper.installation import read_record, record_path
 
-OURS = LAUNCHER.format(mark=MARK, python="/opt/taper/bin/python3", module="taper.cli")
+OURS = LAUNCHER.format(mark=MARK, python="/opt/taper/bin/python3", command="-m taper.cli")
 STEPS = 8
 """More renames and links than any of them has."""
 KILLED = 9
