@@ -20,7 +20,9 @@ from twisted.internet.task import deferLater
 from devices.programs import find_program
 from devices.registry import DEVICES
 from taper.gnutar import find_tar
+from taper.installation import installation
 from taper.people.exits import Exit
+from taper.people.restore import step
 from taper.people.running import Work
 from taper.plane.salvage import SalvagedSource
 from tests.fakes.medium import Medium
@@ -56,7 +58,7 @@ class Small(Archive):
 
 
 HOME = Small("/home", 1, more={"small": b"small"})
-ZIPPED = evolve(HOME, pack=gzip.compress, head={"comp_suffix": ".gz"})
+ZIPPED = evolve(HOME, pack=lambda data: gzip.compress(data, mtime=0), head={"comp_suffix": ".gz"})
 HIDDEN = evolve(HOME, pack=lambda data: JUNK + data, head={"encrypt_suffix": "enc"})
 
 
@@ -138,6 +140,50 @@ async def test_no_checksum_at_all(tmp_path: Path) -> None:
     assert found(tmp_path / "back") == HOME.files()
     assert any(line.endswith(". No checksum confirms it.") for line in said)
     assert said[-1].startswith("NOT ALL was restored")
+
+
+@pytest.mark.parametrize("dump", [HOME, ZIPPED], ids=["plain", "zipped"])
+@ensureDeferred
+async def test_what_padding_might_explain_is_no_proof(tmp_path: Path, dump: Small) -> None:
+    """A checksum of fewer bytes is not that of what was read, however few they are."""
+    nights = await headless(tmp_path, dump)
+    log, native = nights.log(FULL), crc_of(HOME.data(FULL))
+    nobody = "00000000:0"
+    told = log.read_text().replace(
+        f" {native} {nobody} {crc_of(dump.data(FULL))} ",
+        f" 0badbad0:{native.size - 9} {nobody} {nobody} ",
+    )
+    log.write_text(told)
+    assert "0badbad0" in told
+    outcome = await inferred(nights, tmp_path / "back")
+    assert found(tmp_path / "back") == HOME.files()
+    assert (outcome["whole"], outcome["checked"]) == (False, False)
+    assert not outcome["header"]["checked"]
+
+
+@pytest.mark.parametrize("sums", [True, False])
+@ensureDeferred
+async def test_bytes_prove_no_undoing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sums: bool
+) -> None:
+    """The configuration of today may let data be undone in another way than they were made: only
+    what was dumped proves that. An application that takes all does not."""
+    applications = tmp_path / "applications"
+    applications.mkdir()
+    script(applications / "amthing", "cat > /dev/null")
+    usual = installation().evolve(application_dir=str(applications))
+    monkeypatch.setattr(step, "installation", lambda: usual)
+    dump = evolve(HOME, pack=lambda data: JUNK + data, sums=sums)
+    nights = await headless(tmp_path, dump)
+    nights.configure(
+        more='define application a {\n plugin "amthing"\n}\n'
+        'define dumptype its {\nprogram "APPLICATION"\napplication "a"\ncompress none\n}'
+    )
+    (nights.root / "etc/C/disklist").write_text("localhost /home its\n")
+    outcome = await inferred(nights, tmp_path / "back")
+    assert outcome["header"]["undoing_from"] == "configuration"
+    assert not outcome["header"]["checked"]
+    assert not outcome["whole"]
 
 
 @ensureDeferred
