@@ -161,6 +161,38 @@ async def test_what_padding_might_explain_is_no_proof(tmp_path: Path, dump: Smal
     assert not outcome["header"]["checked"]
 
 
+@ensureDeferred
+async def test_a_last_record_that_a_mover_filled_up(tmp_path: Path) -> None:
+    """As in a dump of which the client alone has counted the bytes: no more than those come out."""
+    nights = await headless(tmp_path, HOME)
+    log, path, crc = nights.log(FULL), part(nights, 1, 1), crc_of(HOME.data(FULL))
+    told = log.read_text().replace(f"{crc} 00000000:0 {crc} ", f"{crc} {crc} 00000000:0 ")
+    log.write_text(told.replace(f"bytes {crc.size} ", f"bytes {crc.size + 1000} ", 1))
+    assert (
+        log.read_text().count(f"{crc} {crc} ") == log.read_text().count(f"{crc.size + 1000}") == 1
+    )
+    path.write_bytes(path.read_bytes() + bytes(1000))
+    outcome = await inferred(nights, tmp_path / "back")
+    assert found(tmp_path / "back") == HOME.files()
+    assert (outcome["read"], outcome["faults"]) == (crc.size, [])
+    assert (outcome["whole"], outcome["header"]["checked"]) == (True, True)
+
+
+@ensureDeferred
+async def test_what_a_client_counted_before_the_server_packed_it(tmp_path: Path) -> None:
+    """That it was packed is found out when its begin was looked at: all of it is read all the same,
+    however near the count comes to what is stored."""
+    nights = await headless(tmp_path, ZIPPED)
+    log, crc, native = nights.log(FULL), crc_of(ZIPPED.data(FULL)), crc_of(HOME.data(FULL))
+    known, nobody = f"{native} 00000000:0 {crc} ", "00000000:0 "
+    assert known in log.read_text()
+    counted = f"{native} 0badbad0:{crc.size - 10} {nobody}"
+    log.write_text(log.read_text().replace(known, counted))
+    outcome = await inferred(nights, tmp_path / "back")
+    assert found(tmp_path / "back") == HOME.files()
+    assert (outcome["read"], outcome["faults"], outcome["whole"]) == (crc.size, [], True)
+
+
 @pytest.mark.parametrize("sums", [True, False])
 @ensureDeferred
 async def test_bytes_prove_no_undoing(
