@@ -228,7 +228,7 @@ async def test_an_abort_in_the_middle_of_a_write(
 
 @ensureDeferred
 async def test_no_memory_for_records(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client is told, and does not wait for ever."""
+    """The client is told, and keeps its session."""
 
     def refuse(size: int, *, large_pages: bool = False) -> memoryview:
         raise NoMemory("Cannot allocate memory")
