@@ -269,6 +269,30 @@ async def test_what_is_not_there(tmp_path: Path, how: str) -> None:
     assert found(tmp_path / "back") == {}
 
 
+@pytest.mark.parametrize("compress", ["none", "client fast"])
+@ensureDeferred
+async def test_its_begin_is_lost_too(tmp_path: Path, compress: str) -> None:
+    """What follows is restored if the configuration has it that nothing is to be undone."""
+    dump = evolve(HOME, size=8)
+    nights = await headless(tmp_path, dump, f'program "GNUTAR"\ncompress {compress}')
+    for number in range(2, 7):
+        behead(part(nights, 1, number))
+    path = part(nights, 1, 1)
+    path.write_bytes(path.read_bytes()[:-512])
+    outcome = await inferred(nights, tmp_path / "back")
+    if compress != "none":
+        assert outcome["faults"][0].startswith(FAULT)
+        assert found(tmp_path / "back") == {}
+        return
+    assert [one["part"] for one in outcome["lost"]] == [1]
+    assert [one["part"] for one in outcome["headless"]] == [2, 3, 4, 5, 6]
+    assert not outcome["whole"]
+    files = dump.files()
+    assert found(tmp_path / "back").items() == {
+        (name, data) for name, data in files.items() if name not in ("dir/f0", "dir/f1")
+    }
+
+
 @pytest.mark.parametrize("partial", [True, False])
 @ensureDeferred
 async def test_the_header_of_a_holding_file(tmp_path: Path, partial: bool) -> None:

@@ -144,13 +144,17 @@ class HeaderSearch:
     # what can be inferred
 
     async def _inferred(self, origin: SalvagedOrigin, fault: NoHeader) -> StandIn:
+        from protocols.looks import Looks
+
         dump = origin.dump
         blank = _blank(dump.name)
         origin.go_by(with_sums(blank, (dump.native_crc, dump.client_crc, dump.crc)))
         looks = await self._look_at(origin)
-        if looks is None:
-            raise fault
         now = await self._lane.call(configured, self._config, blank)
+        if looks is None:
+            if now is None or now.comp_suffix or now.encrypt_suffix:
+                raise fault  # nothing but its begin would tell, or could be undone
+            looks = Looks()
         try:
             return await self._lane.call(infer, blank, now, looks, find_program)
         except Unknowable as why:
