@@ -274,6 +274,7 @@ class RaitDevice(RaitLabels):
         what = f"{_FAILED} seek_data"
         sizes, bad = self._ask(lambda child: _seek_data(child, number))
         self._isolate(bad, what)
+        self._beheaded |= bad.keys()
         odd = _odd_one(sizes)
         if odd is not None:
             self._isolate({odd: VolumeFailed(f"it has {sizes.pop(odd)} bytes of data")}, what)

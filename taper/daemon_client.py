@@ -67,13 +67,13 @@ def serve_by_daemon() -> int | None:
 
 
 def _show(arguments: list[str]) -> None:
-    """Let ``ps`` show a taper. Where that cannot be, for want of files or memory, the conversation
-    goes on all the same."""
+    """Let ``ps`` show a taper. Where that cannot be, for want of files or memory or as another
+    release is being put in place, the conversation goes on all the same."""
     try:
         from taper.run.title import show
 
         show(arguments)
-    except (ImportError, OSError, MemoryError) as fault:
+    except Exception as fault:
         _tell(f"ps will show no taper: {fault}")
 
 
@@ -167,6 +167,8 @@ def _ask(path: str, arguments: list[str]) -> "Relay":
             raise NotServed(f"{path}: no answer in {ANSWER_PATIENCE:.0f} s") from fault
         if isinstance(fault, OSError):
             raise NotServed(f"{path}: {fault.strerror or fault}") from fault
+        if isinstance(fault, (ImportError, SyntaxError)):
+            raise NotServed(str(fault)) from fault  # nothing is imported once GO is said
         raise
     finally:
         posix.close(telling)

@@ -51,6 +51,7 @@ class SalvagedOrigin(StoredOrigin):
         super().__init__(context, command, clerk)
         self._peeking = context.make_lane("peek")
         self._peeks = False
+        self._peeked_total: int | None = None
 
     def go_by(self, header: Header) -> None:
         """Take this for the dump's header, of which none can be read."""
@@ -62,15 +63,15 @@ class SalvagedOrigin(StoredOrigin):
         super().source()
         source = self._salvaged
         assert source is not None, "it was made"
-        self._peeked, self._peeks = source, True
+        self._peeked, self._peeks, self._peeked_total = source, True, self.total
         head = await self._peeking.call(source.peek, size)
         self._peeks = False
         return head
 
     def source(self, position: int = 0) -> ISource:
         peeked, self._peeked = self._peeked, None
-        if peeked is None or position:
-            return super().source(position)
+        if peeked is None or position or self.total != self._peeked_total:
+            return super().source(position)  # what is known of its end by now is another one
         peeked.fill = self.fill
         return peeked
 

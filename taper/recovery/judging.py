@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from protocols.crc import UNKNOWN
 from taper.flow.stored import StoredOrigin
+from taper.plane.crc import without_zeros
 
 if TYPE_CHECKING:
     from protocols.crc import Crc
@@ -44,6 +45,18 @@ def _compare(kind: str, expected: Crc, found: Crc, padding: int = 0) -> Iterator
         return
     if expected not in (UNKNOWN, found) and expected.known:
         yield f"the {kind} crc of the dump ({expected}) and of what was read ({found}) differ"
+
+
+def proves(expected: Crc, found: Crc, padding: int = 0) -> bool:
+    """A checksum is known, and is that of what was read but for zeros that padding explains. What
+    :func:`differences` lets pass need not be.
+
+    :param padding: as of :func:`padding_of`
+    """
+    excess = found.size - expected.size
+    if 0 < excess < padding:
+        found = without_zeros(found, excess)
+    return expected.known and found == expected
 
 
 def padding_of(origin: StoredOrigin | HoldingOrigin | None) -> int:

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from devices.lane import Lane
 from protocols.ndmp.codes import ErrorCode
 from protocols.ndmp_server.interfaces import Place, Refused, Tape, Unfit
+from taper.plane.memory import NoMemory
 
 T = TypeVar("T")
 
@@ -145,7 +146,7 @@ class TapeDrive:
 async def ask(lane: Lane, function: Callable[..., T], *arguments: object) -> T:
     """Call something in a lane.
 
-    :raise Refused: for Unfit and for an OSError, too
+    :raise Refused: for Unfit, for an OSError and for want of memory, too
     """
     try:
         return await lane.call_surely(function, *arguments)
@@ -153,6 +154,8 @@ async def ask(lane: Lane, function: Callable[..., T], *arguments: object) -> T:
         raise Refused(ErrorCode.ILLEGAL_ARGS, str(fault)) from fault
     except OSError as fault:
         raise Refused(ErrorCode.IO, _why(fault)) from fault
+    except NoMemory as fault:
+        raise Refused(ErrorCode.NO_MEM, str(fault)) from fault
 
 
 def _why(fault: OSError) -> str:

@@ -40,6 +40,8 @@ class Records:
         """
         if self._memory and size == self._size:
             return
+        self.count -= self._padding  # the last record is filled up anew
+        self._padding = 0
         run = run_size(size)
         wanted = max(RUNS, -(-self.count // run)) * run
         memory = allocate(wanted, large_pages=True)  # whole pages, as disks want them

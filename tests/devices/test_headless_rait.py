@@ -120,6 +120,23 @@ def test_one_child_has_nothing_besides(tmp_path: Path, width: int, parts: list[m
     device.finish()
 
 
+def test_a_child_that_lacks_one_file_has_others(tmp_path: Path) -> None:
+    """It is not lost for good with what it lacks of a file that no header tells of."""
+    data = some_bytes(6 * BLOCK)
+    written(tmp_path, 3, [data, data, data])
+    for child in (1, 2):
+        damage(tmp_path, child, 1)
+    for child in (0, 1):
+        (path,) = (tmp_path / f"r{child}").glob(f"{child + 1:05}.*")
+        path.write_bytes(b"x" * 100)
+    device = reading(tmp_path, 3)
+    assert device.seek_data(1) == len(data)
+    assert read_rest(device) == data
+    for number in (2, 3):
+        assert read(device, number) == data
+    device.finish()
+
+
 def test_lengths_that_differ(tmp_path: Path, width: int, parts: list[memoryview]) -> None:
     """Of three the odd one is left out."""
     for child in range(width):

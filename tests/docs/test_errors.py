@@ -53,6 +53,7 @@ INSIDE = {
     "taper.core.errors.Interrupted": "why is told already",
     "taper.core.errors.ScribeTaken": "the way on, and no fault",
     "taper.core.labelling._NotStarted": "told as what it was caused by",
+    "taper.core.request._NoStart": "likewise",
     "taper.flow.reactor_side.GivenUp": "nobody waits any more",
     "taper.people.web.pages.NoSuchPage": "a page of the answer 404",
     "taper.people.inspecting.Stopped": "nobody waits any more",

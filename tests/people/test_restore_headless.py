@@ -20,7 +20,9 @@ from twisted.internet.task import deferLater
 from devices.programs import find_program
 from devices.registry import DEVICES
 from taper.gnutar import find_tar
+from taper.installation import installation
 from taper.people.exits import Exit
+from taper.people.restore import step
 from taper.people.running import Work
 from taper.plane.salvage import SalvagedSource
 from tests.fakes.medium import Medium
@@ -56,7 +58,7 @@ class Small(Archive):
 
 
 HOME = Small("/home", 1, more={"small": b"small"})
-ZIPPED = evolve(HOME, pack=gzip.compress, head={"comp_suffix": ".gz"})
+ZIPPED = evolve(HOME, pack=lambda data: gzip.compress(data, mtime=0), head={"comp_suffix": ".gz"})
 HIDDEN = evolve(HOME, pack=lambda data: JUNK + data, head={"encrypt_suffix": "enc"})
 
 
@@ -140,6 +142,82 @@ async def test_no_checksum_at_all(tmp_path: Path) -> None:
     assert said[-1].startswith("NOT ALL was restored")
 
 
+@pytest.mark.parametrize("dump", [HOME, ZIPPED], ids=["plain", "zipped"])
+@ensureDeferred
+async def test_what_padding_might_explain_is_no_proof(tmp_path: Path, dump: Small) -> None:
+    """A checksum of fewer bytes is not that of what was read, however few they are."""
+    nights = await headless(tmp_path, dump)
+    log, native = nights.log(FULL), crc_of(HOME.data(FULL))
+    nobody = "00000000:0"
+    told = log.read_text().replace(
+        f" {native} {nobody} {crc_of(dump.data(FULL))} ",
+        f" 0badbad0:{native.size - 9} {nobody} {nobody} ",
+    )
+    log.write_text(told)
+    assert "0badbad0" in told
+    outcome = await inferred(nights, tmp_path / "back")
+    assert found(tmp_path / "back") == HOME.files()
+    assert (outcome["whole"], outcome["checked"]) == (False, False)
+    assert not outcome["header"]["checked"]
+
+
+@ensureDeferred
+async def test_a_last_record_that_a_mover_filled_up(tmp_path: Path) -> None:
+    """As in a dump of which the client alone has counted the bytes: no more than those come out."""
+    nights = await headless(tmp_path, HOME)
+    log, path, crc = nights.log(FULL), part(nights, 1, 1), crc_of(HOME.data(FULL))
+    told = log.read_text().replace(f"{crc} 00000000:0 {crc} ", f"{crc} {crc} 00000000:0 ")
+    log.write_text(told.replace(f"bytes {crc.size} ", f"bytes {crc.size + 1000} ", 1))
+    assert (
+        log.read_text().count(f"{crc} {crc} ") == log.read_text().count(f"{crc.size + 1000}") == 1
+    )
+    path.write_bytes(path.read_bytes() + bytes(1000))
+    outcome = await inferred(nights, tmp_path / "back")
+    assert found(tmp_path / "back") == HOME.files()
+    assert (outcome["read"], outcome["faults"]) == (crc.size, [])
+    assert (outcome["whole"], outcome["header"]["checked"]) == (True, True)
+
+
+@ensureDeferred
+async def test_what_a_client_counted_before_the_server_packed_it(tmp_path: Path) -> None:
+    """That it was packed is found out when its begin was looked at: all of it is read all the same,
+    however near the count comes to what is stored."""
+    nights = await headless(tmp_path, ZIPPED)
+    log, crc, native = nights.log(FULL), crc_of(ZIPPED.data(FULL)), crc_of(HOME.data(FULL))
+    known, nobody = f"{native} 00000000:0 {crc} ", "00000000:0 "
+    assert known in log.read_text()
+    counted = f"{native} 0badbad0:{crc.size - 10} {nobody}"
+    log.write_text(log.read_text().replace(known, counted))
+    outcome = await inferred(nights, tmp_path / "back")
+    assert found(tmp_path / "back") == HOME.files()
+    assert (outcome["read"], outcome["faults"], outcome["whole"]) == (crc.size, [], True)
+
+
+@pytest.mark.parametrize("sums", [True, False])
+@ensureDeferred
+async def test_bytes_prove_no_undoing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sums: bool
+) -> None:
+    """The configuration of today may let data be undone in another way than they were made: only
+    what was dumped proves that. An application that takes all does not."""
+    applications = tmp_path / "applications"
+    applications.mkdir()
+    script(applications / "amthing", "cat > /dev/null")
+    usual = installation().evolve(application_dir=str(applications))
+    monkeypatch.setattr(step, "installation", lambda: usual)
+    dump = evolve(HOME, pack=lambda data: JUNK + data, sums=sums)
+    nights = await headless(tmp_path, dump)
+    nights.configure(
+        more='define application a {\n plugin "amthing"\n}\n'
+        'define dumptype its {\nprogram "APPLICATION"\napplication "a"\ncompress none\n}'
+    )
+    (nights.root / "etc/C/disklist").write_text("localhost /home its\n")
+    outcome = await inferred(nights, tmp_path / "back")
+    assert outcome["header"]["undoing_from"] == "configuration"
+    assert not outcome["header"]["checked"]
+    assert not outcome["whole"]
+
+
 @ensureDeferred
 async def test_programs_that_data_name(tmp_path: Path) -> None:
     """They are this host's, and nobody has to trust them."""
@@ -189,6 +267,30 @@ async def test_what_is_not_there(tmp_path: Path, how: str) -> None:
     assert (outcome["header"], outcome["headless"]) == (None, [])
     assert outcome["faults"][0].startswith("no part of the dump can be read: ")
     assert found(tmp_path / "back") == {}
+
+
+@pytest.mark.parametrize("compress", ["none", "client fast"])
+@ensureDeferred
+async def test_its_begin_is_lost_too(tmp_path: Path, compress: str) -> None:
+    """What follows is restored if the configuration has it that nothing is to be undone."""
+    dump = evolve(HOME, size=8)
+    nights = await headless(tmp_path, dump, f'program "GNUTAR"\ncompress {compress}')
+    for number in range(2, 7):
+        behead(part(nights, 1, number))
+    path = part(nights, 1, 1)
+    path.write_bytes(path.read_bytes()[:-512])
+    outcome = await inferred(nights, tmp_path / "back")
+    if compress != "none":
+        assert outcome["faults"][0].startswith(FAULT)
+        assert found(tmp_path / "back") == {}
+        return
+    assert [one["part"] for one in outcome["lost"]] == [1]
+    assert [one["part"] for one in outcome["headless"]] == [2, 3, 4, 5, 6]
+    assert not outcome["whole"]
+    files = dump.files()
+    assert found(tmp_path / "back").items() == {
+        (name, data) for name, data in files.items() if name not in ("dir/f0", "dir/f1")
+    }
 
 
 @pytest.mark.parametrize("partial", [True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -64,6 +65,26 @@ def test_who_does_not_offer_to_serve(tmp_path: Path, answers: tuple[bytes, ...],
         pytest.raises(NotServed, match=f"({why})$"),
     ):
         daemon_client._ask(f"{tmp_path}/door", ["C", "--log-filename", "log"])
+
+
+def test_a_release_that_is_being_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be imported before the daemon begins is a reason to go on without it; what shows
+    the title is none to end a conversation."""
+    monkeypatch.setitem(sys.modules, "taper.daemon_relay", None)
+    with (
+        pretended(tmp_path / "door", lambda link: None),
+        pytest.raises(NotServed, match="daemon_relay"),
+    ):
+        daemon_client._ask(str(tmp_path / "door"), ["C", "--log-filename", "log"])
+
+    def show(words: list[str]) -> None:
+        raise SyntaxError("half of it is written")
+
+    monkeypatch.setattr("taper.run.title.show", show)
+    daemon_client._show(["C"])
+    assert capfd.readouterr().err == "taper: ps will show no taper: half of it is written\n"
 
 
 def test_one_who_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,5 +72,21 @@ def test_nothing_is_lost_or_moved(first: int, steps: list[tuple[str, int]]) -> N
         assert kept.real(0) == 0
 
 
+def test_zeros_fill_up_a_record_of_the_new_size() -> None:
+    """The last record was filled up, and not written, before the size changed: it is filled up to
+    the new one, and no record of zeros alone follows."""
+    for second in (2, 3, 50):
+        kept = Records()
+        kept.fit(20)
+        kept.room()[:5] = _bytes(0, 5)
+        kept.came(5)
+        kept.pad()
+        kept.fit(second)
+        kept.pad()
+        assert kept.count == kept.whole == 5 + -5 % second
+        assert kept.real(kept.count) == 5
+        assert bytes(kept.run(kept.count)) == _bytes(0, 5) + bytes(-5 % second)
+
+
 def _bytes(start: int, size: int) -> bytes:
     return bytes(number % 251 + 1 for number in range(start, start + size))

@@ -23,6 +23,7 @@ from devices import datafile
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import INFINITY, ErrorCode, HaltReason, MoverState, TapeMode
 from protocols.ndmp_server.interfaces import MoveEnd, Progress, TapeEnd, Window
+from taper.plane.memory import NoMemory
 from taper.tapeserver import records
 from taper.tapeserver.channel import DataChannel
 from taper.tapeserver.vtape_tape import VtapeTape
@@ -223,6 +224,21 @@ async def test_an_abort_in_the_middle_of_a_write(
     assert held.begun == 1
     assert data_in(tmp_path / "vt") == stream(BLOCK)
     until(lambda: not writers())
+
+
+@ensureDeferred
+async def test_no_memory_for_records(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client is told, and keeps its session."""
+
+    def refuse(size: int, *, large_pages: bool = False) -> memoryview:
+        raise NoMemory("Cannot allocate memory")
+
+    session = await served.session()
+    await opened(session)
+    await labelled(session)
+    monkeypatch.setattr(records, "allocate", refuse)
+    await listening(session)
+    assert await halted(session) == (HaltReason.MEDIA_ERROR, "mover halted: Cannot allocate memory")
 
 
 @ensureDeferred

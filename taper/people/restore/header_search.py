@@ -13,6 +13,7 @@ from devices.errors import DeviceError
 from devices.programs import find_program
 from protocols.crc import UNKNOWN
 from protocols.header import Header, HeaderError, HeaderType
+from protocols.recovery.filters import with_sums
 from protocols.stored import full_stamp
 from taper.core.errors import DumpFault, SourceFault
 from taper.flow.salvaged import NoHeader, SalvagedOrigin
@@ -143,12 +144,17 @@ class HeaderSearch:
     # what can be inferred
 
     async def _inferred(self, origin: SalvagedOrigin, fault: NoHeader) -> StandIn:
-        blank = _blank(origin.dump.name)
-        origin.go_by(blank)
+        from protocols.looks import Looks
+
+        dump = origin.dump
+        blank = _blank(dump.name)
+        origin.go_by(with_sums(blank, (dump.native_crc, dump.client_crc, dump.crc)))
         looks = await self._look_at(origin)
-        if looks is None:
-            raise fault
         now = await self._lane.call(configured, self._config, blank)
+        if looks is None:
+            if now is None or now.comp_suffix or now.encrypt_suffix:
+                raise fault  # nothing but its begin would tell, or could be undone
+            looks = Looks()
         try:
             return await self._lane.call(infer, blank, now, looks, find_program)
         except Unknowable as why:

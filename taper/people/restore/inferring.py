@@ -63,6 +63,11 @@ class StandIn:
     ours: tuple[str, ...] = ()
 
     @property
+    def guessed(self) -> bool:
+        """Nothing of the dump itself tells how it is undone."""
+        return self.undoing == CONFIGURATION
+
+    @property
     def told(self) -> str:
         """All of it, for people."""
         if self.copy:

@@ -61,9 +61,12 @@ class Outcome:
     @property
     def whole(self) -> bool:
         """All is there, as far as anybody can tell; where headers are damaged only a checksum
-        can."""
-        wrong = self.damaged or self.losses or self.holes or self.faults
-        return not wrong and (self.checked or not (self.headless or self.stand_in))
+        can, and that of what was dumped alone where nothing of the dump tells how it is undone."""
+        if self.damaged or self.losses or self.holes or self.faults:
+            return False
+        if self.stand_in is not None and self.stand_in.guessed:
+            return self.undone_checked
+        return self.checked or not (self.headless or self.stand_in)
 
 
 def tell_outcome(

@@ -23,7 +23,7 @@ from taper.people.restore.unpack import Refused
 from taper.people.restore.watched import Contents, Watched, moved_away
 from taper.people.telling import printable
 from taper.recovery.errors import NotTaken, RecoveryFailed
-from taper.recovery.judging import differences, padding_of
+from taper.recovery.judging import differences, padding_of, proves
 from taper.recovery.undoing import Counted, Undone
 from taper.recovery.ways import AmandaWay
 
@@ -277,14 +277,15 @@ class StepAtWork:
         complaints = taker.complaints(0 if contents is None else contents.not_found)
         if complaints:
             faults += complaints
-        known = header.server_crc.known or (undoing.native and header.native_crc.known)
+        native = proves(header.native_crc, given, padding_of(origin))
+        good = not losses and not faults
         return self._outcome(
             faults,
             read=read.size - sum(loss.size or 0 for loss in losses if filled),
             files=None if contents is None or taker.lost else contents.files,
             holes=() if contents is None else tuple(contents.holes),
-            checked=known and not losses and not faults,
-            undone_checked=header.native_crc.known and not losses and not faults,
+            checked=good and (header.server_crc.known or native),
+            undone_checked=good and native,
             contents=contents,
         )
 
