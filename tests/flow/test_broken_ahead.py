@@ -44,7 +44,7 @@ class Keeping(Sender):
 
 @pytest.mark.parametrize("counts", [True, False])
 def test_nothing_is_given_up_before_it_is_known(counts: bool) -> None:
-    """What stays on the volume is certain only if the volume does; else the sender has all still."""
+    """What stays on the volume is certain only if that counts; else the sender has all still."""
     drive, sender, known = BrokenDrive(MOVED, b""), Keeping(), Deferred[bool]()
     rest = Rest(done=Crc(0, BEFORE))
     plan = evolve(PLAN, block_size=BLOCK)
