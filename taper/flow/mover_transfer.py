@@ -69,6 +69,8 @@ class MoverTransfer:
         self._running: Any = None
         self._look_wanted = self._sender_lost = False
         self._ahead = self._taken_back = False
+        self._standing: Deferred[bool] | None = None
+        self._counts = True
         self._cancelled = False
         self._refusal: str | None = None
         self._begin = self._done = rest.done.size
@@ -107,7 +109,10 @@ class MoverTransfer:
 
     @property
     def bytes_written(self) -> int:
-        current = 0 if self._device is None else self._device.facts.bytes_written
+        """Some origins tell it to whoever sends, who need not keep these bytes then."""
+        if self._device is None or self._ahead:
+            return self._done
+        current = self._device.facts.bytes_written
         return self._done + self._certain(current)
 
     @property
@@ -141,14 +146,15 @@ class MoverTransfer:
     ) -> PartResult:
         began = self._clock()
         self._device = device
-        standing = None if stands is None else self._await(stands())
+        self._counts = True
+        self._standing = None if stands is None else self._await(stands())
         try:
             result = await self._begin_part(device, header)
             result = evolve(result, duration=max(self._clock() - began, 0.0))
-            if standing is not None and not await standing:
+            if not await self._volume_counts():
                 return await self._undo(result)
         finally:
-            self._device = None
+            self._device = self._standing = None
             self._ahead = self._taken_back = False
         if result.successful:
             self._done += result.size
@@ -169,6 +175,12 @@ class MoverTransfer:
 
         return standing.addCallback(know)
 
+    async def _volume_counts(self) -> bool:
+        standing, self._standing = self._standing, None
+        if standing is not None:
+            self._counts = await standing
+        return self._counts
+
     def take_back(self) -> None:
         self._taken_back = True
         if self._moving is not None:
@@ -176,8 +188,6 @@ class MoverTransfer:
 
     async def _undo(self, result: PartResult) -> PartResult:
         """The volume does not count: another flow has to send what went there, if it can be had."""
-        if result.successful:
-            self._rest = None  # behind a part that a break has ended
         await self.leave()
         return evolve(result, successful=False, eof=False, eom=True, error=DOES_NOT_COUNT)
 
@@ -277,6 +287,8 @@ class MoverTransfer:
         direct, sender = IMoverDevice(device), self._sender
         failed = _result(fileno=number, successful=False, size=moved)
         await self._verdict()
+        if not await self._volume_counts():  # nothing of it is certain, whatever is there
+            return evolve(failed, eom=True)
         in_vain = self._in_vain >= MOST_IN_VAIN and self._done == self._begin
         if sender is None or not sender.goes_on or self._cancelled or in_vain:
             await self._explain(text)

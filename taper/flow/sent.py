@@ -68,10 +68,11 @@ class SentFlow(ListeningFlow):
         self._claimed = self._unsent = False
 
     def take_back(self) -> None:
-        """Whoever has not connected yet has sent nothing, and is not to be sent there any more."""
+        """Whoever has not connected yet has sent nothing, and is not to be sent there any more. But
+        a volume that is being fetched for it will be wanted."""
         if self._sender is None:
             self._unsent = True
-            if self._connecting is not None:
+            if self._connecting is not None and self._preparing is None:
                 self._connecting.cancel()
         super().take_back()
 
@@ -164,6 +165,8 @@ class SentFlow(ListeningFlow):
 
     async def _connect(self) -> None:
         sender = await self._own_sender()
+        if self._unsent:  # meanwhile
+            raise CancelledError
         addresses = await resolve(self._context.reactor, self._addresses, None)
         if sender is None or not await self._let_send(sender, addresses):
             connected = await wait_in_lane(self._lane, functools.partial(connect_one, addresses))

@@ -154,6 +154,13 @@ class PartReader:
             self._buffer = memoryview(b"")
         return held
 
+    @property
+    def holds(self) -> bool:
+        """A part is held and not confirmed, so that the next one must be held, too. Between two
+        parts."""
+        with self._lock:
+            return len(self._held) > 1
+
     def confirm(self, held: Held) -> bool:
         """A part that is held counts: its bytes are never wanted again. Any thread.
 

@@ -213,7 +213,8 @@ class Transfer:
             trouble = self._intake.trouble
             if not result.successful and result.error is None and trouble is not None:
                 result = evolve(result, error=trouble)
-            if ahead and result.successful and result.size and result.store is None:
+            good = result.successful and result.size > 0
+            if good and result.store is None and (ahead or self._parts.holds):
                 result = evolve(result, store=_stored_already)
         finally:
             self._count()
@@ -459,7 +460,7 @@ class Transfer:
 
 
 def _stored_already() -> None:
-    """The device has waited for it."""
+    """The device has waited for it; but it counts behind those before it only."""
 
 
 def _log_unforeseen(error: BaseException) -> None:

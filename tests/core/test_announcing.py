@@ -67,6 +67,23 @@ def test_data_flow_before_the_volume_is_known(held: str, behind: bool) -> None:
     talk.check_sound()
 
 
+@BEHIND
+def test_the_next_part_need_not_wait_for_the_one_that_was_begun_ahead(behind: bool) -> None:
+    """That one counts a moment later, in another thread, whatever the device."""
+    data = content(3 * 9500)
+    talk = at_the_change(
+        file_write(split=split_by(PART)), small(behind=behind), small(40, behind=behind), data=data
+    )
+    settle_but(talk, "storing")
+    while any(entry[0] == "storing" for entry in talk.moments.waiting):
+        talk.moments.step([entry[0] for entry in talk.moments.waiting].index("storing"))
+        settle_but(talk, "storing")
+    assert check_dump(talk, HANDLE, data, "/home") == "DONE"
+    assert talk.stored() == data
+    talk.quit()
+    talk.check_sound()
+
+
 @STEPS
 def test_a_source_that_cannot_be_read_again_waits(held: str) -> None:
     tapes = [small(), small()]

@@ -20,6 +20,7 @@ from tests.fakes.turning import Turning, turning_reactor
 from tests.flow.flowing import make_context
 from tests.flow.test_contract import Applicant, Dumper, Holding, Ring
 from tests.flow.test_spanning import PARTS, Volumes, crc_of
+from tests.flow.vaulting import Vault
 
 
 @pytest.fixture
@@ -130,3 +131,19 @@ def test_what_went_there_comes_again(
     assert len(volumes.stored) - len(DATA) < BLOCK
     assert flow.dest_crc() == crc_of(DATA)
     assert flow.take_errors() == []
+
+
+def test_a_source_volume_that_is_being_fetched_is_fetched(turning: Turning, tmp_path: Path) -> None:
+    """From mover to mover, by IndirectTCP: the part is begun, and does not count, before the
+    source's mover stands where it is to begin. Whoever goes on wants that volume."""
+    source = Vault(turning, tmp_path, whole=True)
+    source.clerk.seconds = 0.05
+    context = source.context(make_context(turning.reactor))
+    volumes = Volumes(turning, "nmnm", CONFORMING, indirect=True, path=tmp_path)
+    _, void = turning.run(dump(turning, Flows(context), source, context, volumes, 0.0))
+    source.close()
+    volumes.close()
+    assert void >= 1
+    assert source.clerk.interrupted == 0
+    assert volumes.stored[: len(DATA)] == DATA
+    assert len(volumes.stored) - len(DATA) < BLOCK
