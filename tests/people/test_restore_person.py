@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,15 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.internet.threads import blockingCallFromThread
+from twisted.python.threadable import isInIOThread
 
 from devices.interfaces import AccessMode, LoadRequest
 from taper.gnutar import find_tar
 from taper.people.exits import Exit
 from taper.people.restore import session
+from taper.people.restore.place import Here
+from taper.people.restore.unpack import Program, Taker
 from taper.people.running import Work
 from taper.people.screen import Screen, Style
 from taper.people.site import Site
@@ -136,3 +142,33 @@ async def test_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert status == Exit.INTERRUPTED
     assert "what was restored so far is not whole" in said
     assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+
+
+@ensureDeferred
+async def test_it_is_interrupted_while_a_program_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may take long, and happens in a thread; what has started for nobody is ended."""
+    nights = await two_nights(tmp_path)
+    begun: list[Work] = []
+    started: list[Taker] = []
+    usual, run = Here.run, Work.run
+
+    def keep(work: Work) -> Any:
+        begun.append(work)
+        return run(work)
+
+    def start(place: Here, command: Sequence[str]) -> Taker:
+        assert not isInIOThread()
+        started.append(usual(place, command))
+        blockingCallFromThread(reactor, begun[0].leave)
+        return started[0]
+
+    monkeypatch.setattr(Work, "run", keep)
+    monkeypatch.setattr(Here, "run", start)
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    status, _ = await nights.run(*words)
+    assert status == Exit.INTERRUPTED
+    (program,) = started
+    assert isinstance(program, Program)
+    assert program.status == -signal.SIGKILL

@@ -53,7 +53,7 @@ class Place(Protocol):
         """
 
     def run(self, command: Sequence[str]) -> Taker:
-        """Let a program unpack a dump.
+        """Let a program unpack a dump; blocks until it runs.
 
         :raise CannotStart: it cannot be run
         """

@@ -218,9 +218,10 @@ class StepAtWork:
         paths, target = self._step.paths, place.directory
         if trust.is_tar(header):
             tar = await self._lane.call(place.tar, self._config, header)
-            return place.run(
-                unpack.extracting(tar, target, paths, alone=alone, root=place.restores_owners)
+            extracting = unpack.extracting(
+                tar, target, paths, alone=alone, root=place.restores_owners
             )
+            return await self._lane.call_owning(unpack.give_up, place.run, extracting)
         name = header.application
         if header.program != "APPLICATION" or not trust.is_plain_name(name):
             raise Refused(
@@ -237,7 +238,7 @@ class StepAtWork:
         command = await self._lane.call(
             applications.restoring, self._config, header, program, target, paths
         )
-        return place.run(command)
+        return await self._lane.call_owning(unpack.give_up, place.run, command)
 
     def _source(self, undoing: Undoing) -> ISource:
         origin = self._origin

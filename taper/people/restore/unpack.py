@@ -96,6 +96,13 @@ class Output:
         return []
 
 
+def give_up(taker: Taker) -> None:
+    """Let go of one that was begun for nobody; blocks."""
+    os.close(taker.descriptor)
+    taker.kill()
+    taker.wait()
+
+
 class Program:
     """A program that reads the dump from its standard input.
 
