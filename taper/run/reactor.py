@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
     IAddress,
@@ -44,6 +45,8 @@ class _Resolution:
 
 def _known(host: str, port: int, kind: int) -> list[Any]:
     """What can be told of a host that nobody need be asked for: it is given as an address."""
+    if not (isIPAddress(host) or isIPv6Address(host)):
+        return []
     try:
         return socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
