@@ -117,7 +117,7 @@ def load_config(
     say: Callable[[str], object] = _say,
     directory: str | None = None,
     read_one: Callable[[str], bytes] = read_file,
-    version: Callable[[], Version | None] = amanda_version,
+    version: Callable[[], Version | None] | None = None,
 ) -> Config:
     """Read amanda.conf.
 
@@ -125,7 +125,7 @@ def load_config(
     :param say: is told every message
     :param directory: of the configuration ``.``; None: the working directory
     :param read_one: reads a file
-    :param version: tells Amanda's
+    :param version: tells Amanda's; None: :func:`amanda_version`
     :raise StartFailed: a message was an error
     """
     if options.config_name == "." and directory is None:
@@ -143,7 +143,7 @@ def load_config(
         overrides=options.overrides,
         config_root=paths.config_root,
         cwd=directory if options.config_name == "." else None,
-        amanda_version=version,
+        amanda_version=version or amanda_version,
         installation=installation(),
     )
     for message in loaded.messages:

@@ -345,7 +345,7 @@ def test_real_tapers_can_be_compared(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One small round of each kind: a table with plausible figures comes out."""
-    monkeypatch.setattr(changes, "RECORDS", 40)
+    monkeypatch.setattr(changes, "RECORDS", 160)
     reason = obstacle(parse(ARGUMENTS))
     if reason:
         pytest.skip(reason)
