@@ -6,7 +6,8 @@ They go record by record through TAPE requests; data go through the mover only.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock
@@ -241,12 +242,18 @@ class NdmpVolume:
         facts.need_mode("finish_file", AccessMode.WRITE)
         facts.need_file("finish_file", True)
         facts.in_file = False
-        try:
+        with self._full_on_failure():
             early = await self._tape.write_filemark(facts.file)
-        except BaseException:
-            facts.is_eom = True
-            raise
         facts.is_eom = facts.is_eom or early
+
+    @contextmanager
+    def _full_on_failure(self) -> Iterator[None]:
+        """Nobody knows where the tape stands if this fails: it takes nothing more then."""
+        try:
+            yield
+        except BaseException:
+            self.facts.is_eom = True
+            raise
 
     def end_broken_file(self) -> Deferred[int]:
         """See :class:`devices.idirecttcp.IMoverDevice`."""
@@ -259,11 +266,8 @@ class NdmpVolume:
         block, moved = facts.block_size, facts.file_bytes
         if not moved:
             return 0
-        try:
+        with self._full_on_failure():
             early = await self._tape.cut_last_record(facts.file)
-        except BaseException:
-            facts.is_eom = True
-            raise
         facts.is_eom = facts.is_eom or early
         # some servers do not count what they filled up
         facts.show((moved - 1) // block * block)
@@ -277,11 +281,8 @@ class NdmpVolume:
         facts = self.facts
         facts.need_mode("read_last_record", AccessMode.WRITE)
         facts.need_file("read_last_record", False)
-        try:
+        with self._full_on_failure():
             return await self._tape.read_last_record(facts.file, facts.block_size)
-        except BaseException:
-            facts.is_eom = True
-            raise
 
     def read_end(self, number: int, count: int) -> Deferred[bytes]:
         """See :class:`devices.idirecttcp.IMoverDevice`."""
