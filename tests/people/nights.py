@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attrs import define, evolve, field
 from twisted.internet import reactor
 
@@ -296,3 +297,16 @@ def cells(lines: Sequence[str]) -> list[list[str]]:
 
 
 __all__ = ["HANDLE", "NOW", "PART", "Dump", "Nights", "cells", "parse"]
+
+
+def works_begun(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
+    """Commands that are run from now on, of which a person may leave one."""
+    begun: list[Work] = []
+    run = Work.run
+
+    def keep(work: Work) -> Any:
+        begun.append(work)
+        return run(work)
+
+    monkeypatch.setattr(Work, "run", keep)
+    return begun

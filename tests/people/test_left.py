@@ -21,7 +21,6 @@ from taper.people import screen as screen_module
 from taper.people.exits import Exit
 from taper.people.read_watch import ReadWatch
 from taper.people.restore import bringing
-from taper.people.running import Work
 from taper.people.screen import Beside, Screen
 from tests.people.archives import (
     AGAIN,
@@ -33,7 +32,7 @@ from tests.people.archives import (
     script,
     two_nights,
 )
-from tests.people.nights import Nights
+from tests.people.nights import Nights, works_begun
 
 BIN = Path(sys.executable).parent
 PATIENCE = 60
@@ -194,14 +193,7 @@ async def test_it_is_ended_while_a_volume_is_waited_for(
     (tmp_path / "vtapes/slot1").mkdir()
     terminal = Silent()
     at_terminal(monkeypatch, terminal)
-    begun: list[Work] = []
-    run = Work.run
-
-    def keep(work: Work) -> Any:
-        begun.append(work)
-        return run(work)
-
-    monkeypatch.setattr(Work, "run", keep)
+    begun = works_begun(monkeypatch)
     words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
     running = Deferred.fromCoroutine(nights.run(*words))
     await until(lambda: "Volume C01 is not at hand" in terminal.getvalue())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 from attrs import evolve
@@ -19,9 +18,8 @@ from taper.gnutar import find_tar
 from taper.installation import installation
 from taper.people.exits import Exit
 from taper.people.restore import far, step
-from taper.people.running import Work
 from tests.people.archives import AGAIN, FULL, HOME, Archive, found, packed, script, two_nights
-from tests.people.nights import Nights
+from tests.people.nights import Nights, works_begun
 from tests.plane.dumping import crc_of
 
 pytestmark = pytest.mark.skipif(find_tar() is None, reason="there is no tar")
@@ -345,14 +343,7 @@ async def test_it_is_interrupted(
     pid = tmp_path / "pid"
     sleeping = f"echo $$ > '{pid}'; exec sleep 1000"
     host = FarHost(tmp_path, sleeping if number == 1 else unpacking(sleeping))
-    begun: list[Work] = []
-    run = Work.run
-
-    def keep(work: Work) -> Any:
-        begun.append(work)
-        return run(work)
-
-    monkeypatch.setattr(Work, "run", keep)
+    begun = works_begun(monkeypatch)
     running = Deferred.fromCoroutine(nights.run(*WORDS, "db:x", "--ssh", str(host.ssh)))
     while not (pid.exists() and pid.read_text().strip()):
         await deferLater(reactor, 0.01, lambda: None)  # type: ignore[arg-type]

@@ -22,7 +22,6 @@ from taper.people.exits import Exit
 from taper.people.restore import session
 from taper.people.restore.place import Here
 from taper.people.restore.unpack import Program, Taker
-from taper.people.running import Work
 from taper.people.screen import Screen, Style
 from taper.people.site import Site
 from tests.people.archives import (
@@ -35,7 +34,7 @@ from tests.people.archives import (
     script,
     two_nights,
 )
-from tests.people.nights import Nights
+from tests.people.nights import Nights, works_begun
 
 pytestmark = pytest.mark.skipif(find_tar() is None, reason="there is no tar")
 
@@ -123,14 +122,7 @@ async def test_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     nights = Nights(tmp_path).make()
     program = script(tmp_path / "unpack", f"echo $$ > '{tmp_path}/pid'; exec sleep 1000")
     packed(nights, program)
-    begun: list[Work] = []
-    run = Work.run
-
-    def keep(work: Work) -> Any:
-        begun.append(work)
-        return run(work)
-
-    monkeypatch.setattr(Work, "run", keep)
+    begun = works_begun(monkeypatch)
     target = str(tmp_path / "back")
     words = ("restore", "localhost", "/packed", "--to", target, "--trust", str(program))
     running = Deferred.fromCoroutine(nights.run(*words))
@@ -150,13 +142,9 @@ async def test_it_is_interrupted_while_a_program_starts(
 ) -> None:
     """That may take long, and happens in a thread; what has started for nobody is ended."""
     nights = await two_nights(tmp_path)
-    begun: list[Work] = []
+    begun = works_begun(monkeypatch)
     started: list[Taker] = []
-    usual, run = Here.run, Work.run
-
-    def keep(work: Work) -> Any:
-        begun.append(work)
-        return run(work)
+    usual = Here.run
 
     def start(place: Here, command: Sequence[str]) -> Taker:
         assert not isInIOThread()
@@ -164,7 +152,6 @@ async def test_it_is_interrupted_while_a_program_starts(
         blockingCallFromThread(reactor, begun[0].leave)
         return started[0]
 
-    monkeypatch.setattr(Work, "run", keep)
     monkeypatch.setattr(Here, "run", start)
     words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
     status, _ = await nights.run(*words)

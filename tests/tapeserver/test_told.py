@@ -23,10 +23,12 @@ from devices import datafile
 from protocols.ndmp import messages as m
 from protocols.ndmp.codes import INFINITY, ErrorCode, HaltReason, MoverState, TapeMode
 from protocols.ndmp_server.interfaces import MoveEnd, Progress, TapeEnd, Window
+from protocols.twisted_transports.ndmp import NdmpSession
 from taper.plane.memory import NoMemory
 from taper.tapeserver import records
 from taper.tapeserver.channel import DataChannel
 from taper.tapeserver.vtape_tape import VtapeTape
+from tests.fakes.ndmp_peers import Peer
 from tests.tapeserver.serving import (
     BLOCK,
     Serving,
@@ -202,11 +204,10 @@ async def served(tmp_path: Path) -> AsyncIterator[Serving]:
     await serving.end()
 
 
-@ensureDeferred
-async def test_an_abort_in_the_middle_of_a_write(
-    served: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is answered when the run is over; nothing is written then, though more has come."""
+async def in_a_write(
+    served: Serving, monkeypatch: pytest.MonkeyPatch
+) -> tuple[NdmpSession, Peer, HeldWrites]:
+    """A session whose mover is writing the first of three runs, all of which were sent."""
     monkeypatch.setattr(records, "RUN", BLOCK)
     session = await served.session()
     await opened(session)
@@ -215,6 +216,15 @@ async def test_an_abort_in_the_middle_of_a_write(
     peer = await listening(session)
     peer.send(stream(3 * BLOCK))
     await held.come()
+    return session, peer, held
+
+
+@ensureDeferred
+async def test_an_abort_in_the_middle_of_a_write(
+    served: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is answered when the run is over; nothing is written then, though more has come."""
+    session, peer, held = await in_a_write(served, monkeypatch)
     state = await session.request(m.MoverGetState())
     assert (state.state, state.bytes_moved) == (MoverState.ACTIVE, 0)
     await session.request(m.MoverAbort())
@@ -246,14 +256,7 @@ async def test_a_client_that_goes_in_the_middle_of_a_write(
     served: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The drive is free for the next one when the run is over, and holds what was written."""
-    monkeypatch.setattr(records, "RUN", BLOCK)
-    session = await served.session()
-    await opened(session)
-    await labelled(session)
-    held = HeldWrites(monkeypatch)
-    peer = await listening(session)
-    peer.send(stream(3 * BLOCK))
-    await held.come()
+    session, peer, held = await in_a_write(served, monkeypatch)
     await session.close()
     assert not await peer.ended
     second = await served.session()
