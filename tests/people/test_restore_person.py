@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from taper.people.restore.place import Here
 from taper.people.restore.unpack import Program, Taker
 from taper.people.screen import Screen, Style
 from taper.people.site import Site
+from taper.recovery.errors import RecoveryFailed
 from tests.people.archives import (
     AGAIN,
     HOME,
@@ -116,13 +118,35 @@ async def test_a_person_is_asked_about_programs(
     assert f"read with '{program}' '-d'" in terminal.getvalue()
 
 
+def ends_of(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each program that is killed, whether its input was still open on our side then."""
+    open_then: list[bool] = []
+    pipes: dict[Program, int] = {}
+    begin, kill = Program.begin, Program.kill
+
+    def begun(program: Program) -> None:
+        pipes[program] = os.fstat(program.descriptor).st_ino
+        begin(program)
+
+    def killed(program: Program) -> None:
+        try:
+            open_then.append(os.fstat(program.descriptor).st_ino == pipes[program])
+        except OSError:
+            open_then.append(False)
+        kill(program)
+
+    monkeypatch.setattr(Program, "begin", begun)
+    monkeypatch.setattr(Program, "kill", killed)
+    return open_then
+
+
 @ensureDeferred
 async def test_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the middle of a dump: its programs end with it, and nothing passes for the whole."""
     nights = Nights(tmp_path).make()
     program = script(tmp_path / "unpack", f"echo $$ > '{tmp_path}/pid'; exec sleep 1000")
     packed(nights, program)
-    begun = works_begun(monkeypatch)
+    begun, ends = works_begun(monkeypatch), ends_of(monkeypatch)
     target = str(tmp_path / "back")
     words = ("restore", "localhost", "/packed", "--to", target, "--trust", str(program))
     running = Deferred.fromCoroutine(nights.run(*words))
@@ -134,6 +158,27 @@ async def test_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert status == Exit.INTERRUPTED
     assert "what was restored so far is not whole" in said
     assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+    assert ends == [True], "tar saw the end of its input, and took that for the end of the dump"
+
+
+@ensureDeferred
+async def test_it_fails_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that waits for a dump is not told that it has come to its end."""
+    nights = await two_nights(tmp_path)
+    ends = ends_of(monkeypatch)
+    usual = Program.begin
+
+    def begin(program: Program) -> None:
+        usual(program)
+        raise RecoveryFailed("it does not want to")
+
+    monkeypatch.setattr(Program, "begin", begin)
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    said = await nights.lines(*words, exit=Exit.FOUND)
+    assert "it does not want to" in "\n".join(said)
+    assert set(ends[::2]) == {True}, "each is ended before its input, and once more behind it"
 
 
 @ensureDeferred

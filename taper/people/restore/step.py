@@ -147,6 +147,7 @@ class StepAtWork:
         try:
             await self._lane.call(taker.begin)
         except BaseException:
+            taker.kill()
             os.close(taker.descriptor)  # nobody sends anything there
             raise
         if trust.is_tar(header):
@@ -321,11 +322,12 @@ class StepAtWork:
 
     async def _close(self) -> None:
         taker, self._taker = self._taker, None
+        if taker is not None:
+            taker.kill()  # first: the end of its input it would take for the end of the dump
         if self._way is not None and not self._through:
             self._way.cancel()
             await self._way.close(well=False)
         if taker is not None:
-            taker.kill()
             await self._lane.call(taker.wait)
         if self._origin is not None:
             await self._origin.close()

@@ -98,8 +98,8 @@ class Output:
 
 def give_up(taker: Taker) -> None:
     """Let go of one that was begun for nobody; blocks."""
+    taker.kill()  # first: the end of its input it would take for the end of a dump
     os.close(taker.descriptor)
-    taker.kill()
     taker.wait()
 
 
