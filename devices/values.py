@@ -82,12 +82,12 @@ class PartResult:
         stored, and fails with DeviceError if it is not. None: it is stored.
     """
 
-    size: int
-    duration: float
-    fileno: int
+    size: int = 0
+    duration: float = 0.0
+    fileno: int = 0
     successful: bool
-    eom: bool
-    eof: bool
+    eom: bool = False
+    eof: bool = False
     error: str | None = None
     space: bool = False
     paused: bool = False

@@ -15,7 +15,8 @@ from devices.idirecttcp import IMoverDevice
 from devices.values import PartResult
 from protocols.crc import UNKNOWN, Crc
 from taper.flow.interfaces import DOES_NOT_COUNT, ITransfer
-from taper.flow.whole_records import padded
+from taper.flow.standing import Standing
+from taper.flow.stream_end import StreamEnd
 from taper.plane.interfaces import Measured
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ WRITING = "Error writing from DirectTCP connection: "
 FINISHING = "Error finishing tape file: "
 PROVING = "Error reading the last record once more: "
 FULL = "No space left on device"
+NEVER_BEGAN = "the device's stream ended before it began"
 
 MOST_IN_VAIN = 3
 """Connections in a row that break before a byte is stored for good, until the dump is given up."""
@@ -68,9 +70,7 @@ class MoverTransfer:
         self._moving: Deferred[Any] | None = None
         self._running: Any = None
         self._look_wanted = self._sender_lost = False
-        self._ahead = self._taken_back = False
-        self._standing: Deferred[bool] | None = None
-        self._counts = True
+        self._standing = Standing()
         self._cancelled = False
         self._refusal: str | None = None
         self._begin = self._done = rest.done.size
@@ -88,7 +88,11 @@ class MoverTransfer:
     def _look(self) -> None:
         """The sender wants to know how far the mover is."""
         self._look_wanted = True
-        if self._running is not None and not self._ahead:
+        if not self._standing.unknown:
+            self._look_if_wanted()
+
+    def _look_if_wanted(self) -> None:
+        if self._look_wanted and self._running is not None:
             self._running.look()
 
     def _sender_broke(self) -> None:
@@ -110,7 +114,7 @@ class MoverTransfer:
     @property
     def bytes_written(self) -> int:
         """Some origins tell it to whoever sends, who need not keep these bytes then."""
-        if self._device is None or self._ahead:
+        if self._device is None or self._standing.unknown:
             return self._done
         current = self._device.facts.bytes_written
         return self._done + self._certain(current)
@@ -146,43 +150,23 @@ class MoverTransfer:
     ) -> PartResult:
         began = self._clock()
         self._device = device
-        self._counts = True
-        self._standing = None if stands is None else self._await(stands())
+        self._standing.begin(None if stands is None else stands(), self._look_if_wanted)
         try:
             result = await self._begin_part(device, header)
             result = evolve(result, duration=max(self._clock() - began, 0.0))
-            if not await self._volume_counts():
+            if not await self._standing.counts():
                 return await self._undo(result)
         finally:
-            self._device = self._standing = None
-            self._ahead = self._taken_back = False
+            self._device = None
+            self._standing.end()
         if result.successful:
             self._done += result.size
             self._stored_all = result.eof
             self._progress(0)
         return result
 
-    def _await(self, standing: Deferred[bool]) -> Deferred[bool]:
-        """Tell the sender nothing before it is known if the volume counts: it must keep all."""
-        self._ahead = True
-
-        def know(stands: bool) -> bool:
-            if stands:
-                self._ahead = False
-                if self._look_wanted:
-                    self._look()
-            return stands
-
-        return standing.addCallback(know)
-
-    async def _volume_counts(self) -> bool:
-        standing, self._standing = self._standing, None
-        if standing is not None:
-            self._counts = await standing
-        return self._counts
-
     def take_back(self) -> None:
-        self._taken_back = True
+        self._standing.taken_back = True
         if self._moving is not None:
             self._moving.cancel()
 
@@ -193,8 +177,8 @@ class MoverTransfer:
 
     async def _begin_part(self, device: IAsyncDevice, header: Header) -> PartResult:
         """A file that cannot be begun ends the volume, and nothing of the stream is touched."""
-        if self._cancelled or self._taken_back:
-            return _result(successful=False, error=self._refusal)
+        if self._cancelled or self._standing.taken_back:
+            return PartResult(successful=False, error=self._refusal)
         direct = IMoverDevice(device)
         try:
             start = await direct.start_file(header)
@@ -202,14 +186,14 @@ class MoverTransfer:
                 await direct.finish_file()
         except DeviceError as fault:
             _log.info("%s", fault)
-            return _result(eom=True, error=fault.text, refused=True)
+            return PartResult(successful=True, eom=True, error=fault.text, refused=True)
         if not start.number or start.eom:
-            return _result(eom=True, error=device.facts.error or FULL)
+            return PartResult(successful=True, eom=True, error=device.facts.error or FULL)
         return await self._move(device, start.number)
 
     async def _move(self, device: IAsyncDevice, number: int) -> PartResult:
         direct = IMoverDevice(device)
-        failed = _result(fileno=number, successful=False)
+        failed = PartResult(fileno=number, successful=False)
         try:
             moved = await self._run(direct)
             if await self._is_cut_short(moved):
@@ -220,7 +204,7 @@ class MoverTransfer:
             return evolve(failed, size=size, eom=True, error=self._refusal)
         except ConnectionBroken as fault:
             _log.info("%s", fault)
-            if self._taken_back:
+            if self._standing.taken_back:
                 return evolve(failed, size=device.facts.bytes_written, eom=True)
             return await self._break(device, number, fault.text, device.facts.bytes_written)
         except DeviceError as fault:
@@ -237,11 +221,14 @@ class MoverTransfer:
             rest = await self.leave()
             error = FINISHING + fault.text
             return evolve(failed, size=moved.size, error=error, eom=rest is not None)
-        missing = await self._missing(moved)
-        if missing is not None and not self._comes_again(moved):
+        if moved.eof and self._pushed and self._sender is None:
+            return evolve(failed, size=moved.size, error=WRITING + NEVER_BEGAN)
+        end = await self._end_of(moved)
+        missing = None if end is None else end.missing
+        if end is not None and missing is not None and not end.comes_again:
             return evolve(failed, size=moved.size, error=WRITING + missing)
         try:
-            wrong = missing or await self._difference(device, moved)
+            wrong = missing if end is None or missing else await end.difference(device)
         except DeviceError as fault:
             _log.warning("%s", fault)
             rest = await self.leave()
@@ -250,16 +237,16 @@ class MoverTransfer:
         if wrong is not None:
             return await self._break(device, number, wrong, moved.size)
         eom = moved.eom or device.facts.is_eom  # the filemark may have met the early warning
-        return _result(fileno=number, size=moved.size, eom=eom, eof=moved.eof)
+        return PartResult(successful=True, fileno=number, size=moved.size, eom=eom, eof=moved.eof)
 
     async def _run(self, direct: Any) -> Moved:
-        if self._cancelled or self._taken_back:  # meanwhile
+        if self._cancelled or self._standing.taken_back:  # meanwhile
             raise CancelledError
         self._running = direct
         try:
             self._moving = direct.write_from_connection(self._plan.part_size, self._progress)
-            if self._look_wanted and not self._ahead:
-                direct.look()
+            if not self._standing.unknown:
+                self._look_if_wanted()
             if self._sender_lost:
                 direct.break_off()
             return await self._moving  # type: ignore[no-any-return]
@@ -268,7 +255,7 @@ class MoverTransfer:
 
     def _progress(self, moved: int) -> None:
         """Tell the sender how much of the current part is on the volume for certain."""
-        if self._sender is not None and not self._ahead:
+        if self._sender is not None and not self._standing.unknown:
             self._look_wanted = False
             done = self._done
             self._sender.acknowledge(done, done + self._certain(moved), done + moved)
@@ -285,9 +272,9 @@ class MoverTransfer:
     async def _break(self, device: IAsyncDevice, number: int, text: str, moved: int) -> PartResult:
         """The connection broke. What is certain stays, if the rest can be sent again."""
         direct, sender = IMoverDevice(device), self._sender
-        failed = _result(fileno=number, successful=False, size=moved)
+        failed = PartResult(fileno=number, successful=False, size=moved)
         await self._verdict()
-        if not await self._volume_counts():  # nothing of it is certain, whatever is there
+        if not await self._standing.counts():  # nothing of it is certain, whatever is there
             return evolve(failed, eom=True)
         in_vain = self._in_vain >= MOST_IN_VAIN and self._done == self._begin
         if sender is None or not sender.goes_on or self._cancelled or in_vain:
@@ -310,7 +297,8 @@ class MoverTransfer:
         gained = size or self._done > self._begin
         self._rest = rest if gained else rest.evolve(in_vain=self._in_vain + 1)
         await self._close_connection()  # the same drive may be the next one to listen
-        return _result(fileno=number, size=size, eom=bool(device.facts.is_eom))
+        eom = bool(device.facts.is_eom)
+        return PartResult(successful=True, fileno=number, size=size, eom=eom)
 
     async def _finish_failed(self, direct: Any) -> None:
         try:
@@ -338,7 +326,7 @@ class MoverTransfer:
 
     async def _verdict(self) -> None:
         """Wait until the sender knows how it ended; :meth:`cancel` ends that too."""
-        if self._sender is None or self._cancelled or self._taken_back:
+        if self._sender is None or self._cancelled or self._standing.taken_back:
             return
         self._moving = self._sender.settled()
         try:
@@ -348,42 +336,13 @@ class MoverTransfer:
         finally:
             self._moving = None
 
-    async def _missing(self, moved: Moved) -> str | None:
-        """At the end of what we let be sent: whether the mover has stored all of it."""
-        if not moved.eof or not self._pushed:
+    async def _end_of(self, moved: Moved) -> StreamEnd | None:
+        """Once its sender knows how it ended; None: it is not over, or nobody knows its sender."""
+        if not moved.eof or self._sender is None:
             return None
-        if self._sender is None:
-            return "the device's stream ended before it began"
         self._stream_over = True
         await self._verdict()
-        stored, block = self._done + moved.size, self._plan.block_size
-        sent = self._sender.size
-        if self._sender.finished and stored in (sent, padded(sent, block)):
-            tail = self._sender.tail
-            if tail is None or not tail.data or moved.size:
-                return None
-            return "the device ended a part behind the last record, which nobody can prove then"
-        how = "all" if self._sender.finished else "not all"
-        return f"the device stored {stored} bytes, {how} of {sent} sent to it"
-
-    def _comes_again(self, moved: Moved) -> bool:
-        """The end came too early, though the sender had reason to believe that all was there: what
-        a mover fills up its record with was counted before the mover said that it has halted."""
-        sender = self._sender
-        if sender is None or sender.tail is None or not moved.size:
-            return False
-        return self._done + moved.size < sender.size
-
-    async def _difference(self, device: IAsyncDevice, moved: Moved) -> str | None:
-        """At the end of all: what is wrong with the last record, which no count proves.
-
-        :raise DeviceError: it cannot be read once more, and nobody knows where the volume stands
-        """
-        tail = None if self._sender is None else self._sender.tail
-        if not moved.eof or tail is None or not tail.data:
-            return None
-        found = await IMoverDevice(device).read_last_record()
-        return tail.difference(found, device.facts.name, self._plan.block_size)
+        return StreamEnd(self._sender, self._done, moved.size, self._plan.block_size)
 
     def can_retry(self) -> bool:
         return self.spent
@@ -442,25 +401,3 @@ class MoverTransfer:
     def dest_crc(self) -> Crc:
         """What we sent, if all of it is stored; the mover counts nothing."""
         return self.source_crc() if self._stored_all else UNKNOWN
-
-
-def _result(
-    *,
-    size: int = 0,
-    fileno: int = 0,
-    successful: bool = True,
-    eom: bool = False,
-    eof: bool = False,
-    error: str | None = None,
-    refused: bool = False,
-) -> PartResult:
-    return PartResult(
-        size=size,
-        duration=0.0,
-        fileno=fileno,
-        successful=successful,
-        eom=eom,
-        eof=eof,
-        error=error,
-        refused=refused,
-    )

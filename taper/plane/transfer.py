@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -34,13 +34,15 @@ from taper.plane.interfaces import (
 )
 from taper.plane.memory import NoMemory
 from taper.plane.part_reader import Held, PartReader
+from taper.plane.plan import wants_cache
 from taper.plane.pump import Pump
 from taper.plane.ring import Ring, ring_size
+from taper.plane.writing_time import WritingTime
 
 if TYPE_CHECKING:
     from devices.interfaces import IDevice
     from protocols.header import Header
-    from taper.plane.interfaces import Waits
+    from taper.plane.plan import IPlan
 
 RING_SIZE = 3 * 1024 * 1024
 """Bytes between source and device where two threads are at work, unless the configuration wants
@@ -51,30 +53,6 @@ _log = logging.getLogger(__name__)
 NO_CACHE = "No cache for previous failed part; cannot retry"
 PART_BEFORE_LOST = "A part before this one was not stored"
 BLOCK_SIZES_DIFFER = "All devices used by the taper must have the same block size"
-
-
-class ICacheKind(Protocol):
-    """``taper.core.splitting.CacheKind``, of which only the word matters here."""
-
-    @property
-    def value(self) -> str: ...
-
-
-class IPlan(Protocol):
-    """What the data plane needs of ``taper.core.splitting.SplitPlan``: same names, same units."""
-
-    @property
-    def part_size(self) -> int: ...
-    @property
-    def block_size(self) -> int: ...
-    @property
-    def buffer_size(self) -> int: ...
-    @property
-    def cache(self) -> ICacheKind: ...
-    @property
-    def cache_dir(self) -> str | None: ...
-    @property
-    def pause_at_space(self) -> bool: ...
 
 
 class Transfer:
@@ -128,16 +106,13 @@ class Transfer:
             self._make_replay(),
             self._fail,
             done,
-            cached=_wants_cache(plan),
+            cached=wants_cache(plan),
             spans=self._adaptive,
         )
         self._once = self._make_replay() is None
-        self.takes_back = not (self._once or _wants_cache(plan))
+        self.takes_back = not (self._once or wants_cache(plan))
         self._pump: Pump | None = None
-        self._seconds = 0.0
-        self._without_data = 0.0
-        self._without_room: float | None = 0.0
-        self._writing: tuple[float, Waits] | None = None
+        self._writing = WritingTime(clock, self._stream.waits)
         self._shared = 0
 
     def start(self) -> None:
@@ -181,7 +156,7 @@ class Transfer:
             part_size=self._plan.part_size,
             cached=self._parts.cached,
             pause_at_space=self._plan.pause_at_space,
-            behind=not _wants_cache(self._plan),
+            behind=not wants_cache(self._plan),
             clock=self._clock,
         )
         return self._pumped(pump, lambda: pump.run(header), ahead=ahead)
@@ -207,7 +182,7 @@ class Transfer:
             pump.abandon()
         result: PartResult | None = None
         held: Held | None = None
-        self._writing = self._clock(), self._stream.waits()
+        self._writing.begin()
         try:
             result = work()
             trouble = self._intake.trouble
@@ -217,7 +192,7 @@ class Transfer:
             if good and result.store is None and (ahead or self._parts.holds):
                 result = evolve(result, store=_stored_already)
         finally:
-            self._count()
+            self._writing.rest()
             if result is None or not result.paused:
                 self._pump = None
                 self._shared += pump.shared
@@ -226,33 +201,18 @@ class Transfer:
             result = evolve(result, store=self._storing(result.store, held))
         return result
 
-    def _count(self) -> None:
-        """Writing rests: keep what it took."""
-        with self._lock:
-            measured = self._measure()
-            self._seconds, self._without_data, self._without_room = measured
-            self._writing = None
-
-    def _measure(self) -> tuple[float, float, float | None]:
-        if self._writing is None:
-            return self._seconds, self._without_data, self._without_room
-        began, (data_then, room_then) = self._writing
-        data, room = self._stream.waits()
-        return (
-            self._seconds + max(self._clock() - began, 0.0),
-            self._without_data + max(data - data_then, 0.0),
-            None
-            if room is None or room_then is None or self._without_room is None
-            else self._without_room + max(room - room_then, 0.0),
-        )
-
     @property
     def measured(self) -> Measured:
         """How far it is, and who waited for whom while parts were written. Any thread."""
-        with self._lock:
-            seconds, data, room = self._measure()
+        spent = self._writing.spent()
         read = self._intake.size if self._direct is None else self._direct.cursor
-        return Measured(self.bytes_written, self._done + read, seconds, data, room)
+        return Measured(
+            self.bytes_written,
+            self._done + read,
+            spent.seconds,
+            spent.without_data,
+            spent.without_room,
+        )
 
     def _storing(self, store: Callable[[], None], held: Held) -> Callable[[], None]:
         """What stores a part, and says whether it counts."""
@@ -364,7 +324,7 @@ class Transfer:
             "%s: %d bytes in %.3f s of writing parts, %.3f s of reading%s%s",
             type(self._stream).__name__,
             self._parts.position,
-            self._seconds,
+            self._writing.spent().seconds,
             self._intake.seconds,
             f"; the device waited {waits.without_data:.3f} s for the reader, "
             f"the reader {waits.without_room:.3f} s for the device"
@@ -467,11 +427,5 @@ def _log_unforeseen(error: BaseException) -> None:
     _log.error("a source failed in an unforeseen way", exc_info=error)
 
 
-def _wants_cache(plan: IPlan) -> bool:
-    return plan.cache.value != "none"
-
-
 def _not_begun(error: str | None) -> PartResult:
-    return PartResult(
-        size=0, duration=0.0, fileno=0, successful=False, eom=False, eof=False, error=error
-    )
+    return PartResult(successful=False, error=error)
