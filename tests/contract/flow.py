@@ -25,6 +25,7 @@ from taper.flow.interfaces import FlowContext
 from taper.plane.crc import RunningCrc
 from tests.fakes.turning import Turning, turning_reactor
 from tests.flow.flowing import PLAN, make_context
+from tests.opened import descriptors
 from tests.plane.dumping import HEADER
 
 BLOCK = 32768
@@ -155,7 +156,7 @@ def crc_of(data: bytes) -> Crc:
     return crc.value()
 
 
-def there_is() -> tuple[int, list[str], list[str]]:
+def there_is() -> tuple[set[tuple[int, str]], list[str], list[str]]:
     """Descriptors, threads, and what is in shared memory of this process."""
     gc.collect()  # reactors of earlier tests have pipes
     shared = [name for name in os.listdir("/dev/shm") if f"-{os.getpid()}-" in name]
@@ -164,14 +165,14 @@ def there_is() -> tuple[int, list[str], list[str]]:
         for thread in threading.enumerate()
         if not thread.name.startswith("PoolThread-")  # the reactor's own
     )
-    return len(os.listdir("/proc/self/fd")), threads, shared
+    return descriptors(), threads, shared
 
 
-def nothing_more(before: tuple[int, list[str], list[str]]) -> bool:
+def nothing_more(before: tuple[set[tuple[int, str]], list[str], list[str]]) -> bool:
     """There is no more than there was; what earlier tests left may have gone meanwhile."""
-    descriptors, threads, shared = there_is()
+    opened, threads, shared = there_is()
     return (
-        descriptors <= before[0]
+        opened <= before[0]
         and not Counter(threads) - Counter(before[1])
         and set(shared) <= set(before[2])
     )

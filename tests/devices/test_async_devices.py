@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,66 +30,87 @@ from tests.fakes.weed import Weed
 __all__ = ["turning"]
 
 
-def opener(turning: Turning, name: str, **properties: Any) -> Callable[[], Waited]:
-    """A function that opens the device of this name as the taper does."""
-    reactor = turning.reactor
-    context = DeviceContext(reactor, partial(Lane, reactor), 20)
+class Openers:
+    """Opens devices as the taper does; their lanes are stopped in the end."""
 
-    def open_it() -> Waited:
-        device = open_device(name, context)
-        for key, value in properties.items():
-            device.facts.properties.set(key, value)
-        return Waited(device, turning.wait)
+    def __init__(self, turning: Turning) -> None:
+        self._turning = turning
+        self._lanes: list[Lane] = []
 
-    return open_it
+    def of(self, name: str, **properties: Any) -> Callable[[], Waited]:
+        """A function that opens the device of this name."""
+        context = DeviceContext(self._turning.reactor, self.lane, 20)
+
+        def open_it() -> Waited:
+            device = open_device(name, context)
+            for key, value in properties.items():
+                device.facts.properties.set(key, value)
+            return Waited(device, self._turning.wait)
+
+        return open_it
+
+    def lane(self, name: str) -> Lane:
+        self._lanes.append(Lane(self._turning.reactor, name))
+        return self._lanes[-1]
+
+    def stop(self) -> None:
+        for lane in self._lanes:
+            self._turning.wait(lane.stop())
+
+
+@pytest.fixture
+def openers(turning: Turning) -> Iterator[Openers]:
+    openers = Openers(turning)
+    yield openers
+    openers.stop()
 
 
 class TestFile(PumpedDeviceContract, DirectTCPContract):
     @pytest.fixture
-    def open_device(self, turning: Turning, tmp_path: Path) -> Callable[[], Any]:
+    def open_device(self, openers: Openers, tmp_path: Path) -> Callable[[], Any]:
         (tmp_path / "data").mkdir()
-        return opener(turning, f"file:{tmp_path}", directtcp_address="127.0.0.1")
+        return openers.of(f"file:{tmp_path}", directtcp_address="127.0.0.1")
 
 
 class TestDiskflat(PumpedDeviceContract, DirectTCPContract):
     @pytest.fixture
-    def open_device(self, turning: Turning, tmp_path: Path) -> Callable[[], Any]:
-        return opener(turning, f"diskflat:{tmp_path}/TAPE-01", directtcp_address="127.0.0.1")
+    def open_device(self, openers: Openers, tmp_path: Path) -> Callable[[], Any]:
+        return openers.of(f"diskflat:{tmp_path}/TAPE-01", directtcp_address="127.0.0.1")
 
 
 class TestDvdrw(PumpedDeviceContract, DirectTCPContract):
     erases = False
 
     @pytest.fixture
-    def open_device(self, turning: Turning, tmp_path: Path) -> Callable[[], Any]:
+    def open_device(self, openers: Openers, tmp_path: Path) -> Callable[[], Any]:
         burner = Burner(tmp_path)
         burner.insert_empty()
         named = {**burner.properties, "directtcp_address": "127.0.0.1"}
-        return opener(turning, burner.name, **named)
+        return openers.of(burner.name, **named)
 
 
 class TestRait(PumpedDeviceContract, DirectTCPContract):
     @pytest.fixture
-    def open_device(self, turning: Turning, tmp_path: Path) -> Callable[[], Any]:
+    def open_device(self, openers: Openers, tmp_path: Path) -> Callable[[], Any]:
         for number in range(3):
             (tmp_path / f"r{number}").mkdir()
-        return opener(turning, f"rait:file:{tmp_path}/r{{0..2}}", directtcp_address="127.0.0.1")
+        return openers.of(f"rait:file:{tmp_path}/r{{0..2}}", directtcp_address="127.0.0.1")
 
 
 class TestS3(PumpedDeviceContract, DirectTCPContract):
     @pytest.fixture
-    def open_device(self, turning: Turning, weed: Weed) -> Callable[[], Any]:
+    def open_device(self, openers: Openers, weed: Weed) -> Callable[[], Any]:
         bucket = weed.make_bucket()
         properties = {**weed.properties(weed.taper), "directtcp_address": "127.0.0.1"}
-        return opener(turning, f"s3:{bucket}/slot-1-", **properties)
+        return openers.of(f"s3:{bucket}/slot-1-", **properties)
 
 
 class TestNull(PumpedDeviceContract, DirectTCPContract):
     keeps = erases = False
 
     @pytest.fixture
-    def open_device(self, turning: Turning) -> Callable[[], Any]:
-        return opener(turning, "null:", directtcp_address="127.0.0.1")
+    def open_device(self, openers: Openers) -> Callable[[], Any]:
+        return openers.of("null:", directtcp_address="127.0.0.1")
 
 
 class TestTape(PumpedDeviceContract, DirectTCPContract):
@@ -98,21 +118,21 @@ class TestTape(PumpedDeviceContract, DirectTCPContract):
 
     @pytest.fixture
     def open_device(
-        self, turning: Turning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, openers: Openers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Callable[[], Any]:
         monkeypatch.setitem(DEVICES, "tape", "tests.fakes.tape:SimulatedTape")
         drive = tmp_path / "nst0"
         make_drive(drive)
         cartridge = make_cartridge(tmp_path / "cartridge")
         load(drive, cartridge)
-        return opener(turning, f"tape:{drive}", directtcp_address="127.0.0.1")
+        return openers.of(f"tape:{drive}", directtcp_address="127.0.0.1")
 
 
 class TestFake(PumpedDeviceContract):
     @pytest.fixture
-    def open_device(self, turning: Turning) -> Callable[[], Any]:
-        volume, reactor = FakeVolume(), turning.reactor
-        return lambda: Waited(LaneDevice(FakeDevice(volume), Lane(reactor, "fake")), turning.wait)
+    def open_device(self, turning: Turning, openers: Openers) -> Callable[[], Any]:
+        volume = FakeVolume()
+        return lambda: Waited(LaneDevice(FakeDevice(volume), openers.lane("fake")), turning.wait)
 
 
 class TestNdmp(MoverDeviceContract):
@@ -125,5 +145,5 @@ class TestNdmp(MoverDeviceContract):
         world.close()
 
     @pytest.fixture
-    def open_device(self, turning: Turning, world: World) -> Callable[[], Any]:
-        return opener(turning, world.server.url("drive0"), indirect=False)
+    def open_device(self, openers: Openers, world: World) -> Callable[[], Any]:
+        return openers.of(world.server.url("drive0"), indirect=False)

@@ -19,6 +19,7 @@ from devices.interfaces import AccessMode, IHurries, ILane, IPumpedDevice, Volum
 from devices.lane import Lane, LaneDevice
 from devices.null import NullDevice
 from tests.fakes.lane import SteppedLane
+from tests.opened import threads
 
 
 class LoopReactor:
@@ -78,10 +79,9 @@ class TestThread:
 
     def test_unused_lane_starts_no_thread(self) -> None:
         """A lane nobody used stops at once and never had a thread."""
-        before = threading.active_count()
-        lane = Lane(LoopReactor(), "x")  # type: ignore[arg-type]
+        lane = Lane(LoopReactor(), "unused lane")  # type: ignore[arg-type]
         assert outcome(lane.stop()) == [None]
-        assert threading.active_count() == before
+        assert threads("unused lane") == set()
 
     def test_order_is_kept(self) -> None:
         """Calls run one after another in the order of asking."""

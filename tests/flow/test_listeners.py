@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from pathlib import Path
@@ -28,6 +27,7 @@ from taper.flow.listeners import (
     loopback_addresses,
 )
 from tests.fakes.stranger import NOBODY, Stranger, needs_root
+from tests.opened import descriptors
 
 
 def connect(port: int) -> socket.socket:
@@ -264,18 +264,19 @@ def test_a_stranger_of_this_host_is_sent_away(caplog: pytest.LogCaptureFixture) 
 def test_many_callers_cost_a_bounded_number_of_descriptors() -> None:
     """The first to come leave for the last."""
     wires = Wires()
+    without = descriptors()
     listener = OneShotListener(wires)
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     peers = []
     for _ in range(MOST_WAITING + 20):
         peers.append(connect(listener.port))
         wires.read_all()
-    assert len(os.listdir("/proc/self/fd")) - before - len(peers) == MOST_WAITING
+    assert len(descriptors() - before) - len(peers) == MOST_WAITING
     assert len(wires.readers) == MOST_WAITING + 1
     listener.close()
     for peer in peers:
         peer.close()
-    assert len(os.listdir("/proc/self/fd")) == before - 1
+    assert descriptors() <= without
 
 
 def gone(listener: OneShotListener, said: bytes) -> None:

@@ -11,6 +11,7 @@ from devices.threads import ThreadRefused
 from taper.plane.interfaces import SourceError
 from taper.recovery import ahead
 from taper.recovery.ahead import Ahead
+from tests.opened import threads
 from tests.recovery.test_feed import Pieces
 
 DATA = os.urandom(3 << 20)
@@ -53,6 +54,7 @@ class Waiting(Pieces):
 
 def test_who_leaves_early_waits_for_what_is_being_read_and_no_more() -> None:
     """Whoever closes the source finds nobody who reads it."""
+    before = threads("recovery reader")
     source = Waiting(DATA)
     reading = Ahead(source)
     chunks = reading.chunks()
@@ -62,7 +64,7 @@ def test_who_leaves_early_waits_for_what_is_being_read_and_no_more() -> None:
     asked = source.asked
     assert asked <= 3
     assert source.asked == asked
-    assert not any(thread.name == "recovery reader" for thread in threading.enumerate())
+    assert threads("recovery reader") <= before
 
 
 def test_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import struct
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from taper.run.driver_door import MOST_UNKNOWN
 from taper.run.service import TaperService
 from taper.run.usher import GO_PATIENCE
 from tests.fakes.stranger import NOBODY
+from tests.opened import descriptors, threads
 from tests.run.sessions import PATIENCE, START, Place, make_place
 from tests.run.test_daemon_turns import turn
 from tests.run.test_service import Claims, call
@@ -122,10 +122,10 @@ async def test_strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     closed."""
     place = make_place(tmp_path)
     service = serve(place, ":mode=666")
-    before = len(os.listdir("/proc/self/fd"))
-    for descriptors in (0, 1):
+    before = descriptors()
+    for count in (0, 1):
         guest = Guest(place)
-        said = await deferToThread(guest.greet, descriptors)
+        said = await deferToThread(guest.greet, count)
         assert said.startswith(b"REFUSED only the dump user's own command is served")
         guest.link.close()
     guest = Guest(place)
@@ -145,7 +145,7 @@ async def test_strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     await driver.ask(START, "TAPER-OK")
     driver.say("QUIT")
     await driver.gone
-    while len(os.listdir("/proc/self/fd")) > before:
+    while descriptors() - before:
         await turn()
     await service.stopService()
     assert place.logged().count("INFO taper taper pid") == 1
@@ -184,25 +184,20 @@ async def test_an_offer_that_is_not_taken(tmp_path: Path) -> None:
     other.link.close()
 
 
-def writers() -> int:
-    """Threads that write debug logs."""
-    return sum(thread.name == "debug log" for thread in threading.enumerate())
-
-
 @ensureDeferred
 async def test_a_debug_log_whose_disk_becomes_slow(tmp_path: Path) -> None:
     """It holds up nobody: the log has a thread of its own, until its end."""
     place = make_place(tmp_path)
     service = serve(place)
-    before = writers()
+    before = threads("debug log")
     guest = Guest(place)
     assert await deferToThread(guest.greet) == OFFER
     guest.link.send(GO)
     assert await deferToThread(guest.link.recv, 100) == BEGUN
-    while writers() == before:
+    while not threads("debug log") - before:
         await turn()
     guest.link.close()
-    while writers() > before:
+    while threads("debug log") - before:
         await turn()
     await service.stopService()
 

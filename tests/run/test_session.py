@@ -23,6 +23,7 @@ from taper.run.paths import make_private
 from taper.run.session import Session
 from taper.run.setup import SetupFailed, StartFailed
 from taper.run.status_files import PREFIX
+from tests.opened import threads
 from tests.plane.dumping import HEADER, write_holding
 from tests.run.sessions import HANDLE, START, WORKER, Listener, Place, make_place, write_line
 
@@ -44,20 +45,15 @@ def tell(session: Session, line: str) -> None:
     session.controller.command_received(message)
 
 
-def device_threads() -> set[threading.Thread]:
-    """Threads of devices that run now."""
-    return {thread for thread in threading.enumerate() if thread.name.startswith("device")}
-
-
 def tagged_threads(before: set[threading.Thread]) -> list[str]:
     """Threads of devices that go on; one whose end was told may take a moment yet.
 
     :param before: those of other tests, which nobody waits for here
     """
-    threads = device_threads() - before
-    for thread in threads:
+    ours = threads("device") - before
+    for thread in ours:
         thread.join(60)
-    return [thread.name for thread in threads if thread.is_alive()]
+    return [thread.name for thread in ours if thread.is_alive()]
 
 
 def test_faces() -> None:
@@ -81,7 +77,7 @@ def test_an_unwritable_stderr_ends_nothing() -> None:
 @ensureDeferred
 async def test_a_holding_file_from_start_to_quit(tmp_path: Path) -> None:
     """The dump is on the vtape; trace log, tapelist and status files are as they should be."""
-    others = device_threads()
+    others = threads("device")
     place = make_place(tmp_path)
     holding = write_holding(str(tmp_path), DATA, 100_000)
     session, heard = open_session(place)

@@ -22,6 +22,7 @@ from taper.tapeserver import records, writer
 from taper.tapeserver.channel import DataChannel
 from taper.tapeserver.simulated import NO_LIMITS
 from tests.fakes.medium import Limits, Medium
+from tests.opened import threads
 from tests.tapeserver.test_channel import crc_of
 
 SIZE = 4096
@@ -126,10 +127,6 @@ def contents(tape: Medium) -> bytes:
     return b"".join(record for file in tape.files() for record in file)
 
 
-def writers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith(writer.NAME)]
-
-
 def test_the_next_run_comes_while_one_is_written() -> None:
     """As much as there is memory for, and no more; it is written in its order then."""
     tape, data = Held(), stream(5 * RUN)
@@ -144,7 +141,7 @@ def test_the_next_run_comes_while_one_is_written() -> None:
     assert max(tape.runs) == RUN
     assert storing.progress.position == storing.progress.moved == len(data)
     assert storing.channel.account() == f"{len(data)} bytes went by, CRC-32C {crc_of(data)}"
-    until(lambda: not writers())
+    until(lambda: not threads(writer.NAME))
     storing.close()
 
 
@@ -162,7 +159,7 @@ def test_a_held_write_fails(fault: int) -> None:
     assert (storing.progress.position, storing.progress.moved) == (0, 0)
     assert storing.channel.account() == "0 bytes went by, CRC-32C 00000000:0"
     assert contents(tape) == b""
-    until(lambda: not writers())
+    until(lambda: not threads(writer.NAME))
     storing.close()
 
 
@@ -199,7 +196,7 @@ def test_it_is_told_to_stop_in_the_middle_of_a_write(records_early: int | None) 
     written = RUN if records_early is None else records_early * SIZE
     assert contents(tape) == data[:written]
     assert storing.progress.position == written
-    until(lambda: not writers())
+    until(lambda: not threads(writer.NAME))
     storing.close()
 
 
