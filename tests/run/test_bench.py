@@ -312,11 +312,11 @@ def test_the_time_of_a_process_is_that_of_the_kernel() -> None:
 
     while ticks() < 0.1:
         sum(range(10_000))
-    before = ticks()
+    before, began = ticks(), time.process_time()
     clock = cpu_seconds(os.getpid())
-    after = ticks()
+    ended, after = time.process_time(), ticks()
     assert before - 0.03 <= clock <= after + 0.03
-    assert clock == pytest.approx(time.process_time(), abs=0.05)
+    assert began <= clock <= ended
 
 
 # the command line
