@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import posix_ipc
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Factory, Protocol
@@ -83,7 +84,8 @@ class Dumper(Source):
         self._thread.start()
 
     def _run(self, offer: Offer) -> None:
-        with contextlib.suppress(OSError, Cancelled):  # whoever listened may be gone
+        # whoever listened, or made the ring, may be gone
+        with contextlib.suppress(OSError, Cancelled, posix_ipc.ExistentialError):
             with socket.create_connection(("127.0.0.1", offer.header_port), 60) as link:
                 link.sendall(build_header(HEADER, BLOCK, None))
             self._send_data(offer)

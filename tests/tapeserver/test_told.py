@@ -25,10 +25,11 @@ from protocols.ndmp.codes import INFINITY, ErrorCode, HaltReason, MoverState, Ta
 from protocols.ndmp_server.interfaces import MoveEnd, Progress, TapeEnd, Window
 from protocols.twisted_transports.ndmp import NdmpSession
 from taper.plane.memory import NoMemory
-from taper.tapeserver import records
+from taper.tapeserver import records, writer
 from taper.tapeserver.channel import DataChannel
 from taper.tapeserver.vtape_tape import VtapeTape
 from tests.fakes.ndmp_peers import Peer
+from tests.opened import threads
 from tests.tapeserver.serving import (
     BLOCK,
     Serving,
@@ -39,7 +40,7 @@ from tests.tapeserver.serving import (
     write_settings,
 )
 from tests.tapeserver.test_channel import crc_of
-from tests.tapeserver.test_overlap import PATIENCE, stream, until, writers
+from tests.tapeserver.test_overlap import PATIENCE, stream, until
 from tests.tapeserver.test_serving import labelled
 from tests.tapeserver.test_vtape_tape import header, label
 
@@ -233,7 +234,7 @@ async def test_an_abort_in_the_middle_of_a_write(
     assert (await session.request(m.MoverGetState())).bytes_moved == BLOCK
     assert held.begun == 1
     assert data_in(tmp_path / "vt") == stream(BLOCK)
-    until(lambda: not writers())
+    until(lambda: not threads(writer.NAME))
 
 
 @ensureDeferred
@@ -266,4 +267,4 @@ async def test_a_client_that_goes_in_the_middle_of_a_write(
     assert error == ErrorCode.NO_ERR
     assert held.begun == 1
     assert data_in(tmp_path / "vt") == stream(BLOCK)
-    until(lambda: not writers())
+    until(lambda: not threads(writer.NAME))
