@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from devices.errors import ConnectionBroken, DeviceError, DriveFailed, PeerUnreachable
 from devices.idirecttcp import Moved
-from devices.interfaces import IAsyncDevice
 from protocols.crc import UNKNOWN
 from taper.flow.mover_to_mover import (
     VERDICT_PATIENCE,
     MoverSender,
 )
 from taper.plane.interfaces import SourceError
-from tests.flow.moving import BLOCK, THERE, TWO, Drive, begun, nowhere, stored
+from tests.flow.moving import BLOCK, THERE, TWO, Drive, begun, next_on, nowhere, stored
 
 
 def test_a_dump_of_two_parts() -> None:
@@ -127,21 +124,14 @@ def test_who_cannot_connect() -> None:
 
 def test_the_next_volume_takes_the_connection() -> None:
     second = Drive(BLOCK)
-
-    def change_to(
-        label: str, ready: Callable[[IAsyncDevice], Deferred[None]]
-    ) -> Deferred[IAsyncDevice]:
-        given = ready(second)  # type: ignore[arg-type]
-        return given.addCallback(lambda _: second)  # type: ignore[arg-type, return-value]
-
     dump = stored(("A", 1, 2 * BLOCK), ("B", 1, BLOCK))
     first = Drive(2 * BLOCK)
-    sender, _ = begun(first, dump, change_to=change_to)
+    sender, _ = begun(first, dump, change_to=next_on(second))
     assert sender.finished
     assert second.connection is first.connection
     assert first.connection.closed == 1
     second.incompatible = DriveFailed("another server")
-    sender, _ = begun(Drive(2 * BLOCK), dump, change_to=change_to)
+    sender, _ = begun(Drive(2 * BLOCK), dump, change_to=next_on(second))
     text = "'B' file 1: Cannot continue onto new volume: another server"
     assert sender.take_errors() == [text]
     sender, _ = begun(Drive(2 * BLOCK), dump)

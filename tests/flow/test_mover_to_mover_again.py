@@ -20,7 +20,7 @@ from taper.core.interfaces import Rest
 from taper.flow.mover_to_mover import MoverSender
 from taper.flow.whole_records import can_begin_at, pads_alike
 from taper.plane.interfaces import SourceError
-from tests.flow.moving import BLOCK, THERE, TWO, Drive, begun, nowhere, rest_of, stored
+from tests.flow.moving import BLOCK, THERE, TWO, Drive, begun, next_on, nowhere, rest_of, stored
 
 
 def test_leaving_in_the_middle_of_a_part() -> None:
@@ -154,16 +154,9 @@ def test_a_volume_of_another_server_bars_the_way() -> None:
     """The dump goes on otherwise, if a mover is at the other end and all is there."""
     second = Drive(BLOCK)
     second.incompatible = DriveFailed("another server")
-
-    def change_to(
-        label: str, ready: Callable[[IAsyncDevice], Deferred[None]]
-    ) -> Deferred[IAsyncDevice]:
-        given = ready(second)  # type: ignore[arg-type]
-        return given.addCallback(lambda _: second)  # type: ignore[arg-type, return-value]
-
     dump = stored(("A", 1, 2 * BLOCK), ("B", 1, BLOCK))
     drive = Drive(2 * BLOCK)
-    sender = MoverSender(Clock(), drive, dump, None, change_to, block=BLOCK)  # type: ignore[arg-type]
+    sender = MoverSender(Clock(), drive, dump, None, next_on(second), block=BLOCK)  # type: ignore[arg-type]
     assert Deferred.fromCoroutine(sender.connect(THERE)).called
     assert sender.barred is None
     sender.acknowledge(0, BLOCK, 2 * BLOCK)
