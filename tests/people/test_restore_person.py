@@ -22,10 +22,13 @@ from taper.gnutar import find_tar
 from taper.people.exits import Exit
 from taper.people.restore import session
 from taper.people.restore.place import Here
+from taper.people.restore.step import StepAtWork
 from taper.people.restore.unpack import Program, Taker
 from taper.people.screen import Screen, Style
 from taper.people.site import Site
+from taper.plane.interfaces import ISource
 from taper.recovery.errors import RecoveryFailed
+from tests.opened import descriptors
 from tests.people.archives import (
     AGAIN,
     HOME,
@@ -178,7 +181,25 @@ async def test_it_fails_before_anything_is_sent(
     words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
     said = await nights.lines(*words, exit=Exit.FOUND)
     assert "it does not want to" in "\n".join(said)
-    assert set(ends[::2]) == {True}, "each is ended before its input, and once more behind it"
+    assert set(ends) == {True}, "each is ended before its input"
+
+
+@ensureDeferred
+async def test_a_source_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program that waits for it is ended, and nothing stays open."""
+    nights = await two_nights(tmp_path)
+    ends = ends_of(monkeypatch)
+
+    def refuse(step: StepAtWork, undoing: object) -> ISource:
+        raise RecoveryFailed("there is none")
+
+    monkeypatch.setattr(StepAtWork, "_source", refuse)
+    before = descriptors()
+    words = ("restore", "localhost", "/home", "--to", str(tmp_path / "back"))
+    said = await nights.lines(*words, exit=Exit.FOUND)
+    assert "there is none" in "\n".join(said)
+    assert set(ends) == {True}
+    assert not [what for _, what in descriptors() - before if what.startswith("pipe:")]
 
 
 @ensureDeferred

@@ -144,12 +144,7 @@ class StepAtWork:
         undoing = undo_for(header, Features(), installation().uncompress_path)
         await self._check_filters(header, undoing)
         taker = self._taker = await self._choose_taker(header, alone)
-        try:
-            await self._lane.call(taker.begin)
-        except BaseException:
-            taker.kill()
-            os.close(taker.descriptor)  # nobody sends anything there
-            raise
+        await self._lane.call(taker.begin)
         if trust.is_tar(header):
             self._contents = Contents(self._step.paths)
         if isinstance(self._origin, SalvagedOrigin):
@@ -322,11 +317,14 @@ class StepAtWork:
 
     async def _close(self) -> None:
         taker, self._taker = self._taker, None
+        way = self._way
         if taker is not None:
             taker.kill()  # first: the end of its input it would take for the end of the dump
-        if self._way is not None and not self._through:
-            self._way.cancel()
-            await self._way.close(well=False)
+            if way is None or not way.began:
+                os.close(taker.descriptor)  # nobody sends anything there
+        if way is not None and not self._through:
+            way.cancel()
+            await way.close(well=False)
         if taker is not None:
             await self._lane.call(taker.wait)
         if self._origin is not None:
