@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from attrs import evolve
 
@@ -27,6 +25,7 @@ from tests.core.conversing import (
 from tests.core.stocked import StockedChanger, Tape
 from tests.core.surroundings import Dumped
 from tests.core.vaulting import HEADER, OLD, shelve
+from tests.opened import threads
 
 DATA = content(300_000)
 H2 = "00-00002"
@@ -189,10 +188,9 @@ def test_the_second_volume_is_missing() -> None:
 
 def reader_over() -> None:
     """Wait until what can be read ahead is read; in the thread that writes a part."""
-    for thread in threading.enumerate():
-        if thread.name == "taper-reader":
-            thread.join(60)
-            assert not thread.is_alive(), "it reads on and on"
+    for thread in threads("taper-reader"):
+        thread.join(60)
+        assert not thread.is_alive(), "it reads on and on"
 
 
 def test_a_source_that_failed_is_no_fault_of_the_volume_written_on() -> None:

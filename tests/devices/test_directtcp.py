@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import socket
 import struct
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,6 +32,7 @@ from protocols.header import Header, HeaderType
 from tests.fakes.scarce import ScarceDescriptors
 from tests.fakes.stranger import Stranger, needs_root
 from tests.fakes.turning import Turning, turning_reactor
+from tests.opened import threads
 
 HEADER = Header(
     type=HeaderType.SPLIT_DUMPFILE,
@@ -335,4 +335,4 @@ def test_no_thread_is_left(turning: Turning) -> None:
     accepting.addErrback(lambda _: None)
     accepting.cancel()
     turning.wait(device.lane.stop())
-    turning.until(lambda: not [t for t in threading.enumerate() if t.name == "null:gone"])
+    turning.until(lambda: not threads("null:gone"))

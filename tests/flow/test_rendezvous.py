@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from tests.flow.flowing import PLAN, make_context
 from tests.flow.rendezvous_peer import KEY, PATIENCE, Application, Cut, Script, crc_of
 from tests.flow.test_contract import Applicant
 from tests.flow.test_spanning import OVER, Volumes, dump
+from tests.opened import threads
 
 STAMP = "20260102030405"
 HEADER = Header(
@@ -235,10 +235,9 @@ def meet(turning: Turning) -> Iterator[Any]:
     yield make
     for meeting in made:
         turning.run(meeting.close())
-    for each in threading.enumerate():
-        if each.name == "rendezvous data":
-            each.join(PATIENCE)
-            assert not each.is_alive(), "it was told to end"
+    for each in threads("rendezvous data"):
+        each.join(PATIENCE)
+        assert not each.is_alive(), "it was told to end"
 
 
 def check_whole(meeting: Meeting, turning: Turning) -> None:

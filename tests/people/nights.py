@@ -296,9 +296,6 @@ def cells(lines: Sequence[str]) -> list[list[str]]:
     return [[cell for cell in line.split("  ") if cell] for line in lines[1:]]
 
 
-__all__ = ["HANDLE", "NOW", "PART", "Dump", "Nights", "cells", "parse"]
-
-
 def works_begun(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
     """Commands that are run from now on, of which a person may leave one."""
     begun: list[Work] = []
@@ -310,3 +307,6 @@ def works_begun(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
 
     monkeypatch.setattr(Work, "run", keep)
     return begun
+
+
+__all__ = ["HANDLE", "NOW", "PART", "Dump", "Nights", "cells", "parse", "works_begun"]

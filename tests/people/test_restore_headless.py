@@ -23,12 +23,11 @@ from taper.gnutar import find_tar
 from taper.installation import installation
 from taper.people.exits import Exit
 from taper.people.restore import step
-from taper.people.running import Work
 from taper.plane.salvage import SalvagedSource
 from tests.fakes.medium import Medium
 from tests.fakes.tape import load, make_cartridge, make_drive, read_facts, write_facts
 from tests.people.archives import FULL, LATER, Archive, behead, found, part, script
-from tests.people.nights import Nights
+from tests.people.nights import Nights, works_begun
 from tests.plane.dumping import crc_of
 
 pytestmark = pytest.mark.skipif(find_tar() is None, reason="there is no tar")
@@ -351,12 +350,7 @@ async def test_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """While the data are looked at: no thread is left behind."""
     nights = await headless(tmp_path, HOME)
     looking = threading.Event()
-    begun: list[Work] = []
-    run = Work.run
-
-    def keep(work: Work) -> Any:
-        begun.append(work)
-        return run(work)
+    begun = works_begun(monkeypatch)
 
     def wait(source: SalvagedSource, size: int) -> bytes:
         looking.set()
@@ -364,7 +358,6 @@ async def test_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             time.sleep(0.001)
         return b""
 
-    monkeypatch.setattr(Work, "run", keep)
     monkeypatch.setattr(SalvagedSource, "peek", wait)
     running = Deferred.fromCoroutine(nights.run(*WORDS, str(tmp_path / "back"), "--partial"))
     while not looking.is_set():

@@ -16,7 +16,7 @@ from tests.system.hosts import missing_hosts
 
 SIZE = 4_000_000
 COMMAND = [sys.executable, "-m", "taper.ctl", "demo"]
-PATCHED = """
+_PATCHED = """
 import taper.demo.stage, taper.demo.play, sys
 from attrs import evolve
 make = taper.demo.play.stage_for
@@ -26,6 +26,11 @@ import taper.ctl
 taper.ctl.main()
 """
 needs_hosts = pytest.mark.skipif(missing_hosts() is not None, reason=str(missing_hosts()))
+
+
+def patched(patch: str) -> list[str]:
+    """A demonstration in which something is changed before it begins."""
+    return [sys.executable, "-c", _PATCHED.format(patch=patch)]
 
 
 def quiet(_: int) -> None:

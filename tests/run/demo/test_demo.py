@@ -14,7 +14,7 @@ import pytest
 
 from taper.demo.restore import read_shelf
 from taper.demo.survey import survey
-from tests.run.demo.playing import COMMAND, PATCHED, headers, needs_hosts, play, quiet, stage_at
+from tests.run.demo.playing import COMMAND, headers, needs_hosts, patched, play, quiet, stage_at
 
 
 def test_all_is_well(played: tuple[Path, str], source: Path) -> None:
@@ -105,7 +105,7 @@ def test_three_hosts(played: tuple[Path, str]) -> None:
 def test_no_three_hosts(top: Path, source: Path) -> None:
     """What an ordinary user cannot see is named, and all is well."""
     tmp = Path(tempfile.mkdtemp(dir=top))
-    program = [sys.executable, "-c", PATCHED.format(patch="import os; os.geteuid = lambda: 1")]
+    program = patched("import os; os.geteuid = lambda: 1")
     status, said = play("--source", str(source), tmp=tmp, program=program)
     assert status == 0, said
     only = "only root can make network namespaces"
@@ -122,7 +122,7 @@ def test_three_hosts_and_a_bad_dump(top: Path, source: Path) -> None:
         "import taper.demo.hosts_act as act; make_there = act.stage_for\n"
         "act.stage_for = lambda *a: evolve(make_there(*a), volumes=1)"
     )
-    program = [sys.executable, "-c", PATCHED.format(patch=patch)]
+    program = patched(patch)
     status, said = play("--source", str(source), tmp=tmp, program=program)
     assert status == 1, said
     assert "Failed: DirectTCP: the taper said PARTIAL: " in said
@@ -161,7 +161,7 @@ def commands() -> list[str]:
 def test_taper_fails(top: Path, source: Path, patch: str, expected: str) -> None:
     """What goes wrong with the taper is shown, and nothing stays."""
     tmp = Path(tempfile.mkdtemp(dir=top))
-    program = [sys.executable, "-c", PATCHED.format(patch=patch)]
+    program = patched(patch)
     status, said = play("--source", str(source), tmp=tmp, program=program)
     assert status == 1
     assert expected in said
@@ -180,7 +180,7 @@ def test_taper_that_dies(top: Path, source: Path) -> None:
         "    return message\n"
         "d.Driver._reply = reply"
     )
-    program = [sys.executable, "-c", PATCHED.format(patch=patch)]
+    program = patched(patch)
     status, said = play("--source", str(source), tmp=tmp, program=program)
     assert status == 1
     assert "Failed: the taper ended when an answer to FILE-WRITE was expected" in said
@@ -205,7 +205,7 @@ def test_dumper_fails(top: Path, source: Path, spoil: str, expected: str) -> Non
         "    return old(self, addresses)\n"
         "d.TarDumper._send_data = send"
     )
-    program = [sys.executable, "-c", PATCHED.format(patch=patch)]
+    program = patched(patch)
     status, said = play("--source", str(source), tmp=tmp, program=program)
     assert status == 1
     assert f"Failed: PORT-WRITE: the data could not be sent: {expected} [TAPER-8011]\n" in said

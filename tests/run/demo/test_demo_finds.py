@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from taper.demo.stage import Stage, remove_tree
 from taper.demo.survey import SPECIAL, UNREADABLE, Survey, survey
 from taper.demo.tar import find_tar
 from taper.demo.write import Written
-from tests.run.demo.playing import PATCHED, headers, make_source, play, quiet, stage_at
+from tests.run.demo.playing import headers, make_source, patched, play, quiet, stage_at
 
 
 @pytest.fixture
@@ -197,7 +196,7 @@ def test_source_changes_in_a_demonstration(top: Path, source: Path) -> None:
         "    return result\n"
         "p.run_reactor = write"
     )
-    program = [sys.executable, "-c", PATCHED.format(patch=patch)]
+    program = patched(patch)
     status, said = play("--source", str(busy), tmp=tmp, program=program)
     assert status == 3, said
     assert "so that 1 name cannot be judged:\n  file0\n" in said
